@@ -1,0 +1,164 @@
+//! Intents: what the scanner wants, approved or denied whole by risk.
+
+use super::instrument::{CanonicalId, InstrumentId, Price, VenueId};
+use super::money::Money;
+use super::order::{ClientId, OrderSpec};
+use super::time::Nanos;
+use serde::{Deserialize, Serialize};
+
+/// Most orders in one basket.
+pub const LEGS_MAX: usize = 4;
+
+/// A ratio in 10⁻⁹ (parts per billion): 1 bps = [`BPS`].
+pub type Ppb = i64;
+
+/// One basis point in [`Ppb`].
+pub const BPS: Ppb = 100_000;
+
+/// One (part of a) 1: 10⁹ parts per billion.
+pub const ONE_PPB: Ppb = 1_000_000_000;
+
+/// Number of a trade (an entry with its hedges and its exit) in a run; assigned by the scanner.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct TradeId(pub u32);
+
+/// Why a basket is sent.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum BasketKind {
+    /// Opens both legs.
+    #[default]
+    Entry,
+    /// Closes both legs, reduce-only.
+    Exit,
+    /// Completes the leg that filled less, on the venue that filled less.
+    Hedge,
+    /// Reduces the leg that filled more, on the venue that filled, reduce-only.
+    Unwind,
+}
+
+impl BasketKind {
+    /// True for what may pass while no new risk is allowed, and uses the urgent ring.
+    pub const fn is_urgent(self) -> bool {
+        !matches!(self, Self::Entry)
+    }
+}
+
+/// Every term of the edge at the decision, in ppb of the mid price; costs are positive numbers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EdgeTerms {
+    /// Executable basis now at the intended size: sell VWAP − buy VWAP.
+    pub entry_basis: Ppb,
+    /// Basis at which the exit is expected (rolling median of the pair's mid basis).
+    pub exit_basis: Ppb,
+    /// Fees of all four legs.
+    pub fees: Ppb,
+    /// Half-spreads of the two exit legs.
+    pub exit_half_spreads: Ppb,
+    /// VWAP distance from the top of book (informative: already inside `entry_basis`), and the same again for the exit.
+    pub slippage: Ppb,
+    /// Configured allowance for latency, capital and failure.
+    pub allowance: Ppb,
+    /// Net funding received over settlement instants inside the holding time (negative = paid).
+    pub funding: Ppb,
+    /// What remains: entry − exit − costs + funding.
+    pub net: Ppb,
+    /// The threshold it was held against.
+    pub threshold: Ppb,
+}
+
+/// Orders that are approved whole or denied whole.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Basket {
+    /// The trade it belongs to.
+    pub trade: TradeId,
+    /// Attempt number within the trade, from 0.
+    pub attempt: u16,
+    /// Why.
+    pub kind: BasketKind,
+    /// The canonical instrument of every leg.
+    pub canonical: CanonicalId,
+    /// How many of `legs` are used.
+    pub len: u8,
+    /// The orders.
+    pub legs: [OrderSpec; LEGS_MAX],
+    /// Mid price of each leg's book at the decision: what the price collar is measured from.
+    pub mids: [Price; LEGS_MAX],
+    /// Age of each leg's book at the decision (venue time plus clock offset), ns.
+    pub book_age_ns: [Nanos; LEGS_MAX],
+    /// The edge, for entries.
+    pub edge: EdgeTerms,
+    /// `mono` of the input that triggered the decision.
+    pub detected: Nanos,
+}
+
+impl Basket {
+    /// The used legs.
+    pub fn orders(&self) -> &[OrderSpec] {
+        &self.legs[..usize::from(self.len).min(LEGS_MAX)]
+    }
+}
+
+/// What scan (or risk, when halting) wants done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Intent {
+    /// Send these orders.
+    Basket(Basket),
+    /// Cancel one order.
+    Cancel(OrderRef),
+}
+
+/// Names one of our orders.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OrderRef {
+    /// Our id.
+    pub client_id: ClientId,
+    /// Where.
+    pub venue: VenueId,
+    /// What.
+    pub instrument: InstrumentId,
+}
+
+/// Why a basket was denied; [`DenyReason`] `Display` reads `CATEGORY_CONDITION`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[allow(missing_docs)] // the names are the documentation; parameters are in `params::RiskParams`
+pub enum DenyReason {
+    KillSwitch,
+    TradingHalted,
+    TradingReducing,
+    VenueNotReady,
+    OrderNotionalExceeded,
+    OrderInvalid,
+    VenuePositionExceeded,
+    InstrumentPositionExceeded,
+    GrossExposureExceeded,
+    MarginInsufficient,
+    OpenOrdersExceeded,
+    OrderRateExceeded,
+    BookStale,
+    BookCrossed,
+    PriceCollarExceeded,
+    DailyLossExceeded,
+    ConsecutiveFailures,
+    InFlightExceeded,
+    /// Refused by route: no session, budget or ring space for every leg.
+    RouteUnavailable,
+}
+
+/// A basket denied whole; re-enters the river as an input.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Denial {
+    /// The trade.
+    pub trade: TradeId,
+    /// The attempt.
+    pub attempt: u16,
+    /// Entry, exit, hedge or unwind.
+    pub kind: BasketKind,
+    /// The first check that failed.
+    pub reason: DenyReason,
+    /// The leg that failed it, or 255 for the basket as a whole.
+    pub leg: u8,
+    /// The measured value (unit as the limit's).
+    pub value: Money,
+    /// The limit.
+    pub limit: Money,
+}

@@ -1,0 +1,208 @@
+//! Parameters of the rules, as the configuration sets them. Units stand last in the names.
+
+use super::instrument::{CanonicalId, ContractKind, InstrumentId, VenueId};
+use super::intent::{BPS, Ppb};
+use super::money::Money;
+use super::text::{Currency, Symbol};
+use super::time::{MILLI, Nanos, SECOND};
+use serde::{Deserialize, Serialize};
+
+/// Everything that shapes the engine's decisions; part of the journal, so that a replay has it.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct EngineParams {
+    /// Boot epoch: the high half of every client id of this run.
+    pub boot_epoch: u64,
+    /// Venues, by [`VenueId`].
+    pub venues: Vec<VenueParams>,
+    /// Canonical instruments, by [`CanonicalId`].
+    pub canonicals: Vec<CanonicalParams>,
+    /// Venue listings, by [`InstrumentId`].
+    pub listings: Vec<ListingParams>,
+    /// The scanner and the trade machine.
+    pub scan: ScanParams,
+    /// Limits.
+    pub risk: RiskParams,
+}
+
+/// A venue of the run.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct VenueParams {
+    /// Dialect: `binance-usdm`, `okx`, …
+    pub dialect: String,
+    /// Taker fee, ppb of notional.
+    pub taker_fee_ppb: Ppb,
+    /// Maker fee, ppb of notional (negative = rebate).
+    pub maker_fee_ppb: Ppb,
+    /// Margin required per notional, ppb (1 / leverage).
+    pub margin_ppb: Ppb,
+    /// Orders per 10 s that route may use at this venue.
+    pub orders_per_10s_max: u32,
+    /// How long an order may stay unacknowledged before it counts as unknown, ns.
+    pub ack_timeout_ns: Nanos,
+    /// `recvWindow` / `expTime` sent with opening orders, ms.
+    pub order_valid_ms: i64,
+}
+
+/// A canonical instrument.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct CanonicalParams {
+    /// Unified name, such as `BTC/USDT:USDT`.
+    pub name: String,
+    /// Base asset.
+    pub base: Currency,
+    /// Quote currency.
+    pub quote: Currency,
+    /// Settlement currency.
+    pub settle: Currency,
+    /// Linear or inverse.
+    pub kind: ContractKind,
+}
+
+/// A venue's listing of a canonical instrument.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct ListingParams {
+    /// Index in [`EngineParams::listings`].
+    pub id: InstrumentId,
+    /// Venue.
+    pub venue: VenueId,
+    /// What it is.
+    pub canonical: CanonicalId,
+    /// Native name.
+    pub symbol: Symbol,
+}
+
+/// Scanner and trade machine.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ScanParams {
+    /// Intended notional per leg, in the quote currency.
+    pub notional_usd: i64,
+    /// Net edge needed to enter, ppb.
+    pub threshold_ppb: Ppb,
+    /// Allowance for latency, capital and failure, ppb.
+    pub allowance_ppb: Ppb,
+    /// Interval at which the mid basis is sampled for the rolling median, ns.
+    pub basis_sample_ns: Nanos,
+    /// Window of the rolling median, in samples (odd; at most 255).
+    pub basis_samples: u16,
+    /// No trading before this many samples.
+    pub basis_samples_min: u16,
+    /// A median of the newest quarter of the window this far from the window's median disarms the pair, ppb.
+    pub level_shift_ppb: Ppb,
+    /// A pair arms only when both mids agree within this, ppb.
+    pub mid_agreement_ppb: Ppb,
+    /// A net edge above this for longer than `edge_insane_ns` means broken data: disarm and alarm, ppb.
+    pub edge_insane_ppb: Ppb,
+    /// See `edge_insane_ppb`, ns.
+    pub edge_insane_ns: Nanos,
+    /// How long a disarmed pair stays disarmed, ns.
+    pub disarm_ns: Nanos,
+    /// Longest holding time of a trade, ns; then it is closed.
+    pub hold_max_ns: Nanos,
+    /// Close when the pair's executable exit basis has converged to within this of the expected one, ppb.
+    pub exit_tolerance_ppb: Ppb,
+    /// Close when the open loss exceeds this, ppb of notional.
+    pub loss_max_ppb: Ppb,
+    /// A book older than this is not traded on, ns.
+    pub book_age_max_ns: Nanos,
+    /// Limit prices of IOC legs lie this far beyond the VWAP price, ppb.
+    pub limit_slack_ppb: Ppb,
+    /// Limit prices of exits, hedges and unwinds lie this far beyond the touch, ppb.
+    pub urgent_slack_ppb: Ppb,
+    /// Pause of a pair after a miss or a trade, ns.
+    pub cooldown_ns: Nanos,
+    /// Hedge attempts before the filled leg is unwound.
+    pub hedge_attempts_max: u16,
+    /// Unwind and exit attempts are retried after this, ns.
+    pub retry_ns: Nanos,
+    /// Enter at random instead of on an edge (honesty test of the simulation): one entry per pair and this
+    /// time, ns; 0 = off.
+    pub random_entry_ns: Nanos,
+    /// Trades open at the same time, all pairs together.
+    pub trades_open_max: u16,
+}
+
+impl Default for ScanParams {
+    fn default() -> Self {
+        Self {
+            notional_usd: 1_000,
+            threshold_ppb: BPS,
+            allowance_ppb: BPS / 2,
+            basis_sample_ns: 100 * MILLI,
+            basis_samples: 101,
+            basis_samples_min: 31,
+            level_shift_ppb: 20 * BPS,
+            mid_agreement_ppb: 200 * BPS,
+            edge_insane_ppb: 300 * BPS,
+            edge_insane_ns: 2 * SECOND,
+            disarm_ns: 30 * SECOND,
+            hold_max_ns: 30 * SECOND,
+            exit_tolerance_ppb: BPS,
+            loss_max_ppb: 50 * BPS,
+            book_age_max_ns: SECOND,
+            limit_slack_ppb: BPS / 10,
+            urgent_slack_ppb: 20 * BPS,
+            cooldown_ns: 500 * MILLI,
+            hedge_attempts_max: 2,
+            retry_ns: 100 * MILLI,
+            random_entry_ns: 0,
+            trades_open_max: 8,
+        }
+    }
+}
+
+/// Limits. Every one fails closed: an unknown figure denies.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct RiskParams {
+    /// Notional of one order, quote currency.
+    pub order_notional_max_usd: i64,
+    /// Net position per listing, notional in the quote currency.
+    pub instrument_position_max_usd: i64,
+    /// Sum of absolute positions on one venue.
+    pub venue_position_max_usd: i64,
+    /// Sum of absolute positions everywhere.
+    pub gross_exposure_max_usd: i64,
+    /// Free margin that must remain on a venue after the order, as a part of its wallet, ppb.
+    pub margin_free_min_ppb: Ppb,
+    /// Open (non-terminal) orders everywhere.
+    pub open_orders_max: u32,
+    /// Orders per second everywhere; exits and hedges are exempt.
+    pub order_rate_per_s_max: u32,
+    /// Age of any leg's book at the decision, ns.
+    pub book_age_max_ns: Nanos,
+    /// Distance of a limit price from the leg's mid, ppb.
+    pub price_collar_ppb: Ppb,
+    /// Realised plus unrealised loss since 00:00 UTC after which entries stop and open trades are closed.
+    pub daily_loss_max_usd: i64,
+    /// Trades lost or failed in a row after which entries stop (rejects and one-leg failures, not misses).
+    pub consecutive_failures_max: u32,
+    /// Baskets approved whose orders are not all terminal.
+    pub baskets_in_flight_max: u32,
+}
+
+impl Default for RiskParams {
+    fn default() -> Self {
+        Self {
+            order_notional_max_usd: 5_000,
+            instrument_position_max_usd: 10_000,
+            venue_position_max_usd: 50_000,
+            gross_exposure_max_usd: 100_000,
+            margin_free_min_ppb: 200_000_000,
+            open_orders_max: 64,
+            order_rate_per_s_max: 50,
+            book_age_max_ns: SECOND,
+            price_collar_ppb: 100 * BPS,
+            daily_loss_max_usd: 1_000,
+            consecutive_failures_max: 10,
+            baskets_in_flight_max: 8,
+        }
+    }
+}
+
+impl RiskParams {
+    /// A limit in whole units as money.
+    pub fn money(units: i64) -> Money {
+        Money::from_units(units)
+    }
+}

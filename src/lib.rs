@@ -1,0 +1,3 @@
+//! perpring: a low-latency engine for arbitrage of perpetual futures between venues.
+pub mod domain;
+pub mod venue;

@@ -1,0 +1,204 @@
+//! Venue dialects: decoding, continuity, session machines, encoding, instruments. One folder a venue.
+//!
+//! Sans-I/O: bytes and time come in as arguments, events and wishes go out through [`Out`]. No sockets,
+//! no clock, no randomness, no secrets (only holes for them), and nothing of another venue. Imports
+//! only `domain`. The decode stage drives [`Adapter`]s, the route stage [`Encoder`]s, and the `decode`
+//! and `book` commands [`Decoder`]s, so all three see the same parser.
+
+pub mod binance;
+pub mod json;
+pub mod message;
+pub mod okx;
+
+use crate::domain::effect::{HttpId, OutMeta, Payload, PayloadFull, Redact, SecretSlot, SessionAction, VenueCall};
+use crate::domain::event::{EventBody, SessionRole};
+use crate::domain::input::{ConnId, DownReason, FrameMeta};
+use crate::domain::instrument::{Instrument, VenueId, VenueSpec};
+use crate::domain::intent::OrderRef;
+use crate::domain::order::{OrderReport, OrderSpec};
+use crate::domain::params::{ListingParams, VenueParams};
+use crate::domain::time::Stamp;
+
+/// Something that an adapter produced while handling one input.
+#[derive(Clone, Copy, Debug, PartialEq)]
+#[allow(clippy::large_enum_variant)] // lives in a preallocated buffer
+pub enum Emit {
+    /// An event for the scanner and beyond.
+    Event(EventBody),
+    /// Something to be done.
+    Action(SessionAction),
+    /// A word about an order: goes to the order ledger, which turns it into `EventBody::Order`.
+    Report(OrderReport),
+    /// Contract specification: goes to the instrument registry, which answers by [`Adapter::on_instrument`].
+    Spec(VenueSpec),
+    /// The account snapshot after (re)connecting is complete: open orders that were reported by the
+    /// venue since `SessionStatus` went down are all; every other order of ours is gone.
+    ReconcileEnd(VenueId),
+    /// A message could not be understood; counted, sampled and alarmed.
+    Odd(Oddity),
+}
+
+/// Something on the wire that should not be there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Oddity {
+    /// Where it came from.
+    pub conn: ConnId,
+    /// What is odd.
+    pub kind: OddKind,
+}
+
+/// Kinds of odd messages.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum OddKind {
+    /// Not JSON, or fields missing or of the wrong type.
+    Malformed,
+    /// A message type or channel outside the documented list.
+    Unknown,
+    /// A symbol that is not configured.
+    UnknownSymbol,
+    /// A number that is not exact at the instrument's scale.
+    Inexact,
+    /// An execution type outside the documented list.
+    UnknownExecution,
+    /// The venue refused a request of a session machine (login, subscription).
+    Refused,
+}
+
+/// Collects what adapters emit; preallocated, drained by the decode stage after each input.
+#[derive(Debug, Default)]
+pub struct Out {
+    items: Vec<Emit>,
+}
+
+impl Out {
+    /// Room for `capacity` items without allocation.
+    pub fn with_capacity(capacity: usize) -> Self {
+        Self { items: Vec::with_capacity(capacity) }
+    }
+
+    /// Emits an event.
+    pub fn event(&mut self, event: EventBody) {
+        self.items.push(Emit::Event(event));
+    }
+
+    /// Emits a wish.
+    pub fn action(&mut self, action: SessionAction) {
+        self.items.push(Emit::Action(action));
+    }
+
+    /// Emits anything.
+    pub fn emit(&mut self, emit: Emit) {
+        self.items.push(emit);
+    }
+
+    /// What was emitted so far.
+    pub fn items(&self) -> &[Emit] {
+        &self.items
+    }
+
+    /// Empties the buffer, keeping its room.
+    pub fn clear(&mut self) {
+        self.items.clear();
+    }
+}
+
+/// A connection that a venue needs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConnSpec {
+    /// What it is for; `Account` and `Orders` connections are polled first.
+    pub role: SessionRole,
+    /// Base address without path, such as `wss://fstream.binance.com`.
+    pub url: String,
+}
+
+/// What an adapter and an encoder are built from.
+#[derive(Clone, Debug)]
+pub struct VenueContext {
+    /// This venue.
+    pub venue: VenueId,
+    /// Its parameters.
+    pub params: VenueParams,
+    /// Its listings.
+    pub listings: Vec<ListingParams>,
+    /// First of its connections; the others follow in the order of [`Dialect::connections`].
+    pub conn_base: ConnId,
+    /// First of its secret slots (it may use 4).
+    pub slot_base: SecretSlot,
+    /// False: market data only (no login, no private streams, no orders).
+    pub trading: bool,
+}
+
+/// Decode side of a venue: session machines and decoders with mandatory continuity.
+///
+/// Must be deterministic: the same inputs yield the same output. `on_frame` and `on_tick` must not
+/// allocate in steady state.
+pub trait Adapter: Send {
+    /// The run starts: ask for metadata, connect.
+    fn on_start(&mut self, now: Stamp, out: &mut Out);
+    /// A connection of this venue is established.
+    fn on_conn_up(&mut self, conn: ConnId, epoch: u32, now: Stamp, out: &mut Out);
+    /// A connection of this venue was lost or could not be made: quarantine, plan the reconnect.
+    fn on_conn_down(&mut self, conn: ConnId, epoch: u32, reason: DownReason, now: Stamp, out: &mut Out);
+    /// A message of the current epoch of its connection (older epochs never get here).
+    fn on_frame(&mut self, meta: FrameMeta, frame: &[u8], now: Stamp, out: &mut Out);
+    /// The reply to a request; `status` 0 = there was none.
+    fn on_http(&mut self, id: HttpId, status: u16, body: &[u8], now: Stamp, out: &mut Out);
+    /// The registry defined (or redefined, with a higher generation) one of its listings.
+    fn on_instrument(&mut self, instrument: &Instrument, now: Stamp, out: &mut Out);
+    /// Time passed; called before every other input too, so deadlines fire on time.
+    fn on_tick(&mut self, now: Stamp, out: &mut Out);
+    /// The run ends: unsubscribe is not needed, closing is.
+    fn on_stop(&mut self, now: Stamp, out: &mut Out);
+}
+
+/// Route side of a venue: renders requests to bytes.
+pub trait Encoder: Send {
+    /// The registry defined one of its listings.
+    fn on_instrument(&mut self, instrument: &Instrument);
+    /// Renders an order; returns where it goes.
+    fn order(&mut self, order: &OrderSpec, meta: &OutMeta, now: Stamp, to: &mut Payload) -> Result<Rendered, PayloadFull>;
+    /// Renders a cancellation.
+    fn cancel(&mut self, order: &OrderRef, meta: &OutMeta, now: Stamp, to: &mut Payload) -> Result<Rendered, PayloadFull>;
+    /// Renders a query for an order's state.
+    fn query(&mut self, order: &OrderRef, meta: &OutMeta, now: Stamp, to: &mut Payload) -> Result<Rendered, PayloadFull>;
+    /// Renders a session message.
+    fn send(&mut self, conn: ConnId, what: VenueCall, now: Stamp, to: &mut Payload) -> Result<(), PayloadFull>;
+    /// Renders an HTTP request.
+    fn http(&mut self, what: VenueCall, now: Stamp, to: &mut Payload) -> Result<Option<Redact>, PayloadFull>;
+    /// Renders path and query of the upgrade request of a connection.
+    fn connect(&mut self, conn: ConnId, slot: Option<SecretSlot>, to: &mut Payload) -> Result<(), PayloadFull>;
+}
+
+/// Where a rendered order message goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Rendered {
+    /// A message on a connection.
+    Socket(ConnId),
+    /// An HTTP request; route uses [`HttpId`]s from the upper half of the range for these
+    /// (`1 << 31 | message`), and the reply is handed to [`Adapter::on_http`] like every other.
+    Http,
+}
+
+/// A venue's factory.
+pub trait Dialect: Sync {
+    /// Name in configuration and on the command line, such as `binance-usdm`.
+    fn name(&self) -> &'static str;
+    /// The WebSocket connections that it needs, in production.
+    fn connections(&self, trading: bool) -> Vec<ConnSpec>;
+    /// Base address for HTTP in production.
+    fn http_url(&self) -> &'static str;
+    /// HTTP header that carries the API key, where there is one (for documentation and checks).
+    fn adapter(&self, context: &VenueContext) -> Box<dyn Adapter>;
+    /// The route side.
+    fn encoder(&self, context: &VenueContext) -> Box<dyn Encoder>;
+    /// The stateless parser for the `decode` and `book` commands.
+    fn decoder(&self) -> Box<dyn message::Decoder>;
+}
+
+/// Every dialect that there is.
+pub static DIALECTS: &[&dyn Dialect] = &[&binance::BinanceUsdm, &okx::Okx];
+
+/// The dialect of that name.
+pub fn dialect(name: &str) -> Option<&'static dyn Dialect> {
+    DIALECTS.iter().copied().find(|dialect| dialect.name() == name)
+}
