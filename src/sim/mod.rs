@@ -1,0 +1,67 @@
+//! Simulated venues: matching, accounts, a seeded market, and each venue's documented protocol.
+//!
+//! Sans-I/O: a [`Server`] is driven by wall time and bytes, so the same venue runs behind real sockets
+//! (`socket.rs`), and in process under a simulated clock. Shares no encoder or decoder with `venue/`:
+//! one's mistake must not hide the other's. Prices here are its own; only the plain words of `domain` are
+//! common.
+
+use crate::domain::time::Nanos;
+
+/// A client connection of one simulated venue.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SimConn(pub u32);
+
+/// What a simulated venue does to its clients.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Push {
+    /// A WebSocket text message.
+    Text(SimConn, Vec<u8>),
+    /// A WebSocket ping.
+    Ping(SimConn, Vec<u8>),
+    /// Close the connection.
+    Close(SimConn),
+}
+
+/// An HTTP request as it arrives.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct HttpRequest {
+    /// `GET`, `POST`, …
+    pub method: String,
+    /// Path without query.
+    pub path: String,
+    /// Query without `?`, exactly as sent.
+    pub query: String,
+    /// Header names in lower case.
+    pub headers: Vec<(String, String)>,
+    /// Body.
+    pub body: Vec<u8>,
+}
+
+/// An HTTP reply.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HttpReply {
+    /// Status code.
+    pub status: u16,
+    /// Extra headers.
+    pub headers: Vec<(String, String)>,
+    /// Body (JSON).
+    pub body: Vec<u8>,
+}
+
+/// A simulated venue: its whole behaviour as a state machine. `now` is wall time, ns since the epoch.
+///
+/// Inputs must come in rising time; the server first advances its market to `now`, then handles them.
+pub trait Server: Send {
+    /// A WebSocket upgrade on `path` (with query). False refuses it (404).
+    fn on_connect(&mut self, conn: SimConn, path: &str, now: Nanos, out: &mut Vec<Push>) -> bool;
+    /// A text message of a client.
+    fn on_text(&mut self, conn: SimConn, text: &[u8], now: Nanos, out: &mut Vec<Push>);
+    /// The client is gone.
+    fn on_closed(&mut self, conn: SimConn, now: Nanos, out: &mut Vec<Push>);
+    /// An HTTP request.
+    fn on_http(&mut self, request: &HttpRequest, now: Nanos, out: &mut Vec<Push>) -> HttpReply;
+    /// Moves the market, timers and publications to `now`.
+    fn advance(&mut self, now: Nanos, out: &mut Vec<Push>);
+    /// When `advance` has something to do next.
+    fn next_due(&self) -> Nanos;
+}
