@@ -5,6 +5,8 @@
 
 pub mod decode;
 pub mod egress;
+pub mod errand;
+pub mod gateway;
 pub mod record;
 pub mod risk;
 pub mod river;
