@@ -5,3 +5,4 @@
 
 pub mod fused;
 pub mod simulated;
+pub mod world;
