@@ -3,9 +3,8 @@
 //! Runs beside record, off the deciding path; decides nothing. Counts, trade life cycle, and the latency
 //! histograms that the runner feeds.
 
-use crate::domain::effect::OutMsg;
 use crate::domain::event::{Event, EventBody};
-use crate::domain::input::SendFate;
+use crate::domain::input::{SendFate, SendOutcome};
 use crate::domain::intent::{BasketKind, Intent, TradeId};
 use crate::domain::order::{ClientId, OrderUpdate};
 use crate::domain::time::Nanos;
@@ -123,10 +122,9 @@ impl Watch {
         self.counts.denials += 1;
     }
 
-    /// A message met its fate.
-    pub fn fate(&mut self, message: &OutMsg, fate: SendFate) {
-        match fate {
-            SendFate::Sent => self.counts.orders_sent += u64::from(message.meta.order.is_some()),
+    fn outcome(&mut self, outcome: &SendOutcome) {
+        match outcome.fate {
+            SendFate::Sent => self.counts.orders_sent += u64::from(outcome.order.is_some()),
             SendFate::Refused(_) => self.counts.refused += 1,
             SendFate::Unknown => self.counts.unknown += 1,
         }
@@ -135,8 +133,10 @@ impl Watch {
     /// An event passed. Durations from detection to both legs terminal are kept for [`Watch::drain_trades`].
     pub fn event(&mut self, event: &Event) {
         self.counts.events += 1;
-        if let EventBody::Order(update) = &event.body {
-            self.order(update, event.at.mono);
+        match &event.body {
+            EventBody::Order(update) => self.order(update, event.at.mono),
+            EventBody::Outcome(outcome) => self.outcome(outcome),
+            _ => {}
         }
     }
 

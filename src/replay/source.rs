@@ -42,11 +42,6 @@ impl RunConfig {
     }
 }
 
-/// CRC-32C of configuration bytes: what the manifest carries.
-pub fn config_hash(bytes: &[u8]) -> String {
-    format!("{:08x}", crc32c::crc32c(bytes))
-}
-
 /// The inputs of a run, in order.
 pub struct Inputs {
     dir: PathBuf,

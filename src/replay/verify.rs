@@ -1,7 +1,7 @@
 //! Verification: every recorded output must be made again, identically.
 
 use super::divergence::{Divergence, compare};
-use super::source::{Inputs, Outputs, RecordedOutput, ReplayError, RunConfig, config_hash, read_config};
+use super::source::{Inputs, Outputs, RecordedOutput, ReplayError, RunConfig, read_config};
 use crate::domain::codec::{kind_name, output_kind};
 use crate::domain::effect::OutMsg;
 use crate::domain::event::{Event, EventBody, Seq};
@@ -9,6 +9,7 @@ use crate::domain::input::{Input, InputClass, RawInput};
 use crate::domain::intent::{Denial, DenyReason, Intent};
 use crate::domain::output::{EventsDigest, MessageShape, Output, OutputKey, STAGES, Stage};
 use crate::domain::time::Stamp;
+use crate::journal::manifest::Hash256;
 use crate::stage::river::{Parts, River, Tap};
 use serde::Serialize;
 use std::collections::{BTreeMap, VecDeque};
@@ -49,9 +50,10 @@ pub fn verify_with(
 ) -> Result<Report, ReplayError> {
     let (manifest, bytes, recorded_config) = read_config(dir)?;
     let mut report = Report::default();
-    if config_hash(&bytes) != manifest.config_hash {
-        report.divergence =
-            Some(journal_divergence(1, "configuration hash", &manifest.config_hash, &config_hash(&bytes)));
+    let hash = Hash256::of(&bytes);
+    if hash != manifest.configuration_hash {
+        let recorded = manifest.configuration_hash.to_string();
+        report.divergence = Some(journal_divergence(1, "configuration hash", &recorded, &hash.to_string()));
         return Ok(report);
     }
     let config = replacement.unwrap_or(&recorded_config);

@@ -35,6 +35,10 @@ pub trait Tap {
     fn state(&mut self, key: OutputKey, hash: u64);
     /// The present input is done.
     fn end(&mut self, seq: Seq);
+    /// The stage that works from now on: for latency accounting.
+    fn enter(&mut self, stage: Stage) {
+        let _ = stage;
+    }
 }
 
 /// Numbers a stage's outputs of one cause.
@@ -134,8 +138,10 @@ impl River {
         let Parts { decode, scan, risk, route, .. } = parts;
         let (seq, at) = decode.sequence(raw);
         tap.input(seq, at, decode.class(&raw.input), raw);
+        tap.enter(Stage::Decode);
         decode.on_input(raw, seq, at, &mut |event| {
             tap.event(event);
+            tap.enter(Stage::Scan);
             scan.on_event(event, &mut |made| match made {
                 Made::State(hash) => tap.state(scan_keys.next(seq), hash),
                 Made::Denied(_) => {}
@@ -143,6 +149,7 @@ impl River {
                     if let FlowBody::Intent(intent) = &flow.body {
                         tap.intent(scan_keys.next(seq), intent);
                     }
+                    tap.enter(Stage::Risk);
                     risk.on_flow(flow, &mut |made| match made {
                         Made::State(hash) => tap.state(risk_keys.next(seq), hash),
                         Made::Denied(denial) => tap.denied(risk_keys.next(seq), denial),
@@ -150,15 +157,19 @@ impl River {
                             if let FlowBody::Intent(intent) = &flow.body {
                                 tap.approved(risk_keys.next(seq), intent);
                             }
+                            tap.enter(Stage::Route);
                             route.on_flow(flow, &mut |made| match made {
                                 Made::State(hash) => tap.state(route_keys.next(seq), hash),
                                 Made::Denied(denial) => tap.denied(route_keys.next(seq), denial),
                                 Made::Item(message) => tap.message(route_keys.next(seq), message),
                             });
+                            tap.enter(Stage::Risk);
                         }
                     });
+                    tap.enter(Stage::Scan);
                 }
             });
+            tap.enter(Stage::Decode);
         });
         tap.end(seq);
     }

@@ -1,13 +1,12 @@
-//! The engine on one thread: river, recorder and watch composed, with loopbacks drained in place.
+//! The engine on one thread: river and keeper composed, with loopbacks drained in place.
 
+use super::keeper::Keeper;
 use crate::domain::effect::OutMsg;
 use crate::domain::event::{Event, Seq};
 use crate::domain::input::{Input, InputClass, RawInput, SendFate, SendOutcome};
 use crate::domain::intent::{Denial, Intent};
-use crate::domain::output::{Output, OutputKey};
+use crate::domain::output::{OutputKey, Stage};
 use crate::domain::time::{Nanos, Stamp};
-use crate::ops::watch::Watch;
-use crate::stage::record::Recorder;
 use crate::stage::river::{River, Tap};
 use std::collections::VecDeque;
 
@@ -19,20 +18,24 @@ pub trait Egress {
     /// Sends, schedules or refuses the message. `None` when its fate shows otherwise (an HTTP reply, a
     /// connection that comes up): only socket messages have an outcome.
     fn send(&mut self, message: &OutMsg, mono: Nanos) -> Option<SendFate>;
+
+    /// The stage that works from now on; `None` = none. For latency accounting, never for decisions.
+    fn enter(&mut self, stage: Option<Stage>) {
+        let _ = stage;
+    }
 }
 
 /// The engine on one thread.
 pub struct Fused {
     river: River,
-    recorder: Option<Recorder>,
-    watch: Watch,
+    keeper: Keeper,
     loopback: VecDeque<Input>,
 }
 
 impl Fused {
-    /// Composes an engine; without a recorder nothing is journaled.
-    pub fn new(river: River, recorder: Option<Recorder>) -> Self {
-        Self { river, recorder, watch: Watch::new(), loopback: VecDeque::with_capacity(LOOPBACK_CAPACITY) }
+    /// Composes an engine.
+    pub fn new(river: River, keeper: Keeper) -> Self {
+        Self { river, keeper, loopback: VecDeque::with_capacity(LOOPBACK_CAPACITY) }
     }
 
     /// Passes one input, and every loopback that it causes, through the river.
@@ -44,9 +47,10 @@ impl Fused {
     }
 
     fn pass(&mut self, raw: &RawInput<'_>, egress: &mut impl Egress) {
-        let Self { river, recorder, watch, loopback } = self;
-        let mut tap = FusedTap { recorder: recorder.as_mut(), watch, loopback, egress, mono: raw.mono };
+        let Self { river, keeper, loopback } = self;
+        let mut tap = FusedTap { keeper, loopback, egress, mono: raw.mono };
         river.input(raw, &mut tap);
+        egress.enter(None);
     }
 
     /// The stages.
@@ -54,79 +58,51 @@ impl Fused {
         &self.river
     }
 
-    /// Counts and trades.
-    pub fn watch(&mut self) -> &mut Watch {
-        &mut self.watch
-    }
-
-    /// The recorder, when recording.
-    pub fn recorder(&self) -> Option<&Recorder> {
-        self.recorder.as_ref()
+    /// Recorder, counts and trades.
+    pub fn keeper(&mut self) -> &mut Keeper {
+        &mut self.keeper
     }
 
     /// Ends the engine and hands out what outlives it.
-    pub fn into_parts(self) -> (River, Option<Recorder>, Watch) {
-        (self.river, self.recorder, self.watch)
+    pub fn into_parts(self) -> (River, Keeper) {
+        (self.river, self.keeper)
     }
 }
 
 struct FusedTap<'a, E> {
-    recorder: Option<&'a mut Recorder>,
-    watch: &'a mut Watch,
+    keeper: &'a mut Keeper,
     loopback: &'a mut VecDeque<Input>,
     egress: &'a mut E,
     mono: Nanos,
 }
 
-impl<E: Egress> FusedTap<'_, E> {
-    fn output(&mut self, key: OutputKey, output: &Output) {
-        if let Some(recorder) = &mut self.recorder {
-            recorder.output(key, self.mono, output, &[]);
-        }
-    }
-}
-
 impl<E: Egress> Tap for FusedTap<'_, E> {
     fn input(&mut self, seq: Seq, at: Stamp, class: InputClass, raw: &RawInput<'_>) {
         self.mono = at.mono;
-        if matches!(raw.input, Input::Frame(_)) {
-            self.watch.frame();
-        }
-        if let Some(recorder) = &mut self.recorder {
-            recorder.input(seq, at, class, raw);
-        }
+        self.keeper.input(seq, at, class, raw);
     }
 
     fn event(&mut self, event: &Event) {
-        self.watch.event(event);
-        if let Some(recorder) = &mut self.recorder {
-            recorder.event(event);
-        }
+        self.keeper.event(event);
     }
 
     fn intent(&mut self, key: OutputKey, intent: &Intent) {
-        self.watch.intent(intent);
-        self.output(key, &Output::Intent(*intent));
+        self.keeper.intent(key, intent);
     }
 
     fn approved(&mut self, key: OutputKey, intent: &Intent) {
-        self.watch.approved(intent);
-        self.output(key, &Output::Approved(*intent));
+        self.keeper.approved(key, intent);
     }
 
     fn denied(&mut self, key: OutputKey, denial: &Denial) {
-        self.watch.denied();
-        self.output(key, &Output::Denied(*denial));
+        self.keeper.denied(key, denial);
         self.loopback.push_back(Input::Denied(*denial));
     }
 
     fn message(&mut self, key: OutputKey, message: &OutMsg) {
         // Recorded first: what left is always in the journal.
-        if let Some(recorder) = &mut self.recorder {
-            recorder.message(key, self.mono, message);
-        }
+        self.keeper.message(key, message);
         if let Some(fate) = self.egress.send(message, self.mono) {
-            self.watch.fate(message, fate);
             let outcome = SendOutcome { message: message.meta.message, fate, order: message.meta.order };
             self.loopback.push_back(Input::Outcome(outcome));
         }
@@ -134,12 +110,14 @@ impl<E: Egress> Tap for FusedTap<'_, E> {
     }
 
     fn state(&mut self, key: OutputKey, hash: u64) {
-        self.output(key, &Output::State(hash));
+        self.keeper.state(key, hash);
     }
 
     fn end(&mut self, seq: Seq) {
-        if let Some(recorder) = &mut self.recorder {
-            recorder.end(seq, self.mono);
-        }
+        self.keeper.end(seq);
+    }
+
+    fn enter(&mut self, stage: Stage) {
+        self.egress.enter(Some(stage));
     }
 }

@@ -4,5 +4,6 @@
 //! fused engine and simulated venues in process under one simulated clock; `live` owns the sockets.
 
 pub mod fused;
+pub mod keeper;
 pub mod simulated;
 pub mod world;
