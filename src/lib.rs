@@ -1,4 +1,5 @@
 //! perpring: a low-latency engine for arbitrage of perpetual futures between venues.
 pub mod domain;
+pub mod journal;
 #[cfg(any())]
 pub mod venue;
