@@ -1,3 +1,5 @@
 //! perpring: a low-latency engine for arbitrage of perpetual futures between venues.
 pub mod domain;
+pub mod net;
+#[cfg(any())]
 pub mod venue;
