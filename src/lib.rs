@@ -4,3 +4,4 @@ pub mod journal;
 pub mod net;
 #[cfg(any())]
 pub mod venue;
+pub mod sim;
