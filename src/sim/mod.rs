@@ -5,6 +5,8 @@
 //! one's mistake must not hide the other's. Prices here are its own; only the plain words of `domain` are
 //! common.
 
+pub mod socket;
+
 use crate::domain::time::Nanos;
 
 /// A client connection of one simulated venue.
