@@ -14,6 +14,7 @@ pub mod market;
 
 pub use config::{ConfigError, SimAccount, SimConfig, SimInstrument, SimListing, SimVenueConfig};
 pub use exchange::VenueLedger;
+pub mod socket;
 
 use crate::domain::time::Nanos;
 use std::path::Path;
