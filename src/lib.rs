@@ -1,4 +1,5 @@
 //! perpring: a low-latency engine for arbitrage of perpetual futures between venues.
+pub mod core;
 pub mod domain;
 pub mod journal;
 pub mod net;

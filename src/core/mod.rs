@@ -1,0 +1,10 @@
+//! The deterministic rules: order truth, contract scales, positions, capital, limits, budgets.
+//!
+//! Imports only `domain`; never reads a clock, does no I/O, starts no thread, uses no randomness and no
+//! floats. The same inputs give the same outputs, which is what makes a replay a proof.
+
+pub mod budget;
+pub mod digest;
+pub mod order;
+pub mod registry;
+pub mod table;
