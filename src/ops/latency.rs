@@ -105,10 +105,10 @@ impl Default for Latency {
 impl Latency {
     /// Empty; allocates everything it will ever need.
     pub fn new() -> Self {
-        // Fixed bounds: recording never allocates. The bounds are valid, so this cannot fail; an empty
-        // auto-resizing histogram would only cost an allocation.
-        let make = || Histogram::new_with_bounds(1, VALUE_MAX_NS, 3).unwrap_or_else(|_| Histogram::new(3).unwrap_or_else(|_| unreachable!("3 digits are valid")));
-        Self { histograms: NAMES.iter().map(|_| make()).collect() }
+        // Fixed bounds: recording never allocates.
+        let make = || Histogram::new_with_bounds(1, VALUE_MAX_NS, 3);
+        let histograms = NAMES.iter().map(|_| make().expect("1 ns to 60 s at 3 digits are valid bounds"));
+        Self { histograms: histograms.collect() }
     }
 
     /// Records a duration, ns.
@@ -176,6 +176,11 @@ impl StageClock {
         }
         self.current = stage;
         self.since = now;
+    }
+
+    /// Forgets the time per stage (ticks are not worth a sample).
+    pub fn discard(&mut self) {
+        self.spent = Default::default();
     }
 
     /// Hands the time per stage to `latency` and begins anew.
