@@ -158,7 +158,8 @@ impl Found {
         }
         let cut = bytes > 0 || self.damage.is_some();
         let verdict = |end| StreamVerdict { stream: self.stream, records: self.records, last_seq: self.last_seq, end };
-        if self.mark.closed && !cut {
+        let absent = segments.is_empty() && self.mark == Mark::default(); // never begun
+        if (self.mark.closed || absent) && !cut {
             return Ok(verdict(End::Closed));
         }
         if let Some(segment) = shorten {
