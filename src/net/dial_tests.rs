@@ -20,10 +20,9 @@ fn answer(reply: impl FnOnce(&str) -> String + Send + 'static) -> DialError {
     let (address, server) = serve(move |mut tcp| {
         let head = read_head(&mut tcp);
         tcp.write_all(reply(&head).as_bytes()).unwrap();
-        tcp
     });
     let error = fails(format!("ws://{address}"), &Trust::nobody());
-    drop(server.join().unwrap());
+    server.join().unwrap();
     error
 }
 
@@ -84,10 +83,8 @@ fn invalid_upgrade_replies_are_named() {
 
 #[test]
 fn a_peer_that_hangs_up_breaks_the_upgrade() {
-    assert!(matches!(
-        answer(|_| "HTTP/1.1 101".to_owned()),
-        DialError::Broken { step: "WebSocket upgrade", .. } | DialError::Timeout { .. }
-    ));
+    let error = answer(|_| "HTTP/1.1 101".to_owned());
+    assert!(matches!(error, DialError::Broken { step: "WebSocket upgrade", .. }), "{error}");
 }
 
 #[test]

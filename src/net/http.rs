@@ -6,7 +6,7 @@
 use super::endpoint::{Endpoint, EndpointError};
 use super::tls::Trust;
 use std::fmt;
-use std::io::ErrorKind;
+use std::io::{self, ErrorKind};
 use std::time::Duration;
 use thiserror::Error;
 use ureq::http as wire;
@@ -189,15 +189,7 @@ impl HttpClient {
                 what: format!("no connection within {} ms", self.timeout.as_millis()),
             },
             ureq::Error::Timeout(_) => HttpError::Timeout { host, limit_ms: self.timeout.as_millis() },
-            ureq::Error::Io(error) if error.kind() == ErrorKind::ConnectionRefused => {
-                HttpError::Connect { host, what: "it refuses connections".to_owned() }
-            }
-            ureq::Error::Io(error) => {
-                match error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
-                    Some(tls) => HttpError::Tls { host, what: tls.to_string() },
-                    None => HttpError::Broken { host, what: error.kind().to_string() },
-                }
-            }
+            ureq::Error::Io(error) => explain_io(host, &error),
             ureq::Error::Rustls(error) => HttpError::Tls { host, what: error.to_string() },
             ureq::Error::Tls(what) => HttpError::Tls { host, what: what.to_owned() },
             ureq::Error::BodyExceedsLimit(_) => HttpError::TooLarge { host },
@@ -212,6 +204,23 @@ impl HttpClient {
             }
             _ => HttpError::Broken { host, what: "the HTTP client gave up".to_owned() },
         }
+    }
+}
+
+/// An I/O error, told apart by whether there was a connection at all.
+fn explain_io(host: String, error: &io::Error) -> HttpError {
+    if let Some(tls) = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
+        return HttpError::Tls { host, what: tls.to_string() };
+    }
+    // The standard library has no error kind for a failed name lookup, only this text.
+    let lookup = error.to_string().starts_with("failed to lookup address");
+    match error.kind() {
+        _ if lookup => HttpError::Connect { host, what: "its name has no address".to_owned() },
+        kind @ (ErrorKind::ConnectionRefused
+        | ErrorKind::NetworkUnreachable
+        | ErrorKind::HostUnreachable
+        | ErrorKind::AddrNotAvailable) => HttpError::Connect { host, what: kind.to_string() },
+        kind => HttpError::Broken { host, what: kind.to_string() },
     }
 }
 
