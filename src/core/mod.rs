@@ -4,7 +4,11 @@
 //! floats. The same inputs give the same outputs, which is what makes a replay a proof.
 
 pub mod budget;
+pub mod capital;
 pub mod digest;
+pub mod limits;
 pub mod order;
+pub mod position;
 pub mod registry;
+pub mod risk;
 pub mod table;
