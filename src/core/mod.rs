@@ -6,6 +6,7 @@
 
 pub mod book;
 pub mod budget;
+pub mod capital;
 pub mod digest;
 pub mod edge;
 pub mod listing;
@@ -14,5 +15,8 @@ pub mod order;
 pub mod pair;
 pub mod registry;
 pub mod scanner;
+pub mod limits;
+pub mod position;
+pub mod risk;
 pub mod table;
 pub mod trade;

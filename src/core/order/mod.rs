@@ -22,7 +22,7 @@ pub mod entry;
 #[cfg(test)]
 mod tests;
 
-use self::entry::{Entry, Heard, NEVER, QUERY_DELAY_MIN, Word, rescale};
+use self::entry::{Entry, Heard, NEVER, QUERY_DELAY_MIN, Word};
 use super::digest::Digest;
 use super::table::IdMap;
 use crate::domain::input::{RefuseReason, SendFate, SendOutcome};
@@ -611,11 +611,6 @@ impl Ledger {
     fn ack_timeout(&self, venue: VenueId) -> Nanos {
         self.ack_timeout_ns.get(venue.index()).copied().unwrap_or(ACK_TIMEOUT_DEFAULT)
     }
-}
-
-/// A listing's quantity or price under new scales, for other modules of the core.
-pub(super) fn rescaled(value: i64, from: u8, to: u8) -> Option<i64> {
-    rescale(value, from, to)
 }
 
 /// A fill's unique name: trade ids are unique per venue and listing.
