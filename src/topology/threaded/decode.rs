@@ -8,9 +8,9 @@ use crate::domain::output::Stage;
 use crate::domain::time::Nanos;
 use crate::ops::latency::{Latency, Path};
 use crate::replay::source::Inputs;
-use crate::ring::fan::Publisher;
-use crate::ring::slab::SlabReader;
-use crate::ring::spsc::{Receiver, Sender};
+use crate::ring::fan::{FanProducer, PublishError};
+use crate::ring::slab::{Parcel, SlabReader};
+use crate::ring::spsc::{Full, Receiver, Sender};
 use crate::runtime::agent::{Agent, StopFlag};
 use crate::runtime::clock::Clock;
 use crate::stage::decode::{ConnInfo, Decode};
@@ -54,7 +54,7 @@ pub struct DecodeAgent {
     /// Inputs.
     pub source: Source,
     /// To scan and record.
-    pub publisher: Publisher<Hop>,
+    pub publisher: FanProducer<Hop>,
     /// Large bodies to record.
     pub bodies: Sender<Vec<u8>>,
     /// This thread's clock.
@@ -65,47 +65,55 @@ pub struct DecodeAgent {
     pub latency: Latency,
     /// Where the latencies go at the end.
     pub harvest: Arc<Mutex<Latency>>,
-    /// The stage at the end.
-    pub done: Arc<Mutex<Option<Decode>>>,
     /// `Shutdown` was published.
     pub ended: bool,
 }
 
-/// Publishes, waiting for room: the design's policy for this hop. Counts rounds of waiting.
-fn publish(publisher: &mut Publisher<Hop>, hop: &Hop) {
-    while !publisher.try_publish(hop) {
-        std::thread::yield_now();
+/// Publishes, waiting for room: the design's policy for this hop. The ring counts the rounds of waiting.
+fn publish(publisher: &mut FanProducer<Hop>, hop: &Hop, stop: &StopFlag) {
+    loop {
+        match publisher.try_publish(hop) {
+            Ok(()) => return,
+            Err(PublishError::Full) => std::thread::yield_now(),
+            Err(PublishError::ConsumerGone) => return stop.fail(PublishError::ConsumerGone.to_string()),
+        }
     }
 }
 
 impl DecodeAgent {
     fn pass(&mut self, mono: Nanos, readable: Nanos, input: Input, body: Body) {
-        let Self { decode, publisher, bodies, source, .. } = self;
-        let (slot, heap) = match body {
-            Body::None => (None, None),
-            Body::Slot(slot) => (Some(slot), None),
-            Body::Heap(bytes) => (None, Some(bytes)),
-        };
-        let bytes: &[u8] = match (&slot, &heap, &*source) {
-            (Some(slot), _, Source::Live(live)) => live.slab.bytes(slot),
-            (_, Some(bytes), _) => bytes,
+        let Self { decode, publisher, bodies, source, stop, .. } = self;
+        let bytes: &[u8] = match (&body, &*source) {
+            (Body::Slot(lease), Source::Live(live)) => live.slab.bytes(lease),
+            (Body::Heap(bytes), _) => bytes,
             _ => &[],
         };
         let raw = RawInput { mono, input, bytes };
         let started = self.clock.mono_ns();
         let (seq, at) = decode.sequence(&raw);
-        let numbered =
-            Numbered { seq, at, class: decode.class(&input), input, slot, heap: heap.is_some(), readable };
-        publish(publisher, &Hop::Input(numbered));
-        decode.on_input(&raw, seq, at, &mut |event| publish(publisher, &Hop::Event(*event)));
-        if let Some(mut bytes) = heap {
-            // Record takes the body when it sees the numbered input.
-            while let Err(back) = bodies.try_push(bytes) {
-                bytes = back;
-                std::thread::yield_now();
+        let class = decode.class(&input);
+        decode.on_input(&raw, seq, at, &mut |event| publish(publisher, &Hop::Event(*event), stop));
+        let mut numbered =
+            Numbered { seq, at, class, input, parcel: Parcel::default(), heap: false, readable };
+        match body {
+            Body::None => {}
+            Body::Slot(lease) => {
+                if let Source::Live(live) = source {
+                    numbered.parcel = live.slab.pack(lease);
+                }
+            }
+            Body::Heap(mut bytes) => {
+                numbered.heap = true;
+                while let Err(Full(back)) = bodies.try_push(bytes) {
+                    bytes = back;
+                    if bodies.is_abandoned() {
+                        break;
+                    }
+                    std::thread::yield_now();
+                }
             }
         }
-        publish(publisher, &Hop::End(seq, slot));
+        publish(publisher, &Hop::Input(numbered), stop);
         if !matches!(input, Input::Tick) {
             self.latency.record(Path::Stage(Stage::Decode), self.clock.mono_ns() - started);
         }
@@ -177,7 +185,7 @@ impl DecodeAgent {
     fn end(&mut self) {
         if !self.ended {
             self.ended = true;
-            publish(&mut self.publisher, &Hop::Shutdown);
+            publish(&mut self.publisher, &Hop::Shutdown, &self.stop);
         }
     }
 }

@@ -111,25 +111,34 @@ impl GatewayAgent {
         work
     }
 
-    /// Hands an arrival to decode; false = no room now.
-    fn hand_over(&mut self, arrival: Arrival) -> bool {
+    /// Hands the waiting arrival to decode; false = no room now.
+    fn hand_over(&mut self) -> bool {
+        let Some(mut arrival) = self.waiting.take() else { return true };
         let market = match arrival.input {
             Input::Frame(meta) => self.is_market(meta.conn.index()),
             Input::ConnUp { conn, .. } | Input::ConnDown { conn, .. } => self.is_market(conn.index()),
             _ => false,
         };
-        let ring = if market { &mut self.market } else { &mut self.private };
-        if !market && ring.free() <= CREDIT_MAX as usize {
+        let room = if market { self.market.has_room(1) } else { self.private.has_room(CREDIT_MAX as usize + 1) };
+        let leased = matches!(arrival.body, Body::Slot(_));
+        if room && !leased && matches!(arrival.input, Input::Frame(_)) {
+            // The gateway's socket limits keep frames within the largest slot.
+            match self.slab.publish(&self.bytes) {
+                Ok(lease) => arrival.body = Body::Slot(lease),
+                Err(_) => {
+                    self.waiting = Some(arrival);
+                    return false;
+                }
+            }
+        }
+        if !room {
             self.waiting = Some(arrival);
             return false;
         }
-        match ring.try_push(arrival) {
-            Ok(()) => true,
-            Err(arrival) => {
-                self.waiting = Some(arrival);
-                false
-            }
-        }
+        let ring = if market { &mut self.market } else { &mut self.private };
+        let pushed = ring.try_push(arrival).is_ok();
+        debug_assert!(pushed, "room was checked");
+        true
     }
 
     fn is_market(&self, conn: usize) -> bool {
@@ -145,19 +154,9 @@ impl Agent for GatewayAgent {
     fn do_work(&mut self) -> usize {
         let mut work = self.messages();
         for _ in 0..BATCH {
-            if let Some(mut arrival) = self.waiting.take() {
-                // Bytes that found no slot are still in the scratch buffer.
-                if matches!(arrival.input, Input::Frame(_)) && matches!(arrival.body, Body::None) && !self.bytes.is_empty() {
-                    match self.slab.fill(&self.bytes) {
-                        Some(slot) => arrival.body = Body::Slot(slot),
-                        None => {
-                            self.stalls += 1;
-                            self.waiting = Some(arrival);
-                            return work;
-                        }
-                    }
-                }
-                if !self.hand_over(arrival) {
+            if self.waiting.is_some() {
+                // Full rings and slabs stop the reading, never the writing.
+                if !self.hand_over() {
                     self.stalls += 1;
                     return work;
                 }
@@ -186,7 +185,7 @@ impl Agent for GatewayAgent {
             self.waiting = Some(Arrival { mono, readable: inbound.readable, input: inbound.input, body });
         }
         let now = self.clock.mono_ns();
-        if now - self.noted > super::super::live::PUBLISH_INTERVAL_NS {
+        if now - self.noted > crate::topology::live::PUBLISH_INTERVAL_NS {
             self.noted = now;
             let notes = self.gateway.take_notes();
             if !notes.is_empty() {

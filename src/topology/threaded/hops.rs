@@ -5,7 +5,7 @@ use crate::domain::input::{Input, InputClass};
 use crate::domain::intent::{Denial, Intent};
 use crate::domain::output::OutputKey;
 use crate::domain::time::{Nanos, Stamp};
-use crate::ring::slab::Slot;
+use crate::ring::slab::{Lease, Parcel};
 
 /// Gateway (or another source) → decode: an input before it is numbered.
 #[derive(Debug)]
@@ -27,24 +27,22 @@ pub enum Body {
     #[default]
     None,
     /// A frame in the slab.
-    Slot(Slot),
+    Slot(Lease),
     /// Large and rare: HTTP replies, configuration, recorded inputs.
     Heap(Vec<u8>),
 }
 
-/// Decode → scan and record.
+/// Decode → scan and record: the events of an input, then the input itself, which ends them.
 #[derive(Clone, Copy, Debug, Default)]
 #[allow(clippy::large_enum_variant)] // one slot size for all
 pub enum Hop {
     /// Nothing yet.
     #[default]
     Empty,
-    /// An input was numbered.
-    Input(Numbered),
-    /// An event derived from it.
+    /// An event of the next input in the ring.
     Event(Event),
-    /// All its events are out; record returns the slot.
-    End(Seq, Option<Slot>),
+    /// An input, after all its events.
+    Input(Numbered),
     /// Decode has ended; nothing follows.
     Shutdown,
 }
@@ -61,7 +59,7 @@ pub struct Numbered {
     /// What.
     pub input: Input,
     /// Its frame, if it has one.
-    pub slot: Option<Slot>,
+    pub parcel: Parcel,
     /// Its bytes come by the side ring instead.
     pub heap: bool,
     /// When the frame was readable; 0 for what is not market data.

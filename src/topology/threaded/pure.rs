@@ -9,7 +9,7 @@ use crate::domain::output::{OutputKey, Stage};
 use crate::domain::time::Nanos;
 use crate::ops::latency::{Latency, Path};
 use crate::ops::view::Board;
-use crate::ring::fan::Reader;
+use crate::ring::fan::FanConsumer;
 use crate::ring::spsc::{Receiver, Sender};
 use crate::runtime::agent::Agent;
 use crate::runtime::clock::Clock;
@@ -25,15 +25,15 @@ use std::sync::{Arc, Mutex};
 /// Items per round.
 const BATCH: usize = 64;
 
-/// Room that one item may need downstream: a halt cancels every open order.
-pub const ROOM: usize = 4_200;
+/// Room that one item may need downstream: a halt cancels every open order, a reduction closes every trade.
+pub const ROOM: usize = 640;
 
 /// The scan agent.
 pub struct ScanAgent {
     /// The stage.
     pub scan: Scan,
     /// From decode.
-    pub events: Reader<Hop>,
+    pub events: FanConsumer<Hop>,
     /// To risk.
     pub flows: Sender<Current>,
     /// To record.
@@ -48,10 +48,6 @@ pub struct ScanAgent {
     pub harvest: Arc<Mutex<Latency>>,
     /// Figures.
     pub board: Board,
-    /// The stage at the end.
-    pub done: Arc<Mutex<Option<Scan>>>,
-    /// When the present market frame was readable; 0 = none.
-    pub readable: Nanos,
     /// Time spent on the present input.
     pub spent: Nanos,
     /// When figures were published last.
@@ -60,17 +56,12 @@ pub struct ScanAgent {
 
 impl Agent for ScanAgent {
     fn do_work(&mut self) -> usize {
-        let Self { scan, events, flows, notes, keys, clock, latency, board, readable, spent, published, .. } = self;
-        let room = flows.free().min(notes.free()) / ROOM;
-        if room == 0 {
-            return 0;
-        }
-        events.poll(room.min(BATCH), |hop| match hop {
+        let Self { scan, events, flows, notes, keys, clock, latency, board, spent, published, .. } = self;
+        let mut work = 0;
+        // One event at a time while intents flow; their rings are rarely more than empty.
+        while work < BATCH && flows.has_room(ROOM) && notes.has_room(ROOM) {
+            let found = events.poll(1, |hop, _| match hop {
             Hop::Empty => {}
-            Hop::Input(numbered) => {
-                *readable = numbered.readable;
-                *spent = 0;
-            }
             Hop::Event(event) => {
                 let started = clock.mono_ns();
                 scan.on_event(event, &mut |made| match made {
@@ -90,17 +81,25 @@ impl Agent for ScanAgent {
                     publish::scan(scan.scanner(), board);
                 }
             }
-            Hop::End(..) => {
-                if *readable > 0 {
-                    latency.record(Path::MarketData, clock.mono_ns() - *readable);
+            Hop::Input(numbered) => {
+                if numbered.readable > 0 {
+                    latency.record(Path::MarketData, clock.mono_ns() - numbered.readable);
                     latency.record(Path::Stage(Stage::Scan), *spent);
                 }
+                *spent = 0;
             }
             Hop::Shutdown => {
                 note(notes, Note::Shutdown);
                 let _ = flows.try_push(Current::Shutdown);
             }
-        })
+            });
+            // A producer that is gone said `Shutdown` before.
+            if !matches!(found, Ok(1..)) {
+                break;
+            }
+            work += 1;
+        }
+        work
     }
 
     fn on_close(&mut self) {
@@ -139,7 +138,7 @@ pub struct RiskAgent {
 impl Agent for RiskAgent {
     fn do_work(&mut self) -> usize {
         let mut work = 0;
-        while work < BATCH && self.flows.free() > ROOM && self.notes.free() > ROOM {
+        while work < BATCH && self.flows.has_room(ROOM) && self.notes.has_room(ROOM) {
             let Some(current) = self.input.pop() else { break };
             work += 1;
             let flow = match current {
@@ -210,8 +209,8 @@ const MESSAGES: usize = 8;
 
 impl RouteAgent {
     fn has_room(&self) -> bool {
-        let out = self.messages.as_ref().is_none_or(|rings| rings.iter().all(|ring| ring.free() > MESSAGES));
-        out && self.sent.free() > MESSAGES && self.notes.free() > MESSAGES
+        let out = self.messages.as_ref().is_none_or(|rings| rings.iter().all(|ring| ring.has_room(MESSAGES)));
+        out && self.sent.has_room(MESSAGES) && self.notes.has_room(MESSAGES)
     }
 }
 
