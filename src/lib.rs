@@ -1,6 +1,7 @@
 //! perpring: a low-latency engine for arbitrage of perpetual futures between venues.
 pub mod domain;
 pub mod net;
+pub mod ring;
 pub mod runtime;
 #[cfg(any())]
 pub mod venue;
