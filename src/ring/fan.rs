@@ -81,7 +81,7 @@ pub enum PublishError {
 pub struct FanClosed;
 
 /// An event on cache lines of its own; the library does not pad its slots.
-#[derive(Clone, Copy, Default)]
+#[derive(Clone, Copy)]
 #[repr(align(64))]
 struct Slot<E>(E);
 
@@ -101,13 +101,17 @@ pub struct FanConsumer<E> {
     stats: Arc<FanStats>,
 }
 
-/// A fan for `capacity` events (a power of two), all allocated now.
+/// A fan for `capacity` events (a power of two), all allocated now and filled with `blank`.
 ///
 /// # Panics
 /// When the capacity is not a power of two.
-pub fn fan<E>(name: &'static str, capacity: usize) -> (FanProducer<E>, FanConsumer<E>, FanConsumer<E>)
+pub fn fan<E>(
+    name: &'static str,
+    capacity: usize,
+    blank: E,
+) -> (FanProducer<E>, FanConsumer<E>, FanConsumer<E>)
 where
-    E: Copy + Default + Send + Sync + 'static,
+    E: Copy + Send + Sync + 'static,
 {
     let stats = Arc::new(FanStats {
         name,
@@ -117,7 +121,7 @@ where
         consumers: Default::default(),
     });
     // The wait strategy serves threads that the library starts; we start none.
-    let builder = build_single_producer(capacity, Slot::<E>::default, BusySpin);
+    let builder = build_single_producer(capacity, move || Slot(blank), BusySpin);
     let (first, builder) = builder.new_event_poller();
     let (second, builder) = builder.new_event_poller();
     let producer = FanProducer { inner: builder.build(), published: 0, stats: Arc::clone(&stats) };
@@ -128,7 +132,7 @@ where
 
 impl<E> FanProducer<E>
 where
-    E: Copy + Default + Send + Sync + 'static,
+    E: Copy + Send + Sync + 'static,
 {
     /// Publishes an event to both consumers.
     ///
@@ -163,7 +167,7 @@ where
 
 impl<E> FanConsumer<E>
 where
-    E: Copy + Default + Send + Sync + 'static,
+    E: Copy + Send + Sync + 'static,
 {
     /// Hands up to `limit` waiting events (at least 1) to `on_event`, in order; the flag marks the last of the batch.
     /// Returns how many there were.
@@ -224,7 +228,7 @@ mod tests {
 
     #[test]
     fn both_consumers_see_every_event_in_order_with_the_batch_end_marked() {
-        let (mut producer, mut scan, mut record) = fan::<u64>("decode→", 8);
+        let (mut producer, mut scan, mut record) = fan("decode→", 8, 0u64);
         for event in 0..5 {
             producer.try_publish(&event).unwrap();
         }
@@ -239,7 +243,7 @@ mod tests {
 
     #[test]
     fn the_slower_consumer_fills_the_ring_and_is_counted() {
-        let (mut producer, mut scan, mut record) = fan::<u64>("decode→", 4);
+        let (mut producer, mut scan, mut record) = fan("decode→", 4, 0u64);
         for event in 0..4 {
             producer.try_publish(&event).unwrap();
         }
@@ -253,7 +257,7 @@ mod tests {
 
     #[test]
     fn a_consumer_that_is_gone_is_an_error_not_a_freeze() {
-        let (mut producer, mut scan, record) = fan::<u64>("decode→", 2);
+        let (mut producer, mut scan, record) = fan("decode→", 2, 0u64);
         drop(record);
         producer.try_publish(&0).unwrap();
         producer.try_publish(&1).unwrap();
@@ -263,7 +267,7 @@ mod tests {
 
     #[test]
     fn closing_comes_after_the_last_event() {
-        let (mut producer, mut scan, _record) = fan::<u64>("decode→", 4);
+        let (mut producer, mut scan, _record) = fan("decode→", 4, 0u64);
         producer.try_publish(&7).unwrap();
         drop(producer);
         assert_eq!(drain(&mut scan, 9), [(7, true)]);
@@ -273,11 +277,11 @@ mod tests {
     #[test]
     fn three_threads_pass_every_event_to_both() {
         const COUNT: u64 = 200_000;
-        #[derive(Clone, Copy, Default)]
+        #[derive(Clone, Copy)]
         struct Event {
             numbers: [u64; 40],
         }
-        let (mut producer, scan, record) = fan::<Event>("decode→", 128);
+        let (mut producer, scan, record) = fan("decode→", 128, Event { numbers: [0; 40] });
         let reader = |mut consumer: FanConsumer<Event>, limit: usize| {
             std::thread::spawn(move || {
                 let mut expected = 0;
