@@ -113,12 +113,13 @@ impl<T> Receiver<T> {
     /// The next value, if one is there.
     #[inline]
     pub fn pop(&mut self) -> Option<T> {
-        if self.inner.cached_slots() == 0 {
+        let mut depth = self.inner.cached_slots();
+        if depth == 0 {
             // The one look at the sender's index; what it shows is the backlog that built up meanwhile.
-            let depth = self.inner.slots();
-            if depth > self.high_water {
-                self.rise(depth);
-            }
+            depth = self.inner.slots();
+        }
+        if depth > self.high_water {
+            self.rise(depth);
         }
         self.inner.pop().ok()
     }
