@@ -181,7 +181,7 @@ where
             Err(Polling::NoEvents) => return Ok(0),
             Err(Polling::Shutdown) => return Err(FanClosed),
         };
-        let count = (&mut batch).len();
+        let count = ExactSizeIterator::len(&&mut batch);
         let mut left = count;
         for slot in &mut batch {
             left -= 1;
