@@ -3,6 +3,7 @@ pub mod core;
 pub mod domain;
 pub mod journal;
 pub mod net;
+pub mod ring;
 pub mod runtime;
 #[cfg(any())]
 pub mod venue;

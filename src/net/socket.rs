@@ -497,7 +497,7 @@ impl<T: Transport> WsSocket<T> {
             match self.transport.transmit(&self.output[self.written..]) {
                 Ok(len) => {
                     self.written += len;
-                    self.unpushed = true;
+                    self.unpushed = self.transport.holds_back();
                 }
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {
                     // A TLS session whose buffer is full may have room after a push.
@@ -510,7 +510,7 @@ impl<T: Transport> WsSocket<T> {
         }
         self.output.clear();
         self.written = 0;
-        self.push()
+        if self.unpushed { self.push() } else { Ok(true) }
     }
 
     fn push(&mut self) -> Result<bool, NetError> {

@@ -37,6 +37,9 @@ pub trait Transport {
     /// # Errors
     /// Every error but `WouldBlock` (which is `Ok(false)`) ends the connection.
     fn push(&mut self) -> io::Result<bool>;
+
+    /// Whether what was taken over may stay here until a push; else `push` need not be called.
+    fn holds_back(&self) -> bool;
 }
 
 /// The real thing.
@@ -119,6 +122,11 @@ impl Transport for Stream {
             Self::Tls(tls) => tls.push(),
         }
     }
+
+    #[inline]
+    fn holds_back(&self) -> bool {
+        self.is_tls()
+    }
 }
 
 impl Transport for TcpStream {
@@ -140,6 +148,11 @@ impl Transport for TcpStream {
     #[inline]
     fn push(&mut self) -> io::Result<bool> {
         Ok(true) // the kernel holds everything
+    }
+
+    #[inline]
+    fn holds_back(&self) -> bool {
+        false
     }
 }
 
@@ -187,6 +200,10 @@ impl Transport for TlsStream {
             }
         }
         Ok(true)
+    }
+
+    fn holds_back(&self) -> bool {
+        true
     }
 }
 
