@@ -609,7 +609,7 @@ fn the_same_inputs_give_the_same_bytes() {
         (rig.out.clone(), rig.server.ledger().to_json())
     };
     let (one, two) = (run(), run());
-    assert!(one.0.len() > 50);
+    assert!(one.0.len() > 20, "only {}", one.0.len());
     assert_eq!(one, two);
 }
 
