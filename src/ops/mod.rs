@@ -1,0 +1,5 @@
+//! Operations: what people and monitors see and say. Decides nothing about trading.
+
+pub mod latency;
+pub mod view;
+pub mod watch;
