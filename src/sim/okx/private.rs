@@ -1,11 +1,11 @@
 //! Private data: orders, fills, positions and balances as JSON, for both REST replies and WebSocket pushes.
 
 use super::feed::{Feed, mark_text};
-use super::wire::{amount, ms, price, size, trim};
+use super::wire::{amount, ms, price, size, trim, with_blanks};
 use crate::domain::money::Money;
 use crate::domain::time::Nanos;
 use crate::sim::exchange::{
-    AccountId, EndReason, Exchange, Exec, FillRow, ListingId, Order, OrderKind, OrderStatus, Position, SelfTrade, Side, Tif,
+    AccountId, EndReason, Exchange, Exec, FillRow, ListingId, Order, OrderKey, OrderKind, OrderStatus, Position, SelfTrade, Side, Tif,
 };
 use serde_json::{Value, json};
 
@@ -45,6 +45,12 @@ fn state(status: OrderStatus) -> &'static str {
     }
 }
 
+/// The id that the client gave, if any: the exchange names the others itself.
+pub(super) fn client_id(order: &Order) -> &str {
+    let own = order.client_id.strip_prefix("sim").is_some_and(|number| number == order.id.0.to_string());
+    if own { "" } else { &order.client_id }
+}
+
 /// `cancelSource`: who ended it, by OKX's numbers.
 fn cancel_source(order: &Order) -> &'static str {
     match order.ended {
@@ -63,20 +69,17 @@ fn cancel_source(order: &Order) -> &'static str {
 fn order_base(exchange: &Exchange, order: &Order) -> Value {
     let listing = exchange.listing(order.listing);
     let average = trim(listing.average_text(order.notional, order.filled, 10));
-    json!({
+    let value = json!({
         "accFillSz": size(listing, order.filled),
-        "algoClOrdId": "", "algoId": "", "attachAlgoClOrdId": "", "attachAlgoOrds": [],
+        "attachAlgoOrds": [],
         "avgPx": if order.filled == 0 { String::new() } else { average },
         "cTime": ms(order.created),
         "cancelSource": cancel_source(order),
-        "cancelSourceReason": "",
         "category": "normal",
-        "ccy": "",
-        "clOrdId": if order.client_id.starts_with("sim") { "" } else { &order.client_id },
-        "execType": "",
+        "clOrdId": client_id(order),
         "fee": amount(-order.fee, MONEY_DECIMALS),
         "feeCcy": listing.settle,
-        "fillPx": "", "fillSz": "0", "fillTime": "", "tradeId": "",
+        "fillSz": "0",
         "instId": listing.symbol,
         "instType": "SWAP",
         "isTpLimit": "false",
@@ -87,15 +90,11 @@ fn order_base(exchange: &Exchange, order: &Order) -> Value {
         "pnl": amount(order.realised, MONEY_DECIMALS),
         "posSide": "net",
         "px": if order.kind == OrderKind::Market { String::new() } else { price(listing, order.price) },
-        "pxType": "", "pxUsd": "", "pxVol": "", "quickMgnType": "",
         "rebate": "0",
         "rebateCcy": listing.settle,
         "reduceOnly": order.reduce_only.to_string(),
         "side": side_text(order.side),
-        "slOrdPx": "", "slTriggerPx": "", "slTriggerPxType": "",
-        "source": "",
         "state": state(order.status),
-        "stpId": "",
         "stpMode": match order.self_trade {
             SelfTrade::ExpireMaker => "cancel_maker",
             SelfTrade::ExpireTaker => "cancel_taker",
@@ -103,12 +102,10 @@ fn order_base(exchange: &Exchange, order: &Order) -> Value {
             SelfTrade::Allow => "",
         },
         "sz": size(listing, order.qty),
-        "tag": "",
         "tdMode": "cross",
-        "tgtCcy": "",
-        "tpOrdPx": "", "tpTriggerPx": "", "tpTriggerPxType": "",
         "uTime": ms(order.updated),
-    })
+    });
+    with_blanks(value, &["algoClOrdId", "algoId", "attachAlgoClOrdId", "cancelSourceReason", "ccy", "execType", "fillPx", "fillTime", "tradeId", "pxType", "pxUsd", "pxVol", "quickMgnType", "slOrdPx", "slTriggerPx", "slTriggerPxType", "source", "stpId", "tag", "tgtCcy", "tpOrdPx", "tpTriggerPx", "tpTriggerPxType"])
 }
 
 fn set(object: &mut Value, fields: &[(&str, Value)]) {
@@ -174,14 +171,13 @@ pub(super) fn order_push(exchange: &Exchange, order: &Order, exec: &Exec, reques
 /// A fill as `trade/fills` returns it.
 pub(super) fn fill(exchange: &Exchange, row: &FillRow) -> Value {
     let listing = exchange.listing(row.listing);
-    let client_id = exchange.order(row.account, &crate::sim::exchange::OrderKey::Id(row.order)).map_or("", |order| &order.client_id);
-    json!({
+    let client_id = exchange.order(row.account, &OrderKey::Id(row.order)).map_or("", client_id);
+    let value = json!({
         "billId": row.fill.trade_id.to_string(),
-        "clOrdId": if client_id.starts_with("sim") { "" } else { client_id },
+        "clOrdId": client_id,
         "execType": if row.fill.maker { "M" } else { "T" },
         "fee": amount(-row.fill.fee, MONEY_DECIMALS),
         "feeCcy": listing.settle,
-        "fillIdxPx": "", "fillMarkPx": "", "fillMarkVol": "", "fillPxUsd": "", "fillPxVol": "", "fillFwdPx": "",
         "fillPnl": amount(row.fill.realised, MONEY_DECIMALS),
         "fillPx": price(listing, row.fill.price),
         "fillSz": size(listing, row.fill.qty),
@@ -192,10 +188,10 @@ pub(super) fn fill(exchange: &Exchange, row: &FillRow) -> Value {
         "posSide": "net",
         "side": side_text(row.side),
         "subType": "1",
-        "tag": "",
         "tradeId": row.fill.trade_id.to_string(),
         "ts": ms(row.at),
-    })
+    });
+    with_blanks(value, &["fillIdxPx", "fillMarkPx", "fillMarkVol", "fillPxUsd", "fillPxVol", "fillFwdPx", "tag"])
 }
 
 /// Average entry price of a position.
@@ -225,44 +221,30 @@ pub(super) fn position(exchange: &Exchange, feed: &Feed, account: AccountId, id:
     };
     let text = |money: Money| if flat { String::new() } else { amount(money, MONEY_DECIMALS) };
     let realised = position.realised - position.fees + position.funding;
-    json!({
+    let value = json!({
         "adl": if flat { "" } else { "1" },
-        "availPos": "",
         "avgPx": entry(exchange, id, position),
-        "baseBal": "", "baseBorrowed": "", "baseInterest": "",
-        "bePx": "",
         "cTime": ms(position.updated),
         "ccy": listing.settle,
         "closeOrderAlgo": [],
-        "deltaBS": "", "deltaPA": "", "gammaBS": "", "gammaPA": "", "thetaBS": "", "thetaPA": "", "vegaBS": "", "vegaPA": "",
         "fee": amount(-position.fees, MONEY_DECIMALS),
         "fundingFee": amount(position.funding, MONEY_DECIMALS),
         "idxPx": amount(listing.index, (listing.tick.scale + 2).min(18)),
         "imr": text(margin),
         "instId": listing.symbol,
         "instType": "SWAP",
-        "interest": "",
         "last": feed.last_price(listing, id),
         "lever": exchange.settings().leverage.to_string(),
-        "liab": "", "liabCcy": "",
         "liqPenalty": "0",
-        "liqPx": "",
-        "margin": "",
         "markPx": mark_text(listing),
         "mgnMode": "cross",
-        "mgnRatio": "",
         "mmr": text(Money(notional.0 / MAINTENANCE)),
         "notionalUsd": text(notional),
-        "optVal": "",
-        "pendingCloseOrdLiabVal": "",
         "pnl": amount(position.realised, MONEY_DECIMALS),
         "pos": size(listing, position.qty),
-        "posCcy": "",
         "posId": position_id(account, id),
         "posSide": "net",
-        "quoteBal": "", "quoteBorrowed": "", "quoteInterest": "",
         "realizedPnl": amount(realised, MONEY_DECIMALS),
-        "spotInUseAmt": "", "spotInUseCcy": "",
         "tradeId": last_trade(exchange, account, id),
         "uTime": ms(position.updated),
         "upl": text(unrealised),
@@ -270,7 +252,8 @@ pub(super) fn position(exchange: &Exchange, feed: &Feed, account: AccountId, id:
         "uplRatio": text(ratio),
         "uplRatioLastPx": text(ratio),
         "usdPx": "1",
-    })
+    });
+    with_blanks(value, &["availPos", "baseBal", "baseBorrowed", "baseInterest", "bePx", "deltaBS", "deltaPA", "gammaBS", "gammaPA", "thetaBS", "thetaPA", "vegaBS", "vegaPA", "interest", "liab", "liabCcy", "liqPx", "margin", "mgnRatio", "optVal", "pendingCloseOrdLiabVal", "posCcy", "quoteBal", "quoteBorrowed", "quoteInterest", "spotInUseAmt", "spotInUseCcy"])
 }
 
 fn last_trade(exchange: &Exchange, account: AccountId, id: ListingId) -> String {
@@ -300,56 +283,44 @@ pub(super) fn balance(exchange: &Exchange, account: AccountId, at: Nanos) -> Val
     let maintenance = Money(notional.0 / MAINTENANCE);
     let money = |value: Money| amount(value, MONEY_DECIMALS);
     let frozen = money(margin - position_margin);
-    json!({
+    let details = json!({
+        "availBal": money(available),
+        "availEq": money(available),
+        "cashBal": money(holder.wallet),
+        "ccy": currency(exchange),
+        "coinUsdPrice": "1",
+        "collateralEnabled": false,
+        "disEq": money(equity),
+        "eq": money(equity),
+        "eqUsd": money(equity),
+        "fixedBal": "0",
+        "frozenBal": money(margin),
+        "imr": money(margin),
+        "isoEq": "0", "isoUpl": "0",
+        "mmr": money(maintenance),
+        "ordFrozen": frozen,
+        "rewardBal": "0", "smtSyncEq": "0",
+        "spotCopyTradingEq": "0", "spotIsoBal": "0",
+        "stgyEq": "0",
+        "twap": "0",
+        "uTime": ms(holder.updated),
+        "upl": money(unrealised),
+    });
+    let value = json!({
         "adjEq": money(equity),
         "availEq": money(available),
-        "borrowFroz": "",
-        "details": [{
-            "accAvgPx": "",
-            "availBal": money(available),
-            "availEq": money(available),
-            "borrowFroz": "",
-            "cashBal": money(holder.wallet),
-            "ccy": currency(exchange),
-            "clSpotInUseAmt": "",
-            "coinUsdPrice": "1",
-            "collateralEnabled": false,
-            "crossLiab": "",
-            "disEq": money(equity),
-            "eq": money(equity),
-            "eqUsd": money(equity),
-            "fixedBal": "0",
-            "frozenBal": money(margin),
-            "imr": money(margin),
-            "interest": "",
-            "isoEq": "0", "isoLiab": "", "isoUpl": "0",
-            "liab": "", "maxLoan": "", "maxSpotInUseAmt": "",
-            "mgnRatio": "",
-            "mmr": money(maintenance),
-            "notionalLever": "",
-            "openAvgPx": "",
-            "ordFrozen": frozen,
-            "rewardBal": "0", "smtSyncEq": "0",
-            "spotBal": "", "spotCopyTradingEq": "0", "spotInUseAmt": "", "spotIsoBal": "0", "spotUpl": "", "spotUplRatio": "",
-            "stgyEq": "0",
-            "totalPnl": "", "totalPnlRatio": "",
-            "twap": "0",
-            "uTime": ms(holder.updated),
-            "upl": money(unrealised),
-            "uplLiab": "",
-        }],
+        "details": [with_blanks(details, &DETAIL_BLANKS)],
         "imr": money(margin),
         "isoEq": "0",
-        "mgnRatio": "",
         "mmr": money(maintenance),
         "notionalUsd": money(notional),
-        "notionalUsdForBorrow": "", "notionalUsdForFutures": "", "notionalUsdForOption": "",
         "notionalUsdForSwap": money(notional),
         "ordFroz": frozen,
         "totalEq": money(equity),
         "uTime": ms(at),
         "upl": money(unrealised),
-    })
+    });
+    with_blanks(value, &["borrowFroz", "mgnRatio", "notionalUsdForBorrow", "notionalUsdForFutures", "notionalUsdForOption"])
 }
 
 /// A message of `balance_and_position` about the given positions.
@@ -402,3 +373,6 @@ pub(super) fn balance_and_position(
 
 /// How far back a position's last trade is looked for.
 const LAST_TRADE_SCAN: usize = 1_000;
+
+/// Fields of a balance that do not apply to a futures account.
+const DETAIL_BLANKS: [&str; 19] = ["accAvgPx", "borrowFroz", "clSpotInUseAmt", "crossLiab", "interest", "isoLiab", "liab", "maxLoan", "maxSpotInUseAmt", "mgnRatio", "notionalLever", "openAvgPx", "spotBal", "spotInUseAmt", "spotUpl", "spotUplRatio", "totalPnl", "totalPnlRatio", "uplLiab"];

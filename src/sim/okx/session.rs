@@ -172,8 +172,4 @@ impl Client {
             conn_id: format!("{:08x}", hash ^ (hash >> 15)),
         }
     }
-
-    pub(super) fn has(&self, channel: Channel, listing: ListingId) -> bool {
-        self.subscriptions.iter().any(|s| s.channel == channel && s.listing.is_none_or(|own| own == listing))
-    }
 }

@@ -55,7 +55,7 @@ pub(super) fn reject_fault(reject: Reject, listing: &Listing, exchange: &Exchang
         ),
         Reject::DuplicateClientId => Fault::new("51016", "Duplicated client order ID"),
         Reject::WouldTake => Fault::new("51511", "Operation failed as the order price doesn't meet the requirement for Post Only."),
-        Reject::Unfillable | Reject::NoLiquidity => Fault::new("51030", "Order failed as there is no liquidity to fill it."),
+        Reject::Unfillable => Fault::new("51030", "Order failed as there is no liquidity to fill it."),
         Reject::TooManyOpen => Fault::new("51174", "The number of pending orders for this contract exceeds its upper limit."),
         Reject::UnknownOrder => Fault::new("51503", "Order modification failed as the order has been filled, canceled or does not exist."),
         Reject::NoChange => Fault::new("51500", "You must enter a price, quantity or TP/SL"),
@@ -128,4 +128,12 @@ pub(super) fn failure(status: u16, fault: &Fault) -> HttpReply {
 /// Any JSON.
 pub(super) fn reply(status: u16, body: Value) -> HttpReply {
     HttpReply { status, headers: Vec::new(), body: body.to_string().into_bytes() }
+}
+
+/// The object with further fields that are empty: OKX sends `""` for what does not apply.
+pub(super) fn with_blanks(mut object: Value, names: &[&str]) -> Value {
+    if let Some(fields) = object.as_object_mut() {
+        fields.extend(names.iter().map(|name| ((*name).to_owned(), Value::from(""))));
+    }
+    object
 }
