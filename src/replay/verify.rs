@@ -73,7 +73,6 @@ pub fn verify_with(
             break;
         }
         expected += 1;
-        tap.loopback(seq, &raw);
         river.input(&raw, &mut tap);
         if tap.found.is_some() || tap.failed.is_some() {
             break;
@@ -107,6 +106,7 @@ struct Comparer {
     digest: EventsDigest,
     only_ticks: bool,
     denied: [VecDeque<Denial>; 2],
+    looped: [VecDeque<(Seq, Denial)>; 2],
     compared: BTreeMap<&'static str, u64>,
     unrecorded: u64,
     found: Option<Divergence>,
@@ -120,6 +120,7 @@ impl Comparer {
             digest: EventsDigest::default(),
             only_ticks: true,
             denied: Default::default(),
+            looped: Default::default(),
             compared: BTreeMap::new(),
             unrecorded: 0,
             found: None,
@@ -127,17 +128,25 @@ impl Comparer {
         }
     }
 
-    /// A recorded denial must be the next one that the stages made themselves.
-    fn loopback(&mut self, seq: Seq, raw: &RawInput<'_>) {
-        let Input::Denied(recorded) = raw.input else { return };
-        let made = self.denied[usize::from(recorded.reason == DenyReason::RouteUnavailable)].pop_front();
-        if made != Some(recorded) {
-            self.found.get_or_insert(journal_divergence(
-                seq.0,
-                "denied input",
-                &format!("{recorded:?}"),
-                &made.map_or("no such denial".into(), |made| format!("{made:?}")),
-            ));
+    /// A recorded denial must be one that the stages made themselves, in their order. On threads either
+    /// of the two may be seen first, so both wait for each other.
+    fn loopback(&mut self, seq: Seq, denial: Denial) {
+        let from = usize::from(denial.reason == DenyReason::RouteUnavailable);
+        self.looped[from].push_back((seq, denial));
+        self.match_denials(from);
+    }
+
+    fn match_denials(&mut self, from: usize) {
+        while !self.looped[from].is_empty() && !self.denied[from].is_empty() {
+            let (seq, recorded) = self.looped[from][0];
+            let made = self.denied[from][0];
+            if recorded != made {
+                let (recorded, made) = (format!("{recorded:?}"), format!("{made:?}"));
+                self.found.get_or_insert(journal_divergence(seq.0, "denied input", &recorded, &made));
+                return;
+            }
+            self.looped[from].pop_front();
+            self.denied[from].pop_front();
         }
     }
 
@@ -174,6 +183,11 @@ impl Comparer {
         if self.found.is_some() {
             return Ok(());
         }
+        if let Some((seq, denial)) = self.looped.iter().find_map(|queue| queue.front()) {
+            let recorded = format!("{denial:?}");
+            self.found = Some(journal_divergence(seq.0, "denied input", &recorded, "no such denial"));
+            return Ok(());
+        }
         let mut left: Vec<RecordedOutput> = Vec::new();
         for stage in STAGES {
             left.extend(self.outputs.next(stage)?);
@@ -206,9 +220,10 @@ fn misplaced(recorded: &RecordedOutput, key: OutputKey, output: &Output) -> Dive
 }
 
 impl Tap for Comparer {
-    fn input(&mut self, _seq: Seq, _at: Stamp, _class: InputClass, _raw: &RawInput<'_>) {
-        self.digest = EventsDigest::default();
-        self.only_ticks = true;
+    fn input(&mut self, seq: Seq, _at: Stamp, _class: InputClass, raw: &RawInput<'_>) {
+        if let Input::Denied(denial) = raw.input {
+            self.loopback(seq, denial);
+        }
     }
 
     fn event(&mut self, event: &Event) {
@@ -226,7 +241,9 @@ impl Tap for Comparer {
 
     fn denied(&mut self, key: OutputKey, denial: &Denial) {
         self.check(key, &Output::Denied(*denial), &[]);
-        self.denied[usize::from(key.stage == Stage::Route)].push_back(*denial);
+        let from = usize::from(key.stage == Stage::Route);
+        self.denied[from].push_back(*denial);
+        self.match_denials(from);
     }
 
     fn message(&mut self, key: OutputKey, message: &OutMsg) {
@@ -243,5 +260,7 @@ impl Tap for Comparer {
             let key = OutputKey { cause: seq, stage: Stage::Decode, ordinal: 0 };
             self.check(key, &Output::Events(self.digest), &[]);
         }
+        self.digest = EventsDigest::default();
+        self.only_ticks = true;
     }
 }

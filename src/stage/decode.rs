@@ -72,6 +72,10 @@ pub struct OddCounts {
     pub executions: u64,
     /// Session requests that the venue refused.
     pub refused: u64,
+    /// Contract specifications that cannot be expressed exactly.
+    pub specs: u64,
+    /// Words about orders that contradict what is known.
+    pub orders: u64,
 }
 
 /// Runs from input to typed events.
@@ -107,7 +111,7 @@ impl Decode {
             ledger: Ledger::new(params),
             registry: Registry::new(params),
             out: Out::with_capacity(OUT_CAPACITY),
-            ledger_out: LedgerOut::default(),
+            ledger_out: LedgerOut::with_capacity(256),
             defined: Vec::with_capacity(params.listings.len() * 2),
             odd: OddCounts::default(),
             frames: 0,
@@ -227,9 +231,11 @@ impl Decode {
                 }
                 Emit::Spec(spec) => {
                     self.defined.clear();
-                    self.registry.on_spec(&spec, &mut self.defined);
+                    // A specification that does not fit leaves the listing undefined: it is never traded.
+                    self.odd.specs += u64::from(self.registry.on_spec(&spec, &mut self.defined).is_err());
                     for instrument in &self.defined {
                         emit(EventBody::Instrument(*instrument));
+                        self.ledger.on_instrument(instrument, &mut self.ledger_out);
                         self.adapters[instrument.venue.index()].on_instrument(instrument, at, &mut self.out);
                     }
                 }
@@ -259,6 +265,7 @@ impl Decode {
         for query in &self.ledger_out.queries {
             emit(EventBody::Action(SessionAction::Query(*query)));
         }
+        self.odd.orders += self.ledger_out.odd.len() as u64;
         self.ledger_out.clear();
     }
 

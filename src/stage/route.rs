@@ -213,7 +213,8 @@ impl Route {
         }
         for slot in 0..basket.orders().len() {
             let meta = self.staged[slot].meta;
-            self.budgets[meta.order.map_or(0, |order| order.venue.index())].take(flow.at.mono, 1, urgent);
+            // Counted as available above; nothing was taken in between.
+            let _ = self.budgets[meta.order.map_or(0, |order| order.venue.index())].try_take(flow.at.mono, 1, urgent);
             self.emit(slot, meta, sink);
         }
     }
@@ -228,7 +229,7 @@ impl Route {
             let venue = order.venue.index();
             let wanted = orders.iter().filter(|other| other.venue == order.venue).count() as u32;
             if !self.orders_ready.get(venue).copied().unwrap_or(false)
-                || !self.budgets.get_mut(venue).is_some_and(|budget| budget.available(at.mono, wanted, urgent))
+                || self.budgets.get_mut(venue).is_none_or(|budget| budget.available(at.mono, urgent) < wanted)
             {
                 return Some(index as u8);
             }

@@ -5,5 +5,7 @@
 
 pub mod fused;
 pub mod keeper;
+pub mod live;
+pub mod publish;
 pub mod simulated;
 pub mod world;
