@@ -25,3 +25,7 @@ pub mod runtime;
 
 
 pub mod domain;
+pub mod telemetry;
+#[cfg(any())]
+pub mod venue;
+pub mod sim;
