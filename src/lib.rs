@@ -15,6 +15,7 @@ pub mod sim;
 pub mod ops;
 
 pub mod core;
+pub mod domain;
 pub mod venue;
 
 pub mod net;

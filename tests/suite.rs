@@ -1,0 +1,4 @@
+//! The single integration test binary.
+
+mod book_conformance;
+mod oracle;
