@@ -2,3 +2,4 @@
 
 mod book_conformance;
 mod oracle;
+mod simulated;

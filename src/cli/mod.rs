@@ -1,8 +1,19 @@
 //! The command line: one file per command. Exit codes: 0 clean, 1 a finding, 2 cannot run.
 
+pub mod book;
+pub mod capture;
+pub mod decode;
+pub mod demo;
+pub mod error;
+pub mod journal;
+pub mod live_view;
 pub mod replay;
+pub mod report;
+
+pub use error::CliError;
 
 use clap::{Parser, Subcommand};
+use std::time::Duration;
 
 /// Low-latency engine for arbitrage of perpetual futures between venues.
 #[derive(Debug, Parser)]
@@ -14,6 +25,14 @@ pub struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Simulated venues and the engine, with paper money (the default command).
+    Demo(demo::DemoArgs),
+    /// Decode captured venue traffic to normalised messages (NDJSON).
+    Decode(decode::DecodeArgs),
+    /// Rebuild order books from captured venue traffic.
+    Book(book::BookArgs),
+    /// Verify or dump a journal.
+    Journal(journal::JournalArgs),
     /// Replay a journal through the engine.
     Replay(replay::ReplayArgs),
 }
@@ -23,56 +42,25 @@ pub type Failure = Box<dyn std::error::Error>;
 
 /// Runs one command and returns its exit code.
 pub fn run(cli: Cli) -> Result<u8, Failure> {
-    match cli.command {
-        Some(Command::Replay(args)) => replay::run(&args),
-        None => Ok(2),
+    match cli.command.unwrap_or_else(|| Command::Demo(demo::DemoArgs::default())) {
+        Command::Demo(args) => demo::run(&args),
+        Command::Decode(args) => decode::main(&args).map_err(Into::into),
+        Command::Book(args) => book::main(&args).map_err(Into::into),
+        Command::Journal(args) => journal::run(&args),
+        Command::Replay(args) => replay::run(&args),
     }
-//! One file per command. Commands are library functions over writers, so that tests run them as `main` does.
-pub mod book;
-pub mod capture;
-pub mod decode;
-use std::path::PathBuf;
-/// Exit code: nothing to complain about.
-pub const EXIT_CLEAN: u8 = 0;
-/// Exit code: something was found (errors, gaps).
-pub const EXIT_FINDING: u8 = 1;
-/// Exit code: could not run.
-pub const EXIT_CANNOT: u8 = 2;
-/// Why a command could not run (exit code 2).
-#[derive(Debug, thiserror::Error)]
-pub enum CliError {
-    /// A file could not be opened or read.
-    #[error("cannot read {}: {source}", path.display())]
-    Read {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        source: std::io::Error,
-    },
-    /// Output could not be written.
-    #[error("cannot write the output: {0}")]
-    Write(#[from] std::io::Error),
-    /// No such dialect.
-    #[error("unknown venue `{name}`; known are: {known}")]
-    Venue {
-        /// As given.
-        name: String,
-        /// What there is.
-        known: String,
-    },
-    /// Nothing to read.
-    #[error("no input: name one or more files, or `-` for standard input")]
-    NoInput,
-    /// An argument does not make sense.
-    #[error("{0}")]
-    Argument(String),
-/// The dialect of that name, or an error that lists what there is.
-///
-/// # Errors
-/// [`CliError::Venue`].
-pub fn dialect(name: &str) -> Result<&'static dyn crate::venue::Dialect, CliError> {
-    crate::venue::dialect(name).ok_or_else(|| CliError::Venue {
-        name: name.to_owned(),
-        known: crate::venue::DIALECTS.iter().map(|dialect| dialect.name()).collect::<Vec<_>>().join(", "),
-    })
+}
+
+/// Parses `500ms`, `20s`, `5m` or `2h`.
+pub fn parse_duration(text: &str) -> Result<Duration, String> {
+    let split = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let (number, unit) = text.split_at(split);
+    let number: u64 = number.parse().map_err(|_| format!("`{text}` is not a time such as 20s or 5m"))?;
+    match unit {
+        "ms" => Ok(Duration::from_millis(number)),
+        "s" | "" => Ok(Duration::from_secs(number)),
+        "m" => Ok(Duration::from_secs(number * 60)),
+        "h" => Ok(Duration::from_secs(number * 3600)),
+        _ => Err(format!("`{unit}` is not a unit of time: use ms, s, m or h")),
+    }
 }
