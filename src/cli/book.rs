@@ -3,7 +3,7 @@
 
 use super::capture::{self, LineKind};
 use super::decode::Attribution;
-use super::{CliError, EXIT_CLEAN, EXIT_FINDING};
+use super::error::{CliError, EXIT_CLEAN, EXIT_FINDING, dialect};
 use crate::domain::event::BookState;
 use crate::domain::number::{Num, SCALE_MAX};
 use crate::venue::message::{Continuity, Depth, Level, Message, Verdict};
@@ -18,6 +18,40 @@ use std::path::PathBuf;
 const CHECKED: usize = 25;
 /// Differences kept for a snapshot that may still come; the oldest go first.
 const BUFFER_MAX: usize = 10_000;
+
+/// Arguments of `perpring book`.
+#[derive(Debug, clap::Args)]
+pub struct BookArgs {
+    /// Dialect of the capture, such as `binance-usdm` or `okx`.
+    #[arg(long)]
+    venue: String,
+    /// Only this native symbol.
+    #[arg(long)]
+    instrument: Option<String>,
+    /// Print the best levels every so many depth messages.
+    #[arg(long)]
+    every: Option<u64>,
+    /// How many levels to print.
+    #[arg(long, default_value_t = 10)]
+    depth: usize,
+    /// End with one JSON object instead of text.
+    #[arg(long)]
+    json: bool,
+    /// Captures, plain or gzipped, that continue each other; `-` is standard input.
+    #[arg(required = true)]
+    files: Vec<PathBuf>,
+}
+
+/// Runs the command on standard output and standard error.
+///
+/// # Errors
+/// [`CliError`] when it cannot run (exit code 2).
+pub fn main(args: &BookArgs) -> Result<u8, CliError> {
+    let (mut out, mut err) = (std::io::BufWriter::new(std::io::stdout().lock()), std::io::stderr().lock());
+    let options =
+        Options { instrument: args.instrument.clone(), every: args.every, depth: args.depth, json: args.json };
+    run(&args.venue, &args.files, &options, &mut out, &mut err)
+}
 
 /// What to print.
 #[derive(Clone, Debug)]
@@ -53,7 +87,7 @@ pub fn run(
     if options.depth == 0 || options.every == Some(0) {
         return Err(CliError::Argument("--depth and --every must be at least 1".to_owned()));
     }
-    let dialect = super::dialect(venue)?;
+    let dialect = dialect(venue)?;
     let mut decoder = dialect.decoder();
     let mut books = Books::new(dialect.decoder(), options.instrument.clone());
     let mut symbols = Attribution::default();

@@ -5,7 +5,7 @@
 //! `<mono ns><TAB><frame>`; the cryptofeed recorder's `<url> <-> <t>` (connected), `<url> <- <t>: <msg>`
 //! (sent), `<t>: <frame>` (received), `<url> -> <t>: <body>` (HTTP reply) and `configuration: …`.
 
-use super::CliError;
+use super::error::CliError;
 use flate2::read::MultiGzDecoder;
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read};

@@ -2,7 +2,7 @@
 //! cannot be decoded is reported with file, number and reason, and nothing after it is lost.
 
 use super::capture::{self, Line, LineKind};
-use super::{CliError, EXIT_CLEAN, EXIT_FINDING};
+use super::error::{CliError, EXIT_CLEAN, EXIT_FINDING, dialect};
 use crate::domain::number::Num;
 use crate::domain::order::Side;
 use crate::venue::message::{DecodeError, Decoder, Level, Message};
@@ -14,6 +14,32 @@ use std::path::PathBuf;
 
 /// Findings that are written out one by one; the rest is counted.
 const REPORTED_MAX: u64 = 1000;
+
+/// Arguments of `perpring decode`.
+#[derive(Debug, clap::Args)]
+pub struct DecodeArgs {
+    /// Dialect of the capture, such as `binance-usdm` or `okx`.
+    #[arg(long)]
+    venue: String,
+    /// Messages of unknown type are findings too (exit code 1).
+    #[arg(long)]
+    strict: bool,
+    /// End with one JSON object of counts.
+    #[arg(long)]
+    summary: bool,
+    /// Captures, plain or gzipped; `-` is standard input.
+    #[arg(required = true)]
+    files: Vec<PathBuf>,
+}
+
+/// Runs the command on standard output and standard error.
+///
+/// # Errors
+/// [`CliError`] when it cannot run (exit code 2).
+pub fn main(args: &DecodeArgs) -> Result<u8, CliError> {
+    let (mut out, mut err) = (std::io::BufWriter::new(std::io::stdout().lock()), std::io::stderr().lock());
+    run(&args.venue, &args.files, args.strict, args.summary, &mut out, &mut err)
+}
 
 /// Runs the command; the exit code is 0 when clean and 1 when lines could not be decoded (with `strict`:
 /// or messages were unknown). With `summary`, the last line on `out` is a [`Summary`]; a short one for
@@ -29,7 +55,7 @@ pub fn run(
     out: &mut dyn Write,
     err: &mut dyn Write,
 ) -> Result<u8, CliError> {
-    let dialect = super::dialect(venue)?;
+    let dialect = dialect(venue)?;
     // Messages borrow the decoder's scratch space: names are asked of a second one (it has no state).
     let (mut decoder, namer) = (dialect.decoder(), dialect.decoder());
     let mut totals = Summary { kind: "summary", venue: venue.to_owned(), ..Summary::default() };
