@@ -21,6 +21,7 @@ pub mod net;
 pub mod journal;
 pub mod ring;
 pub mod runtime;
+
 pub mod telemetry;
 
 pub mod domain;

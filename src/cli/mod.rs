@@ -12,6 +12,8 @@ pub mod report;
 
 pub use error::CliError;
 
+pub use error::CliError;
+
 use clap::{Parser, Subcommand};
 use std::time::Duration;
 
@@ -63,4 +65,9 @@ pub fn parse_duration(text: &str) -> Result<Duration, String> {
         "h" => Ok(Duration::from_secs(number * 3600)),
         _ => Err(format!("`{unit}` is not a unit of time: use ms, s, m or h")),
     }
+    match cli.command {
+        Some(Command::Decode(args)) => decode::main(&args).map_err(Into::into),
+        Some(Command::Book(args)) => book::main(&args).map_err(Into::into),
+        Some(Command::Replay(args)) => replay::run(&args),
+        None => Ok(2),
 }
