@@ -160,6 +160,23 @@ impl<'a> Cursor<'a> {
         Ok(&self.bytes[from..self.at])
     }
 
+    /// Text of a string, number, boolean or null, and whether it stood in quotes. Strings come without them.
+    #[inline]
+    pub fn scalar(&mut self) -> Result<(&'a [u8], bool)> {
+        match self.peek() {
+            b'"' => Ok((self.string()?, true)),
+            b'-' | b'0'..=b'9' => {
+                let at = self.at;
+                let text = self.number_text()?;
+                let plain = text.iter().all(u8::is_ascii_digit)
+                    || Num::parse(text) != Err(crate::domain::number::NumError::Syntax);
+                if plain { Ok((text, false)) } else { Err(DecodeError::Json { at }) }
+            }
+            b't' | b'f' | b'n' => Ok((self.raw()?, false)),
+            _ => self.bad(),
+        }
+    }
+
     /// Text of a number that may stand in quotes.
     #[inline]
     pub fn number(&mut self) -> Result<&'a [u8]> {

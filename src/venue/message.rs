@@ -45,6 +45,38 @@ pub enum Message<'a> {
     Unknown,
 }
 
+impl<'a> Message<'a> {
+    /// The native symbol that the message names; empty when it names none.
+    pub fn symbol(&self) -> &'a [u8] {
+        match self {
+            Self::Depth(depth) => depth.symbol,
+            Self::Bbo { symbol, .. }
+            | Self::Trade { symbol, .. }
+            | Self::Mark { symbol, .. }
+            | Self::OpenInterest { symbol, .. }
+            | Self::Ticker { symbol, .. }
+            | Self::Liquidation { symbol, .. } => symbol,
+            Self::Ignored { .. } | Self::Private { .. } | Self::Unknown => &[],
+        }
+    }
+
+    /// The type in one word, for summaries.
+    pub const fn type_name(&self) -> &'static str {
+        match self {
+            Self::Depth(_) => "depth",
+            Self::Bbo { .. } => "bbo",
+            Self::Trade { .. } => "trade",
+            Self::Mark { .. } => "mark",
+            Self::OpenInterest { .. } => "open_interest",
+            Self::Ticker { .. } => "ticker",
+            Self::Liquidation { .. } => "liquidation",
+            Self::Ignored { .. } => "ignored",
+            Self::Private { .. } => "private",
+            Self::Unknown => "unknown",
+        }
+    }
+}
+
 /// A depth message.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Depth<'a> {
@@ -90,6 +122,14 @@ pub trait Decoder: Send {
     fn decode(&mut self, frame: &[u8], emit: &mut dyn FnMut(&Message<'_>)) -> Result<(), DecodeError>;
     /// A continuity machine for one symbol, for the `book` command and the conformance tests.
     fn continuity(&self) -> Box<dyn Continuity>;
+    /// The venue's name of the channel that the message came from, for messages that name a symbol.
+    fn channel(&self, message: &Message<'_>) -> &'static str {
+        match message {
+            Message::Depth(depth) => depth.channel,
+            Message::Trade { channel, .. } | Message::Mark { channel, .. } => channel,
+            other => other.type_name(),
+        }
+    }
     /// The line of `message` in the format of the oracle (`D|…`, `Q|…`), without newline; `None` when
     /// the oracle has no line for it. `out` is cleared first.
     fn oracle_line(&self, message: &Message<'_>, out: &mut String) -> bool;
