@@ -1,1 +1,15 @@
-fn main(){}
+//! `perpring`: parse the arguments, run one command, exit with its code.
+
+use clap::Parser;
+use perpring::cli::{Cli, run};
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    match run(Cli::parse()) {
+        Ok(code) => ExitCode::from(code),
+        Err(failure) => {
+            eprintln!("perpring: {failure}");
+            ExitCode::from(2)
+        }
+    }
+}

@@ -1,4 +1,6 @@
 //! The single integration test binary.
 
 mod alloc;
+mod book_conformance;
 mod decode_alloc;
+mod oracle;

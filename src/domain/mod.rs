@@ -4,6 +4,7 @@
 //! clock, does no I/O. Start at [`input`] (what enters the river), then [`event`] (what flows through
 //! the stages) and [`effect`] (what leaves it).
 
+pub mod codec;
 pub mod effect;
 pub mod event;
 pub mod input;
@@ -12,6 +13,7 @@ pub mod intent;
 pub mod money;
 pub mod number;
 pub mod order;
+pub mod output;
 pub mod params;
 pub mod text;
 pub mod time;

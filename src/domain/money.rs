@@ -1,7 +1,7 @@
 //! Amounts of a currency and quantities of a base asset, exact to 10⁻¹⁸.
 
 use super::number::Num;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::fmt;
 use std::ops::{Add, AddAssign, Neg, Sub, SubAssign};
 
@@ -12,7 +12,7 @@ pub const MONEY_SCALE: u8 = 18;
 pub const MONEY_UNIT: i128 = 1_000_000_000_000_000_000;
 
 /// A signed amount of some currency in 10⁻¹⁸ units. Which currency is said beside it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Money(pub i128);
 
 /// A signed quantity of a base asset in 10⁻¹⁸ units: what two venues' contracts are compared by.
@@ -89,5 +89,55 @@ impl fmt::Display for Money {
         }
         let text = format!("{sign}{whole}.{fraction:018}");
         f.pad(text.trim_end_matches('0'))
+    }
+}
+
+/// Exact decimal text for people, the integer for the journal.
+impl Serialize for Money {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        if serializer.is_human_readable() { serializer.collect_str(self) } else { self.0.serialize(serializer) }
+    }
+}
+
+impl<'de> Deserialize<'de> for Money {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        if !deserializer.is_human_readable() {
+            return i128::deserialize(deserializer).map(Self);
+        }
+        let text = String::deserialize(deserializer)?;
+        text.parse().map_err(|()| serde::de::Error::custom(format!("`{text}` is not an amount")))
+    }
+}
+
+/// Parses `[-]digits[.digits]` with at most 18 decimals.
+impl std::str::FromStr for Money {
+    type Err = ();
+    fn from_str(text: &str) -> Result<Self, ()> {
+        let (negative, digits) = text.strip_prefix('-').map_or((false, text), |rest| (true, rest));
+        let (whole, fraction) = digits.split_once('.').unwrap_or((digits, ""));
+        if whole.is_empty() || fraction.len() > 18 || !format!("{whole}{fraction}").bytes().all(|b| b.is_ascii_digit()) {
+            return Err(());
+        }
+        let value: i128 = format!("{whole}{fraction:0<18}").parse().map_err(|_| ())?;
+        Ok(Self(if negative { -value } else { value }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn text_and_journal_forms_round_trip(value in any::<i64>(), big in any::<i64>()) {
+            let money = Money(i128::from(value) * i128::from(big));
+            prop_assert_eq!(money.to_string().parse(), Ok(money));
+            let json = serde_json::to_string(&money).unwrap();
+            prop_assert_eq!(serde_json::from_str::<Money>(&json).unwrap(), money);
+            let mut scratch = [0; 32];
+            let bytes = postcard::to_slice(&money, &mut scratch).unwrap();
+            prop_assert_eq!(postcard::from_bytes::<Money>(bytes).unwrap(), money);
+        }
     }
 }

@@ -179,6 +179,8 @@ pub struct RiskParams {
     pub consecutive_failures_max: u32,
     /// Baskets approved whose orders are not all terminal.
     pub baskets_in_flight_max: u32,
+    /// Age of the causing input at which the egress gate refuses an opening order, ns.
+    pub send_age_max_ns: Nanos,
 }
 
 impl Default for RiskParams {
@@ -196,6 +198,7 @@ impl Default for RiskParams {
             daily_loss_max_usd: 1_000,
             consecutive_failures_max: 10,
             baskets_in_flight_max: 8,
+            send_age_max_ns: 50 * MILLI,
         }
     }
 }

@@ -5,7 +5,20 @@
 //! one's mistake must not hide the other's. Prices here are its own; only the plain words of `domain` are
 //! common.
 
+pub mod binance;
+pub mod config;
+pub mod delay;
+pub mod exchange;
+pub mod frames;
+pub mod market;
+pub mod okx;
+pub mod socket;
+
+pub use config::{ConfigError, SimAccount, SimConfig, SimInstrument, SimListing, SimVenueConfig};
+pub use exchange::VenueLedger;
+
 use crate::domain::time::Nanos;
+use std::path::Path;
 
 /// A client connection of one simulated venue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -64,4 +77,57 @@ pub trait Server: Send {
     fn advance(&mut self, now: Nanos, out: &mut Vec<Push>);
     /// When `advance` has something to do next.
     fn next_due(&self) -> Nanos;
+}
+
+/// A server whose venue keeps books.
+pub trait LedgerServer: Server {
+    /// The venue's books of account.
+    fn ledger(&self) -> &VenueLedger;
+    /// The same with the frame hashes up to date.
+    fn ledger_mut(&mut self) -> &mut VenueLedger;
+    /// Writes the books to a directory (`--ledger DIR`): see [`VenueLedger::write`].
+    fn write_ledger(&mut self, dir: &Path) -> std::io::Result<()> {
+        self.ledger_mut().write(dir)
+    }
+}
+
+impl<S: Server + ?Sized> Server for Box<S> {
+    fn on_connect(&mut self, conn: SimConn, path: &str, now: Nanos, out: &mut Vec<Push>) -> bool {
+        (**self).on_connect(conn, path, now, out)
+    }
+
+    fn on_text(&mut self, conn: SimConn, text: &[u8], now: Nanos, out: &mut Vec<Push>) {
+        (**self).on_text(conn, text, now, out);
+    }
+
+    fn on_closed(&mut self, conn: SimConn, now: Nanos, out: &mut Vec<Push>) {
+        (**self).on_closed(conn, now, out);
+    }
+
+    fn on_http(&mut self, request: &HttpRequest, now: Nanos, out: &mut Vec<Push>) -> HttpReply {
+        (**self).on_http(request, now, out)
+    }
+
+    fn advance(&mut self, now: Nanos, out: &mut Vec<Push>) {
+        (**self).advance(now, out);
+    }
+
+    fn next_due(&self) -> Nanos {
+        (**self).next_due()
+    }
+}
+
+/// The first venue of `config` that speaks `dialect`, its frames hashed; `None` when there is none.
+pub fn server(dialect: &str, config: &SimConfig) -> Option<Box<dyn LedgerServer>> {
+    server_at(config, config.venue(dialect)?).ok()
+}
+
+/// The `venue`-th venue of `config`, its frames hashed.
+pub fn server_at(config: &SimConfig, venue: usize) -> Result<Box<dyn LedgerServer>, ConfigError> {
+    config.check()?;
+    match config.venues[venue].dialect.as_str() {
+        "binance-usdm" => Ok(Box::new(frames::FrameHasher::new(binance::BinanceServer::new(config, venue)))),
+        "okx" => Ok(Box::new(frames::FrameHasher::new(okx::OkxServer::new(config, venue)))),
+        other => Err(ConfigError::Dialect(other.into())),
+    }
 }

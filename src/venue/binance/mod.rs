@@ -1,1 +1,200 @@
-//! Binance USDⓈ-M futures.
+//! Binance USDⓈ-M futures: decoder, continuity, sessions, account, order entry, metadata.
+//!
+//! What differs between Binance's look-alike markets (COIN-M: `dapi`, inverse contracts) stands in
+//! [`Variant`]; everything else is common. The protocol's facts are cited by section of the venue's
+//! documentation (`developers.binance.com/docs/derivatives`). Start at [`adapter`] for the decode side,
+//! [`encode`] for the route side, [`decode`] for the messages.
+//!
+//! Message types that are documented but carry nothing for us (shown as *ignored*): the list is
+//! [`decode::IGNORED`]. Private ones are [`decode::PRIVATE`]. Everything else is *unknown*.
+
+pub mod account;
+pub mod adapter;
+pub mod continuity;
+pub mod decode;
+pub mod encode;
+pub mod errors;
+pub mod feed;
+pub mod link;
+pub mod market;
+pub mod metadata;
+pub mod orders;
+pub mod symbols;
+
+use super::message::Decoder;
+use super::{Adapter, ConnSpec, Dialect, Encoder, VenueContext};
+use crate::domain::event::SessionRole;
+use crate::domain::instrument::ContractKind;
+
+/// What differs between Binance's derivative markets.
+#[derive(Debug)]
+pub struct Variant {
+    /// Dialect name.
+    pub name: &'static str,
+    /// HTTP base address in production.
+    pub http_url: &'static str,
+    /// Base address of the three stream connections.
+    pub stream_url: &'static str,
+    /// Base address of the WebSocket API.
+    pub api_url: &'static str,
+    /// Upgrade path of the order book streams.
+    pub path_public: &'static str,
+    /// Upgrade path of the other market streams.
+    pub path_market: &'static str,
+    /// Upgrade path of the user stream, before the listen key.
+    pub path_private: &'static str,
+    /// Upgrade path of the WebSocket API.
+    pub path_api: &'static str,
+    /// REST paths, complete with version.
+    pub rest: RestPaths,
+    /// Linear or inverse contracts.
+    pub kind: ContractKind,
+}
+
+/// REST paths of a market.
+#[derive(Debug)]
+#[allow(missing_docs)] // named after the venue's endpoints
+pub struct RestPaths {
+    pub exchange_info: &'static str,
+    pub funding_info: &'static str,
+    pub depth: &'static str,
+    pub listen_key: &'static str,
+    pub open_orders: &'static str,
+    pub position_risk: &'static str,
+    pub balance: &'static str,
+}
+
+/// USDⓈ-margined futures.
+pub static USDM: Variant = Variant {
+    name: "binance-usdm",
+    http_url: "https://fapi.binance.com",
+    stream_url: "wss://fstream.binance.com",
+    api_url: "wss://ws-fapi.binance.com",
+    path_public: "/public/ws",
+    path_market: "/market/ws",
+    path_private: "/private/ws/",
+    path_api: "/ws-fapi/v1",
+    rest: RestPaths {
+        exchange_info: "/fapi/v1/exchangeInfo",
+        funding_info: "/fapi/v1/fundingInfo",
+        depth: "/fapi/v1/depth",
+        listen_key: "/fapi/v1/listenKey",
+        open_orders: "/fapi/v1/openOrders",
+        position_risk: "/fapi/v3/positionRisk",
+        balance: "/fapi/v3/balance",
+    },
+    kind: ContractKind::Linear,
+};
+
+/// Connections in the order of [`Dialect::connections`].
+pub(crate) mod conn {
+    /// `bookTicker` and `depth`.
+    pub const PUBLIC: usize = 0;
+    /// `aggTrade` and `markPrice`.
+    pub const MARKET: usize = 1;
+    /// The user stream.
+    pub const PRIVATE: usize = 2;
+    /// The WebSocket API: orders.
+    pub const API: usize = 3;
+    /// How many there are when trading.
+    pub const COUNT: usize = 4;
+}
+
+/// Operation codes of [`crate::domain::effect::VenueCall`].
+pub(crate) mod op {
+    /// `GET exchangeInfo`.
+    pub const EXCHANGE_INFO: u16 = 1;
+    /// `GET fundingInfo`.
+    pub const FUNDING_INFO: u16 = 2;
+    /// `GET depth` of the call's instrument.
+    pub const DEPTH: u16 = 3;
+    /// `POST listenKey`.
+    pub const LISTEN_KEY: u16 = 4;
+    /// `PUT listenKey`.
+    pub const LISTEN_KEY_KEEP: u16 = 5;
+    /// `GET openOrders`.
+    pub const OPEN_ORDERS: u16 = 6;
+    /// `GET positionRisk`.
+    pub const POSITION_RISK: u16 = 7;
+    /// `GET balance`.
+    pub const BALANCE: u16 = 8;
+    /// `SUBSCRIBE` to the streams of a [`super::Batch`].
+    pub const SUBSCRIBE: u16 = 20;
+}
+
+/// Listings whose streams are asked for in one message: a start in the venue's listings and a mask.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Batch {
+    /// First listing (index in [`VenueContext::listings`]).
+    pub start: u16,
+    /// Bit i: listing `start + i`.
+    pub mask: u32,
+    /// Number of the request, echoed by the venue.
+    pub request: u32,
+}
+
+impl Batch {
+    /// Listings that one message spans: two streams of at most 47 bytes each stay below `PAYLOAD_MAX`.
+    pub const SPAN: usize = 20;
+
+    /// As the argument of a [`crate::domain::effect::VenueCall`].
+    pub const fn encode(self) -> u64 {
+        self.start as u64 | ((self.mask as u64 & 0xf_ffff) << 16) | ((self.request as u64 & 0xfff_ffff) << 36)
+    }
+
+    /// From the argument of a call.
+    pub const fn decode(arg: u64) -> Self {
+        Self { start: arg as u16, mask: ((arg >> 16) & 0xf_ffff) as u32, request: ((arg >> 36) & 0xfff_ffff) as u32 }
+    }
+
+    /// Indices of the listings.
+    pub fn listings(self) -> impl Iterator<Item = usize> {
+        (0..Self::SPAN).filter(move |bit| self.mask & (1 << bit) != 0).map(move |bit| usize::from(self.start) + bit)
+    }
+}
+
+/// Binance USDⓈ-M futures.
+#[derive(Debug)]
+pub struct BinanceUsdm;
+
+impl Dialect for BinanceUsdm {
+    fn name(&self) -> &'static str {
+        USDM.name
+    }
+
+    fn connections(&self, trading: bool) -> Vec<ConnSpec> {
+        USDM.connections(trading)
+    }
+
+    fn http_url(&self) -> &'static str {
+        USDM.http_url
+    }
+
+    fn adapter(&self, context: &VenueContext) -> Box<dyn Adapter> {
+        Box::new(adapter::BinanceAdapter::new(&USDM, context))
+    }
+
+    fn encoder(&self, context: &VenueContext) -> Box<dyn Encoder> {
+        Box::new(encode::BinanceEncoder::new(&USDM, context))
+    }
+
+    fn decoder(&self) -> Box<dyn Decoder> {
+        Box::new(decode::BinanceDecoder::default())
+    }
+}
+
+impl Variant {
+    fn connections(&self, trading: bool) -> Vec<ConnSpec> {
+        let spec = |role, url: &str| ConnSpec { role, url: url.to_owned() };
+        let mut specs =
+            vec![spec(SessionRole::Market, self.stream_url), spec(SessionRole::Market, self.stream_url)];
+        if trading {
+            specs.push(spec(SessionRole::Account, self.stream_url));
+            specs.push(spec(SessionRole::Orders, self.api_url));
+        }
+        specs
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,60 @@
+//! `perpring replay`: passes a journal through the engine again and compares every output.
+
+use super::Failure;
+use crate::replay::verify::verify;
+use clap::Args;
+use std::io::{IsTerminal, Write};
+use std::path::PathBuf;
+
+/// Arguments of `replay`.
+#[derive(Args, Debug)]
+pub struct ReplayArgs {
+    /// Directory of the journal.
+    pub dir: PathBuf,
+    /// Compare every output with the recorded one (exit 1 at the first divergence).
+    #[arg(long)]
+    pub verify: bool,
+    /// One JSON object instead of text.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Runs the command.
+pub fn run(args: &ReplayArgs) -> Result<u8, Failure> {
+    let show = std::io::stderr().is_terminal();
+    let report = verify(&args.dir, &mut |inputs| {
+        if show {
+            eprint!("\rreplayed {inputs} inputs");
+            let _ = std::io::stderr().flush();
+        }
+    })?;
+    if show {
+        eprintln!();
+    }
+    if args.json {
+        println!("{}", serde_json::to_string_pretty(&report)?);
+    } else {
+        println!("inputs replayed: {}", report.inputs);
+        for (kind, count) in &report.compared {
+            println!("compared {kind:>10}: {count}");
+        }
+        if report.unrecorded > 0 {
+            println!("outputs beyond the end of the journal (unclean end): {}", report.unrecorded);
+        }
+        match &report.divergence {
+            Some(divergence) => println!("{divergence}"),
+            None if report.total() > 0 => println!("identical"),
+            None => {}
+        }
+    }
+    if !args.verify {
+        return Ok(0);
+    }
+    if report.divergence.is_some() {
+        return Ok(1);
+    }
+    if report.total() == 0 {
+        return Err(format!("nothing to compare: {} holds no outputs", args.dir.display()).into());
+    }
+    Ok(0)
+}

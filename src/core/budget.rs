@@ -1,0 +1,124 @@
+//! Token buckets on event time: how many orders route may send to a venue, with a share kept for urgent
+//! ones. Integers only; time is an argument.
+
+use crate::domain::time::{Nanos, SECOND};
+use serde::{Deserialize, Serialize};
+
+/// The venue's window that a budget respects, ns.
+pub const WINDOW_NS: Nanos = 10 * SECOND;
+
+/// Share of the burst that only urgent orders may use, percent.
+pub const URGENT_RESERVE_PERCENT: u64 = 20;
+
+/// One token, in the bucket's units: with a refill of N tokens per window, N units flow in each ns.
+const TOKEN: u64 = WINDOW_NS as u64;
+
+/// More orders per window than any venue grants; keeps the arithmetic inside 64 bits.
+const ORDERS_MAX: u32 = 100_000_000;
+
+/// Orders that may be sent to one venue.
+///
+/// Half of the allowance is the burst, the other half flows in over the window, so no window of 10 s,
+/// wherever it begins, sees more than the allowance. A fifth of the burst is for urgent orders only. An
+/// allowance of zero admits nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Budget {
+    /// Tokens that flow in per window (units per ns).
+    refill: u64,
+    /// Largest level, units.
+    level_max: u64,
+    /// Level below which only urgent orders pass, units.
+    reserve: u64,
+    /// Level now, units.
+    level: u64,
+    /// `mono` at which `level` was true; `None` before the first use.
+    at: Option<Nanos>,
+}
+
+impl Budget {
+    /// A full bucket for at most `orders_per_10s_max` orders in any 10 s.
+    pub fn new(orders_per_10s_max: u32) -> Self {
+        let orders = u64::from(orders_per_10s_max.min(ORDERS_MAX));
+        let burst = orders.div_ceil(2);
+        let level_max = burst * TOKEN;
+        Self {
+            refill: orders - burst,
+            level_max,
+            reserve: burst * URGENT_RESERVE_PERCENT / 100 * TOKEN,
+            level: level_max,
+            at: None,
+        }
+    }
+
+    /// How many orders could be sent now.
+    pub fn available(&mut self, now: Nanos, urgent: bool) -> u32 {
+        self.refill(now);
+        let floor = if urgent { 0 } else { self.reserve };
+        u32::try_from(self.level.saturating_sub(floor) / TOKEN).unwrap_or(u32::MAX)
+    }
+
+    /// Takes `count` orders or none at all; `now` is `mono`.
+    pub fn try_take(&mut self, now: Nanos, count: u32, urgent: bool) -> bool {
+        if self.available(now, urgent) < count {
+            return false;
+        }
+        self.level -= u64::from(count) * TOKEN;
+        true
+    }
+
+    fn refill(&mut self, now: Nanos) {
+        let at = *self.at.get_or_insert(now);
+        // Time never steps back in a run; if it should, nothing flows in.
+        let elapsed = u64::try_from(now - at).unwrap_or(0).min(WINDOW_NS as u64);
+        self.level = (self.level + elapsed * self.refill).min(self.level_max);
+        self.at = Some(at.max(now));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn a_fifth_of_the_burst_is_kept_for_urgent_orders() {
+        let mut budget = Budget::new(100);
+        assert_eq!((budget.available(0, false), budget.available(0, true)), (40, 50));
+        assert!(budget.try_take(0, 40, false));
+        assert!(!budget.try_take(0, 1, false), "the rest is reserved");
+        assert!(budget.try_take(0, 10, true));
+        assert!(!budget.try_take(0, 1, true));
+        assert!(!budget.try_take(SECOND / 5 - 1, 1, true), "one token each 200 ms");
+        assert!(budget.try_take(SECOND / 5, 1, true));
+        assert_eq!(budget.available(60 * SECOND, true), 50, "never more than the burst");
+    }
+
+    #[test]
+    fn orders_are_taken_all_or_none_and_zero_admits_nothing() {
+        let mut budget = Budget::new(10);
+        assert!(!budget.try_take(0, 5, false));
+        assert_eq!(budget.available(0, false), 4);
+        assert!(!Budget::new(0).try_take(SECOND, 1, true));
+        assert!(Budget::new(0).try_take(SECOND, 0, true));
+    }
+
+    proptest! {
+        #[test]
+        fn no_window_of_ten_seconds_exceeds_the_allowance(
+            max in 0u32..60,
+            tries in proptest::collection::vec((0i64..2_000_000_000, 1u32..5, any::<bool>()), 1..300),
+        ) {
+            let mut budget = Budget::new(max);
+            let mut now = 0;
+            let mut sent: Vec<(Nanos, u32)> = Vec::new();
+            for (gap, count, urgent) in tries {
+                now += gap;
+                if budget.try_take(now, count, urgent) {
+                    sent.push((now, count));
+                }
+                let in_window: u32 = sent.iter().filter(|(at, _)| *at > now - WINDOW_NS).map(|(_, n)| n).sum();
+                prop_assert!(in_window <= max, "{in_window} > {max}");
+            }
+        }
+    }
+}

@@ -1,0 +1,217 @@
+//! A venue's listing as the scanner sees it: contract, book, touch, funding, and who uses it.
+//!
+//! Holds no rule of trading; [`super::pair`] compares two of these.
+
+use super::book::Book;
+use super::digest::Digest;
+use super::edge::{FundingTerms, ppb_ceil, rate_ppb};
+use crate::domain::event::{BookState, Mark, Seq};
+use crate::domain::input::ConnId;
+use crate::domain::instrument::{ContractKind, Instrument, Price, Status};
+use crate::domain::intent::Ppb;
+use crate::domain::money::MONEY_SCALE;
+use crate::domain::number::SCALE_MAX;
+use crate::domain::order::Side;
+use crate::domain::params::ListingParams;
+use crate::domain::time::Nanos;
+
+/// Whether a listing can be traded on now, as far as it alone is concerned.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Served {
+    /// Contract not known, or not open for trading.
+    #[default]
+    NoInstrument,
+    /// The book is not live.
+    NotLive,
+    /// Bid at or above ask, or a side is empty.
+    Crossed,
+    /// Fit to trade on.
+    Yes,
+}
+
+/// One listing.
+#[derive(Clone, Debug)]
+pub struct Listing {
+    /// What the configuration says.
+    pub params: ListingParams,
+    /// The contract; generation 0 until known.
+    pub instrument: Instrument,
+    /// Depth and touch.
+    pub book: Book,
+    /// Funding.
+    pub funding: FundingTerms,
+    /// The connection that last brought its data.
+    pub conn: Option<ConnId>,
+    /// Input that last changed the book.
+    pub touched: Seq,
+    /// Changed since edges were last evaluated.
+    pub dirty: bool,
+    /// When its mid was last passed on.
+    pub mid_sent: Option<Nanos>,
+    /// The open trade that uses it (slot); a listing serves at most one, so positions never mix.
+    pub trade: Option<u16>,
+    /// Signed contracts left over by trades because no order may be that small.
+    pub residual: i64,
+    /// Pairs that it is part of.
+    pub pairs: Vec<u16>,
+    /// Rises with every refresh that saw a change.
+    pub version: u32,
+    /// Fit to trade on, as of the last refresh.
+    pub served: Served,
+    /// Bid + ask: twice the mid.
+    pub mid2: i64,
+    /// Half the spread, ppb of the mid.
+    pub half_spread: Ppb,
+    /// Venue time of the touch.
+    pub touch_ns: Nanos,
+    fresh: bool,
+    sane: bool,
+}
+
+impl Listing {
+    /// A listing whose contract is not known yet.
+    pub fn new(params: ListingParams) -> Self {
+        Self {
+            params,
+            instrument: Instrument { id: params.id, venue: params.venue, ..Instrument::default() },
+            book: Book::new(),
+            funding: FundingTerms::default(),
+            conn: None,
+            touched: Seq(0),
+            dirty: false,
+            mid_sent: None,
+            trade: None,
+            residual: 0,
+            pairs: Vec::new(),
+            version: 0,
+            served: Served::NoInstrument,
+            mid2: 0,
+            half_spread: 0,
+            touch_ns: 0,
+            fresh: false,
+            sane: false,
+        }
+    }
+
+    /// True when the contract is known and its numbers make sense.
+    pub fn is_known(&self) -> bool {
+        self.sane
+    }
+
+    /// A new metadata generation voids the book; the same generation only updates what may change in it
+    /// (status, order limits). True when the generation is new.
+    pub fn define(&mut self, instrument: &Instrument) -> bool {
+        let new = instrument.generation != self.instrument.generation;
+        if new {
+            self.book.set_state(BookState::AwaitSnapshot);
+        }
+        self.instrument = *instrument;
+        self.sane = instrument.generation > 0 && is_sane(instrument);
+        self.changed();
+        new
+    }
+
+    /// Takes what a mark message states; absent parts stay as they were.
+    pub fn mark(&mut self, mark: &Mark) {
+        if let Some(rate) = mark.rate {
+            self.funding.rate = rate_ppb(rate);
+        }
+        if mark.funding_ns > 0 {
+            self.funding.at = mark.funding_ns;
+        }
+        if mark.interval_ns > 0 {
+            self.funding.interval = mark.interval_ns;
+        }
+    }
+
+    /// The book or the contract changed: cached figures are void.
+    pub fn changed(&mut self) {
+        self.fresh = false;
+    }
+
+    /// Recomputes cached figures when something changed.
+    pub fn refresh(&mut self) {
+        if self.fresh {
+            return;
+        }
+        self.fresh = true;
+        self.version = self.version.wrapping_add(1);
+        self.served = if !self.is_known() || self.instrument.spec.status != Status::Trading {
+            Served::NoInstrument
+        } else if !self.book.is_served() {
+            Served::NotLive
+        } else {
+            self.refresh_touch()
+        };
+    }
+
+    fn refresh_touch(&mut self) -> Served {
+        let (Some((bid, _)), Some((ask, _))) = (self.book.touch(Side::Sell), self.book.touch(Side::Buy))
+        else {
+            return Served::Crossed;
+        };
+        if bid >= ask {
+            return Served::Crossed;
+        }
+        self.mid2 = bid + ask;
+        self.half_spread = ppb_ceil(ask - bid, bid + ask);
+        self.touch_ns = self.book.touch_ns();
+        Served::Yes
+    }
+
+    /// The mid price, rounded down; meaningful while served.
+    pub fn mid(&self) -> Price {
+        Price(self.mid2 / 2)
+    }
+
+    /// Age of the touch at `wall`; a venue clock ahead of ours counts as age 0.
+    pub fn touch_age(&self, wall: Nanos) -> Nanos {
+        wall.saturating_sub(self.touch_ns).max(0)
+    }
+
+    /// Age of the depth behind the touch at `wall`.
+    pub fn depth_age(&self, wall: Nanos) -> Nanos {
+        wall.saturating_sub(self.book.depth_ns()).max(0)
+    }
+
+    /// Adds the state to a digest.
+    pub fn digest(&self, to: &mut Digest) {
+        self.book.digest(to);
+        to.mix(u64::from(self.instrument.generation));
+        to.mix(self.instrument.spec.status as u64);
+        to.mix_signed(self.funding.rate);
+        to.mix_signed(self.funding.at);
+        to.mix_signed(self.funding.interval);
+        to.mix(self.conn.map_or(u64::MAX, |conn| u64::from(conn.0)));
+        to.mix(self.touched.0);
+        to.mix(u64::from(self.dirty));
+        to.mix_instant(self.mid_sent);
+        to.mix(self.trade.map_or(u64::MAX, u64::from));
+        to.mix_signed(self.residual);
+    }
+}
+
+/// The base amount of one step, in 10⁻¹⁸, that a sane contract does not exceed.
+const STEP_BASE_MAX: i128 = 1_000_000_000_000_000_000_000_000_000_000;
+
+/// True when amounts and notionals of ordinary orders stay far inside an `i128`.
+fn is_sane(instrument: &Instrument) -> bool {
+    let multiplier = instrument.spec.multiplier;
+    let scales =
+        u32::from(instrument.price_scale) + u32::from(instrument.qty_scale) + u32::from(multiplier.scale);
+    let price_scale_max = match instrument.spec.kind {
+        ContractKind::Linear => SCALE_MAX,
+        ContractKind::Inverse => 12,
+    };
+    let face_scale = instrument.qty_scale.saturating_add(multiplier.scale);
+    let unit = 10i128.pow(u32::from(MONEY_SCALE.saturating_sub(face_scale)));
+    instrument.tick > 0
+        && instrument.step > 0
+        && instrument.qty_max.0 > 0
+        && multiplier.mantissa > 0
+        && scales <= 28
+        && instrument.price_scale <= price_scale_max
+        && (i128::from(instrument.step) * i128::from(multiplier.mantissa))
+            .checked_mul(unit)
+            .is_some_and(|base| base <= STEP_BASE_MAX)
+}

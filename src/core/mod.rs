@@ -1,0 +1,22 @@
+//! The deterministic rules: books, edges and trades, order truth, contract scales, positions,
+//! capital, limits, budgets.
+//!
+//! Imports only `domain`; never reads a clock, does no I/O, starts no thread, uses no randomness and no
+//! floats. The same inputs give the same outputs, which is what makes a replay a proof.
+
+pub mod book;
+pub mod budget;
+pub mod capital;
+pub mod digest;
+pub mod edge;
+pub mod listing;
+pub mod median;
+pub mod order;
+pub mod pair;
+pub mod registry;
+pub mod scanner;
+pub mod limits;
+pub mod position;
+pub mod risk;
+pub mod table;
+pub mod trade;

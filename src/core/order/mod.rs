@@ -1,0 +1,637 @@
+//! The order ledger: turns send outcomes and venue reports into exactly-once [`OrderUpdate`]s.
+//!
+//! Stands at the head of the river, so that order truth is interpreted once. It never assumes: silence,
+//! “no such order” and missing fill details make an order Unknown, which is queried with growing pauses
+//! until the venue's word resolves it. Reads no clock and allocates nothing after construction. Rules of
+//! a single order are in [`entry`].
+//!
+//! | word | effect |
+//! |---|---|
+//! | sent | PendingNew; no acknowledgement within the venue's timeout → Unknown, query |
+//! | refused at the gate | Rejected |
+//! | fate unknown | Unknown, query |
+//! | fill without fee | held until the full report; after the timeout → Unknown, query |
+//! | fill with fee | booked once per trade id, never beyond the cumulative quantity that the venue states |
+//! | end with `filled` > booked | the end waits for the missing fills; after the timeout → Unknown, query |
+//! | fill after the end | booked; the order stays closed |
+//! | “no such order” | Unknown, query; believed after three answers over two seconds, never as a fill |
+//! | account session lost | every live order of the venue is Unknown |
+//! | list of open orders complete | live orders that it lacks are queried |
+
+pub mod entry;
+#[cfg(test)]
+mod tests;
+
+use self::entry::{Entry, Heard, NEVER, QUERY_DELAY_MIN, Word};
+use super::digest::Digest;
+use super::table::IdMap;
+use crate::domain::input::{RefuseReason, SendFate, SendOutcome};
+use crate::domain::instrument::{INSTRUMENTS_MAX, Instrument, InstrumentId, Qty, VENUES_MAX, VenueId};
+use crate::domain::intent::OrderRef;
+use crate::domain::money::Money;
+use crate::domain::order::{
+    ClientId, FillReport, OrderReport, OrderSpec, OrderState, OrderUpdate, RejectClass, ReportKind,
+};
+use crate::domain::params::EngineParams;
+use crate::domain::time::{Nanos, SECOND, Stamp};
+use serde::{Deserialize, Serialize};
+use std::collections::VecDeque;
+
+/// Orders that can be live at the same time.
+pub const LIVE_MAX: usize = 4096;
+/// Orders remembered in all: the live ones and the most recent closed ones.
+pub const ORDERS_MAX: usize = 2 * LIVE_MAX;
+/// Fills remembered for deduplication.
+pub const TRADES_MAX: usize = 16_384;
+/// Acknowledgement timeout where a venue configures none, ns.
+const ACK_TIMEOUT_DEFAULT: Nanos = 2 * SECOND;
+
+/// Marks a trade id whose fill was booked; otherwise the fill is held.
+const BOOKED: u32 = 1;
+const HELD: u32 = 0;
+
+/// Collects what the ledger says; preallocated, drained by the decode stage after each input.
+#[derive(Debug, Default)]
+pub struct LedgerOut {
+    /// Changes of orders, in order.
+    pub updates: Vec<OrderUpdate>,
+    /// Orders to ask the venue about (urgent).
+    pub queries: Vec<OrderRef>,
+    /// What should not have been.
+    pub odd: Vec<LedgerOdd>,
+}
+
+impl LedgerOut {
+    /// Room for `capacity` items of each kind without allocation.
+    pub fn with_capacity(capacity: usize) -> Self {
+        Self {
+            updates: Vec::with_capacity(capacity),
+            queries: Vec::with_capacity(capacity),
+            odd: Vec::with_capacity(capacity),
+        }
+    }
+
+    /// Empties the buffers, keeping their room.
+    pub fn clear(&mut self) {
+        self.updates.clear();
+        self.queries.clear();
+        self.odd.clear();
+    }
+}
+
+/// A word about an order that contradicts what is known; counted and alarmed, never guessed around.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LedgerOdd {
+    /// The order; [`ClientId::NONE`] when it is not ours.
+    pub client_id: ClientId,
+    /// Where.
+    pub venue: VenueId,
+    /// What is odd.
+    pub kind: LedgerOddKind,
+}
+
+/// Kinds of contradictions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum LedgerOddKind {
+    /// Too many live orders: this one is not followed (limits keep it from happening).
+    TableFull,
+    /// Another venue or listing than the order's.
+    Mismatch,
+    /// A fill with a new trade id beyond the cumulative quantity: taken for a repetition, not booked.
+    BeyondCumulative,
+    /// A fill without positive quantity and price.
+    Malformed,
+    /// A send outcome for an order that was sent before, or refused although the venue knows it.
+    Contradiction,
+    /// A refusal of an order that has fills, or of which the venue spoke as live: queried.
+    RejectedButFilled,
+    /// An order of an earlier boot epoch showed up.
+    Adopted,
+    /// A quantity is not exact after a change of the listing's scales.
+    Inexact,
+}
+
+/// An order that is not closed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OpenOrder {
+    /// What was asked.
+    pub spec: OrderSpec,
+    /// Where it stands.
+    pub state: OrderState,
+    /// Booked quantity.
+    pub filled: Qty,
+    /// Quantity that can still fill.
+    pub leaves: Qty,
+}
+
+/// The single truth about our orders.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Ledger {
+    boot_epoch: u64,
+    ack_timeout_ns: [Nanos; VENUES_MAX],
+    /// Venues whose account session is down.
+    down: [bool; VENUES_MAX],
+    entries: Vec<Entry>,
+    free: Vec<u32>,
+    index: IdMap,
+    /// Orders that are live or owed something, in no particular (but reproducible) order.
+    watched: Vec<u32>,
+    /// Closed orders, oldest first, with their id as proof that the slot is still theirs.
+    closed: VecDeque<(u32, ClientId)>,
+    trades: IdMap,
+    trades_order: VecDeque<u128>,
+    scales: Vec<Instrument>,
+    next_due: Nanos,
+    digest: Digest,
+}
+
+impl Ledger {
+    /// An empty ledger with all its room.
+    pub fn new(params: &EngineParams) -> Self {
+        let mut ack_timeout_ns = [ACK_TIMEOUT_DEFAULT; VENUES_MAX];
+        for (timeout, venue) in ack_timeout_ns.iter_mut().zip(&params.venues) {
+            if venue.ack_timeout_ns > 0 {
+                *timeout = venue.ack_timeout_ns;
+            }
+        }
+        Self {
+            boot_epoch: params.boot_epoch,
+            ack_timeout_ns,
+            down: [false; VENUES_MAX],
+            entries: vec![Entry::default(); ORDERS_MAX],
+            free: (0..ORDERS_MAX as u32).rev().collect(),
+            index: IdMap::new(ORDERS_MAX),
+            watched: Vec::with_capacity(ORDERS_MAX),
+            closed: VecDeque::with_capacity(2 * ORDERS_MAX),
+            trades: IdMap::new(TRADES_MAX),
+            trades_order: VecDeque::with_capacity(TRADES_MAX + 1),
+            scales: vec![Instrument::default(); params.listings.len().min(INSTRUMENTS_MAX)],
+            next_due: NEVER,
+            digest: Digest::new(),
+        }
+    }
+
+    /// The fate of a message that places an order; others carry no order and change nothing.
+    pub fn on_outcome(&mut self, outcome: &SendOutcome, now: Stamp, out: &mut LedgerOut) {
+        let Some(spec) = outcome.order else { return };
+        let due = now.mono.saturating_add(self.ack_timeout(spec.venue));
+        let (slot, first) = match self.index.get(spec.client_id.0) {
+            Some(slot) => (slot, false),
+            None => match self.insert(Entry::placed(spec, due), out) {
+                Some(slot) => (slot, true),
+                None => return,
+            },
+        };
+        let entry = &mut self.entries[slot as usize];
+        if !first {
+            if entry.placed || matches!(outcome.fate, SendFate::Refused(_)) {
+                odd(out, entry.id(), entry.spec.venue, LedgerOddKind::Contradiction);
+                return;
+            }
+            // The venue was faster than our own loopback.
+            entry.spec = spec;
+            (entry.placed, entry.bookable) = (true, true);
+            if entry.terminal == Some(OrderState::Filled) {
+                entry.known = entry.known.max(spec.qty.0);
+            }
+        }
+        match outcome.fate {
+            SendFate::Sent => {}
+            SendFate::Refused(reason) => {
+                entry.terminal = Some(OrderState::Rejected);
+                entry.reject = reject_class(reason);
+            }
+            SendFate::Unknown => {
+                if entry.word == Word::Silent && entry.terminal.is_none() {
+                    entry.unknown = true;
+                    self.query(slot, now.mono, out);
+                }
+            }
+        }
+        self.settle(slot, None, now.mono, out);
+    }
+
+    /// The venue's word about an order.
+    pub fn on_report(&mut self, report: &OrderReport, now: Stamp, out: &mut LedgerOut) {
+        if report.client_id == ClientId::NONE {
+            self.on_foreign(report, out);
+            return;
+        }
+        let slot = match self.index.get(report.client_id.0) {
+            Some(slot) => slot,
+            None => match self.hear_of(report, now.mono, out) {
+                Some(slot) => slot,
+                None => return,
+            },
+        };
+        let entry = &mut self.entries[slot as usize];
+        let other_listing = entry.bookable && report.instrument.is_some_and(|id| id != entry.spec.instrument);
+        if entry.spec.venue != report.venue || other_listing {
+            odd(out, entry.id(), report.venue, LedgerOddKind::Mismatch);
+            return;
+        }
+        entry.learn(report);
+        let before = (entry.known, entry.word, entry.terminal, entry.unknown, entry.held);
+        let refuted = report.kind == ReportKind::Rejected && (entry.known > 0 || entry.booked > 0);
+        let heard = entry.hear(report, now.mono);
+        if refuted && heard == Heard::Doubt {
+            odd(out, report.client_id, report.venue, LedgerOddKind::RejectedButFilled);
+        }
+        let booked = report.fill.filter(|fill| self.take_fill(slot, report, fill, out));
+        let entry = &mut self.entries[slot as usize];
+        entry.conclude(heard);
+        let timeout = self.ack_timeout_ns.get(report.venue.index()).copied().unwrap_or(ACK_TIMEOUT_DEFAULT);
+        if heard == Heard::Doubt && !entry.is_complete() {
+            if !entry.unknown {
+                entry.unknown = true;
+                self.query(slot, now.mono, out);
+            }
+        } else if before != (entry.known, entry.word, entry.terminal, entry.unknown, entry.held) || booked.is_some() {
+            // Something new: give the venue its time for the rest. A pending query keeps its own pace.
+            if !entry.unknown {
+                entry.query_delay = QUERY_DELAY_MIN;
+                entry.due = now.mono.saturating_add(timeout);
+            }
+        }
+        self.settle(slot, booked, now.mono, out);
+    }
+
+    /// Fires what is due; to be called with every tick and before every other input.
+    pub fn on_tick(&mut self, now: Stamp, out: &mut LedgerOut) {
+        if now.mono < self.next_due {
+            return;
+        }
+        let mut next = NEVER;
+        for at in 0..self.watched.len() {
+            let slot = self.watched[at];
+            if self.entries[slot as usize].due <= now.mono {
+                self.entries[slot as usize].unknown = true;
+                self.query(slot, now.mono, out);
+                self.publish(slot, None, out);
+            }
+            next = next.min(self.entries[slot as usize].due);
+        }
+        self.next_due = next;
+    }
+
+    /// The account session of a venue is down: what happens to its orders is not heard any more.
+    pub fn on_account_down(&mut self, venue: VenueId, now: Stamp, out: &mut LedgerOut) {
+        self.set_down(venue, true);
+        for at in 0..self.watched.len() {
+            let slot = self.watched[at];
+            let entry = &mut self.entries[slot as usize];
+            if entry.spec.venue != venue {
+                continue;
+            }
+            (entry.confirmed, entry.blind) = (false, true);
+            entry.missing_from_open = false;
+            if !entry.unknown {
+                entry.unknown = true;
+                entry.query_delay = QUERY_DELAY_MIN;
+                entry.schedule_query(now.mono);
+                self.next_due = self.next_due.min(entry.due);
+                self.publish(slot, None, out);
+            }
+        }
+    }
+
+    /// The venue has listed its open orders after a (re)connect: live orders that it did not name are
+    /// gone, executed or not, hence Unknown. Those that it named may have filled in between. All are asked
+    /// about.
+    pub fn on_reconcile_end(&mut self, venue: VenueId, now: Stamp, out: &mut LedgerOut) {
+        self.set_down(venue, false);
+        for at in 0..self.watched.len() {
+            let slot = self.watched[at];
+            let entry = &mut self.entries[slot as usize];
+            if entry.spec.venue != venue || !entry.blind || entry.terminal.is_some() {
+                continue;
+            }
+            entry.blind = false;
+            entry.missing_from_open = !entry.confirmed;
+            entry.unknown |= entry.missing_from_open;
+            entry.query_delay = QUERY_DELAY_MIN;
+            self.query(slot, now.mono, out);
+            self.publish(slot, None, out);
+        }
+    }
+
+    /// A listing was defined or redefined: live orders follow its scales.
+    pub fn on_instrument(&mut self, instrument: &Instrument, out: &mut LedgerOut) {
+        let Some(known) = self.scales.get_mut(instrument.id.index()) else { return };
+        let before = std::mem::replace(known, *instrument);
+        let scales = |of: &Instrument| (of.qty_scale, of.price_scale);
+        if before.generation == 0 || scales(&before) == scales(instrument) {
+            return;
+        }
+        for entry in &mut self.entries {
+            let concerned = entry.id() != ClientId::NONE && entry.spec.instrument == instrument.id;
+            if concerned && !entry.rescale(&before, instrument) {
+                odd(out, entry.id(), entry.spec.venue, LedgerOddKind::Inexact);
+            }
+        }
+    }
+
+    /// Orders that are not closed, in a reproducible order.
+    pub fn open_orders(&self) -> impl Iterator<Item = OpenOrder> + '_ {
+        self.watched.iter().map(|slot| &self.entries[*slot as usize]).filter(|entry| !entry.is_closed()).map(|entry| {
+            let state = entry.published.unwrap_or_default();
+            OpenOrder {
+                spec: entry.spec,
+                state,
+                filled: Qty(entry.booked),
+                leaves: Qty(entry.leaves(state)),
+            }
+        })
+    }
+
+    /// State and booked quantity of an order that is still remembered.
+    pub fn order(&self, id: ClientId) -> Option<(OrderState, Qty)> {
+        let entry = &self.entries[self.index.get(id.0)? as usize];
+        Some((entry.published.unwrap_or_default(), Qty(entry.booked)))
+    }
+
+    /// Digest of everything published.
+    pub fn digest(&self) -> u64 {
+        self.digest.value()
+    }
+
+    /// An execution on our account under no id of ours (liquidation, deleveraging, by hand): passed on
+    /// once per trade id. Reports without the fee are skipped: the full one follows on the same stream.
+    fn on_foreign(&mut self, report: &OrderReport, out: &mut LedgerOut) {
+        let (Some(fill), Some(instrument), Some(side)) = (report.fill, report.instrument, report.side) else {
+            if report.fill.is_some() {
+                odd(out, ClientId::NONE, report.venue, LedgerOddKind::Malformed);
+            }
+            return;
+        };
+        let Some(fee) = fill.fee else { return };
+        if fill.qty.0 <= 0 || fill.price.0 <= 0 {
+            odd(out, ClientId::NONE, report.venue, LedgerOddKind::Malformed);
+            return;
+        }
+        if !self.mark_booked(trade_key(report.venue, instrument, fill.trade_id)) {
+            return;
+        }
+        let state = match report.kind {
+            ReportKind::Filled => OrderState::Filled,
+            ReportKind::Canceled => OrderState::Canceled,
+            ReportKind::Expired => OrderState::Expired,
+            _ => OrderState::PartiallyFilled,
+        };
+        self.emit(
+            OrderUpdate {
+                client_id: ClientId::NONE,
+                venue: report.venue,
+                instrument,
+                side,
+                state,
+                filled: report.filled.unwrap_or(fill.qty),
+                fill_qty: fill.qty,
+                fill_price: fill.price,
+                fee,
+                fee_currency: fill.fee_currency,
+                maker: fill.maker,
+                trade_id: fill.trade_id,
+                venue_ns: report.venue_ns,
+                ..OrderUpdate::default()
+            },
+            out,
+        );
+    }
+
+    /// An order that we have not placed (yet): heard of before its own send outcome, or of an older epoch.
+    fn hear_of(&mut self, report: &OrderReport, now: Nanos, out: &mut LedgerOut) -> Option<u32> {
+        if matches!(report.kind, ReportKind::NotFound | ReportKind::CancelRejected) {
+            return None;
+        }
+        let adopted = report.client_id.epoch() != self.boot_epoch;
+        if adopted {
+            odd(out, report.client_id, report.venue, LedgerOddKind::Adopted);
+        }
+        let due = now.saturating_add(self.ack_timeout(report.venue));
+        self.insert(Entry::heard(report, report.venue, adopted, due), out)
+    }
+
+    /// Books or holds a fill. True when it is booked, and so to be published.
+    fn take_fill(&mut self, slot: u32, report: &OrderReport, fill: &FillReport, out: &mut LedgerOut) -> bool {
+        let entry = &mut self.entries[slot as usize];
+        if fill.qty.0 <= 0 || fill.price.0 <= 0 {
+            odd(out, report.client_id, report.venue, LedgerOddKind::Malformed);
+            return false;
+        }
+        if !entry.bookable {
+            // Cannot be attributed yet: its quantity is known to be missing, and will be asked for.
+            entry.known = entry.known.max(fill.qty.0);
+            return false;
+        }
+        let key = trade_key(report.venue, entry.spec.instrument, fill.trade_id);
+        let seen = self.trades.get(key);
+        if seen == Some(BOOKED) || (seen == Some(HELD) && fill.fee.is_none()) {
+            return false;
+        }
+        // Without a cumulative quantity in this message only the order's own quantity bounds it.
+        let bound = match (report.filled, entry.qty()) {
+            (Some(_), _) => entry.known,
+            (None, Some(qty)) => qty.max(entry.known),
+            (None, None) => i64::MAX,
+        };
+        let held_others = if seen.is_some() { entry.held - fill.qty.0.min(entry.held) } else { entry.held };
+        if fill.fee.is_none() {
+            if entry.booked + held_others + fill.qty.0 > bound {
+                odd(out, report.client_id, report.venue, LedgerOddKind::BeyondCumulative);
+                return false;
+            }
+            entry.held += fill.qty.0;
+            entry.known = entry.known.max(entry.booked + entry.held);
+            self.remember(key, HELD);
+            return false;
+        }
+        if entry.booked.saturating_add(fill.qty.0) > bound {
+            odd(out, report.client_id, report.venue, LedgerOddKind::BeyondCumulative);
+            return false;
+        }
+        entry.held = held_others;
+        entry.booked += fill.qty.0;
+        entry.known = entry.known.max(entry.booked + entry.held);
+        self.remember(key, BOOKED);
+        true
+    }
+
+    /// Publishes what changed and keeps the list of watched orders and deadlines.
+    fn settle(&mut self, slot: u32, fill: Option<FillReport>, now: Nanos, out: &mut LedgerOut) {
+        self.publish(slot, fill, out);
+        let timeout = self.ack_timeout(self.entries[slot as usize].spec.venue);
+        let entry = &mut self.entries[slot as usize];
+        if !entry.is_owed() {
+            entry.due = NEVER;
+        } else if entry.due == NEVER {
+            entry.due = now.saturating_add(timeout);
+        }
+        self.next_due = self.next_due.min(entry.due);
+        let watch = !entry.is_closed() || entry.is_owed();
+        if watch != (entry.watched_at != u32::MAX) {
+            self.set_watched(slot, watch);
+        }
+    }
+
+    /// Emits an update when the state changed or a fill was booked.
+    fn publish(&mut self, slot: u32, fill: Option<FillReport>, out: &mut LedgerOut) {
+        let entry = &mut self.entries[slot as usize];
+        let state = entry.state();
+        // Before its listing is known there is nothing that anyone could use.
+        if !entry.bookable || (fill.is_none() && entry.published == Some(state)) {
+            return;
+        }
+        entry.published = Some(state);
+        let fill = fill.unwrap_or_default();
+        let update = OrderUpdate {
+            client_id: entry.spec.client_id,
+            venue: entry.spec.venue,
+            instrument: entry.spec.instrument,
+            side: entry.spec.side,
+            state,
+            filled: Qty(entry.booked),
+            leaves: Qty(entry.leaves(state)),
+            fill_qty: fill.qty,
+            fill_price: fill.price,
+            fee: fill.fee.unwrap_or(Money::ZERO),
+            fee_currency: fill.fee_currency,
+            maker: fill.maker,
+            trade_id: fill.trade_id,
+            reject: if state == OrderState::Rejected { entry.reject } else { RejectClass::None },
+            venue_ns: entry.venue_ns,
+        };
+        self.emit(update, out);
+    }
+
+    fn emit(&mut self, update: OrderUpdate, out: &mut LedgerOut) {
+        let digest = &mut self.digest;
+        digest.mix_wide(update.client_id.0 as i128);
+        digest.mix(u64::from(update.venue.0) << 32 | u64::from(update.instrument.0) << 8 | update.state as u64);
+        digest.mix(update.filled.0 as u64);
+        digest.mix(update.leaves.0 as u64);
+        digest.mix(update.fill_qty.0 as u64);
+        digest.mix(update.fill_price.0 as u64);
+        digest.mix_wide(update.fee.0);
+        digest.mix(update.trade_id);
+        out.updates.push(update);
+    }
+
+    fn query(&mut self, slot: u32, now: Nanos, out: &mut LedgerOut) {
+        let entry = &mut self.entries[slot as usize];
+        entry.schedule_query(now);
+        self.next_due = self.next_due.min(entry.due);
+        if !entry.bookable {
+            // Nobody can be asked about an order of which not even the listing is known.
+            return;
+        }
+        let OrderSpec { client_id, venue, instrument, .. } = entry.spec;
+        self.digest.mix(client_id.sequence());
+        out.queries.push(OrderRef { client_id, venue, instrument });
+    }
+
+    /// Puts an order into the table, forgetting the oldest closed one when there is no room.
+    fn insert(&mut self, entry: Entry, out: &mut LedgerOut) -> Option<u32> {
+        while self.free.is_empty() && self.forget_oldest() {}
+        let id = entry.id();
+        let slot = self.free.pop();
+        match slot.filter(|_| self.watched.len() < LIVE_MAX && self.index.set(id.0, slot.unwrap_or(0)).is_ok()) {
+            Some(slot) => {
+                let blind = self.down.get(entry.spec.venue.index()).copied().unwrap_or(false);
+                self.entries[slot as usize] = Entry { blind, ..entry };
+                self.set_watched(slot, true);
+                Some(slot)
+            }
+            None => {
+                self.free.extend(slot);
+                odd(out, id, entry.spec.venue, LedgerOddKind::TableFull);
+                None
+            }
+        }
+    }
+
+    fn set_watched(&mut self, slot: u32, watch: bool) {
+        if watch {
+            self.entries[slot as usize].watched_at = self.watched.len() as u32;
+            self.watched.push(slot);
+            return;
+        }
+        let at = std::mem::replace(&mut self.entries[slot as usize].watched_at, u32::MAX) as usize;
+        self.watched.swap_remove(at);
+        if let Some(moved) = self.watched.get(at) {
+            self.entries[*moved as usize].watched_at = at as u32;
+        }
+        // Orders that closed more than once leave stale entries; they go first.
+        if self.closed.len() >= 2 * ORDERS_MAX {
+            self.forget_oldest();
+        }
+        self.closed.push_back((slot, self.entries[slot as usize].id()));
+    }
+
+    /// Drops the oldest entry of the closed orders; false when there is none.
+    fn forget_oldest(&mut self) -> bool {
+        let Some((slot, id)) = self.closed.pop_front() else { return false };
+        let old = &self.entries[slot as usize];
+        if old.id() == id && old.is_closed() && old.watched_at == u32::MAX {
+            self.index.remove(id.0);
+            self.entries[slot as usize] = Entry::default();
+            self.free.push(slot);
+        }
+        true
+    }
+
+    fn set_down(&mut self, venue: VenueId, down: bool) {
+        if let Some(state) = self.down.get_mut(venue.index()) {
+            *state = down;
+        }
+    }
+
+    /// Remembers a trade id; false when it was booked before.
+    fn mark_booked(&mut self, key: u128) -> bool {
+        if self.trades.get(key) == Some(BOOKED) {
+            return false;
+        }
+        self.remember(key, BOOKED);
+        true
+    }
+
+    fn remember(&mut self, key: u128, mark: u32) {
+        if self.trades.get(key).is_none() {
+            if self.trades_order.len() >= TRADES_MAX
+                && let Some(oldest) = self.trades_order.pop_front()
+            {
+                self.trades.remove(oldest);
+            }
+            self.trades_order.push_back(key);
+        }
+        // Room is kept by the line above: the table is as large as the queue.
+        let _ = self.trades.set(key, mark);
+    }
+
+    fn ack_timeout(&self, venue: VenueId) -> Nanos {
+        self.ack_timeout_ns.get(venue.index()).copied().unwrap_or(ACK_TIMEOUT_DEFAULT)
+    }
+}
+
+/// A fill's unique name: trade ids are unique per venue and listing.
+fn trade_key(venue: VenueId, instrument: InstrumentId, trade_id: u64) -> u128 {
+    1 << 127 | u128::from(venue.0) << 80 | u128::from(instrument.0) << 64 | u128::from(trade_id)
+}
+
+fn odd(out: &mut LedgerOut, client_id: ClientId, venue: VenueId, kind: LedgerOddKind) {
+    out.odd.push(LedgerOdd { client_id, venue, kind });
+}
+
+/// What a refusal at the egress gate means for the next attempt.
+fn reject_class(reason: RefuseReason) -> RejectClass {
+    match reason {
+        RefuseReason::Unsigned => RejectClass::Fatal,
+        RefuseReason::Killed
+        | RefuseReason::Stale
+        | RefuseReason::Epoch
+        | RefuseReason::Journal
+        | RefuseReason::NotWritable => RejectClass::Retry,
+    }
+}
+
+const _: () = assert!(LIVE_MAX < ORDERS_MAX, "closed orders need room beside the live ones");

@@ -1,0 +1,596 @@
+//! Two listings of one canonical instrument on two venues: their common size, their baseline, and the
+//! edge of both directions. Decides whether a pair may enter, and says why not.
+//!
+//! Evaluates only; what an entry leads to is the business of [`super::trade`].
+
+use super::book::Fill;
+use super::digest::{Digest, scramble};
+use super::edge::{EdgeInput, PairMid, net_funding, terms};
+use super::listing::{Listing, Served};
+use super::median::Median;
+use crate::domain::event::Seq;
+use crate::domain::input::Scope;
+use crate::domain::instrument::{CanonicalId, Instrument, Price, Qty, VENUES_MAX, VenueId};
+use crate::domain::intent::{EdgeTerms, Ppb};
+use crate::domain::money::{Amount, MONEY_UNIT, Money};
+use crate::domain::number::POW10;
+use crate::domain::order::Side;
+use crate::domain::params::ScanParams;
+use crate::domain::time::{Nanos, Stamp};
+use serde::Serialize;
+use std::fmt;
+
+/// Why a direction of a pair does not enter.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize)]
+pub enum WhyNot {
+    /// Nothing stands in the way: it enters.
+    Ready,
+    /// A contract is unknown, closed for trading, or differs in quote or settlement currency.
+    NoInstrument,
+    /// A book is not live.
+    #[default]
+    NotLive,
+    /// A book is crossed, locked or one-sided.
+    Crossed,
+    /// A connection has unread data: what we know is not current.
+    Behind,
+    /// A book is too old.
+    Stale,
+    /// No common size that both venues accept.
+    TooSmall,
+    /// The books are not deep enough for the intended size.
+    Thin,
+    /// The mids differ too much to be the same thing.
+    MidsDisagree,
+    /// Too few samples of the basis.
+    Warmup,
+    /// The basis has shifted; a new baseline is being learnt.
+    LevelShift,
+    /// The edge is too good to be true.
+    InsaneEdge,
+    /// Halted or killed.
+    Halted,
+    /// Only closing is allowed.
+    Reducing,
+    /// One of the listings serves an open trade.
+    TradeOpen,
+    /// The net edge is below the threshold.
+    BelowThreshold,
+    /// Pausing after a miss or a trade.
+    Cooldown,
+    /// As many trades are open as allowed.
+    MaxTrades,
+}
+
+impl WhyNot {
+    /// Short words for people.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Ready => "ready",
+            Self::NoInstrument => "no instrument",
+            Self::NotLive => "book not live",
+            Self::Crossed => "book crossed",
+            Self::Behind => "connection behind",
+            Self::Stale => "book stale",
+            Self::TooSmall => "too small",
+            Self::Thin => "book thin",
+            Self::MidsDisagree => "mids disagree",
+            Self::Warmup => "warming up",
+            Self::LevelShift => "level shift",
+            Self::InsaneEdge => "insane edge",
+            Self::Halted => "halted",
+            Self::Reducing => "reducing",
+            Self::TradeOpen => "trade open",
+            Self::BelowThreshold => "below threshold",
+            Self::Cooldown => "cooling down",
+            Self::MaxTrades => "max trades",
+        }
+    }
+}
+
+impl fmt::Display for WhyNot {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+/// What the operator and the runtime allow.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub enum Mode {
+    /// Entries and exits.
+    #[default]
+    Normal,
+    /// Exits only; what is open is closed.
+    Reducing,
+    /// As reducing, after a kill or a lost record.
+    Halted,
+}
+
+/// The modes in force, globally and per venue. They only tighten until [`Modes::resume`].
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Modes {
+    global: Mode,
+    killed: [bool; VENUES_MAX],
+    /// The run ends: nothing is sent any more.
+    pub stopped: bool,
+}
+
+impl Modes {
+    /// Tightens the global mode.
+    pub fn tighten(&mut self, mode: Mode) {
+        self.global = self.global.max(mode);
+    }
+
+    /// Kills everything or one venue.
+    pub fn kill(&mut self, scope: Scope) {
+        match scope {
+            Scope::Global => self.tighten(Mode::Halted),
+            Scope::Venue(venue) => {
+                if let Some(killed) = self.killed.get_mut(venue.index()) {
+                    *killed = true;
+                }
+            }
+        }
+    }
+
+    /// Back to normal.
+    pub fn resume(&mut self) {
+        *self = Self { stopped: self.stopped, ..Self::default() };
+    }
+
+    /// The mode that holds everywhere.
+    pub fn global(&self) -> Mode {
+        if self.stopped { Mode::Halted } else { self.global }
+    }
+
+    /// The mode that holds for orders at `venue`.
+    pub fn at(&self, venue: VenueId) -> Mode {
+        if self.killed.get(venue.index()).copied().unwrap_or(true) || self.stopped {
+            Mode::Halted
+        } else {
+            self.global
+        }
+    }
+
+    /// Adds the state to a digest.
+    pub fn digest(&self, to: &mut Digest) {
+        to.mix(self.global as u64);
+        to.mix(u64::from(self.stopped));
+        self.killed.iter().for_each(|killed| to.mix(u64::from(*killed)));
+    }
+}
+
+/// The intended quantities of both legs, equal in base as nearly as the steps permit.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Size {
+    /// Contracts of each leg.
+    pub qty: [Qty; 2],
+}
+
+/// Solves both legs' steps and limits for a notional at a mid price; `None` when a leg falls below its
+/// minimum or the contracts cannot be compared.
+pub fn common_size(a: &Instrument, b: &Instrument, notional: i64, mid: Price) -> Option<Size> {
+    if mid.0 <= 0 || !are_comparable(a, b) {
+        return None;
+    }
+    let unit = i128::from(*POW10.get(usize::from(a.price_scale))?);
+    let wanted = i128::from(notional).checked_mul(MONEY_UNIT)?.checked_mul(unit)? / i128::from(mid.0);
+    let mut qty_a = a.qty_for_base(Money(wanted), mid).min(floor_to_step(a));
+    let mut qty_b = Qty(0);
+    // Each round takes the smaller of both amounts down to the other's step; they meet on a common
+    // multiple, or (incommensurable steps) stop within one step of each other.
+    for _ in 0..16 {
+        let base_a = a.base_amount(qty_a, mid);
+        qty_b = b.qty_for_base(base_a, mid).min(floor_to_step(b));
+        let base_b = b.base_amount(qty_b, mid);
+        if base_a == base_b {
+            break;
+        }
+        let next = a.qty_for_base(base_b, mid);
+        if next == qty_a {
+            break;
+        }
+        qty_a = next;
+    }
+    let fits = accepts(a, qty_a, mid) && accepts(b, qty_b, mid);
+    let gap = (a.base_amount(qty_a, mid) - b.base_amount(qty_b, mid)).abs();
+    (fits && gap < coarser_step(a, b, mid)).then_some(Size { qty: [qty_a, qty_b] })
+}
+
+/// The larger base amount of one step of either contract.
+pub fn coarser_step(a: &Instrument, b: &Instrument, mid: Price) -> Amount {
+    a.base_amount(Qty(a.step), mid).max(b.base_amount(Qty(b.step), mid))
+}
+
+/// True when the venue takes an order of this quantity that opens a position. The notional keeps 2 %
+/// above the venue's minimum, since the venue may measure it at another price.
+pub fn accepts(instrument: &Instrument, qty: Qty, mid: Price) -> bool {
+    let minimum = Money::from_num(instrument.spec.notional_min).0;
+    qty.0 > 0
+        && qty >= instrument.qty_min
+        && qty <= instrument.qty_max
+        && instrument.notional(qty, mid).0 >= minimum.saturating_add(minimum / 50)
+}
+
+/// Same money on both sides, one price scale: USDT, USDC and USD are different currencies.
+pub fn are_comparable(a: &Instrument, b: &Instrument) -> bool {
+    a.base == b.base
+        && a.quote == b.quote
+        && a.settle == b.settle
+        && a.spec.kind == b.spec.kind
+        && a.price_scale == b.price_scale
+}
+
+/// The largest order quantity that is a multiple of the step.
+fn floor_to_step(instrument: &Instrument) -> Qty {
+    Qty(instrument.qty_max.0 / instrument.step.max(1) * instrument.step.max(1))
+}
+
+/// One direction of a pair.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Way {
+    /// The edge when last priced.
+    pub terms: EdgeTerms,
+    /// Why it did not enter when last looked at.
+    pub why: WhyNot,
+    /// Since when the edge has been insane.
+    pub insane_since: Option<Nanos>,
+    /// Entries with any fill.
+    pub hits: u32,
+    /// Entries without a fill.
+    pub misses: u32,
+    /// Entries denied by risk or route.
+    pub denials: u32,
+}
+
+/// Cached cost of taking the intended size from one listing.
+#[derive(Clone, Copy, Debug, Default)]
+struct Quote {
+    version: u32,
+    qty: Qty,
+    buy: Option<Fill>,
+    sell: Option<Fill>,
+}
+
+/// What outside the pair decides about an entry.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Gate {
+    /// The tighter mode of both venues.
+    pub mode: Mode,
+    /// A connection of either listing has unread data.
+    pub behind: bool,
+    /// No further trade may be opened.
+    pub full: bool,
+    /// The input, for choices at random.
+    pub seq: Seq,
+    /// Boot epoch, for choices at random.
+    pub epoch: u64,
+}
+
+/// Two listings of one canonical instrument. Direction 0 buys the first and sells the second;
+/// direction 1 the reverse.
+#[derive(Clone, Debug)]
+pub struct Pair {
+    /// Of what.
+    pub canonical: CanonicalId,
+    /// The listings, by rising index.
+    pub listings: [u16; 2],
+    /// Both directions.
+    pub ways: [Way; 2],
+    /// Entries pause until then.
+    pub cooldown_until: Nanos,
+    /// Input at which it was last evaluated.
+    pub evaluated: Seq,
+    /// Intended quantities; `None` when there is no common size.
+    pub size: Option<Size>,
+    /// Level shifts seen.
+    pub level_shifts: u32,
+    /// Insane edges that lasted (alarms).
+    pub alarms: u32,
+    fees: Ppb,
+    quotes: [Quote; 2],
+    window: Median,
+    newest: Median,
+    sampled: Option<Nanos>,
+    disarmed: Option<(Nanos, WhyNot)>,
+    random_at: Option<Nanos>,
+}
+
+impl Pair {
+    /// A pair without history. `taker_fees` are those of both venues, one leg each.
+    pub fn new(
+        canonical: CanonicalId,
+        listings: [u16; 2],
+        taker_fees: [Ppb; 2],
+        params: &ScanParams,
+    ) -> Self {
+        let samples = usize::from(params.basis_samples.max(1));
+        Self {
+            canonical,
+            listings,
+            ways: [Way::default(); 2],
+            cooldown_until: 0,
+            evaluated: Seq(0),
+            size: None,
+            level_shifts: 0,
+            alarms: 0,
+            fees: taker_fees[0].saturating_add(taker_fees[1]).saturating_mul(2),
+            quotes: [Quote::default(); 2],
+            window: Median::new(samples),
+            newest: Median::new((samples / 4).max(1)),
+            sampled: None,
+            disarmed: None,
+            random_at: None,
+        }
+    }
+
+    /// The expected mid basis at exit of direction 0 (second − first); `None` without samples.
+    pub fn baseline(&self) -> Option<Ppb> {
+        self.window.value()
+    }
+
+    /// Samples in the window.
+    pub fn samples(&self) -> usize {
+        self.window.len()
+    }
+
+    /// Forgets history: metadata changed.
+    pub fn reset(&mut self) {
+        self.window.clear();
+        self.newest.clear();
+        self.sampled = None;
+        self.size = None;
+        self.quotes = [Quote::default(); 2];
+    }
+
+    /// Samples the mid basis and renews the common size; called once per sampling interval.
+    pub fn sample(&mut self, legs: [&Listing; 2], now: Stamp, params: &ScanParams) {
+        let [a, b] = legs;
+        if a.served != Served::Yes || b.served != Served::Yes || !are_comparable(&a.instrument, &b.instrument)
+        {
+            return;
+        }
+        let mid = PairMid { first: a.mid2, second: b.mid2 };
+        let is_fresh = |leg: &Listing| leg.touch_age(now.wall) <= params.book_age_max_ns;
+        if !is_fresh(a) || !is_fresh(b) || !mid.agrees_within(params.mid_agreement_ppb) {
+            return;
+        }
+        let price = Price((mid.first + mid.second) / 4);
+        self.size = common_size(&a.instrument, &b.instrument, params.notional_usd, price);
+        let span = params.basis_sample_ns.saturating_mul(i64::from(params.basis_samples));
+        if self.sampled.is_some_and(|last| now.mono - last > span) {
+            // An interruption longer than the window: what was learnt is of another time.
+            self.window.clear();
+            self.newest.clear();
+        }
+        self.sampled = Some(now.mono);
+        let basis = mid.basis();
+        self.window.push(basis);
+        self.newest.push(basis);
+        if self.is_warm(params)
+            && self.newest.is_full()
+            && let (Some(all), Some(newest)) = (self.window.value(), self.newest.value())
+            && newest.abs_diff(all) > params.level_shift_ppb.unsigned_abs()
+        {
+            self.level_shifts += 1;
+            self.disarm(now.mono, WhyNot::LevelShift, params);
+        }
+    }
+
+    fn is_warm(&self, params: &ScanParams) -> bool {
+        self.window.len() >= usize::from(params.basis_samples_min.clamp(1, params.basis_samples.max(1)))
+    }
+
+    fn disarm(&mut self, now: Nanos, why: WhyNot, params: &ScanParams) {
+        self.disarmed = Some((now.saturating_add(params.disarm_ns), why));
+        self.window.clear();
+        self.newest.clear();
+        self.ways.iter_mut().for_each(|way| way.insane_since = None);
+    }
+
+    /// Prices both directions and returns the one to enter, if any. Costs nothing for what is cached.
+    pub fn evaluate(
+        &mut self,
+        legs: [&Listing; 2],
+        gate: &Gate,
+        now: Stamp,
+        params: &ScanParams,
+    ) -> Option<usize> {
+        if let Err(why) = self.check_books(legs, gate, now, params) {
+            self.set_why([why; 2]);
+            return None;
+        }
+        let mid = PairMid { first: legs[0].mid2, second: legs[1].mid2 };
+        let baseline = self.window.value();
+        let half_spreads = legs[0].half_spread + legs[1].half_spread;
+        let mut why = [WhyNot::Ready; 2];
+        for way in 0..2 {
+            let (long, short) = (way, 1 - way);
+            let (Some(buy), Some(sell)) = (self.quotes[long].buy, self.quotes[short].sell) else {
+                why[way] = WhyNot::Thin;
+                continue;
+            };
+            let is_old =
+                |fill: &Fill, leg: &Listing| fill.deep && leg.depth_age(now.wall) > params.book_age_max_ns;
+            if is_old(&buy, legs[long]) || is_old(&sell, legs[short]) {
+                why[way] = WhyNot::Stale;
+                continue;
+            }
+            let exit_basis = if way == 0 { baseline.unwrap_or(0) } else { -baseline.unwrap_or(0) };
+            self.ways[way].terms = terms(&EdgeInput {
+                buy,
+                sell,
+                mid: mid.fixed(),
+                exit_basis,
+                fees: self.fees,
+                exit_half_spreads: half_spreads,
+                allowance: params.allowance_ppb,
+                funding: net_funding(&legs[long].funding, &legs[short].funding, now.wall, params.hold_max_ns),
+                threshold: params.threshold_ppb,
+            });
+            why[way] = self.check_way(way, legs, gate, now, params);
+        }
+        if params.random_entry_ns > 0 {
+            return self.choose_at_random(why, gate, now, params);
+        }
+        self.set_why(why);
+        (0..2).filter(|way| why[*way] == WhyNot::Ready).max_by_key(|way| self.ways[*way].terms.net)
+    }
+
+    /// What must hold for both directions before anything is priced; refreshes the cached quotes.
+    fn check_books(
+        &mut self,
+        legs: [&Listing; 2],
+        gate: &Gate,
+        now: Stamp,
+        params: &ScanParams,
+    ) -> Result<(), WhyNot> {
+        let [a, b] = legs;
+        for leg in legs {
+            match leg.served {
+                Served::Yes => {}
+                Served::NoInstrument => return Err(WhyNot::NoInstrument),
+                Served::NotLive => return Err(WhyNot::NotLive),
+                Served::Crossed => return Err(WhyNot::Crossed),
+            }
+        }
+        if gate.behind {
+            return Err(WhyNot::Behind);
+        }
+        if legs.iter().any(|leg| leg.touch_age(now.wall) > params.book_age_max_ns) {
+            return Err(WhyNot::Stale);
+        }
+        let mid = PairMid { first: a.mid2, second: b.mid2 };
+        if !mid.agrees_within(params.mid_agreement_ppb) {
+            return Err(WhyNot::MidsDisagree);
+        }
+        let Some(size) = self.size else {
+            if !are_comparable(&a.instrument, &b.instrument) {
+                return Err(WhyNot::NoInstrument);
+            }
+            return Err(if self.sampled.is_none() { WhyNot::Warmup } else { WhyNot::TooSmall });
+        };
+        for (leg, quote, qty) in [(a, 0, size.qty[0]), (b, 1, size.qty[1])] {
+            let quote = &mut self.quotes[quote];
+            if quote.version != leg.version || quote.qty != qty {
+                *quote = Quote {
+                    version: leg.version,
+                    qty,
+                    buy: leg.book.fill(Side::Buy, qty.0),
+                    sell: leg.book.fill(Side::Sell, qty.0),
+                };
+            }
+        }
+        Ok(())
+    }
+
+    /// What may keep a priced direction from entering.
+    fn check_way(
+        &mut self,
+        way: usize,
+        legs: [&Listing; 2],
+        gate: &Gate,
+        now: Stamp,
+        params: &ScanParams,
+    ) -> WhyNot {
+        let is_warm = self.is_warm(params);
+        let net = self.ways[way].terms.net;
+        let is_insane = is_warm && net > params.edge_insane_ppb;
+        let since = &mut self.ways[way].insane_since;
+        *since = if is_insane { since.or(Some(now.mono)) } else { None };
+        if since.is_some_and(|since| now.mono - since > params.edge_insane_ns) {
+            self.alarms += 1;
+            self.disarm(now.mono, WhyNot::InsaneEdge, params);
+        }
+        if self.disarmed.is_some_and(|(until, _)| now.mono >= until) {
+            self.disarmed = None;
+        }
+        match (gate.mode, self.disarmed) {
+            (Mode::Halted, _) => WhyNot::Halted,
+            (Mode::Reducing, _) => WhyNot::Reducing,
+            _ if legs.iter().any(|leg| leg.trade.is_some()) => WhyNot::TradeOpen,
+            (_, Some((_, why))) => why,
+            _ if !is_warm => WhyNot::Warmup,
+            _ if is_insane => WhyNot::InsaneEdge,
+            _ if net < params.threshold_ppb => WhyNot::BelowThreshold,
+            _ if now.mono < self.cooldown_until => WhyNot::Cooldown,
+            _ if gate.full => WhyNot::MaxTrades,
+            _ => WhyNot::Ready,
+        }
+    }
+
+    /// Honesty test of the simulation: enters on time, in a direction that a counter decides, whatever the
+    /// edge. Books, ages, modes and open trades are respected.
+    fn choose_at_random(
+        &mut self,
+        mut why: [WhyNot; 2],
+        gate: &Gate,
+        now: Stamp,
+        params: &ScanParams,
+    ) -> Option<usize> {
+        for (way, why) in why.iter_mut().enumerate() {
+            // Everything that depends on the edge or its history; else the choice would not be blind to it.
+            if matches!(
+                why,
+                WhyNot::Warmup
+                    | WhyNot::LevelShift
+                    | WhyNot::InsaneEdge
+                    | WhyNot::BelowThreshold
+                    | WhyNot::Cooldown
+            ) {
+                *why = if gate.full { WhyNot::MaxTrades } else { WhyNot::Ready };
+            }
+            // There is no threshold: the edge is held against itself.
+            self.ways[way].terms.threshold = self.ways[way].terms.net;
+        }
+        let salt = u64::from(self.listings[0]) << 16 | u64::from(self.listings[1]);
+        let draw = scramble(gate.epoch ^ scramble(gate.seq.0 ^ salt << 32));
+        let interval = params.random_entry_ns;
+        let spread = (draw >> 1) % interval.unsigned_abs();
+        let Some(due) = self.random_at else {
+            self.random_at = Some(now.mono + spread.cast_signed());
+            self.set_why([WhyNot::Cooldown; 2]);
+            return None;
+        };
+        let way = usize::from(draw & 1 == 1);
+        if now.mono < due {
+            why.iter_mut().filter(|why| **why == WhyNot::Ready).for_each(|why| *why = WhyNot::Cooldown);
+        }
+        self.set_why(why);
+        (why[way] == WhyNot::Ready).then(|| {
+            self.random_at = Some(now.mono + interval / 2 + spread.cast_signed());
+            way
+        })
+    }
+
+    fn set_why(&mut self, why: [WhyNot; 2]) {
+        self.ways[0].why = why[0];
+        self.ways[1].why = why[1];
+    }
+
+    /// The quotes that a direction was priced from: taking asks where it buys, bids where it sells.
+    pub fn fills(&self, way: usize) -> Option<[Fill; 2]> {
+        Some([self.quotes.get(way)?.buy?, self.quotes.get(1 - way)?.sell?])
+    }
+
+    /// Adds the state to a digest.
+    pub fn digest(&self, to: &mut Digest) {
+        self.window.digest(to);
+        self.newest.digest(to);
+        to.mix_signed(self.cooldown_until);
+        to.mix_instant(self.sampled);
+        to.mix_instant(self.disarmed.map(|(until, _)| until));
+        to.mix_instant(self.random_at);
+        to.mix(u64::from(self.level_shifts) << 32 | u64::from(self.alarms));
+        for qty in self.size.unwrap_or_default().qty {
+            to.mix_signed(qty.0);
+        }
+        for way in &self.ways {
+            to.mix_signed(way.terms.net);
+            to.mix(way.why as u64);
+            to.mix_instant(way.insane_since);
+            to.mix(u64::from(way.hits) << 32 | u64::from(way.misses));
+            to.mix(u64::from(way.denials));
+        }
+    }
+}

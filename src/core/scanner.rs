@@ -1,0 +1,545 @@
+//! The scan stage's rules: takes the events of the river, keeps books and baselines, and wants baskets.
+//!
+//! Edges are evaluated only at the end of a drained burst, for pairs whose books changed; never while a
+//! connection of theirs has unread data. Reads no clock and allocates nothing after construction, but
+//! for a [`ScanOut`] that is asked to hold more than it was made for.
+
+use super::digest::Digest;
+use super::edge::PairMid;
+use super::listing::{Listing, Served};
+use super::pair::{Gate, Mode, Modes, Pair, WhyNot};
+use super::trade::desk::{Desk, DeskCounters, Floor};
+use super::trade::measure::touches;
+use super::trade::{ExitReason, Phase, Trade};
+use crate::domain::event::{BookState, BookStatus, BurstEnd, ConnStatus, Event, EventBody, FlowBody, Seq};
+use crate::domain::input::{Command, ConnId, Scope};
+use crate::domain::instrument::{CanonicalId, INSTRUMENTS_MAX, Instrument, InstrumentId, Qty};
+use crate::domain::intent::{EdgeTerms, Ppb, TradeId};
+use crate::domain::params::{EngineParams, ScanParams};
+use crate::domain::time::{MILLI, Nanos, Stamp};
+use serde::Serialize;
+
+/// Shortest time between two mids of one instrument.
+const MID_INTERVAL_NS: Nanos = 100 * MILLI;
+
+/// Recorder lag at which entries stop and open trades are closed, percent.
+const LAG_REDUCE_PERCENT: u8 = 25;
+/// Recorder lag at which everything stops, percent.
+const LAG_HALT_PERCENT: u8 = 75;
+
+/// What the scanner emits for one event, in order; drained by the stage, which owns it.
+#[derive(Debug)]
+pub struct ScanOut {
+    /// Forwarded events, mids and intents.
+    pub items: Vec<FlowBody>,
+}
+
+impl Default for ScanOut {
+    fn default() -> Self {
+        Self { items: Vec::with_capacity(INSTRUMENTS_MAX + 256) }
+    }
+}
+
+impl ScanOut {
+    /// Empties it, keeping its room.
+    pub fn clear(&mut self) {
+        self.items.clear();
+    }
+}
+
+/// One direction of a pair, for people.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct PairView {
+    /// What is traded.
+    pub canonical: CanonicalId,
+    /// Where it would be bought.
+    pub buy: InstrumentId,
+    /// Where it would be sold.
+    pub sell: InstrumentId,
+    /// Mid basis now, sell − buy; `None` unless both books are served.
+    pub basis: Option<Ppb>,
+    /// Its rolling median; `None` without samples.
+    pub baseline: Option<Ppb>,
+    /// Samples in the window.
+    pub samples: u16,
+    /// The edge when last priced.
+    pub terms: EdgeTerms,
+    /// Intended contracts at `buy` and `sell`; zero when there is no common size.
+    pub qty: [Qty; 2],
+    /// Why it does not trade.
+    pub why: WhyNot,
+    /// Entries with any fill.
+    pub hits: u32,
+    /// Entries without a fill.
+    pub misses: u32,
+    /// Entries denied.
+    pub denials: u32,
+    /// The open trade in this direction.
+    pub trade: Option<TradeId>,
+    /// Level shifts of the pair.
+    pub level_shifts: u32,
+    /// Insane edges that lasted.
+    pub alarms: u32,
+}
+
+/// Sums over the scanner.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct ScanTotals {
+    /// Trades and baskets.
+    pub desk: DeskCounters,
+    /// Trades open now.
+    pub trades_open: u32,
+    /// Trades open now whose legs are not equal yet (entering, balancing).
+    pub unbalanced: u32,
+    /// Pair evaluations.
+    pub evaluations: u64,
+    /// Mode in force for all venues.
+    pub mode: Mode,
+    /// Level shifts.
+    pub level_shifts: u64,
+    /// Insane edges that lasted.
+    pub alarms: u64,
+    /// Book levels dropped because a side was full.
+    pub levels_dropped: u64,
+    /// Impossible prices and quantities refused.
+    pub odd: u64,
+}
+
+/// The scanner: a deterministic function of the events it is given.
+#[derive(Clone, Debug)]
+pub struct Scanner {
+    epoch: u64,
+    params: ScanParams,
+    listings: Vec<Listing>,
+    pairs: Vec<Pair>,
+    desk: Desk,
+    modes: Modes,
+    /// Listings that changed since their pairs were last evaluated.
+    dirty: Vec<u16>,
+    /// Connections with unread data.
+    behind: [bool; 256],
+    now: Stamp,
+    sample_at: Option<Nanos>,
+    sample_next: usize,
+    sample_step: Nanos,
+    due: Nanos,
+    evaluations: u64,
+    odd: u64,
+}
+
+impl Scanner {
+    /// A scanner without knowledge; allocates everything it will need.
+    ///
+    /// Pairs are all combinations of two listings of one canonical instrument on different venues.
+    /// Listings whose id is not their position are left out.
+    pub fn new(params: &EngineParams) -> Self {
+        let scan = params.scan.clone();
+        let mut listings: Vec<Listing> =
+            params.listings.iter().map(|listing| Listing::new(*listing)).collect();
+        let fee = |listing: &Listing| {
+            params.venues.get(listing.params.venue.index()).map_or(0, |venue| venue.taker_fee_ppb)
+        };
+        let mut pairs = Vec::new();
+        for a in 0..listings.len() {
+            for b in a + 1..listings.len() {
+                let [x, y] = [&listings[a], &listings[b]];
+                let is_placed = x.params.id.index() == a && y.params.id.index() == b;
+                if !is_placed || x.params.canonical != y.params.canonical || x.params.venue == y.params.venue
+                {
+                    continue;
+                }
+                let pair = Pair::new(x.params.canonical, [a as u16, b as u16], [fee(x), fee(y)], &scan);
+                let at = pairs.len() as u16;
+                pairs.push(pair);
+                listings[a].pairs.push(at);
+                listings[b].pairs.push(at);
+            }
+        }
+        let sample_step = (scan.basis_sample_ns / (pairs.len().max(1) as i64)).max(1);
+        Self {
+            epoch: params.boot_epoch,
+            desk: Desk::new(params.boot_epoch, &scan),
+            params: scan,
+            dirty: Vec::with_capacity(listings.len()),
+            listings,
+            pairs,
+            modes: Modes::default(),
+            behind: [false; 256],
+            now: Stamp::default(),
+            sample_at: None,
+            sample_next: 0,
+            sample_step,
+            due: Nanos::MIN,
+            evaluations: 0,
+            odd: 0,
+        }
+    }
+
+    /// Handles one event of the river: passes on what risk and route need, fires due timers, then acts.
+    pub fn on_event(&mut self, event: &Event, out: &mut ScanOut) {
+        self.now = event.at;
+        let is_market = matches!(
+            event.body,
+            EventBody::Bbo(_)
+                | EventBody::Levels(_)
+                | EventBody::Trade(_)
+                | EventBody::Mark(_)
+                | EventBody::BurstEnd(_)
+        );
+        if !is_market {
+            out.items.push(FlowBody::Event(event.body));
+        }
+        if event.at.mono >= self.due {
+            self.fire(out);
+        }
+        match &event.body {
+            EventBody::Bbo(bbo) => {
+                if let Some(listing) = self.touch(bbo.instrument, event.seq) {
+                    listing.book.set_bbo(bbo);
+                }
+            }
+            EventBody::Levels(chunk) => {
+                if let Some(listing) = self.touch(chunk.instrument, event.seq) {
+                    listing.book.apply(chunk);
+                }
+            }
+            EventBody::BurstEnd(burst) => self.on_burst_end(burst, event.seq, out),
+            EventBody::Mark(mark) => {
+                if let Some(listing) = self.listings.get_mut(mark.instrument.index()) {
+                    listing.mark(mark);
+                }
+            }
+            EventBody::Book(status) => self.on_book(status),
+            EventBody::Instrument(instrument) => self.on_instrument(instrument, out),
+            EventBody::Order(update) => self.with_desk(out, |desk, floor| desk.on_order(update, floor)),
+            EventBody::Denied(denial) => self.with_desk(out, |desk, floor| desk.on_denied(denial, floor)),
+            EventBody::Conn(status) => self.on_conn(status),
+            EventBody::Command(command) => self.on_command(*command, out),
+            EventBody::Tick
+            | EventBody::Trade(_)
+            | EventBody::Position(_)
+            | EventBody::Balance(_)
+            | EventBody::Funding(_)
+            | EventBody::Session(_)
+            | EventBody::Outcome(_)
+            | EventBody::Action(_) => {}
+        }
+    }
+
+    /// Figures of every direction of every pair, as of the last event.
+    pub fn views(&self) -> impl Iterator<Item = PairView> + '_ {
+        self.pairs.iter().flat_map(move |pair| (0..2).map(move |way| self.view(pair, way)))
+    }
+
+    /// The open trades.
+    pub fn trades(&self) -> impl Iterator<Item = &Trade> + '_ {
+        self.desk.trades()
+    }
+
+    /// Contracts left over per listing because no order may be that small, where not zero.
+    pub fn residuals(&self) -> impl Iterator<Item = (InstrumentId, Qty)> + '_ {
+        let left = self.listings.iter().filter(|listing| listing.residual != 0);
+        left.map(|listing| (listing.params.id, Qty(listing.residual)))
+    }
+
+    /// Age of a listing's touch as of the last event; `None` while its book is not served.
+    pub fn book_age(&self, instrument: InstrumentId) -> Option<Nanos> {
+        let listing = self.listings.get(instrument.index())?;
+        (listing.served == Served::Yes).then(|| listing.touch_age(self.now.wall))
+    }
+
+    /// Sums.
+    pub fn totals(&self) -> ScanTotals {
+        let unbalanced = self.desk.trades().filter(|trade| trade.phase < Phase::Open).count();
+        ScanTotals {
+            desk: self.desk.counters(),
+            trades_open: self.desk.trades().count() as u32,
+            unbalanced: unbalanced as u32,
+            evaluations: self.evaluations,
+            mode: self.modes.global(),
+            level_shifts: self.pairs.iter().map(|pair| u64::from(pair.level_shifts)).sum(),
+            alarms: self.pairs.iter().map(|pair| u64::from(pair.alarms)).sum(),
+            levels_dropped: self.listings.iter().map(|listing| listing.book.dropped()).sum(),
+            odd: self.odd + self.listings.iter().map(|listing| listing.book.odd()).sum::<u64>(),
+        }
+    }
+
+    /// Hash of the whole state. Books keep theirs incrementally; the rest is a few numbers per pair.
+    pub fn digest(&self) -> u64 {
+        let mut digest = Digest::default();
+        self.listings.iter().for_each(|listing| listing.digest(&mut digest));
+        self.pairs.iter().for_each(|pair| pair.digest(&mut digest));
+        self.desk.digest(&mut digest);
+        self.modes.digest(&mut digest);
+        self.behind
+            .iter()
+            .enumerate()
+            .filter(|(_, behind)| **behind)
+            .for_each(|(at, _)| digest.mix(at as u64));
+        self.dirty.iter().for_each(|at| digest.mix(u64::from(*at)));
+        digest.mix_instant(self.sample_at);
+        digest.mix(self.sample_next as u64);
+        digest.value()
+    }
+
+    /// The listing whose book changes now, marked for evaluation.
+    fn touch(&mut self, instrument: InstrumentId, seq: Seq) -> Option<&mut Listing> {
+        let Some(listing) = self.listings.get_mut(instrument.index()) else {
+            self.odd += 1;
+            return None;
+        };
+        listing.changed();
+        listing.touched = seq;
+        if !listing.dirty {
+            listing.dirty = true;
+            self.dirty.push(instrument.0);
+        }
+        Some(listing)
+    }
+
+    fn on_burst_end(&mut self, burst: &BurstEnd, seq: Seq, out: &mut ScanOut) {
+        self.behind[burst.conn.index()] = !burst.drained;
+        for at in 0..self.dirty.len() {
+            let listing = &mut self.listings[usize::from(self.dirty[at])];
+            if listing.touched == seq {
+                // The same input brought the data and ended the burst: this connection serves it.
+                listing.conn = Some(burst.conn);
+            }
+            listing.refresh();
+            let is_due = listing.mid_sent.is_none_or(|sent| self.now.mono - sent >= MID_INTERVAL_NS);
+            if is_due && listing.served == Served::Yes {
+                listing.mid_sent = Some(self.now.mono);
+                out.items.push(FlowBody::Mid(listing.params.id, listing.mid()));
+            }
+        }
+        if burst.drained {
+            self.evaluate_dirty(seq, out);
+        }
+    }
+
+    /// Evaluates the pairs of every changed listing. A listing stays marked while one of its pairs has to
+    /// wait for a connection that is behind.
+    fn evaluate_dirty(&mut self, seq: Seq, out: &mut ScanOut) {
+        let mut kept = 0;
+        for at in 0..self.dirty.len() {
+            let index = self.dirty[at];
+            let mut is_deferred = false;
+            if let Some(slot) = self.listings[usize::from(index)].trade {
+                if self.is_trade_behind(slot) {
+                    is_deferred = true;
+                } else {
+                    self.with_desk(out, |desk, floor| desk.on_price(slot, floor));
+                }
+            }
+            for n in 0..self.listings[usize::from(index)].pairs.len() {
+                let pair = usize::from(self.listings[usize::from(index)].pairs[n]);
+                is_deferred |= self.evaluate(pair, seq, out);
+            }
+            if is_deferred {
+                self.dirty[kept] = index;
+                kept += 1;
+            } else {
+                self.listings[usize::from(index)].dirty = false;
+            }
+        }
+        self.dirty.truncate(kept);
+    }
+
+    /// Evaluates one pair and enters when it is ready. True when it has to wait for a connection.
+    fn evaluate(&mut self, at: usize, seq: Seq, out: &mut ScanOut) -> bool {
+        let [a, b] = self.pairs[at].listings.map(usize::from);
+        let is_behind = self.is_behind(a) || self.is_behind(b);
+        if self.pairs[at].evaluated == seq {
+            return is_behind;
+        }
+        self.evaluations += 1;
+        let legs = [&self.listings[a], &self.listings[b]];
+        let gate = Gate {
+            mode: self.modes.at(legs[0].params.venue).max(self.modes.at(legs[1].params.venue)),
+            behind: is_behind,
+            full: self.desk.is_full(&self.params),
+            seq,
+            epoch: self.epoch,
+        };
+        let pair = &mut self.pairs[at];
+        pair.evaluated = seq;
+        if let Some(way) = pair.evaluate(legs, &gate, self.now, &self.params) {
+            self.with_desk(out, |desk, floor| desk.enter(at, way, floor));
+        }
+        is_behind
+    }
+
+    fn is_behind(&self, listing: usize) -> bool {
+        self.listings[listing].conn.is_some_and(|conn: ConnId| self.behind[conn.index()])
+    }
+
+    fn is_trade_behind(&self, slot: u16) -> bool {
+        self.desk
+            .trade(slot)
+            .is_some_and(|trade| trade.legs.iter().any(|leg| self.is_behind(usize::from(leg.listing))))
+    }
+
+    fn on_book(&mut self, status: &BookStatus) {
+        if let Some(listing) = self.listings.get_mut(status.instrument.index()) {
+            listing.book.set_state(status.state);
+            listing.changed();
+            listing.refresh();
+        } else {
+            self.odd += 1;
+        }
+    }
+
+    fn on_instrument(&mut self, instrument: &Instrument, out: &mut ScanOut) {
+        let Some(listing) = self.listings.get_mut(instrument.id.index()) else {
+            self.odd += 1;
+            return;
+        };
+        let before = listing.instrument;
+        let is_new = listing.define(instrument);
+        listing.refresh();
+        if !is_new {
+            return;
+        }
+        for n in 0..listing.pairs.len() {
+            self.pairs[usize::from(listing.pairs[n])].reset();
+        }
+        if before.generation > 0 {
+            self.with_desk(out, |desk, floor| desk.on_redefined(instrument.id.0, &before, floor));
+        }
+    }
+
+    /// A lost connection takes its books with it, whether or not the venue's session says so too.
+    fn on_conn(&mut self, status: &ConnStatus) {
+        self.behind[status.conn.index()] = false;
+        if status.up {
+            return;
+        }
+        for listing in self.listings.iter_mut().filter(|listing| listing.conn == Some(status.conn)) {
+            listing.book.set_state(BookState::AwaitSnapshot);
+            listing.changed();
+            listing.refresh();
+        }
+    }
+
+    fn on_command(&mut self, command: Command, out: &mut ScanOut) {
+        match command {
+            Command::Start => {}
+            Command::Resume => self.modes.resume(),
+            Command::Stop => self.modes.stopped = true,
+            Command::Reduce => self.tighten(Mode::Reducing, out),
+            Command::RecorderLag { percent } if percent > LAG_HALT_PERCENT => self.tighten(Mode::Halted, out),
+            Command::RecorderLag { percent } if percent > LAG_REDUCE_PERCENT => {
+                self.tighten(Mode::Reducing, out)
+            }
+            Command::RecorderLag { .. } => {}
+            Command::Kill(scope) => {
+                self.modes.kill(scope);
+                self.with_desk(out, |desk, floor| {
+                    desk.close(ExitReason::Commanded, floor, |trade, listings| match scope {
+                        Scope::Global => true,
+                        Scope::Venue(venue) => touches(trade, listings, venue),
+                    });
+                });
+            }
+        }
+    }
+
+    /// Stops entries and closes every trade, reduce-only.
+    fn tighten(&mut self, mode: Mode, out: &mut ScanOut) {
+        self.modes.tighten(mode);
+        self.with_desk(out, |desk, floor| desk.close(ExitReason::Commanded, floor, |_, _| true));
+    }
+
+    /// Fires the timers that are due: samples of the basis, deadlines of trades.
+    #[cold]
+    fn fire(&mut self, out: &mut ScanOut) {
+        let now = self.now.mono;
+        let mut at = *self.sample_at.get_or_insert(now);
+        for _ in 0..self.pairs.len() {
+            if now < at {
+                break;
+            }
+            self.sample();
+            at += self.sample_step;
+        }
+        // After a long gap the missed samples are skipped, not made up.
+        self.sample_at = Some(if now >= at { now + self.sample_step } else { at });
+        if now >= self.desk.due() {
+            self.with_desk(out, |desk, floor| desk.on_time(floor));
+        }
+        self.reschedule();
+    }
+
+    /// Samples the next pair in turn, so that the work is spread over the interval.
+    fn sample(&mut self) {
+        let count = self.pairs.len();
+        let Some(pair) = self.pairs.get_mut(self.sample_next) else { return };
+        self.sample_next = (self.sample_next + 1) % count;
+        let [a, b] = pair.listings.map(usize::from);
+        self.listings[a].refresh();
+        self.listings[b].refresh();
+        pair.sample([&self.listings[a], &self.listings[b]], self.now, &self.params);
+    }
+
+    /// Lets the desk work on current figures, and learns its next deadline.
+    fn with_desk(&mut self, out: &mut ScanOut, work: impl FnOnce(&mut Desk, &mut Floor<'_>)) {
+        for at in &self.dirty {
+            self.listings[usize::from(*at)].refresh();
+        }
+        let mut floor = Floor {
+            listings: &mut self.listings,
+            pairs: &mut self.pairs,
+            modes: &self.modes,
+            params: &self.params,
+            now: self.now,
+            out: &mut out.items,
+        };
+        work(&mut self.desk, &mut floor);
+        self.reschedule();
+    }
+
+    fn reschedule(&mut self) {
+        self.due = self.desk.due().min(self.sample_at.unwrap_or(Nanos::MIN));
+    }
+
+    fn view(&self, pair: &Pair, way: usize) -> PairView {
+        let [buy, sell] = [way, 1 - way].map(|at| &self.listings[usize::from(pair.listings[at])]);
+        let is_served = buy.served == Served::Yes && sell.served == Served::Yes;
+        let sign = if way == 0 { 1 } else { -1 };
+        let basis = PairMid { first: buy.mid2, second: sell.mid2 }.basis();
+        let limit = self.params.book_age_max_ns;
+        let is_stale = buy.touch_age(self.now.wall) > limit || sell.touch_age(self.now.wall) > limit;
+        let why = match (buy.served, sell.served) {
+            (Served::NoInstrument, _) | (_, Served::NoInstrument) => WhyNot::NoInstrument,
+            (Served::NotLive, _) | (_, Served::NotLive) => WhyNot::NotLive,
+            (Served::Crossed, _) | (_, Served::Crossed) => WhyNot::Crossed,
+            _ if is_stale => WhyNot::Stale,
+            _ => pair.ways[way].why,
+        };
+        let open = |trade: &&Trade| {
+            usize::from(trade.way) == way
+                && self
+                    .pairs
+                    .get(usize::from(trade.pair))
+                    .is_some_and(|other| other.listings == pair.listings)
+        };
+        let qty = pair.size.unwrap_or_default().qty;
+        PairView {
+            canonical: pair.canonical,
+            buy: buy.params.id,
+            sell: sell.params.id,
+            basis: is_served.then_some(basis),
+            baseline: pair.baseline().map(|baseline| sign * baseline),
+            samples: pair.samples() as u16,
+            terms: pair.ways[way].terms,
+            qty: [qty[way], qty[1 - way]],
+            why,
+            hits: pair.ways[way].hits,
+            misses: pair.ways[way].misses,
+            denials: pair.ways[way].denials,
+            trade: self.desk.trades().find(open).map(|trade| trade.id),
+            level_shifts: pair.level_shifts,
+            alarms: pair.alarms,
+        }
+    }
+}

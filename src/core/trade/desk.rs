@@ -1,0 +1,645 @@
+//! The desk: keeps the open trades and carries out their decisions as baskets.
+//!
+//! One basket of a trade is out at a time; nothing further is decided until every order of it is
+//! terminal. Reduces only on the venue where something is held, never on a third one.
+
+use super::measure::{compare, executable_exit, order_min, realised_basis, rescale, urgent_price};
+use super::outcome::{Action, Outcome, decide};
+use super::recent::Recent;
+use super::{ExitReason, Leg, Phase, Trade, Working};
+use crate::core::digest::Digest;
+use crate::core::edge::limit_price;
+use crate::core::listing::Listing;
+use crate::core::pair::{Modes, Pair};
+use crate::domain::event::FlowBody;
+use crate::domain::instrument::{Instrument, Price, Qty};
+use crate::domain::intent::{Basket, BasketKind, Denial, Intent, LEGS_MAX, OrderRef, TradeId};
+use crate::domain::order::{ClientId, OrderSpec, OrderState, OrderUpdate, Side, TimeInForce};
+use crate::domain::params::ScanParams;
+use crate::domain::time::{Nanos, SECOND, Stamp};
+use serde::Serialize;
+
+/// Most trades open at a time, whatever is configured.
+pub const TRADES_MAX: usize = 64;
+
+/// Slots beyond those for trades, in which late fills are closed.
+const SPARE_SLOTS: usize = 4;
+
+/// An IOC order that still rests after this is cancelled, and again each time it passes.
+const REST_MAX_NS: Nanos = SECOND;
+
+/// Retries after refusals in a row wait up to `retry_ns` × 2 to this power.
+const BACKOFF_MAX: u32 = 6;
+
+/// What the desk works on besides its own trades.
+pub struct Floor<'a> {
+    /// All listings.
+    pub listings: &'a mut [Listing],
+    /// All pairs.
+    pub pairs: &'a mut [Pair],
+    /// Modes in force.
+    pub modes: &'a Modes,
+    /// Parameters.
+    pub params: &'a ScanParams,
+    /// The instant of the input at hand.
+    pub now: Stamp,
+    /// Where intents go.
+    pub out: &'a mut Vec<FlowBody>,
+}
+
+/// Counters of the desk, all since the start.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct DeskCounters {
+    /// Trades whose entry had any fill.
+    pub opened: u64,
+    /// Of those, closed.
+    pub closed: u64,
+    /// Entries without a fill.
+    pub missed: u64,
+    /// Baskets denied.
+    pub denied: u64,
+    /// Orders refused, and entries that left one leg alone.
+    pub failures: u64,
+    /// Hedges sent.
+    pub hedges: u64,
+    /// Unwinds sent.
+    pub unwinds: u64,
+    /// Fills reported after the end of their order.
+    pub late_fills: u64,
+    /// Order updates about orders that the desk does not remember.
+    pub strays: u64,
+}
+
+/// A leg of a basket in the making.
+#[derive(Clone, Copy, Debug)]
+struct Want {
+    leg: usize,
+    side: Side,
+    qty: i64,
+    price: Price,
+    reduce_only: bool,
+}
+
+/// The open trades.
+#[derive(Clone, Debug)]
+pub struct Desk {
+    trades: Vec<Option<Trade>>,
+    open: usize,
+    epoch: u64,
+    order_last: u64,
+    trade_last: u32,
+    due: Nanos,
+    recent: Recent,
+    counters: DeskCounters,
+}
+
+impl Desk {
+    /// An empty desk for boot `epoch`.
+    pub fn new(epoch: u64, params: &ScanParams) -> Self {
+        let slots = usize::from(params.trades_open_max).clamp(1, TRADES_MAX);
+        Self {
+            trades: vec![None; slots + SPARE_SLOTS],
+            open: 0,
+            epoch,
+            order_last: 0,
+            trade_last: 0,
+            due: Nanos::MAX,
+            recent: Recent::new(),
+            counters: DeskCounters::default(),
+        }
+    }
+
+    /// True when no further trade may be opened.
+    pub fn is_full(&self, params: &ScanParams) -> bool {
+        self.open >= usize::from(params.trades_open_max).min(self.trades.len() - SPARE_SLOTS)
+    }
+
+    /// When the next deadline falls; [`Nanos::MAX`] when there is none.
+    pub fn due(&self) -> Nanos {
+        self.due
+    }
+
+    /// Counters.
+    pub fn counters(&self) -> DeskCounters {
+        self.counters
+    }
+
+    /// The open trades.
+    pub fn trades(&self) -> impl Iterator<Item = &Trade> + '_ {
+        self.trades.iter().flatten()
+    }
+
+    /// The trade in a slot.
+    pub fn trade(&self, slot: u16) -> Option<&Trade> {
+        self.trades.get(usize::from(slot))?.as_ref()
+    }
+
+    /// Opens a trade in a direction that the pair has found ready.
+    pub fn enter(&mut self, pair_at: usize, way: usize, floor: &mut Floor<'_>) {
+        let Some(slot) = self.trades.iter().position(Option::is_none) else { return };
+        let pair = &floor.pairs[pair_at];
+        let (Some(size), Some(fills)) = (pair.size, pair.fills(way)) else { return };
+        let at = [pair.listings[way], pair.listings[1 - way]];
+        let sides = [Side::Buy, Side::Sell];
+        let qty = [size.qty[way].0, size.qty[1 - way].0];
+        let mut wants = [None; 2];
+        for leg in 0..2 {
+            let instrument = &floor.listings[usize::from(at[leg])].instrument;
+            let price = limit_price(instrument, sides[leg], fills[leg].worst, floor.params.limit_slack_ppb);
+            let Some(price) = price else { return };
+            wants[leg] = Some(Want { leg, side: sides[leg], qty: qty[leg], price, reduce_only: false });
+        }
+        let mid2 = floor.listings[usize::from(at[0])].mid2 + floor.listings[usize::from(at[1])].mid2;
+        self.trade_last += 1;
+        let mut trade = Trade {
+            id: TradeId(self.trade_last),
+            pair: pair_at as u16,
+            way: way as u8,
+            canonical: pair.canonical,
+            edge: pair.ways[way].terms,
+            mid: Price(mid2 / 4),
+            hold_until: floor.now.mono.saturating_add(floor.params.hold_max_ns),
+            ..Trade::default()
+        };
+        for leg in 0..2 {
+            trade.legs[leg] = Leg { listing: at[leg], side: sides[leg], ..Leg::default() };
+            floor.listings[usize::from(at[leg])].trade = Some(slot as u16);
+        }
+        trade.edge.threshold = pair.ways[way].terms.threshold;
+        self.trades[slot] = Some(trade);
+        self.open += 1;
+        let deep = [fills[0].deep, fills[1].deep];
+        self.send(slot, BasketKind::Entry, wants, deep, floor);
+        self.reschedule();
+    }
+
+    /// An order changed.
+    pub fn on_order(&mut self, update: &OrderUpdate, floor: &mut Floor<'_>) {
+        let Some(news) = self.recent.take(update) else {
+            self.counters.strays += 1;
+            return;
+        };
+        match self.find_leg(news.listing, floor.listings) {
+            Some((slot, leg)) if self.is_working(slot, leg, update.client_id) => {
+                self.on_working(slot, leg, update, floor);
+            }
+            found if news.filled > 0 => self.on_late_fill(news.listing, news.signed(), found, floor),
+            _ => {}
+        }
+        self.reschedule();
+    }
+
+    /// The order that is out changed.
+    fn on_working(&mut self, slot: usize, leg: usize, update: &OrderUpdate, floor: &mut Floor<'_>) {
+        let Some(trade) = &mut self.trades[slot] else { return };
+        let is_over = trade.legs[leg].apply(update).unwrap_or(false);
+        if let Some(working) = &mut trade.legs[leg].working
+            && matches!(working.state, OrderState::Open | OrderState::PartiallyFilled)
+        {
+            working.cancel_at = working.cancel_at.or(Some(floor.now.mono + REST_MAX_NS));
+        }
+        if is_over {
+            let is_rejected = trade.legs[leg].last == Outcome::Rejected;
+            trade.rejects = if is_rejected { trade.rejects.saturating_add(1) } else { 0 };
+            self.counters.failures += u64::from(is_rejected);
+            if !trade.is_waiting() {
+                self.on_settled(slot, floor);
+            }
+        }
+    }
+
+    /// A fill arrived after the end of its order. It is a position like any other: the trade that uses the
+    /// listing takes it over; without one it joins the residual, and is closed once an order can do that.
+    fn on_late_fill(&mut self, listing: u16, signed: i64, found: Option<(usize, usize)>, floor: &mut Floor<'_>) {
+        self.counters.late_fills += 1;
+        if let Some((slot, leg)) = found
+            && let Some(trade) = &mut self.trades[slot]
+        {
+            trade.legs[leg].position += signed;
+            if trade.phase == Phase::Open {
+                trade.phase = Phase::Balancing;
+                trade.retry_at = floor.now.mono;
+            }
+            self.advance(slot, floor);
+            return;
+        }
+        let home = &mut floor.listings[usize::from(listing)];
+        home.residual += signed;
+        let slot = self.trades.iter().position(Option::is_none);
+        let (Some(slot), Some(pair)) = (slot, home.pairs.first()) else { return };
+        if home.residual.abs() < order_min(&home.instrument) {
+            return;
+        }
+        // A trade of one listing: the second leg names it too and stays empty.
+        self.trade_last += 1;
+        let mut trade = Trade {
+            id: TradeId(self.trade_last),
+            pair: *pair,
+            canonical: home.params.canonical,
+            legs: [Leg { listing, ..Leg::default() }; 2],
+            mid: home.mid(),
+            phase: Phase::Exiting,
+            closing: Some(ExitReason::Residual),
+            retry_at: floor.now.mono,
+            ..Trade::default()
+        };
+        trade.legs[0].position = std::mem::take(&mut home.residual);
+        trade.legs[0].side = trade.legs[0].closing_side().opposite();
+        home.trade = Some(slot as u16);
+        self.trades[slot] = Some(trade);
+        self.open += 1;
+        self.advance(slot, floor);
+    }
+
+    fn is_working(&self, slot: usize, leg: usize, id: ClientId) -> bool {
+        let trade = self.trades.get(slot).and_then(Option::as_ref);
+        trade.is_some_and(|trade| trade.legs[leg].working.is_some_and(|working| working.id == id))
+    }
+
+    /// A basket was denied whole: its orders do not exist.
+    pub fn on_denied(&mut self, denial: &Denial, floor: &mut Floor<'_>) {
+        let found = self.trades.iter().position(|trade| {
+            trade
+                .as_ref()
+                .is_some_and(|t| t.id == denial.trade && t.attempt == denial.attempt && t.is_waiting())
+        });
+        let Some(slot) = found else { return };
+        self.counters.denied += 1;
+        let Some(trade) = &mut self.trades[slot] else { return };
+        for leg in trade.legs.iter_mut().filter(|leg| leg.working.is_some()) {
+            leg.working = None;
+            leg.last = Outcome::Zero;
+        }
+        if trade.kind == BasketKind::Entry && trade.is_flat() {
+            floor.pairs[usize::from(trade.pair)].ways[usize::from(trade.way & 1)].denials += 1;
+            self.release(slot, floor);
+        } else {
+            trade.retry_at = floor.now.mono.saturating_add(floor.params.retry_ns);
+        }
+        self.reschedule();
+    }
+
+    /// Fires the deadlines that have come: holding times, retries, orders that rest.
+    pub fn on_time(&mut self, floor: &mut Floor<'_>) {
+        let now = floor.now.mono;
+        for slot in 0..self.trades.len() {
+            let Some(trade) = &mut self.trades[slot] else { continue };
+            if trade.is_waiting() {
+                cancel_rested(trade, floor, |working| working.cancel_at.is_some_and(|at| now >= at));
+            } else {
+                if trade.phase == Phase::Open && now >= trade.hold_until {
+                    trade.closing = trade.closing.or(Some(ExitReason::Held));
+                }
+                self.advance(slot, floor);
+            }
+        }
+        self.reschedule();
+    }
+
+    /// A listing of an open trade has a new price: converged, or too much lost?
+    pub fn on_price(&mut self, slot: u16, floor: &mut Floor<'_>) {
+        let slot = usize::from(slot);
+        let Some(Some(trade)) = self.trades.get_mut(slot) else { return };
+        if trade.phase != Phase::Open {
+            return;
+        }
+        let Some(exit_basis) = executable_exit(trade, floor) else { return };
+        let tolerated = trade.expected_exit().saturating_add(floor.params.exit_tolerance_ppb);
+        // A trade entered at random must not leave by choice either: it is closed by time or loss.
+        if exit_basis <= tolerated && floor.params.random_entry_ns == 0 {
+            trade.closing = Some(ExitReason::Converged);
+        } else if exit_basis.saturating_sub(trade.realised) > floor.params.loss_max_ppb {
+            trade.closing = Some(ExitReason::Loss);
+        } else {
+            return;
+        }
+        self.advance(slot, floor);
+        self.reschedule();
+    }
+
+    /// Closes every trade that `concerned` picks, and cancels its orders that rest.
+    pub fn close(
+        &mut self,
+        why: ExitReason,
+        floor: &mut Floor<'_>,
+        concerned: impl Fn(&Trade, &[Listing]) -> bool,
+    ) {
+        for slot in 0..self.trades.len() {
+            let Some(trade) = &mut self.trades[slot] else { continue };
+            if !concerned(trade, floor.listings) {
+                continue;
+            }
+            trade.closing = trade.closing.or(Some(why));
+            cancel_rested(trade, floor, |working| working.cancel_at.is_some());
+            self.advance(slot, floor);
+        }
+        self.reschedule();
+    }
+
+    /// A listing's contract changed: what is held is restated in the new quantity scale, and closed.
+    pub fn on_redefined(&mut self, listing: u16, before: &Instrument, floor: &mut Floor<'_>) {
+        let after = floor.listings[usize::from(listing)].instrument;
+        let residual = &mut floor.listings[usize::from(listing)].residual;
+        *residual = rescale(*residual, before.qty_scale, after.qty_scale);
+        self.recent.rescale(listing, |qty| rescale(qty, before.qty_scale, after.qty_scale));
+        let slot = floor.listings[usize::from(listing)].trade;
+        if let Some(Some(trade)) = slot.and_then(|slot| self.trades.get_mut(usize::from(slot))) {
+            if trade.legs[0].listing == listing {
+                trade.mid = Price(rescale(trade.mid.0, before.price_scale, after.price_scale));
+            }
+            for leg in trade.legs.iter_mut().filter(|leg| leg.listing == listing) {
+                leg.position = rescale(leg.position, before.qty_scale, after.qty_scale);
+                if let Some(working) = &mut leg.working {
+                    working.qty = rescale(working.qty, before.qty_scale, after.qty_scale);
+                    working.filled = rescale(working.filled, before.qty_scale, after.qty_scale);
+                }
+            }
+        }
+        self.close(ExitReason::Metadata, floor, |trade, _| {
+            trade.legs.iter().any(|leg| leg.listing == listing)
+        });
+    }
+
+    /// Adds the state to a digest.
+    pub fn digest(&self, to: &mut Digest) {
+        to.mix(self.order_last);
+        self.recent.digest(to);
+        to.mix(u64::from(self.trade_last));
+        for trade in &self.trades {
+            match trade {
+                Some(trade) => trade.digest(to),
+                None => to.mix(0),
+            }
+        }
+    }
+
+    fn find_leg(&self, listing: u16, listings: &[Listing]) -> Option<(usize, usize)> {
+        let slot = usize::from(listings.get(usize::from(listing))?.trade?);
+        let trade = self.trades.get(slot)?.as_ref()?;
+        Some((slot, trade.legs.iter().position(|leg| leg.listing == listing)?))
+    }
+
+    /// Every order of the last basket is terminal.
+    fn on_settled(&mut self, slot: usize, floor: &mut Floor<'_>) {
+        let Some(trade) = &mut self.trades[slot] else { return };
+        match trade.kind {
+            BasketKind::Entry => {
+                let way = &mut floor.pairs[usize::from(trade.pair)].ways[usize::from(trade.way & 1)];
+                if trade.is_hit() {
+                    way.hits += 1;
+                    self.counters.opened += 1;
+                    self.counters.failures += u64::from(trade.legs.iter().any(|leg| leg.entered == 0));
+                } else {
+                    way.misses += 1;
+                    self.counters.missed += 1;
+                }
+                trade.phase = Phase::Balancing;
+                trade.retry_at = floor.now.mono;
+            }
+            BasketKind::Hedge => trade.retry_at = floor.now.mono,
+            BasketKind::Exit | BasketKind::Unwind => {
+                let pause = floor.params.retry_ns.max(1) << u32::from(trade.rejects).min(BACKOFF_MAX);
+                trade.retry_at = floor.now.mono.saturating_add(pause);
+            }
+        }
+        self.advance(slot, floor);
+    }
+
+    /// Does what is next for a trade that has no order out.
+    fn advance(&mut self, slot: usize, floor: &mut Floor<'_>) {
+        let Some(trade) = &mut self.trades[slot] else { return };
+        if trade.is_waiting() || floor.modes.stopped {
+            return;
+        }
+        if self.is_done(slot, floor) {
+            self.finish(slot, floor);
+            return;
+        }
+        let Some(trade) = &mut self.trades[slot] else { return };
+        if trade.closing.is_some() && trade.phase != Phase::Exiting {
+            trade.phase = Phase::Exiting;
+            trade.retry_at = floor.now.mono;
+        }
+        match trade.phase {
+            Phase::Open | Phase::Entering => {}
+            Phase::Balancing => self.balance(slot, floor),
+            Phase::Exiting if floor.now.mono >= trade.retry_at => self.exit(slot, floor),
+            Phase::Exiting => {}
+        }
+    }
+
+    /// True when nothing is left that an order could close. Leftovers join the listing's residual; when
+    /// they add up to an order they come back as a position to close.
+    fn is_done(&mut self, slot: usize, floor: &mut Floor<'_>) -> bool {
+        let Some(trade) = &mut self.trades[slot] else { return false };
+        if trade.phase == Phase::Open || trade.phase == Phase::Entering {
+            return false;
+        }
+        let is_dust = |leg: &Leg, listings: &[Listing]| {
+            leg.held() < order_min(&listings[usize::from(leg.listing)].instrument)
+        };
+        if !trade.legs.iter().all(|leg| is_dust(leg, floor.listings)) {
+            return false;
+        }
+        for leg in &mut trade.legs {
+            let listing = &mut floor.listings[usize::from(leg.listing)];
+            let total = leg.position + listing.residual;
+            if total.abs() < order_min(&listing.instrument) {
+                listing.residual = total;
+                leg.position = 0;
+            } else {
+                listing.residual = 0;
+                leg.position = total;
+            }
+        }
+        if trade.is_flat() {
+            return true;
+        }
+        trade.closing = trade.closing.or(Some(ExitReason::Residual));
+        false
+    }
+
+    fn finish(&mut self, slot: usize, floor: &mut Floor<'_>) {
+        if self.trades[slot].as_ref().is_some_and(Trade::is_hit) {
+            self.counters.closed += 1;
+        }
+        self.release(slot, floor);
+    }
+
+    /// Frees the slot and its listings; the pair pauses.
+    fn release(&mut self, slot: usize, floor: &mut Floor<'_>) {
+        let Some(trade) = self.trades[slot].take() else { return };
+        self.open -= 1;
+        for leg in &trade.legs {
+            floor.listings[usize::from(leg.listing)].trade = None;
+        }
+        floor.pairs[usize::from(trade.pair)].cooldown_until =
+            floor.now.mono.saturating_add(floor.params.cooldown_ns);
+    }
+
+    /// Makes the legs equal, or finds that they are.
+    fn balance(&mut self, slot: usize, floor: &mut Floor<'_>) {
+        let Some(trade) = &mut self.trades[slot] else { return };
+        let balance = compare(trade, floor);
+        match decide([trade.legs[0].last, trade.legs[1].last], &balance) {
+            Action::Wait => {}
+            Action::Open => {
+                trade.phase = Phase::Open;
+                trade.realised = realised_basis(trade, floor.listings);
+            }
+            Action::Miss | Action::Residual => self.finish(slot, floor),
+            Action::Hedge(leg) if floor.now.mono >= trade.retry_at => {
+                let side = trade.legs[leg].side;
+                if self.order(slot, BasketKind::Hedge, leg, side, balance.hedge_qty, floor) {
+                    self.counters.hedges += 1;
+                    if let Some(trade) = &mut self.trades[slot] {
+                        trade.hedges += 1;
+                    }
+                }
+            }
+            Action::Unwind(leg) if floor.now.mono >= trade.retry_at => {
+                let side = trade.legs[leg].closing_side();
+                if self.order(slot, BasketKind::Unwind, leg, side, balance.unwind_qty, floor) {
+                    self.counters.unwinds += 1;
+                }
+            }
+            Action::Hedge(_) | Action::Unwind(_) => {}
+        }
+    }
+
+    /// Sends a single urgent order; without a usable book, tries again later.
+    fn order(
+        &mut self,
+        slot: usize,
+        kind: BasketKind,
+        leg: usize,
+        side: Side,
+        qty: i64,
+        floor: &mut Floor<'_>,
+    ) -> bool {
+        let Some(trade) = &mut self.trades[slot] else { return false };
+        let listing = &floor.listings[usize::from(trade.legs[leg].listing)];
+        let Some(price) = urgent_price(listing, side, floor.params) else {
+            trade.retry_at = floor.now.mono.saturating_add(floor.params.retry_ns);
+            return false;
+        };
+        let want = Want { leg, side, qty, price, reduce_only: kind == BasketKind::Unwind };
+        self.send(slot, kind, [Some(want), None], [false; 2], floor);
+        true
+    }
+
+    /// Closes whatever both legs hold. While both hold something they go together or not at all.
+    fn exit(&mut self, slot: usize, floor: &mut Floor<'_>) {
+        let Some(trade) = &mut self.trades[slot] else { return };
+        let mut wants = [None; 2];
+        let mut is_priced = true;
+        for (at, leg) in trade.legs.iter().enumerate() {
+            let listing = &floor.listings[usize::from(leg.listing)];
+            if leg.held() < order_min(&listing.instrument) {
+                continue;
+            }
+            let side = leg.closing_side();
+            let step = listing.instrument.step.max(1);
+            let qty = leg.held().min(listing.instrument.qty_max.0) / step * step;
+            match urgent_price(listing, side, floor.params) {
+                Some(price) => wants[at] = Some(Want { leg: at, side, qty, price, reduce_only: true }),
+                None => is_priced = false,
+            }
+        }
+        if !is_priced || wants.iter().all(Option::is_none) {
+            trade.retry_at = floor.now.mono.saturating_add(floor.params.retry_ns);
+            return;
+        }
+        self.send(slot, BasketKind::Exit, wants, [false; 2], floor);
+    }
+
+    /// Emits a basket and remembers its orders. `deep`: the leg's price stands on more than the touch.
+    fn send(
+        &mut self,
+        slot: usize,
+        kind: BasketKind,
+        wants: [Option<Want>; 2],
+        deep: [bool; 2],
+        floor: &mut Floor<'_>,
+    ) {
+        let Some(trade) = &mut self.trades[slot] else { return };
+        if kind != BasketKind::Entry {
+            trade.attempt = trade.attempt.wrapping_add(1);
+        }
+        trade.kind = kind;
+        let mut basket = Basket {
+            trade: trade.id,
+            attempt: trade.attempt,
+            kind,
+            canonical: trade.canonical,
+            edge: if kind == BasketKind::Entry { trade.edge } else { Default::default() },
+            detected: floor.now.mono,
+            ..Basket::default()
+        };
+        for want in wants.into_iter().flatten() {
+            self.order_last += 1;
+            let leg = &mut trade.legs[want.leg];
+            let listing = &floor.listings[usize::from(leg.listing)];
+            let id = ClientId::new(self.epoch, self.order_last);
+            let at = usize::from(basket.len).min(LEGS_MAX - 1);
+            basket.legs[at] = OrderSpec {
+                client_id: id,
+                venue: listing.params.venue,
+                instrument: listing.params.id,
+                side: want.side,
+                qty: Qty(want.qty),
+                price: want.price,
+                tif: TimeInForce::Ioc,
+                reduce_only: want.reduce_only,
+            };
+            basket.mids[at] = listing.mid();
+            let age = if deep[want.leg] { listing.depth_age(floor.now.wall) } else { 0 };
+            basket.book_age_ns[at] = age.max(listing.touch_age(floor.now.wall));
+            basket.len = at as u8 + 1;
+            leg.working = Some(Working {
+                id,
+                side: want.side,
+                qty: want.qty,
+                filled: 0,
+                limit: want.price,
+                state: OrderState::PendingNew,
+                cancel_at: None,
+            });
+            leg.last = Outcome::Unknown;
+            self.recent.remember(id, leg.listing, want.side, want.qty);
+        }
+        floor.out.push(FlowBody::Intent(Intent::Basket(basket)));
+    }
+
+    /// Finds the next deadline.
+    fn reschedule(&mut self) {
+        self.due = self.trades.iter().flatten().map(next_due).min().unwrap_or(Nanos::MAX);
+    }
+}
+
+fn next_due(trade: &Trade) -> Nanos {
+    if trade.is_waiting() {
+        let resting = trade.legs.iter().filter_map(|leg| leg.working?.cancel_at);
+        return resting.min().unwrap_or(Nanos::MAX);
+    }
+    match trade.phase {
+        Phase::Open => trade.hold_until,
+        _ => trade.retry_at,
+    }
+}
+
+/// Asks for the cancellation of the trade's acknowledged orders that `picks` names.
+fn cancel_rested(trade: &mut Trade, floor: &mut Floor<'_>, picks: impl Fn(&Working) -> bool) {
+    for leg in &mut trade.legs {
+        let listing = &floor.listings[usize::from(leg.listing)];
+        if let Some(working) = leg.working.as_mut().filter(|working| picks(working)) {
+            working.cancel_at = Some(floor.now.mono + REST_MAX_NS);
+            let order = OrderRef {
+                client_id: working.id,
+                venue: listing.params.venue,
+                instrument: listing.params.id,
+            };
+            floor.out.push(FlowBody::Intent(Intent::Cancel(order)));
+        }
+    }
+}

@@ -1,0 +1,175 @@
+//! The manifest: which run wrote a journal, with what logic, configuration and host. One JSON file,
+//! written once, before the first record.
+
+use super::error::JournalError;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use std::collections::BTreeMap;
+use std::fs::{self, File, OpenOptions};
+use std::io::Write;
+use std::path::Path;
+
+/// Name of the manifest's file.
+pub const MANIFEST_FILE: &str = "manifest.json";
+
+/// Identity of a run: 32 hex digits in JSON.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct RunId(pub u128);
+
+impl std::fmt::Display for RunId {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{:032x}", self.0)
+    }
+}
+
+impl Serialize for RunId {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for RunId {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        u128::from_str_radix(&text, 16).map(Self).map_err(serde::de::Error::custom)
+    }
+}
+
+/// A SHA-256: 64 hex digits in JSON.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Hash256(pub [u8; 32]);
+
+impl Hash256 {
+    /// The SHA-256 of `bytes`.
+    pub fn of(bytes: &[u8]) -> Self {
+        let digest = ring::digest::digest(&ring::digest::SHA256, bytes);
+        let mut out = [0; 32];
+        out.copy_from_slice(digest.as_ref());
+        Self(out)
+    }
+}
+
+impl std::fmt::Display for Hash256 {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.0.iter().try_for_each(|b| write!(f, "{b:02x}"))
+    }
+}
+
+impl Serialize for Hash256 {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Hash256 {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        let bad = || serde::de::Error::custom("a hash has 64 hex digits");
+        if text.len() != 64 || !text.is_ascii() {
+            return Err(bad());
+        }
+        let mut out = [0; 32];
+        for (i, byte) in out.iter_mut().enumerate() {
+            *byte = u8::from_str_radix(&text[2 * i..2 * i + 2], 16).map_err(|_| bad())?;
+        }
+        Ok(Self(out))
+    }
+}
+
+/// What the run ran on. Latencies are comparable only within one fingerprint.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Host {
+    /// CPU model.
+    pub cpu: String,
+    /// Kernel release.
+    pub kernel: String,
+    /// Processors that the process could use.
+    pub cores: u32,
+}
+
+impl Host {
+    /// Describes this host; parts that the system does not tell stay empty.
+    pub fn detect() -> Self {
+        let cpuinfo = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+        let cpu = cpuinfo
+            .lines()
+            .find_map(|l| l.strip_prefix("model name").and_then(|l| l.split_once(':')))
+            .map(|(_, model)| model.trim().to_owned())
+            .unwrap_or_default();
+        let kernel = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default().trim().to_owned();
+        let cores = std::thread::available_parallelism().map_or(0, |n| n.get() as u32);
+        Self { cpu, kernel, cores }
+    }
+
+    /// Hash of the description.
+    pub fn fingerprint(&self) -> Hash256 {
+        Hash256::of(format!("{}\n{}\n{}", self.cpu, self.kernel, self.cores).as_bytes())
+    }
+}
+
+/// Which run wrote a journal. Stored as `manifest.json`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Manifest {
+    /// The run.
+    pub run_id: RunId,
+    /// The run that it continues after a restart.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parent_id: Option<RunId>,
+    /// Version of the rules: identity of outputs is demanded within one.
+    pub logic_version: u32,
+    /// Meaning of kinds and bodies.
+    pub schema_hash: u64,
+    /// When it began, ns since the Unix epoch.
+    pub created_wall_ns: i64,
+    /// Hash of the configuration, in the writer's own notation (the configuration itself is an input).
+    pub configuration_hash: String,
+    /// The host.
+    pub host: Host,
+    /// Remarks for readers: profile, seed, command. Never secrets.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub notes: BTreeMap<String, String>,
+}
+
+impl Manifest {
+    /// Reads the manifest of the journal in `dir`.
+    pub fn read(dir: &Path) -> Result<Self, JournalError> {
+        let bad = |reason: String| JournalError::NotAJournal { path: dir.to_owned(), reason };
+        let text = fs::read_to_string(dir.join(MANIFEST_FILE)).map_err(|e| bad(e.to_string()))?;
+        serde_json::from_str(&text).map_err(|e| bad(e.to_string()))
+    }
+
+    /// Writes it into `dir`, durably, unless one is there.
+    pub(super) fn write_new(&self, dir: &Path) -> Result<(), JournalError> {
+        let path = dir.join(MANIFEST_FILE);
+        let fail = |e: &std::io::Error| JournalError::write("write", &path, 4096, e);
+        let mut text = serde_json::to_string_pretty(self)
+            .map_err(|e| JournalError::Options { reason: format!("manifest: {e}") })?;
+        text.push('\n');
+        let mut file = OpenOptions::new().write(true).create_new(true).open(&path).map_err(|e| fail(&e))?;
+        file.write_all(text.as_bytes()).and_then(|()| file.sync_data()).map_err(|e| fail(&e))?;
+        sync_dir(dir)
+    }
+}
+
+/// Makes creations and renames in `dir` durable.
+pub(super) fn sync_dir(dir: &Path) -> Result<(), JournalError> {
+    File::open(dir).and_then(|d| d.sync_all()).map_err(|e| JournalError::io("synchronise", dir, &e))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_manifest_survives_json() {
+        let manifest = Manifest {
+            run_id: RunId(0x1234),
+            parent_id: Some(RunId(7)),
+            configuration_hash: "c0ffee".into(),
+            host: Host::detect(),
+            ..Manifest::default()
+        };
+        let text = serde_json::to_string(&manifest).expect("plain data");
+        assert!(text.contains("\"00000000000000000000000000001234\""));
+        assert_eq!(serde_json::from_str::<Manifest>(&text).expect("own text"), manifest);
+    }
+}

@@ -1,0 +1,29 @@
+//! The journal: two streams of checked records, inputs and outputs, from which a run can be replayed to the
+//! bit. Knows kinds, classes and bytes, nothing of what they mean; never allocates or calls the system on
+//! an append but at a segment's end. The bytes are drawn in [`layout`] and in `docs/JOURNAL.md`; start
+//! reading at [`writer`] and [`reader`].
+
+mod error;
+mod helper;
+pub mod layout;
+mod manifest;
+mod mark;
+mod reader;
+mod recover;
+mod rewrite;
+mod segment;
+mod verify;
+mod writer;
+
+pub use error::{Damage, DamageKind, JournalError};
+pub use layout::{SegmentHeader, Stream};
+pub use manifest::{Hash256, Host, MANIFEST_FILE, Manifest, RunId};
+pub use mark::{Health, Mark, Watermark, mark_path, read_mark};
+pub use reader::{Reader, RecordRef};
+pub use recover::{End, StreamVerdict, Verdict, recover};
+pub use rewrite::{OwnedRecord, patch_record, rewrite};
+pub use verify::{Report, StreamReport, verify};
+pub use writer::{Anchor, JournalOptions, Record, SyncPolicy, Token, Writer, WriterStats};
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,222 @@
+//! After a crash: decides whether a journal is whole, can be cut to its last whole record, or is corrupt.
+//!
+//! | what is found | where | verdict |
+//! |---|---|---|
+//! | every record good, nothing behind the last | – | whole; marked as ended |
+//! | damage, a hole, an incomplete record | at or above the durable position | pages of the last moments are missing, in any order: cut at the first hole, say how much |
+//! | the same | below the durable position | corruption, not a crash: refuse, keep the file, name the offset |
+//! | a segment of another run, or of an unknown version | anywhere | refuse: nothing is cut from what is not understood |
+//!
+//! What is cut off is kept beside the journal in files ending in `.cut`.
+
+use super::error::{Damage, DamageKind, JournalError};
+use super::layout::{HEADER_BYTES, Stream, segment_name};
+use super::manifest::{Manifest, sync_dir};
+use super::mark::{Mark, MarkFile, read_mark};
+use super::reader::{Reader, SegmentFile, list_segments, read_up_to};
+use std::fs::{self, File, OpenOptions};
+use std::path::{Path, PathBuf};
+
+/// How a stream ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum End {
+    /// Closed in order by its writer, or recovered before.
+    Closed,
+    /// The writer crashed, and every record that it wrote is there.
+    Complete,
+    /// The writer crashed; the stream was cut at its first hole.
+    Cut {
+        /// What was found.
+        damage: Option<Damage>,
+        /// The segment that now ends the stream.
+        file: PathBuf,
+        /// Where it ends.
+        offset: u64,
+        /// Written bytes that were taken away (kept in `.cut` files).
+        bytes: u64,
+    },
+}
+
+/// What recovery found and did in one stream.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StreamVerdict {
+    /// The stream.
+    pub stream: Stream,
+    /// Good records.
+    pub records: u64,
+    /// Sequence of the last one.
+    pub last_seq: Option<u64>,
+    /// How it ended.
+    pub end: End,
+}
+
+/// What recovery found and did.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Verdict {
+    /// The run.
+    pub manifest: Manifest,
+    /// Inputs, then outputs.
+    pub streams: Vec<StreamVerdict>,
+}
+
+impl Verdict {
+    /// True when both streams were closed in order.
+    pub fn clean(&self) -> bool {
+        self.streams.iter().all(|s| s.end == End::Closed)
+    }
+}
+
+impl std::fmt::Display for StreamVerdict {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}: {} records", self.stream, self.records)?;
+        if let Some(seq) = self.last_seq {
+            write!(f, ", the last with sequence {seq}")?;
+        }
+        match &self.end {
+            End::Closed => write!(f, "; closed in order"),
+            End::Complete => write!(f, "; not closed (the writer ended abruptly), complete"),
+            End::Cut { damage, file, offset, bytes } => {
+                write!(f, "; cut at offset {offset} of {}: {bytes} bytes were not whole", file.display())?;
+                damage.as_ref().map_or(Ok(()), |d| write!(f, " ({d})"))
+            }
+        }
+    }
+}
+
+/// Brings the journal in `dir` to a state that reads cleanly to its end, or refuses. The writer must be
+/// gone. A journal that was closed in order is not touched.
+pub fn recover(dir: &Path) -> Result<Verdict, JournalError> {
+    let manifest = Manifest::read(dir)?;
+    let mut streams = Vec::new();
+    for stream in Stream::ALL {
+        let found = inspect(dir, stream)?; // both are judged before either is touched
+        streams.push(found);
+    }
+    let streams = streams.into_iter().map(|found| found.apply(dir, &manifest)).collect::<Result<_, _>>()?;
+    Ok(Verdict { manifest, streams })
+}
+
+/// The state of a stream before anything is done about it.
+struct Found {
+    stream: Stream,
+    records: u64,
+    last_seq: Option<u64>,
+    mark: Mark,
+    damage: Option<Damage>,
+    /// End of the last whole record.
+    position: u64,
+    segment_bytes: u64,
+}
+
+fn inspect(dir: &Path, stream: Stream) -> Result<Found, JournalError> {
+    let mut reader = Reader::open(dir, stream)?;
+    let mark = read_mark(dir, stream, reader.manifest().run_id.0).unwrap_or_default();
+    let mut last_seq = None;
+    let damage = loop {
+        match reader.next() {
+            Ok(Some(record)) => last_seq = Some(record.seq),
+            Ok(None) => break None,
+            Err(JournalError::Damaged(damage)) => break Some(damage),
+            Err(other) => return Err(other),
+        }
+    };
+    let position = reader.whole_position();
+    if let Some(damage) = &damage {
+        if matches!(damage.kind, DamageKind::Version { .. }) {
+            return Err(JournalError::Damaged(damage.clone()));
+        }
+        if position < mark.position {
+            return Err(JournalError::Corrupt { damage: damage.clone(), synced: mark.position });
+        }
+    }
+    let segment_bytes = reader.segment_bytes();
+    Ok(Found { stream, records: reader.records(), last_seq, mark, damage, position, segment_bytes })
+}
+
+impl Found {
+    fn apply(self, dir: &Path, manifest: &Manifest) -> Result<StreamVerdict, JournalError> {
+        let (ordinal, offset) = match self.segment_bytes {
+            0 => (0, 0), // no segment was readable
+            size => (self.position / size, self.position % size),
+        };
+        let segments = list_segments(dir, self.stream)?;
+        let mut bytes = 0;
+        let mut last = (dir.join(segment_name(self.stream, 0, 0)), 0);
+        let mut doomed: Vec<&SegmentFile> = Vec::new();
+        let mut shorten = None;
+        for segment in &segments {
+            if segment.ordinal < ordinal {
+                last = (segment.path.clone(), self.segment_bytes);
+            } else if segment.ordinal == ordinal && offset >= HEADER_BYTES as u64 {
+                bytes += written_after(&segment.path, offset)?;
+                last = (segment.path.clone(), offset);
+                shorten = Some(segment);
+            } else {
+                bytes += written_after(&segment.path, HEADER_BYTES as u64)?;
+                doomed.push(segment);
+            }
+        }
+        let cut = bytes > 0 || self.damage.is_some();
+        let verdict = |end| StreamVerdict { stream: self.stream, records: self.records, last_seq: self.last_seq, end };
+        let absent = segments.is_empty() && self.mark == Mark::default(); // never begun
+        if (self.mark.closed || absent) && !cut {
+            return Ok(verdict(End::Closed));
+        }
+        if let Some(segment) = shorten {
+            cut_tail(&segment.path, offset)?;
+        }
+        for segment in doomed {
+            let aside = beside(&segment.path);
+            fs::rename(&segment.path, aside).map_err(|e| JournalError::write("rename", &segment.path, 0, &e))?;
+        }
+        let _ = fs::remove_file(dir.join(format!("{}.next", self.stream))); // prepared, never begun; may be absent
+        if !segments.is_empty() {
+            let mut mark = MarkFile::create(dir, self.stream, manifest.run_id.0)?;
+            let end = Mark { position: self.position, seq: self.last_seq.unwrap_or(0), closed: true };
+            mark.write(end, true)?;
+        }
+        sync_dir(dir)?;
+        Ok(verdict(match cut {
+            false => End::Complete,
+            true => End::Cut { damage: self.damage, file: last.0, offset: last.1, bytes },
+        }))
+    }
+}
+
+fn beside(path: &Path) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".cut");
+    name.into()
+}
+
+/// Bytes from `offset` to the last byte of the file that is not zero.
+pub(super) fn written_after(path: &Path, offset: u64) -> Result<u64, JournalError> {
+    let fail = |e: &std::io::Error| JournalError::io("read", path, e);
+    let file = File::open(path).map_err(|e| fail(&e))?;
+    let mut block = vec![0; 1 << 18];
+    let (mut at, mut written) = (offset, 0);
+    loop {
+        let got = read_up_to(&file, &mut block, at).map_err(|e| fail(&e))?;
+        if let Some(last) = block[..got].iter().rposition(|b| *b != 0) {
+            written = at + last as u64 + 1 - offset;
+        }
+        at += got as u64;
+        if got < block.len() {
+            return Ok(written);
+        }
+    }
+}
+
+/// Ends the file at `offset`; what was written behind is copied aside first.
+fn cut_tail(path: &Path, offset: u64) -> Result<(), JournalError> {
+    let written = written_after(path, offset)?;
+    let fail = |e: &std::io::Error| JournalError::write("cut", path, written, e);
+    let file = OpenOptions::new().read(true).write(true).open(path).map_err(|e| fail(&e))?;
+    if written > 0 {
+        let mut tail = vec![0; written as usize];
+        let got = read_up_to(&file, &mut tail, offset).map_err(|e| fail(&e))?;
+        fs::write(beside(path), &tail[..got]).map_err(|e| fail(&e))?;
+    }
+    let len = file.metadata().map_err(|e| fail(&e))?.len();
+    file.set_len(offset.min(len)).and_then(|()| file.sync_data()).map_err(|e| fail(&e))
+}

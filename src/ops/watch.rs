@@ -1,0 +1,191 @@
+//! The watch: follows what passes through the river and keeps the figures that people look at.
+//!
+//! Runs beside record, off the deciding path; decides nothing. Counts, trade life cycle, and the latency
+//! histograms that the runner feeds.
+
+use crate::domain::event::{Event, EventBody};
+use crate::domain::input::{SendFate, SendOutcome};
+use crate::domain::intent::{BasketKind, Intent, TradeId};
+use crate::domain::order::{ClientId, OrderUpdate};
+use crate::domain::time::Nanos;
+use serde::Serialize;
+
+/// Trades that can be followed at the same time.
+const TRADES_MAX: usize = 64;
+
+/// Counts since the start.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Counts {
+    /// WebSocket frames.
+    pub frames: u64,
+    /// Typed events.
+    pub events: u64,
+    /// Baskets and cancels that scan wanted.
+    pub intents: u64,
+    /// Orders handed to a socket.
+    pub orders_sent: u64,
+    /// Fills of our orders.
+    pub fills: u64,
+    /// Entries of which no leg filled.
+    pub misses: u64,
+    /// Entries of which a leg filled.
+    pub trades_opened: u64,
+    /// Opened trades that are flat again.
+    pub trades_closed: u64,
+    /// Baskets denied by risk or route.
+    pub denials: u64,
+    /// Messages that the egress gate refused.
+    pub refused: u64,
+    /// Orders whose fate is or was unknown.
+    pub unknown: u64,
+    /// Orders rejected.
+    pub rejects: u64,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Followed {
+    trade: TradeId,
+    active: bool,
+    detected: Nanos,
+    legs: [ClientId; 2],
+    terminal: [bool; 2],
+    settled: bool,
+    /// Signed quantity per leg venue slot: both zero = flat.
+    net: [i64; 2],
+    venues: [u8; 2],
+    opened: bool,
+}
+
+/// Follows counts and trades.
+pub struct Watch {
+    counts: Counts,
+    trades: [Followed; TRADES_MAX],
+    /// Which trade an order belongs to: ring by order sequence.
+    orders: Vec<(ClientId, TradeId)>,
+    entry_ns: Vec<Nanos>,
+}
+
+impl Default for Watch {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Watch {
+    /// Nothing seen yet.
+    pub fn new() -> Self {
+        Self {
+            counts: Counts::default(),
+            trades: [Followed::default(); TRADES_MAX],
+            orders: vec![(ClientId::NONE, TradeId(0)); 4096],
+            entry_ns: Vec::with_capacity(16),
+        }
+    }
+
+    /// Counts so far.
+    pub fn counts(&self) -> &Counts {
+        &self.counts
+    }
+
+    /// A frame was numbered.
+    pub fn frame(&mut self) {
+        self.counts.frames += 1;
+    }
+
+    /// Scan wants something.
+    pub fn intent(&mut self, _intent: &Intent) {
+        self.counts.intents += 1;
+    }
+
+    /// Risk approved something.
+    pub fn approved(&mut self, intent: &Intent) {
+        let Intent::Basket(basket) = intent else { return };
+        for order in basket.orders() {
+            let slot = order.client_id.sequence() as usize % self.orders.len();
+            self.orders[slot] = (order.client_id, basket.trade);
+        }
+        if basket.kind == BasketKind::Entry && basket.len == 2 {
+            let slot = basket.trade.0 as usize % TRADES_MAX;
+            self.trades[slot] = Followed {
+                trade: basket.trade,
+                active: true,
+                detected: basket.detected,
+                legs: [basket.legs[0].client_id, basket.legs[1].client_id],
+                venues: [basket.legs[0].venue.0, basket.legs[1].venue.0],
+                ..Followed::default()
+            };
+        }
+    }
+
+    /// A basket was denied.
+    pub fn denied(&mut self) {
+        self.counts.denials += 1;
+    }
+
+    fn outcome(&mut self, outcome: &SendOutcome) {
+        match outcome.fate {
+            SendFate::Sent => self.counts.orders_sent += u64::from(outcome.order.is_some()),
+            SendFate::Refused(_) => self.counts.refused += 1,
+            SendFate::Unknown => self.counts.unknown += 1,
+        }
+    }
+
+    /// An event passed. Durations from detection to both legs terminal are kept for [`Watch::drain_trades`].
+    pub fn event(&mut self, event: &Event) {
+        self.counts.events += 1;
+        match &event.body {
+            EventBody::Order(update) => self.order(update, event.at.mono),
+            EventBody::Outcome(outcome) => self.outcome(outcome),
+            _ => {}
+        }
+    }
+
+    fn order(&mut self, update: &OrderUpdate, mono: Nanos) {
+        use crate::domain::order::OrderState;
+        self.counts.fills += u64::from(update.fill_qty.0 > 0);
+        self.counts.unknown += u64::from(update.state == OrderState::Unknown);
+        self.counts.rejects += u64::from(update.state == OrderState::Rejected);
+        let (client_id, trade) = self.orders[update.client_id.sequence() as usize % self.orders.len()];
+        if client_id != update.client_id || client_id == ClientId::NONE {
+            return;
+        }
+        let followed = &mut self.trades[trade.0 as usize % TRADES_MAX];
+        if !followed.active || followed.trade != trade {
+            return;
+        }
+        if let Some(leg) = followed.venues.iter().position(|venue| *venue == update.venue.0) {
+            followed.net[leg] += update.side.sign() * update.fill_qty.0;
+        }
+        if let Some(leg) = followed.legs.iter().position(|id| *id == update.client_id) {
+            followed.terminal[leg] |= update.state.is_terminal();
+        }
+        if update.fill_qty.0 > 0 && !followed.opened {
+            followed.opened = true;
+            self.counts.trades_opened += 1;
+        }
+        if !followed.settled && followed.terminal == [true, true] {
+            followed.settled = true;
+            self.entry_ns.push(mono - followed.detected);
+            if !followed.opened {
+                followed.active = false;
+                self.counts.misses += 1;
+            }
+        }
+        if followed.settled && followed.opened && followed.net == [0, 0] && update.state.is_terminal() {
+            followed.active = false;
+            self.counts.trades_closed += 1;
+        }
+    }
+
+    /// Hands out the durations (detection → both legs terminal, ns) of the entries settled since the last call.
+    pub fn drain_trades(&mut self, mut sink: impl FnMut(Nanos)) {
+        for duration in self.entry_ns.drain(..) {
+            sink(duration);
+        }
+    }
+
+    /// Largest quantity imbalance that a followed trade shows now: trades that hold one leg only.
+    pub fn one_legged(&self) -> usize {
+        self.trades.iter().filter(|t| t.active && t.settled && t.opened && (t.net[0] == 0) != (t.net[1] == 0)).count()
+    }
+}

@@ -1,0 +1,9 @@
+//! Replay: journal → the same stages → compare.
+//!
+//! Reads a run's inputs, passes them through freshly built stages and holds every output against the
+//! recorded one. Has no clock, no socket and no secret; loopback inputs come only from the journal, and
+//! are themselves checked against what the stages regenerate.
+
+pub mod divergence;
+pub mod source;
+pub mod verify;

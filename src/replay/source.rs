@@ -1,0 +1,141 @@
+//! Reading a run's journal as inputs and outputs of the domain.
+
+use crate::domain::codec::{decode_input, decode_output};
+use crate::domain::event::Seq;
+use crate::domain::input::{Input, RawInput};
+use crate::domain::output::{Output, OutputKey, STAGES, Stage};
+use crate::domain::params::EngineParams;
+use crate::journal::{JournalError, Manifest, Reader, Stream};
+use std::collections::VecDeque;
+use std::path::{Path, PathBuf};
+
+/// Why a journal cannot be replayed at all.
+#[derive(Debug, thiserror::Error)]
+pub enum ReplayError {
+    /// The journal itself.
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+    /// A record that this version cannot understand.
+    #[error("record {seq} of the {stream} stream in {dir} cannot be understood by this version: {why}")]
+    Record { dir: PathBuf, stream: &'static str, seq: u64, why: String },
+    /// The first input must be the configuration.
+    #[error("{dir} does not begin with a configuration record: is it a perpring journal of inputs?")]
+    NoConfig { dir: PathBuf },
+    /// A dialect that this build does not have.
+    #[error("{dir}: {source}")]
+    Dialect { dir: PathBuf, source: crate::stage::decode::UnknownDialect },
+}
+
+/// What the first input of every run holds.
+#[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
+pub struct RunConfig {
+    /// Whether private sessions and orders are part of the run.
+    pub trading: bool,
+    /// All parameters.
+    pub params: EngineParams,
+}
+
+impl RunConfig {
+    /// The canonical bytes: what is recorded and hashed.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        serde_json::to_vec(self).unwrap_or_default()
+    }
+}
+
+/// The inputs of a run, in order.
+pub struct Inputs {
+    dir: PathBuf,
+    reader: Reader,
+}
+
+impl Inputs {
+    /// Opens the input stream of the journal in `dir`.
+    pub fn open(dir: &Path) -> Result<Self, ReplayError> {
+        Ok(Self { dir: dir.to_owned(), reader: Reader::open(dir, Stream::Inputs)? })
+    }
+
+    /// The next input with its recorded number.
+    pub fn next(&mut self) -> Result<Option<(Seq, RawInput<'_>)>, ReplayError> {
+        let Some(record) = self.reader.next()? else { return Ok(None) };
+        let seq = Seq(record.seq);
+        match decode_input(record.body) {
+            Ok((input, bytes)) => Ok(Some((seq, RawInput { mono: record.time_ns, input, bytes }))),
+            Err(why) => Err(ReplayError::Record {
+                dir: self.dir.clone(),
+                stream: "input",
+                seq: seq.0,
+                why: why.to_string(),
+            }),
+        }
+    }
+}
+
+/// Reads the configuration of a run and its manifest.
+pub fn read_config(dir: &Path) -> Result<(Manifest, Vec<u8>, RunConfig), ReplayError> {
+    let manifest = Manifest::read(dir)?;
+    let mut inputs = Inputs::open(dir)?;
+    let Some((_, RawInput { input: Input::Config, bytes, .. })) = inputs.next()? else {
+        return Err(ReplayError::NoConfig { dir: dir.to_owned() });
+    };
+    let config = serde_json::from_slice(bytes).map_err(|why| ReplayError::Record {
+        dir: dir.to_owned(),
+        stream: "input",
+        seq: 1,
+        why: why.to_string(),
+    })?;
+    Ok((manifest, bytes.to_vec(), config))
+}
+
+/// A recorded output: its key, what it is, its raw bytes.
+pub type RecordedOutput = (OutputKey, Output, Vec<u8>);
+
+/// The outputs of a run, a queue per stage: stages on different threads interleave in the file.
+pub struct Outputs {
+    dir: PathBuf,
+    reader: Reader,
+    queues: [VecDeque<RecordedOutput>; STAGES.len()],
+    ended: bool,
+}
+
+impl Outputs {
+    /// Opens the output stream of the journal in `dir`.
+    pub fn open(dir: &Path) -> Result<Self, ReplayError> {
+        Ok(Self {
+            dir: dir.to_owned(),
+            reader: Reader::open(dir, Stream::Outputs)?,
+            queues: Default::default(),
+            ended: false,
+        })
+    }
+
+    /// The next output of `stage`.
+    pub fn next(&mut self, stage: Stage) -> Result<Option<RecordedOutput>, ReplayError> {
+        loop {
+            if let Some(found) = self.queues[stage as usize].pop_front() {
+                return Ok(Some(found));
+            }
+            if !self.fill()? {
+                return Ok(None);
+            }
+        }
+    }
+
+    /// Reads one more record into its queue; false at the end.
+    fn fill(&mut self) -> Result<bool, ReplayError> {
+        if self.ended {
+            return Ok(false);
+        }
+        let Some(record) = self.reader.next()? else {
+            self.ended = true;
+            return Ok(false);
+        };
+        let (key, output, raw) = decode_output(Seq(record.seq), record.body).map_err(|why| ReplayError::Record {
+            dir: self.dir.clone(),
+            stream: "output",
+            seq: record.seq,
+            why: why.to_string(),
+        })?;
+        self.queues[key.stage as usize].push_back((key, output, raw.to_vec()));
+        Ok(true)
+    }
+}

@@ -1,0 +1,266 @@
+//! Verification: every recorded output must be made again, identically.
+
+use super::divergence::{Divergence, compare};
+use super::source::{Inputs, Outputs, RecordedOutput, ReplayError, RunConfig, read_config};
+use crate::domain::codec::{kind_name, output_kind};
+use crate::domain::effect::OutMsg;
+use crate::domain::event::{Event, EventBody, Seq};
+use crate::domain::input::{Input, InputClass, RawInput};
+use crate::domain::intent::{Denial, DenyReason, Intent};
+use crate::domain::output::{EventsDigest, MessageShape, Output, OutputKey, STAGES, Stage};
+use crate::domain::time::Stamp;
+use crate::journal::Hash256;
+use crate::stage::river::{Parts, River, Tap};
+use serde::Serialize;
+use std::collections::{BTreeMap, VecDeque};
+use std::path::Path;
+
+/// Result of a verification.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Report {
+    /// Inputs replayed.
+    pub inputs: u64,
+    /// Outputs compared, by kind.
+    pub compared: BTreeMap<&'static str, u64>,
+    /// Outputs of the journal's torn tail that could not be compared (an unclean end).
+    pub unrecorded: u64,
+    /// The first difference, when there is one.
+    pub divergence: Option<Divergence>,
+}
+
+impl Report {
+    /// All compared outputs.
+    pub fn total(&self) -> u64 {
+        self.compared.values().sum()
+    }
+}
+
+/// Replays the journal in `dir` and compares every output. `progress` gets the number of replayed inputs
+/// now and then.
+pub fn verify(dir: &Path, progress: &mut dyn FnMut(u64)) -> Result<Report, ReplayError> {
+    verify_with(dir, None, |config| Parts::new(&config.params, config.trading), progress)
+}
+
+/// Like [`verify`], with another configuration or other parts (tests plant faults this way).
+pub fn verify_with(
+    dir: &Path,
+    replacement: Option<&RunConfig>,
+    build: impl FnOnce(&RunConfig) -> Result<Parts, crate::stage::decode::UnknownDialect>,
+    progress: &mut dyn FnMut(u64),
+) -> Result<Report, ReplayError> {
+    let (manifest, bytes, recorded_config) = read_config(dir)?;
+    let mut report = Report::default();
+    let hash = Hash256::of(&bytes).to_string();
+    if hash != manifest.configuration_hash {
+        report.divergence =
+            Some(journal_divergence(1, "configuration hash", &manifest.configuration_hash, &hash));
+        return Ok(report);
+    }
+    let config = replacement.unwrap_or(&recorded_config);
+    let parts = build(config).map_err(|source| ReplayError::Dialect { dir: dir.to_owned(), source })?;
+    let mut river = River::new(parts);
+    let mut inputs = Inputs::open(dir)?;
+    let mut tap = Comparer::new(Outputs::open(dir)?);
+    let mut expected = 1;
+    while let Some((seq, raw)) = inputs.next()? {
+        if seq.0 != expected {
+            tap.found.get_or_insert(journal_divergence(
+                expected,
+                "input sequence",
+                &format!("next recorded input is {}", seq.0),
+                &format!("expected {expected}"),
+            ));
+            break;
+        }
+        expected += 1;
+        river.input(&raw, &mut tap);
+        if tap.found.is_some() || tap.failed.is_some() {
+            break;
+        }
+        if expected.is_multiple_of(1 << 16) {
+            progress(expected);
+        }
+    }
+    tap.finish()?;
+    report.inputs = expected - 1;
+    report.compared = tap.compared;
+    report.unrecorded = tap.unrecorded;
+    report.divergence = tap.found;
+    Ok(report)
+}
+
+fn journal_divergence(seq: u64, field: &str, recorded: &str, replayed: &str) -> Divergence {
+    Divergence {
+        seq,
+        stage: "journal".into(),
+        ordinal: 0,
+        field: field.into(),
+        recorded: recorded.into(),
+        replayed: replayed.into(),
+    }
+}
+
+/// Holds what the stages make against what was recorded.
+struct Comparer {
+    outputs: Outputs,
+    digest: EventsDigest,
+    only_ticks: bool,
+    denied: [VecDeque<Denial>; 2],
+    looped: [VecDeque<(Seq, Denial)>; 2],
+    compared: BTreeMap<&'static str, u64>,
+    unrecorded: u64,
+    found: Option<Divergence>,
+    failed: Option<ReplayError>,
+}
+
+impl Comparer {
+    fn new(outputs: Outputs) -> Self {
+        Self {
+            outputs,
+            digest: EventsDigest::default(),
+            only_ticks: true,
+            denied: Default::default(),
+            looped: Default::default(),
+            compared: BTreeMap::new(),
+            unrecorded: 0,
+            found: None,
+            failed: None,
+        }
+    }
+
+    /// A recorded denial must be one that the stages made themselves, in their order. On threads either
+    /// of the two may be seen first, so both wait for each other.
+    fn loopback(&mut self, seq: Seq, denial: Denial) {
+        let from = usize::from(denial.reason == DenyReason::RouteUnavailable);
+        self.looped[from].push_back((seq, denial));
+        self.match_denials(from);
+    }
+
+    fn match_denials(&mut self, from: usize) {
+        while !self.looped[from].is_empty() && !self.denied[from].is_empty() {
+            let (seq, recorded) = self.looped[from][0];
+            let made = self.denied[from][0];
+            if recorded != made {
+                let (recorded, made) = (format!("{recorded:?}"), format!("{made:?}"));
+                self.found.get_or_insert(journal_divergence(seq.0, "denied input", &recorded, &made));
+                return;
+            }
+            self.looped[from].pop_front();
+            self.denied[from].pop_front();
+        }
+    }
+
+    fn check(&mut self, key: OutputKey, output: &Output, raw: &[u8]) {
+        if self.found.is_some() || self.failed.is_some() {
+            return;
+        }
+        let recorded = match self.outputs.next(key.stage) {
+            Ok(Some(recorded)) => recorded,
+            Ok(None) => {
+                self.unrecorded += 1;
+                return;
+            }
+            Err(failure) => {
+                self.failed = Some(failure);
+                return;
+            }
+        };
+        if recorded.0 != key {
+            self.found = Some(misplaced(&recorded, key, output));
+            return;
+        }
+        self.found = compare(key, (&recorded.1, &recorded.2), (output, raw));
+        if self.found.is_none() {
+            *self.compared.entry(kind_name(output_kind(output))).or_default() += 1;
+        }
+    }
+
+    /// Whatever was recorded and not made again is a divergence.
+    fn finish(&mut self) -> Result<(), ReplayError> {
+        if let Some(failure) = self.failed.take() {
+            return Err(failure);
+        }
+        if self.found.is_some() {
+            return Ok(());
+        }
+        if let Some((seq, denial)) = self.looped.iter().find_map(|queue| queue.front()) {
+            let recorded = format!("{denial:?}");
+            self.found = Some(journal_divergence(seq.0, "denied input", &recorded, "no such denial"));
+            return Ok(());
+        }
+        let mut left: Vec<RecordedOutput> = Vec::new();
+        for stage in STAGES {
+            left.extend(self.outputs.next(stage)?);
+        }
+        if let Some(first) = left.iter().min_by_key(|output| output.0) {
+            self.found = Some(Divergence {
+                seq: first.0.cause.0,
+                stage: format!("{:?}", first.0.stage).to_lowercase(),
+                ordinal: first.0.ordinal,
+                field: "output".into(),
+                recorded: format!("{:?}", first.1),
+                replayed: "nothing".into(),
+            });
+        }
+        Ok(())
+    }
+}
+
+fn misplaced(recorded: &RecordedOutput, key: OutputKey, output: &Output) -> Divergence {
+    let recorded_first = recorded.0 < key;
+    let at = if recorded_first { recorded.0 } else { key };
+    Divergence {
+        seq: at.cause.0,
+        stage: format!("{:?}", at.stage).to_lowercase(),
+        ordinal: at.ordinal,
+        field: "output".into(),
+        recorded: if recorded_first { format!("{:?}", recorded.1) } else { "nothing".into() },
+        replayed: if recorded_first { "nothing".into() } else { format!("{output:?}") },
+    }
+}
+
+impl Tap for Comparer {
+    fn input(&mut self, seq: Seq, _at: Stamp, _class: InputClass, raw: &RawInput<'_>) {
+        if let Input::Denied(denial) = raw.input {
+            self.loopback(seq, denial);
+        }
+    }
+
+    fn event(&mut self, event: &Event) {
+        self.only_ticks &= matches!(event.body, EventBody::Tick);
+        self.digest.add(event);
+    }
+
+    fn intent(&mut self, key: OutputKey, intent: &Intent) {
+        self.check(key, &Output::Intent(*intent), &[]);
+    }
+
+    fn approved(&mut self, key: OutputKey, intent: &Intent) {
+        self.check(key, &Output::Approved(*intent), &[]);
+    }
+
+    fn denied(&mut self, key: OutputKey, denial: &Denial) {
+        self.check(key, &Output::Denied(*denial), &[]);
+        let from = usize::from(key.stage == Stage::Route);
+        self.denied[from].push_back(*denial);
+        self.match_denials(from);
+    }
+
+    fn message(&mut self, key: OutputKey, message: &OutMsg) {
+        let len = usize::from(message.payload.text_len + message.payload.sign_len);
+        self.check(key, &Output::Message(MessageShape::of(message)), &message.payload.bytes[..len]);
+    }
+
+    fn state(&mut self, key: OutputKey, hash: u64) {
+        self.check(key, &Output::State(hash), &[]);
+    }
+
+    fn end(&mut self, seq: Seq) {
+        if self.digest.count > 0 && !self.only_ticks {
+            let key = OutputKey { cause: seq, stage: Stage::Decode, ordinal: 0 };
+            self.check(key, &Output::Events(self.digest), &[]);
+        }
+        self.digest = EventsDigest::default();
+        self.only_ticks = true;
+    }
+}

@@ -1,0 +1,18 @@
+//! The hops between stages: bounded, single-producer, with depth, high-water mark and a policy when full.
+//!
+//! Thin typed wrappers over `rtrb` and `disruptor`, and the slab in which received frames lie. Nothing here
+//! waits: a full ring is an answer, and what it means is the stage's decision. [`spsc`] carries small values
+//! from one thread to one other, [`fan`] events from one to two, [`slab`] frames.
+
+pub mod fan;
+pub mod slab;
+pub mod spsc;
+
+pub use fan::{FanClosed, FanConsumer, FanProducer, PublishError, fan};
+pub use slab::{Lease, Parcel, SlabCounts, SlabError, SlabReader, SlabReturner, SlabWriter, slab};
+pub use spsc::{Full, HopStats, Receiver, Sender, channel};
+
+/// Keeps a value on cache lines of its own: two, because processors fetch lines in pairs.
+#[derive(Debug, Default)]
+#[repr(align(128))]
+pub(crate) struct Padded<T>(pub(crate) T);

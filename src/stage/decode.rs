@@ -1,0 +1,286 @@
+//! Decode: numbers the inputs, runs sessions, decoders and the order ledger, and derives typed events.
+//!
+//! The only stage that numbers inputs. Pure: reads no clock, does no I/O; the same inputs yield the same
+//! events. What a session wants done leaves as `EventBody::Action`, and reaches route by the river.
+
+use crate::core::order::{Ledger, LedgerOut};
+use crate::core::registry::Registry;
+use crate::domain::effect::SessionAction;
+use crate::domain::event::{BurstEnd, ConnStatus, Event, EventBody, Seq, SessionRole};
+use crate::domain::input::{Command, ConnId, FrameMeta, Input, InputClass, RawInput};
+use crate::domain::instrument::{Instrument, VenueId};
+use crate::domain::params::EngineParams;
+use crate::domain::time::{MILLI, Nanos, Stamp};
+use crate::venue::{self, Adapter, Emit, OddKind, Out, VenueContext};
+
+/// Timers of adapters and ledger run at most this often.
+const TIMER_INTERVAL_NS: Nanos = MILLI;
+
+/// Room for what one input can make: the largest is a REST snapshot of 2 × 1000 levels with buffered diffs.
+const OUT_CAPACITY: usize = 16 * 1024;
+
+/// What decode knows of a connection.
+#[derive(Clone, Copy, Debug)]
+pub struct ConnInfo {
+    /// Owner.
+    pub venue: VenueId,
+    /// Purpose.
+    pub role: SessionRole,
+}
+
+/// Builds the connection table and the venue contexts that the configuration implies.
+pub fn plan(params: &EngineParams, trading: bool) -> Result<(Vec<ConnInfo>, Vec<VenueContext>), UnknownDialect> {
+    let mut conns = Vec::new();
+    let mut contexts = Vec::new();
+    for (index, venue_params) in params.venues.iter().enumerate() {
+        let venue = VenueId(index as u8);
+        let dialect = venue::dialect(&venue_params.dialect)
+            .ok_or_else(|| UnknownDialect { name: venue_params.dialect.clone() })?;
+        contexts.push(VenueContext {
+            venue,
+            params: venue_params.clone(),
+            listings: params.listings.iter().filter(|listing| listing.venue == venue).copied().collect(),
+            conn_base: ConnId(conns.len() as u8),
+            slot_base: crate::domain::effect::SecretSlot(index as u8 * 4),
+            trading,
+        });
+        conns.extend(dialect.connections(trading).into_iter().map(|spec| ConnInfo { venue, role: spec.role }));
+    }
+    Ok((conns, contexts))
+}
+
+/// A dialect name that no venue has.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("there is no venue dialect `{name}`")]
+pub struct UnknownDialect {
+    /// The name.
+    pub name: String,
+}
+
+/// Counts of what was odd on the wire, by kind.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct OddCounts {
+    /// Frames that could not be decoded.
+    pub malformed: u64,
+    /// Types or channels outside the documented lists.
+    pub unknown: u64,
+    /// Symbols that are not configured.
+    pub symbols: u64,
+    /// Numbers that are not exact at their scale.
+    pub inexact: u64,
+    /// Execution types outside the documented list.
+    pub executions: u64,
+    /// Session requests that the venue refused.
+    pub refused: u64,
+    /// Contract specifications that cannot be expressed exactly.
+    pub specs: u64,
+    /// Words about orders that contradict what is known.
+    pub orders: u64,
+}
+
+/// Runs from input to typed events.
+pub struct Decode {
+    seq: Seq,
+    mono: Nanos,
+    anchor: Nanos,
+    timers_at: Nanos,
+    conns: Vec<ConnInfo>,
+    epochs: Vec<u32>,
+    adapters: Vec<Box<dyn Adapter>>,
+    ledger: Ledger,
+    registry: Registry,
+    out: Out,
+    ledger_out: LedgerOut,
+    defined: Vec<Instrument>,
+    odd: OddCounts,
+    frames: u64,
+    stale_frames: u64,
+}
+
+impl Decode {
+    /// For `params`; `adapters` by venue.
+    pub fn new(params: &EngineParams, conns: Vec<ConnInfo>, adapters: Vec<Box<dyn Adapter>>) -> Self {
+        Self {
+            seq: Seq(0),
+            mono: 0,
+            anchor: 0,
+            timers_at: 0,
+            epochs: vec![0; conns.len()],
+            conns,
+            adapters,
+            ledger: Ledger::new(params),
+            registry: Registry::new(params),
+            out: Out::with_capacity(OUT_CAPACITY),
+            ledger_out: LedgerOut::with_capacity(256),
+            defined: Vec::with_capacity(params.listings.len() * 2),
+            odd: OddCounts::default(),
+            frames: 0,
+            stale_frames: 0,
+        }
+    }
+
+    /// The number that the next input will get.
+    pub fn next_seq(&self) -> Seq {
+        Seq(self.seq.0 + 1)
+    }
+
+    /// Numbers the input and tells its number and instant; must be followed by [`Decode::on_input`].
+    pub fn sequence(&mut self, raw: &RawInput<'_>) -> (Seq, Stamp) {
+        self.seq.0 += 1;
+        // Inputs of several threads meet here: time never steps back.
+        self.mono = self.mono.max(raw.mono);
+        if let Input::Anchor(anchor) = raw.input {
+            self.anchor = anchor;
+        }
+        (self.seq, Stamp { mono: self.mono, wall: self.mono + self.anchor })
+    }
+
+    /// The class of an input, for the journal.
+    pub fn class(&self, input: &Input) -> InputClass {
+        let account = match input {
+            Input::Frame(meta) => self.conns.get(meta.conn.index()).is_some_and(|c| c.role != SessionRole::Market),
+            _ => false,
+        };
+        input.class(account)
+    }
+
+    /// Derives the events of the input that was just numbered.
+    pub fn on_input(&mut self, raw: &RawInput<'_>, seq: Seq, at: Stamp, sink: &mut impl FnMut(&Event)) {
+        let mut emit = |body: EventBody| sink(&Event { seq, at, body });
+        self.out.clear();
+        if at.mono >= self.timers_at + TIMER_INTERVAL_NS {
+            self.timers_at = at.mono;
+            for adapter in &mut self.adapters {
+                adapter.on_tick(at, &mut self.out);
+            }
+            self.drain(at, &mut emit);
+            self.ledger.on_tick(at, &mut self.ledger_out);
+            self.drain_ledger(&mut emit);
+            emit(EventBody::Tick);
+        }
+        match raw.input {
+            Input::Config | Input::Anchor(_) | Input::Tick => {}
+            Input::Frame(meta) => self.on_frame(meta, raw.bytes, at, &mut emit),
+            Input::ConnUp { conn, epoch } => {
+                if let Some(info) = self.conns.get(conn.index()).copied() {
+                    self.epochs[conn.index()] = epoch;
+                    emit(EventBody::Conn(ConnStatus { conn, epoch, up: true }));
+                    self.adapters[info.venue.index()].on_conn_up(conn, epoch, at, &mut self.out);
+                }
+            }
+            Input::ConnDown { conn, epoch, reason } => {
+                if let Some(info) = self.conns.get(conn.index()).copied() {
+                    emit(EventBody::Conn(ConnStatus { conn, epoch, up: false }));
+                    self.adapters[info.venue.index()].on_conn_down(conn, epoch, reason, at, &mut self.out);
+                    if info.role != SessionRole::Market {
+                        self.ledger.on_account_down(info.venue, at, &mut self.ledger_out);
+                        self.drain_ledger(&mut emit);
+                    }
+                }
+            }
+            Input::HttpReply { venue, id, status } => {
+                if let Some(adapter) = self.adapters.get_mut(venue.index()) {
+                    adapter.on_http(id, status, raw.bytes, at, &mut self.out);
+                }
+            }
+            Input::Denied(denial) => emit(EventBody::Denied(denial)),
+            Input::Outcome(outcome) => {
+                emit(EventBody::Outcome(outcome));
+                self.ledger.on_outcome(&outcome, at, &mut self.ledger_out);
+                self.drain_ledger(&mut emit);
+            }
+            Input::Command(command) => {
+                emit(EventBody::Command(command));
+                for adapter in &mut self.adapters {
+                    match command {
+                        Command::Start => adapter.on_start(at, &mut self.out),
+                        Command::Stop => adapter.on_stop(at, &mut self.out),
+                        _ => {}
+                    }
+                }
+            }
+        }
+        self.drain(at, &mut emit);
+        if let Input::Frame(FrameMeta { conn, last: true, drained, .. }) = raw.input {
+            emit(EventBody::BurstEnd(BurstEnd { conn, drained }));
+        }
+    }
+
+    fn on_frame(&mut self, meta: FrameMeta, bytes: &[u8], at: Stamp, _emit: &mut impl FnMut(EventBody)) {
+        let Some(info) = self.conns.get(meta.conn.index()) else { return };
+        self.frames += 1;
+        // Frames of an older connection are recorded and inert.
+        if self.epochs[meta.conn.index()] != meta.epoch {
+            self.stale_frames += 1;
+            return;
+        }
+        self.adapters[info.venue.index()].on_frame(meta, bytes, at, &mut self.out);
+    }
+
+    /// Turns what adapters emitted into events; definitions and reports may make more on the way.
+    fn drain(&mut self, at: Stamp, emit: &mut impl FnMut(EventBody)) {
+        let mut next = 0;
+        while let Some(item) = self.out.items().get(next).copied() {
+            next += 1;
+            match item {
+                Emit::Event(body) => emit(body),
+                Emit::Action(action) => emit(EventBody::Action(action)),
+                Emit::Report(report) => {
+                    self.ledger.on_report(&report, at, &mut self.ledger_out);
+                    self.drain_ledger(emit);
+                }
+                Emit::Spec(spec) => {
+                    self.defined.clear();
+                    // A specification that does not fit leaves the listing undefined: it is never traded.
+                    self.odd.specs += u64::from(self.registry.on_spec(&spec, &mut self.defined).is_err());
+                    for instrument in &self.defined {
+                        emit(EventBody::Instrument(*instrument));
+                        self.ledger.on_instrument(instrument, &mut self.ledger_out);
+                        self.adapters[instrument.venue.index()].on_instrument(instrument, at, &mut self.out);
+                    }
+                }
+                Emit::ReconcileEnd(venue) => {
+                    self.ledger.on_reconcile_end(venue, at, &mut self.ledger_out);
+                    self.drain_ledger(emit);
+                }
+                Emit::Odd(odd) => {
+                    *match odd.kind {
+                        OddKind::Malformed => &mut self.odd.malformed,
+                        OddKind::Unknown => &mut self.odd.unknown,
+                        OddKind::UnknownSymbol => &mut self.odd.symbols,
+                        OddKind::Inexact => &mut self.odd.inexact,
+                        OddKind::UnknownExecution => &mut self.odd.executions,
+                        OddKind::Refused => &mut self.odd.refused,
+                    } += 1;
+                }
+            }
+        }
+        self.out.clear();
+    }
+
+    fn drain_ledger(&mut self, emit: &mut impl FnMut(EventBody)) {
+        for update in &self.ledger_out.updates {
+            emit(EventBody::Order(*update));
+        }
+        for query in &self.ledger_out.queries {
+            emit(EventBody::Action(SessionAction::Query(*query)));
+        }
+        self.odd.orders += self.ledger_out.odd.len() as u64;
+        self.ledger_out.clear();
+    }
+
+    /// The order ledger.
+    pub fn ledger(&self) -> &Ledger {
+        &self.ledger
+    }
+
+    /// Counts of odd messages.
+    pub fn odd(&self) -> OddCounts {
+        self.odd
+    }
+
+    /// Frames received, and of them those of older connections.
+    pub fn frames(&self) -> (u64, u64) {
+        (self.frames, self.stale_frames)
+    }
+}

@@ -1,0 +1,346 @@
+//! The last step before a byte leaves: the egress gate, and the only place that holds secrets.
+//!
+//! [`Gate`] decides whether a message may still go; [`Vault`] fills its holes and signs it, and removes
+//! secrets from what comes in. Nothing here is ever journaled or logged.
+
+use crate::domain::effect::{Hole, HoleKind, OutMeta, Payload, Redact, SecretSlot, SignScheme, Target};
+use crate::domain::input::RefuseReason;
+use crate::domain::instrument::VENUES_MAX;
+use crate::domain::time::Nanos;
+use ring::hmac;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// The kill latch: set by anyone, read by the gate before every order.
+#[derive(Debug, Default)]
+pub struct KillLatch {
+    killed: AtomicBool,
+}
+
+impl KillLatch {
+    /// Stops all opening orders at once.
+    pub fn kill(&self) {
+        self.killed.store(true, Ordering::Release);
+    }
+
+    /// Lets orders pass again.
+    pub fn release(&self) {
+        self.killed.store(false, Ordering::Release);
+    }
+
+    /// Whether it is set.
+    pub fn is_killed(&self) -> bool {
+        self.killed.load(Ordering::Acquire)
+    }
+}
+
+/// What the gate knows of the journal at the moment of a write.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum JournalState {
+    /// Not recording, or not gated by the recorder.
+    Off,
+    /// Everything up to the cause is at least as durable as demanded.
+    Reached,
+    /// Not yet, or the recorder failed.
+    Behind,
+}
+
+/// Decides whether a message may leave. Cancels, queries and reduce-only orders pass a latch, an age
+/// limit and a failed journal; nothing passes a wrong epoch.
+pub fn admit(
+    meta: &OutMeta,
+    latch: &KillLatch,
+    conn_epoch: Option<u32>,
+    journal: JournalState,
+    now: Nanos,
+) -> Result<(), RefuseReason> {
+    if matches!(meta.target, Target::Socket(_)) && conn_epoch != Some(meta.epoch) {
+        return Err(RefuseReason::Epoch);
+    }
+    let opening = meta.order.is_some() && !meta.urgent;
+    if opening {
+        if latch.is_killed() {
+            return Err(RefuseReason::Killed);
+        }
+        if meta.age_max > 0 && now - meta.cause_mono > meta.age_max {
+            return Err(RefuseReason::Stale);
+        }
+        if journal == JournalState::Behind {
+            return Err(RefuseReason::Journal);
+        }
+    }
+    Ok(())
+}
+
+/// Credentials of one venue.
+#[derive(Default)]
+pub struct Credentials {
+    /// API key.
+    pub api_key: String,
+    /// API secret.
+    pub secret: String,
+    /// Passphrase, where the venue has one.
+    pub passphrase: String,
+}
+
+impl std::fmt::Debug for Credentials {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Credentials(hidden)")
+    }
+}
+
+struct VenueSecrets {
+    api_key: Vec<u8>,
+    passphrase: Vec<u8>,
+    // The key state is computed once; signing then costs two compressions.
+    signer: hmac::Key,
+}
+
+/// All secrets of a run.
+pub struct Vault {
+    venues: [Option<VenueSecrets>; VENUES_MAX],
+    slots: Vec<Vec<u8>>,
+    sign_scratch: Vec<u8>,
+}
+
+impl std::fmt::Debug for Vault {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Vault(hidden)")
+    }
+}
+
+impl Vault {
+    /// From credentials by venue; `None` where the venue is market data only.
+    pub fn new(credentials: Vec<Option<Credentials>>) -> Self {
+        let mut venues = [const { None }; VENUES_MAX];
+        for (to, from) in venues.iter_mut().zip(credentials) {
+            *to = from.map(|credentials| VenueSecrets {
+                api_key: credentials.api_key.into_bytes(),
+                passphrase: credentials.passphrase.into_bytes(),
+                signer: hmac::Key::new(hmac::HMAC_SHA256, credentials.secret.as_bytes()),
+            });
+        }
+        Self { venues, slots: vec![Vec::new(); VENUES_MAX * 4], sign_scratch: Vec::with_capacity(4096) }
+    }
+
+    /// Fills the holes of `payload` and signs it; `out` is replaced by the bytes to send.
+    pub fn seal(&mut self, venue: usize, payload: &Payload, out: &mut Vec<u8>) -> Result<(), RefuseReason> {
+        out.clear();
+        let secrets = self.venues.get(venue).and_then(Option::as_ref);
+        let mut signature = [0u8; 64];
+        let mut signature_len = 0;
+        if payload.scheme != SignScheme::None {
+            let secrets = secrets.ok_or(RefuseReason::Unsigned)?;
+            self.sign_scratch.clear();
+            splice(payload.sign_text(), usize::from(payload.text_len), payload.signed_holes(), &mut self.sign_scratch, |kind| {
+                value(kind, Some(secrets), &self.slots, &[])
+            })?;
+            let tag = hmac::sign(&secrets.signer, &self.sign_scratch);
+            signature_len = match payload.scheme {
+                SignScheme::HmacSha256Hex => hex(tag.as_ref(), &mut signature),
+                _ => base64(tag.as_ref(), &mut signature),
+            };
+        }
+        splice(payload.text(), 0, payload.text_holes(), out, |kind| {
+            value(kind, secrets, &self.slots, &signature[..signature_len])
+        })
+    }
+
+    /// Moves the string value of `redact.key` in an HTTP reply to its slot and blanks it in place.
+    pub fn redact_reply(&mut self, redact: &Redact, body: &mut [u8]) {
+        let needle = format!("\"{}\"", redact.key);
+        let Some(at) = memchr::memmem::find(body, needle.as_bytes()) else { return };
+        let from = at + needle.len();
+        let Some(open) = body[from..].iter().position(|b| *b == b'"').map(|i| from + i + 1) else { return };
+        let Some(close) = body[open..].iter().position(|b| *b == b'"').map(|i| open + i) else { return };
+        if let Some(slot) = self.slots.get_mut(usize::from(redact.slot.0)) {
+            // Keep the value while it is asked for again (a renewed key is the same or a new one).
+            if body[open..close].iter().any(|b| *b != b'x') {
+                *slot = body[open..close].to_vec();
+            }
+        }
+        body[open..close].fill(b'x');
+    }
+
+    /// True when a frame contains a known secret and must be redacted before it is sequenced.
+    pub fn is_tainted(&self, frame: &[u8]) -> bool {
+        self.known().any(|secret| memchr::memmem::find(frame, secret).is_some())
+    }
+
+    /// Blanks every known secret in a frame of a private connection.
+    pub fn redact_frame(&self, frame: &mut [u8]) {
+        for secret in self.known() {
+            while let Some(at) = memchr::memmem::find(frame, secret) {
+                frame[at..at + secret.len()].fill(b'x');
+            }
+        }
+    }
+
+    /// Secrets worth searching for (short ones would hit innocent text; `x…` is filler).
+    fn known(&self) -> impl Iterator<Item = &[u8]> {
+        let keys = self.venues.iter().flatten().flat_map(|venue| [&venue.api_key, &venue.passphrase]);
+        self.slots.iter().chain(keys).map(Vec::as_slice).filter(|secret| {
+            secret.len() >= 6 && secret.iter().any(|byte| *byte != b'x')
+        })
+    }
+
+    /// Whether a slot holds a value.
+    pub fn has_slot(&self, slot: SecretSlot) -> bool {
+        self.slots.get(usize::from(slot.0)).is_some_and(|value| !value.is_empty())
+    }
+}
+
+fn value<'a>(
+    kind: HoleKind,
+    secrets: Option<&'a VenueSecrets>,
+    slots: &'a [Vec<u8>],
+    signature: &'a [u8],
+) -> Option<&'a [u8]> {
+    match kind {
+        HoleKind::ApiKey => secrets.map(|s| s.api_key.as_slice()),
+        HoleKind::Passphrase => secrets.map(|s| s.passphrase.as_slice()),
+        HoleKind::Signature => Some(signature).filter(|s| !s.is_empty()),
+        HoleKind::Slot(slot) => slots.get(usize::from(slot.0)).map(Vec::as_slice).filter(|s| !s.is_empty()),
+    }
+}
+
+/// Copies `text` (which begins at `base` of the payload's bytes) to `out` with the holes filled.
+fn splice<'a>(
+    text: &[u8],
+    base: usize,
+    holes: &[Hole],
+    out: &mut Vec<u8>,
+    mut value: impl FnMut(HoleKind) -> Option<&'a [u8]>,
+) -> Result<(), RefuseReason> {
+    let mut from = 0;
+    for hole in holes {
+        let to = usize::from(hole.at).saturating_sub(base).min(text.len());
+        out.extend_from_slice(&text[from..to]);
+        out.extend_from_slice(value(hole.kind).ok_or(RefuseReason::Unsigned)?);
+        from = to;
+    }
+    out.extend_from_slice(&text[from..]);
+    Ok(())
+}
+
+fn hex(bytes: &[u8], out: &mut [u8; 64]) -> usize {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    for (pair, byte) in out.chunks_exact_mut(2).zip(bytes) {
+        pair[0] = DIGITS[usize::from(byte >> 4)];
+        pair[1] = DIGITS[usize::from(byte & 15)];
+    }
+    bytes.len() * 2
+}
+
+fn base64(bytes: &[u8], out: &mut [u8; 64]) -> usize {
+    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let mut at = 0;
+    for group in bytes.chunks(3) {
+        let word = group.iter().enumerate().fold(0u32, |w, (i, b)| w | u32::from(*b) << (16 - 8 * i));
+        for i in 0..4 {
+            out[at] = if i <= group.len() { DIGITS[(word >> (18 - 6 * i)) as usize & 63] } else { b'=' };
+            at += 1;
+        }
+    }
+    at
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::event::Seq;
+    use crate::domain::effect::MessageId;
+    use crate::domain::input::ConnId;
+    use crate::domain::order::OrderSpec;
+    use crate::domain::text::Text;
+
+    fn vault(secret: &str) -> Vault {
+        Vault::new(vec![Some(Credentials {
+            api_key: "canary-key".into(),
+            secret: secret.into(),
+            passphrase: "canary-pass".into(),
+        })])
+    }
+
+    #[test]
+    fn holes_are_filled_and_signed_like_the_venue_documents() {
+        // OKX documentation vector.
+        let mut payload = Payload::new();
+        payload.push(b"{\"k\":\"").unwrap();
+        payload.push_hole(HoleKind::ApiKey).unwrap();
+        payload.push(b"\",\"s\":\"").unwrap();
+        payload.push_hole(HoleKind::Signature).unwrap();
+        payload.push(b"\"}").unwrap();
+        payload.push_sign(b"1538054050GET/users/self/verify").unwrap();
+        payload.scheme = SignScheme::HmacSha256Base64;
+        let mut out = Vec::new();
+        vault("22582BD0CFF14C41EDBF1AB98506286D").seal(0, &payload, &mut out).unwrap();
+        assert_eq!(
+            String::from_utf8(out).unwrap(),
+            r#"{"k":"canary-key","s":"+LdIr8lkkvhr5hoA3g9TMC0+uQJ849ftAcocA/ouu4M="}"#
+        );
+
+        // Binance documentation vector (API key inside the signed text).
+        let mut payload = Payload::new();
+        payload.push_hole(HoleKind::Signature).unwrap();
+        payload.push_sign(b"symbol=BTCUSDT&side=BUY&type=LIMIT&quantity=1&price=9000&timeInForce=GTC&recvWindow=5000&timestamp=1591702613943").unwrap();
+        payload.scheme = SignScheme::HmacSha256Hex;
+        let mut out = Vec::new();
+        vault("2b5eb11e18796d12d88f13dc27dbbd02c2cc51ff7059765ed9821957d82bb4d9").seal(0, &payload, &mut out).unwrap();
+        assert_eq!(out, b"3c661234138461fcc7a7d8746c6558c9842d4e10870d2ecbedf7777cad694af9");
+    }
+
+    #[test]
+    fn a_missing_secret_refuses_the_message() {
+        let mut payload = Payload::new();
+        payload.push_hole(HoleKind::ApiKey).unwrap();
+        assert_eq!(vault("s").seal(1, &payload, &mut Vec::new()), Err(RefuseReason::Unsigned));
+        let mut payload = Payload::new();
+        payload.push_hole(HoleKind::Slot(SecretSlot(2))).unwrap();
+        assert_eq!(vault("s").seal(0, &payload, &mut Vec::new()), Err(RefuseReason::Unsigned));
+    }
+
+    #[test]
+    fn a_listen_key_moves_to_its_slot_and_is_blanked_everywhere() {
+        let mut vault = vault("s");
+        let redact = Redact { slot: SecretSlot(1), key: Text::new("listenKey").unwrap() };
+        let mut body = br#"{"listenKey": "canaryListenKey123"}"#.to_vec();
+        vault.redact_reply(&redact, &mut body);
+        assert_eq!(body, br#"{"listenKey": "xxxxxxxxxxxxxxxxxx"}"#);
+        let mut frame = br#"{"e":"listenKeyExpired","listenKey":"canaryListenKey123"}"#.to_vec();
+        assert!(vault.is_tainted(&frame));
+        vault.redact_frame(&mut frame);
+        assert!(!vault.is_tainted(&frame));
+        let mut payload = Payload::new();
+        payload.push(b"/ws/").unwrap();
+        payload.push_hole(HoleKind::Slot(SecretSlot(1))).unwrap();
+        let mut out = Vec::new();
+        vault.seal(0, &payload, &mut out).unwrap();
+        assert_eq!(out, b"/ws/canaryListenKey123");
+    }
+
+    #[test]
+    fn the_gate_stops_opening_orders_and_lets_risk_reduction_pass() {
+        let latch = KillLatch::default();
+        let mut meta = OutMeta {
+            message: MessageId(1),
+            cause: Seq(1),
+            cause_mono: 1_000,
+            age_max: 500,
+            target: Target::Socket(ConnId(0)),
+            epoch: 3,
+            urgent: false,
+            order: Some(OrderSpec::default()),
+        };
+        let admit = |meta: &OutMeta, epoch, journal, now| super::admit(meta, &latch, epoch, journal, now);
+        assert_eq!(admit(&meta, Some(3), JournalState::Off, 1_400), Ok(()));
+        assert_eq!(admit(&meta, Some(4), JournalState::Off, 1_400), Err(RefuseReason::Epoch));
+        assert_eq!(admit(&meta, None, JournalState::Off, 1_400), Err(RefuseReason::Epoch));
+        assert_eq!(admit(&meta, Some(3), JournalState::Off, 1_501), Err(RefuseReason::Stale));
+        assert_eq!(admit(&meta, Some(3), JournalState::Behind, 1_400), Err(RefuseReason::Journal));
+        latch.kill();
+        assert_eq!(admit(&meta, Some(3), JournalState::Off, 1_400), Err(RefuseReason::Killed));
+        meta.urgent = true;
+        assert_eq!(admit(&meta, Some(3), JournalState::Behind, 9_999), Ok(()));
+        assert_eq!(admit(&meta, Some(4), JournalState::Off, 1_400), Err(RefuseReason::Epoch));
+    }
+}

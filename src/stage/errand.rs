@@ -1,0 +1,170 @@
+//! Errands: blocking work off the pinned threads — dialling connections and HTTP.
+//!
+//! Two threads own the blocking calls; the gateway hands them requests that are complete (secrets filled
+//! in) and polls for results. Nothing here decides when to connect or retry: session machines do.
+
+use crate::domain::effect::{HttpId, Redact};
+use crate::domain::input::{ConnId, DownReason};
+use crate::domain::instrument::VenueId;
+use crate::net::dial::{DialRequest, Established, dial};
+use crate::net::http::{HttpCall, HttpClient};
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, Sender, TryRecvError, channel};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+/// Longest time for a connection to come up.
+const DIAL_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// HTTP threads: a slow instrument list must not hold up an order query.
+const HTTP_THREADS: usize = 2;
+
+/// A request for the dialler.
+struct Dial {
+    conn: ConnId,
+    epoch: u32,
+    request: DialRequest,
+}
+
+/// A request for an HTTP thread: the text form of the effect with its secrets filled in.
+struct Http {
+    venue: VenueId,
+    id: HttpId,
+    redact: Option<Redact>,
+    base: Arc<str>,
+    text: Vec<u8>,
+}
+
+/// What came back.
+pub enum Errand {
+    /// A connection was made, or could not be.
+    Dialled { conn: ConnId, epoch: u32, result: Result<Established, DownReason> },
+    /// A reply; status 0 = none.
+    Replied { venue: VenueId, id: HttpId, redact: Option<Redact>, status: u16, body: Vec<u8> },
+}
+
+/// Owner of the errand threads; dropping it lets them finish and end.
+pub struct Errands {
+    dials: Option<Sender<Dial>>,
+    calls: Option<Sender<Http>>,
+    results: Receiver<Errand>,
+    threads: Vec<JoinHandle<()>>,
+    tls: Arc<rustls::ClientConfig>,
+    /// Last few failures, as sentences, for people.
+    notes: Arc<std::sync::Mutex<Vec<String>>>,
+}
+
+impl Errands {
+    /// Starts the threads.
+    pub fn start(tls: Arc<rustls::ClientConfig>, client: HttpClient) -> std::io::Result<Self> {
+        let (result_sender, results) = channel();
+        let (dials, dial_receiver) = channel::<Dial>();
+        let (calls, call_receiver) = channel::<Http>();
+        let notes = Arc::new(std::sync::Mutex::new(Vec::new()));
+        let mut threads = Vec::new();
+        let (sender, noted) = (result_sender.clone(), Arc::clone(&notes));
+        threads.push(std::thread::Builder::new().name("dialler".into()).spawn(move || {
+            for Dial { conn, epoch, request } in dial_receiver {
+                let result = dial(&request).map_err(|failure| {
+                    note(&noted, failure.to_string());
+                    DownReason::Refused
+                });
+                if sender.send(Errand::Dialled { conn, epoch, result }).is_err() {
+                    break;
+                }
+            }
+        })?);
+        let call_receiver = Arc::new(std::sync::Mutex::new(call_receiver));
+        for index in 0..HTTP_THREADS {
+            let (sender, noted, receiver) = (result_sender.clone(), Arc::clone(&notes), Arc::clone(&call_receiver));
+            let client = client.clone();
+            threads.push(std::thread::Builder::new().name(format!("http-{index}")).spawn(move || {
+                loop {
+                    let next = match receiver.lock() {
+                        Ok(receiver) => receiver.recv(),
+                        Err(_) => break,
+                    };
+                    let Ok(call) = next else { break };
+                    let (status, body) = match perform(&client, &call) {
+                        Ok(reply) => reply,
+                        Err(failure) => {
+                            note(&noted, failure);
+                            (0, Vec::new())
+                        }
+                    };
+                    let Http { venue, id, redact, .. } = call;
+                    if sender.send(Errand::Replied { venue, id, redact, status, body }).is_err() {
+                        break;
+                    }
+                }
+            })?);
+        }
+        Ok(Self { dials: Some(dials), calls: Some(calls), results, threads, tls, notes })
+    }
+
+    /// Asks for a connection.
+    pub fn dial(&self, conn: ConnId, epoch: u32, url: &str, path_and_query: String) {
+        let request =
+            DialRequest { url: url.to_owned(), path_and_query, tls: Arc::clone(&self.tls), timeout: DIAL_TIMEOUT };
+        if let Some(dials) = &self.dials {
+            // The thread outlives this sender, so sending cannot fail.
+            let _ = dials.send(Dial { conn, epoch, request });
+        }
+    }
+
+    /// Asks for an HTTP request.
+    pub fn call(&self, venue: VenueId, id: HttpId, redact: Option<Redact>, base: &Arc<str>, text: Vec<u8>) {
+        if let Some(calls) = &self.calls {
+            let _ = calls.send(Http { venue, id, redact, base: Arc::clone(base), text });
+        }
+    }
+
+    /// The next result, if one is there.
+    pub fn poll(&self) -> Option<Errand> {
+        match self.results.try_recv() {
+            Ok(errand) => Some(errand),
+            Err(TryRecvError::Empty | TryRecvError::Disconnected) => None,
+        }
+    }
+
+    /// Failures since the last call, as sentences.
+    pub fn take_notes(&self) -> Vec<String> {
+        self.notes.lock().map(|mut notes| std::mem::take(&mut *notes)).unwrap_or_default()
+    }
+
+    /// Ends the threads; a call in flight runs into its time limit first, so this does not wait for it.
+    pub fn stop(&mut self) {
+        self.dials = None;
+        self.calls = None;
+        self.threads.clear();
+    }
+}
+
+fn note(notes: &std::sync::Mutex<Vec<String>>, text: String) {
+    if let Ok(mut notes) = notes.lock()
+        && notes.len() < 64
+    {
+        notes.push(text);
+    }
+}
+
+/// Sends the text form of an HTTP effect: `METHOD path?query`, header lines, an empty line, the body.
+fn perform(client: &HttpClient, call: &Http) -> Result<(u16, Vec<u8>), String> {
+    let broken = || "an HTTP request of a dialect is not in the effect's form".to_owned();
+    let mut parts = call.text.splitn(2, |byte| *byte == b'\n');
+    let first = std::str::from_utf8(parts.next().unwrap_or_default()).map_err(|_| broken())?;
+    let (method, path_and_query) = first.split_once(' ').ok_or_else(broken)?;
+    let mut rest = parts.next().unwrap_or_default();
+    let mut headers = Vec::new();
+    loop {
+        let end = rest.iter().position(|byte| *byte == b'\n').unwrap_or(rest.len());
+        let line = std::str::from_utf8(&rest[..end]).map_err(|_| broken())?;
+        rest = rest.get(end + 1..).unwrap_or_default();
+        let Some((name, value)) = line.split_once(':') else { break };
+        headers.push((name.trim(), value.trim()));
+    }
+    let reply = client
+        .request(&HttpCall { method, base: &call.base, path_and_query, headers: &headers, body: rest })
+        .map_err(|failure| failure.to_string())?;
+    Ok((reply.status, reply.body))
+}

@@ -1,0 +1,47 @@
+//! The stages, in flow order: gateway → decode → scan → risk → route → gateway, with record beside them.
+//!
+//! Thin: rules live in `core`, dialects in `venue`, bytes in `net`. `river` composes the four pure
+//! stages into one function; which threads run them is decided in `topology`.
+
+pub mod decode;
+pub mod egress;
+pub mod errand;
+pub mod gateway;
+pub mod record;
+pub mod risk;
+pub mod river;
+pub mod route;
+pub mod scan;
+
+use crate::domain::event::Seq;
+use crate::domain::intent::Denial;
+
+/// What a stage hands on while it handles one item.
+#[derive(Debug)]
+pub enum Made<'a, T> {
+    /// For the next stage.
+    Item(&'a T),
+    /// A basket denied whole; goes back to decode as an input.
+    Denied(&'a Denial),
+    /// Hash of the stage's state before the present input.
+    State(u64),
+}
+
+/// Inputs between two state hashes of a stage.
+const STATE_INTERVAL: u64 = 4096;
+
+/// Tells when a stage owes a state hash: at the first item of every block of inputs.
+#[derive(Debug, Default)]
+struct StateClock {
+    block: u64,
+}
+
+impl StateClock {
+    #[inline]
+    fn is_due(&mut self, seq: Seq) -> bool {
+        let block = seq.0 / STATE_INTERVAL;
+        let due = block != self.block;
+        self.block = block;
+        due
+    }
+}

@@ -1,0 +1,41 @@
+//! Risk: approves baskets whole or denies them whole, keeps positions and capital, halts.
+
+use crate::core::risk::{Risk as Rules, RiskOut};
+use crate::domain::event::Flow;
+use crate::domain::params::EngineParams;
+use crate::stage::{Made, StateClock};
+
+/// The risk stage.
+pub struct Risk {
+    rules: Rules,
+    out: RiskOut,
+    clock: StateClock,
+}
+
+impl Risk {
+    /// For `params`.
+    pub fn new(params: &EngineParams) -> Self {
+        Self { rules: Rules::new(params), out: RiskOut::default(), clock: StateClock::default() }
+    }
+
+    /// Handles one item: forwards, approves or denies.
+    #[inline]
+    pub fn on_flow(&mut self, flow: &Flow, sink: &mut impl FnMut(Made<'_, Flow>)) {
+        if self.clock.is_due(flow.seq) {
+            sink(Made::State(self.rules.digest()));
+        }
+        self.rules.on_flow(flow, &mut self.out);
+        for body in &self.out.flows {
+            sink(Made::Item(&Flow { seq: flow.seq, at: flow.at, body: *body }));
+        }
+        for denial in &self.out.denials {
+            sink(Made::Denied(denial));
+        }
+        self.out.clear();
+    }
+
+    /// The rules and their state.
+    pub fn rules(&self) -> &Rules {
+        &self.rules
+    }
+}

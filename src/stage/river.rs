@@ -1,0 +1,181 @@
+//! The river: the four pure stages composed into one function, without rings.
+//!
+//! The fused profile, the in-process simulation and every replay run exactly this; the threaded
+//! profiles run the same stages with rings between them. A [`Tap`] sees everything that passes.
+
+use super::Made;
+use super::decode::{ConnInfo, Decode, UnknownDialect, plan};
+use super::risk::Risk;
+use super::route::Route;
+use super::scan::Scan;
+use crate::domain::effect::OutMsg;
+use crate::domain::event::{Event, FlowBody, Seq};
+use crate::domain::input::{InputClass, RawInput};
+use crate::domain::intent::{Denial, Intent};
+use crate::domain::output::{OutputKey, Stage};
+use crate::domain::params::EngineParams;
+use crate::domain::time::Stamp;
+use crate::venue::{Adapter, Encoder, dialect};
+
+/// Sees what passes: recorders, gateways, comparers.
+pub trait Tap {
+    /// An input got its number; its raw bytes are still as received.
+    fn input(&mut self, seq: Seq, at: Stamp, class: InputClass, raw: &RawInput<'_>);
+    /// Decode derived an event from the present input.
+    fn event(&mut self, event: &Event);
+    /// Scan wants this.
+    fn intent(&mut self, key: OutputKey, intent: &Intent);
+    /// Risk approved this, or wants it itself.
+    fn approved(&mut self, key: OutputKey, intent: &Intent);
+    /// Risk or route denied this; the driver feeds it back as an input.
+    fn denied(&mut self, key: OutputKey, denial: &Denial);
+    /// Route made this message.
+    fn message(&mut self, key: OutputKey, message: &OutMsg);
+    /// A stage's state hash.
+    fn state(&mut self, key: OutputKey, hash: u64);
+    /// The present input is done.
+    fn end(&mut self, seq: Seq);
+    /// The stage that works from now on: for latency accounting.
+    fn enter(&mut self, stage: Stage) {
+        let _ = stage;
+    }
+}
+
+/// Numbers a stage's outputs of one cause.
+#[derive(Clone, Copy, Debug)]
+pub struct Ordinals {
+    stage: Stage,
+    cause: Seq,
+    next: u16,
+}
+
+impl Ordinals {
+    /// For `stage`.
+    pub fn new(stage: Stage) -> Self {
+        Self { stage, cause: Seq(0), next: 0 }
+    }
+
+    /// The key of the stage's next output.
+    #[inline]
+    pub fn next(&mut self, cause: Seq) -> OutputKey {
+        if cause != self.cause {
+            self.cause = cause;
+            self.next = 0;
+        }
+        let key = OutputKey { cause, stage: self.stage, ordinal: self.next };
+        self.next += 1;
+        key
+    }
+}
+
+/// The parts of an engine, before they are composed (here) or put on threads (`topology`).
+pub struct Parts {
+    /// Connections by [`crate::domain::input::ConnId`].
+    pub conns: Vec<ConnInfo>,
+    /// Stage.
+    pub decode: Decode,
+    /// Stage.
+    pub scan: Scan,
+    /// Stage.
+    pub risk: Risk,
+    /// Stage.
+    pub route: Route,
+}
+
+impl Parts {
+    /// Builds all stages for `params`.
+    pub fn new(params: &EngineParams, trading: bool) -> Result<Self, UnknownDialect> {
+        Self::with_adapters(params, trading, |adapter| adapter)
+    }
+
+    /// Like [`Parts::new`], with every adapter passed through `wrap` (tests plant faults this way).
+    pub fn with_adapters(
+        params: &EngineParams,
+        trading: bool,
+        mut wrap: impl FnMut(Box<dyn Adapter>) -> Box<dyn Adapter>,
+    ) -> Result<Self, UnknownDialect> {
+        let (conns, contexts) = plan(params, trading)?;
+        let mut adapters: Vec<Box<dyn Adapter>> = Vec::new();
+        let mut encoders: Vec<Box<dyn Encoder>> = Vec::new();
+        for context in &contexts {
+            if let Some(dialect) = dialect(&context.params.dialect) {
+                adapters.push(wrap(dialect.adapter(context)));
+                encoders.push(dialect.encoder(context));
+            }
+        }
+        Ok(Self {
+            decode: Decode::new(params, conns.clone(), adapters),
+            scan: Scan::new(params),
+            risk: Risk::new(params),
+            route: Route::new(params, conns.clone(), encoders),
+            conns,
+        })
+    }
+}
+
+/// All stages on one thread.
+pub struct River {
+    parts: Parts,
+    scan_keys: Ordinals,
+    risk_keys: Ordinals,
+    route_keys: Ordinals,
+}
+
+impl River {
+    /// Composes the stages.
+    pub fn new(parts: Parts) -> Self {
+        Self {
+            parts,
+            scan_keys: Ordinals::new(Stage::Scan),
+            risk_keys: Ordinals::new(Stage::Risk),
+            route_keys: Ordinals::new(Stage::Route),
+        }
+    }
+
+    /// Passes one input through all stages.
+    pub fn input(&mut self, raw: &RawInput<'_>, tap: &mut impl Tap) {
+        let Self { parts, scan_keys, risk_keys, route_keys } = self;
+        let Parts { decode, scan, risk, route, .. } = parts;
+        let (seq, at) = decode.sequence(raw);
+        tap.input(seq, at, decode.class(&raw.input), raw);
+        tap.enter(Stage::Decode);
+        decode.on_input(raw, seq, at, &mut |event| {
+            tap.event(event);
+            tap.enter(Stage::Scan);
+            scan.on_event(event, &mut |made| match made {
+                Made::State(hash) => tap.state(scan_keys.next(seq), hash),
+                Made::Denied(_) => {}
+                Made::Item(flow) => {
+                    if let FlowBody::Intent(intent) = &flow.body {
+                        tap.intent(scan_keys.next(seq), intent);
+                    }
+                    tap.enter(Stage::Risk);
+                    risk.on_flow(flow, &mut |made| match made {
+                        Made::State(hash) => tap.state(risk_keys.next(seq), hash),
+                        Made::Denied(denial) => tap.denied(risk_keys.next(seq), denial),
+                        Made::Item(flow) => {
+                            if let FlowBody::Intent(intent) = &flow.body {
+                                tap.approved(risk_keys.next(seq), intent);
+                            }
+                            tap.enter(Stage::Route);
+                            route.on_flow(flow, &mut |made| match made {
+                                Made::State(hash) => tap.state(route_keys.next(seq), hash),
+                                Made::Denied(denial) => tap.denied(route_keys.next(seq), denial),
+                                Made::Item(message) => tap.message(route_keys.next(seq), message),
+                            });
+                            tap.enter(Stage::Risk);
+                        }
+                    });
+                    tap.enter(Stage::Scan);
+                }
+            });
+            tap.enter(Stage::Decode);
+        });
+        tap.end(seq);
+    }
+
+    /// The stages, for views and reports.
+    pub fn parts(&self) -> &Parts {
+        &self.parts
+    }
+}

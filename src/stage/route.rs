@@ -1,0 +1,283 @@
+//! Route: turns approved intents and session actions into venue messages.
+//!
+//! Checks session, budget and credit for every leg before it emits any; what cannot go whole is denied
+//! whole. Knows neither sockets nor secrets: payloads carry holes, and the gateway's answer to every
+//! socket message comes back as a sequenced outcome, which is where credit is counted.
+
+use super::decode::ConnInfo;
+use crate::core::budget::Budget;
+use crate::domain::effect::{MessageId, OutMeta, OutMsg, Payload, SessionAction, Target};
+use crate::domain::event::{EventBody, Flow, FlowBody, SessionRole};
+use crate::domain::input::ConnId;
+use crate::domain::instrument::VENUES_MAX;
+use crate::domain::intent::{Basket, Denial, DenyReason, Intent, LEGS_MAX};
+use crate::domain::money::Money;
+use crate::domain::params::EngineParams;
+use crate::domain::time::{Nanos, Stamp};
+use crate::stage::Made;
+use crate::venue::{Encoder, Rendered};
+
+/// Socket messages that may be on their way to the gateway or back as outcomes; the loopback rings hold more.
+pub const CREDIT_MAX: u32 = 512;
+
+/// HTTP ids from here on belong to route's own requests (order queries).
+pub const HTTP_ORDER_BASE: u32 = 1 << 31;
+
+#[derive(Clone, Copy, Debug, Default)]
+struct ConnState {
+    epoch: u32,
+    up: bool,
+}
+
+/// The route stage.
+pub struct Route {
+    conns: Vec<ConnInfo>,
+    states: Vec<ConnState>,
+    orders_ready: [bool; VENUES_MAX],
+    encoders: Vec<Box<dyn Encoder>>,
+    budgets: Vec<Budget>,
+    send_age_max_ns: Nanos,
+    next_message: u64,
+    outstanding: u32,
+    refused_renders: u64,
+    staged: Box<[OutMsg; LEGS_MAX]>,
+}
+
+fn blank() -> OutMsg {
+    OutMsg {
+        meta: OutMeta {
+            message: MessageId(0),
+            cause: crate::domain::event::Seq(0),
+            cause_mono: 0,
+            age_max: 0,
+            target: Target::Close(ConnId(0)),
+            epoch: 0,
+            urgent: false,
+            order: None,
+        },
+        payload: Payload::new(),
+    }
+}
+
+impl Route {
+    /// For `params`; `encoders` by venue.
+    pub fn new(params: &EngineParams, conns: Vec<ConnInfo>, encoders: Vec<Box<dyn Encoder>>) -> Self {
+        Self {
+            states: vec![ConnState::default(); conns.len()],
+            conns,
+            orders_ready: [false; VENUES_MAX],
+            encoders,
+            budgets: params.venues.iter().map(|venue| Budget::new(venue.orders_per_10s_max)).collect(),
+            send_age_max_ns: params.risk.send_age_max_ns,
+            next_message: 0,
+            outstanding: 0,
+            refused_renders: 0,
+            staged: Box::new([blank(); LEGS_MAX]),
+        }
+    }
+
+    /// Handles one item; messages go to `sink` in the order in which they shall leave.
+    pub fn on_flow(&mut self, flow: &Flow, sink: &mut impl FnMut(Made<'_, OutMsg>)) {
+        match &flow.body {
+            FlowBody::Event(event) => self.on_event(flow, event, sink),
+            FlowBody::Intent(Intent::Basket(basket)) => self.on_basket(flow, basket, sink),
+            FlowBody::Intent(Intent::Cancel(order)) => {
+                let meta = self.meta(flow, true);
+                let message = &mut self.staged[0];
+                message.payload.clear();
+                let rendered =
+                    self.encoders[order.venue.index()].cancel(order, &meta, flow.at, &mut message.payload);
+                self.finish(rendered, meta, order.venue.index(), sink);
+            }
+            FlowBody::Mid(..) => {}
+        }
+    }
+
+    fn on_event(&mut self, flow: &Flow, event: &EventBody, sink: &mut impl FnMut(Made<'_, OutMsg>)) {
+        match event {
+            EventBody::Conn(status) => {
+                if let Some(state) = self.states.get_mut(status.conn.index()) {
+                    *state = ConnState { epoch: status.epoch, up: status.up };
+                }
+            }
+            EventBody::Session(status) if status.role == SessionRole::Orders => {
+                self.orders_ready[status.venue.index()] = status.ready;
+            }
+            EventBody::Instrument(instrument) => {
+                self.encoders[instrument.venue.index()].on_instrument(instrument);
+            }
+            EventBody::Outcome(_) => self.outstanding = self.outstanding.saturating_sub(1),
+            EventBody::Action(action) => self.on_action(flow, action, sink),
+            _ => {}
+        }
+    }
+
+    fn on_action(&mut self, flow: &Flow, action: &SessionAction, sink: &mut impl FnMut(Made<'_, OutMsg>)) {
+        let mut meta = self.meta(flow, false);
+        let message = &mut self.staged[0];
+        message.payload.clear();
+        let rendered = match *action {
+            SessionAction::Connect { conn, slot } => {
+                let Some(info) = self.conns.get(conn.index()) else { return };
+                meta.target = Target::Connect(conn);
+                self.encoders[info.venue.index()].connect(conn, slot, &mut message.payload)
+            }
+            SessionAction::Close { conn } => {
+                meta.target = Target::Close(conn);
+                meta.epoch = self.states.get(conn.index()).map_or(0, |state| state.epoch);
+                Ok(())
+            }
+            SessionAction::Send { conn, what } => {
+                let Some(info) = self.conns.get(conn.index()) else { return };
+                meta.target = Target::Socket(conn);
+                meta.epoch = self.states[conn.index()].epoch;
+                self.encoders[info.venue.index()].send(conn, what, flow.at, &mut message.payload)
+            }
+            SessionAction::Http { venue, id, what } => {
+                let rendered = self.encoders[venue.index()].http(what, flow.at, &mut message.payload);
+                meta.target = Target::Http { venue, id, redact: rendered.unwrap_or(None) };
+                rendered.map(|_| ())
+            }
+            SessionAction::Query(order) => {
+                meta.urgent = true;
+                let rendered =
+                    self.encoders[order.venue.index()].query(&order, &meta, flow.at, &mut message.payload);
+                return self.finish(rendered, meta, order.venue.index(), sink);
+            }
+        };
+        match rendered {
+            Ok(()) => self.emit(0, meta, sink),
+            // A request longer than a message is a defect of the dialect's batching: visible as a count
+            // and as a session that never becomes ready.
+            Err(_) => self.refused_renders += 1,
+        }
+    }
+
+    /// Sends a cancel or a query whose payload is staged in slot 0.
+    fn finish(
+        &mut self,
+        rendered: Result<Rendered, crate::domain::effect::PayloadFull>,
+        mut meta: OutMeta,
+        venue: usize,
+        sink: &mut impl FnMut(Made<'_, OutMsg>),
+    ) {
+        match rendered {
+            Ok(rendered) => {
+                self.aim(rendered, &mut meta, venue);
+                self.emit(0, meta, sink);
+            }
+            Err(_) => self.refused_renders += 1,
+        }
+    }
+
+    fn aim(&self, rendered: Rendered, meta: &mut OutMeta, venue: usize) {
+        match rendered {
+            Rendered::Socket(conn) => {
+                meta.target = Target::Socket(conn);
+                meta.epoch = self.states.get(conn.index()).map_or(0, |state| state.epoch);
+            }
+            Rendered::Http => {
+                let id = crate::domain::effect::HttpId(HTTP_ORDER_BASE | (meta.message.0 as u32 & (HTTP_ORDER_BASE - 1)));
+                let venue = crate::domain::instrument::VenueId(venue as u8);
+                meta.target = Target::Http { venue, id, redact: None };
+            }
+        }
+    }
+
+    fn on_basket(
+        &mut self,
+        flow: &Flow,
+        basket: &Basket,
+        sink: &mut impl FnMut(Made<'_, OutMsg>),
+    ) {
+        let urgent = basket.kind.is_urgent();
+        if let Some(leg) = self.first_blocked(basket, flow.at, urgent) {
+            return sink(Made::Denied(&denial(basket, leg)));
+        }
+        // Render every leg before the first one leaves.
+        for (slot, order) in basket.orders().iter().enumerate() {
+            let mut meta = self.meta(flow, urgent);
+            meta.message = MessageId(self.next_message + 1 + slot as u64);
+            meta.age_max = if urgent { 0 } else { self.send_age_max_ns };
+            meta.order = Some(*order);
+            let payload = &mut self.staged[slot].payload;
+            payload.clear();
+            match self.encoders[order.venue.index()].order(order, &meta, flow.at, payload) {
+                Ok(rendered) => self.aim(rendered, &mut meta, order.venue.index()),
+                Err(_) => {
+                    self.refused_renders += 1;
+                    return sink(Made::Denied(&denial(basket, slot as u8)));
+                }
+            }
+            self.staged[slot].meta = meta;
+        }
+        for slot in 0..basket.orders().len() {
+            let meta = self.staged[slot].meta;
+            // Counted as available above; nothing was taken in between.
+            let _ = self.budgets[meta.order.map_or(0, |order| order.venue.index())].try_take(flow.at.mono, 1, urgent);
+            self.emit(slot, meta, sink);
+        }
+    }
+
+    /// The first leg that has no session, budget or credit.
+    fn first_blocked(&mut self, basket: &Basket, at: Stamp, urgent: bool) -> Option<u8> {
+        let orders = basket.orders();
+        if self.outstanding + orders.len() as u32 > CREDIT_MAX {
+            return Some(255);
+        }
+        for (index, order) in orders.iter().enumerate() {
+            let venue = order.venue.index();
+            let wanted = orders.iter().filter(|other| other.venue == order.venue).count() as u32;
+            if !self.orders_ready.get(venue).copied().unwrap_or(false)
+                || self.budgets.get_mut(venue).is_none_or(|budget| budget.available(at.mono, urgent) < wanted)
+            {
+                return Some(index as u8);
+            }
+        }
+        None
+    }
+
+    fn meta(&self, flow: &Flow, urgent: bool) -> OutMeta {
+        OutMeta {
+            message: MessageId(self.next_message + 1),
+            cause: flow.seq,
+            cause_mono: flow.at.mono,
+            age_max: 0,
+            target: Target::Close(ConnId(0)),
+            epoch: 0,
+            urgent,
+            order: None,
+        }
+    }
+
+    fn emit(&mut self, slot: usize, meta: OutMeta, sink: &mut impl FnMut(Made<'_, OutMsg>)) {
+        self.next_message += 1;
+        if matches!(meta.target, Target::Socket(_)) {
+            self.outstanding += 1;
+        }
+        self.staged[slot].meta = OutMeta { message: MessageId(self.next_message), ..meta };
+        sink(Made::Item(&self.staged[slot]));
+    }
+
+    /// Messages that did not fit: a defect of a dialect.
+    pub fn refused_renders(&self) -> u64 {
+        self.refused_renders
+    }
+
+    /// Messages sent so far.
+    pub fn messages(&self) -> u64 {
+        self.next_message
+    }
+}
+
+fn denial(basket: &Basket, leg: u8) -> Denial {
+    Denial {
+        trade: basket.trade,
+        attempt: basket.attempt,
+        kind: basket.kind,
+        reason: DenyReason::RouteUnavailable,
+        leg,
+        value: Money::ZERO,
+        limit: Money::ZERO,
+    }
+}

@@ -1,0 +1,110 @@
+//! The keeper: recorder and watch behind one tap. What every live engine does with what passes.
+
+use crate::domain::effect::OutMsg;
+use crate::domain::event::{Event, Seq};
+use crate::domain::input::{Input, InputClass, RawInput};
+use crate::domain::intent::{Denial, Intent};
+use crate::domain::output::{Output, OutputKey};
+use crate::domain::time::{Nanos, Stamp};
+use super::publish;
+use super::threaded::record::Chores;
+use crate::ops::latency::{Latency, Path};
+use crate::ops::view::Board;
+use crate::ops::watch::Watch;
+use crate::stage::record::Recorder;
+use crate::stage::river::Tap;
+use std::sync::Mutex;
+
+/// Records (when recording) and watches.
+pub struct Keeper {
+    recorder: Option<Recorder>,
+    watch: Watch,
+    mono: Nanos,
+}
+
+impl Keeper {
+    /// Without a recorder nothing is journaled.
+    pub fn new(recorder: Option<Recorder>) -> Self {
+        Self { recorder, watch: Watch::new(), mono: 0 }
+    }
+
+    fn output(&mut self, key: OutputKey, output: &Output) {
+        if let Some(recorder) = &mut self.recorder {
+            recorder.output(key, self.mono, output, &[]);
+        }
+    }
+
+    /// Counts and trades.
+    pub fn watch(&mut self) -> &mut Watch {
+        &mut self.watch
+    }
+
+    /// The recorder, when recording.
+    pub fn recorder(&self) -> Option<&Recorder> {
+        self.recorder.as_ref()
+    }
+
+    /// Hands out both.
+    pub fn into_parts(self) -> (Option<Recorder>, Watch) {
+        (self.recorder, self.watch)
+    }
+}
+
+impl Tap for Keeper {
+    fn input(&mut self, seq: Seq, at: Stamp, class: InputClass, raw: &RawInput<'_>) {
+        self.mono = at.mono;
+        if matches!(raw.input, Input::Frame(_)) {
+            self.watch.frame();
+        }
+        if let Some(recorder) = &mut self.recorder {
+            recorder.input(seq, at, class, raw);
+        }
+    }
+
+    fn event(&mut self, event: &Event) {
+        self.watch.event(event);
+        if let Some(recorder) = &mut self.recorder {
+            recorder.event(event);
+        }
+    }
+
+    fn intent(&mut self, key: OutputKey, intent: &Intent) {
+        self.watch.intent(intent);
+        self.output(key, &Output::Intent(*intent));
+    }
+
+    fn approved(&mut self, key: OutputKey, intent: &Intent) {
+        self.watch.approved(intent);
+        self.output(key, &Output::Approved(*intent));
+    }
+
+    fn denied(&mut self, key: OutputKey, denial: &Denial) {
+        self.watch.denied();
+        self.output(key, &Output::Denied(*denial));
+    }
+
+    fn message(&mut self, key: OutputKey, message: &OutMsg) {
+        if let Some(recorder) = &mut self.recorder {
+            recorder.message(key, self.mono, message);
+        }
+    }
+
+    fn state(&mut self, key: OutputKey, hash: u64) {
+        self.output(key, &Output::State(hash));
+    }
+
+    fn end(&mut self, seq: Seq) {
+        if let Some(recorder) = &mut self.recorder {
+            recorder.end(seq, self.mono);
+        }
+    }
+}
+
+impl Chores for Keeper {
+    fn publish(&mut self, latency: &Mutex<Latency>, mono: Nanos, board: &Board) {
+        if let Ok(mut latency) = latency.lock() {
+            self.watch.drain_trades(|duration| latency.record(Path::EndToEndTrade, duration));
+            publish::keeper(self, &latency, mono, board);
+        }
+    }
+}

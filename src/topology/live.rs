@@ -1,0 +1,241 @@
+//! The live engine on one thread (profile `fused`): sockets, clock and river in one duty cycle.
+//!
+//! The threaded profiles share gateway, stages and keeper with it, not the cycle: see `threaded`.
+
+use super::fused::{Egress, Fused};
+use super::publish;
+use crate::domain::effect::OutMsg;
+use crate::domain::event::SessionRole;
+use crate::domain::input::{Command, Input, RawInput, SendFate};
+use crate::domain::output::Stage;
+use crate::domain::time::{MILLI, Nanos, SECOND};
+use crate::ops::latency::{Latency, Path, StageClock};
+use crate::ops::view::Board;
+use crate::runtime::agent::{Agent, StopFlag};
+use crate::runtime::clock::Clock;
+use crate::runtime::idle::IdleMode;
+use crate::stage::decode::ConnInfo;
+use crate::stage::gateway::{FRAME_MAX, Gateway};
+use std::sync::mpsc::Receiver;
+use std::time::Duration;
+
+/// Interval of published views.
+pub const PUBLISH_INTERVAL_NS: Nanos = 200 * MILLI;
+
+/// Interval at which the wall clock is compared with the anchor.
+const ANCHOR_INTERVAL_NS: Nanos = SECOND;
+
+/// Drift of the wall clock that is worth a new anchor, ns.
+const ANCHOR_DRIFT_NS: Nanos = 10_000;
+
+/// Makes the inputs that come from time and from people: ticks, anchors, commands.
+pub struct Metronome {
+    commands: Receiver<Command>,
+    anchor: Nanos,
+    last_input: Nanos,
+    last_anchor: Nanos,
+}
+
+impl Metronome {
+    /// Starts at `now`; the first anchor is `anchor`.
+    pub fn new(commands: Receiver<Command>, anchor: Nanos, now: Nanos) -> Self {
+        Self { commands, anchor, last_input: now, last_anchor: now }
+    }
+
+    /// Something else was sequenced at `now`.
+    #[inline]
+    pub fn heard(&mut self, now: Nanos) {
+        self.last_input = now;
+    }
+
+    /// What to sequence when nothing else came for a millisecond; commands wait at most that long, or
+    /// for the next gap.
+    #[inline]
+    pub fn next(&mut self, now: Nanos, clock: &mut Clock) -> Option<Input> {
+        if now - self.last_input < MILLI {
+            return None;
+        }
+        self.last_input = now;
+        if let Ok(command) = self.commands.try_recv() {
+            return Some(Input::Command(command));
+        }
+        if now - self.last_anchor > ANCHOR_INTERVAL_NS {
+            self.last_anchor = now;
+            let anchor = clock.wall_offset_ns();
+            // A stepped or drifting wall clock is an input like any other.
+            if (anchor - self.anchor).abs() > ANCHOR_DRIFT_NS {
+                self.anchor = anchor;
+                return Some(Input::Anchor(anchor));
+            }
+        }
+        Some(Input::Tick)
+    }
+
+    /// How long the gateway may sleep before the next tick is due.
+    pub fn patience(&self, now: Nanos) -> Duration {
+        Duration::from_nanos((self.last_input + MILLI - now).clamp(0, MILLI) as u64)
+    }
+}
+
+/// The whole engine as one agent.
+pub struct FusedAgent {
+    engine: Fused,
+    gateway: Gateway,
+    conns: Vec<ConnInfo>,
+    clock: Clock,
+    metronome: Metronome,
+    idle: IdleMode,
+    stop: StopFlag,
+    board: Board,
+    latency: Latency,
+    stages: StageClock,
+    bytes: Vec<u8>,
+    config: Vec<u8>,
+    rested: bool,
+    last_publish: Nanos,
+}
+
+impl FusedAgent {
+    /// Puts the engine together; `config` are the canonical configuration bytes, recorded first.
+    #[allow(clippy::too_many_arguments)] // the parts of an engine, each used once
+    pub fn new(
+        engine: Fused,
+        gateway: Gateway,
+        conns: Vec<ConnInfo>,
+        mut clock: Clock,
+        commands: Receiver<Command>,
+        idle: IdleMode,
+        stop: StopFlag,
+        board: Board,
+        config: Vec<u8>,
+    ) -> Self {
+        let now = clock.mono_ns();
+        let anchor = clock.wall_offset_ns();
+        Self {
+            engine,
+            gateway,
+            conns,
+            metronome: Metronome::new(commands, anchor, now),
+            clock,
+            idle,
+            stop,
+            board,
+            latency: Latency::new(),
+            stages: StageClock::default(),
+            bytes: Vec::with_capacity(FRAME_MAX),
+            config,
+            rested: false,
+            last_publish: now,
+        }
+    }
+
+    fn input(&mut self, input: Input, readable: Nanos, mono: Nanos) {
+        let mut egress = LiveEgress {
+            gateway: &mut self.gateway,
+            clock: &mut self.clock,
+            stages: &mut self.stages,
+            first_order: None,
+            last_order: 0,
+        };
+        self.engine.input(&RawInput { mono, input, bytes: &self.bytes }, &mut egress);
+        if let Some(first) = egress.first_order {
+            let last = egress.last_order;
+            self.latency.record(Path::TickToOrder, first - mono);
+            self.latency.record(Path::WireToWire, last - readable);
+        }
+    }
+
+    /// Hands out engine and latencies.
+    pub fn into_parts(self) -> (Fused, Latency) {
+        (self.engine, self.latency)
+    }
+
+    fn publish(&mut self, now: Nanos) {
+        self.last_publish = now;
+        let latency = &mut self.latency;
+        self.engine.keeper().watch().drain_trades(|duration| latency.record(Path::EndToEndTrade, duration));
+        publish::notes(self.gateway.take_notes(), &self.board);
+        let parts = self.engine.river().parts();
+        publish::scan(parts.scan.scanner(), parts.scan.listings(), &self.board);
+        publish::risk(parts.risk.rules(), &self.board);
+        publish::keeper(self.engine.keeper(), &self.latency, now, &self.board);
+    }
+}
+
+impl Agent for FusedAgent {
+    fn on_start(&mut self) {
+        let now = self.clock.mono_ns();
+        self.bytes = std::mem::take(&mut self.config);
+        self.input(Input::Config, now, now);
+        self.bytes.clear();
+        self.bytes.reserve(FRAME_MAX);
+        self.input(Input::Anchor(self.metronome.anchor), now, now);
+        self.input(Input::Command(Command::Start), now, now);
+    }
+
+    fn do_work(&mut self) -> usize {
+        // Sleeping happens in the poll of the sockets, so that a frame ends it.
+        let sleep = self.rested && self.idle == IdleMode::Park;
+        let timeout = if sleep { self.metronome.patience(self.clock.mono_ns()) } else { Duration::ZERO };
+        let clock = &mut self.clock;
+        let found = match self.gateway.next(&mut self.bytes, timeout, &mut || clock.mono_ns()) {
+            Ok(found) => found,
+            Err(failure) => {
+                self.stop.fail(format!("polling the sockets failed: {failure}"));
+                return 0;
+            }
+        };
+        self.rested = found.is_none();
+        if let Some(inbound) = found {
+            let read_at = self.clock.mono_ns();
+            self.metronome.heard(read_at);
+            self.input(inbound.input, inbound.readable, read_at);
+            if let Input::Frame(meta) = inbound.input
+                && self.conns[meta.conn.index()].role == SessionRole::Market
+            {
+                self.latency.record(Path::MarketData, self.clock.mono_ns() - inbound.readable);
+            }
+            self.stages.flush(&mut self.latency);
+            return 1;
+        }
+        let now = self.clock.mono_ns();
+        let Some(input) = self.metronome.next(now, &mut self.clock) else { return usize::from(sleep) };
+        self.bytes.clear();
+        self.input(input, now, now);
+        self.stages.discard();
+        if now - self.last_publish > PUBLISH_INTERVAL_NS {
+            self.publish(now);
+        }
+        usize::from(sleep)
+    }
+
+    fn on_close(&mut self) {
+        self.publish(self.last_publish);
+        self.gateway.stop();
+    }
+}
+
+/// Sends through the gateway and measures.
+struct LiveEgress<'a> {
+    gateway: &'a mut Gateway,
+    clock: &'a mut Clock,
+    stages: &'a mut StageClock,
+    first_order: Option<Nanos>,
+    last_order: Nanos,
+}
+
+impl Egress for LiveEgress<'_> {
+    fn send(&mut self, message: &OutMsg, _mono: Nanos) -> Option<SendFate> {
+        let fate = self.gateway.carry_out(message, self.clock.mono_ns());
+        if message.meta.order.is_some() && fate == Some(SendFate::Sent) {
+            let sent = self.clock.mono_ns();
+            self.first_order.get_or_insert(sent);
+            self.last_order = sent;
+        }
+        fate
+    }
+
+    fn enter(&mut self, stage: Option<Stage>) {
+        self.stages.enter(stage, self.clock.mono_ns());
+    }
+}

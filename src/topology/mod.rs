@@ -1,0 +1,13 @@
+//! Topology: the only place that wires stages, rings, cores and worlds together.
+//!
+//! `fused` runs the river on one thread; `threaded` puts its stages on several; `simulated` drives the
+//! fused engine and simulated venues in process under one simulated clock; `live` owns the sockets.
+
+pub mod fused;
+pub mod keeper;
+pub mod launch;
+pub mod live;
+pub mod publish;
+pub mod simulated;
+pub mod threaded;
+pub mod world;

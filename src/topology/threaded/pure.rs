@@ -1,0 +1,278 @@
+//! Scan, risk and route on their threads. None of them ever waits: a stage whose next ring has too little
+//! room leaves its input where it is until the next round.
+
+use super::hops::{Current, Hop, Note};
+use crate::domain::effect::OutMsg;
+use crate::domain::event::{EventBody, Flow, FlowBody};
+use crate::domain::intent::Denial;
+use crate::domain::output::{OutputKey, Stage};
+use crate::domain::time::Nanos;
+use crate::ops::latency::{Latency, Path};
+use crate::ops::view::Board;
+use crate::ring::fan::FanConsumer;
+use crate::ring::spsc::{Receiver, Sender};
+use crate::runtime::agent::Agent;
+use crate::runtime::clock::Clock;
+use crate::stage::Made;
+use crate::stage::risk::Risk;
+use crate::stage::river::Ordinals;
+use crate::stage::route::Route;
+use crate::stage::scan::Scan;
+use crate::topology::live::PUBLISH_INTERVAL_NS;
+use crate::topology::publish;
+use std::sync::{Arc, Mutex};
+
+/// Items per round.
+const BATCH: usize = 64;
+
+/// Room that one item may need downstream: a halt cancels every open order, a reduction closes every trade.
+pub const ROOM: usize = 640;
+
+/// The scan agent.
+pub struct ScanAgent {
+    /// The stage.
+    pub scan: Scan,
+    /// From decode.
+    pub events: FanConsumer<Hop>,
+    /// To risk.
+    pub flows: Sender<Current>,
+    /// To record.
+    pub notes: Sender<Note>,
+    /// Numbers the outputs.
+    pub keys: Ordinals,
+    /// This thread's clock.
+    pub clock: Clock,
+    /// Own histograms.
+    pub latency: Latency,
+    /// Where the latencies go at the end.
+    pub harvest: Arc<Mutex<Latency>>,
+    /// Figures.
+    pub board: Board,
+    /// Time spent on the present input.
+    pub spent: Nanos,
+    /// When figures were published last.
+    pub published: Nanos,
+}
+
+impl Agent for ScanAgent {
+    fn do_work(&mut self) -> usize {
+        let Self { scan, events, flows, notes, keys, clock, latency, board, spent, published, .. } = self;
+        let mut work = 0;
+        // One event at a time while intents flow; their rings are rarely more than empty.
+        while work < BATCH && flows.has_room(ROOM) && notes.has_room(ROOM) {
+            let found = events.poll(1, |hop, _| match hop {
+            Hop::Empty => {}
+            Hop::Event(event) => {
+                let started = clock.mono_ns();
+                scan.on_event(event, &mut |made| match made {
+                    Made::State(hash) => note(notes, Note::State(keys.next(event.seq), hash)),
+                    Made::Denied(_) => {}
+                    Made::Item(flow) => {
+                        if let FlowBody::Intent(intent) = &flow.body {
+                            note(notes, Note::Intent(keys.next(event.seq), *intent));
+                        }
+                        pass(flows, *flow);
+                    }
+                });
+                let now = clock.mono_ns();
+                *spent += now - started;
+                if matches!(event.body, EventBody::Tick) && now - *published > PUBLISH_INTERVAL_NS {
+                    *published = now;
+                    publish::scan(scan.scanner(), scan.listings(), board);
+                }
+            }
+            Hop::Input(numbered) => {
+                if numbered.readable > 0 {
+                    latency.record(Path::MarketData, clock.mono_ns() - numbered.readable);
+                    latency.record(Path::Stage(Stage::Scan), *spent);
+                }
+                *spent = 0;
+            }
+            Hop::Shutdown => {
+                note(notes, Note::Shutdown);
+                let _ = flows.try_push(Current::Shutdown);
+            }
+            });
+            // A producer that is gone said `Shutdown` before.
+            if !matches!(found, Ok(1..)) {
+                break;
+            }
+            work += 1;
+        }
+        work
+    }
+
+    fn on_close(&mut self) {
+        publish::scan(self.scan.scanner(), self.scan.listings(), &self.board);
+        if let Ok(mut harvest) = self.harvest.lock() {
+            harvest.merge(&self.latency);
+        }
+    }
+}
+
+/// The risk agent.
+pub struct RiskAgent {
+    /// The stage.
+    pub risk: Risk,
+    /// From scan.
+    pub input: Receiver<Current>,
+    /// To route.
+    pub flows: Sender<Current>,
+    /// To record.
+    pub notes: Sender<Note>,
+    /// To decode; `None` in a replay, where denials come from the journal.
+    pub denials: Option<Sender<Denial>>,
+    /// Numbers the outputs.
+    pub keys: Ordinals,
+    /// This thread's clock.
+    pub clock: Clock,
+    /// Own histograms.
+    pub latency: Latency,
+    /// Where the latencies go at the end.
+    pub harvest: Arc<Mutex<Latency>>,
+    /// Figures.
+    pub board: Board,
+    /// When figures were published last.
+    pub published: Nanos,
+}
+
+impl Agent for RiskAgent {
+    fn do_work(&mut self) -> usize {
+        let mut work = 0;
+        while work < BATCH && self.flows.has_room(ROOM) && self.notes.has_room(ROOM) {
+            let Some(current) = self.input.pop() else { break };
+            work += 1;
+            let flow = match current {
+                Current::Flow(flow) => flow,
+                Current::Shutdown => {
+                    note(&mut self.notes, Note::Shutdown);
+                    let _ = self.flows.try_push(Current::Shutdown);
+                    continue;
+                }
+            };
+            let Self { risk, flows, notes, denials, keys, .. } = self;
+            let started = self.clock.mono_ns();
+            risk.on_flow(&flow, &mut |made| match made {
+                Made::State(hash) => note(notes, Note::State(keys.next(flow.seq), hash)),
+                Made::Denied(denial) => deny(notes, denials, keys.next(flow.seq), denial),
+                Made::Item(flow) => {
+                    if let FlowBody::Intent(intent) = &flow.body {
+                        note(notes, Note::Approved(keys.next(flow.seq), *intent));
+                    }
+                    pass(flows, *flow);
+                }
+            });
+            let now = self.clock.mono_ns();
+            if matches!(flow.body, FlowBody::Intent(_)) {
+                self.latency.record(Path::Stage(Stage::Risk), now - started);
+            }
+            if now - self.published > PUBLISH_INTERVAL_NS {
+                self.published = now;
+                publish::risk(self.risk.rules(), &self.board);
+            }
+        }
+        work
+    }
+
+    fn on_close(&mut self) {
+        publish::risk(self.risk.rules(), &self.board);
+        if let Ok(mut harvest) = self.harvest.lock() {
+            harvest.merge(&self.latency);
+        }
+    }
+}
+
+/// The route agent.
+pub struct RouteAgent {
+    /// The stage.
+    pub route: Route,
+    /// From risk.
+    pub input: Receiver<Current>,
+    /// To the gateway: urgent, normal; `None` in a replay, where nothing leaves.
+    pub messages: Option<[Sender<OutMsg>; 2]>,
+    /// Messages to record.
+    pub sent: Sender<(OutputKey, OutMsg)>,
+    /// To record.
+    pub notes: Sender<Note>,
+    /// To decode; `None` in a replay.
+    pub denials: Option<Sender<Denial>>,
+    /// Numbers the outputs.
+    pub keys: Ordinals,
+    /// This thread's clock.
+    pub clock: Clock,
+    /// Own histograms.
+    pub latency: Latency,
+    /// Where the latencies go at the end.
+    pub harvest: Arc<Mutex<Latency>>,
+}
+
+/// Messages that one flow item can make.
+const MESSAGES: usize = 8;
+
+impl RouteAgent {
+    fn has_room(&self) -> bool {
+        let out = self.messages.as_ref().is_none_or(|rings| rings.iter().all(|ring| ring.has_room(MESSAGES)));
+        out && self.sent.has_room(MESSAGES) && self.notes.has_room(MESSAGES)
+    }
+}
+
+impl Agent for RouteAgent {
+    fn do_work(&mut self) -> usize {
+        let mut work = 0;
+        while work < BATCH && self.has_room() {
+            let Some(current) = self.input.pop() else { break };
+            work += 1;
+            let flow = match current {
+                Current::Flow(flow) => flow,
+                Current::Shutdown => {
+                    note(&mut self.notes, Note::Shutdown);
+                    continue;
+                }
+            };
+            let Self { route, messages, sent, notes, denials, keys, .. } = self;
+            let started = self.clock.mono_ns();
+            route.on_flow(&flow, &mut |made| match made {
+                Made::State(hash) => note(notes, Note::State(keys.next(flow.seq), hash)),
+                Made::Denied(denial) => deny(notes, denials, keys.next(flow.seq), denial),
+                Made::Item(message) => {
+                    // First to the wire, then to record: the recorder is not on the critical path.
+                    if let Some([urgent, normal]) = messages {
+                        let ring = if message.meta.urgent { urgent } else { normal };
+                        let _ = ring.try_push(*message);
+                    }
+                    let _ = sent.try_push((keys.next(flow.seq), *message));
+                }
+            });
+            if matches!(flow.body, FlowBody::Intent(_)) {
+                self.latency.record(Path::Stage(Stage::Route), self.clock.mono_ns() - started);
+            }
+        }
+        work
+    }
+
+    fn on_close(&mut self) {
+        if let Ok(mut harvest) = self.harvest.lock() {
+            harvest.merge(&self.latency);
+        }
+    }
+}
+
+// Room was checked before the item was taken, so these cannot fail.
+
+fn note(notes: &mut Sender<Note>, item: Note) {
+    let pushed = notes.try_push(item).is_ok();
+    debug_assert!(pushed, "room was checked");
+}
+
+fn pass(flows: &mut Sender<Current>, flow: Flow) {
+    let pushed = flows.try_push(Current::Flow(flow)).is_ok();
+    debug_assert!(pushed, "room was checked");
+}
+
+fn deny(notes: &mut Sender<Note>, denials: &mut Option<Sender<Denial>>, key: OutputKey, denial: &Denial) {
+    note(notes, Note::Denied(key, *denial));
+    if let Some(denials) = denials {
+        let pushed = denials.try_push(*denial).is_ok();
+        debug_assert!(pushed, "risk bounds the baskets in flight");
+    }
+}

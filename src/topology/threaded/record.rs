@@ -1,0 +1,156 @@
+//! Record on its own thread: the last reader of everything.
+
+use super::hops::{Hop, Note};
+use crate::domain::effect::OutMsg;
+use crate::domain::input::{Command, RawInput};
+use crate::domain::output::OutputKey;
+use crate::domain::time::Nanos;
+use crate::ops::latency::Latency;
+use crate::ops::view::Board;
+use crate::ring::fan::FanConsumer;
+use crate::ring::slab::SlabReturner;
+use crate::ring::spsc::Receiver;
+use crate::runtime::agent::Agent;
+use crate::runtime::clock::Clock;
+use crate::stage::river::Tap;
+use crate::topology::live::PUBLISH_INTERVAL_NS;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::Sender;
+use std::sync::{Arc, Mutex};
+
+/// Items of one ring per round.
+const BATCH: usize = 256;
+
+/// What the record agent's tap does beside recording.
+pub trait Chores {
+    /// Publishes figures; called a few times a second. Samples go to `latency`.
+    fn publish(&mut self, latency: &Mutex<Latency>, mono: Nanos, board: &Board);
+}
+
+/// The record agent.
+pub struct RecordAgent<T> {
+    /// Recorder and watch, or the comparer of a replay.
+    pub tap: Option<T>,
+    /// From decode.
+    pub events: FanConsumer<Hop>,
+    /// Large bodies from decode.
+    pub bodies: Receiver<Vec<u8>>,
+    /// Frame memory; `None` in a replay.
+    pub slab: Option<SlabReturner>,
+    /// From scan, risk and route.
+    pub notes: [Receiver<Note>; 3],
+    /// Messages from route.
+    pub sent: Receiver<(OutputKey, OutMsg)>,
+    /// Streams that have said `Shutdown` (of four).
+    pub ended: usize,
+    /// Everything has been recorded.
+    pub finished: Arc<AtomicBool>,
+    /// Where the tap goes at the end.
+    pub done: Arc<Mutex<Option<T>>>,
+    /// To decode: the lag of this thread.
+    pub commands: Option<Sender<Command>>,
+    /// Last lag that was reported, percent: 0, 25 or 75.
+    pub lag: u8,
+    /// This thread's clock.
+    pub clock: Clock,
+    /// Figures.
+    pub board: Board,
+    /// When figures were published last.
+    pub published: Nanos,
+    /// Where latencies are collected.
+    pub harvest: Arc<Mutex<Latency>>,
+}
+
+impl<T: Tap + Chores> RecordAgent<T> {
+    fn inputs(&mut self) -> usize {
+        let Self { tap: Some(tap), events, bodies, slab, ended, .. } = self else { return 0 };
+        let polled = events.poll(BATCH, |hop, _| match hop {
+            Hop::Empty => {}
+            Hop::Event(event) => tap.event(event),
+            Hop::Input(numbered) => {
+                let lease = slab.as_mut().and_then(|slab| slab.open(numbered.parcel));
+                let heap = if numbered.heap { wait(bodies) } else { Vec::new() };
+                let bytes = match (&lease, &slab) {
+                    (Some(lease), Some(slab)) => slab.bytes(lease),
+                    _ => &heap,
+                };
+                let raw = RawInput { mono: numbered.at.mono, input: numbered.input, bytes };
+                tap.input(numbered.seq, numbered.at, numbered.class, &raw);
+                tap.end(numbered.seq);
+                if let (Some(lease), Some(slab)) = (lease, slab.as_mut()) {
+                    slab.release(lease);
+                }
+            }
+            Hop::Shutdown => *ended += 1,
+        });
+        polled.unwrap_or(0)
+    }
+
+    fn outputs(&mut self) -> usize {
+        let Self { tap: Some(tap), notes, sent, ended, .. } = self else { return 0 };
+        let mut work = 0;
+        for ring in notes {
+            for _ in 0..BATCH {
+                let Some(note) = ring.pop() else { break };
+                work += 1;
+                match note {
+                    Note::Intent(key, intent) => tap.intent(key, &intent),
+                    Note::Approved(key, intent) => tap.approved(key, &intent),
+                    Note::Denied(key, denial) => tap.denied(key, &denial),
+                    Note::State(key, hash) => tap.state(key, hash),
+                    Note::Shutdown => *ended += 1,
+                }
+            }
+        }
+        for _ in 0..BATCH {
+            let Some((key, message)) = sent.pop() else { break };
+            work += 1;
+            tap.message(key, &message);
+        }
+        work
+    }
+
+    /// Tells decode when this thread falls behind: the design's marks of 25 and 75 percent.
+    fn report_lag(&mut self) {
+        let Some(commands) = &self.commands else { return };
+        let percent = self.events.depth() * 100 / self.events.stats().capacity() as u64;
+        let mark = if percent > 75 { 75 } else if percent > 25 { 25 } else { 0 };
+        if mark != self.lag {
+            self.lag = mark;
+            // A run that is ending no longer listens.
+            let _ = commands.send(Command::RecorderLag { percent: percent as u8 });
+        }
+    }
+}
+
+/// The body was pushed before the input that names it.
+fn wait(bodies: &mut Receiver<Vec<u8>>) -> Vec<u8> {
+    bodies.pop().unwrap_or_default()
+}
+
+impl<T: Tap + Chores> Agent for RecordAgent<T> {
+    fn do_work(&mut self) -> usize {
+        self.report_lag();
+        let work = self.inputs() + self.outputs();
+        let now = self.clock.mono_ns();
+        if now - self.published > PUBLISH_INTERVAL_NS
+            && let Some(tap) = &mut self.tap
+        {
+            self.published = now;
+            tap.publish(&self.harvest, now, &self.board);
+        }
+        if work == 0 && self.ended == 4 {
+            self.finished.store(true, Ordering::Release);
+        }
+        work
+    }
+
+    fn on_close(&mut self) {
+        if let Some(tap) = &mut self.tap {
+            tap.publish(&self.harvest, self.clock.mono_ns(), &self.board);
+        }
+        if let Ok(mut done) = self.done.lock() {
+            *done = self.tap.take();
+        }
+    }
+}

@@ -1,0 +1,71 @@
+//! From a simulated world to an engine that trades in it: parameters, credentials, addresses.
+
+use crate::domain::instrument::{CanonicalId, ContractKind, InstrumentId, VenueId};
+use crate::domain::intent::ONE_PPB;
+use crate::domain::params::{CanonicalParams, EngineParams, ListingParams, RiskParams, ScanParams, VenueParams};
+use crate::domain::text::Text;
+use crate::domain::time::{MILLI, SECOND};
+use crate::sim::config::SimConfig;
+use crate::stage::egress::Credentials;
+
+/// Parameters of an engine that trades every instrument of `sim` on every venue that lists it.
+/// Names that do not fit the engine's short texts are left out.
+pub fn engine_params(sim: &SimConfig, boot_epoch: u64, scan: ScanParams, risk: RiskParams) -> EngineParams {
+    let mut params = EngineParams { boot_epoch, scan, risk, ..EngineParams::default() };
+    for instrument in &sim.instruments {
+        params.canonicals.push(CanonicalParams {
+            name: instrument.name(),
+            base: Text::new(&instrument.base).unwrap_or_default(),
+            quote: Text::new(&instrument.quote).unwrap_or_default(),
+            settle: Text::new(&instrument.settle).unwrap_or_default(),
+            kind: ContractKind::Linear,
+        });
+    }
+    for (index, venue) in sim.venues.iter().enumerate() {
+        params.venues.push(VenueParams {
+            dialect: venue.dialect.clone(),
+            taker_fee_ppb: venue.taker_fee_ppb,
+            maker_fee_ppb: venue.maker_fee_ppb,
+            margin_ppb: ONE_PPB / i64::from(venue.leverage.max(1)),
+            orders_per_10s_max: 200,
+            ack_timeout_ns: SECOND,
+            order_valid_ms: 2_000,
+        });
+        for listing in &venue.listings {
+            let Some(symbol) = Text::new(&listing.symbol) else { continue };
+            params.listings.push(ListingParams {
+                id: InstrumentId(params.listings.len() as u16),
+                venue: VenueId(index as u8),
+                canonical: CanonicalId(listing.instrument as u16),
+                symbol,
+            });
+        }
+    }
+    params
+}
+
+/// The scanner's parameters for a simulated world: short windows, so that a demo of seconds trades.
+pub fn demo_scan() -> ScanParams {
+    ScanParams {
+        basis_sample_ns: 20 * MILLI,
+        basis_samples: 101,
+        basis_samples_min: 51,
+        hold_max_ns: 2 * SECOND,
+        cooldown_ns: 300 * MILLI,
+        ..ScanParams::default()
+    }
+}
+
+/// The first account's credentials at every venue of `sim`.
+pub fn credentials(sim: &SimConfig) -> Vec<Option<Credentials>> {
+    sim.venues
+        .iter()
+        .map(|venue| {
+            venue.accounts.first().map(|account| Credentials {
+                api_key: account.api_key.clone(),
+                secret: account.secret.clone(),
+                passphrase: account.passphrase.clone(),
+            })
+        })
+        .collect()
+}

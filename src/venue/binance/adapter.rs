@@ -1,0 +1,511 @@
+//! The decode side: connections, listen key, reconciliation and the duties that repeat, around
+//! [`Market`] and the user stream. All HTTP goes through one table of chores with back-off, and every reply
+//! is recognised by its id alone.
+
+use super::link::{Link, LinkState, NEVER, backoff};
+use super::market::{Heard, LINKS, Market};
+use super::symbols::Listings;
+use super::{Variant, account, conn, metadata, op, orders};
+use crate::domain::effect::{HttpId, SecretSlot, SessionAction, VenueCall};
+use crate::domain::event::{EventBody, SessionRole, SessionStatus};
+use crate::domain::input::{ConnId, DownReason, FrameKind, FrameMeta};
+use crate::domain::instrument::{Instrument, VenueId, VenueSpec};
+use crate::domain::time::{MILLI, Nanos, SECOND, Stamp};
+use crate::venue::{Adapter, Emit, OddKind, Oddity, Out, VenueContext};
+
+/// Resolution of this venue's timers.
+const SWEEP: Nanos = 10 * MILLI;
+/// A request without reply for this long failed.
+const HTTP_TIMEOUT: Nanos = 15 * SECOND;
+/// Metadata is read again after this.
+const METADATA_PERIOD: Nanos = 1800 * SECOND;
+/// Metadata is not read again sooner than this, whatever does not fit.
+const METADATA_PAUSE: Nanos = 30 * SECOND;
+/// A listen key lives 60 min; the venue asks for a renewal every 30.
+const KEEP_ALIVE: Nanos = 29 * 60 * SECOND;
+/// Free margin is in no stream.
+const BALANCE_PERIOD: Nanos = 30 * SECOND;
+/// The venue pings every 3 min: a private connection without anything for this long is dead.
+const PRIVATE_SILENCE: Nanos = 600 * SECOND;
+/// HTTP ids: low bits = which listing's snapshot, or [`CHORE_CODE`] + chore.
+const CODE_BITS: u32 = 10;
+const CHORE_CODE: u32 = 512;
+/// The upper half of the id range belongs to order requests.
+const SEQUENCE_MAX: u32 = (1 << (31 - CODE_BITS)) - 1;
+
+/// Duties that are an HTTP request each.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(usize)]
+enum Duty {
+    ExchangeInfo,
+    FundingInfo,
+    ListenKey,
+    KeepAlive,
+    OpenOrders,
+    Positions,
+    Balances,
+}
+
+/// All of them, in the order of [`Duty`]; the first two need no account.
+const DUTIES: [(Duty, u16); 7] = [
+    (Duty::ExchangeInfo, op::EXCHANGE_INFO),
+    (Duty::FundingInfo, op::FUNDING_INFO),
+    (Duty::ListenKey, op::LISTEN_KEY),
+    (Duty::KeepAlive, op::LISTEN_KEY_KEEP),
+    (Duty::OpenOrders, op::OPEN_ORDERS),
+    (Duty::Positions, op::POSITION_RISK),
+    (Duty::Balances, op::BALANCE),
+];
+
+/// The three replies that make a reconciliation complete.
+const RECONCILE: [Duty; 3] = [Duty::OpenOrders, Duty::Positions, Duty::Balances];
+
+/// State of a duty.
+#[derive(Clone, Copy, Debug)]
+struct Chore {
+    due: Nanos,
+    /// The request under way and when it is given up.
+    request: Option<(u32, Nanos)>,
+    attempts: u32,
+}
+
+/// The decode side of one Binance market.
+#[derive(Debug)]
+pub struct BinanceAdapter {
+    variant: &'static Variant,
+    venue: VenueId,
+    conn_base: ConnId,
+    slot: SecretSlot,
+    listings: Listings,
+    links: Vec<Link>,
+    market: Market,
+    market_ready: bool,
+    account_ready: bool,
+    orders_ready: bool,
+    /// Reconciliation parts still missing, by bit of [`RECONCILE`]; 0 = none under way.
+    missing: u8,
+    chores: [Chore; DUTIES.len()],
+    specs: Vec<Option<VenueSpec>>,
+    sequence: u32,
+    /// No HTTP before this (429, 418).
+    http_pause: Nanos,
+    http_limited: u32,
+    next_sweep: Nanos,
+    started: bool,
+}
+
+impl BinanceAdapter {
+    /// Nothing happens before [`Adapter::on_start`].
+    pub fn new(variant: &'static Variant, context: &VenueContext) -> Self {
+        let count = if context.trading { conn::COUNT } else { LINKS };
+        Self {
+            variant,
+            venue: context.venue,
+            conn_base: context.conn_base,
+            slot: context.slot_base,
+            listings: Listings::new(&context.listings),
+            links: (0..count).map(|i| Link::new(ConnId(context.conn_base.0 + i as u8))).collect(),
+            market: Market::new(context.listings.len()),
+            market_ready: false,
+            account_ready: false,
+            orders_ready: false,
+            missing: 0,
+            chores: [Chore { due: NEVER, request: None, attempts: 0 }; DUTIES.len()],
+            specs: vec![None; context.listings.len()],
+            sequence: 0,
+            http_pause: 0,
+            http_limited: 0,
+            next_sweep: 0,
+            started: false,
+        }
+    }
+
+    /// Index of a connection of ours.
+    fn link_of(&self, conn: ConnId) -> Option<usize> {
+        let index = conn.index().checked_sub(self.conn_base.index())?;
+        (index < self.links.len()).then_some(index)
+    }
+
+    fn odd(&self, link: usize, kind: OddKind, out: &mut Out) {
+        let conn = ConnId(self.conn_base.0 + link as u8);
+        out.emit(Emit::Odd(Oddity { conn, kind }));
+    }
+
+    fn session(&self, role: SessionRole, ready: bool, out: &mut Out) {
+        out.event(EventBody::Session(SessionStatus { venue: self.venue, role, ready }));
+    }
+
+    fn next_id(&mut self, code: u32) -> HttpId {
+        self.sequence = (self.sequence + 1) & SEQUENCE_MAX;
+        HttpId((self.sequence << CODE_BITS) | code)
+    }
+
+    fn request(&mut self, code: u32, what: VenueCall, out: &mut Out) -> u32 {
+        let id = self.next_id(code);
+        out.action(SessionAction::Http { venue: self.venue, id, what });
+        id.0
+    }
+
+    fn chore(&mut self, duty: Duty) -> &mut Chore {
+        &mut self.chores[duty as usize]
+    }
+
+    /// Market data is ready when every defined listing is subscribed on both connections.
+    fn update_market_ready(&mut self, out: &mut Out) {
+        let ready = self.links[..LINKS].iter().all(Link::is_up) && self.market.is_ready(&self.listings);
+        if ready != self.market_ready {
+            self.market_ready = ready;
+            self.session(SessionRole::Market, ready, out);
+        }
+    }
+
+    fn on_market_frame(&mut self, link: usize, frame: &[u8], now: Stamp, out: &mut Out) {
+        let Heard { odd, control, stale_metadata } =
+            self.market.on_frame(link, frame, &self.listings, now.mono, out);
+        if let Some(kind) = odd {
+            self.odd(link, kind, out);
+        }
+        if control {
+            self.update_market_ready(out);
+        }
+        if stale_metadata {
+            let due = now.mono + METADATA_PAUSE;
+            let chore = self.chore(Duty::ExchangeInfo);
+            chore.due = chore.due.min(due);
+        }
+    }
+
+    fn on_user_frame(&mut self, frame: &[u8], now: Stamp, out: &mut Out) {
+        match account::user_event(frame, self.venue, &self.listings, out) {
+            Ok(account::UserEvent::Done) => {}
+            Ok(account::UserEvent::KeyExpired) => {
+                // The reconnect fetches a new key first.
+                self.links[conn::PRIVATE].close(out);
+                self.account_down(out);
+                self.chore(Duty::KeepAlive).due = NEVER;
+            }
+            Err(kind) => {
+                self.odd(conn::PRIVATE, kind, out);
+                if self.account_ready {
+                    // Something about the account was not understood: ask for the truth.
+                    self.reconcile(now.mono);
+                }
+            }
+        }
+    }
+
+    fn account_down(&mut self, out: &mut Out) {
+        self.missing = 0;
+        for duty in RECONCILE {
+            *self.chore(duty) = Chore { due: NEVER, request: None, attempts: 0 };
+        }
+        if self.account_ready {
+            self.account_ready = false;
+            self.session(SessionRole::Account, false, out);
+        }
+    }
+
+    /// Begins a reconciliation; what is under way is asked for anew.
+    fn reconcile(&mut self, now: Nanos) {
+        self.missing = (1 << RECONCILE.len()) - 1;
+        for duty in RECONCILE {
+            *self.chore(duty) = Chore { due: now, request: None, attempts: 0 };
+        }
+    }
+
+    fn reconciled(&mut self, duty: Duty, out: &mut Out) {
+        let Some(bit) = RECONCILE.iter().position(|part| *part == duty) else { return };
+        let before = self.missing;
+        self.missing &= !(1 << bit);
+        if before != 0 && self.missing == 0 {
+            out.emit(Emit::ReconcileEnd(self.venue));
+            if !self.account_ready {
+                self.account_ready = true;
+                self.session(SessionRole::Account, true, out);
+            }
+        }
+    }
+
+    /// Every timer of this venue.
+    fn sweep(&mut self, now: Stamp, out: &mut Out) {
+        let mono = now.mono;
+        for index in 0..self.links.len() {
+            if self.links[index].is_due(mono) {
+                if index == conn::PRIVATE {
+                    // The key may have expired with the connection: the request returns the valid one.
+                    self.links[index].retry_at = NEVER;
+                    self.chore(Duty::ListenKey).due = mono;
+                } else {
+                    self.links[index].connect(None, out);
+                }
+            }
+            let silent = if index < LINKS {
+                self.market.sweep(index, &mut self.links[index], &self.listings, mono, out)
+            } else {
+                self.links[index].is_up() && mono >= self.links[index].heard_at + PRIVATE_SILENCE
+            };
+            if silent {
+                self.odd(index, OddKind::Refused, out);
+            }
+            if silent || self.links[index].is_old(mono) {
+                self.links[index].close(out);
+            }
+        }
+        self.update_market_ready(out);
+        self.run_chores(mono, out);
+        if mono >= self.http_pause {
+            let mut from = 0;
+            while let Some(index) = self.market.next_snapshot(from, mono) {
+                let instrument = Some(self.listings.params(index).id);
+                let id = self.request(index as u32, VenueCall { op: op::DEPTH, arg: 0, instrument }, out);
+                self.market.requested(index, id, mono);
+                from = index + 1;
+            }
+        }
+    }
+
+    fn run_chores(&mut self, now: Nanos, out: &mut Out) {
+        for (duty, code) in DUTIES {
+            if self.chores[duty as usize].request.is_some_and(|(_, until)| now >= until) {
+                self.chore_failed(duty, now);
+            }
+            let chore = self.chores[duty as usize];
+            if chore.request.is_none() && now >= chore.due && now >= self.http_pause {
+                let id = self.request(CHORE_CODE + duty as u32, VenueCall { op: code, ..VenueCall::default() }, out);
+                let chore = self.chore(duty);
+                chore.request = Some((id, now + HTTP_TIMEOUT));
+                chore.due = NEVER;
+            }
+        }
+    }
+
+    fn chore_failed(&mut self, duty: Duty, now: Nanos) {
+        let base = self.conn_base;
+        let chore = self.chore(duty);
+        chore.request = None;
+        chore.attempts += 1;
+        chore.due = now + backoff(base, chore.attempts);
+    }
+
+    /// 429 and 418: nothing is asked for a while.
+    fn on_rate_limit(&mut self, status: u16, now: Nanos) {
+        self.http_limited += 1;
+        let base = if status == 418 { 120 * SECOND } else { 10 * SECOND };
+        self.http_pause = now + (base << (self.http_limited - 1).min(4));
+    }
+
+    fn on_chore_reply(&mut self, duty: Duty, body: &[u8], now: Stamp, out: &mut Out) -> Result<(), OddKind> {
+        let mono = now.mono;
+        match duty {
+            Duty::ExchangeInfo => {
+                self.on_exchange_info(body, out)?;
+                self.chore(duty).due = mono + METADATA_PERIOD;
+            }
+            Duty::FundingInfo => {
+                let Self { market, listings, .. } = self;
+                metadata::funding_info(body, |symbol, interval| {
+                    if let Some(index) = listings.find(symbol) {
+                        market.set_interval(index, interval);
+                    }
+                })
+                .map_err(|_| OddKind::Malformed)?;
+                self.chore(duty).due = mono + METADATA_PERIOD;
+            }
+            Duty::ListenKey => {
+                self.chore(Duty::KeepAlive).due = mono + KEEP_ALIVE;
+                let slot = self.slot;
+                let link = &mut self.links[conn::PRIVATE];
+                if link.state == LinkState::Down {
+                    link.connect(Some(slot), out);
+                }
+            }
+            Duty::KeepAlive => self.chore(duty).due = mono + KEEP_ALIVE,
+            Duty::OpenOrders => account::open_orders(body, self.venue, &self.listings, out).or_else(tolerable)?,
+            Duty::Positions => account::positions(body, &self.listings, now.wall, out)?,
+            Duty::Balances => {
+                account::balances(body, self.venue, &self.listings, now.wall, out)?;
+                self.chore(duty).due = mono + BALANCE_PERIOD;
+            }
+        }
+        self.reconciled(duty, out);
+        Ok(())
+    }
+
+    fn on_exchange_info(&mut self, body: &[u8], out: &mut Out) -> Result<(), OddKind> {
+        let Self { listings, specs, conn_base, .. } = self;
+        let mut seen = vec![false; listings.len()];
+        let mut odd = |kind| out.emit(Emit::Odd(Oddity { conn: *conn_base, kind }));
+        let mut fresh = Vec::new();
+        metadata::exchange_info(
+            body,
+            self.variant.kind,
+            |symbol| listings.find(symbol).is_some(),
+            |symbol, spec| {
+                let Some(index) = listings.find(symbol) else { return };
+                seen[index] = true;
+                match spec {
+                    Ok(spec) => {
+                        let spec = VenueSpec { instrument: listings.params(index).id, ..spec };
+                        if specs[index] != Some(spec) {
+                            specs[index] = Some(spec);
+                            fresh.push(spec);
+                        }
+                    }
+                    Err(_) => odd(OddKind::Malformed),
+                }
+            },
+        )
+        .map_err(|_| OddKind::Malformed)?;
+        seen.iter().filter(|seen| !**seen).for_each(|_| odd(OddKind::UnknownSymbol));
+        for spec in fresh {
+            out.emit(Emit::Spec(spec));
+        }
+        Ok(())
+    }
+}
+
+/// An order on a symbol that is not ours does not hold up the reconciliation.
+const fn tolerable(kind: OddKind) -> Result<(), OddKind> {
+    if matches!(kind, OddKind::UnknownSymbol) { Ok(()) } else { Err(kind) }
+}
+
+impl Adapter for BinanceAdapter {
+    fn on_start(&mut self, now: Stamp, out: &mut Out) {
+        self.started = true;
+        self.next_sweep = now.mono;
+        self.chore(Duty::ExchangeInfo).due = now.mono;
+        self.chore(Duty::FundingInfo).due = now.mono;
+        for link in 0..self.links.len() {
+            // The private connection needs its key first.
+            self.links[link].retry_at = now.mono;
+        }
+        self.on_tick(now, out);
+    }
+
+    fn on_conn_up(&mut self, conn: ConnId, _: u32, now: Stamp, out: &mut Out) {
+        let Some(index) = self.link_of(conn) else { return };
+        self.links[index].on_up(now.mono);
+        if !self.started {
+            self.links[index].close(out);
+            return;
+        }
+        match index {
+            conn::PRIVATE => self.reconcile(now.mono),
+            conn::API => {
+                self.orders_ready = true;
+                self.session(SessionRole::Orders, true, out);
+            }
+            _ => {}
+        }
+        self.next_sweep = now.mono;
+        self.on_tick(now, out);
+    }
+
+    fn on_conn_down(&mut self, conn: ConnId, _: u32, _: DownReason, now: Stamp, out: &mut Out) {
+        let Some(index) = self.link_of(conn) else { return };
+        self.links[index].on_down(now.mono);
+        if !self.started {
+            self.links[index].retry_at = NEVER;
+        }
+        match index {
+            conn::PRIVATE => self.account_down(out),
+            conn::API => {
+                if std::mem::take(&mut self.orders_ready) {
+                    self.session(SessionRole::Orders, false, out);
+                }
+            }
+            _ => {
+                self.market.on_down(index, &self.listings, out);
+                self.update_market_ready(out);
+            }
+        }
+    }
+
+    #[inline]
+    fn on_frame(&mut self, meta: FrameMeta, frame: &[u8], now: Stamp, out: &mut Out) {
+        let Some(index) = self.link_of(meta.conn) else { return };
+        match meta.kind {
+            FrameKind::Text => self.links[index].heard_at = now.mono,
+            FrameKind::Ping | FrameKind::Pong => {
+                // Proof of life of the connection, but not of its data.
+                if index >= LINKS {
+                    self.links[index].heard_at = now.mono;
+                }
+                return;
+            }
+            FrameKind::Binary => return self.odd(index, OddKind::Malformed, out),
+        }
+        match index {
+            conn::PRIVATE => self.on_user_frame(frame, now, out),
+            conn::API => match orders::reply(frame, self.venue, &self.listings) {
+                Ok(report) => out.emit(Emit::Report(report)),
+                Err(kind) => self.odd(index, kind, out),
+            },
+            _ => self.on_market_frame(index, frame, now, out),
+        }
+    }
+
+    fn on_http(&mut self, id: HttpId, status: u16, body: &[u8], now: Stamp, out: &mut Out) {
+        let code = id.0 & ((1 << CODE_BITS) - 1);
+        if matches!(status, 429 | 418) {
+            self.on_rate_limit(status, now.mono);
+        } else if status == 200 {
+            self.http_limited = 0;
+        }
+        if code < CHORE_CODE {
+            let reply = (status == 200).then_some(body);
+            let odd = self.market.on_snapshot(code as usize, id.0, reply, &self.listings, now.mono, out);
+            if let Some(kind) = odd {
+                self.odd(conn::PUBLIC, kind, out);
+            }
+            return;
+        }
+        let Some((duty, _)) = DUTIES.get((code - CHORE_CODE) as usize).copied() else { return };
+        if self.chore(duty).request.is_none_or(|(request, _)| request != id.0) {
+            return;
+        }
+        let result = if status == 200 {
+            self.chore(duty).request = None;
+            self.on_chore_reply(duty, body, now, out)
+        } else {
+            Err(OddKind::Refused)
+        };
+        match result {
+            Ok(()) => self.chore(duty).attempts = 0,
+            Err(kind) => {
+                if status != 0 {
+                    self.odd(if matches!(duty, Duty::ExchangeInfo | Duty::FundingInfo) { conn::PUBLIC } else { conn::PRIVATE }, kind, out);
+                }
+                self.chore_failed(duty, now.mono);
+                if duty == Duty::KeepAlive && (400..500).contains(&status) && !matches!(status, 418 | 429) {
+                    // The key is gone (−1125): a new one, a new connection, reconcile.
+                    self.chore(Duty::KeepAlive).due = NEVER;
+                    self.links[conn::PRIVATE].close(out);
+                }
+            }
+        }
+    }
+
+    fn on_instrument(&mut self, instrument: &Instrument, now: Stamp, out: &mut Out) {
+        if let Some(index) = self.listings.define(instrument) {
+            self.market.on_instrument(index, instrument, now.mono, out);
+        }
+    }
+
+    #[inline]
+    fn on_tick(&mut self, now: Stamp, out: &mut Out) {
+        if now.mono < self.next_sweep || !self.started {
+            return;
+        }
+        self.next_sweep = now.mono + SWEEP;
+        self.sweep(now, out);
+    }
+
+    fn on_stop(&mut self, _: Stamp, out: &mut Out) {
+        self.started = false;
+        for link in &mut self.links {
+            link.retry_at = NEVER;
+            link.close(out);
+        }
+    }
+}

@@ -1,0 +1,300 @@
+//! The route side: orders, cancels and queries for the WebSocket API, subscriptions, HTTP requests, upgrade
+//! paths. Renders bytes with holes for key and signature; holds no secret and remembers nothing but scales.
+//!
+//! Signed text on the WebSocket API: the parameters in alphabetical order, `k=v` joined by `&`, without
+//! percent-encoding; on HTTP: the query string as sent (venue documentation, "Request Security").
+
+use super::orders::{Request, RequestId};
+use super::symbols::Listings;
+use super::{Batch, Variant, conn, op};
+use crate::domain::effect::{HoleKind, OutMeta, Payload, PayloadFull, Redact, SecretSlot, SignScheme, VenueCall};
+use crate::domain::input::ConnId;
+use crate::domain::instrument::Instrument;
+use crate::domain::intent::OrderRef;
+use crate::domain::number::Num;
+use crate::domain::order::{OrderSpec, Side, TimeInForce};
+use crate::domain::text::Text;
+use crate::domain::time::Stamp;
+use crate::venue::{Encoder, Rendered, VenueContext};
+use std::fmt::Write;
+
+/// Largest `recvWindow` that the venue accepts, ms; also used for what must not be late (queries, cancels).
+const RECV_WINDOW_MAX: i64 = 60_000;
+/// `recvWindow` of requests that are no orders, ms: the venue's default.
+const RECV_WINDOW: i64 = 5_000;
+/// Levels of a depth snapshot; the stream touches more, and they arrive with it.
+const DEPTH_LIMIT: &str = "1000";
+
+/// The route side of one Binance market.
+#[derive(Debug)]
+pub struct BinanceEncoder {
+    variant: &'static Variant,
+    conn_base: ConnId,
+    slot: SecretSlot,
+    recv_window: i64,
+    listings: Listings,
+}
+
+/// A parameter's value.
+enum Value<'a> {
+    Text(&'a str),
+    Num(Num),
+    Int(i64),
+    /// A bare number in JSON (timestamps are `LONG`, everything decimal is a string).
+    Key,
+}
+
+impl BinanceEncoder {
+    /// For the venue and listings of `context`.
+    pub fn new(variant: &'static Variant, context: &VenueContext) -> Self {
+        Self {
+            variant,
+            conn_base: context.conn_base,
+            slot: context.slot_base,
+            recv_window: match context.params.order_valid_ms {
+                ..=0 => RECV_WINDOW,
+                ms => ms.min(RECV_WINDOW_MAX),
+            },
+            listings: Listings::new(&context.listings),
+        }
+    }
+
+    fn instrument(&self, id: crate::domain::instrument::InstrumentId) -> Result<&Instrument, PayloadFull> {
+        // Route sends nothing for instruments without definition; an order without scale cannot be written.
+        self.listings.index(id).and_then(|index| self.listings.instrument(index)).ok_or(PayloadFull)
+    }
+
+    fn api(&self) -> Rendered {
+        Rendered::Socket(ConnId(self.conn_base.0 + conn::API as u8))
+    }
+
+    /// A request with its parameters in alphabetical order, signed.
+    fn request(
+        &self,
+        id: RequestId,
+        method: &str,
+        params: &[(&str, Value<'_>)],
+        to: &mut Payload,
+    ) -> Result<Rendered, PayloadFull> {
+        debug_assert!(params.windows(2).all(|pair| pair[0].0 < pair[1].0), "signed text must be sorted");
+        to.clear();
+        to.push(b"{\"id\":\"")?;
+        to.push(&id.bytes())?;
+        to.push(b"\",\"method\":\"")?;
+        to.push(method.as_bytes())?;
+        to.push(b"\",\"params\":{")?;
+        for (name, value) in params {
+            to.push(b"\"")?;
+            to.push(name.as_bytes())?;
+            to.push(b"\":")?;
+            match value {
+                Value::Text(text) => {
+                    to.push(b"\"")?;
+                    to.push(text.as_bytes())?;
+                    to.push(b"\"")?;
+                }
+                Value::Num(num) => write!(to, "\"{num}\"").map_err(|_| PayloadFull)?,
+                Value::Int(value) => write!(to, "{value}").map_err(|_| PayloadFull)?,
+                Value::Key => {
+                    to.push(b"\"")?;
+                    to.push_hole(HoleKind::ApiKey)?;
+                    to.push(b"\"")?;
+                }
+            }
+            to.push(b",")?;
+        }
+        to.push(b"\"signature\":\"")?;
+        to.push_hole(HoleKind::Signature)?;
+        to.push(b"\"}}")?;
+        to.scheme = SignScheme::HmacSha256Hex;
+        let mut separator: &[u8] = b"";
+        for (name, value) in params {
+            to.push_sign(separator)?;
+            to.push_sign(name.as_bytes())?;
+            to.push_sign(b"=")?;
+            match value {
+                Value::Text(text) => to.push_sign(text.as_bytes())?,
+                Value::Num(num) => write!(Signed(to), "{num}").map_err(|_| PayloadFull)?,
+                Value::Int(value) => write!(Signed(to), "{value}").map_err(|_| PayloadFull)?,
+                Value::Key => to.push_sign_hole(HoleKind::ApiKey)?,
+            }
+            separator = b"&";
+        }
+        Ok(self.api())
+    }
+
+    fn by_client_id(
+        &self,
+        request: Request,
+        method: &str,
+        order: &OrderRef,
+        now: Stamp,
+        to: &mut Payload,
+    ) -> Result<Rendered, PayloadFull> {
+        let index = self.listings.index(order.instrument).ok_or(PayloadFull)?;
+        let symbol = self.listings.params(index).symbol;
+        let hex = order.client_id.hex();
+        self.request(
+            RequestId { request, client_id: order.client_id },
+            method,
+            &[
+                ("apiKey", Value::Key),
+                ("origClientOrderId", Value::Text(ascii(&hex))),
+                ("recvWindow", Value::Int(RECV_WINDOW)),
+                ("symbol", Value::Text(symbol.as_str())),
+                ("timestamp", Value::Int(now.wall_ms())),
+            ],
+            to,
+        )
+    }
+
+    fn signed_get(&self, path: &str, now: Stamp, to: &mut Payload) -> Result<(), PayloadFull> {
+        let (window, timestamp) = (RECV_WINDOW, now.wall_ms());
+        write!(to, "GET {path}?recvWindow={window}&timestamp={timestamp}&signature=").map_err(|_| PayloadFull)?;
+        to.push_hole(HoleKind::Signature)?;
+        self.key_header(to)?;
+        to.scheme = SignScheme::HmacSha256Hex;
+        write!(Signed(to), "recvWindow={window}&timestamp={timestamp}").map_err(|_| PayloadFull)
+    }
+
+    fn key_header(&self, to: &mut Payload) -> Result<(), PayloadFull> {
+        to.push(b"\nX-MBX-APIKEY: ")?;
+        to.push_hole(HoleKind::ApiKey)?;
+        to.push(b"\n\n")
+    }
+
+    fn subscribe(&self, link: usize, batch: Batch, to: &mut Payload) -> Result<(), PayloadFull> {
+        let streams: [&[u8]; 2] =
+            if link == conn::PUBLIC { [b"@bookTicker", b"@depth@100ms"] } else { [b"@aggTrade", b"@markPrice@1s"] };
+        to.push(b"{\"method\":\"SUBSCRIBE\",\"params\":[")?;
+        let mut separator: &[u8] = b"\"";
+        for index in batch.listings().filter(|index| *index < self.listings.len()) {
+            let mut name = [0u8; 32];
+            let symbol = self.listings.params(index).symbol;
+            let lower = &mut name[..symbol.as_bytes().len()];
+            lower.copy_from_slice(symbol.as_bytes());
+            lower.make_ascii_lowercase();
+            for stream in streams {
+                to.push(separator)?;
+                to.push(lower)?;
+                to.push(stream)?;
+                to.push(b"\"")?;
+                separator = b",\"";
+            }
+        }
+        write!(to, "],\"id\":{}}}", batch.request).map_err(|_| PayloadFull)
+    }
+}
+
+/// `write!` into the text to sign.
+struct Signed<'a>(&'a mut Payload);
+
+impl Write for Signed<'_> {
+    fn write_str(&mut self, part: &str) -> std::fmt::Result {
+        self.0.push_sign(part.as_bytes()).map_err(|_| std::fmt::Error)
+    }
+}
+
+/// Hex digits as text.
+fn ascii(bytes: &[u8]) -> &str {
+    std::str::from_utf8(bytes).unwrap_or_default()
+}
+
+impl Encoder for BinanceEncoder {
+    fn on_instrument(&mut self, instrument: &Instrument) {
+        self.listings.define(instrument);
+    }
+
+    fn order(&mut self, order: &OrderSpec, _: &OutMeta, now: Stamp, to: &mut Payload) -> Result<Rendered, PayloadFull> {
+        let instrument = self.instrument(order.instrument)?;
+        let hex = order.client_id.hex();
+        let side = match order.side {
+            Side::Buy => "BUY",
+            Side::Sell => "SELL",
+        };
+        let tif = match order.tif {
+            TimeInForce::Ioc => "IOC",
+            TimeInForce::Fok => "FOK",
+            TimeInForce::Gtc => "GTC",
+            TimeInForce::PostOnly => "GTX",
+        };
+        let before = [
+            ("apiKey", Value::Key),
+            ("newClientOrderId", Value::Text(ascii(&hex))),
+            ("newOrderRespType", Value::Text("ACK")),
+            ("price", Value::Num(instrument.price_num(order.price))),
+            ("quantity", Value::Num(instrument.qty_num(order.qty))),
+            ("recvWindow", Value::Int(self.recv_window)),
+            ("reduceOnly", Value::Text("true")),
+            ("side", Value::Text(side)),
+            ("symbol", Value::Text(instrument.symbol.as_str())),
+            ("timeInForce", Value::Text(tif)),
+            ("timestamp", Value::Int(now.wall_ms())),
+            ("type", Value::Text("LIMIT")),
+        ];
+        let id = RequestId { request: Request::Place, client_id: order.client_id };
+        if order.reduce_only {
+            return self.request(id, "order.place", &before, to);
+        }
+        let [a, b, c, d, e, f, _, h, i, j, k, l] = before;
+        self.request(id, "order.place", &[a, b, c, d, e, f, h, i, j, k, l], to)
+    }
+
+    fn cancel(&mut self, order: &OrderRef, _: &OutMeta, now: Stamp, to: &mut Payload) -> Result<Rendered, PayloadFull> {
+        self.by_client_id(Request::Cancel, "order.cancel", order, now, to)
+    }
+
+    fn query(&mut self, order: &OrderRef, _: &OutMeta, now: Stamp, to: &mut Payload) -> Result<Rendered, PayloadFull> {
+        self.by_client_id(Request::Query, "order.status", order, now, to)
+    }
+
+    fn send(&mut self, conn: ConnId, what: VenueCall, _: Stamp, to: &mut Payload) -> Result<(), PayloadFull> {
+        to.clear();
+        let link = conn.index().checked_sub(self.conn_base.index()).ok_or(PayloadFull)?;
+        match what.op {
+            op::SUBSCRIBE => self.subscribe(link, Batch::decode(what.arg), to),
+            _ => Err(PayloadFull),
+        }
+    }
+
+    fn http(&mut self, what: VenueCall, now: Stamp, to: &mut Payload) -> Result<Option<Redact>, PayloadFull> {
+        to.clear();
+        let rest = &self.variant.rest;
+        let key = Text::new("listenKey").ok_or(PayloadFull)?;
+        let redact = Redact { slot: self.slot, key };
+        match what.op {
+            op::EXCHANGE_INFO => write!(to, "GET {}\n\n", rest.exchange_info).map_err(|_| PayloadFull)?,
+            op::FUNDING_INFO => write!(to, "GET {}\n\n", rest.funding_info).map_err(|_| PayloadFull)?,
+            op::DEPTH => {
+                let index = what.instrument.and_then(|id| self.listings.index(id)).ok_or(PayloadFull)?;
+                let symbol = self.listings.params(index).symbol;
+                write!(to, "GET {}?symbol={symbol}&limit={DEPTH_LIMIT}\n\n", rest.depth).map_err(|_| PayloadFull)?;
+            }
+            op::LISTEN_KEY | op::LISTEN_KEY_KEEP => {
+                let method = if what.op == op::LISTEN_KEY { "POST" } else { "PUT" };
+                write!(to, "{method} {}", rest.listen_key).map_err(|_| PayloadFull)?;
+                self.key_header(to)?;
+                return Ok(Some(redact));
+            }
+            op::OPEN_ORDERS => self.signed_get(rest.open_orders, now, to)?,
+            op::POSITION_RISK => self.signed_get(rest.position_risk, now, to)?,
+            op::BALANCE => self.signed_get(rest.balance, now, to)?,
+            _ => return Err(PayloadFull),
+        }
+        Ok(None)
+    }
+
+    fn connect(&mut self, conn: ConnId, slot: Option<SecretSlot>, to: &mut Payload) -> Result<(), PayloadFull> {
+        to.clear();
+        match conn.index().checked_sub(self.conn_base.index()) {
+            Some(conn::PUBLIC) => to.push(self.variant.path_public.as_bytes()),
+            Some(conn::MARKET) => to.push(self.variant.path_market.as_bytes()),
+            Some(conn::PRIVATE) => {
+                to.push(self.variant.path_private.as_bytes())?;
+                to.push_hole(HoleKind::Slot(slot.unwrap_or(self.slot)))
+            }
+            Some(conn::API) => to.push(self.variant.path_api.as_bytes()),
+            _ => Err(PayloadFull),
+        }
+    }
+}

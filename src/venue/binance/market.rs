@@ -1,0 +1,459 @@
+//! Market data of the venue: subscriptions in batches, best bid and ask, depth, trades, marks. Numbers that
+//! are not exact at an instrument's scale quarantine that instrument; a stream that stays silent after its
+//! acknowledgement is asked for again, because the venue acknowledges streams that do not exist.
+
+use super::continuity::REST_DEPTH;
+use super::decode::{Parser, int};
+use super::feed::{Feed, FixedLevel};
+use super::link::Link;
+use super::metadata::FUNDING_INTERVAL;
+use super::symbols::Listings;
+use super::{Batch, conn, op};
+use crate::domain::effect::{SessionAction, VenueCall};
+use crate::domain::event::{Bbo, BookReason, EventBody, Mark, PublicTrade};
+use crate::domain::instrument::Instrument;
+use crate::domain::time::{MILLI, Nanos, SECOND};
+use crate::venue::json::Cursor;
+use crate::venue::message::{DecodeError, Depth, Message};
+use crate::venue::{OddKind, Out};
+
+/// Connections that carry market data.
+pub const LINKS: usize = 2;
+/// Pause between two messages on one connection: 5 a second of the 10 allowed.
+const SEND_PAUSE: Nanos = 200 * MILLI;
+/// Listings become known one by one: wait this long to ask for many at once.
+const GATHER: Nanos = 5 * MILLI;
+/// No data on a whole connection for this long after an acknowledgement: reconnect.
+const SILENCE: Nanos = 20 * SECOND;
+/// No acknowledgement for this long: reconnect.
+const ACK_TIMEOUT: Nanos = 10 * SECOND;
+/// A stream that says nothing for this long after its acknowledgement is asked for again, then with
+/// doubled patience (illiquid or suspended instruments do stay silent).
+const STREAM_SILENCE: Nanos = 60 * SECOND;
+/// Pause after the venue refused a subscription.
+const REFUSED_PAUSE: Nanos = 5 * SECOND;
+/// Snapshots that may be asked for at once, and the time in which one more is earned: 20 of 2400 weight
+/// units a minute each, half of what the venue allows.
+const SNAPSHOT_CREDIT_MAX: i64 = 20;
+const SNAPSHOT_CREDIT_TIME: Nanos = SECOND;
+
+/// A stream subscription of one listing on one connection.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Sub {
+    #[default]
+    No,
+    Asked {
+        request: u32,
+        at: Nanos,
+    },
+    Acked {
+        at: Nanos,
+    },
+}
+
+/// What is known of one listing.
+#[derive(Debug, Default)]
+struct Item {
+    feed: Feed,
+    subs: [Sub; LINKS],
+    /// Not before this moment.
+    sub_at: [Nanos; LINKS],
+    heard_at: [Nanos; LINKS],
+    patience: [u32; LINKS],
+    interval_ns: Nanos,
+}
+
+/// Market data of the venue.
+#[derive(Debug)]
+pub struct Market {
+    parser: Parser,
+    scratch: Vec<FixedLevel>,
+    items: Vec<Item>,
+    requests: u32,
+    credit: i64,
+    credit_at: Nanos,
+}
+
+/// What a frame needs of its connection's owner.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Heard {
+    /// Something odd was in it.
+    pub odd: Option<OddKind>,
+    /// An acknowledgement or refusal was in it: readiness may have changed.
+    pub control: bool,
+    /// Metadata no longer fits what the venue sends.
+    pub stale_metadata: bool,
+}
+
+impl Market {
+    /// For so many listings.
+    pub fn new(listings: usize) -> Self {
+        let mut items = Vec::with_capacity(listings);
+        items.resize_with(listings, || Item { interval_ns: FUNDING_INTERVAL, ..Item::default() });
+        Self {
+            parser: Parser::default(),
+            scratch: Vec::with_capacity(4096),
+            items,
+            requests: 0,
+            credit: SNAPSHOT_CREDIT_MAX,
+            credit_at: 0,
+        }
+    }
+
+    /// The registry defined a listing.
+    pub fn on_instrument(&mut self, index: usize, instrument: &Instrument, now: Nanos, out: &mut Out) {
+        let item = &mut self.items[index];
+        item.feed.stop(instrument.id, BookReason::Generation, out);
+        for link in 0..LINKS {
+            item.sub_at[link] = item.sub_at[link].max(now + GATHER);
+        }
+        if matches!(item.subs[conn::PUBLIC], Sub::Acked { .. }) {
+            item.feed.start(instrument.id, now, out);
+        }
+    }
+
+    /// The time between settlements of a listing.
+    pub fn set_interval(&mut self, index: usize, interval_ns: Nanos) {
+        self.items[index].interval_ns = interval_ns;
+    }
+
+    /// A market connection was lost.
+    pub fn on_down(&mut self, link: usize, listings: &Listings, out: &mut Out) {
+        for (index, item) in self.items.iter_mut().enumerate() {
+            item.subs[link] = Sub::No;
+            item.sub_at[link] = 0;
+            item.patience[link] = 0;
+            if link == conn::PUBLIC {
+                item.feed.stop(listings.params(index).id, BookReason::Disconnected, out);
+            }
+        }
+    }
+
+    /// True when every defined listing is subscribed on both connections.
+    pub fn is_ready(&self, listings: &Listings) -> bool {
+        let mut defined = 0;
+        let all = self.items.iter().enumerate().filter(|(index, _)| listings.instrument(*index).is_some()).all(|(_, item)| {
+            defined += 1;
+            item.subs.iter().all(|sub| matches!(sub, Sub::Acked { .. }))
+        });
+        all && defined > 0
+    }
+
+    /// A message of a market connection.
+    pub fn on_frame(
+        &mut self,
+        link: usize,
+        frame: &[u8],
+        listings: &Listings,
+        now: Nanos,
+        out: &mut Out,
+    ) -> Heard {
+        let mut heard = Heard::default();
+        let Self { parser, scratch, items, .. } = self;
+        let result = parser.parse(frame, |message| {
+            if let Err(odd) = on_message(link, message, items, scratch, listings, now, out, &mut heard) {
+                heard.odd = Some(odd);
+                heard.stale_metadata |= odd == OddKind::Inexact;
+            }
+        });
+        if result.is_err() {
+            heard.odd = Some(OddKind::Malformed);
+            if link == conn::PUBLIC {
+                self.malformed(frame, listings, now, out);
+            }
+        }
+        if heard.control {
+            self.on_control(link, frame, listings, now, out, &mut heard);
+        }
+        heard
+    }
+
+    /// A frame that could not be read may have been anyone's difference: the instrument that it seems to
+    /// name is void, or all of them when it names none.
+    fn malformed(&mut self, frame: &[u8], listings: &Listings, now: Nanos, out: &mut Out) {
+        let named = named_symbol(frame).and_then(|symbol| listings.find(symbol));
+        for (index, item) in self.items.iter_mut().enumerate() {
+            if named.is_none_or(|named| named == index) {
+                item.feed.invalidate(listings.params(index).id, BookReason::Malformed, now, out);
+            }
+        }
+    }
+
+    /// An acknowledgement or refusal of a subscription.
+    fn on_control(
+        &mut self,
+        link: usize,
+        frame: &[u8],
+        listings: &Listings,
+        now: Nanos,
+        out: &mut Out,
+        heard: &mut Heard,
+    ) {
+        let Ok((request, accepted)) = control(frame) else {
+            heard.odd = Some(OddKind::Malformed);
+            return;
+        };
+        if !accepted {
+            heard.odd = Some(OddKind::Refused);
+        }
+        for (index, item) in self.items.iter_mut().enumerate() {
+            let asked = matches!(item.subs[link], Sub::Asked { request: own, .. } if Some(own) == request);
+            if !asked {
+                continue;
+            }
+            if accepted {
+                item.subs[link] = Sub::Acked { at: now };
+                if link == conn::PUBLIC {
+                    item.feed.start(listings.params(index).id, now, out);
+                }
+            } else {
+                item.subs[link] = Sub::No;
+                item.sub_at[link] = now + REFUSED_PAUSE;
+            }
+        }
+    }
+
+    /// Timers of one connection: subscriptions, silence. True when the connection must be made anew.
+    pub fn sweep(&mut self, index: usize, link: &mut Link, listings: &Listings, now: Nanos, out: &mut Out) -> bool {
+        if !link.is_up() {
+            return false;
+        }
+        let mut acked = None;
+        for item in &mut self.items {
+            match item.subs[index] {
+                Sub::Asked { at, .. } if now >= at + ACK_TIMEOUT => return true,
+                Sub::Acked { at } => {
+                    acked = acked.max(Some(at));
+                    let patience = STREAM_SILENCE << item.patience[index].min(6);
+                    if now >= at.max(item.heard_at[index]) + patience {
+                        item.subs[index] = Sub::No;
+                        item.patience[index] += 1;
+                    }
+                }
+                _ => {}
+            }
+        }
+        if acked.is_some_and(|at| now >= at.max(link.heard_at) + SILENCE) {
+            return true;
+        }
+        if now >= link.send_at {
+            self.subscribe(index, link, listings, now, out);
+        }
+        false
+    }
+
+    /// Asks for the streams of up to [`Batch::SPAN`] neighbouring listings.
+    fn subscribe(&mut self, index: usize, link: &mut Link, listings: &Listings, now: Nanos, out: &mut Out) {
+        let wanted = |at: usize, item: &Item| {
+            listings.instrument(at).is_some() && item.subs[index] == Sub::No && now >= item.sub_at[index]
+        };
+        let Some(start) = self.items.iter().enumerate().position(|(at, item)| wanted(at, item)) else {
+            return;
+        };
+        self.requests = (self.requests + 1) & 0xfff_ffff;
+        let mut batch = Batch { start: start as u16, mask: 0, request: self.requests };
+        let end = (start + Batch::SPAN).min(self.items.len());
+        for at in start..end {
+            if wanted(at, &self.items[at]) {
+                batch.mask |= 1 << (at - start);
+                self.items[at].subs[index] = Sub::Asked { request: batch.request, at: now };
+            }
+        }
+        link.send_at = now + SEND_PAUSE;
+        let what = VenueCall { op: op::SUBSCRIBE, arg: batch.encode(), instrument: None };
+        out.action(SessionAction::Send { conn: link.conn, what });
+    }
+
+    /// The next listing that needs a depth snapshot, while the request budget lasts. The caller asks for
+    /// it and says so by [`Market::requested`].
+    pub fn next_snapshot(&mut self, from: usize, now: Nanos) -> Option<usize> {
+        let earned = (now - self.credit_at) / SNAPSHOT_CREDIT_TIME;
+        if earned > 0 {
+            self.credit = (self.credit + earned).min(SNAPSHOT_CREDIT_MAX);
+            self.credit_at += earned * SNAPSHOT_CREDIT_TIME;
+        }
+        if self.credit <= 0 {
+            return None;
+        }
+        (from..self.items.len()).find(|index| self.items[*index].feed.wants_snapshot(now))
+    }
+
+    /// A snapshot was asked for.
+    pub fn requested(&mut self, index: usize, id: u32, now: Nanos) {
+        self.credit -= 1;
+        self.items[index].feed.requested(id, now);
+    }
+
+    /// The reply to a snapshot request; what is odd about it.
+    pub fn on_snapshot(
+        &mut self,
+        index: usize,
+        id: u32,
+        reply: Option<&[u8]>,
+        listings: &Listings,
+        now: Nanos,
+        out: &mut Out,
+    ) -> Option<OddKind> {
+        let Self { parser, scratch, items, .. } = self;
+        let feed = &mut items.get_mut(index)?.feed;
+        if !feed.take_request(id) {
+            return None;
+        }
+        let (Some(body), Some(instrument)) = (reply, listings.instrument(index)) else {
+            feed.failed(now);
+            return None;
+        };
+        let mut odd = Some(OddKind::Malformed);
+        let parsed = parser.parse(body, |message| {
+            if let Message::Depth(depth) = message
+                && depth.channel == REST_DEPTH
+            {
+                odd = feed.on_snapshot(instrument, depth, scratch, now, out).err();
+            }
+        });
+        if parsed.is_err() || odd == Some(OddKind::Malformed) {
+            feed.failed(now);
+            odd = Some(OddKind::Malformed);
+        }
+        odd
+    }
+
+    /// True while the depth of this listing may be served.
+    pub fn is_live(&self, index: usize) -> bool {
+        self.items[index].feed.is_live()
+    }
+}
+
+#[inline]
+#[allow(clippy::too_many_arguments)] // split borrows of `Market`
+fn on_message(
+    link: usize,
+    message: &Message<'_>,
+    items: &mut [Item],
+    scratch: &mut Vec<FixedLevel>,
+    listings: &Listings,
+    now: Nanos,
+    out: &mut Out,
+    heard: &mut Heard,
+) -> Result<(), OddKind> {
+    match message {
+        Message::Ignored { kind } => {
+            heard.control |= matches!(*kind, "ack" | "refusal");
+            return Ok(());
+        }
+        Message::Private { .. } | Message::Unknown => return Err(OddKind::Unknown),
+        _ => {}
+    }
+    let index = listings.find(message.symbol()).ok_or(OddKind::UnknownSymbol)?;
+    let item = &mut items[index];
+    item.heard_at[link] = now;
+    // Subscriptions follow definitions, so an undefined listing gets nothing that matters.
+    let Some(instrument) = listings.instrument(index) else { return Ok(()) };
+    match *message {
+        Message::Bbo { id, bid, ask, time_ms, .. } => {
+            if item.feed.is_quarantined() {
+                return Ok(());
+            }
+            let fixed = (|| {
+                Some(Bbo {
+                    instrument: instrument.id,
+                    bid: instrument.price(bid.0)?,
+                    bid_qty: instrument.qty(bid.1)?,
+                    ask: instrument.price(ask.0)?,
+                    ask_qty: instrument.qty(ask.1)?,
+                    update_id: id,
+                    venue_ns: time_ms.saturating_mul(MILLI),
+                })
+            })();
+            match fixed {
+                Some(bbo) => out.event(EventBody::Bbo(bbo)),
+                None => item.feed.quarantine(instrument.id, out)?,
+            }
+        }
+        Message::Depth(ref depth) => on_depth(item, instrument, depth, scratch, now, out)?,
+        Message::Trade { id, price, qty, aggressor, time_ms, .. } => {
+            // `X: "NA"` carries zero price and quantity: not a trade.
+            if qty.is_zero() || price.is_zero() {
+                return Ok(());
+            }
+            let (Some(price), Some(qty)) = (instrument.price(price), instrument.qty(qty)) else {
+                return item.feed.quarantine(instrument.id, out);
+            };
+            let venue_ns = time_ms.saturating_mul(MILLI);
+            out.event(EventBody::Trade(PublicTrade { instrument: instrument.id, id, price, qty, aggressor, venue_ns }));
+        }
+        Message::Mark { mark, index, rate, funding_ms, time_ms, .. } => out.event(EventBody::Mark(Mark {
+            instrument: instrument.id,
+            mark,
+            index,
+            rate,
+            funding_ns: funding_ms.saturating_mul(MILLI),
+            interval_ns: item.interval_ns,
+            venue_ns: time_ms.saturating_mul(MILLI),
+        })),
+        _ => {}
+    }
+    Ok(())
+}
+
+#[inline]
+fn on_depth(
+    item: &mut Item,
+    instrument: &Instrument,
+    depth: &Depth<'_>,
+    scratch: &mut Vec<FixedLevel>,
+    now: Nanos,
+    out: &mut Out,
+) -> Result<(), OddKind> {
+    if depth.snapshot {
+        // Neither partial streams nor snapshots are asked for on the stream.
+        return Err(OddKind::Unknown);
+    }
+    item.feed.on_difference(instrument, depth, scratch, now, out)
+}
+
+/// Request number (`None` for `null`) and whether it was accepted, of `{"result":null,"id":1}` or
+/// `{"error":{…},"id":1}`.
+fn control(frame: &[u8]) -> Result<(Option<u32>, bool), DecodeError> {
+    let mut cursor = Cursor::new(frame);
+    let (mut id, mut accepted) = (None, true);
+    cursor.object(|key, cursor| match key {
+        b"id" => {
+            let (text, _) = cursor.scalar()?;
+            id = int(text, "id").ok().and_then(|id| u32::try_from(id).ok());
+            Ok(())
+        }
+        b"error" | b"code" => {
+            accepted = false;
+            cursor.skip()
+        }
+        _ => cursor.skip(),
+    })?;
+    Ok((id, accepted))
+}
+
+/// The symbol that a broken frame seems to name: the text after the first `"s":"`.
+fn named_symbol(frame: &[u8]) -> Option<&[u8]> {
+    let at = memchr::memmem::find(frame, b"\"s\":\"")? + 5;
+    let len = memchr::memchr(b'"', &frame[at..])?;
+    Some(&frame[at..at + len])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn acks_and_refusals_name_their_request() {
+        assert_eq!(control(br#"{"result":null,"id":7}"#).unwrap(), (Some(7), true));
+        assert_eq!(control(br#"{"error":{"code":2,"msg":"Invalid request"},"id":8}"#).unwrap(), (Some(8), false));
+        assert_eq!(control(br#"{"code":3,"msg":"x","id":null}"#).unwrap(), (None, false));
+    }
+
+    #[test]
+    fn a_broken_frame_may_still_name_its_symbol() {
+        assert_eq!(named_symbol(br#"{"e":"depthUpdate","s":"BTCUSDT","U":"#), Some(&b"BTCUSDT"[..]));
+        assert_eq!(named_symbol(b"\x00\xff"), None);
+        assert_eq!(named_symbol(br#"{"s":"BTC"#), None);
+    }
+}

@@ -1,0 +1,298 @@
+//! Replies of the WebSocket API and of REST order endpoints → order reports. Requests are recognised by
+//! their id: an operation letter and our client id (see [`RequestId`]), so nothing needs to be remembered.
+
+use super::decode::{int, side, uint};
+use super::errors::classify;
+use super::symbols::Listings;
+use crate::domain::instrument::VenueId;
+use crate::domain::number::Num;
+use crate::domain::order::{ClientId, OrderReport, RejectClass, ReportKind, Side};
+use crate::domain::time::MILLI;
+use crate::venue::OddKind;
+use crate::venue::json::Cursor;
+use crate::venue::message::DecodeError;
+
+type Result<T> = std::result::Result<T, DecodeError>;
+
+/// What a request on the WebSocket API asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Request {
+    /// `order.place`
+    Place,
+    /// `order.cancel`
+    Cancel,
+    /// `order.status`
+    Query,
+}
+
+impl Request {
+    /// The first byte of the request id.
+    pub const fn letter(self) -> u8 {
+        match self {
+            Self::Place => b'p',
+            Self::Cancel => b'c',
+            Self::Query => b'q',
+        }
+    }
+}
+
+/// `id` of a request: letter and 32 hex digits (the venue allows 36 characters).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RequestId {
+    /// What it asked for.
+    pub request: Request,
+    /// For which order.
+    pub client_id: ClientId,
+}
+
+impl RequestId {
+    /// As bytes.
+    pub fn bytes(self) -> [u8; 33] {
+        let mut text = [0; 33];
+        text[0] = self.request.letter();
+        text[1..].copy_from_slice(&self.client_id.hex());
+        text
+    }
+
+    /// From an echoed id.
+    pub fn parse(text: &[u8]) -> Option<Self> {
+        let (letter, hex) = text.split_first()?;
+        let request = match letter {
+            b'p' => Request::Place,
+            b'c' => Request::Cancel,
+            b'q' => Request::Query,
+            _ => return None,
+        };
+        Some(Self { request, client_id: ClientId::parse(hex)? })
+    }
+}
+
+/// An order as REST and the WebSocket API show it.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct OrderView<'a> {
+    symbol: &'a [u8],
+    client: &'a [u8],
+    status: &'a [u8],
+    order_id: u64,
+    executed: Option<Num>,
+    side: Option<Side>,
+    update_ms: i64,
+}
+
+impl<'a> OrderView<'a> {
+    /// Reads one order object.
+    ///
+    /// # Errors
+    /// When it is not an order.
+    pub fn read(cursor: &mut Cursor<'a>) -> Result<Self> {
+        let mut view = Self::default();
+        cursor.object(|key, cursor| match key {
+            b"symbol" => cursor.string().map(|text| view.symbol = text),
+            b"clientOrderId" => cursor.string().map(|text| view.client = text),
+            b"status" => cursor.string().map(|text| view.status = text),
+            b"orderId" => cursor.uint("orderId").map(|id| view.order_id = id),
+            b"executedQty" => cursor.num("executedQty").map(|num| view.executed = Some(num)),
+            b"side" => side(cursor.string()?).map(|side| view.side = Some(side)),
+            b"updateTime" => cursor.int("updateTime").map(|ms| view.update_ms = ms),
+            _ => cursor.skip(),
+        })?;
+        if view.symbol.is_empty() {
+            return Err(DecodeError::Missing("symbol"));
+        }
+        if view.status.is_empty() {
+            return Err(DecodeError::Missing("status"));
+        }
+        Ok(view)
+    }
+
+    /// As a report of the order's present state.
+    ///
+    /// # Errors
+    /// [`OddKind`] when the symbol, the status or the quantity is not understood.
+    pub fn report(&self, venue: VenueId, listings: &Listings) -> std::result::Result<OrderReport, OddKind> {
+        let instrument = listings.defined(self.symbol).ok_or(OddKind::UnknownSymbol)?;
+        let filled = match self.executed {
+            Some(num) => Some(instrument.qty(num).ok_or(OddKind::Inexact)?),
+            None => None,
+        };
+        Ok(OrderReport {
+            venue,
+            instrument: Some(instrument.id),
+            client_id: ClientId::parse(self.client).unwrap_or(ClientId::NONE),
+            venue_order_id: self.order_id,
+            kind: order_status(self.status).ok_or(OddKind::Unknown)?,
+            side: self.side,
+            filled,
+            venue_ns: self.update_ms.saturating_mul(MILLI),
+            ..OrderReport::default()
+        })
+    }
+}
+
+/// Order status → report kind. `NEW_INSURANCE` and `NEW_ADL` are liquidations in progress.
+pub fn order_status(status: &[u8]) -> Option<ReportKind> {
+    Some(match status {
+        b"NEW" | b"NEW_INSURANCE" | b"NEW_ADL" => ReportKind::Open,
+        b"PARTIALLY_FILLED" => ReportKind::PartiallyFilled,
+        b"FILLED" => ReportKind::Filled,
+        b"CANCELED" => ReportKind::Canceled,
+        b"REJECTED" => ReportKind::Rejected,
+        b"EXPIRED" | b"EXPIRED_IN_MATCH" => ReportKind::Expired,
+        _ => return None,
+    })
+}
+
+/// A reply on the WebSocket API as a report.
+///
+/// # Errors
+/// What is odd about it: not JSON, an id that is not ours, a refused query.
+pub fn reply(frame: &[u8], venue: VenueId, listings: &Listings) -> std::result::Result<OrderReport, OddKind> {
+    let parsed = read_reply(frame).map_err(|_| OddKind::Malformed)?;
+    let Some(id) = RequestId::parse(parsed.id) else {
+        return Err(if parsed.failed() { OddKind::Refused } else { OddKind::Unknown });
+    };
+    let base = OrderReport { venue, client_id: id.client_id, ..OrderReport::default() };
+    if parsed.failed() {
+        let class = classify(parsed.code, parsed.status);
+        let kind = match id.request {
+            Request::Place => ReportKind::Rejected,
+            Request::Cancel => ReportKind::CancelRejected,
+            Request::Query if class == RejectClass::NotFound => ReportKind::NotFound,
+            // The query itself failed: says nothing of the order.
+            Request::Query => return Err(OddKind::Refused),
+        };
+        return Ok(OrderReport { kind, reject: class, code: parsed.code, ..base });
+    }
+    let mut cursor = Cursor::new(parsed.result.ok_or(OddKind::Malformed)?);
+    let view = OrderView::read(&mut cursor).map_err(|_| OddKind::Malformed)?;
+    let mut report = view.report(venue, listings)?;
+    report.client_id = id.client_id;
+    if id.request == Request::Place {
+        // The user stream tells what became of it; the reply only that the venue has it.
+        report.kind = ReportKind::Acked;
+        report.filled = None;
+    }
+    Ok(report)
+}
+
+#[derive(Default)]
+struct Reply<'a> {
+    id: &'a [u8],
+    status: u16,
+    result: Option<&'a [u8]>,
+    error: bool,
+    code: i32,
+}
+
+impl Reply<'_> {
+    const fn failed(&self) -> bool {
+        self.error || self.status != 200
+    }
+}
+
+fn read_reply(frame: &[u8]) -> Result<Reply<'_>> {
+    let mut reply = Reply::default();
+    let mut cursor = Cursor::new(frame);
+    cursor.object(|key, cursor| match key {
+        b"id" => cursor.scalar().map(|(text, _)| reply.id = text),
+        b"status" => {
+            let (text, _) = cursor.scalar()?;
+            reply.status = u16::try_from(uint(text, "status")?).map_err(|_| DecodeError::Field("status"))?;
+            Ok(())
+        }
+        b"result" => cursor.raw().map(|text| reply.result = Some(text)),
+        b"error" => {
+            reply.error = true;
+            cursor.object(|key, cursor| match key {
+                b"code" => {
+                    let (text, _) = cursor.scalar()?;
+                    reply.code = i32::try_from(int(text, "code")?).map_err(|_| DecodeError::Field("code"))?;
+                    Ok(())
+                }
+                _ => cursor.skip(),
+            })
+        }
+        _ => cursor.skip(),
+    })?;
+    cursor.end()?;
+    if reply.status == 0 { Err(DecodeError::Missing("status")) } else { Ok(reply) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::instrument::Qty;
+    use crate::venue::binance::tests::{client, listings};
+
+    fn reply_of(text: &str) -> std::result::Result<OrderReport, OddKind> {
+        reply(text.as_bytes(), VenueId(0), &listings())
+    }
+
+    fn id(request: Request) -> String {
+        String::from_utf8(RequestId { request, client_id: client(7) }.bytes().to_vec()).unwrap()
+    }
+
+    #[test]
+    fn request_ids_round_trip() {
+        for request in [Request::Place, Request::Cancel, Request::Query] {
+            let id = RequestId { request, client_id: client(9) };
+            assert_eq!(RequestId::parse(&id.bytes()), Some(id));
+        }
+        assert_eq!(RequestId::parse(b"hIQeAAUAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"), None);
+        assert_eq!(RequestId::parse(b""), None);
+    }
+
+    #[test]
+    fn an_accepted_order_is_acknowledged_whatever_its_status() {
+        for status in ["NEW", "FILLED"] {
+            let report = reply_of(&format!(
+                r#"{{"id":"{}","status":200,"result":{{"orderId":851545009715,"symbol":"BTCUSDT","status":"{status}",
+                "clientOrderId":"x","price":"32000.00","executedQty":"1.000","side":"BUY","updateTime":1765337013071}},
+                "rateLimits":[]}}"#,
+                id(Request::Place)
+            ))
+            .unwrap();
+            assert_eq!((report.kind, report.client_id, report.venue_order_id), (ReportKind::Acked, client(7), 851545009715));
+            assert_eq!((report.filled, report.fill), (None, None));
+        }
+    }
+
+    #[test]
+    fn refusals_become_reports_of_their_request() {
+        for (request, code, kind, class) in [
+            (Request::Place, -2027, ReportKind::Rejected, RejectClass::Margin),
+            (Request::Place, -1007, ReportKind::Rejected, RejectClass::UnknownOutcome),
+            (Request::Cancel, -2011, ReportKind::CancelRejected, RejectClass::NotFound),
+            (Request::Query, -2013, ReportKind::NotFound, RejectClass::NotFound),
+        ] {
+            let text = format!(r#"{{"id":"{}","status":400,"error":{{"code":{code},"msg":"m"}}}}"#, id(request));
+            let report = reply_of(&text).unwrap();
+            assert_eq!((report.kind, report.reject, report.code), (kind, class, code));
+            assert_eq!(report.client_id, client(7));
+        }
+        let text = format!(r#"{{"id":"{}","status":429,"error":{{"code":-1003,"msg":"m"}}}}"#, id(Request::Query));
+        assert_eq!(reply_of(&text), Err(OddKind::Refused));
+        assert_eq!(
+            reply_of(r#"{"id":null,"status":400,"error":{"code":-1000,"msg":"Invalid JSON request."}}"#),
+            Err(OddKind::Refused)
+        );
+        assert_eq!(reply_of("{"), Err(OddKind::Malformed));
+    }
+
+    #[test]
+    fn cancels_and_queries_tell_the_state() {
+        for (request, status, kind) in [
+            (Request::Cancel, "CANCELED", ReportKind::Canceled),
+            (Request::Query, "PARTIALLY_FILLED", ReportKind::PartiallyFilled),
+            (Request::Query, "EXPIRED_IN_MATCH", ReportKind::Expired),
+        ] {
+            let report = reply_of(&format!(
+                r#"{{"id":"{}","status":200,"result":{{"orderId":1,"symbol":"BTCUSDT","status":"{status}","clientOrderId":"x",
+                "executedQty":"0.250","side":"SELL","updateTime":5}}}}"#,
+                id(request)
+            ))
+            .unwrap();
+            assert_eq!((report.kind, report.filled, report.side), (kind, Some(Qty(250)), Some(Side::Sell)));
+        }
+    }
+}
