@@ -1,5 +1,7 @@
 //! The single integration test binary.
 
+mod alloc;
 mod book_conformance;
+mod decode_alloc;
 mod oracle;
 mod simulated;

@@ -4,8 +4,8 @@ use super::shared;
 use crate::domain::event::BookState;
 use crate::domain::number::Num;
 use crate::venue::message::{Continuity, Decoder, Depth, Level, Message, Verdict};
-use crate::venue::okx::continuity::{CHECKSUM_LEVELS, OkxContinuity, SentBook, checksum};
 use crate::venue::okx::OkxDecoder;
+use crate::venue::okx::continuity::{CHECKSUM_LEVELS, OkxContinuity, SentBook, checksum};
 use proptest::prelude::*;
 use std::collections::BTreeMap;
 use std::io::Read as _;
@@ -106,7 +106,9 @@ fn capture_lines(file: &str) -> Option<Vec<String>> {
     } else {
         String::from_utf8(bytes).unwrap()
     };
-    let frame = |line: &str| line.split_once(": ").filter(|(head, _)| !head.contains("wss")).map(|(_, f)| f.to_owned());
+    let frame = |line: &str| {
+        line.split_once(": ").filter(|(head, _)| !head.contains("wss")).map(|(_, f)| f.to_owned())
+    };
     Some(text.lines().filter_map(frame).collect())
 }
 
@@ -327,15 +329,25 @@ fn keep_alive_and_maintenance_reset_go_on_and_anything_else_is_a_gap() {
     assert_eq!(rule.on_depth(&make(3, 1_000, false).depth()), Verdict::Apply);
     assert_eq!(rule.on_depth(&make(5, 3, false).depth()), Verdict::Apply);
     // A keep-alive of another position, a jump, a message without ids, levels in a keep-alive.
-    for bad in [make(1_007, 1_007, true), make(1_014, 1_007, false), make(0, -1, false), make(1_000, 1_000, false)] {
+    for bad in
+        [make(1_007, 1_007, true), make(1_014, 1_007, false), make(0, -1, false), make(1_000, 1_000, false)]
+    {
         let mut rule = start();
         assert_eq!(rule.on_depth(&bad.depth()), Verdict::Gap);
         assert_eq!(rule.state(), BookState::Invalid);
-        assert_eq!(rule.on_depth(&messages[1].depth()), Verdict::Skip, "nothing counts before the next snapshot");
+        assert_eq!(
+            rule.on_depth(&messages[1].depth()),
+            Verdict::Skip,
+            "nothing counts before the next snapshot"
+        );
         assert_eq!(rule.on_depth(&messages[0].depth()), Verdict::Snapshot);
         assert_eq!(rule.state(), BookState::Live);
     }
-    assert_eq!(OkxContinuity::default().on_depth(&messages[1].depth()), Verdict::Gap, "an update without base");
+    assert_eq!(
+        OkxContinuity::default().on_depth(&messages[1].depth()),
+        Verdict::Gap,
+        "an update without base"
+    );
 }
 
 #[test]
@@ -374,7 +386,7 @@ fn corpus_payloads_decode_and_only_foreign_wrappers_are_unknown() {
             let text = std::fs::read_to_string(file.path()).unwrap();
             let whole = file.path().extension().is_some_and(|e| e == "json");
             for line in if whole { vec![text.as_str()] } else { text.lines().collect() } {
-                let line = line.split_once('\t').map_or(line, |(_, frame)| frame);
+                let line = line.split_once('\t').filter(|_| !whole).map_or(line, |(_, frame)| frame);
                 let result = decoder.decode(line.as_bytes(), &mut |message| {
                     messages += 1;
                     if *message == Message::Unknown {
@@ -387,10 +399,20 @@ fn corpus_payloads_decode_and_only_foreign_wrappers_are_unknown() {
             }
         }
     }
-    println!("{messages} messages, {} unknown, {} errors", unknown.len(), errors.len());
-    for item in unknown.iter().map(|u| format!("{u:?}")).chain(errors.iter().map(|e| format!("{e:?}"))) {
-        println!("{item}");
+    for error in &errors {
+        println!("{error:?}");
     }
-    assert!(messages > 100);
-    assert!(errors.is_empty() && unknown.is_empty(), "see above");
+    assert!(messages > 150 && errors.is_empty());
+    // Another recorder's wrapper, a channel that it made up, pieces of replies, and two invented payloads.
+    const FOREIGN: [&str; 7] = [
+        "rest/tardis-node.jsonl",
+        "liquidations/tardis-node.jsonl",
+        "fixtures/gct_523b1165.json",
+        "fixtures/bbgo_parse_53f7f0ed.json",
+        "fixtures/nautilus_http_place_order_response.json",
+        "fixtures/nautilus_http_transaction_detail.json",
+        "fixtures/nautilus_http_balance_detail_old_fields.json",
+    ];
+    unknown.retain(|(path, _)| !FOREIGN.iter().any(|foreign| path.ends_with(foreign)));
+    assert!(unknown.is_empty(), "{unknown:?}");
 }

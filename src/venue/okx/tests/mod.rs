@@ -18,7 +18,8 @@ use std::path::PathBuf;
 
 /// The shared corpus, where it is present; otherwise the test says that it skips.
 fn shared(path: &str) -> Option<PathBuf> {
-    let root = std::env::var("PERPRING_SHARED").unwrap_or(concat!(env!("CARGO_MANIFEST_DIR"), "/../shared").into());
+    let root =
+        std::env::var("PERPRING_SHARED").unwrap_or(concat!(env!("CARGO_MANIFEST_DIR"), "/../shared").into());
     let path = PathBuf::from(root).join(path);
     if !path.exists() {
         println!("skipped: {} is absent", path.display());
@@ -191,5 +192,8 @@ fn events(items: &[Emit]) -> Vec<EventBody> {
 }
 
 fn reports(items: &[Emit]) -> Vec<OrderReport> {
-    items.iter().filter_map(|item| if let Emit::Report(report) = item { Some(*report) } else { None }).collect()
+    items
+        .iter()
+        .filter_map(|item| if let Emit::Report(report) = item { Some(*report) } else { None })
+        .collect()
 }

@@ -124,7 +124,8 @@ fn orders_and_cancels_are_rendered_exactly() {
         r#"{"id":"00000000000000030000000000000abc","op":"order","expTime":"1607418538715","args":[{"instIdCode":10459,"tdMode":"cross","side":"buy","ordType":"ioc","px":"61000.1","sz":"1.5","clOrdId":"00000000000000030000000000000abc"}]}"#
     );
     assert_eq!(payload.scheme, SignScheme::None);
-    let exit = OrderSpec { instrument: ETH, side: Side::Sell, tif: TimeInForce::Fok, reduce_only: true, ..order };
+    let exit =
+        OrderSpec { instrument: ETH, side: Side::Sell, tif: TimeInForce::Fok, reduce_only: true, ..order };
     encoder.order(&exit, &meta(), at(0), &mut payload).unwrap();
     assert_eq!(
         filled(&payload, SECRET),
@@ -157,13 +158,18 @@ fn session_messages_and_requests_are_rendered_exactly() {
         text(call_for(calls::UNSUBSCRIBE_BOOK, ETH)),
         r#"{"op":"unsubscribe","args":[{"channel":"books","instId":"ETH-USDT-SWAP"}]}"#
     );
-    let market: serde_json::Value = serde_json::from_str(&text(call_arg(calls::SUBSCRIBE_MARKET, calls::range(0, 2)))).unwrap();
+    let market: serde_json::Value =
+        serde_json::from_str(&text(call_arg(calls::SUBSCRIBE_MARKET, calls::range(0, 2)))).unwrap();
     assert_eq!(market["args"].as_array().unwrap().len(), 10);
     assert_eq!(market["args"][6], serde_json::json!({"channel": "books", "instId": "ETH-USDT-SWAP"}));
     let account: serde_json::Value = serde_json::from_str(&text(call(calls::SUBSCRIBE_ACCOUNT))).unwrap();
     assert_eq!(account["args"].as_array().unwrap().len(), calls::ACCOUNT_CHANNELS as usize);
-    let line = |what| String::from_utf8(requested(what).text().to_vec()).unwrap().lines().next().unwrap().to_owned();
-    assert_eq!(requested(call(calls::INSTRUMENTS)).text(), b"GET /api/v5/public/instruments?instType=SWAP\n\n");
+    let line =
+        |what| String::from_utf8(requested(what).text().to_vec()).unwrap().lines().next().unwrap().to_owned();
+    assert_eq!(
+        requested(call(calls::INSTRUMENTS)).text(),
+        b"GET /api/v5/public/instruments?instType=SWAP\n\n"
+    );
     assert_eq!(line(call_arg(calls::PENDING, 7)), "GET /api/v5/trade/orders-pending?instType=SWAP&after=7");
     assert_eq!(line(call(calls::POSITIONS)), "GET /api/v5/account/positions?instType=SWAP");
     let mut payload = Payload::new();
