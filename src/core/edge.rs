@@ -204,7 +204,11 @@ mod tests {
         let deeper = terms(&EdgeInput { buy: deep, ..input });
         assert_eq!(deeper.slippage, 119_721);
         assert_eq!(deeper.entry_basis, 4_668_309);
-        assert_eq!(deeper.net, edge.net - (4_788_029 - 4_668_309) - 119_721, "entry once inside, exit once more");
+        assert_eq!(
+            deeper.net,
+            edge.net - (4_788_029 - 4_668_309) - 119_721,
+            "entry once inside, exit once more"
+        );
     }
 
     #[test]
@@ -240,9 +244,17 @@ mod tests {
         let long = FundingTerms { rate: 3 * BPS, at: 10 * hour, interval: 8 * hour };
         let short = FundingTerms { rate: 5 * BPS, at: 10 * hour, interval: 4 * hour };
         assert_eq!(net_funding(&long, &short, 9 * hour, hour / 2), 0, "no instant inside");
-        assert_eq!(net_funding(&long, &short, 9 * hour, hour), 2 * BPS, "the short receives 5, the long pays 3");
+        assert_eq!(
+            net_funding(&long, &short, 9 * hour, hour),
+            2 * BPS,
+            "the short receives 5, the long pays 3"
+        );
         assert_eq!(net_funding(&short, &long, 9 * hour, hour), -2 * BPS, "netted, never added");
-        assert_eq!(net_funding(&long, &short, 9 * hour, 6 * hour), 10 * BPS - 3 * BPS, "each at its own instants");
+        assert_eq!(
+            net_funding(&long, &short, 9 * hour, 6 * hour),
+            10 * BPS - 3 * BPS,
+            "each at its own instants"
+        );
         let missing = FundingTerms::default();
         assert_eq!(net_funding(&missing, &short, 9 * hour, hour), 5 * BPS);
         // The stated instant has passed and the next message is not there yet.

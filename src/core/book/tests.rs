@@ -69,7 +69,10 @@ fn takers_meet_the_best_level_first() {
     assert_eq!(fill, Fill { vwap: 102 << VWAP_SHIFT, top: 102, worst: 102, deep: false });
     // 4 at 102 and 4 at 103.
     let fill = book.fill(Side::Buy, 8).unwrap();
-    assert_eq!(fill, Fill { vwap: (102 << VWAP_SHIFT) + (1 << (VWAP_SHIFT - 1)), top: 102, worst: 103, deep: true });
+    assert_eq!(
+        fill,
+        Fill { vwap: (102 << VWAP_SHIFT) + (1 << (VWAP_SHIFT - 1)), top: 102, worst: 103, deep: true }
+    );
     assert_eq!(book.fill(Side::Buy, 18).unwrap().worst, 104);
     assert_eq!(book.fill(Side::Buy, 19), None, "not that deep");
     assert_eq!(book.fill(Side::Sell, 0), None);

@@ -72,7 +72,13 @@ fn every_outcome_of_two_legs_leads_to_its_one_action() {
             for at in if short_first { [1, 0] } else { [0, 1] } {
                 meet(&mut rig, &entry.legs[fates[at].0], fates[at].1);
             }
-            check(&mut rig, &entry, [long, short], then, &format!("{long:?}/{short:?}, short first: {short_first}"));
+            check(
+                &mut rig,
+                &entry,
+                [long, short],
+                then,
+                &format!("{long:?}/{short:?}, short first: {short_first}"),
+            );
         }
     }
 }
@@ -198,7 +204,10 @@ fn what_cannot_be_hedged_is_unwound_and_what_cannot_be_unwound_is_a_residual() {
     rig.zero(&entry.legs[0]);
     rig.partial(&entry.legs[1], 50);
     let unwind = rig.basket().unwrap();
-    assert_eq!((unwind.kind, unwind.legs[0].qty, unwind.legs[0].side), (BasketKind::Unwind, Qty(50), Side::Buy));
+    assert_eq!(
+        (unwind.kind, unwind.legs[0].qty, unwind.legs[0].side),
+        (BasketKind::Unwind, Qty(50), Side::Buy)
+    );
     // It takes back all but half a step: no order can close that.
     rig.partial(&unwind.legs[0], 45);
     assert_eq!(rig.trade(), None);

@@ -166,7 +166,10 @@ fn a_late_fill_during_the_trade_is_balanced_again() {
     rig.partial(&entry.legs[1], 1_200);
     let more = rig.basket().expect("400 contracts too many now");
     let order = more.legs[0];
-    assert_eq!((more.kind, order.venue, order.side, order.qty), (BasketKind::Hedge, entry.legs[0].venue, Side::Buy, Qty(40)));
+    assert_eq!(
+        (more.kind, order.venue, order.side, order.qty),
+        (BasketKind::Hedge, entry.legs[0].venue, Side::Buy, Qty(40))
+    );
     rig.fill(&order);
     assert_eq!(rig.phase(), Some(Phase::Open));
 }
@@ -222,7 +225,7 @@ fn a_new_metadata_generation_closes_the_trade_in_the_new_scale() {
 #[test]
 fn random_entries_are_blind_to_the_edge_and_leave_by_time() {
     let scan = ScanParams { random_entry_ns: SECOND, hold_max_ns: 2 * SECOND, ..scan_params() };
-    let mut rig = Rig::warm_with(2, scan);
+    let mut rig = Rig::cold(2, scan);
     let mut ways = [0; 2];
     for _ in 0..6_000 {
         rig.run_ms(10);

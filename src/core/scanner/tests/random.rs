@@ -120,7 +120,8 @@ impl Run {
             Step::Order { back, state, quarters } => {
                 let Some(order) = self.orders().get(*back).copied() else { return };
                 let state = STATES[*state];
-                let filled = if state == OrderState::Filled { order.qty.0 } else { order.qty.0 * quarters / 4 };
+                let filled =
+                    if state == OrderState::Filled { order.qty.0 } else { order.qty.0 * quarters / 4 };
                 self.rig.update(&order, state, filled, RejectClass::Retry);
             }
             Step::Deny => {
