@@ -173,7 +173,8 @@ impl Entry {
         }
     }
 
-    /// Quantity that can still fill in `state`. Zero for adopted orders: their size is not known.
+    /// Quantity that can still fill in `state`. Zero while the order's size is not known: for adopted
+    /// orders, and for what is heard before our own send outcome is back.
     pub fn leaves(&self, state: OrderState) -> i64 {
         match self.qty() {
             Some(qty) if !state.is_terminal() => (qty - self.booked).max(0),

@@ -666,7 +666,8 @@ impl Risk {
     fn on_own_update(&mut self, slot: u32, update: &OrderUpdate) {
         let order = &mut self.orders[slot as usize];
         let terminal = update.state.is_terminal();
-        let leaves = if terminal { 0 } else { update.leaves.0.clamp(0, order.leaves) };
+        // From our own order, not `update.leaves`: the ledger may hear of an order before it knows its size.
+        let leaves = if terminal { 0 } else { (order.spec.qty.0 - update.filled.0).clamp(0, order.leaves) };
         self.exposure.add_open(order.spec.instrument, order.spec.side, leaves - order.leaves);
         order.leaves = leaves;
         let keep = mul_div_up(order.margin, leaves, order.spec.qty.0).min(order.reserved);
