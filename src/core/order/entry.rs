@@ -4,7 +4,9 @@
 
 use crate::domain::instrument::{Instrument, VenueId};
 use crate::domain::number::POW10;
-use crate::domain::order::{ClientId, OrderReport, OrderSpec, OrderState, RejectClass, ReportKind, TimeInForce};
+use crate::domain::order::{
+    ClientId, OrderReport, OrderSpec, OrderState, RejectClass, ReportKind, TimeInForce,
+};
 use crate::domain::time::{MILLI, Nanos, SECOND};
 use serde::{Deserialize, Serialize};
 
@@ -118,7 +120,13 @@ impl Entry {
     }
 
     fn blank() -> Self {
-        Self { query_delay: QUERY_DELAY_MIN, confirmed: true, due: NEVER, watched_at: u32::MAX, ..Self::default() }
+        Self {
+            query_delay: QUERY_DELAY_MIN,
+            confirmed: true,
+            due: NEVER,
+            watched_at: u32::MAX,
+            ..Self::default()
+        }
     }
 
     /// The order's id.

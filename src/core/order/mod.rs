@@ -246,7 +246,9 @@ impl Ledger {
                 entry.unknown = true;
                 self.query(slot, now.mono, out);
             }
-        } else if before != (entry.known, entry.word, entry.terminal, entry.unknown, entry.held) || booked.is_some() {
+        } else if before != (entry.known, entry.word, entry.terminal, entry.unknown, entry.held)
+            || booked.is_some()
+        {
             // Something new: give the venue its time for the rest. A pending query keeps its own pace.
             if !entry.unknown {
                 entry.query_delay = QUERY_DELAY_MIN;
@@ -333,15 +335,17 @@ impl Ledger {
 
     /// Orders that are not closed, in a reproducible order.
     pub fn open_orders(&self) -> impl Iterator<Item = OpenOrder> + '_ {
-        self.watched.iter().map(|slot| &self.entries[*slot as usize]).filter(|entry| !entry.is_closed()).map(|entry| {
-            let state = entry.published.unwrap_or_default();
-            OpenOrder {
-                spec: entry.spec,
-                state,
-                filled: Qty(entry.booked),
-                leaves: Qty(entry.leaves(state)),
-            }
-        })
+        self.watched.iter().map(|slot| &self.entries[*slot as usize]).filter(|entry| !entry.is_closed()).map(
+            |entry| {
+                let state = entry.published.unwrap_or_default();
+                OpenOrder {
+                    spec: entry.spec,
+                    state,
+                    filled: Qty(entry.booked),
+                    leaves: Qty(entry.leaves(state)),
+                }
+            },
+        )
     }
 
     /// State and booked quantity of an order that is still remembered.
@@ -507,7 +511,8 @@ impl Ledger {
     fn emit(&mut self, update: OrderUpdate, out: &mut LedgerOut) {
         let digest = &mut self.digest;
         digest.mix_wide(update.client_id.0 as i128);
-        digest.mix(u64::from(update.venue.0) << 32 | u64::from(update.instrument.0) << 8 | update.state as u64);
+        digest
+            .mix(u64::from(update.venue.0) << 32 | u64::from(update.instrument.0) << 8 | update.state as u64);
         digest.mix(update.filled.0 as u64);
         digest.mix(update.leaves.0 as u64);
         digest.mix(update.fill_qty.0 as u64);
@@ -535,7 +540,9 @@ impl Ledger {
         while self.free.is_empty() && self.forget_oldest() {}
         let id = entry.id();
         let slot = self.free.pop();
-        match slot.filter(|_| self.watched.len() < LIVE_MAX && self.index.set(id.0, slot.unwrap_or(0)).is_ok()) {
+        match slot
+            .filter(|_| self.watched.len() < LIVE_MAX && self.index.set(id.0, slot.unwrap_or(0)).is_ok())
+        {
             Some(slot) => {
                 let blind = self.down.get(entry.spec.venue.index()).copied().unwrap_or(false);
                 self.entries[slot as usize] = Entry { blind, ..entry };

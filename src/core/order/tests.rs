@@ -139,15 +139,83 @@ fn every_word_in_every_state_has_one_effect() {
     };
     let p = S::PartiallyFilled;
     let table: [(S, i64, [S; 9]); 9] = [
-        (S::PendingNew, 0, [S::PendingNew, S::Open, p, S::Filled, S::Canceled, S::Rejected, S::Expired, S::PendingNew, S::Unknown]),
-        (S::Open, 0, [S::Open, S::Open, p, S::Filled, S::Canceled, S::Rejected, S::Expired, S::Open, S::Unknown]),
+        (
+            S::PendingNew,
+            0,
+            [
+                S::PendingNew,
+                S::Open,
+                p,
+                S::Filled,
+                S::Canceled,
+                S::Rejected,
+                S::Expired,
+                S::PendingNew,
+                S::Unknown,
+            ],
+        ),
+        (
+            S::Open,
+            0,
+            [S::Open, S::Open, p, S::Filled, S::Canceled, S::Rejected, S::Expired, S::Open, S::Unknown],
+        ),
         (p, 4, [p, p, p, S::Filled, S::Canceled, S::Unknown, S::Expired, p, S::Unknown]),
-        (S::Unknown, 0, [S::Unknown, S::Open, p, S::Filled, S::Canceled, S::Rejected, S::Expired, S::Unknown, S::Unknown]),
-        (S::Unknown, 4, [S::Unknown, p, p, S::Filled, S::Canceled, S::Unknown, S::Expired, S::Unknown, S::Unknown]),
+        (
+            S::Unknown,
+            0,
+            [S::Unknown, S::Open, p, S::Filled, S::Canceled, S::Rejected, S::Expired, S::Unknown, S::Unknown],
+        ),
+        (
+            S::Unknown,
+            4,
+            [S::Unknown, p, p, S::Filled, S::Canceled, S::Unknown, S::Expired, S::Unknown, S::Unknown],
+        ),
         (S::Filled, 10, [S::Filled; 9]),
-        (S::Canceled, 4, [S::Canceled, S::Canceled, S::Canceled, S::Filled, S::Canceled, S::Canceled, S::Canceled, S::Canceled, S::Canceled]),
-        (S::Rejected, 0, [S::Rejected, S::Rejected, S::Rejected, S::Filled, S::Rejected, S::Rejected, S::Rejected, S::Rejected, S::Rejected]),
-        (S::Expired, 4, [S::Expired, S::Expired, S::Expired, S::Filled, S::Expired, S::Expired, S::Expired, S::Expired, S::Expired]),
+        (
+            S::Canceled,
+            4,
+            [
+                S::Canceled,
+                S::Canceled,
+                S::Canceled,
+                S::Filled,
+                S::Canceled,
+                S::Canceled,
+                S::Canceled,
+                S::Canceled,
+                S::Canceled,
+            ],
+        ),
+        (
+            S::Rejected,
+            0,
+            [
+                S::Rejected,
+                S::Rejected,
+                S::Rejected,
+                S::Filled,
+                S::Rejected,
+                S::Rejected,
+                S::Rejected,
+                S::Rejected,
+                S::Rejected,
+            ],
+        ),
+        (
+            S::Expired,
+            4,
+            [
+                S::Expired,
+                S::Expired,
+                S::Expired,
+                S::Filled,
+                S::Expired,
+                S::Expired,
+                S::Expired,
+                S::Expired,
+                S::Expired,
+            ],
+        ),
     ];
     for (state, booked, expected) in table {
         for (word, expected) in words(booked).into_iter().zip(expected) {
@@ -163,7 +231,9 @@ fn every_word_in_every_state_has_one_effect() {
                 S::Filled => drop(bench.hear(filled(K::Filled, 1, QTY, QTY))),
                 S::Canceled => drop(bench.hear(total(K::Canceled, booked))),
                 S::Expired => drop(bench.hear(total(K::Expired, booked))),
-                S::Rejected => drop(bench.hear(OrderReport { reject: RejectClass::Margin, ..says(K::Rejected) })),
+                S::Rejected => {
+                    drop(bench.hear(OrderReport { reject: RejectClass::Margin, ..says(K::Rejected) }))
+                }
                 S::PendingAmend | S::PendingCancel => unreachable!("not in the table"),
             }
             assert_eq!(bench.ledger.order(id(1)).unwrap(), (state, Qty(booked)), "set-up of {state:?}");
@@ -176,7 +246,12 @@ fn every_word_in_every_state_has_one_effect() {
             let fills: i64 = published.iter().map(|(_, qty)| qty).sum();
             assert_eq!(now_booked.0, booked + fills, "{state:?} hears {:?}", word.kind);
             let changed = after != state || fills > 0;
-            assert_eq!(published.len(), usize::from(changed), "{state:?} hears {:?}: once per change", word.kind);
+            assert_eq!(
+                published.len(),
+                usize::from(changed),
+                "{state:?} hears {:?}: once per change",
+                word.kind
+            );
             let again = bench.hear(word);
             assert_eq!(again, [], "{state:?} hears {:?} again", word.kind);
         }
@@ -190,7 +265,10 @@ fn leaves_end_with_the_order() {
     assert_eq!(bench.out.updates[0].leaves, Qty(10));
     bench.hear(filled(K::PartiallyFilled, 1, 4, 4));
     assert_eq!((bench.out.updates[0].leaves, bench.out.updates[0].filled), (Qty(6), Qty(4)));
-    assert_eq!(bench.ledger.open_orders().map(|o| (o.state, o.leaves)).collect::<Vec<_>>(), [(S::PartiallyFilled, Qty(6))]);
+    assert_eq!(
+        bench.ledger.open_orders().map(|o| (o.state, o.leaves)).collect::<Vec<_>>(),
+        [(S::PartiallyFilled, Qty(6))]
+    );
     bench.hear(total(K::Canceled, 4));
     assert_eq!((bench.out.updates[0].leaves, bench.out.updates[0].filled), (Qty(0), Qty(4)));
     assert_eq!(bench.ledger.open_orders().count(), 0);
@@ -204,7 +282,10 @@ fn a_refusal_at_the_gate_is_a_reject_and_an_unknown_fate_is_queried() {
     assert_eq!(bench.out.updates[0].reject, RejectClass::Retry);
     let mut bench = Bench::new();
     assert_eq!(bench.outcome(SendFate::Unknown, spec(TimeInForce::Ioc)), [(S::Unknown, 0)]);
-    assert_eq!(bench.out.queries, [OrderRef { client_id: id(1), venue: VenueId(0), instrument: InstrumentId(1) }]);
+    assert_eq!(
+        bench.out.queries,
+        [OrderRef { client_id: id(1), venue: VenueId(0), instrument: InstrumentId(1) }]
+    );
 }
 
 #[test]
@@ -276,7 +357,11 @@ fn a_cancelled_order_stays_liable_for_late_fills() {
     assert_eq!(bench.hear(says(K::Canceled)), [(S::Canceled, 0)]);
     assert_eq!(bench.hear(filled(K::PartiallyFilled, 1, 3, 3)), [(S::Canceled, 3)]);
     assert_eq!(bench.hear(total(K::Canceled, 5)), [], "two more are missing");
-    assert_eq!((bench.wait(TIMEOUT), bench.queries()), (vec![], 1), "closed stays closed, but it is asked for");
+    assert_eq!(
+        (bench.wait(TIMEOUT), bench.queries()),
+        (vec![], 1),
+        "closed stays closed, but it is asked for"
+    );
     assert_eq!(bench.hear(filled(K::PartiallyFilled, 2, 2, 5)), [(S::Canceled, 2)]);
     assert_eq!((bench.wait(60 * SECOND), bench.queries()), (vec![], 0));
 }
@@ -305,7 +390,11 @@ fn not_found_is_never_a_fill_and_believed_only_after_the_grace() {
     bench.wait(SECOND);
     assert_eq!(bench.hear(says(K::NotFound)), [(S::Rejected, 0)]);
     assert_eq!(bench.out.updates[0].reject, RejectClass::NotFound);
-    assert_eq!(bench.hear(total(K::Open, 0)), [(S::Open, 0)], "it lives after all: the conclusion is revoked");
+    assert_eq!(
+        bench.hear(total(K::Open, 0)),
+        [(S::Open, 0)],
+        "it lives after all: the conclusion is revoked"
+    );
     assert_eq!(bench.hear(filled(K::Filled, 1, 10, 10)), [(S::Filled, 10)]);
 }
 
@@ -335,11 +424,18 @@ fn losing_the_account_session_makes_its_orders_unknown_until_asked() {
     bench.sent(other);
     let named = OrderSpec { client_id: id(3), ..spec(TimeInForce::Gtc) };
     bench.sent(named);
-    assert_eq!(bench.step(|l, now, out| l.on_account_down(VenueId(0), now, out)), [(S::Unknown, 0), (S::Unknown, 0)]);
+    assert_eq!(
+        bench.step(|l, now, out| l.on_account_down(VenueId(0), now, out)),
+        [(S::Unknown, 0), (S::Unknown, 0)]
+    );
     assert_eq!(bench.hear(OrderReport { client_id: id(3), ..total(K::Open, 0) }), [(S::Open, 0)]);
     assert_eq!(bench.step(|l, now, out| l.on_reconcile_end(VenueId(0), now, out)), []);
     let asked: Vec<u64> = bench.out.queries.iter().map(|order| order.client_id.sequence()).collect();
-    assert_eq!(asked, [1, 3], "the missing one and the one that may have filled meanwhile; not the other venue's");
+    assert_eq!(
+        asked,
+        [1, 3],
+        "the missing one and the one that may have filled meanwhile; not the other venue's"
+    );
     assert_eq!(bench.ledger.order(id(1)).unwrap().0, S::Unknown);
     assert_eq!(bench.ledger.order(id(3)).unwrap().0, S::Open);
     assert_eq!(bench.hear(filled(K::Filled, 1, 10, 10)), [(S::Filled, 10)]);
@@ -381,11 +477,17 @@ fn executions_that_are_not_ours_pass_once_per_trade() {
 fn an_order_of_an_older_epoch_is_adopted_without_its_old_fills() {
     let mut bench = Bench::new();
     let old = ClientId::new(EPOCH - 1, 5);
-    assert_eq!(bench.hear(OrderReport { client_id: old, ..total(K::PartiallyFilled, 4) }), [(S::PartiallyFilled, 0)]);
+    assert_eq!(
+        bench.hear(OrderReport { client_id: old, ..total(K::PartiallyFilled, 4) }),
+        [(S::PartiallyFilled, 0)]
+    );
     assert_eq!(bench.odd(), [LedgerOddKind::Adopted]);
     assert_eq!(bench.out.updates[0].filled, Qty(4));
     assert_eq!(bench.wait(10 * SECOND), [], "its earlier fills are not owed");
-    assert_eq!(bench.hear(OrderReport { client_id: old, ..filled(K::PartiallyFilled, 8, 2, 6) }), [(S::PartiallyFilled, 2)]);
+    assert_eq!(
+        bench.hear(OrderReport { client_id: old, ..filled(K::PartiallyFilled, 8, 2, 6) }),
+        [(S::PartiallyFilled, 2)]
+    );
     assert_eq!(bench.hear(OrderReport { client_id: old, ..total(K::Canceled, 6) }), [(S::Canceled, 0)]);
 }
 
@@ -408,7 +510,10 @@ fn words_about_another_listing_or_venue_are_not_taken() {
     bench.sent(spec(TimeInForce::Ioc));
     assert_eq!(bench.hear(OrderReport { venue: VenueId(1), ..filled(K::Filled, 1, 10, 10) }), []);
     assert_eq!(bench.odd(), [LedgerOddKind::Mismatch]);
-    assert_eq!(bench.hear(OrderReport { instrument: Some(InstrumentId(0)), ..filled(K::Filled, 1, 10, 10) }), []);
+    assert_eq!(
+        bench.hear(OrderReport { instrument: Some(InstrumentId(0)), ..filled(K::Filled, 1, 10, 10) }),
+        []
+    );
     assert_eq!(bench.odd(), [LedgerOddKind::Mismatch]);
 }
 
@@ -487,7 +592,16 @@ fn history(parts: &[i64], cancel: bool, lites: bool, totals: bool) -> Vec<Step> 
 fn parts() -> impl Strategy<Value = Vec<i64>> {
     proptest::collection::vec(1i64..5, 0..6).prop_map(|wanted| {
         let mut left = QTY;
-        wanted.into_iter().map_while(|qty| (left > 0).then(|| { let part = qty.min(left); left -= part; part })).collect()
+        wanted
+            .into_iter()
+            .map_while(|qty| {
+                (left > 0).then(|| {
+                    let part = qty.min(left);
+                    left -= part;
+                    part
+                })
+            })
+            .collect()
     })
 }
 

@@ -28,8 +28,8 @@ use self::trades::{Trades, Verdict};
 use super::capital::{AccountId, Capital};
 use super::digest::Digest;
 use super::limits::{
-    Exposure, RateWindow, TradingState, URGENT_AGE_FACTOR, URGENT_COLLAR_FACTOR, URGENT_SIZE_FACTOR, Violation,
-    collar_ppb, order_valid,
+    Exposure, RateWindow, TradingState, URGENT_AGE_FACTOR, URGENT_COLLAR_FACTOR, URGENT_SIZE_FACTOR,
+    Violation, collar_ppb, order_valid,
 };
 use super::order::LIVE_MAX;
 use super::order::entry::{NEVER, rescale};
@@ -407,7 +407,8 @@ impl Risk {
                     continue;
                 }
                 // Inexact only if the venue could not have accepted it; the ledger reports that.
-                let qty = |value: i64| rescale(value, before.qty_scale, instrument.qty_scale).unwrap_or(value);
+                let qty =
+                    |value: i64| rescale(value, before.qty_scale, instrument.qty_scale).unwrap_or(value);
                 let leaves = qty(order.leaves);
                 self.exposure.add_open(instrument.id, order.spec.side, leaves - order.leaves);
                 (order.leaves, order.spec.qty) = (leaves, Qty(qty(order.spec.qty.0)));
@@ -500,13 +501,23 @@ impl Risk {
         Err(Violation::leg(DenyReason::VenueNotReady, leg, strays, Money::ZERO))
     }
 
-    fn check_order(&self, leg: usize, order: &OrderSpec, basket: &Basket, safe: bool) -> Result<(), Violation> {
+    fn check_order(
+        &self,
+        leg: usize,
+        order: &OrderSpec,
+        basket: &Basket,
+        safe: bool,
+    ) -> Result<(), Violation> {
         let invalid = Violation::leg(DenyReason::OrderInvalid, leg, Money::ZERO, Money::ZERO);
         let instrument = self.positions.instrument(order.instrument).ok_or(invalid)?;
         let id = order.client_id;
         let reused = self.orders_index.get(id.0).is_some()
             || basket.orders()[..leg].iter().any(|earlier| earlier.client_id == id);
-        if id.epoch() != self.boot_epoch || id == ClientId::NONE || reused || instrument.canonical != basket.canonical {
+        if id.epoch() != self.boot_epoch
+            || id == ClientId::NONE
+            || reused
+            || instrument.canonical != basket.canonical
+        {
             return Err(invalid);
         }
         order_valid(leg, order, instrument)?;
@@ -520,7 +531,8 @@ impl Risk {
     }
 
     fn check_books(&self, basket: &Basket, safe: bool) -> Result<(), Violation> {
-        let (age_factor, collar_factor) = if safe { (URGENT_AGE_FACTOR, URGENT_COLLAR_FACTOR) } else { (1, 1) };
+        let (age_factor, collar_factor) =
+            if safe { (URGENT_AGE_FACTOR, URGENT_COLLAR_FACTOR) } else { (1, 1) };
         let age_max = self.params.book_age_max_ns.saturating_mul(age_factor);
         let collar_max = self.params.price_collar_ppb.saturating_mul(collar_factor);
         let units = Money::from_units;
@@ -547,7 +559,11 @@ impl Risk {
         let limit = |units: i64| RiskParams::money(units.saturating_mul(factor));
         let projection = self.exposure.project(&self.positions, legs, &basket.mids);
         let by_leg = [
-            (projection.listing, self.params.instrument_position_max_usd, DenyReason::InstrumentPositionExceeded),
+            (
+                projection.listing,
+                self.params.instrument_position_max_usd,
+                DenyReason::InstrumentPositionExceeded,
+            ),
             (projection.venue, self.params.venue_position_max_usd, DenyReason::VenuePositionExceeded),
         ];
         for (values, most, reason) in by_leg {
@@ -572,7 +588,11 @@ impl Risk {
             let units = Money::from_units;
             Err(Violation::whole(reason, units(value as i64), units(i64::from(limit))))
         };
-        most(self.open.len() + self.strays.len() + legs, params.open_orders_max, DenyReason::OpenOrdersExceeded)?;
+        most(
+            self.open.len() + self.strays.len() + legs,
+            params.open_orders_max,
+            DenyReason::OpenOrdersExceeded,
+        )?;
         most(self.rate.count(now) + legs, params.order_rate_per_s_max, DenyReason::OrderRateExceeded)?;
         let (loss, loss_max) = (-self.positions.daily(), RiskParams::money(params.daily_loss_max_usd));
         if loss >= loss_max {
@@ -727,7 +747,9 @@ impl Risk {
                 && !flight.heard
                 && (flight.trade, flight.attempt, flight.kind) == (denial.trade, denial.attempt, denial.kind)
         };
-        let Some(serial) = self.flights.iter().filter(concerned).map(|flight| flight.serial).min() else { return };
+        let Some(serial) = self.flights.iter().filter(concerned).map(|flight| flight.serial).min() else {
+            return;
+        };
         let Some(at) = self.flights.iter().position(|flight| flight.serial == serial) else { return };
         let flight = std::mem::take(&mut self.flights[at]);
         self.flights_live -= 1;
@@ -783,9 +805,9 @@ impl Risk {
         let Some(account) = self.capital.account_of(id) else { return };
         let position = self.positions.get(id);
         let margin_ppb = self.venues.get(instrument.venue.index()).map_or(ONE_PPB, |venue| venue.margin_ppb);
-        let value = position.mark.map_or(Money::ZERO, |mark| {
-            settled(instrument, Qty(position.qty.saturating_abs()), mark)
-        });
+        let value = position
+            .mark
+            .map_or(Money::ZERO, |mark| settled(instrument, Qty(position.qty.saturating_abs()), mark));
         let valued = (mul_div_up(value, margin_ppb, ONE_PPB), self.positions.unrealised(id));
         if let Some(before) = self.valued.get_mut(id.index()) {
             self.capital.revalue(account, valued.0 - before.0, valued.1 - before.1);

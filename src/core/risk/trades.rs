@@ -131,7 +131,9 @@ impl Trades {
             change += signed_base(&instrument, order.side.sign() * order.qty.0, order.price);
             step = step.max(instrument.base_amount(Qty(instrument.step), order.price));
         }
-        (change > Amount::ZERO) != (net > Amount::ZERO) && change.abs() <= net.abs() + step && net != Amount::ZERO
+        (change > Amount::ZERO) != (net > Amount::ZERO)
+            && change.abs() <= net.abs() + step
+            && net != Amount::ZERO
     }
 
     fn find(&self, id: TradeId) -> Option<usize> {
