@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::domain::effect::MessageId;
-use crate::domain::instrument::Price;
+use crate::domain::instrument::{InstrumentId, Price};
 use crate::domain::order::{Side, TimeInForce};
 use crate::domain::params::VenueParams;
 use crate::domain::text::Currency;
@@ -399,6 +399,41 @@ fn not_found_is_never_a_fill_and_believed_only_after_the_grace() {
 }
 
 #[test]
+fn an_answer_that_names_no_order_belongs_to_the_one_that_was_asked_about() {
+    let mut bench = Bench::new();
+    bench.sent(spec(TimeInForce::Ioc));
+    bench.sent(OrderSpec { client_id: id(2), ..spec(TimeInForce::Ioc) });
+    let nameless =
+        OrderReport { client_id: ClientId::NONE, instrument: None, side: None, ..says(K::NotFound) };
+    assert_eq!(bench.hear(nameless), [], "nobody was asked about");
+    let mut asked = Vec::new();
+    bench.wait(TIMEOUT);
+    for _ in 0..40 {
+        assert!(bench.queries() <= 1, "one question at a time");
+        let question = bench.out.queries.first().map(|query| query.client_id.sequence());
+        asked.extend(question);
+        if question.is_some() {
+            bench.hear(nameless);
+        }
+        bench.wait(SECOND / 4);
+    }
+    assert!(asked.contains(&1) && asked.contains(&2));
+    for sequence in [1, 2] {
+        assert_eq!(bench.ledger.order(id(sequence)), Some((S::Rejected, Qty(0))), "{asked:?}");
+    }
+    // Without an answer the next order's turn comes after a while.
+    let mut bench = Bench::new();
+    bench.sent(spec(TimeInForce::Ioc));
+    bench.sent(OrderSpec { client_id: id(2), ..spec(TimeInForce::Ioc) });
+    let mut asked = Vec::new();
+    for _ in 0..300 {
+        bench.wait(10 * MILLI);
+        asked.extend(bench.out.queries.iter().map(|query| query.client_id.sequence()));
+    }
+    assert!(asked.contains(&1) && asked.contains(&2), "{asked:?}");
+}
+
+#[test]
 fn an_order_that_matching_had_is_not_closed_by_not_found_alone() {
     let mut bench = Bench::new();
     bench.sent(spec(TimeInForce::Gtc));
@@ -430,15 +465,15 @@ fn losing_the_account_session_makes_its_orders_unknown_until_asked() {
     );
     assert_eq!(bench.hear(OrderReport { client_id: id(3), ..total(K::Open, 0) }), [(S::Open, 0)]);
     assert_eq!(bench.step(|l, now, out| l.on_reconcile_end(VenueId(0), now, out)), []);
-    let asked: Vec<u64> = bench.out.queries.iter().map(|order| order.client_id.sequence()).collect();
-    assert_eq!(
-        asked,
-        [1, 3],
-        "the missing one and the one that may have filled meanwhile; not the other venue's"
-    );
+    let asked =
+        |bench: &Bench| -> Vec<u64> { bench.out.queries.iter().map(|q| q.client_id.sequence()).collect() };
+    assert_eq!(asked(&bench), [1], "the missing one; not the other venue's");
     assert_eq!(bench.ledger.order(id(1)).unwrap().0, S::Unknown);
     assert_eq!(bench.ledger.order(id(3)).unwrap().0, S::Open);
     assert_eq!(bench.hear(filled(K::Filled, 1, 10, 10)), [(S::Filled, 10)]);
+    bench.wait(1);
+    assert_eq!(asked(&bench), [3], "then the one that may have filled meanwhile");
+    bench.hear(OrderReport { client_id: id(3), ..total(K::Open, 0) });
     assert_eq!(bench.step(|l, now, out| l.on_reconcile_end(VenueId(0), now, out)), []);
     assert_eq!(bench.queries(), 0, "asked once");
 }
@@ -548,6 +583,9 @@ fn memory_is_bounded_and_the_oldest_closed_orders_are_forgotten_first() {
     assert_eq!(bench.ledger.order(id(1)).unwrap().0, S::PendingNew, "live orders are never forgotten");
     assert_eq!(bench.ledger.order(id(2)), None);
     assert_eq!(bench.ledger.order(id(3 * ORDERS_MAX as u64)).unwrap().0, S::Canceled);
+    let replayed = OrderReport { client_id: id(2), ..filled(K::Filled, 1, 10, 10) };
+    assert_eq!(bench.hear(replayed), [(S::Filled, 10)], "a late fill of a forgotten order still counts");
+    assert_eq!(bench.hear(replayed), []);
     let mut bench = Bench::new();
     for sequence in 1..=(LIVE_MAX as u64) {
         bench.sent(OrderSpec { client_id: id(sequence), ..spec(TimeInForce::Gtc) });

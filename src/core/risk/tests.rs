@@ -2,10 +2,10 @@
 
 use super::*;
 use crate::domain::event::{BalanceReport, Seq};
-use crate::domain::instrument::{CanonicalId, VenueId, VenueSpec};
-use crate::domain::intent::BPS;
+use crate::domain::instrument::{CanonicalId, Status, VenueId, VenueSpec};
+use crate::domain::intent::{BPS, DenyReason};
 use crate::domain::number::Num;
-use crate::domain::order::{RejectClass, Side};
+use crate::domain::order::{OrderState, OrderUpdate, RejectClass, Side};
 use crate::domain::params::{CanonicalParams, ListingParams, VenueParams};
 use crate::domain::text::Currency;
 use proptest::prelude::*;
@@ -734,6 +734,11 @@ fn late_fills_and_executions_that_are_not_ours_move_the_position() {
     bench.update(&entry.legs[0], OrderState::Canceled, 40, 40);
     assert_eq!(bench.risk.positions().get(InstrumentId(0)).qty, 40);
     assert_eq!(bench.cancels(), []);
+    bench.update(&entry.legs[1], OrderState::Canceled, 0, 0);
+    bench.event(EventBody::Command(Command::Reduce));
+    let hedge = [bench.order(1, Side::Sell, 40)];
+    let hedge = bench.basket(BasketKind::Hedge, &hedge);
+    assert_eq!(bench.ask(hedge), None, "the late fill counts for its trade");
     let liquidation = OrderSpec { client_id: ClientId::NONE, ..bench.order(0, Side::Sell, 40) };
     bench.update(&liquidation, OrderState::Filled, 40, 40);
     assert_eq!(bench.risk.positions().get(InstrumentId(0)).qty, 0);
