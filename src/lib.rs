@@ -23,9 +23,5 @@ pub mod journal;
 pub mod ring;
 pub mod runtime;
 
-
 pub mod domain;
 pub mod telemetry;
-#[cfg(any())]
-pub mod venue;
-pub mod sim;
