@@ -9,9 +9,13 @@ use std::process::Command;
 
 fn python() -> Option<PathBuf> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), |dir| root.join(dir));
+    let target =
+        std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), |dir| root.join(dir));
     let python = target.join("venv/bin/python");
-    let works = Command::new(&python).args(["-c", "import ccxt"]).output().is_ok_and(|output| output.status.success());
+    let works = Command::new(&python)
+        .args(["-c", "import ccxt"])
+        .output()
+        .is_ok_and(|output| output.status.success());
     if !works {
         println!("skipped: no ccxt at {}; run tests/setup-ccxt.sh", python.display());
     }
@@ -19,7 +23,12 @@ fn python() -> Option<PathBuf> {
 }
 
 /// Runs the driver against a fresh venue; returns its report and the venue.
-fn drive(dialect: &str, exchange: &str, symbol: &str, amount: &str) -> Option<(Value, Box<dyn LedgerServer>)> {
+fn drive(
+    dialect: &str,
+    exchange: &str,
+    symbol: &str,
+    amount: &str,
+) -> Option<(Value, Box<dyn LedgerServer>)> {
     let python = python()?;
     let clock = WallClock::start();
     let mut config = SimConfig::demo(7, &[dialect], 3).expect("a known dialect");
@@ -29,7 +38,11 @@ fn drive(dialect: &str, exchange: &str, symbol: &str, amount: &str) -> Option<(V
     let host = SimHost::start(server, "127.0.0.1:0".parse().unwrap(), options).expect("a host on loopback");
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/py/ccxt_drive.py");
     let base = format!("http://{}", host.addr());
-    let output = Command::new(python).arg(script).args([exchange, &base, symbol, amount]).output().expect("python runs");
+    let output = Command::new(python)
+        .arg(script)
+        .args([exchange, &base, symbol, amount])
+        .output()
+        .expect("python runs");
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     assert!(output.status.success(), "{}\n{}", text(&output.stdout), text(&output.stderr));
     let report = serde_json::from_slice(&output.stdout).expect("one JSON object");
@@ -47,12 +60,17 @@ fn compare(report: &Value, server: &dyn LedgerServer) {
     };
     close("balance", totals.wallet.to_f64());
     close("fees", totals.fees.to_f64());
-    let traded: Vec<&str> = report["traded"].as_array().unwrap().iter().map(|id| id.as_str().unwrap()).collect();
+    let traded: Vec<&str> =
+        report["traded"].as_array().unwrap().iter().map(|id| id.as_str().unwrap()).collect();
     assert!(!ledger.fills().is_empty());
     for fill in ledger.fills() {
-        assert!(traded.contains(&fill.order.0.to_string().as_str()), "{fill:?} is of no order that ccxt knows");
+        assert!(
+            traded.contains(&fill.order.0.to_string().as_str()),
+            "{fill:?} is of no order that ccxt knows"
+        );
     }
-    let mut trade_ids: Vec<String> = ledger.fills().iter().map(|fill| fill.fill.trade_id.to_string()).collect();
+    let mut trade_ids: Vec<String> =
+        ledger.fills().iter().map(|fill| fill.fill.trade_id.to_string()).collect();
     trade_ids.sort();
     assert_eq!(report["trade_ids"], serde_json::json!(trade_ids));
     assert_eq!(ledger.position(account, perpring::sim::exchange::ListingId(0)).qty, 0);

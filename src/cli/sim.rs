@@ -89,7 +89,10 @@ pub fn run(args: &SimArgs, stop: &AtomicBool) -> Result<u8, SimError> {
     for (number, venue) in config.venues.iter().enumerate() {
         let port = match args.port_base {
             0 => 0,
-            base => u16::try_from(number).ok().and_then(|n| base.checked_add(n)).ok_or(SimError::Port { base, number })?,
+            base => u16::try_from(number)
+                .ok()
+                .and_then(|n| base.checked_add(n))
+                .ok_or(SimError::Port { base, number })?,
         };
         let options = HostOptions { tls: tls.clone(), clock, ..HostOptions::new(&venue.name) };
         let host = SimHost::start(server_at(&config, number)?, SocketAddr::new(args.bind, port), options)?;
