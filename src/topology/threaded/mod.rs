@@ -115,7 +115,7 @@ pub fn start<T: Tap + Chores + Send + 'static>(
     let finished = Arc::new(AtomicBool::new(false));
     let harvest = Arc::new(Mutex::new(Latency::new()));
     let done = Arc::new(Mutex::new(None));
-    let (publisher, scan_events, record_events) = fan::<Hop>("decode→scan,record", FAN_CAPACITY);
+    let (publisher, scan_events, record_events) = fan("decode→scan,record", FAN_CAPACITY, Hop::Empty);
     let (scan_flows, risk_input) = channel("scan→risk", FLOW_CAPACITY);
     let (risk_flows, route_input) = channel("risk→route", FLOW_CAPACITY);
     let (scan_notes, scan_noted) = channel("scan→record", FLOW_CAPACITY);

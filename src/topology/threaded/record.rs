@@ -77,7 +77,7 @@ impl<T: Tap + Chores> RecordAgent<T> {
                 let raw = RawInput { mono: numbered.at.mono, input: numbered.input, bytes };
                 tap.input(numbered.seq, numbered.at, numbered.class, &raw);
                 tap.end(numbered.seq);
-                if let (Some(lease), Some(slab)) = (lease, slab) {
+                if let (Some(lease), Some(slab)) = (lease, slab.as_mut()) {
                     slab.release(lease);
                 }
             }
