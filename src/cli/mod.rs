@@ -1,6 +1,7 @@
 //! The command line: one file per command. Exit codes: 0 clean, 1 a finding, 2 cannot run.
 
 pub mod replay;
+pub mod sim;
 
 use clap::{Parser, Subcommand};
 
