@@ -5,3 +5,4 @@ mod book_conformance;
 mod decode_alloc;
 mod oracle;
 mod simulated;
+mod ccxt;

@@ -13,6 +13,7 @@ pub mod report;
 pub use error::CliError;
 
 pub use error::CliError;
+pub mod sim;
 
 use clap::{Parser, Subcommand};
 use std::time::Duration;
