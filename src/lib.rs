@@ -23,9 +23,6 @@ pub mod journal;
 pub mod ring;
 pub mod runtime;
 
+pub mod telemetry;
 
 pub mod domain;
-pub mod telemetry;
-#[cfg(any())]
-pub mod venue;
-pub mod sim;
