@@ -1,10 +1,31 @@
 //! perpring: a low-latency engine for arbitrage of perpetual futures between venues.
+//!
+//! One river: every input is numbered in one place, recorded, and passed through pure stages. The modules
+//! below stand in the order in which data flows through them, helpers last; dependencies point only
+//! downwards in the list of `docs/ARCHITECTURE.md`.
+
+pub mod cli;
+pub mod topology;
+
+pub mod replay;
+pub mod stage;
+
+pub mod sim;
+
+pub mod ops;
+
 pub mod core;
-pub mod domain;
-pub mod journal;
+pub mod venue;
+
 pub mod net;
+
+pub mod journal;
 pub mod ring;
 pub mod runtime;
+
+
+pub mod domain;
+pub mod telemetry;
 #[cfg(any())]
 pub mod venue;
 pub mod sim;

@@ -2,70 +2,59 @@
 //!
 //! Off the deciding path: a stage that cannot get the lock at once publishes the next time.
 
+use super::latency::Summary;
 use super::watch::Counts;
+use crate::core::position::{PositionView, Totals};
 use crate::core::scanner::PairView;
-use serde::Serialize;
+use crate::core::pair::Mode;
+use crate::domain::instrument::VenueId;
+use crate::domain::money::Money;
+use crate::domain::text::Currency;
+use crate::domain::time::Nanos;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// A venue as seen from risk and from the market.
-#[derive(Clone, Debug, Default, PartialEq, Serialize)]
-pub struct VenueView {
-    /// Dialect.
-    pub name: String,
-    /// Account and order sessions are ready.
-    pub ready: bool,
-    /// Age of the newest market data, ms.
-    pub feed_age_ms: i64,
-    /// Positions, as `symbol qty` with exact decimals; flat ones are left out.
-    pub positions: Vec<(String, String)>,
-    /// Sum of absolute positions, quote currency.
-    pub exposure: f64,
-    /// Wallet balance, quote currency.
-    pub wallet: f64,
-    /// Part of the wallet that is free for new positions, percent.
-    pub margin_free_percent: f64,
-}
-
-/// Profit and loss of the run.
-#[derive(Clone, Debug, Default, PartialEq, Serialize)]
-pub struct PnlView {
-    /// Realised, fees not yet taken off.
-    pub realised: String,
-    /// Unrealised.
-    pub unrealised: String,
-    /// Fees paid.
-    pub fees: String,
-    /// Funding received (negative = paid).
-    pub funding: String,
-    /// What remains.
-    pub net: String,
+/// A venue's account in one currency.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct AccountView {
+    /// Venue.
+    pub venue: VenueId,
+    /// Currency.
+    pub currency: Currency,
+    /// Wallet balance; `None` = not stated yet.
+    pub wallet: Option<Money>,
+    /// Free for new orders.
+    pub free: Option<Money>,
 }
 
 /// Everything.
-#[derive(Clone, Debug, Default, Serialize)]
+#[derive(Clone, Debug, Default)]
 pub struct View {
     /// Seconds since the start.
     pub seconds: f64,
-    /// Profile and idle strategy.
-    pub profile: String,
-    /// Trading state.
-    pub state: String,
     /// Counts.
     pub counts: Counts,
     /// Ordered venue pairs.
     pub pairs: Vec<PairView>,
-    /// Venues.
-    pub venues: Vec<VenueView>,
-    /// Profit and loss.
-    pub pnl: PnlView,
+    /// Age of each listing's book, ns; `None` = not served.
+    pub book_ages: Vec<Option<Nanos>>,
+    /// Listings with their positions.
+    pub positions: Vec<PositionView>,
+    /// Accounts.
+    pub accounts: Vec<AccountView>,
+    /// Profit and loss of the run.
+    pub totals: Totals,
     /// Orders that are not terminal.
     pub open_orders: usize,
-    /// Notional that hangs on one leg, now and at most, quote currency.
-    pub unhedged_now: f64,
-    /// See `unhedged_now`.
-    pub unhedged_max: f64,
-    /// Latency lines: name and percentiles in ns.
-    pub latency: Vec<(String, super::latency::Summary)>,
+    /// Scanner's mode.
+    pub mode: Mode,
+    /// Trades open, and of them those with unequal legs.
+    pub trades_open: u32,
+    /// See `trades_open`.
+    pub unbalanced: u32,
+    /// Largest number of trades with unequal legs that was seen.
+    pub unbalanced_max: u32,
+    /// Latency lines.
+    pub latency: Vec<(&'static str, Summary)>,
     /// Latest failures as sentences.
     pub notes: Vec<String>,
 }

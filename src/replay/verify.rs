@@ -9,7 +9,7 @@ use crate::domain::input::{Input, InputClass, RawInput};
 use crate::domain::intent::{Denial, DenyReason, Intent};
 use crate::domain::output::{EventsDigest, MessageShape, Output, OutputKey, STAGES, Stage};
 use crate::domain::time::Stamp;
-use crate::journal::manifest::Hash256;
+use crate::journal::Hash256;
 use crate::stage::river::{Parts, River, Tap};
 use serde::Serialize;
 use std::collections::{BTreeMap, VecDeque};
@@ -50,10 +50,10 @@ pub fn verify_with(
 ) -> Result<Report, ReplayError> {
     let (manifest, bytes, recorded_config) = read_config(dir)?;
     let mut report = Report::default();
-    let hash = Hash256::of(&bytes);
+    let hash = Hash256::of(&bytes).to_string();
     if hash != manifest.configuration_hash {
-        let recorded = manifest.configuration_hash.to_string();
-        report.divergence = Some(journal_divergence(1, "configuration hash", &recorded, &hash.to_string()));
+        report.divergence =
+            Some(journal_divergence(1, "configuration hash", &manifest.configuration_hash, &hash));
         return Ok(report);
     }
     let config = replacement.unwrap_or(&recorded_config);

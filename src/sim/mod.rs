@@ -11,10 +11,11 @@ pub mod delay;
 pub mod exchange;
 pub mod frames;
 pub mod market;
+pub mod okx;
+pub mod socket;
 
 pub use config::{ConfigError, SimAccount, SimConfig, SimInstrument, SimListing, SimVenueConfig};
 pub use exchange::VenueLedger;
-pub mod socket;
 
 use crate::domain::time::Nanos;
 use std::path::Path;
@@ -90,6 +91,32 @@ pub trait LedgerServer: Server {
     }
 }
 
+impl<S: Server + ?Sized> Server for Box<S> {
+    fn on_connect(&mut self, conn: SimConn, path: &str, now: Nanos, out: &mut Vec<Push>) -> bool {
+        (**self).on_connect(conn, path, now, out)
+    }
+
+    fn on_text(&mut self, conn: SimConn, text: &[u8], now: Nanos, out: &mut Vec<Push>) {
+        (**self).on_text(conn, text, now, out);
+    }
+
+    fn on_closed(&mut self, conn: SimConn, now: Nanos, out: &mut Vec<Push>) {
+        (**self).on_closed(conn, now, out);
+    }
+
+    fn on_http(&mut self, request: &HttpRequest, now: Nanos, out: &mut Vec<Push>) -> HttpReply {
+        (**self).on_http(request, now, out)
+    }
+
+    fn advance(&mut self, now: Nanos, out: &mut Vec<Push>) {
+        (**self).advance(now, out);
+    }
+
+    fn next_due(&self) -> Nanos {
+        (**self).next_due()
+    }
+}
+
 /// The first venue of `config` that speaks `dialect`, its frames hashed; `None` when there is none.
 pub fn server(dialect: &str, config: &SimConfig) -> Option<Box<dyn LedgerServer>> {
     server_at(config, config.venue(dialect)?).ok()
@@ -100,6 +127,7 @@ pub fn server_at(config: &SimConfig, venue: usize) -> Result<Box<dyn LedgerServe
     config.check()?;
     match config.venues[venue].dialect.as_str() {
         "binance-usdm" => Ok(Box::new(frames::FrameHasher::new(binance::BinanceServer::new(config, venue)))),
+        "okx" => Ok(Box::new(frames::FrameHasher::new(okx::OkxServer::new(config, venue)))),
         other => Err(ConfigError::Dialect(other.into())),
     }
 }

@@ -52,7 +52,7 @@ impl Recorder {
         self.records += 1;
         self.bytes += (header.len() + raw.bytes.len()) as u64;
         if self.failed.is_none() {
-            self.failed = self.inputs.append(record).err();
+            self.failed = self.inputs.append(&record).err();
         }
     }
 
@@ -86,7 +86,7 @@ impl Recorder {
         self.records += 1;
         self.bytes += (header.len() + raw.len()) as u64;
         if self.failed.is_none() {
-            self.failed = self.outputs.append(record).err();
+            self.failed = self.outputs.append(&record).err();
         }
     }
 

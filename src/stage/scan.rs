@@ -10,12 +10,13 @@ pub struct Scan {
     scanner: Scanner,
     out: ScanOut,
     clock: StateClock,
+    listings: usize,
 }
 
 impl Scan {
     /// For `params`.
     pub fn new(params: &EngineParams) -> Self {
-        Self { scanner: Scanner::new(params), out: ScanOut::default(), clock: StateClock::default() }
+        Self { scanner: Scanner::new(params), out: ScanOut::default(), clock: StateClock::default(), listings: params.listings.len() }
     }
 
     /// Handles one event.
@@ -29,6 +30,11 @@ impl Scan {
             sink(Made::Item(&Flow { seq: event.seq, at: event.at, body: *body }));
         }
         self.out.items.clear();
+    }
+
+    /// How many listings there are.
+    pub fn listings(&self) -> usize {
+        self.listings
     }
 
     /// The rules and their state.

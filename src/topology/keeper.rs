@@ -6,9 +6,14 @@ use crate::domain::input::{Input, InputClass, RawInput};
 use crate::domain::intent::{Denial, Intent};
 use crate::domain::output::{Output, OutputKey};
 use crate::domain::time::{Nanos, Stamp};
+use super::publish;
+use super::threaded::record::Chores;
+use crate::ops::latency::{Latency, Path};
+use crate::ops::view::Board;
 use crate::ops::watch::Watch;
 use crate::stage::record::Recorder;
 use crate::stage::river::Tap;
+use std::sync::Mutex;
 
 /// Records (when recording) and watches.
 pub struct Keeper {
@@ -91,6 +96,15 @@ impl Tap for Keeper {
     fn end(&mut self, seq: Seq) {
         if let Some(recorder) = &mut self.recorder {
             recorder.end(seq, self.mono);
+        }
+    }
+}
+
+impl Chores for Keeper {
+    fn publish(&mut self, latency: &Mutex<Latency>, mono: Nanos, board: &Board) {
+        if let Ok(mut latency) = latency.lock() {
+            self.watch.drain_trades(|duration| latency.record(Path::EndToEndTrade, duration));
+            publish::keeper(self, &latency, mono, board);
         }
     }
 }

@@ -200,10 +200,11 @@ impl Agent for FusedAgent {
         if now - self.last_publish > PUBLISH_INTERVAL_NS {
             self.last_publish = now;
             self.drain_trades();
-            let notes = self.gateway.take_notes();
-            publish::scan(self.engine.river().parts().scan.scanner(), &self.board);
-            publish::risk(self.engine.river().parts().risk.rules(), &self.board);
-            publish::keeper(self.engine.keeper(), &self.latency, notes, now, &self.board);
+            publish::notes(self.gateway.take_notes(), &self.board);
+            let parts = self.engine.river().parts();
+            publish::scan(parts.scan.scanner(), parts.scan.listings(), &self.board);
+            publish::risk(parts.risk.rules(), &self.board);
+            publish::keeper(self.engine.keeper(), &self.latency, now, &self.board);
         }
         usize::from(sleep)
     }

@@ -8,4 +8,5 @@ pub mod keeper;
 pub mod live;
 pub mod publish;
 pub mod simulated;
+pub mod threaded;
 pub mod world;

@@ -3,39 +3,60 @@
 use super::keeper::Keeper;
 use crate::core::risk::Risk;
 use crate::core::scanner::Scanner;
+use crate::domain::instrument::InstrumentId;
 use crate::domain::time::{Nanos, SECOND};
 use crate::ops::latency::Latency;
-use crate::ops::view::{Board, PnlView, VenueView};
+use crate::ops::view::{AccountView, Board};
 
-/// The scanner's part: pairs and feed ages.
-pub fn scan(scanner: &Scanner, board: &Board) {
+/// The scanner's part: pairs, feed ages, trades.
+pub fn scan(scanner: &Scanner, listings: usize, board: &Board) {
     board.try_update(|view| {
         view.pairs.clear();
         view.pairs.extend(scanner.views());
-        view.unbalanced = scanner.totals().unbalanced;
-        for instrument in view.instruments.iter_mut() {
-            instrument.age_ms = scanner.book_age(instrument.id).map(|age| age / 1_000_000);
-        }
+        view.book_ages.clear();
+        view.book_ages.extend((0..listings).map(|index| scanner.book_age(InstrumentId(index as u16))));
+        let totals = scanner.totals();
+        view.mode = totals.mode;
+        view.trades_open = totals.trades_open;
+        view.unbalanced = totals.unbalanced;
+        view.unbalanced_max = view.unbalanced_max.max(totals.unbalanced);
     });
 }
 
-/// Risk's part: positions, exposure, margin, profit and loss.
+/// Risk's part: positions, margin, profit and loss.
 pub fn risk(rules: &Risk, board: &Board) {
     board.try_update(|view| {
-        let _ = (&rules, VenueView::default(), PnlView::default());
-        view.state.clear();
+        view.positions.clear();
+        view.positions.extend(rules.positions().positions());
+        view.accounts.clear();
+        view.accounts.extend(rules.capital().accounts().iter().map(|account| AccountView {
+            venue: account.venue,
+            currency: account.currency,
+            wallet: account.wallet,
+            free: account.free(),
+        }));
+        view.totals = *rules.positions().totals();
+        view.open_orders = rules.open_orders();
     });
 }
 
-/// The keeper's part: counts, latency, failures.
-pub fn keeper(keeper: &mut Keeper, latency: &Latency, notes: Vec<String>, mono: Nanos, board: &Board) {
+/// The keeper's part: counts and latency.
+pub fn keeper(keeper: &mut Keeper, latency: &Latency, mono: Nanos, board: &Board) {
     let counts = *keeper.watch().counts();
     board.try_update(|view| {
         view.counts = counts;
         view.seconds = mono as f64 / SECOND as f64;
         view.latency = latency.summaries();
-        view.notes.extend(notes);
-        let excess = view.notes.len().saturating_sub(8);
-        view.notes.drain(..excess);
     });
+}
+
+/// Failures as sentences; only the latest are kept.
+pub fn notes(notes: Vec<String>, board: &Board) {
+    if !notes.is_empty() {
+        board.try_update(|view| {
+            view.notes.extend(notes);
+            let excess = view.notes.len().saturating_sub(8);
+            view.notes.drain(..excess);
+        });
+    }
 }

@@ -3,15 +3,16 @@
 //! One basket of a trade is out at a time; nothing further is decided until every order of it is
 //! terminal. Reduces only on the venue where something is held, never on a third one.
 
-use super::outcome::{Action, Balance, Outcome, decide, is_final};
+use super::measure::{compare, executable_exit, order_min, realised_basis, rescale, urgent_price};
+use super::outcome::{Action, Outcome, decide};
+use super::recent::Recent;
 use super::{ExitReason, Leg, Phase, Trade, Working};
-use crate::core::book::VWAP_SHIFT;
 use crate::core::digest::Digest;
-use crate::core::edge::{limit_price, ppb_floor};
-use crate::core::listing::{Listing, Served};
-use crate::core::pair::{Mode, Modes, Pair, accepts, coarser_step};
+use crate::core::edge::limit_price;
+use crate::core::listing::Listing;
+use crate::core::pair::{Modes, Pair};
 use crate::domain::event::FlowBody;
-use crate::domain::instrument::{Instrument, Price, Qty, VenueId};
+use crate::domain::instrument::{Instrument, Price, Qty};
 use crate::domain::intent::{Basket, BasketKind, Denial, Intent, LEGS_MAX, OrderRef, TradeId};
 use crate::domain::order::{ClientId, OrderSpec, OrderState, OrderUpdate, Side, TimeInForce};
 use crate::domain::params::ScanParams;
@@ -20,6 +21,9 @@ use serde::Serialize;
 
 /// Most trades open at a time, whatever is configured.
 pub const TRADES_MAX: usize = 64;
+
+/// Slots beyond those for trades, in which late fills are closed.
+const SPARE_SLOTS: usize = 4;
 
 /// An IOC order that still rests after this is cancelled, and again each time it passes.
 const REST_MAX_NS: Nanos = SECOND;
@@ -60,7 +64,9 @@ pub struct DeskCounters {
     pub hedges: u64,
     /// Unwinds sent.
     pub unwinds: u64,
-    /// Order updates that matched no working order.
+    /// Fills reported after the end of their order.
+    pub late_fills: u64,
+    /// Order updates about orders that the desk does not remember.
     pub strays: u64,
 }
 
@@ -83,6 +89,7 @@ pub struct Desk {
     order_last: u64,
     trade_last: u32,
     due: Nanos,
+    recent: Recent,
     counters: DeskCounters,
 }
 
@@ -91,19 +98,20 @@ impl Desk {
     pub fn new(epoch: u64, params: &ScanParams) -> Self {
         let slots = usize::from(params.trades_open_max).clamp(1, TRADES_MAX);
         Self {
-            trades: vec![None; slots],
+            trades: vec![None; slots + SPARE_SLOTS],
             open: 0,
             epoch,
             order_last: 0,
             trade_last: 0,
             due: Nanos::MAX,
+            recent: Recent::new(),
             counters: DeskCounters::default(),
         }
     }
 
     /// True when no further trade may be opened.
     pub fn is_full(&self, params: &ScanParams) -> bool {
-        self.open >= self.trades.len().min(usize::from(params.trades_open_max))
+        self.open >= usize::from(params.trades_open_max).min(self.trades.len() - SPARE_SLOTS)
     }
 
     /// When the next deadline falls; [`Nanos::MAX`] when there is none.
@@ -167,15 +175,24 @@ impl Desk {
 
     /// An order changed.
     pub fn on_order(&mut self, update: &OrderUpdate, floor: &mut Floor<'_>) {
-        let Some((slot, leg)) = self.find_leg(update, floor.listings) else {
+        let Some(news) = self.recent.take(update) else {
             self.counters.strays += 1;
             return;
         };
+        match self.find_leg(news.listing, floor.listings) {
+            Some((slot, leg)) if self.is_working(slot, leg, update.client_id) => {
+                self.on_working(slot, leg, update, floor);
+            }
+            found if news.filled > 0 => self.on_late_fill(news.listing, news.signed(), found, floor),
+            _ => {}
+        }
+        self.reschedule();
+    }
+
+    /// The order that is out changed.
+    fn on_working(&mut self, slot: usize, leg: usize, update: &OrderUpdate, floor: &mut Floor<'_>) {
         let Some(trade) = &mut self.trades[slot] else { return };
-        let Some(is_over) = trade.legs[leg].apply(update) else {
-            self.counters.strays += 1;
-            return;
-        };
+        let is_over = trade.legs[leg].apply(update).unwrap_or(false);
         if let Some(working) = &mut trade.legs[leg].working
             && matches!(working.state, OrderState::Open | OrderState::PartiallyFilled)
         {
@@ -189,7 +206,54 @@ impl Desk {
                 self.on_settled(slot, floor);
             }
         }
-        self.reschedule();
+    }
+
+    /// A fill arrived after the end of its order. It is a position like any other: the trade that uses the
+    /// listing takes it over; without one it joins the residual, and is closed once an order can do that.
+    fn on_late_fill(&mut self, listing: u16, signed: i64, found: Option<(usize, usize)>, floor: &mut Floor<'_>) {
+        self.counters.late_fills += 1;
+        if let Some((slot, leg)) = found
+            && let Some(trade) = &mut self.trades[slot]
+        {
+            trade.legs[leg].position += signed;
+            if trade.phase == Phase::Open {
+                trade.phase = Phase::Balancing;
+                trade.retry_at = floor.now.mono;
+            }
+            self.advance(slot, floor);
+            return;
+        }
+        let home = &mut floor.listings[usize::from(listing)];
+        home.residual += signed;
+        let slot = self.trades.iter().position(Option::is_none);
+        let (Some(slot), Some(pair)) = (slot, home.pairs.first()) else { return };
+        if home.residual.abs() < order_min(&home.instrument) {
+            return;
+        }
+        // A trade of one listing: the second leg names it too and stays empty.
+        self.trade_last += 1;
+        let mut trade = Trade {
+            id: TradeId(self.trade_last),
+            pair: *pair,
+            canonical: home.params.canonical,
+            legs: [Leg { listing, ..Leg::default() }; 2],
+            mid: home.mid(),
+            phase: Phase::Exiting,
+            closing: Some(ExitReason::Residual),
+            retry_at: floor.now.mono,
+            ..Trade::default()
+        };
+        trade.legs[0].position = std::mem::take(&mut home.residual);
+        trade.legs[0].side = trade.legs[0].closing_side().opposite();
+        home.trade = Some(slot as u16);
+        self.trades[slot] = Some(trade);
+        self.open += 1;
+        self.advance(slot, floor);
+    }
+
+    fn is_working(&self, slot: usize, leg: usize, id: ClientId) -> bool {
+        let trade = self.trades.get(slot).and_then(Option::as_ref);
+        trade.is_some_and(|trade| trade.legs[leg].working.is_some_and(|working| working.id == id))
     }
 
     /// A basket was denied whole: its orders do not exist.
@@ -277,13 +341,19 @@ impl Desk {
         let after = floor.listings[usize::from(listing)].instrument;
         let residual = &mut floor.listings[usize::from(listing)].residual;
         *residual = rescale(*residual, before.qty_scale, after.qty_scale);
-        if let Some(Some(trade)) =
-            floor.listings[usize::from(listing)].trade.map(|s| &mut self.trades[usize::from(s)])
-        {
+        self.recent.rescale(listing, |qty| rescale(qty, before.qty_scale, after.qty_scale));
+        let slot = floor.listings[usize::from(listing)].trade;
+        if let Some(Some(trade)) = slot.and_then(|slot| self.trades.get_mut(usize::from(slot))) {
+            if trade.legs[0].listing == listing {
+                trade.mid = Price(rescale(trade.mid.0, before.price_scale, after.price_scale));
+            }
             for leg in trade.legs.iter_mut().filter(|leg| leg.listing == listing) {
                 leg.position = rescale(leg.position, before.qty_scale, after.qty_scale);
+                if let Some(working) = &mut leg.working {
+                    working.qty = rescale(working.qty, before.qty_scale, after.qty_scale);
+                    working.filled = rescale(working.filled, before.qty_scale, after.qty_scale);
+                }
             }
-            trade.mid = Price(rescale(trade.mid.0, before.price_scale, after.price_scale));
         }
         self.close(ExitReason::Metadata, floor, |trade, _| {
             trade.legs.iter().any(|leg| leg.listing == listing)
@@ -293,6 +363,7 @@ impl Desk {
     /// Adds the state to a digest.
     pub fn digest(&self, to: &mut Digest) {
         to.mix(self.order_last);
+        self.recent.digest(to);
         to.mix(u64::from(self.trade_last));
         for trade in &self.trades {
             match trade {
@@ -302,11 +373,10 @@ impl Desk {
         }
     }
 
-    fn find_leg(&self, update: &OrderUpdate, listings: &[Listing]) -> Option<(usize, usize)> {
-        let slot = usize::from(listings.get(update.instrument.index())?.trade?);
+    fn find_leg(&self, listing: u16, listings: &[Listing]) -> Option<(usize, usize)> {
+        let slot = usize::from(listings.get(usize::from(listing))?.trade?);
         let trade = self.trades.get(slot)?.as_ref()?;
-        let leg = trade.legs.iter().position(|leg| usize::from(leg.listing) == update.instrument.index())?;
-        Some((slot, leg))
+        Some((slot, trade.legs.iter().position(|leg| leg.listing == listing)?))
     }
 
     /// Every order of the last basket is terminal.
@@ -385,7 +455,7 @@ impl Desk {
         if trade.is_flat() {
             return true;
         }
-        trade.closing = trade.closing.or(Some(ExitReason::Commanded));
+        trade.closing = trade.closing.or(Some(ExitReason::Residual));
         false
     }
 
@@ -536,6 +606,7 @@ impl Desk {
                 cancel_at: None,
             });
             leg.last = Outcome::Unknown;
+            self.recent.remember(id, leg.listing, want.side, want.qty);
         }
         floor.out.push(FlowBody::Intent(Intent::Basket(basket)));
     }
@@ -571,94 +642,4 @@ fn cancel_rested(trade: &mut Trade, floor: &mut Floor<'_>, picks: impl Fn(&Worki
             floor.out.push(FlowBody::Intent(Intent::Cancel(order)));
         }
     }
-}
-
-/// The smallest quantity that an order may have.
-fn order_min(instrument: &Instrument) -> i64 {
-    instrument.qty_min.0.max(instrument.step).max(1)
-}
-
-/// A price `urgent_slack_ppb` beyond the touch; `None` without a usable book.
-fn urgent_price(listing: &Listing, side: Side, params: &ScanParams) -> Option<Price> {
-    if listing.served != Served::Yes {
-        return None;
-    }
-    let (touch, _) = listing.book.touch(side)?;
-    limit_price(&listing.instrument, side, touch, params.urgent_slack_ppb)
-}
-
-/// Compares what both legs hold, in base at the mid of the entry.
-fn compare(trade: &Trade, floor: &Floor<'_>) -> Balance {
-    let instruments = [0, 1].map(|leg| &floor.listings[usize::from(trade.legs[leg].listing)].instrument);
-    let held = [0, 1].map(|at| {
-        let leg: &Leg = &trade.legs[at];
-        instruments[at].base_amount(Qty(leg.position * leg.side.sign()), trade.mid)
-    });
-    let both = held.iter().all(|amount| amount.0 > 0);
-    let gap = (held[0] - held[1]).abs();
-    if trade.is_flat() || (both && gap < coarser_step(instruments[0], instruments[1], trade.mid)) {
-        return Balance { flat: trade.is_flat(), both, ..Balance::default() };
-    }
-    let surplus = usize::from(held[1] > held[0]);
-    let lacking = 1 - surplus;
-    let hedge = instruments[lacking].qty_for_base(gap, trade.mid);
-    let leg = &trade.legs[lacking];
-    let venue = floor.listings[usize::from(leg.listing)].params.venue;
-    let may_hedge = trade.hedges < floor.params.hedge_attempts_max
-        && floor.modes.at(venue) == Mode::Normal
-        && !is_final(leg.reject)
-        && floor.listings[usize::from(leg.listing)].served == Served::Yes
-        && accepts(instruments[lacking], hedge, trade.mid);
-    let unwind = instruments[surplus].qty_for_base(gap, trade.mid).0.min(trade.legs[surplus].held());
-    Balance {
-        flat: false,
-        both,
-        surplus: Some(surplus),
-        hedge_qty: if may_hedge { hedge.0 } else { 0 },
-        unwind_qty: if unwind >= order_min(instruments[surplus]) { unwind } else { 0 },
-    }
-}
-
-/// Executed entry basis: average sale − average purchase, ppb of the mid.
-fn realised_basis(trade: &Trade, listings: &[Listing]) -> i64 {
-    let average = |leg: &Leg| {
-        let fixed = (leg.entered_value << VWAP_SHIFT) / i128::from(leg.entered.max(1));
-        i64::try_from(fixed).unwrap_or(0)
-    };
-    let mid2 = trade.legs.iter().map(|leg| listings[usize::from(leg.listing)].mid2).sum::<i64>();
-    ppb_floor(average(&trade.legs[1]) - average(&trade.legs[0]), mid2 << (VWAP_SHIFT - 2))
-}
-
-/// What closing the whole trade now would cost as a basis: buying back the short − selling the long.
-/// `None` while a book is not served, too old or too thin.
-fn executable_exit(trade: &Trade, floor: &Floor<'_>) -> Option<i64> {
-    let mut vwap = [0; 2];
-    let mut mid2 = 0;
-    for (at, leg) in trade.legs.iter().enumerate() {
-        let listing = &floor.listings[usize::from(leg.listing)];
-        let fill = listing.book.fill(leg.closing_side(), leg.held())?;
-        let wall = floor.now.wall;
-        let age = if fill.deep {
-            listing.depth_age(wall).max(listing.touch_age(wall))
-        } else {
-            listing.touch_age(wall)
-        };
-        if listing.served != Served::Yes || age > floor.params.book_age_max_ns {
-            return None;
-        }
-        vwap[at] = fill.vwap;
-        mid2 += listing.mid2;
-    }
-    Some(ppb_floor(vwap[1] - vwap[0], mid2 << (VWAP_SHIFT - 2)))
-}
-
-/// Restates an integer from one decimal scale in another; what does not divide is dropped.
-fn rescale(value: i64, from: u8, to: u8) -> i64 {
-    let power = |digits: u8| 10i64.checked_pow(u32::from(digits)).unwrap_or(i64::MAX);
-    if to >= from { value.saturating_mul(power(to - from)) } else { value / power(from - to) }
-}
-
-/// True when the trade touches the venue.
-pub fn touches(trade: &Trade, listings: &[Listing], venue: VenueId) -> bool {
-    trade.legs.iter().any(|leg| listings[usize::from(leg.listing)].params.venue == venue)
 }

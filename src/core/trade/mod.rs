@@ -4,7 +4,9 @@
 //! table of decisions, [`desk`] carries them out. Nothing here decides *whether* to enter.
 
 pub mod desk;
+pub mod measure;
 pub mod outcome;
+pub mod recent;
 
 use super::digest::Digest;
 use crate::domain::instrument::{CanonicalId, Price};
@@ -40,6 +42,8 @@ pub enum ExitReason {
     Commanded,
     /// Contract metadata changed.
     Metadata,
+    /// Leftovers and late fills added up to an order.
+    Residual,
 }
 
 /// An order of ours that is not terminal.

@@ -21,7 +21,6 @@ use clock::Timer;
 use conn::{Conn, Step};
 use mio::net::TcpListener;
 use mio::{Events, Interest, Poll, Token, Waker};
-use ring::digest::{Context, SHA256};
 use std::collections::BTreeMap;
 use std::io;
 use std::net::SocketAddr;
@@ -91,30 +90,6 @@ pub enum HostError {
     },
 }
 
-/// What was sent to one WebSocket client, for the venue's ledger.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SentFrames {
-    /// Number of the connection at the venue.
-    pub conn: SimConn,
-    /// Path (and query) it asked for.
-    pub path: String,
-    /// Text frames handed to the connection.
-    pub frames: u64,
-    /// Their payload bytes.
-    pub bytes: u64,
-    /// SHA-256 over each payload preceded by its length (8 bytes, little-endian), in hex.
-    pub sha256: String,
-}
-
-/// A venue that was stopped.
-#[derive(Debug)]
-pub struct Stopped<S> {
-    /// The venue, for its ledger.
-    pub server: S,
-    /// What every WebSocket connection was sent, in the order in which they came.
-    pub sent: Vec<SentFrames>,
-}
-
 /// Something to be done with the venue on its own thread.
 type Call<S> = Box<dyn FnOnce(&mut S, Nanos, &mut Vec<Push>) + Send>;
 
@@ -125,7 +100,7 @@ pub struct SimHost<S> {
     stop: Arc<AtomicBool>,
     waker: Arc<Waker>,
     calls: mpsc::Sender<Call<S>>,
-    thread: Option<JoinHandle<Stopped<S>>>,
+    thread: Option<JoinHandle<S>>,
 }
 
 impl<S: Server + 'static> SimHost<S> {
@@ -162,7 +137,7 @@ impl<S: Server + 'static> SimHost<S> {
             calls: received,
             conns: Vec::new(),
             by_sim: BTreeMap::new(),
-            digests: Vec::new(),
+            next_sim: 0,
             out: Vec::new(),
             dirty: Vec::new(),
             backlog: Vec::new(),
@@ -172,8 +147,7 @@ impl<S: Server + 'static> SimHost<S> {
             .name(format!("sim-{venue}"))
             .spawn(move || {
                 host.run();
-                let sent = host.digests.into_iter().map(Digest::finish).collect();
-                Stopped { server: host.server, sent }
+                host.server
             })
             .map_err(system("starting a thread"))?;
         Ok(Self { addr, venue, stop, waker, calls, thread: Some(thread) })
@@ -201,7 +175,7 @@ impl<S: Server + 'static> SimHost<S> {
     }
 
     /// Says goodbye to every client, joins the thread and gives the venue back.
-    pub fn stop(mut self) -> Result<Stopped<S>, HostError> {
+    pub fn stop(mut self) -> Result<S, HostError> {
         self.ask_to_stop();
         let ended = HostError::Ended { venue: self.venue.clone() };
         self.thread.take().and_then(|thread| thread.join().ok()).ok_or(ended)
@@ -240,8 +214,8 @@ struct Host<S> {
     conns: Vec<Option<Conn>>,
     /// WebSocket number → index in `conns`.
     by_sim: BTreeMap<u32, usize>,
-    /// By WebSocket number.
-    digests: Vec<Digest>,
+    /// The next WebSocket's number.
+    next_sim: u32,
     /// What the venue wants sent.
     out: Vec<Push>,
     /// Connections with something to flush.
@@ -365,7 +339,7 @@ impl<S: Server> Host<S> {
                     self.dispatch();
                 }
                 Step::Upgrade { request, upgrade } => {
-                    let sim = SimConn(u32::try_from(self.digests.len()).unwrap_or(u32::MAX));
+                    let sim = SimConn(self.next_sim);
                     let path = match request.query.is_empty() {
                         true => request.path,
                         false => format!("{}?{}", request.path, request.query),
@@ -375,7 +349,7 @@ impl<S: Server> Host<S> {
                         if accepted {
                             conn.upgrade(&upgrade, sim);
                             self.by_sim.insert(sim.0, index);
-                            self.digests.push(Digest::new(sim, path));
+                            self.next_sim += 1;
                         } else {
                             conn.reply(&http::refusal(404, "no such WebSocket path"), false, true, now);
                         }
@@ -413,12 +387,7 @@ impl<S: Server> Host<S> {
                 let Some(&index) = self.by_sim.get(&sim.0) else { continue };
                 let Some(conn) = self.conns[index].as_mut() else { continue };
                 let kept = match push {
-                    Push::Text(_, bytes) => {
-                        if let Some(digest) = self.digests.get_mut(sim.0 as usize) {
-                            digest.add(&bytes);
-                        }
-                        String::from_utf8(bytes).is_ok_and(|text| conn.send(Message::text(text)))
-                    }
+                    Push::Text(_, bytes) => String::from_utf8(bytes).is_ok_and(|text| conn.send(Message::text(text))),
                     Push::Ping(_, payload) => conn.send(Message::Ping(payload.into())),
                     Push::Close(_) => {
                         conn.close(CloseCode::Normal, now);
@@ -483,32 +452,6 @@ impl<S: Server> Host<S> {
             conn.close(CloseCode::Away, now);
             conn.flush();
         }
-    }
-}
-
-/// Running digest of what one connection was sent.
-struct Digest {
-    sent: SentFrames,
-    context: Context,
-}
-
-impl Digest {
-    fn new(conn: SimConn, path: String) -> Self {
-        let sent = SentFrames { conn, path, frames: 0, bytes: 0, sha256: String::new() };
-        Self { sent, context: Context::new(&SHA256) }
-    }
-
-    fn add(&mut self, frame: &[u8]) {
-        self.context.update(&(frame.len() as u64).to_le_bytes());
-        self.context.update(frame);
-        self.sent.frames += 1;
-        self.sent.bytes += frame.len() as u64;
-    }
-
-    fn finish(self) -> SentFrames {
-        let digest = self.context.finish();
-        let sha256 = digest.as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
-        SentFrames { sha256, ..self.sent }
     }
 }
 

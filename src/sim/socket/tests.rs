@@ -187,11 +187,11 @@ fn websockets_echo_ping_and_close_from_either_side_and_the_venue_hears_each_end_
     while host.with(|server, _, _| server.closed.len()).unwrap() < 3 && Instant::now() < until {
         std::thread::yield_now();
     }
-    let stopped = host.stop().unwrap();
-    let mut closed = stopped.server.closed.clone();
+    let server = host.stop().unwrap();
+    let mut closed = server.closed.clone();
     closed.sort();
     assert_eq!(closed, [SimConn(0), SimConn(1), SimConn(2)]);
-    assert_eq!(stopped.server.connected[0].1, "/ws/a?x=1");
+    assert_eq!(server.connected[0].1, "/ws/a?x=1");
 }
 
 #[test]
@@ -315,22 +315,12 @@ fn the_venue_is_woken_with_better_than_millisecond_accuracy() {
 }
 
 #[test]
-fn the_digest_is_that_of_the_frames_the_client_got() {
+fn a_stopped_venue_says_goodbye_and_comes_back() {
     let host = start(Echo::default(), HostOptions::new("echo"));
     let mut socket = websocket(dial(&host), "/ws/orders");
-    let mut expected = Context::new(&SHA256);
-    for text in ["welcome", "one", "two"] {
-        expected.update(&(text.len() as u64).to_le_bytes());
-        expected.update(text.as_bytes());
-    }
     echo(&mut socket, "one");
-    echo(&mut socket, "two");
-    let stopped = host.stop().unwrap();
-    assert_eq!(stopped.sent.len(), 1);
-    let sent = &stopped.sent[0];
-    assert_eq!((sent.path.as_str(), sent.frames, sent.bytes), ("/ws/orders", 3, 13));
-    let hex: String = expected.finish().as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
-    assert_eq!(sent.sha256, hex);
+    let server = host.stop().unwrap();
+    assert_eq!(server.connected, [(SimConn(0), "/ws/orders".to_owned())]);
     match socket.read() {
         Ok(Message::Close(Some(frame))) => assert_eq!(frame.code, CloseCode::Away),
         other => panic!("no goodbye: {other:?}"),

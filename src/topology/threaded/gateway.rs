@@ -187,10 +187,7 @@ impl Agent for GatewayAgent {
         let now = self.clock.mono_ns();
         if now - self.noted > crate::topology::live::PUBLISH_INTERVAL_NS {
             self.noted = now;
-            let notes = self.gateway.take_notes();
-            if !notes.is_empty() {
-                self.board.try_update(|view| view.notes.extend(notes));
-            }
+            crate::topology::publish::notes(self.gateway.take_notes(), &self.board);
         }
         work
     }

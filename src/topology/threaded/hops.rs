@@ -33,11 +33,10 @@ pub enum Body {
 }
 
 /// Decode → scan and record: the events of an input, then the input itself, which ends them.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug)]
 #[allow(clippy::large_enum_variant)] // one slot size for all
 pub enum Hop {
     /// Nothing yet.
-    #[default]
     Empty,
     /// An event of the next input in the ring.
     Event(Event),

@@ -78,7 +78,7 @@ impl Agent for ScanAgent {
                 *spent += now - started;
                 if matches!(event.body, EventBody::Tick) && now - *published > PUBLISH_INTERVAL_NS {
                     *published = now;
-                    publish::scan(scan.scanner(), board);
+                    publish::scan(scan.scanner(), scan.listings(), board);
                 }
             }
             Hop::Input(numbered) => {

@@ -4,11 +4,16 @@ use super::hops::{Hop, Note};
 use crate::domain::effect::OutMsg;
 use crate::domain::input::{Command, RawInput};
 use crate::domain::output::OutputKey;
+use crate::domain::time::Nanos;
+use crate::ops::latency::Latency;
+use crate::ops::view::Board;
 use crate::ring::fan::FanConsumer;
 use crate::ring::slab::SlabReturner;
 use crate::ring::spsc::Receiver;
 use crate::runtime::agent::Agent;
+use crate::runtime::clock::Clock;
 use crate::stage::river::Tap;
+use crate::topology::live::PUBLISH_INTERVAL_NS;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::Sender;
 use std::sync::{Arc, Mutex};
@@ -16,10 +21,10 @@ use std::sync::{Arc, Mutex};
 /// Items of one ring per round.
 const BATCH: usize = 256;
 
-/// What the record agent does beside recording: publishing figures, for one.
+/// What the record agent's tap does beside recording.
 pub trait Chores {
-    /// Called now and then.
-    fn now_and_then(&mut self) {}
+    /// Publishes figures; called a few times a second. Samples go to `latency`.
+    fn publish(&mut self, latency: &Mutex<Latency>, mono: Nanos, board: &Board);
 }
 
 /// The record agent.
@@ -46,6 +51,14 @@ pub struct RecordAgent<T> {
     pub commands: Option<Sender<Command>>,
     /// Last lag that was reported, percent: 0, 25 or 75.
     pub lag: u8,
+    /// This thread's clock.
+    pub clock: Clock,
+    /// Figures.
+    pub board: Board,
+    /// When figures were published last.
+    pub published: Nanos,
+    /// Where latencies are collected.
+    pub harvest: Arc<Mutex<Latency>>,
 }
 
 impl<T: Tap + Chores> RecordAgent<T> {
@@ -64,7 +77,7 @@ impl<T: Tap + Chores> RecordAgent<T> {
                 let raw = RawInput { mono: numbered.at.mono, input: numbered.input, bytes };
                 tap.input(numbered.seq, numbered.at, numbered.class, &raw);
                 tap.end(numbered.seq);
-                if let (Some(lease), Some(slab)) = (lease, slab) {
+                if let (Some(lease), Some(slab)) = (lease, slab.as_mut()) {
                     slab.release(lease);
                 }
             }
@@ -119,8 +132,12 @@ impl<T: Tap + Chores> Agent for RecordAgent<T> {
     fn do_work(&mut self) -> usize {
         self.report_lag();
         let work = self.inputs() + self.outputs();
-        if let Some(tap) = &mut self.tap {
-            tap.now_and_then();
+        let now = self.clock.mono_ns();
+        if now - self.published > PUBLISH_INTERVAL_NS
+            && let Some(tap) = &mut self.tap
+        {
+            self.published = now;
+            tap.publish(&self.harvest, now, &self.board);
         }
         if work == 0 && self.ended == 4 {
             self.finished.store(true, Ordering::Release);
@@ -129,6 +146,9 @@ impl<T: Tap + Chores> Agent for RecordAgent<T> {
     }
 
     fn on_close(&mut self) {
+        if let Some(tap) = &mut self.tap {
+            tap.publish(&self.harvest, self.clock.mono_ns(), &self.board);
+        }
         if let Ok(mut done) = self.done.lock() {
             *done = self.tap.take();
         }

@@ -1,0 +1,227 @@
+//! `perpring journal`: verifies a journal or prints its records. Never changes one.
+
+use super::Failure;
+use crate::domain::codec::{decode_input, decode_output, kind_name};
+use crate::domain::event::Seq;
+use crate::journal::{JournalError, Reader, RecordRef, Stream, verify};
+use clap::{Args, Subcommand, ValueEnum};
+use serde_json::{Value, json};
+use std::io::{self, BufWriter, Write};
+use std::path::PathBuf;
+
+/// Arguments of `journal`.
+#[derive(Args, Debug)]
+pub struct JournalArgs {
+    #[command(subcommand)]
+    command: JournalCommand,
+}
+
+#[derive(Debug, Subcommand)]
+enum JournalCommand {
+    /// Read every record, check every checksum; exit 1 when something is damaged.
+    Verify(VerifyArgs),
+    /// Print records, one JSON object a line.
+    Dump(DumpArgs),
+}
+
+#[derive(Args, Debug)]
+struct VerifyArgs {
+    /// Directory of the journal.
+    dir: PathBuf,
+    /// One JSON object instead of text.
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Args, Debug)]
+struct DumpArgs {
+    /// Directory of the journal.
+    dir: PathBuf,
+    /// Only this stream.
+    #[arg(long)]
+    stream: Option<StreamName>,
+    /// First sequence to print.
+    #[arg(long, default_value_t = 0)]
+    from: u64,
+    /// Last sequence to print.
+    #[arg(long, default_value_t = u64::MAX)]
+    to: u64,
+    /// Bodies as hex digits, not decoded.
+    #[arg(long)]
+    raw: bool,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum StreamName {
+    Inputs,
+    Outputs,
+}
+
+/// Runs the command: 0 clean, 1 damage found; what cannot be read at all is an error.
+pub fn run(args: &JournalArgs) -> Result<u8, Failure> {
+    let mut out = BufWriter::new(io::stdout().lock());
+    let code = match &args.command {
+        JournalCommand::Verify(args) => run_verify(args, &mut out),
+        JournalCommand::Dump(args) => run_dump(args, &mut out),
+    };
+    match code.and_then(|code| out.flush().map(|()| code).map_err(Failure::from)) {
+        // `journal dump | head` is no failure.
+        Err(e) if e.downcast_ref::<io::Error>().is_some_and(|e| e.kind() == io::ErrorKind::BrokenPipe) => Ok(0),
+        other => other,
+    }
+}
+
+fn run_verify(args: &VerifyArgs, out: &mut impl Write) -> Result<u8, Failure> {
+    let report = verify(&args.dir)?;
+    if args.json {
+        let streams: Vec<Value> = report
+            .streams
+            .iter()
+            .map(|s| {
+                json!({
+                    "stream": s.stream, "segments": s.segments, "records": s.records,
+                    "body_bytes": s.body_bytes, "file_bytes": s.file_bytes,
+                    "first_seq": s.first_seq, "last_seq": s.last_seq, "abandoned": s.abandoned,
+                    "closed": s.closed, "synced": s.synced,
+                    "damage": s.damage.iter().map(|d| json!({
+                        "file": d.file, "offset": d.offset, "position": d.position, "what": d.kind.to_string(),
+                    })).collect::<Vec<_>>(),
+                })
+            })
+            .collect();
+        let whole = json!({ "manifest": report.manifest, "streams": streams, "damages": report.damages() });
+        writeln!(out, "{}", serde_json::to_string_pretty(&whole)?)?;
+    } else {
+        writeln!(out, "run {} of {}", report.manifest.run_id, args.dir.display())?;
+        report.streams.iter().try_for_each(|stream| writeln!(out, "{stream}"))?;
+        match report.damages() {
+            0 => writeln!(out, "no damage")?,
+            n => writeln!(out, "{n} damaged places")?,
+        }
+    }
+    Ok(u8::from(report.damages() > 0))
+}
+
+fn run_dump(args: &DumpArgs, out: &mut impl Write) -> Result<u8, Failure> {
+    let streams: &[Stream] = match args.stream {
+        None => &Stream::ALL,
+        Some(StreamName::Inputs) => &[Stream::Inputs],
+        Some(StreamName::Outputs) => &[Stream::Outputs],
+    };
+    for stream in streams {
+        let mut reader = Reader::open(&args.dir, *stream)?;
+        loop {
+            match reader.next() {
+                Ok(None) => break,
+                Ok(Some(record)) if (args.from..=args.to).contains(&record.seq) => {
+                    serde_json::to_writer(&mut *out, &show(*stream, &record, args.raw)).map_err(io::Error::from)?;
+                    out.write_all(b"\n")?;
+                }
+                Ok(Some(_)) => {}
+                Err(JournalError::Damaged(damage)) => {
+                    out.flush()?;
+                    eprintln!("perpring: damaged journal: {damage}; the records before it were printed");
+                    return Ok(1);
+                }
+                Err(other) => return Err(other.into()),
+            }
+        }
+    }
+    Ok(0)
+}
+
+fn show(stream: Stream, record: &RecordRef<'_>, raw: bool) -> Value {
+    let mut shown = json!({
+        "stream": stream, "index": record.index, "seq": record.seq, "kind": kind_name(record.kind),
+        "class": record.class, "time_ns": record.time_ns, "bytes": record.body.len(),
+    });
+    let decoded = if raw { None } else { decode(stream, record) };
+    let Value::Object(fields) = &mut shown else { return shown };
+    match decoded {
+        Some((value, beside)) => {
+            fields.insert("value".into(), value);
+            if !beside.is_empty() {
+                let text = match std::str::from_utf8(beside) {
+                    Ok(text) => Value::from(text),
+                    Err(_) => json!({ "hex": hex(beside) }),
+                };
+                fields.insert("raw".into(), text);
+            }
+        }
+        None => {
+            fields.insert("hex".into(), Value::from(hex(record.body)));
+        }
+    }
+    shown
+}
+
+/// The typed part of a body and the raw bytes beside it; `None` when this version does not understand it.
+fn decode<'a>(stream: Stream, record: &RecordRef<'a>) -> Option<(Value, &'a [u8])> {
+    match stream {
+        Stream::Inputs => {
+            let (input, raw) = decode_input(record.body).ok()?;
+            Some((serde_json::to_value(input).ok()?, raw))
+        }
+        Stream::Outputs => {
+            let (key, output, raw) = decode_output(Seq(record.seq), record.body).ok()?;
+            let value = json!({ "stage": key.stage, "ordinal": key.ordinal, "output": output });
+            Some((value, raw))
+        }
+    }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    use std::fmt::Write;
+    bytes.iter().fold(String::with_capacity(2 * bytes.len()), |mut text, b| {
+        let _ = write!(text, "{b:02x}"); // writing to a string cannot fail
+        text
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::codec::{HEADER_MAX, encode_input, input_kind};
+    use crate::domain::input::{FrameMeta, Input};
+    use crate::journal::{JournalOptions, Manifest, Record, Writer};
+
+    fn dumped(dir: &std::path::Path, raw: bool) -> (u8, String) {
+        let mut out = Vec::new();
+        let args = DumpArgs { dir: dir.to_owned(), stream: None, from: 2, to: 3, raw };
+        let code = run_dump(&args, &mut out).expect("a journal");
+        (code, String::from_utf8(out).expect("json"))
+    }
+
+    #[test]
+    fn verify_counts_and_dump_decodes() {
+        let dir = std::env::temp_dir().join(format!("perpring-cli-journal-{}", std::process::id()));
+        let _ = std::fs::remove_dir_all(&dir);
+        let options = JournalOptions { segment_bytes: 16384, helper: false, ..JournalOptions::default() };
+        let mut writer = Writer::create(&dir, Stream::Inputs, &Manifest::default(), &options).expect("fresh");
+        let input = Input::Frame(FrameMeta::default());
+        let mut scratch = [0; HEADER_MAX];
+        let header = encode_input(&input, &mut scratch);
+        for seq in 1..=4 {
+            let kind = input_kind(&input);
+            let parts: &[&[u8]] = &[header, b"{\"e\":1}"];
+            writer.append(&Record { kind, class: 0, seq, time_ns: 5, parts }).expect("room");
+        }
+        writer.close().expect("close");
+
+        let (code, text) = dumped(&dir, false);
+        let lines: Vec<Value> = text.lines().map(|l| serde_json::from_str(l).expect("json")).collect();
+        assert_eq!((code, lines.len()), (0, 2));
+        assert_eq!((&lines[0]["seq"], &lines[0]["kind"]), (&json!(2), &json!("frame")));
+        assert_eq!(lines[0]["raw"], json!("{\"e\":1}"));
+        assert_eq!(lines[0]["value"], serde_json::to_value(&input).expect("plain"));
+        assert!(dumped(&dir, true).1.contains("\"hex\""));
+
+        let mut out = Vec::new();
+        let args = VerifyArgs { dir: dir.clone(), json: true };
+        assert_eq!(run_verify(&args, &mut out).expect("a journal"), 0);
+        let report: Value = serde_json::from_slice(&out).expect("json");
+        assert_eq!((&report["streams"][0]["records"], &report["damages"]), (&json!(4), &json!(0)));
+        std::fs::remove_dir_all(&dir).expect("clean up");
+        assert!(run_verify(&args, &mut Vec::new()).is_err(), "no journal is not a clean journal");
+    }
+}

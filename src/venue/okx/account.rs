@@ -1,0 +1,341 @@
+//! Account rows of OKX to order reports, positions and balances, and the reconciliation after a reconnect.
+//!
+//! Says what the venue said and no more: whether a fill is new, and what state an order is in, is decided
+//! by the order ledger.
+
+use super::adapter::{Ask, OkxAdapter};
+use super::calls::PENDING_PAGE;
+use super::errors::classify;
+use super::market::nanos;
+use super::parse::PrivateChannel;
+use super::rows::{self, BalanceRow, OrderRow, PositionRow, ReplyRow};
+use super::{ACCOUNT, session::Phase};
+use crate::domain::event::{BalanceReport, EventBody, PositionReport};
+use crate::domain::input::ConnId;
+use crate::domain::money::Money;
+use crate::domain::number::Num;
+use crate::domain::order::{ClientId, FillReport, OrderReport, RejectClass, ReportKind};
+use crate::domain::text::Symbol;
+use crate::domain::time::Stamp;
+use crate::venue::json::Cursor;
+use crate::venue::message::DecodeError;
+use crate::venue::{Emit, OddKind, Out};
+
+/// The error code for an order that the venue does not know.
+const NO_SUCH_ORDER: i32 = 51603;
+
+/// Which order operation a reply is about.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Operation {
+    Place,
+    Cancel,
+}
+
+/// What a request id says: placements carry the client id, cancels an `x` and its last 31 digits (the
+/// first digit belongs to a boot epoch beyond 2⁶⁰ and is zero).
+fn of_request(id: &[u8]) -> (Operation, ClientId) {
+    match id.strip_prefix(b"x") {
+        Some(digits) => {
+            let mut text = [b'0'; 32];
+            let fits = digits.len() == 31;
+            if fits {
+                text[1..].copy_from_slice(digits);
+            }
+            (Operation::Cancel, ClientId::parse(&text).filter(|_| fits).unwrap_or(ClientId::NONE))
+        }
+        None => (Operation::Place, ClientId::parse(id).unwrap_or(ClientId::NONE)),
+    }
+}
+
+impl OkxAdapter {
+    /// The rows of a private channel.
+    pub fn on_private(
+        &mut self,
+        conn: ConnId,
+        channel: PrivateChannel,
+        mut data: Cursor<'_>,
+        snapshot: bool,
+        now: Stamp,
+        out: &mut Out,
+    ) {
+        let result = match channel {
+            PrivateChannel::Orders => data.array(|c| {
+                let row = rows::order(c)?;
+                self.on_order(conn, &row, Some(row.fill_cost), out);
+                Ok(())
+            }),
+            PrivateChannel::Positions => data.array(|c| {
+                let row = rows::position(c)?;
+                self.on_position(conn, &row, snapshot, now, out);
+                Ok(())
+            }),
+            PrivateChannel::Account => {
+                data.array(|c| rows::balances(c, |row| self.on_currency(&row, now, out)))
+            }
+        };
+        match result {
+            Ok(()) => {}
+            Err(DecodeError::Field("state")) => self.odd(conn, OddKind::UnknownExecution, out),
+            Err(_) => self.odd(conn, OddKind::Malformed, out),
+        }
+    }
+
+    /// One order. `cost` is what its last fill cost: `None` when the source does not state single fills.
+    fn on_order(
+        &mut self,
+        conn: ConnId,
+        row: &OrderRow<'_>,
+        cost: Option<Option<Money>>,
+        out: &mut Out,
+    ) {
+        let listing = Symbol::from_bytes(row.symbol).and_then(|symbol| self.find(&symbol)).map(|at| &self.listings[at]);
+        if listing.is_none() && row.client_id == ClientId::NONE {
+            // Somebody trades another instrument on this account: worth a word, but nothing to track.
+            return self.odd(conn, OddKind::UnknownSymbol, out);
+        }
+        let defined = listing.filter(|listing| listing.instrument.generation > 0).map(|listing| &listing.instrument);
+        let mut report = OrderReport {
+            venue: self.venue,
+            instrument: listing.map(|listing| listing.id),
+            client_id: row.client_id,
+            venue_order_id: row.order_id,
+            kind: row.kind,
+            side: Some(row.side),
+            reject: if row.would_take { RejectClass::PostOnly } else { RejectClass::None },
+            venue_ns: nanos(row.time_ms),
+            ..OrderReport::default()
+        };
+        let mut exact = true;
+        if let Some(instrument) = defined {
+            report.filled = instrument.qty(row.filled);
+            exact &= report.filled.is_some();
+            if row.trade_id != 0 && !row.fill_qty.is_zero() {
+                match (instrument.qty(row.fill_qty), instrument.price(row.fill_price)) {
+                    (Some(qty), Some(price)) => {
+                        report.fill = Some(FillReport {
+                            trade_id: row.trade_id,
+                            qty,
+                            price,
+                            // A query states the order's costs only; they are the fill's when it is the only one.
+                            fee: cost.unwrap_or_else(|| row.cost.filter(|_| row.fill_qty == row.filled)),
+                            fee_currency: row.fee_currency,
+                            maker: row.maker,
+                        });
+                    }
+                    _ => exact = false,
+                }
+            }
+        }
+        if !exact {
+            self.odd(conn, OddKind::Inexact, out);
+        }
+        out.emit(Emit::Report(report));
+    }
+
+    fn on_position(&mut self, conn: ConnId, row: &PositionRow<'_>, snapshot: bool, now: Stamp, out: &mut Out) {
+        let found = Symbol::from_bytes(row.symbol).and_then(|symbol| self.find(&symbol));
+        let Some(at) = found else { return self.odd(conn, OddKind::UnknownSymbol, out) };
+        self.listings[at].seen = true;
+        if !row.net && !row.qty.is_zero() {
+            // Long/short mode: orders without `posSide` will be refused.
+            self.odd(conn, OddKind::Refused, out);
+        }
+        let listing = &self.listings[at];
+        if listing.instrument.generation == 0 {
+            // Told again when the instrument is defined.
+            return;
+        }
+        let Some(qty) = listing.instrument.qty(row.qty) else { return self.odd(conn, OddKind::Inexact, out) };
+        let venue_ns = if row.time_ms > 0 { nanos(row.time_ms) } else { now.wall };
+        let report = PositionReport { instrument: listing.id, qty: qty.0, entry: row.entry, venue_ns, snapshot };
+        out.event(EventBody::Position(report));
+    }
+
+    fn on_currency(&self, row: &BalanceRow, now: Stamp, out: &mut Out) {
+        if row.currency.is_empty() {
+            return;
+        }
+        out.event(EventBody::Balance(BalanceReport {
+            venue: self.venue,
+            currency: row.currency,
+            wallet: row.wallet,
+            available: row.available,
+            venue_ns: if row.time_ms > 0 { nanos(row.time_ms) } else { now.wall },
+        }));
+    }
+
+    /// The reply to an order operation: `sCode` of each row is what counts, not the code above them.
+    pub fn on_reply(
+        &mut self,
+        conn: ConnId,
+        op: &[u8],
+        id: &[u8],
+        code: i32,
+        data: Option<Cursor<'_>>,
+        out: &mut Out,
+    ) {
+        let (operation, requested) = match op {
+            b"order" => (Operation::Place, of_request(id).1),
+            b"cancel-order" => (Operation::Cancel, of_request(id).1),
+            _ => return self.odd(conn, OddKind::Unknown, out),
+        };
+        let mut rows = 0;
+        let result = data.map_or(Ok(()), |mut data| {
+            data.array(|c| {
+                let mut row = rows::reply(c)?;
+                rows += 1;
+                if row.client_id == ClientId::NONE {
+                    row.client_id = requested;
+                }
+                self.on_outcome(operation, &row, out);
+                Ok(())
+            })
+        });
+        match result {
+            Ok(()) if rows == 0 && code != 0 => {
+                self.on_outcome(operation, &ReplyRow { client_id: requested, code, ..ReplyRow::default() }, out);
+            }
+            Ok(()) if rows > 0 => {}
+            // Accepted without saying what: the ledger's timer asks.
+            _ => self.odd(conn, OddKind::Malformed, out),
+        }
+    }
+
+    /// An `event` error that echoes the id of an order operation: the request was refused. False when the id
+    /// is not one of an order operation.
+    pub fn on_refused_operation(&mut self, id: &[u8], code: i32, out: &mut Out) -> bool {
+        let (operation, client_id) = of_request(id);
+        if client_id == ClientId::NONE {
+            return false;
+        }
+        self.on_outcome(operation, &ReplyRow { client_id, code, ..ReplyRow::default() }, out);
+        true
+    }
+
+    fn on_outcome(&self, operation: Operation, row: &ReplyRow, out: &mut Out) {
+        let kind = match (operation, row.code) {
+            (Operation::Place, 0) => ReportKind::Acked,
+            (Operation::Place, _) => ReportKind::Rejected,
+            // An accepted cancel says nothing: the `orders` channel tells when it is done.
+            (Operation::Cancel, 0) => return,
+            (Operation::Cancel, _) => ReportKind::CancelRejected,
+        };
+        out.emit(Emit::Report(OrderReport {
+            venue: self.venue,
+            client_id: row.client_id,
+            venue_order_id: row.order_id,
+            kind,
+            reject: classify(row.code),
+            code: row.code,
+            venue_ns: nanos(row.time_ms),
+            ..OrderReport::default()
+        }));
+    }
+
+    /// The reply to an order query. A reply that the venue does not know the order names no order: the
+    /// report carries [`ClientId::NONE`], and who asked has to know for which.
+    pub fn on_query(&mut self, status: u16, body: &[u8], out: &mut Out) {
+        let conn = self.account_conn();
+        if status == 0 {
+            return;
+        }
+        let result = rows::envelope(body).and_then(|(code, data)| {
+            let mut rows = 0;
+            if let (0, Some(mut data)) = (code, data) {
+                data.array(|c| {
+                    let row = rows::order(c)?;
+                    rows += 1;
+                    self.on_order(conn, &row, None, out);
+                    Ok(())
+                })?;
+            }
+            Ok((code, rows))
+        });
+        match result {
+            Ok((0, 1..)) => {}
+            Ok((0 | NO_SUCH_ORDER, _)) => out.emit(Emit::Report(OrderReport {
+                venue: self.venue,
+                kind: ReportKind::NotFound,
+                reject: RejectClass::NotFound,
+                code: NO_SUCH_ORDER,
+                ..OrderReport::default()
+            })),
+            Ok(_) => self.odd(conn, OddKind::Refused, out),
+            Err(_) => self.odd(conn, OddKind::Malformed, out),
+        }
+    }
+
+    /// A page of pending orders.
+    pub fn on_pending(&mut self, body: &[u8], now: i64, out: &mut Out) -> Result<i32, DecodeError> {
+        let (code, data) = rows::envelope(body)?;
+        if code != 0 {
+            return Ok(code);
+        }
+        let conn = self.account_conn();
+        let (mut count, mut oldest) = (0, 0);
+        data.ok_or(DecodeError::Missing("data"))?.array(|c| {
+            let row = rows::order(c)?;
+            (count, oldest) = (count + 1, row.order_id);
+            self.on_order(conn, &row, None, out);
+            Ok(())
+        })?;
+        if count >= PENDING_PAGE {
+            self.want_page(Ask::Pending, oldest, now);
+        } else {
+            self.requests[Ask::Pending as usize].wanted = false;
+        }
+        Ok(0)
+    }
+
+    /// The list of positions: what it does not name is flat.
+    pub fn on_positions_list(&mut self, body: &[u8], now: Stamp, out: &mut Out) -> Result<i32, DecodeError> {
+        let (code, data) = rows::envelope(body)?;
+        if code != 0 {
+            return Ok(code);
+        }
+        let conn = self.account_conn();
+        for listing in &mut self.listings {
+            listing.seen = false;
+        }
+        data.ok_or(DecodeError::Missing("data"))?.array(|c| {
+            let row = rows::position(c)?;
+            self.on_position(conn, &row, true, now, out);
+            Ok(())
+        })?;
+        for listing in self.listings.iter().filter(|listing| !listing.seen) {
+            out.event(EventBody::Position(PositionReport {
+                instrument: listing.id,
+                qty: 0,
+                entry: Num::ZERO,
+                venue_ns: now.wall,
+                snapshot: true,
+            }));
+        }
+        self.requests[Ask::Positions as usize].wanted = false;
+        Ok(0)
+    }
+
+    /// The balances.
+    pub fn on_balance(&mut self, body: &[u8], now: Stamp, out: &mut Out) -> Result<i32, DecodeError> {
+        let (code, data) = rows::envelope(body)?;
+        if code != 0 {
+            return Ok(code);
+        }
+        data.ok_or(DecodeError::Missing("data"))?
+            .array(|c| rows::balances(c, |row| self.on_currency(&row, now, out)))?;
+        self.requests[Ask::Balance as usize].wanted = false;
+        Ok(0)
+    }
+
+    /// When all three lists were read after a login, the account is known again.
+    pub fn reconcile_end(&mut self, out: &mut Out) {
+        let Some(session) = self.sessions.get(ACCOUNT) else { return };
+        let asked = session.phase == Phase::Up && session.logged_in && session.acks == 0;
+        let open = [Ask::Pending, Ask::Positions, Ask::Balance].iter().any(|ask| self.requests[*ask as usize].wanted);
+        if asked && !open && !self.reconciled {
+            self.reconciled = true;
+            out.emit(Emit::ReconcileEnd(self.venue));
+            self.status(ACCOUNT, true, out);
+        }
+    }
+}

@@ -1,0 +1,592 @@
+//! Decode side of OKX: dispatches frames, drives the connections, and asks for what they need over HTTP.
+//!
+//! Market rows are handled in [`super::market`], account rows in [`super::account`]. Deadlines of any kind
+//! lower `due`; `on_tick` does nothing before that, so that a frame pays one comparison for all timers.
+
+use super::calls::{self, call, call_arg, call_for};
+use super::continuity::{OkxContinuity, SentBook};
+use super::errors::is_fatal;
+use super::parse::{EventKind, Frame, Parser};
+use super::session::{NEVER, Phase, Session, Wish, back_off};
+use super::{ACCOUNT, MARKET, ORDERS, rows};
+use crate::domain::effect::{HttpId, SessionAction, VenueCall};
+use crate::domain::event::{BookReason, BookState, BookStatus, EventBody, SessionRole, SessionStatus};
+use crate::domain::input::{ConnId, DownReason, FrameKind, FrameMeta};
+use crate::domain::instrument::{Instrument, InstrumentId, Price, Qty, VenueId, VenueSpec};
+use crate::domain::text::Symbol;
+use crate::domain::time::{MILLI, Nanos, SECOND, Stamp};
+use crate::venue::message::DecodeError;
+use crate::venue::{Adapter, Emit, OddKind, Oddity, Out, VenueContext};
+
+/// Time between two connects: the venue allows three a second.
+const CONNECT_EVERY: Nanos = 350 * MILLI;
+/// Patience for an HTTP reply.
+const HTTP_WITHIN: Nanos = 10 * SECOND;
+/// Metadata of a listing that was not listed is asked for again after this.
+const ABSENT_AGAIN: Nanos = 60 * SECOND;
+/// Metadata is asked for again at most this often when a number does not fit it.
+pub(super) const REFRESH_EVERY: Nanos = 10 * SECOND;
+/// Patience for the snapshot after subscribing a book.
+pub(super) const SNAPSHOT_WITHIN: Nanos = 10 * SECOND;
+/// Delay after an HTTP error that only a change of configuration can cure.
+const FATAL_DELAY: Nanos = 60 * SECOND;
+
+/// What we ask for over HTTP; the number is its place in [`OkxAdapter::requests`] and in the low bits of
+/// the [`HttpId`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Ask {
+    Instruments,
+    Pending,
+    Positions,
+    Balance,
+}
+
+impl Ask {
+    const ALL: [Self; 4] = [Self::Instruments, Self::Pending, Self::Positions, Self::Balance];
+
+    const fn op(self) -> u16 {
+        match self {
+            Self::Instruments => calls::INSTRUMENTS,
+            Self::Pending => calls::PENDING,
+            Self::Positions => calls::POSITIONS,
+            Self::Balance => calls::BALANCE,
+        }
+    }
+}
+
+/// An HTTP request that is wanted until it succeeds.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Request {
+    /// Not yet answered to our satisfaction.
+    pub wanted: bool,
+    /// Outstanding id, 0 = none.
+    id: u32,
+    /// When to give up waiting (outstanding) or to send (not outstanding).
+    due: Nanos,
+    failures: u32,
+    /// Where a paged reply goes on.
+    arg: u64,
+}
+
+/// A configured listing and its book.
+#[derive(Debug)]
+pub(super) struct Listing {
+    pub id: InstrumentId,
+    pub symbol: Symbol,
+    /// Scales; generation 0 = not defined yet.
+    pub instrument: Instrument,
+    /// What was last handed to the registry.
+    spec: Option<VenueSpec>,
+    /// Market channels are subscribed on the present connection.
+    pub subscribed: bool,
+    pub continuity: OkxContinuity,
+    /// As last told to the scanner.
+    pub book: BookState,
+    /// Levels as sent; only after a snapshot that came with a checksum.
+    pub sent: Option<Box<SentBook>>,
+    /// Whether `sent` holds the present book.
+    pub sent_live: bool,
+    /// When to resubscribe the book; [`NEVER`] while all is well.
+    pub resync_due: Nanos,
+    /// Resubscriptions since the book was last good for long.
+    pub resyncs: u32,
+    pub live_since: Nanos,
+    /// Named by the position list being read.
+    pub seen: bool,
+}
+
+/// Session machines and decoders of OKX.
+pub(super) struct OkxAdapter {
+    pub venue: VenueId,
+    conn_base: ConnId,
+    pub listings: Vec<Listing>,
+    /// Positions in `listings`, ordered by symbol.
+    by_symbol: Vec<(Symbol, usize)>,
+    pub sessions: Vec<Session>,
+    pub requests: [Request; 4],
+    pub parser: Parser,
+    /// Levels of one message at the instrument's scales.
+    pub scratch: Vec<(Price, Qty)>,
+    next_id: u32,
+    /// Earliest time at which anything has to be done.
+    due: Nanos,
+    connect_free_at: Nanos,
+    pub refreshed_at: Nanos,
+    /// The account was listed completely since its connection came up.
+    pub reconciled: bool,
+}
+
+impl OkxAdapter {
+    /// From the configuration.
+    pub fn new(context: &VenueContext) -> Self {
+        let listings: Vec<Listing> = context
+            .listings
+            .iter()
+            .map(|listing| Listing {
+                id: listing.id,
+                symbol: listing.symbol,
+                instrument: Instrument::default(),
+                spec: None,
+                subscribed: false,
+                continuity: OkxContinuity::default(),
+                book: BookState::AwaitSnapshot,
+                sent: None,
+                sent_live: false,
+                resync_due: NEVER,
+                resyncs: 0,
+                live_since: 0,
+                seen: false,
+            })
+            .collect();
+        let mut by_symbol: Vec<_> = listings.iter().enumerate().map(|(at, listing)| (listing.symbol, at)).collect();
+        by_symbol.sort_unstable();
+        let roles = [SessionRole::Market, SessionRole::Account, SessionRole::Orders];
+        let used = if context.trading { roles.len() } else { 1 };
+        let conn = |at: usize| ConnId(context.conn_base.0 + at as u8);
+        Self {
+            venue: context.venue,
+            conn_base: context.conn_base,
+            listings,
+            by_symbol,
+            sessions: (0..used).map(|at| Session::new(conn(at), roles[at])).collect(),
+            requests: [Request::default(); 4],
+            parser: Parser::new(),
+            scratch: Vec::with_capacity(1024),
+            next_id: 0,
+            due: NEVER,
+            connect_free_at: Nanos::MIN,
+            refreshed_at: Nanos::MIN,
+            reconciled: false,
+        }
+    }
+
+    /// Position of the listing with that native name.
+    #[inline]
+    pub fn find(&self, symbol: &Symbol) -> Option<usize> {
+        self.by_symbol.binary_search_by(|(have, _)| have.cmp(symbol)).ok().map(|at| self.by_symbol[at].1)
+    }
+
+    /// Something has to be done at `at`.
+    pub fn arm(&mut self, at: Nanos) {
+        self.due = self.due.min(at);
+    }
+
+    pub fn odd(&self, conn: ConnId, kind: OddKind, out: &mut Out) {
+        out.emit(Emit::Odd(Oddity { conn, kind }));
+    }
+
+    /// The connection that account replies are attributed to.
+    pub fn account_conn(&self) -> ConnId {
+        self.sessions.get(ACCOUNT).unwrap_or(&self.sessions[MARKET]).conn
+    }
+
+    fn session_at(&self, conn: ConnId) -> Option<usize> {
+        let at = usize::from(conn.0.checked_sub(self.conn_base.0)?);
+        (at < self.sessions.len()).then_some(at)
+    }
+
+    fn send(&self, at: usize, what: VenueCall, out: &mut Out) {
+        out.action(SessionAction::Send { conn: self.sessions[at].conn, what });
+    }
+
+    pub fn status(&mut self, at: usize, ready: bool, out: &mut Out) {
+        if self.sessions[at].ready != ready {
+            self.sessions[at].ready = ready;
+            let role = self.sessions[at].role;
+            out.event(EventBody::Session(SessionStatus { venue: self.venue, role, ready }));
+        }
+    }
+
+    fn close(&mut self, at: usize, fatal: bool, now: Nanos, out: &mut Out) {
+        if matches!(self.sessions[at].phase, Phase::Idle | Phase::Down { .. } | Phase::Closing { .. }) {
+            return;
+        }
+        out.action(SessionAction::Close { conn: self.sessions[at].conn });
+        self.sessions[at].closing(now, fatal);
+        self.quarantine(at, out);
+        self.arm(now);
+    }
+
+    /// Nothing that the connection carried can be trusted until it is back.
+    fn quarantine(&mut self, at: usize, out: &mut Out) {
+        self.status(at, false, out);
+        match at {
+            MARKET => {
+                for listing in &mut self.listings {
+                    listing.continuity.invalidate();
+                    listing.sent_live = false;
+                    listing.resync_due = NEVER;
+                    if std::mem::take(&mut listing.subscribed) && listing.book != BookState::Invalid {
+                        listing.book = BookState::Invalid;
+                        let (instrument, state) = (listing.id, BookState::Invalid);
+                        out.event(EventBody::Book(BookStatus { instrument, state, reason: BookReason::Disconnected }));
+                    }
+                }
+            }
+            ACCOUNT => {
+                self.reconciled = false;
+                for ask in [Ask::Pending, Ask::Positions, Ask::Balance] {
+                    self.requests[ask as usize] = Request::default();
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// Wants an HTTP reply, from its first page.
+    pub fn want(&mut self, ask: Ask, at: Nanos) {
+        self.requests[ask as usize] = Request { wanted: true, due: at, ..Request::default() };
+        self.arm(at);
+    }
+
+    /// Wants the page that starts after `arg`.
+    pub fn want_page(&mut self, ask: Ask, arg: u64, now: Nanos) {
+        self.want(ask, now);
+        self.requests[ask as usize].arg = arg;
+    }
+
+    /// Does everything that is due, and finds out when the next thing will be.
+    fn work(&mut self, now: Stamp, out: &mut Out) {
+        self.due = NEVER;
+        for at in 0..self.sessions.len() {
+            self.drive(at, now.mono, out);
+        }
+        for ask in Ask::ALL {
+            self.ask(ask, now.mono, out);
+        }
+        if self.sessions[MARKET].phase == Phase::Up {
+            self.subscribe(now.mono, out);
+            self.resync(now.mono, out);
+        }
+    }
+
+    fn drive(&mut self, at: usize, now: Nanos, out: &mut Out) {
+        let (wish, next) = self.sessions[at].due(now);
+        match wish {
+            Wish::None => self.arm(next),
+            Wish::Connect if now < self.connect_free_at => self.arm(self.connect_free_at),
+            Wish::Connect => {
+                self.connect_free_at = now + CONNECT_EVERY;
+                self.sessions[at].connecting(now);
+                out.action(SessionAction::Connect { conn: self.sessions[at].conn, slot: None });
+                let (_, next) = self.sessions[at].due(now);
+                self.arm(next);
+            }
+            Wish::Ping => {
+                self.send(at, call(calls::PING), out);
+                self.arm(next);
+            }
+            Wish::Close => {
+                self.close(at, false, now, out);
+                let (_, next) = self.sessions[at].due(now);
+                self.arm(next);
+            }
+        }
+    }
+
+    fn ask(&mut self, ask: Ask, now: Nanos, out: &mut Out) {
+        let request = &mut self.requests[ask as usize];
+        if !request.wanted {
+            return;
+        }
+        if now >= request.due {
+            if request.id != 0 {
+                return self.failed(ask, 0, now);
+            }
+            // 29 bits of count and 2 of kind stay below the half of the range that route uses.
+            self.next_id = self.next_id % 0x1fff_ffff + 1;
+            request.id = (self.next_id << 2) | ask as u32;
+            request.due = now + HTTP_WITHIN;
+            let what = call_arg(ask.op(), request.arg);
+            out.action(SessionAction::Http { venue: self.venue, id: HttpId(request.id), what });
+        }
+        let due = self.requests[ask as usize].due;
+        self.arm(due);
+    }
+
+    /// A request failed: it is sent again later.
+    fn failed(&mut self, ask: Ask, code: i32, now: Nanos) {
+        let seed = u64::from(self.venue.0) << 8 | ask as u64;
+        let request = &mut self.requests[ask as usize];
+        request.id = 0;
+        request.failures = request.failures.saturating_add(1);
+        let delay = if is_fatal(code) { FATAL_DELAY } else { 2 * back_off(request.failures, seed) };
+        request.due = now + delay;
+        let due = request.due;
+        self.arm(due);
+    }
+
+    /// Subscribes the listings that are defined and not subscribed, in messages of neighbours.
+    fn subscribe(&mut self, now: Nanos, out: &mut Out) {
+        let mut at = 0;
+        while at < self.listings.len() {
+            let wants = |l: &Listing| l.instrument.generation > 0 && !l.subscribed;
+            let count = self.listings[at..].iter().take(calls::LISTINGS_PER_BATCH).take_while(|l| wants(l)).count();
+            if count == 0 {
+                at += 1;
+                continue;
+            }
+            self.send(MARKET, call_arg(calls::SUBSCRIBE_MARKET, calls::range(at, count)), out);
+            for listing in &mut self.listings[at..at + count] {
+                listing.subscribed = true;
+                listing.book = BookState::AwaitSnapshot;
+                listing.resync_due = now + SNAPSHOT_WITHIN;
+                let (instrument, state) = (listing.id, BookState::AwaitSnapshot);
+                out.event(EventBody::Book(BookStatus { instrument, state, reason: BookReason::Sync }));
+            }
+            self.sessions[MARKET].acks += (count * calls::MARKET_CHANNELS.len()) as u32;
+            self.sessions[MARKET].step(now);
+            self.arm(now);
+            at += count;
+        }
+    }
+
+    /// Resubscribes the books that lost continuity, each on its own.
+    fn resync(&mut self, now: Nanos, out: &mut Out) {
+        for at in 0..self.listings.len() {
+            let listing = &mut self.listings[at];
+            if listing.resync_due <= now {
+                listing.continuity.invalidate();
+                listing.resyncs = listing.resyncs.saturating_add(1);
+                listing.resync_due = now + SNAPSHOT_WITHIN + back_off(listing.resyncs, u64::from(listing.id.0));
+                let id = listing.id;
+                self.send(MARKET, call_for(calls::UNSUBSCRIBE_BOOK, id), out);
+                self.send(MARKET, call_for(calls::SUBSCRIBE_BOOK, id), out);
+            }
+            let due = self.listings[at].resync_due;
+            self.arm(due);
+        }
+    }
+
+    fn on_event(&mut self, at: usize, kind: EventKind, code: i32, id: &[u8], now: Nanos, out: &mut Out) {
+        let conn = self.sessions[at].conn;
+        match kind {
+            EventKind::Subscribe => self.acked(at, now, out),
+            EventKind::Login if code == 0 => {
+                self.sessions[at].logged_in = true;
+                self.sessions[at].step_done();
+                if at == ORDERS {
+                    self.status(at, true, out);
+                } else {
+                    self.send(at, call(calls::SUBSCRIBE_ACCOUNT), out);
+                    self.sessions[at].acks = calls::ACCOUNT_CHANNELS;
+                    self.sessions[at].step(now);
+                }
+                self.arm(now);
+            }
+            EventKind::Login | EventKind::Error => {
+                self.odd(conn, OddKind::Refused, out);
+                if self.on_refused_operation(id, code, out) {
+                    return;
+                }
+                let session = &self.sessions[at];
+                let logging_in = session.role != SessionRole::Market && !session.logged_in;
+                match code {
+                    // One bad channel or instrument: the others are acknowledged as usual.
+                    60018 if session.acks > 0 => self.acked(at, now, out),
+                    60011 => self.close(at, false, now, out),
+                    _ if logging_in || session.acks > 0 => self.close(at, is_fatal(code), now, out),
+                    _ => {}
+                }
+            }
+            // The connection will be cut within a minute: come back at once, at our own time.
+            EventKind::Notice if code == 64008 => self.close(at, false, now, out),
+            EventKind::ConnCountError => {
+                self.odd(conn, OddKind::Refused, out);
+                self.close(at, false, now, out);
+            }
+            EventKind::Unsubscribe | EventKind::Notice | EventKind::ConnCount => {}
+        }
+    }
+
+    fn acked(&mut self, at: usize, now: Nanos, out: &mut Out) {
+        let session = &mut self.sessions[at];
+        if session.acks == 0 {
+            return;
+        }
+        session.acks -= 1;
+        if session.acks > 0 {
+            return;
+        }
+        session.step_done();
+        match session.role {
+            SessionRole::Market => self.status(at, true, out),
+            // What happens from now on arrives by itself; what was before is asked for.
+            SessionRole::Account => {
+                for ask in [Ask::Pending, Ask::Positions, Ask::Balance] {
+                    self.want(ask, now);
+                }
+            }
+            SessionRole::Orders => {}
+        }
+    }
+
+    fn on_instruments(&mut self, body: &[u8], now: Nanos, out: &mut Out) -> Result<i32, DecodeError> {
+        let (code, data) = rows::envelope(body)?;
+        if code != 0 {
+            return Ok(code);
+        }
+        let conn = self.sessions[MARKET].conn;
+        for listing in &mut self.listings {
+            listing.seen = false;
+        }
+        data.ok_or(DecodeError::Missing("data"))?.array(|c| {
+            let (name, spec) = rows::specification(c)?;
+            let Some(at) = Symbol::from_bytes(name).and_then(|symbol| self.find(&symbol)) else { return Ok(()) };
+            self.listings[at].seen = true;
+            match spec {
+                Ok(spec) => {
+                    let spec = VenueSpec { instrument: self.listings[at].id, ..spec };
+                    if self.listings[at].spec != Some(spec) {
+                        self.listings[at].spec = Some(spec);
+                        out.emit(Emit::Spec(spec));
+                    }
+                }
+                Err(_) => self.odd(conn, OddKind::Malformed, out),
+            }
+            Ok(())
+        })?;
+        let absent = self.listings.iter().filter(|listing| !listing.seen).count();
+        for _ in 0..absent {
+            self.odd(conn, OddKind::UnknownSymbol, out);
+        }
+        self.requests[Ask::Instruments as usize].wanted = false;
+        self.refreshed_at = now;
+        if absent > 0 {
+            self.want(Ask::Instruments, now + ABSENT_AGAIN);
+        }
+        Ok(0)
+    }
+}
+
+impl Adapter for OkxAdapter {
+    fn on_start(&mut self, now: Stamp, out: &mut Out) {
+        for session in &mut self.sessions {
+            session.phase = Phase::Down { due: now.mono };
+        }
+        self.want(Ask::Instruments, now.mono);
+        self.work(now, out);
+    }
+
+    fn on_conn_up(&mut self, conn: ConnId, _epoch: u32, now: Stamp, out: &mut Out) {
+        let Some(at) = self.session_at(conn) else { return };
+        if self.sessions[at].phase == Phase::Idle {
+            return out.action(SessionAction::Close { conn });
+        }
+        self.sessions[at].up(now.mono);
+        if at != MARKET {
+            self.send(at, call(calls::LOGIN), out);
+            self.sessions[at].step(now.mono);
+        } else if !self.requests[Ask::Instruments as usize].wanted {
+            // We may have missed a change of specification.
+            self.want(Ask::Instruments, now.mono);
+        }
+        self.work(now, out);
+    }
+
+    fn on_conn_down(&mut self, conn: ConnId, epoch: u32, _reason: DownReason, now: Stamp, out: &mut Out) {
+        let Some(at) = self.session_at(conn) else { return };
+        self.quarantine(at, out);
+        self.sessions[at].down(now.mono, u64::from(conn.0) << 32 | u64::from(epoch));
+        self.work(now, out);
+    }
+
+    fn on_frame(&mut self, meta: FrameMeta, frame: &[u8], now: Stamp, out: &mut Out) {
+        let Some(at) = self.session_at(meta.conn) else { return };
+        self.sessions[at].heard(now.mono);
+        if self.sessions[at].phase != Phase::Up {
+            return;
+        }
+        match meta.kind {
+            FrameKind::Text => {}
+            FrameKind::Binary => return self.odd(meta.conn, OddKind::Malformed, out),
+            FrameKind::Ping | FrameKind::Pong => return,
+        }
+        match self.parser.parse(frame) {
+            Ok(Frame::Market { channel, symbol, snapshot }) => {
+                self.on_market(meta.conn, channel, &symbol, snapshot, now, out);
+            }
+            Ok(Frame::Private { channel, data, snapshot }) => {
+                self.on_private(meta.conn, channel, data, snapshot, now, out);
+            }
+            Ok(Frame::Reply { op, id, code, data }) => self.on_reply(meta.conn, op, id, code, data, out),
+            Ok(Frame::Event { kind, code, id }) => {
+                self.on_event(at, kind, code, id, now.mono, out);
+                self.work(now, out);
+            }
+            Ok(Frame::Pong | Frame::Ignored(_)) => {}
+            Ok(Frame::Rest { .. } | Frame::Unknown) => self.odd(meta.conn, OddKind::Unknown, out),
+            Err(_) => {
+                self.odd(meta.conn, OddKind::Malformed, out);
+                if let Some(at) = self.parser.book_hint.and_then(|symbol| self.find(&symbol)) {
+                    self.lose_book(at, BookReason::Malformed, now.mono, out);
+                }
+            }
+        }
+    }
+
+    fn on_http(&mut self, id: HttpId, status: u16, body: &[u8], now: Stamp, out: &mut Out) {
+        if id.0 >> 31 == 1 {
+            return self.on_query(status, body, out);
+        }
+        let ask = Ask::ALL[(id.0 & 3) as usize];
+        let request = &mut self.requests[ask as usize];
+        if !request.wanted || request.id != id.0 {
+            return;
+        }
+        let result = match (status, ask) {
+            (200, Ask::Instruments) => self.on_instruments(body, now.mono, out),
+            (200, Ask::Pending) => self.on_pending(body, now.mono, out),
+            (200, Ask::Positions) => self.on_positions_list(body, now, out),
+            (200, Ask::Balance) => self.on_balance(body, now, out),
+            // Errors come with their own status (401 for a bad key) and the code in the body.
+            _ => rows::envelope(body).map(|(code, _)| if code == 0 { 50001 } else { code }).or(Ok(50001)),
+        };
+        let conn = if ask == Ask::Instruments { self.sessions[MARKET].conn } else { self.account_conn() };
+        match result {
+            Ok(0) => self.reconcile_end(out),
+            Ok(code) => {
+                self.odd(conn, OddKind::Refused, out);
+                self.failed(ask, code, now.mono);
+            }
+            Err(_) => {
+                self.odd(conn, OddKind::Malformed, out);
+                self.failed(ask, 0, now.mono);
+            }
+        }
+        self.work(now, out);
+    }
+
+    fn on_instrument(&mut self, instrument: &Instrument, now: Stamp, out: &mut Out) {
+        let Some(at) = self.listings.iter().position(|listing| listing.id == instrument.id) else { return };
+        if instrument.generation == 0 || instrument.generation == self.listings[at].instrument.generation {
+            return;
+        }
+        self.listings[at].instrument = *instrument;
+        if self.listings[at].subscribed {
+            // Levels in the old scales are void.
+            self.lose_book(at, BookReason::Generation, now.mono, out);
+        }
+        if self.reconciled {
+            // Positions could not be expressed before, or were in the old scales.
+            self.want(Ask::Positions, now.mono);
+        }
+        // Subscriptions wait for the next tick, so that listings defined together go out together.
+        self.arm(now.mono);
+    }
+
+    fn on_tick(&mut self, now: Stamp, out: &mut Out) {
+        if now.mono >= self.due {
+            self.work(now, out);
+        }
+    }
+
+    fn on_stop(&mut self, now: Stamp, out: &mut Out) {
+        for at in 0..self.sessions.len() {
+            self.close(at, false, now.mono, out);
+            self.sessions[at].phase = Phase::Idle;
+        }
+        self.requests = [Request::default(); 4];
+        self.due = NEVER;
+    }
+}

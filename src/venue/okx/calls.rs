@@ -1,0 +1,63 @@
+//! Codes of the requests that the OKX session machines ask for and the encoder renders: the private
+//! language between the two halves of this dialect. Nothing outside this folder may interpret them.
+
+use crate::domain::effect::VenueCall;
+use crate::domain::instrument::InstrumentId;
+
+/// The text `ping`.
+pub(super) const PING: u16 = 1;
+/// Log in on a private connection.
+pub(super) const LOGIN: u16 = 2;
+/// Subscribe all market channels of the listings that `arg` names ([`range`]).
+pub(super) const SUBSCRIBE_MARKET: u16 = 3;
+/// Subscribe orders, positions and account.
+pub(super) const SUBSCRIBE_ACCOUNT: u16 = 4;
+/// Subscribe the book of `instrument`.
+pub(super) const SUBSCRIBE_BOOK: u16 = 5;
+/// Unsubscribe the book of `instrument`.
+pub(super) const UNSUBSCRIBE_BOOK: u16 = 6;
+/// `GET /api/v5/public/instruments`.
+pub(super) const INSTRUMENTS: u16 = 16;
+/// `GET /api/v5/trade/orders-pending`; `arg` = order id to continue after, 0 = first page.
+pub(super) const PENDING: u16 = 17;
+/// `GET /api/v5/account/positions`.
+pub(super) const POSITIONS: u16 = 18;
+/// `GET /api/v5/account/balance`.
+pub(super) const BALANCE: u16 = 19;
+
+/// Channels subscribed for every listing, in the order of the subscription.
+pub(super) const MARKET_CHANNELS: [&str; 5] = ["bbo-tbt", "books", "trades", "mark-price", "funding-rate"];
+
+/// Channels of the account connection.
+pub(super) const ACCOUNT_CHANNELS: u32 = 3;
+
+/// Listings in one subscription: five channels of a 32-byte symbol are about 360 bytes each.
+pub(super) const LISTINGS_PER_BATCH: usize = 5;
+
+/// Rows in a full page of pending orders.
+pub(super) const PENDING_PAGE: usize = 100;
+
+/// A call without arguments.
+pub(super) const fn call(op: u16) -> VenueCall {
+    VenueCall { op, arg: 0, instrument: None }
+}
+
+/// A call with a number.
+pub(super) const fn call_arg(op: u16, arg: u64) -> VenueCall {
+    VenueCall { op, arg, instrument: None }
+}
+
+/// A call about an instrument.
+pub(super) const fn call_for(op: u16, instrument: InstrumentId) -> VenueCall {
+    VenueCall { op, arg: 0, instrument: Some(instrument) }
+}
+
+/// Packs `count` listings from position `first` of the venue's configuration.
+pub(super) const fn range(first: usize, count: usize) -> u64 {
+    ((first as u64) << 32) | count as u64
+}
+
+/// Unpacks [`range`].
+pub(super) const fn unpack_range(arg: u64) -> (usize, usize) {
+    ((arg >> 32) as usize, (arg & 0xffff_ffff) as usize)
+}

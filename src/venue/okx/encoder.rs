@@ -1,0 +1,311 @@
+//! Route side of OKX: renders logins, subscriptions, order operations and HTTP requests, with holes where
+//! secrets go. Knows the listings and their scales, nothing of sessions.
+
+use super::calls::{self, MARKET_CHANNELS};
+use super::{MARKET, ORDERS};
+use crate::domain::effect::{HoleKind, OutMeta, Payload, PayloadFull, Redact, SecretSlot, SignScheme, VenueCall};
+use crate::domain::input::ConnId;
+use crate::domain::instrument::{Instrument, InstrumentId};
+use crate::domain::intent::OrderRef;
+use crate::domain::order::{OrderSpec, Side, TimeInForce};
+use crate::domain::params::ListingParams;
+use crate::domain::time::{SECOND, Stamp};
+use crate::venue::{Encoder, Rendered, VenueContext};
+use std::fmt::Write as _;
+
+type Result<T> = std::result::Result<T, PayloadFull>;
+
+/// What is signed to log in on a WebSocket, after the timestamp.
+const LOGIN_TEXT: &[u8] = b"GET/users/self/verify";
+
+/// Renders OKX requests.
+#[derive(Debug)]
+pub(super) struct OkxEncoder {
+    conn_base: ConnId,
+    order_valid_ms: i64,
+    listings: Vec<ListingParams>,
+    /// By position in `listings`; generation 0 = not defined yet.
+    instruments: Vec<Instrument>,
+}
+
+impl OkxEncoder {
+    /// From the configuration.
+    pub fn new(context: &VenueContext) -> Self {
+        Self {
+            conn_base: context.conn_base,
+            order_valid_ms: context.params.order_valid_ms,
+            instruments: vec![Instrument::default(); context.listings.len()],
+            listings: context.listings.clone(),
+        }
+    }
+
+    fn position(&self, id: InstrumentId) -> Result<usize> {
+        self.listings.iter().position(|listing| listing.id == id).ok_or(PayloadFull)
+    }
+
+    /// The instrument of an order. There is no rendering for one that was never defined: risk and route
+    /// do not let such an order come this far.
+    fn instrument(&self, id: InstrumentId) -> Result<&Instrument> {
+        let instrument = &self.instruments[self.position(id)?];
+        if instrument.generation == 0 { Err(PayloadFull) } else { Ok(instrument) }
+    }
+
+    fn orders_conn(&self) -> ConnId {
+        ConnId(self.conn_base.0 + ORDERS as u8)
+    }
+
+    /// `"instIdCode":10459`, or the name where the venue publishes no code.
+    fn name_instrument(instrument: &Instrument, to: &mut Payload) -> Result<()> {
+        match instrument.spec.code {
+            0 => text(to, format_args!("\"instId\":\"{}\"", instrument.symbol)),
+            code => text(to, format_args!("\"instIdCode\":{code}")),
+        }
+    }
+
+    fn subscription(&self, op: &str, id: InstrumentId, to: &mut Payload) -> Result<()> {
+        let symbol = self.listings[self.position(id)?].symbol;
+        text(to, format_args!("{{\"op\":\"{op}\",\"args\":[{{\"channel\":\"books\",\"instId\":\"{symbol}\"}}]}}"))
+    }
+}
+
+/// `write!` with the payload's error.
+fn text(to: &mut Payload, what: std::fmt::Arguments<'_>) -> Result<()> {
+    to.write_fmt(what).map_err(|_| PayloadFull)
+}
+
+/// A signed GET request: request line, authentication headers with holes, text to sign.
+fn signed_get(path: std::fmt::Arguments<'_>, now: Stamp, to: &mut Payload) -> Result<()> {
+    to.push(b"GET ")?;
+    let from = usize::from(to.text_len);
+    text(to, path)?;
+    let until = usize::from(to.text_len);
+    let stamp = iso_8601(now.wall_ms());
+    to.push(b"\nOK-ACCESS-KEY: ")?;
+    to.push_hole(HoleKind::ApiKey)?;
+    to.push(b"\nOK-ACCESS-SIGN: ")?;
+    to.push_hole(HoleKind::Signature)?;
+    to.push(b"\nOK-ACCESS-TIMESTAMP: ")?;
+    to.push(&stamp)?;
+    to.push(b"\nOK-ACCESS-PASSPHRASE: ")?;
+    to.push_hole(HoleKind::Passphrase)?;
+    to.push(b"\nContent-Type: application/json\n\n")?;
+    let mut signed = [0; 256];
+    let signed = signed.get_mut(..until - from).ok_or(PayloadFull)?;
+    signed.copy_from_slice(&to.bytes[from..until]);
+    to.push_sign(&stamp)?;
+    to.push_sign(b"GET")?;
+    to.push_sign(signed)?;
+    to.scheme = SignScheme::HmacSha256Base64;
+    Ok(())
+}
+
+/// `2020-12-08T09:08:57.715Z` of milliseconds since the Unix epoch (years 1970 to 9999).
+fn iso_8601(ms: i64) -> [u8; 24] {
+    let (days, rest) = (ms.div_euclid(86_400_000), ms.rem_euclid(86_400_000));
+    // Days to civil date in eras of 400 years, years beginning in March (Howard Hinnant's algorithm).
+    let shifted = days + 719_468;
+    let (era, day_of_era) = (shifted.div_euclid(146_097), shifted.rem_euclid(146_097));
+    let year_of_era = (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let month_from_march = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * month_from_march + 2) / 5 + 1;
+    let month = if month_from_march < 10 { month_from_march + 3 } else { month_from_march - 9 };
+    let year = year_of_era + era * 400 + i64::from(month <= 2);
+    let mut out = *b"0000-00-00T00:00:00.000Z";
+    let mut put = |from: usize, len: usize, mut value: i64| {
+        for at in (from..from + len).rev() {
+            out[at] = b'0' + (value % 10) as u8;
+            value /= 10;
+        }
+    };
+    put(0, 4, year);
+    put(5, 2, month);
+    put(8, 2, day);
+    put(11, 2, rest / 3_600_000);
+    put(14, 2, rest / 60_000 % 60);
+    put(17, 2, rest / 1_000 % 60);
+    put(20, 3, rest % 1_000);
+    out
+}
+
+/// `ordType` of a limit order.
+const fn order_type(tif: TimeInForce) -> &'static str {
+    match tif {
+        TimeInForce::Ioc => "ioc",
+        TimeInForce::Fok => "fok",
+        TimeInForce::Gtc => "limit",
+        TimeInForce::PostOnly => "post_only",
+    }
+}
+
+impl Encoder for OkxEncoder {
+    fn on_instrument(&mut self, instrument: &Instrument) {
+        if let Ok(at) = self.position(instrument.id) {
+            self.instruments[at] = *instrument;
+        }
+    }
+
+    /// `{"id":"<client id>","op":"order",…}`: the id comes back in every reply, also in those without rows.
+    fn order(&mut self, order: &OrderSpec, _meta: &OutMeta, now: Stamp, to: &mut Payload) -> Result<Rendered> {
+        to.clear();
+        let instrument = self.instrument(order.instrument)?;
+        let id = order.client_id;
+        text(to, format_args!("{{\"id\":\"{id}\",\"op\":\"order\","))?;
+        if self.order_valid_ms > 0 && !order.reduce_only {
+            // An opening order that arrives late is worth nothing; a reduction is.
+            text(to, format_args!("\"expTime\":\"{}\",", now.wall_ms() + self.order_valid_ms))?;
+        }
+        to.push(b"\"args\":[{")?;
+        Self::name_instrument(instrument, to)?;
+        let side = match order.side {
+            Side::Buy => "buy",
+            Side::Sell => "sell",
+        };
+        text(
+            to,
+            format_args!(
+                ",\"tdMode\":\"cross\",\"side\":\"{side}\",\"ordType\":\"{}\",\"px\":\"{}\",\"sz\":\"{}\",\"clOrdId\":\"{id}\"",
+                order_type(order.tif),
+                instrument.price_num(order.price),
+                instrument.qty_num(order.qty),
+            ),
+        )?;
+        if order.reduce_only {
+            to.push(b",\"reduceOnly\":true")?;
+        }
+        to.push(b"}]}")?;
+        Ok(Rendered::Socket(self.orders_conn()))
+    }
+
+    /// The request id is an `x` and the last 31 digits of the client id: a reply without rows still tells
+    /// a cancel from an order.
+    fn cancel(&mut self, order: &OrderRef, _meta: &OutMeta, _now: Stamp, to: &mut Payload) -> Result<Rendered> {
+        to.clear();
+        let instrument = self.instrument(order.instrument)?;
+        let id = order.client_id.hex();
+        to.push(b"{\"id\":\"x")?;
+        to.push(&id[1..])?;
+        to.push(b"\",\"op\":\"cancel-order\",\"args\":[{")?;
+        Self::name_instrument(instrument, to)?;
+        to.push(b",\"clOrdId\":\"")?;
+        to.push(&id)?;
+        to.push(b"\"}]}")?;
+        Ok(Rendered::Socket(self.orders_conn()))
+    }
+
+    fn query(&mut self, order: &OrderRef, _meta: &OutMeta, now: Stamp, to: &mut Payload) -> Result<Rendered> {
+        to.clear();
+        let symbol = self.listings[self.position(order.instrument)?].symbol;
+        let id = order.client_id;
+        signed_get(format_args!("/api/v5/trade/order?instId={symbol}&clOrdId={id}"), now, to)?;
+        Ok(Rendered::Http)
+    }
+
+    fn send(&mut self, _conn: ConnId, what: VenueCall, now: Stamp, to: &mut Payload) -> Result<()> {
+        to.clear();
+        match what.op {
+            calls::PING => to.push(b"ping"),
+            calls::LOGIN => {
+                let seconds = now.wall / SECOND;
+                to.push(b"{\"op\":\"login\",\"args\":[{\"apiKey\":\"")?;
+                to.push_hole(HoleKind::ApiKey)?;
+                to.push(b"\",\"passphrase\":\"")?;
+                to.push_hole(HoleKind::Passphrase)?;
+                text(to, format_args!("\",\"timestamp\":\"{seconds}\",\"sign\":\""))?;
+                to.push_hole(HoleKind::Signature)?;
+                to.push(b"\"}]}")?;
+                let mut digits = Decimal::default();
+                to.push_sign(digits.of(seconds))?;
+                to.push_sign(LOGIN_TEXT)?;
+                to.scheme = SignScheme::HmacSha256Base64;
+                Ok(())
+            }
+            calls::SUBSCRIBE_MARKET => {
+                let (first, count) = calls::unpack_range(what.arg);
+                let listings = self.listings.get(first..first + count).ok_or(PayloadFull)?;
+                to.push(b"{\"op\":\"subscribe\",\"args\":[")?;
+                let mut comma = "";
+                for listing in listings {
+                    for channel in MARKET_CHANNELS {
+                        let symbol = listing.symbol;
+                        text(to, format_args!("{comma}{{\"channel\":\"{channel}\",\"instId\":\"{symbol}\"}}"))?;
+                        comma = ",";
+                    }
+                }
+                to.push(b"]}")
+            }
+            calls::SUBSCRIBE_ACCOUNT => to.push(
+                b"{\"op\":\"subscribe\",\"args\":[{\"channel\":\"orders\",\"instType\":\"SWAP\"},\
+                {\"channel\":\"positions\",\"instType\":\"SWAP\"},{\"channel\":\"account\"}]}",
+            ),
+            calls::SUBSCRIBE_BOOK => self.subscription("subscribe", what.instrument.ok_or(PayloadFull)?, to),
+            calls::UNSUBSCRIBE_BOOK => self.subscription("unsubscribe", what.instrument.ok_or(PayloadFull)?, to),
+            _ => Err(PayloadFull),
+        }
+    }
+
+    fn http(&mut self, what: VenueCall, now: Stamp, to: &mut Payload) -> Result<Option<Redact>> {
+        to.clear();
+        match what.op {
+            calls::INSTRUMENTS => to.push(b"GET /api/v5/public/instruments?instType=SWAP\n\n")?,
+            calls::PENDING if what.arg == 0 => {
+                signed_get(format_args!("/api/v5/trade/orders-pending?instType=SWAP"), now, to)?;
+            }
+            calls::PENDING => {
+                let after = what.arg;
+                signed_get(format_args!("/api/v5/trade/orders-pending?instType=SWAP&after={after}"), now, to)?;
+            }
+            calls::POSITIONS => signed_get(format_args!("/api/v5/account/positions?instType=SWAP"), now, to)?,
+            calls::BALANCE => signed_get(format_args!("/api/v5/account/balance"), now, to)?,
+            _ => return Err(PayloadFull),
+        }
+        Ok(None)
+    }
+
+    fn connect(&mut self, conn: ConnId, _slot: Option<SecretSlot>, to: &mut Payload) -> Result<()> {
+        to.clear();
+        if conn.0 == self.conn_base.0 + MARKET as u8 {
+            to.push(b"/ws/v5/public")
+        } else {
+            to.push(b"/ws/v5/private")
+        }
+    }
+}
+
+/// A non-negative number as digits, without allocation.
+#[derive(Default)]
+struct Decimal {
+    digits: [u8; 20],
+}
+
+impl Decimal {
+    fn of(&mut self, mut value: i64) -> &[u8] {
+        let mut at = self.digits.len();
+        loop {
+            at -= 1;
+            self.digits[at] = b'0' + (value % 10).unsigned_abs() as u8;
+            value /= 10;
+            if value == 0 {
+                return &self.digits[at..];
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn timestamps_are_iso_8601_with_milliseconds() {
+        for (ms, expected) in [
+            (0, "1970-01-01T00:00:00.000Z"),
+            (1_607_418_537_715, "2020-12-08T09:08:57.715Z"),
+            (1_709_251_199_999, "2024-02-29T23:59:59.999Z"),
+            (1_709_251_200_000, "2024-03-01T00:00:00.000Z"),
+            (4_102_444_799_001, "2099-12-31T23:59:59.001Z"),
+        ] {
+            assert_eq!(std::str::from_utf8(&iso_8601(ms)), Ok(expected));
+        }
+    }
+}
