@@ -20,12 +20,9 @@ pub mod venue;
 pub mod net;
 
 pub mod journal;
+pub mod telemetry;
+
 pub mod ring;
 pub mod runtime;
 
-
 pub mod domain;
-pub mod telemetry;
-#[cfg(any())]
-pub mod venue;
-pub mod sim;
