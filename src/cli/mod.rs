@@ -1,5 +1,6 @@
 //! The command line: one file per command. Exit codes: 0 clean, 1 a finding, 2 cannot run.
 
+pub mod bench;
 pub mod replay;
 
 use clap::{Parser, Subcommand};
@@ -14,6 +15,8 @@ pub struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Measure this machine and this program on it.
+    Bench(bench::BenchArgs),
     /// Replay a journal through the engine.
     Replay(replay::ReplayArgs),
 }
@@ -24,6 +27,7 @@ pub type Failure = Box<dyn std::error::Error>;
 /// Runs one command and returns its exit code.
 pub fn run(cli: Cli) -> Result<u8, Failure> {
     match cli.command {
+        Some(Command::Bench(args)) => bench::run(&args),
         Some(Command::Replay(args)) => replay::run(&args),
         None => Ok(2),
     }
