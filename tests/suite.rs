@@ -6,3 +6,5 @@ mod decode_alloc;
 mod oracle;
 mod simulated;
 mod ccxt;
+//! The one test binary: every integration test is a module of it.
+mod tidy;

@@ -7,6 +7,7 @@ pub mod demo;
 pub mod error;
 pub mod journal;
 pub mod live_view;
+pub mod bench;
 pub mod replay;
 pub mod report;
 
@@ -36,6 +37,8 @@ enum Command {
     Book(book::BookArgs),
     /// Verify or dump a journal.
     Journal(journal::JournalArgs),
+    /// Measure this machine and this program on it.
+    Bench(bench::BenchArgs),
     /// Replay a journal through the engine.
     Replay(replay::ReplayArgs),
 }
@@ -51,6 +54,10 @@ pub fn run(cli: Cli) -> Result<u8, Failure> {
         Command::Book(args) => book::main(&args).map_err(Into::into),
         Command::Journal(args) => journal::run(&args),
         Command::Replay(args) => replay::run(&args),
+    match cli.command {
+        Some(Command::Bench(args)) => bench::run(&args),
+        Some(Command::Replay(args)) => replay::run(&args),
+        None => Ok(2),
     }
 }
 
