@@ -19,11 +19,8 @@ pub mod venue;
 pub mod net;
 
 pub mod journal;
-pub mod telemetry;
-
 pub mod ring;
 pub mod runtime;
-
 pub mod telemetry;
 
 pub mod domain;

@@ -1,10 +1,9 @@
-//! The single integration test binary.
+//! The one integration test binary: every integration test is a module of it.
 
 mod alloc;
 mod book_conformance;
+mod ccxt;
 mod decode_alloc;
 mod oracle;
 mod simulated;
-mod ccxt;
-//! The one test binary: every integration test is a module of it.
 mod tidy;

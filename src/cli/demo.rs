@@ -24,7 +24,6 @@ use std::collections::BTreeMap;
 use std::io::{IsTerminal, Write};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
@@ -151,10 +150,7 @@ pub fn dialect_name(name: &str) -> &str {
 
 /// Runs the command.
 pub fn run(args: &DemoArgs) -> Result<u8, Failure> {
-    let interrupted = Arc::new(AtomicBool::new(false));
-    for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
-        signal_hook::flag::register(signal, Arc::clone(&interrupted))?;
-    }
+    let interrupted = super::interruption()?;
     let report = trade(args, &interrupted)?;
     if args.json {
         println!("{}", serde_json::to_string_pretty(&report)?);

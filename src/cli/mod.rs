@@ -1,5 +1,6 @@
 //! The command line: one file per command. Exit codes: 0 clean, 1 a finding, 2 cannot run.
 
+pub mod bench;
 pub mod book;
 pub mod capture;
 pub mod decode;
@@ -7,16 +8,15 @@ pub mod demo;
 pub mod error;
 pub mod journal;
 pub mod live_view;
-pub mod bench;
 pub mod replay;
 pub mod report;
-
-pub use error::CliError;
-
-pub use error::CliError;
 pub mod sim;
 
+pub use error::CliError;
+
 use clap::{Parser, Subcommand};
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 /// Low-latency engine for arbitrage of perpetual futures between venues.
@@ -31,6 +31,8 @@ pub struct Cli {
 enum Command {
     /// Simulated venues and the engine, with paper money (the default command).
     Demo(demo::DemoArgs),
+    /// Only the simulated venues, for any client.
+    Sim(sim::SimArgs),
     /// Decode captured venue traffic to normalised messages (NDJSON).
     Decode(decode::DecodeArgs),
     /// Rebuild order books from captured venue traffic.
@@ -53,12 +55,19 @@ pub fn run(cli: Cli) -> Result<u8, Failure> {
         Command::Decode(args) => decode::main(&args).map_err(Into::into),
         Command::Book(args) => book::main(&args).map_err(Into::into),
         Command::Journal(args) => journal::run(&args),
+        Command::Bench(args) => bench::run(&args),
+        Command::Sim(args) => sim::run(&args, interruption()?.as_ref()).map_err(Into::into),
         Command::Replay(args) => replay::run(&args),
-    match cli.command {
-        Some(Command::Bench(args)) => bench::run(&args),
-        Some(Command::Replay(args)) => replay::run(&args),
-        None => Ok(2),
     }
+}
+
+/// A flag that Ctrl-C and SIGTERM raise, for an end in order.
+pub fn interruption() -> Result<Arc<AtomicBool>, Failure> {
+    let flag = Arc::new(AtomicBool::new(false));
+    for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
+        signal_hook::flag::register(signal, Arc::clone(&flag))?;
+    }
+    Ok(flag)
 }
 
 /// Parses `500ms`, `20s`, `5m` or `2h`.
@@ -73,9 +82,4 @@ pub fn parse_duration(text: &str) -> Result<Duration, String> {
         "h" => Ok(Duration::from_secs(number * 3600)),
         _ => Err(format!("`{unit}` is not a unit of time: use ms, s, m or h")),
     }
-    match cli.command {
-        Some(Command::Decode(args)) => decode::main(&args).map_err(Into::into),
-        Some(Command::Book(args)) => book::main(&args).map_err(Into::into),
-        Some(Command::Replay(args)) => replay::run(&args),
-        None => Ok(2),
 }
