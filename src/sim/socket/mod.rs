@@ -387,7 +387,9 @@ impl<S: Server> Host<S> {
                 let Some(&index) = self.by_sim.get(&sim.0) else { continue };
                 let Some(conn) = self.conns[index].as_mut() else { continue };
                 let kept = match push {
-                    Push::Text(_, bytes) => String::from_utf8(bytes).is_ok_and(|text| conn.send(Message::text(text))),
+                    Push::Text(_, bytes) => {
+                        String::from_utf8(bytes).is_ok_and(|text| conn.send(Message::text(text)))
+                    }
                     Push::Ping(_, payload) => conn.send(Message::Ping(payload.into())),
                     Push::Close(_) => {
                         conn.close(CloseCode::Normal, now);
