@@ -379,7 +379,8 @@ fn changes(old: &[LevelView], new: &[LevelView], side: Side) -> Vec<LevelView> {
                 if a != b {
                     changed.push(**b);
                 }
-                (old.next(), new.next());
+                old.next();
+                new.next();
             }
             (Some(a), b) if b.is_none_or(|b| rank(a) > rank(b)) => {
                 changed.push(LevelView { price: a.price, qty: 0, orders: 0 });

@@ -39,8 +39,8 @@ pub struct OkxServer {
     limits: Limits,
     /// Dead man's switches.
     countdowns: BTreeMap<AccountId, Nanos>,
-    /// When each periodic publication is due; empty until the market opens.
-    timers: Vec<(Nanos, Timer)>,
+    /// When each of [`TIMERS`] is due; empty until the market opens.
+    timers: Vec<Nanos>,
     events: Vec<SimEvent>,
     /// `reqId` of the amendment that is being executed.
     amend_request: String,
@@ -116,8 +116,7 @@ impl OkxServer {
         if self.timers.is_empty() {
             self.venue.advance(now);
             self.collect(now);
-            let next = |period: Nanos| (now.div_euclid(period) + 1) * period;
-            self.timers = TIMERS.iter().map(|(period, timer)| (next(*period), *timer)).collect();
+            self.timers = TIMERS.iter().map(|(period, _)| (now.div_euclid(*period) + 1) * period).collect();
         }
         self.publish(now, out);
         loop {
@@ -142,10 +141,10 @@ impl OkxServer {
             }
             self.run_countdowns(due);
             self.publish(due, out);
-            for index in 0..self.timers.len() {
-                if self.timers[index].0 <= due {
-                    self.timers[index].0 += TIMERS[index].0;
-                    self.run_timer(self.timers[index].1, due, out);
+            for (index, (period, timer)) in TIMERS.iter().enumerate() {
+                if self.timers[index] <= due {
+                    self.timers[index] += period;
+                    self.run_timer(*timer, due, out);
                 }
             }
         }
@@ -623,7 +622,7 @@ impl Server for OkxServer {
         if self.timers.is_empty() {
             return Nanos::MIN; // opens at once
         }
-        let timer = self.timers.iter().map(|(due, _)| *due).min().unwrap_or(Nanos::MAX);
+        let timer = self.timers.iter().copied().min().unwrap_or(Nanos::MAX);
         let countdown = self.countdowns.values().copied().min().unwrap_or(Nanos::MAX);
         timer.min(countdown).min(self.venue.next_due()).min(self.under_way.next_due())
     }

@@ -158,6 +158,11 @@ impl<S: Server + 'static> SimHost<S> {
         self.addr
     }
 
+    /// False when the venue's thread has ended by itself: its poll or the venue failed.
+    pub fn is_running(&self) -> bool {
+        self.thread.as_ref().is_some_and(|thread| !thread.is_finished())
+    }
+
     /// Runs `f` on the venue's thread between two inputs, with the time and the venue's outgoing messages, and
     /// waits for its result.
     pub fn with<R: Send + 'static>(
