@@ -5,7 +5,8 @@ use super::error::JournalError;
 use super::helper::{Command, Helper, Syncer};
 use super::layout::{
     ALIGN, BODY_BYTES_MAX, FLAG_CONTINUES, FLAG_PADDING, HEADER_BYTES, RECORD_HEADER_BYTES, RecordHeader,
-    SEGMENT_BYTES_MAX, SEGMENT_BYTES_MIN, SegmentHeader, Stream, align, crc_seed, parse_segment_name, record_crc,
+    SEGMENT_BYTES_MAX, SEGMENT_BYTES_MIN, SegmentHeader, Stream, align, crc_seed, parse_segment_name,
+    record_crc,
 };
 use super::manifest::{Hash256, MANIFEST_FILE, Manifest, sync_dir};
 use super::mark::{Health, Mark, MarkFile, Watermark};
@@ -529,7 +530,9 @@ fn enter(dir: &Path, stream: Stream, manifest: &Manifest) -> Result<(), JournalE
 
 fn first_entry(dir: &Path, of: impl Fn(&str) -> bool) -> Result<Option<String>, JournalError> {
     let fail = |e: &std::io::Error| match e.kind() {
-        std::io::ErrorKind::NotADirectory => JournalError::NotEmpty { path: dir.to_owned(), found: "a file".into() },
+        std::io::ErrorKind::NotADirectory => {
+            JournalError::NotEmpty { path: dir.to_owned(), found: "a file".into() }
+        }
         _ => JournalError::write("list", dir, 0, e),
     };
     let mut found: Option<PathBuf> = None;

@@ -152,7 +152,11 @@ fn read_request(client: &mut TcpStream, deadline: Instant, endpoints: &mut Endpo
         let mut request = httparse::Request::new(&mut headers);
         match request.parse(&head[..len]) {
             Ok(httparse::Status::Complete(_)) => {
-                return Ok(route(request.method.unwrap_or_default(), request.path.unwrap_or_default(), endpoints));
+                return Ok(route(
+                    request.method.unwrap_or_default(),
+                    request.path.unwrap_or_default(),
+                    endpoints,
+                ));
             }
             Ok(httparse::Status::Partial) => {}
             Err(httparse::Error::TooManyHeaders) => {
@@ -228,9 +232,13 @@ mod tests {
         let ready = Arc::new(AtomicBool::new(false));
         let (seen, calls) = (ready.clone(), AtomicU32::new(0));
         let endpoints = Endpoints {
-            metrics: Box::new(move || format!("perpring_scrapes_total {}\n", calls.fetch_add(1, Ordering::Relaxed) + 1)),
+            metrics: Box::new(move || {
+                format!("perpring_scrapes_total {}\n", calls.fetch_add(1, Ordering::Relaxed) + 1)
+            }),
             live: Box::new(|| Ok(())),
-            ready: Box::new(move || if seen.load(Ordering::Relaxed) { Ok(()) } else { Err("okx: no session".into()) }),
+            ready: Box::new(move || {
+                if seen.load(Ordering::Relaxed) { Ok(()) } else { Err("okx: no session".into()) }
+            }),
         };
         (HttpServer::start("127.0.0.1:0".parse().expect("address"), endpoints).expect("a free port"), ready)
     }
@@ -248,7 +256,9 @@ mod tests {
     fn monitors_get_metrics_and_verdicts() {
         let (server, ready) = server();
         let reply = ask(&server, b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n");
-        assert!(reply.starts_with("HTTP/1.1 200 OK\r\n") && reply.ends_with("\r\n\r\nperpring_scrapes_total 1\n"));
+        assert!(
+            reply.starts_with("HTTP/1.1 200 OK\r\n") && reply.ends_with("\r\n\r\nperpring_scrapes_total 1\n")
+        );
         assert!(reply.contains("Content-Length: 25\r\n") && reply.contains("version=0.0.4"), "{reply}");
         let head = ask(&server, b"HEAD /metrics?x=1 HTTP/1.1\r\n\r\n");
         assert!(head.ends_with("\r\n\r\n") && head.contains("Content-Length: 25"), "{head}");
@@ -288,7 +298,10 @@ mod tests {
         let (server, _) = server();
         let silent = TcpStream::connect(server.address()).expect("listening");
         let begun = Instant::now();
-        assert!(ask(&server, b"GET /livez HTTP/1.1\r\n\r\n").contains("200 OK"), "served after the silent one");
+        assert!(
+            ask(&server, b"GET /livez HTTP/1.1\r\n\r\n").contains("200 OK"),
+            "served after the silent one"
+        );
         assert!(begun.elapsed() < 4 * CLIENT_MAX);
         server.stop();
         drop(silent);
@@ -296,8 +309,11 @@ mod tests {
 
     #[test]
     fn only_loopback_is_served() {
-        let endpoints =
-            || Endpoints { metrics: Box::new(String::new), live: Box::new(|| Ok(())), ready: Box::new(|| Ok(())) };
+        let endpoints = || Endpoints {
+            metrics: Box::new(String::new),
+            live: Box::new(|| Ok(())),
+            ready: Box::new(|| Ok(())),
+        };
         let refused = HttpServer::start("0.0.0.0:0".parse().expect("address"), endpoints());
         assert!(matches!(refused, Err(HttpError::NotLoopback(_))));
         let (first, _) = server();
