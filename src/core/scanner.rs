@@ -543,3 +543,6 @@ impl Scanner {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -210,7 +210,13 @@ impl Desk {
 
     /// A fill arrived after the end of its order. It is a position like any other: the trade that uses the
     /// listing takes it over; without one it joins the residual, and is closed once an order can do that.
-    fn on_late_fill(&mut self, listing: u16, signed: i64, found: Option<(usize, usize)>, floor: &mut Floor<'_>) {
+    fn on_late_fill(
+        &mut self,
+        listing: u16,
+        signed: i64,
+        found: Option<(usize, usize)>,
+        floor: &mut Floor<'_>,
+    ) {
         self.counters.late_fills += 1;
         if let Some((slot, leg)) = found
             && let Some(trade) = &mut self.trades[slot]
