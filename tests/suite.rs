@@ -4,6 +4,7 @@ mod alloc;
 mod book_conformance;
 mod ccxt;
 mod decode_alloc;
+mod okx_world;
 mod oracle;
 mod simulated;
 mod tidy;
