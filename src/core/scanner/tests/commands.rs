@@ -1,7 +1,8 @@
 //! Reduce, kill, recorder lag, resume and stop.
 
 use super::rig::{MID, Rig};
-use crate::core::pair::{Mode, WhyNot};
+use crate::core::mode::Mode;
+use crate::core::pair::WhyNot;
 use crate::domain::input::{Command, Scope};
 use crate::domain::instrument::VenueId;
 use crate::domain::intent::BasketKind;
