@@ -3,6 +3,7 @@
 mod alloc;
 mod book_conformance;
 mod ccxt;
+mod checker;
 mod decode_alloc;
 mod okx_world;
 mod oracle;
