@@ -1,8 +1,7 @@
 //! perpring: a low-latency engine for arbitrage of perpetual futures between venues.
 //!
 //! One river: every input is numbered in one place, recorded, and passed through pure stages. The modules
-//! below stand in the order in which data flows through them, helpers last; dependencies point only
-//! downwards in the list of `docs/ARCHITECTURE.md`.
+//! below stand in the order in which dependencies point: each may use those below it, never those above.
 
 pub mod cli;
 pub mod topology;
@@ -20,9 +19,8 @@ pub mod venue;
 pub mod net;
 
 pub mod journal;
-pub mod telemetry;
-
 pub mod ring;
 pub mod runtime;
+pub mod telemetry;
 
 pub mod domain;

@@ -1,3 +1,9 @@
-//! The one test binary: every integration test is a module of it.
+//! The one integration test binary: every integration test is a module of it.
 
+mod alloc;
+mod book_conformance;
+mod ccxt;
+mod decode_alloc;
+mod oracle;
+mod simulated;
 mod tidy;

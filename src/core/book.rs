@@ -327,3 +327,6 @@ impl Book {
 fn is_older(this: (u64, Nanos), that: (u64, Nanos)) -> bool {
     if this.0 > 0 && that.0 > 0 { this.0 < that.0 } else { this.1 < that.1 }
 }
+
+#[cfg(test)]
+mod tests;

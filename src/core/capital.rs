@@ -108,7 +108,8 @@ impl Capital {
 
     /// The venue states a balance. A figure of free margin holds until the next statement without one.
     pub fn on_balance(&mut self, report: &BalanceReport) {
-        let found = self.accounts.iter_mut().find(|a| a.venue == report.venue && a.currency == report.currency);
+        let found =
+            self.accounts.iter_mut().find(|a| a.venue == report.venue && a.currency == report.currency);
         if let Some(account) = found {
             account.wallet = Some(report.wallet);
             account.available = report.available;
@@ -124,11 +125,13 @@ impl Capital {
             }
             let account = self.get(*id);
             let free = account.and_then(Account::free);
-            let least = account
-                .and_then(|account| account.wallet)
-                .map_or(Money::ZERO, |wallet| mul_div_up(wallet.max(Money::ZERO), self.free_min_ppb, ONE_PPB));
-            let before: Money =
-                wishes[..wish].iter().filter(|(other, _)| other == id).fold(Money::ZERO, |sum, (_, m)| sum + *m);
+            let least = account.and_then(|account| account.wallet).map_or(Money::ZERO, |wallet| {
+                mul_div_up(wallet.max(Money::ZERO), self.free_min_ppb, ONE_PPB)
+            });
+            let before: Money = wishes[..wish]
+                .iter()
+                .filter(|(other, _)| other == id)
+                .fold(Money::ZERO, |sum, (_, m)| sum + *m);
             match free.map(|free| free - before - *margin) {
                 Some(left) if left >= least => {}
                 left => return Err(Shortfall { wish, left: left.unwrap_or(Money::ZERO), least }),
@@ -248,7 +251,11 @@ mod tests {
         assert_eq!(capital.get(id).unwrap().free(), Some(units(600)));
         capital.reserve(id, units(100));
         capital.release(id, units(100), true);
-        assert_eq!(capital.get(id).unwrap().free(), Some(units(500)), "the venue has not counted the fill yet");
+        assert_eq!(
+            capital.get(id).unwrap().free(),
+            Some(units(500)),
+            "the venue has not counted the fill yet"
+        );
         capital.on_balance(&balance(1000, None));
         assert_eq!(capital.get(id).unwrap().free(), Some(units(1000)));
     }

@@ -162,3 +162,132 @@ pub fn limit_price(instrument: &Instrument, side: Side, from: i64, slack: Ppb) -
     };
     i64::try_from(price).ok().map(Price)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::intent::BPS;
+    use crate::domain::time::SECOND;
+    use proptest::prelude::*;
+
+    fn fill(top: i64, vwap: i64) -> Fill {
+        Fill { vwap, top, worst: top, deep: false }
+    }
+
+    #[test]
+    fn the_edge_of_a_worked_example() {
+        // Buy where it is 99.99/100.01, sell where it is 100.49/100.51; two decimals; the pair's mid is 100.25.
+        let mid = PairMid { first: 9_999 + 10_001, second: 10_049 + 10_051 };
+        // 0.50 / 100.25 = 0.00498753117 of the mid.
+        assert_eq!(mid.basis(), 4_987_531);
+        let half_spreads = ppb_ceil(2, 20_000) + ppb_ceil(2, 20_100);
+        assert_eq!(half_spreads, 100_000 + 99_503);
+        let input = EdgeInput {
+            buy: fill(10_001, 10_001 << VWAP_SHIFT),
+            sell: fill(10_049, 10_049 << VWAP_SHIFT),
+            mid: mid.fixed(),
+            exit_basis: 1_000_000,
+            fees: 2 * (5 * BPS + 4 * BPS),
+            exit_half_spreads: half_spreads,
+            allowance: BPS / 2,
+            funding: -30_000,
+            threshold: BPS,
+        };
+        let edge = terms(&input);
+        // 0.48 / 100.25 = 0.0047880299.
+        assert_eq!(edge.entry_basis, 4_788_029);
+        assert_eq!(edge.slippage, 0);
+        assert_eq!(edge.net, 4_788_029 - 1_000_000 - 1_800_000 - 199_503 - 50_000 - 30_000);
+
+        // 4 of 10 contracts at 100.01, 6 at 100.03: 1.2 ticks (1229/1024) away from the top.
+        let deep = fill(10_001, (10_001 << VWAP_SHIFT) + 1_229);
+        let deeper = terms(&EdgeInput { buy: deep, ..input });
+        assert_eq!(deeper.slippage, 119_721);
+        assert_eq!(deeper.entry_basis, 4_668_309);
+        assert_eq!(
+            deeper.net,
+            edge.net - (4_788_029 - 4_668_309) - 119_721,
+            "entry once inside, exit once more"
+        );
+    }
+
+    #[test]
+    fn an_edge_at_a_realistic_spread_is_positive() {
+        // A basis 30 bps away from its baseline, 1 bps books, 5 bps taker fees everywhere.
+        let mid = PairMid { first: 2 * 6_000_000, second: 2 * 6_018_000 };
+        let edge = terms(&EdgeInput {
+            buy: fill(6_000_300, 6_000_300 << VWAP_SHIFT),
+            sell: fill(6_017_700, 6_017_700 << VWAP_SHIFT),
+            mid: mid.fixed(),
+            exit_basis: 0,
+            fees: 20 * BPS,
+            exit_half_spreads: BPS,
+            allowance: BPS / 2,
+            funding: 0,
+            threshold: BPS,
+        });
+        assert!(edge.net > 7 * BPS && edge.net < 8 * BPS, "{edge:?}");
+    }
+
+    #[test]
+    fn the_other_direction_has_the_other_sign() {
+        let mid = PairMid { first: 20_000, second: 20_100 };
+        let reversed = PairMid { first: 20_100, second: 20_000 };
+        assert!((mid.basis() + reversed.basis()).abs() <= 1);
+        assert!(mid.agrees_within(50 * BPS) && !mid.agrees_within(49 * BPS));
+        assert!(reversed.agrees_within(50 * BPS) && !reversed.agrees_within(49 * BPS));
+    }
+
+    #[test]
+    fn funding_counts_only_instants_inside_the_holding_time_and_is_netted() {
+        let hour = 3_600 * SECOND;
+        let long = FundingTerms { rate: 3 * BPS, at: 10 * hour, interval: 8 * hour };
+        let short = FundingTerms { rate: 5 * BPS, at: 10 * hour, interval: 4 * hour };
+        assert_eq!(net_funding(&long, &short, 9 * hour, hour / 2), 0, "no instant inside");
+        assert_eq!(
+            net_funding(&long, &short, 9 * hour, hour),
+            2 * BPS,
+            "the short receives 5, the long pays 3"
+        );
+        assert_eq!(net_funding(&short, &long, 9 * hour, hour), -2 * BPS, "netted, never added");
+        assert_eq!(
+            net_funding(&long, &short, 9 * hour, 6 * hour),
+            10 * BPS - 3 * BPS,
+            "each at its own instants"
+        );
+        let missing = FundingTerms::default();
+        assert_eq!(net_funding(&missing, &short, 9 * hour, hour), 5 * BPS);
+        // The stated instant has passed and the next message is not there yet.
+        assert_eq!(long.paid_by_long(17 * hour, hour), 3 * BPS);
+        assert_eq!(long.paid_by_long(10 * hour, hour), 0, "the instant itself is over");
+        assert_eq!(FundingTerms { interval: 0, ..long }.paid_by_long(17 * hour, hour), 0);
+        assert_eq!(rate_ppb(Num::new(-189, 8)), -1_890);
+    }
+
+    #[test]
+    fn limit_prices_round_outward_to_the_tick() {
+        let instrument = Instrument { tick: 10, ..Instrument::default() };
+        let limit = |side, from, slack| limit_price(&instrument, side, from, slack).map(|price| price.0);
+        assert_eq!(limit(Side::Buy, 10_000, 0), Some(10_000));
+        assert_eq!(limit(Side::Buy, 10_000, BPS), Some(10_010));
+        assert_eq!(limit(Side::Buy, 10_001, 0), Some(10_010));
+        assert_eq!(limit(Side::Sell, 10_000, BPS), Some(9_990));
+        assert_eq!(limit(Side::Sell, 10_009, 0), Some(10_000));
+        assert_eq!(limit(Side::Sell, 5, 0), Some(10), "never below a tick");
+        assert_eq!(limit(Side::Buy, 0, 0), None);
+        assert_eq!(limit_price(&Instrument::default(), Side::Buy, 5, 0), None, "no tick is known");
+    }
+
+    proptest! {
+        #[test]
+        fn ppb_rounds_down_and_up(numerator in -(1i64 << 58)..1i64 << 58, denominator in 1i64..1 << 58) {
+            let exact = i128::from(numerator) * 1_000_000_000;
+            let (down, up) = (ppb_floor(numerator, denominator), ppb_ceil(numerator, denominator));
+            if exact.abs() / i128::from(denominator) < i128::from(i64::MAX / 8) {
+                prop_assert!(i128::from(down) * i128::from(denominator) <= exact);
+                prop_assert!(i128::from(up) * i128::from(denominator) >= exact);
+                prop_assert!(up - down <= 1);
+            }
+        }
+    }
+}

@@ -222,7 +222,8 @@ impl Exposure {
                 continue; // refused as invalid before
             };
             let (mut buys, mut sells, mut price) = (row.buys, row.sells, row.price);
-            for (other, mid) in legs.iter().zip(mids).filter(|(other, _)| other.instrument == leg.instrument) {
+            for (other, mid) in legs.iter().zip(mids).filter(|(other, _)| other.instrument == leg.instrument)
+            {
                 match other.side {
                     Side::Buy => buys += other.qty.0,
                     Side::Sell => sells += other.qty.0,

@@ -3,228 +3,24 @@
 //!
 //! Evaluates only; what an entry leads to is the business of [`super::trade`].
 
+pub mod size;
+pub mod why;
+
+pub use size::{Size, are_comparable, common_size};
+pub use why::WhyNot;
+
 use super::book::Fill;
 use super::digest::{Digest, scramble};
 use super::edge::{EdgeInput, PairMid, net_funding, terms};
 use super::listing::{Listing, Served};
 use super::median::Median;
+pub use super::mode::Mode;
 use crate::domain::event::Seq;
-use crate::domain::input::Scope;
-use crate::domain::instrument::{CanonicalId, Instrument, Price, Qty, VENUES_MAX, VenueId};
+use crate::domain::instrument::{CanonicalId, Price, Qty};
 use crate::domain::intent::{EdgeTerms, Ppb};
-use crate::domain::money::{Amount, MONEY_UNIT, Money};
-use crate::domain::number::POW10;
 use crate::domain::order::Side;
 use crate::domain::params::ScanParams;
 use crate::domain::time::{Nanos, Stamp};
-use serde::Serialize;
-use std::fmt;
-
-/// Why a direction of a pair does not enter.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize)]
-pub enum WhyNot {
-    /// Nothing stands in the way: it enters.
-    Ready,
-    /// A contract is unknown, closed for trading, or differs in quote or settlement currency.
-    NoInstrument,
-    /// A book is not live.
-    #[default]
-    NotLive,
-    /// A book is crossed, locked or one-sided.
-    Crossed,
-    /// A connection has unread data: what we know is not current.
-    Behind,
-    /// A book is too old.
-    Stale,
-    /// No common size that both venues accept.
-    TooSmall,
-    /// The books are not deep enough for the intended size.
-    Thin,
-    /// The mids differ too much to be the same thing.
-    MidsDisagree,
-    /// Too few samples of the basis.
-    Warmup,
-    /// The basis has shifted; a new baseline is being learnt.
-    LevelShift,
-    /// The edge is too good to be true.
-    InsaneEdge,
-    /// Halted or killed.
-    Halted,
-    /// Only closing is allowed.
-    Reducing,
-    /// One of the listings serves an open trade.
-    TradeOpen,
-    /// The net edge is below the threshold.
-    BelowThreshold,
-    /// Pausing after a miss or a trade.
-    Cooldown,
-    /// As many trades are open as allowed.
-    MaxTrades,
-}
-
-impl WhyNot {
-    /// Short words for people.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Ready => "ready",
-            Self::NoInstrument => "no instrument",
-            Self::NotLive => "book not live",
-            Self::Crossed => "book crossed",
-            Self::Behind => "connection behind",
-            Self::Stale => "book stale",
-            Self::TooSmall => "too small",
-            Self::Thin => "book thin",
-            Self::MidsDisagree => "mids disagree",
-            Self::Warmup => "warming up",
-            Self::LevelShift => "level shift",
-            Self::InsaneEdge => "insane edge",
-            Self::Halted => "halted",
-            Self::Reducing => "reducing",
-            Self::TradeOpen => "trade open",
-            Self::BelowThreshold => "below threshold",
-            Self::Cooldown => "cooling down",
-            Self::MaxTrades => "max trades",
-        }
-    }
-}
-
-impl fmt::Display for WhyNot {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(self.as_str())
-    }
-}
-
-/// What the operator and the runtime allow.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-pub enum Mode {
-    /// Entries and exits.
-    #[default]
-    Normal,
-    /// Exits only; what is open is closed.
-    Reducing,
-    /// As reducing, after a kill or a lost record.
-    Halted,
-}
-
-/// The modes in force, globally and per venue. They only tighten until [`Modes::resume`].
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Modes {
-    global: Mode,
-    killed: [bool; VENUES_MAX],
-    /// The run ends: nothing is sent any more.
-    pub stopped: bool,
-}
-
-impl Modes {
-    /// Tightens the global mode.
-    pub fn tighten(&mut self, mode: Mode) {
-        self.global = self.global.max(mode);
-    }
-
-    /// Kills everything or one venue.
-    pub fn kill(&mut self, scope: Scope) {
-        match scope {
-            Scope::Global => self.tighten(Mode::Halted),
-            Scope::Venue(venue) => {
-                if let Some(killed) = self.killed.get_mut(venue.index()) {
-                    *killed = true;
-                }
-            }
-        }
-    }
-
-    /// Back to normal.
-    pub fn resume(&mut self) {
-        *self = Self { stopped: self.stopped, ..Self::default() };
-    }
-
-    /// The mode that holds everywhere.
-    pub fn global(&self) -> Mode {
-        if self.stopped { Mode::Halted } else { self.global }
-    }
-
-    /// The mode that holds for orders at `venue`.
-    pub fn at(&self, venue: VenueId) -> Mode {
-        if self.killed.get(venue.index()).copied().unwrap_or(true) || self.stopped {
-            Mode::Halted
-        } else {
-            self.global
-        }
-    }
-
-    /// Adds the state to a digest.
-    pub fn digest(&self, to: &mut Digest) {
-        to.mix(self.global as u64);
-        to.mix(u64::from(self.stopped));
-        self.killed.iter().for_each(|killed| to.mix(u64::from(*killed)));
-    }
-}
-
-/// The intended quantities of both legs, equal in base as nearly as the steps permit.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Size {
-    /// Contracts of each leg.
-    pub qty: [Qty; 2],
-}
-
-/// Solves both legs' steps and limits for a notional at a mid price; `None` when a leg falls below its
-/// minimum or the contracts cannot be compared.
-pub fn common_size(a: &Instrument, b: &Instrument, notional: i64, mid: Price) -> Option<Size> {
-    if mid.0 <= 0 || !are_comparable(a, b) {
-        return None;
-    }
-    let unit = i128::from(*POW10.get(usize::from(a.price_scale))?);
-    let wanted = i128::from(notional).checked_mul(MONEY_UNIT)?.checked_mul(unit)? / i128::from(mid.0);
-    let mut qty_a = a.qty_for_base(Money(wanted), mid).min(floor_to_step(a));
-    let mut qty_b = Qty(0);
-    // Each round takes the smaller of both amounts down to the other's step; they meet on a common
-    // multiple, or (incommensurable steps) stop within one step of each other.
-    for _ in 0..16 {
-        let base_a = a.base_amount(qty_a, mid);
-        qty_b = b.qty_for_base(base_a, mid).min(floor_to_step(b));
-        let base_b = b.base_amount(qty_b, mid);
-        if base_a == base_b {
-            break;
-        }
-        let next = a.qty_for_base(base_b, mid);
-        if next == qty_a {
-            break;
-        }
-        qty_a = next;
-    }
-    let fits = accepts(a, qty_a, mid) && accepts(b, qty_b, mid);
-    let gap = (a.base_amount(qty_a, mid) - b.base_amount(qty_b, mid)).abs();
-    (fits && gap < coarser_step(a, b, mid)).then_some(Size { qty: [qty_a, qty_b] })
-}
-
-/// The larger base amount of one step of either contract.
-pub fn coarser_step(a: &Instrument, b: &Instrument, mid: Price) -> Amount {
-    a.base_amount(Qty(a.step), mid).max(b.base_amount(Qty(b.step), mid))
-}
-
-/// True when the venue takes an order of this quantity that opens a position. The notional keeps 2 %
-/// above the venue's minimum, since the venue may measure it at another price.
-pub fn accepts(instrument: &Instrument, qty: Qty, mid: Price) -> bool {
-    let minimum = Money::from_num(instrument.spec.notional_min).0;
-    qty.0 > 0
-        && qty >= instrument.qty_min
-        && qty <= instrument.qty_max
-        && instrument.notional(qty, mid).0 >= minimum.saturating_add(minimum / 50)
-}
-
-/// Same money on both sides, one price scale: USDT, USDC and USD are different currencies.
-pub fn are_comparable(a: &Instrument, b: &Instrument) -> bool {
-    a.base == b.base
-        && a.quote == b.quote
-        && a.settle == b.settle
-        && a.spec.kind == b.spec.kind
-        && a.price_scale == b.price_scale
-}
-
-/// The largest order quantity that is a multiple of the step.
-fn floor_to_step(instrument: &Instrument) -> Qty {
-    Qty(instrument.qty_max.0 / instrument.step.max(1) * instrument.step.max(1))
-}
 
 /// One direction of a pair.
 #[derive(Clone, Copy, Debug, Default)]
@@ -404,16 +200,16 @@ impl Pair {
         let baseline = self.window.value();
         let half_spreads = legs[0].half_spread + legs[1].half_spread;
         let mut why = [WhyNot::Ready; 2];
-        for way in 0..2 {
+        for (way, why) in why.iter_mut().enumerate() {
             let (long, short) = (way, 1 - way);
             let (Some(buy), Some(sell)) = (self.quotes[long].buy, self.quotes[short].sell) else {
-                why[way] = WhyNot::Thin;
+                *why = WhyNot::Thin;
                 continue;
             };
             let is_old =
                 |fill: &Fill, leg: &Listing| fill.deep && leg.depth_age(now.wall) > params.book_age_max_ns;
             if is_old(&buy, legs[long]) || is_old(&sell, legs[short]) {
-                why[way] = WhyNot::Stale;
+                *why = WhyNot::Stale;
                 continue;
             }
             let exit_basis = if way == 0 { baseline.unwrap_or(0) } else { -baseline.unwrap_or(0) };
@@ -428,7 +224,7 @@ impl Pair {
                 funding: net_funding(&legs[long].funding, &legs[short].funding, now.wall, params.hold_max_ns),
                 threshold: params.threshold_ppb,
             });
-            why[way] = self.check_way(way, legs, gate, now, params);
+            *why = self.check_way(way, legs, gate, now, params);
         }
         if params.random_entry_ns > 0 {
             return self.choose_at_random(why, gate, now, params);

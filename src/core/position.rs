@@ -308,15 +308,15 @@ impl Positions {
 
     /// Every listing that has (or had) a position or a statement of the venue.
     pub fn positions(&self) -> impl Iterator<Item = PositionView> + '_ {
-        self.rows.iter().filter(|row| row.position != Position::default() || row.stated.qty.is_some()).map(|row| {
-            PositionView {
+        self.rows.iter().filter(|row| row.position != Position::default() || row.stated.qty.is_some()).map(
+            |row| PositionView {
                 instrument: row.instrument,
                 position: row.position,
                 unrealised: row.position.unrealised(&row.instrument),
                 venue_qty: row.stated.qty,
                 discrepant: row.stated.discrepant,
-            }
-        })
+            },
+        )
     }
 
     /// Net base amount over all listings of a canonical instrument: what is unhedged.
@@ -440,7 +440,8 @@ pub fn cash_flow(instrument: &Instrument, side: Side, qty: Qty, price: Price) ->
         (ContractKind::Inverse, Side::Buy) => instrument.base_amount(qty, price),
         (ContractKind::Inverse, Side::Sell) => {
             let down = instrument.base_amount(qty, price);
-            let face = instrument.notional(qty, price).0 * i128::from(POW10[usize::from(instrument.price_scale)]);
+            let face =
+                instrument.notional(qty, price).0 * i128::from(POW10[usize::from(instrument.price_scale)]);
             let exact = price.0 != 0 && face % i128::from(price.0) == 0;
             -Money(down.0 + i128::from(!exact))
         }
@@ -491,3 +492,6 @@ fn add_amount(rows: &mut Vec<VenueAmount>, venue: VenueId, currency: Currency, a
         None => rows.push(VenueAmount { venue, currency, amount }),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -113,7 +113,8 @@ impl Registry {
 
         self.draft.clear();
         self.draft.extend(self.instruments.iter().filter(|i| i.canonical == canonical).filter_map(|i| {
-            let stated = if i.id == spec.instrument { Some(spec) } else { (i.generation > 0).then_some(i.spec) };
+            let stated =
+                if i.id == spec.instrument { Some(spec) } else { (i.generation > 0).then_some(i.spec) };
             stated.map(|spec| Instrument { spec, ..*i })
         }));
         scale_all(&mut self.draft, decimals)?;
@@ -157,7 +158,8 @@ fn validated(spec: &VenueSpec, known: &Instrument) -> Result<VenueSpec, Registry
             return Err(RegistryError::NotPositive { id, field, value });
         }
     }
-    let optional = [("qty_min", spec.qty_min), ("qty_max", spec.qty_max), ("notional_min", spec.notional_min)];
+    let optional =
+        [("qty_min", spec.qty_min), ("qty_max", spec.qty_max), ("notional_min", spec.notional_min)];
     for (field, value) in optional {
         if value.mantissa < 0 {
             return Err(RegistryError::NotPositive { id, field, value });
@@ -269,11 +271,19 @@ mod tests {
     fn listings_share_the_finest_price_scale_and_generations_rise_only_when_something_changed() {
         let mut registry = registry();
         assert_eq!(feed(&mut registry, &spec(0, "0.10", "0.001", "1")), [(0, 1, 3, 4)]);
-        assert_eq!(feed(&mut registry, &spec(0, "0.1", "0.0010", "1.0")), [], "the same figures, other zeros");
+        assert_eq!(
+            feed(&mut registry, &spec(0, "0.1", "0.0010", "1.0")),
+            [],
+            "the same figures, other zeros"
+        );
         assert_eq!(feed(&mut registry, &spec(1, "0.1", "0.01", "0.01")), [(1, 1, 3, 3)], "scales hold");
         assert_eq!(feed(&mut registry, &spec(2, "0.0001", "1", "1")), [(2, 1, 6, 1)], "another canonical");
         assert_eq!(feed(&mut registry, &spec(1, "0.01", "0.01", "0.01")), [(0, 2, 4, 4), (1, 2, 4, 3)]);
-        assert_eq!(feed(&mut registry, &spec(1, "0.1", "0.01", "0.01")), [(0, 3, 4, 4), (1, 3, 4, 3)], "never coarser");
+        assert_eq!(
+            feed(&mut registry, &spec(1, "0.1", "0.01", "0.01")),
+            [(0, 3, 4, 4), (1, 3, 4, 3)],
+            "never coarser"
+        );
         let suspended = VenueSpec { status: Status::Suspended, ..spec(0, "0.1", "0.001", "1") };
         assert_eq!(feed(&mut registry, &suspended), [(0, 4, 4, 4), (1, 4, 4, 3)]);
         assert_eq!(registry.get(InstrumentId(0)).unwrap().spec.status, Status::Suspended);
@@ -286,7 +296,10 @@ mod tests {
         feed(&mut registry, &spec(0, "0.1", "0.001", "1"));
         assert_eq!(feed(&mut registry, &spec(1, "0.01", "1", "0.01")), [(0, 2, 4, 4), (1, 2, 4, 1)]);
         let listing = registry.get(InstrumentId(0)).unwrap();
-        assert_eq!((listing.tick, listing.step, listing.qty_min, listing.qty_max), (1000, 10, Qty(10), Qty(i64::MAX)));
+        assert_eq!(
+            (listing.tick, listing.step, listing.qty_min, listing.qty_max),
+            (1000, 10, Qty(10), Qty(i64::MAX))
+        );
     }
 
     #[test]
@@ -328,6 +341,9 @@ mod tests {
         let listing = out[0];
         assert_eq!(listing.price_num(crate::domain::instrument::Price(listing.tick)), num("0.1"));
         assert_eq!(listing.qty_num(Qty(listing.step)), num("0.001"));
-        assert_eq!((listing.qty_num(listing.qty_min), listing.qty_num(listing.qty_max)), (num("0.005"), num("120")));
+        assert_eq!(
+            (listing.qty_num(listing.qty_min), listing.qty_num(listing.qty_max)),
+            (num("0.005"), num("120"))
+        );
     }
 }

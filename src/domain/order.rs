@@ -30,6 +30,12 @@ impl ClientId {
         self.0 as u64
     }
 
+    /// 31 bits that tell an order from the other live ones: names it where a request has room for a number
+    /// only. The low digits of the sequence, mixed with the epoch.
+    pub const fn tag(self) -> u32 {
+        (self.sequence() as u32 ^ (self.epoch() as u32).rotate_left(20)) & 0x7fff_ffff
+    }
+
     /// The 32 hex digits.
     pub fn hex(self) -> [u8; 32] {
         const DIGITS: &[u8; 16] = b"0123456789abcdef";

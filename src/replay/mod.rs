@@ -4,6 +4,8 @@
 //! recorded one. Has no clock, no socket and no secret; loopback inputs come only from the journal, and
 //! are themselves checked against what the stages regenerate.
 
+pub mod audit;
+pub mod check;
 pub mod divergence;
 pub mod source;
 pub mod verify;

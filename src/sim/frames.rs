@@ -11,7 +11,10 @@ use std::fmt::Write;
 /// A server whose frames are hashed.
 pub struct FrameHasher<S> {
     inner: S,
-    conns: BTreeMap<SimConn, Sent>,
+    /// One row per accepted connection, oldest first.
+    sent: Vec<(SimConn, Sent)>,
+    /// Row of each living connection.
+    living: BTreeMap<SimConn, usize>,
 }
 
 struct Sent {
@@ -24,14 +27,20 @@ struct Sent {
 impl<S: LedgerServer> FrameHasher<S> {
     /// Hashes the frames of `inner`.
     pub fn new(inner: S) -> Self {
-        Self { inner, conns: BTreeMap::new() }
+        Self { inner, sent: Vec::new(), living: BTreeMap::new() }
+    }
+
+    /// The server behind.
+    pub fn inner(&self) -> &S {
+        &self.inner
     }
 
     fn hash(&mut self, pushes: &[Push]) {
         for push in pushes {
             if let Push::Text(conn, text) = push
-                && let Some(sent) = self.conns.get_mut(conn)
+                && let Some(row) = self.living.get(conn)
             {
+                let sent = &mut self.sent[*row].1;
                 sent.hash.update(text);
                 sent.hash.update(b"\n");
                 sent.frames += 1;
@@ -41,14 +50,14 @@ impl<S: LedgerServer> FrameHasher<S> {
     }
 
     fn rows(&self) -> Vec<FrameRow> {
-        let row = |(conn, sent): (&SimConn, &Sent)| {
+        let row = |(conn, sent): &(SimConn, Sent)| {
             let mut sha256 = String::new();
             for byte in sent.hash.clone().finish().as_ref() {
                 let _ = write!(sha256, "{byte:02x}");
             }
             FrameRow { conn: conn.0, path: sent.path.clone(), frames: sent.frames, bytes: sent.bytes, sha256 }
         };
-        self.conns.iter().map(row).collect()
+        self.sent.iter().map(row).collect()
     }
 }
 
@@ -60,8 +69,11 @@ impl<S: LedgerServer> Server for FrameHasher<S> {
         let shown =
             path[..cut].find("/private/ws/").map_or(&path[..cut], |at| &path[..at + "/private/ws".len()]);
         let sent = Sent { path: shown.into(), hash: Context::new(&SHA256), frames: 0, bytes: 0 };
-        self.conns.insert(conn, sent);
         let accepted = self.inner.on_connect(conn, path, now, out);
+        if accepted {
+            self.living.insert(conn, self.sent.len());
+            self.sent.push((conn, sent));
+        }
         self.hash(&out[at..]);
         accepted
     }
@@ -76,6 +88,7 @@ impl<S: LedgerServer> Server for FrameHasher<S> {
         let at = out.len();
         self.inner.on_closed(conn, now, out);
         self.hash(&out[at..]);
+        self.living.remove(&conn);
     }
 
     fn on_http(&mut self, request: &HttpRequest, now: Nanos, out: &mut Vec<Push>) -> HttpReply {

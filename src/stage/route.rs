@@ -23,16 +23,11 @@ pub const CREDIT_MAX: u32 = 512;
 /// HTTP ids from here on belong to route's own requests (order queries).
 pub const HTTP_ORDER_BASE: u32 = 1 << 31;
 
-#[derive(Clone, Copy, Debug, Default)]
-struct ConnState {
-    epoch: u32,
-    up: bool,
-}
-
 /// The route stage.
 pub struct Route {
     conns: Vec<ConnInfo>,
-    states: Vec<ConnState>,
+    /// Epoch of each connection; 0 = down, which the egress gate never admits.
+    epochs: Vec<u32>,
     orders_ready: [bool; VENUES_MAX],
     encoders: Vec<Box<dyn Encoder>>,
     budgets: Vec<Budget>,
@@ -63,7 +58,7 @@ impl Route {
     /// For `params`; `encoders` by venue.
     pub fn new(params: &EngineParams, conns: Vec<ConnInfo>, encoders: Vec<Box<dyn Encoder>>) -> Self {
         Self {
-            states: vec![ConnState::default(); conns.len()],
+            epochs: vec![0; conns.len()],
             conns,
             orders_ready: [false; VENUES_MAX],
             encoders,
@@ -96,8 +91,8 @@ impl Route {
     fn on_event(&mut self, flow: &Flow, event: &EventBody, sink: &mut impl FnMut(Made<'_, OutMsg>)) {
         match event {
             EventBody::Conn(status) => {
-                if let Some(state) = self.states.get_mut(status.conn.index()) {
-                    *state = ConnState { epoch: status.epoch, up: status.up };
+                if let Some(epoch) = self.epochs.get_mut(status.conn.index()) {
+                    *epoch = if status.up { status.epoch } else { 0 };
                 }
             }
             EventBody::Session(status) if status.role == SessionRole::Orders => {
@@ -124,13 +119,13 @@ impl Route {
             }
             SessionAction::Close { conn } => {
                 meta.target = Target::Close(conn);
-                meta.epoch = self.states.get(conn.index()).map_or(0, |state| state.epoch);
+                meta.epoch = self.epochs.get(conn.index()).copied().unwrap_or(0);
                 Ok(())
             }
             SessionAction::Send { conn, what } => {
                 let Some(info) = self.conns.get(conn.index()) else { return };
                 meta.target = Target::Socket(conn);
-                meta.epoch = self.states[conn.index()].epoch;
+                meta.epoch = self.epochs[conn.index()];
                 self.encoders[info.venue.index()].send(conn, what, flow.at, &mut message.payload)
             }
             SessionAction::Http { venue, id, what } => {
@@ -174,7 +169,7 @@ impl Route {
         match rendered {
             Rendered::Socket(conn) => {
                 meta.target = Target::Socket(conn);
-                meta.epoch = self.states.get(conn.index()).map_or(0, |state| state.epoch);
+                meta.epoch = self.epochs.get(conn.index()).copied().unwrap_or(0);
             }
             Rendered::Http => {
                 let id = crate::domain::effect::HttpId(HTTP_ORDER_BASE | (meta.message.0 as u32 & (HTTP_ORDER_BASE - 1)));

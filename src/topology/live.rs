@@ -150,9 +150,15 @@ impl FusedAgent {
         (self.engine, self.latency)
     }
 
-    fn drain_trades(&mut self) {
+    fn publish(&mut self, now: Nanos) {
+        self.last_publish = now;
         let latency = &mut self.latency;
         self.engine.keeper().watch().drain_trades(|duration| latency.record(Path::EndToEndTrade, duration));
+        publish::notes(self.gateway.take_notes(), &self.board);
+        let parts = self.engine.river().parts();
+        publish::scan(parts.scan.scanner(), parts.scan.listings(), &self.board);
+        publish::risk(parts.risk.rules(), &self.board);
+        publish::keeper(self.engine.keeper(), &self.latency, now, &self.board);
     }
 }
 
@@ -198,19 +204,13 @@ impl Agent for FusedAgent {
         self.input(input, now, now);
         self.stages.discard();
         if now - self.last_publish > PUBLISH_INTERVAL_NS {
-            self.last_publish = now;
-            self.drain_trades();
-            publish::notes(self.gateway.take_notes(), &self.board);
-            let parts = self.engine.river().parts();
-            publish::scan(parts.scan.scanner(), parts.scan.listings(), &self.board);
-            publish::risk(parts.risk.rules(), &self.board);
-            publish::keeper(self.engine.keeper(), &self.latency, now, &self.board);
+            self.publish(now);
         }
         usize::from(sleep)
     }
 
     fn on_close(&mut self) {
-        self.drain_trades();
+        self.publish(self.last_publish);
         self.gateway.stop();
     }
 }

@@ -196,7 +196,7 @@ pub trait Dialect: Sync {
 }
 
 /// Every dialect that there is.
-pub static DIALECTS: &[&dyn Dialect] = &[&binance::BinanceUsdm];
+pub static DIALECTS: &[&dyn Dialect] = &[&binance::BinanceUsdm, &okx::Okx];
 
 /// The dialect of that name.
 pub fn dialect(name: &str) -> Option<&'static dyn Dialect> {

@@ -2,9 +2,11 @@
 //!
 //! Pure data and rules without output; [`super::Ledger`] turns changes into updates and queries.
 
-use crate::domain::instrument::{Instrument, VenueId};
+use crate::domain::instrument::Instrument;
 use crate::domain::number::POW10;
-use crate::domain::order::{ClientId, OrderReport, OrderSpec, OrderState, RejectClass, ReportKind, TimeInForce};
+use crate::domain::order::{
+    ClientId, OrderReport, OrderSpec, OrderState, RejectClass, ReportKind, TimeInForce,
+};
 use crate::domain::time::{MILLI, Nanos, SECOND};
 use serde::{Deserialize, Serialize};
 
@@ -84,6 +86,8 @@ pub struct Entry {
     pub not_found_since: Nanos,
     /// `mono` when something must be done about it, else [`NEVER`].
     pub due: Nanos,
+    /// A query waits until the venue has answered another one.
+    pub postponed: bool,
     /// Next pause between queries.
     pub query_delay: Nanos,
     /// Venue time of the last word.
@@ -98,10 +102,11 @@ impl Entry {
         Self { spec, placed: true, bookable: true, due, ..Self::blank() }
     }
 
-    /// An order that the venue speaks of before we do.
-    pub fn heard(report: &OrderReport, venue: VenueId, adopted: bool, due: Nanos) -> Self {
+    /// An order that the venue speaks of before we do, or that is not of this run. `again`: the report's
+    /// fill was booked before.
+    pub fn heard(report: &OrderReport, adopted: bool, again: bool, due: Nanos) -> Self {
         let mut entry = Self {
-            spec: OrderSpec { client_id: report.client_id, venue, ..OrderSpec::default() },
+            spec: OrderSpec { client_id: report.client_id, venue: report.venue, ..OrderSpec::default() },
             adopted,
             due,
             ..Self::blank()
@@ -110,7 +115,7 @@ impl Entry {
         if adopted {
             // What earlier runs booked is not ours to book: begin before the fill of this report.
             let cumulative = report.filled.map_or(0, |filled| filled.0.max(0));
-            let own = report.fill.map_or(0, |fill| fill.qty.0.max(0));
+            let own = report.fill.filter(|_| !again).map_or(0, |fill| fill.qty.0.max(0));
             entry.booked = (cumulative - own).max(0);
             entry.known = entry.booked;
         }
@@ -118,7 +123,13 @@ impl Entry {
     }
 
     fn blank() -> Self {
-        Self { query_delay: QUERY_DELAY_MIN, confirmed: true, due: NEVER, watched_at: u32::MAX, ..Self::default() }
+        Self {
+            query_delay: QUERY_DELAY_MIN,
+            confirmed: true,
+            due: NEVER,
+            watched_at: u32::MAX,
+            ..Self::default()
+        }
     }
 
     /// The order's id.
@@ -173,7 +184,8 @@ impl Entry {
         }
     }
 
-    /// Quantity that can still fill in `state`. Zero for adopted orders: their size is not known.
+    /// Quantity that can still fill in `state`. Zero while the order's size is not known: for adopted
+    /// orders, and for what is heard before our own send outcome is back.
     pub fn leaves(&self, state: OrderState) -> i64 {
         match self.qty() {
             Some(qty) if !state.is_terminal() => (qty - self.booked).max(0),

@@ -19,14 +19,16 @@
 //! | list of open orders complete | live orders that it lacks are queried |
 
 pub mod entry;
+mod fills;
 #[cfg(test)]
 mod tests;
 
 use self::entry::{Entry, Heard, NEVER, QUERY_DELAY_MIN, Word};
+use self::fills::Fills;
 use super::digest::Digest;
 use super::table::IdMap;
 use crate::domain::input::{RefuseReason, SendFate, SendOutcome};
-use crate::domain::instrument::{INSTRUMENTS_MAX, Instrument, InstrumentId, Qty, VENUES_MAX, VenueId};
+use crate::domain::instrument::{INSTRUMENTS_MAX, Instrument, Qty, VENUES_MAX, VenueId};
 use crate::domain::intent::OrderRef;
 use crate::domain::money::Money;
 use crate::domain::order::{
@@ -41,14 +43,10 @@ use std::collections::VecDeque;
 pub const LIVE_MAX: usize = 4096;
 /// Orders remembered in all: the live ones and the most recent closed ones.
 pub const ORDERS_MAX: usize = 2 * LIVE_MAX;
-/// Fills remembered for deduplication.
-pub const TRADES_MAX: usize = 16_384;
 /// Acknowledgement timeout where a venue configures none, ns.
 const ACK_TIMEOUT_DEFAULT: Nanos = 2 * SECOND;
-
-/// Marks a trade id whose fill was booked; otherwise the fill is held.
-const BOOKED: u32 = 1;
-const HELD: u32 = 0;
+/// How long a query may go unanswered before another order of the venue is asked about, ns.
+const ANSWER_TIMEOUT: Nanos = 2 * SECOND;
 
 /// Collects what the ledger says; preallocated, drained by the decode stage after each input.
 #[derive(Debug, Default)]
@@ -131,6 +129,11 @@ pub struct Ledger {
     ack_timeout_ns: [Nanos; VENUES_MAX],
     /// Venues whose account session is down.
     down: [bool; VENUES_MAX],
+    /// The order that each venue was asked about, and until when its answer is awaited: one at a time, as
+    /// an answer “no such order” may not name the order (OKX).
+    asking: [Option<(ClientId, Nanos)>; VENUES_MAX],
+    /// Highest sequence of this epoch's orders that were forgotten.
+    forgotten: u64,
     entries: Vec<Entry>,
     free: Vec<u32>,
     index: IdMap,
@@ -138,8 +141,7 @@ pub struct Ledger {
     watched: Vec<u32>,
     /// Closed orders, oldest first, with their id as proof that the slot is still theirs.
     closed: VecDeque<(u32, ClientId)>,
-    trades: IdMap,
-    trades_order: VecDeque<u128>,
+    fills: Fills,
     scales: Vec<Instrument>,
     next_due: Nanos,
     digest: Digest,
@@ -158,13 +160,14 @@ impl Ledger {
             boot_epoch: params.boot_epoch,
             ack_timeout_ns,
             down: [false; VENUES_MAX],
+            asking: [None; VENUES_MAX],
+            forgotten: 0,
             entries: vec![Entry::default(); ORDERS_MAX],
             free: (0..ORDERS_MAX as u32).rev().collect(),
             index: IdMap::new(ORDERS_MAX),
             watched: Vec::with_capacity(ORDERS_MAX),
             closed: VecDeque::with_capacity(2 * ORDERS_MAX),
-            trades: IdMap::new(TRADES_MAX),
-            trades_order: VecDeque::with_capacity(TRADES_MAX + 1),
+            fills: Fills::new(),
             scales: vec![Instrument::default(); params.listings.len().min(INSTRUMENTS_MAX)],
             next_due: NEVER,
             digest: Digest::new(),
@@ -213,10 +216,14 @@ impl Ledger {
 
     /// The venue's word about an order.
     pub fn on_report(&mut self, report: &OrderReport, now: Stamp, out: &mut LedgerOut) {
+        let mut report = *report;
         if report.client_id == ClientId::NONE {
-            self.on_foreign(report, out);
-            return;
+            match self.asking.get(report.venue.index()).copied().flatten() {
+                Some((asked, _)) if report.kind == ReportKind::NotFound => report.client_id = asked,
+                _ => return self.on_foreign(&report, out),
+            }
         }
+        let report = &report;
         let slot = match self.index.get(report.client_id.0) {
             Some(slot) => slot,
             None => match self.hear_of(report, now.mono, out) {
@@ -231,6 +238,10 @@ impl Ledger {
             return;
         }
         entry.learn(report);
+        if report.kind != ReportKind::Acked {
+            self.on_answer(report.client_id, report.venue, now.mono);
+        }
+        let entry = &mut self.entries[slot as usize];
         let before = (entry.known, entry.word, entry.terminal, entry.unknown, entry.held);
         let refuted = report.kind == ReportKind::Rejected && (entry.known > 0 || entry.booked > 0);
         let heard = entry.hear(report, now.mono);
@@ -246,7 +257,9 @@ impl Ledger {
                 entry.unknown = true;
                 self.query(slot, now.mono, out);
             }
-        } else if before != (entry.known, entry.word, entry.terminal, entry.unknown, entry.held) || booked.is_some() {
+        } else if before != (entry.known, entry.word, entry.terminal, entry.unknown, entry.held)
+            || booked.is_some()
+        {
             // Something new: give the venue its time for the rest. A pending query keeps its own pace.
             if !entry.unknown {
                 entry.query_delay = QUERY_DELAY_MIN;
@@ -333,15 +346,17 @@ impl Ledger {
 
     /// Orders that are not closed, in a reproducible order.
     pub fn open_orders(&self) -> impl Iterator<Item = OpenOrder> + '_ {
-        self.watched.iter().map(|slot| &self.entries[*slot as usize]).filter(|entry| !entry.is_closed()).map(|entry| {
-            let state = entry.published.unwrap_or_default();
-            OpenOrder {
-                spec: entry.spec,
-                state,
-                filled: Qty(entry.booked),
-                leaves: Qty(entry.leaves(state)),
-            }
-        })
+        self.watched.iter().map(|slot| &self.entries[*slot as usize]).filter(|entry| !entry.is_closed()).map(
+            |entry| {
+                let state = entry.published.unwrap_or_default();
+                OpenOrder {
+                    spec: entry.spec,
+                    state,
+                    filled: Qty(entry.booked),
+                    leaves: Qty(entry.leaves(state)),
+                }
+            },
+        )
     }
 
     /// State and booked quantity of an order that is still remembered.
@@ -355,106 +370,22 @@ impl Ledger {
         self.digest.value()
     }
 
-    /// An execution on our account under no id of ours (liquidation, deleveraging, by hand): passed on
-    /// once per trade id. Reports without the fee are skipped: the full one follows on the same stream.
-    fn on_foreign(&mut self, report: &OrderReport, out: &mut LedgerOut) {
-        let (Some(fill), Some(instrument), Some(side)) = (report.fill, report.instrument, report.side) else {
-            if report.fill.is_some() {
-                odd(out, ClientId::NONE, report.venue, LedgerOddKind::Malformed);
-            }
-            return;
-        };
-        let Some(fee) = fill.fee else { return };
-        if fill.qty.0 <= 0 || fill.price.0 <= 0 {
-            odd(out, ClientId::NONE, report.venue, LedgerOddKind::Malformed);
-            return;
-        }
-        if !self.mark_booked(trade_key(report.venue, instrument, fill.trade_id)) {
-            return;
-        }
-        let state = match report.kind {
-            ReportKind::Filled => OrderState::Filled,
-            ReportKind::Canceled => OrderState::Canceled,
-            ReportKind::Expired => OrderState::Expired,
-            _ => OrderState::PartiallyFilled,
-        };
-        self.emit(
-            OrderUpdate {
-                client_id: ClientId::NONE,
-                venue: report.venue,
-                instrument,
-                side,
-                state,
-                filled: report.filled.unwrap_or(fill.qty),
-                fill_qty: fill.qty,
-                fill_price: fill.price,
-                fee,
-                fee_currency: fill.fee_currency,
-                maker: fill.maker,
-                trade_id: fill.trade_id,
-                venue_ns: report.venue_ns,
-                ..OrderUpdate::default()
-            },
-            out,
-        );
-    }
-
-    /// An order that we have not placed (yet): heard of before its own send outcome, or of an older epoch.
+    /// An order that is not in the table: heard of before its own send outcome, of an older epoch, or
+    /// forgotten.
     fn hear_of(&mut self, report: &OrderReport, now: Nanos, out: &mut LedgerOut) -> Option<u32> {
         if matches!(report.kind, ReportKind::NotFound | ReportKind::CancelRejected) {
             return None;
         }
-        let adopted = report.client_id.epoch() != self.boot_epoch;
+        let id = report.client_id;
+        let adopted = id.epoch() != self.boot_epoch || id.sequence() <= self.forgotten;
         if adopted {
             odd(out, report.client_id, report.venue, LedgerOddKind::Adopted);
         }
         let due = now.saturating_add(self.ack_timeout(report.venue));
-        self.insert(Entry::heard(report, report.venue, adopted, due), out)
-    }
-
-    /// Books or holds a fill. True when it is booked, and so to be published.
-    fn take_fill(&mut self, slot: u32, report: &OrderReport, fill: &FillReport, out: &mut LedgerOut) -> bool {
-        let entry = &mut self.entries[slot as usize];
-        if fill.qty.0 <= 0 || fill.price.0 <= 0 {
-            odd(out, report.client_id, report.venue, LedgerOddKind::Malformed);
-            return false;
-        }
-        if !entry.bookable {
-            // Cannot be attributed yet: its quantity is known to be missing, and will be asked for.
-            entry.known = entry.known.max(fill.qty.0);
-            return false;
-        }
-        let key = trade_key(report.venue, entry.spec.instrument, fill.trade_id);
-        let seen = self.trades.get(key);
-        if seen == Some(BOOKED) || (seen == Some(HELD) && fill.fee.is_none()) {
-            return false;
-        }
-        // Without a cumulative quantity in this message only the order's own quantity bounds it.
-        let bound = match (report.filled, entry.qty()) {
-            (Some(_), _) => entry.known,
-            (None, Some(qty)) => qty.max(entry.known),
-            (None, None) => i64::MAX,
-        };
-        let held_others = if seen.is_some() { entry.held - fill.qty.0.min(entry.held) } else { entry.held };
-        if fill.fee.is_none() {
-            if entry.booked + held_others + fill.qty.0 > bound {
-                odd(out, report.client_id, report.venue, LedgerOddKind::BeyondCumulative);
-                return false;
-            }
-            entry.held += fill.qty.0;
-            entry.known = entry.known.max(entry.booked + entry.held);
-            self.remember(key, HELD);
-            return false;
-        }
-        if entry.booked.saturating_add(fill.qty.0) > bound {
-            odd(out, report.client_id, report.venue, LedgerOddKind::BeyondCumulative);
-            return false;
-        }
-        entry.held = held_others;
-        entry.booked += fill.qty.0;
-        entry.known = entry.known.max(entry.booked + entry.held);
-        self.remember(key, BOOKED);
-        true
+        let again = report.instrument.zip(report.fill).is_some_and(|(instrument, fill)| {
+            self.fills.is_booked(fills::key(report.venue, instrument, fill.trade_id))
+        });
+        self.insert(Entry::heard(report, adopted, again, due), out)
     }
 
     /// Publishes what changed and keeps the list of watched orders and deadlines.
@@ -507,7 +438,8 @@ impl Ledger {
     fn emit(&mut self, update: OrderUpdate, out: &mut LedgerOut) {
         let digest = &mut self.digest;
         digest.mix_wide(update.client_id.0 as i128);
-        digest.mix(u64::from(update.venue.0) << 32 | u64::from(update.instrument.0) << 8 | update.state as u64);
+        digest
+            .mix(u64::from(update.venue.0) << 32 | u64::from(update.instrument.0) << 8 | update.state as u64);
         digest.mix(update.filled.0 as u64);
         digest.mix(update.leaves.0 as u64);
         digest.mix(update.fill_qty.0 as u64);
@@ -517,17 +449,56 @@ impl Ledger {
         out.updates.push(update);
     }
 
+    /// Asks about an order, or postpones that until the venue has answered about another one.
     fn query(&mut self, slot: u32, now: Nanos, out: &mut LedgerOut) {
+        let OrderSpec { client_id, venue, instrument, .. } = self.entries[slot as usize].spec;
+        let asking = self.asking.get(venue.index()).copied().flatten();
+        let pending = asking.filter(|(_, until)| *until > now);
+        let own_turn_is_over = asking.is_some_and(|(asked, _)| asked == client_id) && pending.is_none();
+        let another_waits = || {
+            let waits =
+                |entry: &Entry| entry.postponed && entry.spec.venue == venue && entry.id() != client_id;
+            self.watched.iter().any(|other| waits(&self.entries[*other as usize]))
+        };
+        let passes = own_turn_is_over && another_waits();
+
         let entry = &mut self.entries[slot as usize];
-        entry.schedule_query(now);
+        if let Some((_, until)) = pending.filter(|(asked, _)| *asked != client_id) {
+            (entry.due, entry.postponed) = (until, true);
+        } else {
+            entry.postponed = false;
+            entry.schedule_query(now);
+        }
         self.next_due = self.next_due.min(entry.due);
-        if !entry.bookable {
-            // Nobody can be asked about an order of which not even the listing is known.
+        // Nobody can be asked about an order of which not even the listing is known.
+        let asks = !entry.postponed && !passes && entry.bookable;
+        if passes || asks {
+            let until = pending.map_or(now.saturating_add(ANSWER_TIMEOUT), |(_, until)| until);
+            if let Some(asking) = self.asking.get_mut(venue.index()) {
+                *asking = asks.then_some((client_id, until));
+            }
+        }
+        if !asks {
             return;
         }
-        let OrderSpec { client_id, venue, instrument, .. } = entry.spec;
         self.digest.mix(client_id.sequence());
         out.queries.push(OrderRef { client_id, venue, instrument });
+    }
+
+    /// The venue spoke of the order that it was asked about: the next one's turn, at the next tick.
+    fn on_answer(&mut self, id: ClientId, venue: VenueId, now: Nanos) {
+        let Some(asking) = self.asking.get_mut(venue.index()) else { return };
+        if asking.is_none_or(|(asked, _)| asked != id) {
+            return;
+        }
+        *asking = None;
+        for slot in &self.watched {
+            let entry = &mut self.entries[*slot as usize];
+            if entry.postponed && entry.spec.venue == venue {
+                entry.due = now;
+                self.next_due = self.next_due.min(now);
+            }
+        }
     }
 
     /// Puts an order into the table, forgetting the oldest closed one when there is no room.
@@ -535,7 +506,9 @@ impl Ledger {
         while self.free.is_empty() && self.forget_oldest() {}
         let id = entry.id();
         let slot = self.free.pop();
-        match slot.filter(|_| self.watched.len() < LIVE_MAX && self.index.set(id.0, slot.unwrap_or(0)).is_ok()) {
+        match slot
+            .filter(|_| self.watched.len() < LIVE_MAX && self.index.set(id.0, slot.unwrap_or(0)).is_ok())
+        {
             Some(slot) => {
                 let blind = self.down.get(entry.spec.venue.index()).copied().unwrap_or(false);
                 self.entries[slot as usize] = Entry { blind, ..entry };
@@ -574,6 +547,9 @@ impl Ledger {
         let old = &self.entries[slot as usize];
         if old.id() == id && old.is_closed() && old.watched_at == u32::MAX {
             self.index.remove(id.0);
+            if id.epoch() == self.boot_epoch {
+                self.forgotten = self.forgotten.max(id.sequence());
+            }
             self.entries[slot as usize] = Entry::default();
             self.free.push(slot);
         }
@@ -586,36 +562,9 @@ impl Ledger {
         }
     }
 
-    /// Remembers a trade id; false when it was booked before.
-    fn mark_booked(&mut self, key: u128) -> bool {
-        if self.trades.get(key) == Some(BOOKED) {
-            return false;
-        }
-        self.remember(key, BOOKED);
-        true
-    }
-
-    fn remember(&mut self, key: u128, mark: u32) {
-        if self.trades.get(key).is_none() {
-            if self.trades_order.len() >= TRADES_MAX
-                && let Some(oldest) = self.trades_order.pop_front()
-            {
-                self.trades.remove(oldest);
-            }
-            self.trades_order.push_back(key);
-        }
-        // Room is kept by the line above: the table is as large as the queue.
-        let _ = self.trades.set(key, mark);
-    }
-
     fn ack_timeout(&self, venue: VenueId) -> Nanos {
         self.ack_timeout_ns.get(venue.index()).copied().unwrap_or(ACK_TIMEOUT_DEFAULT)
     }
-}
-
-/// A fill's unique name: trade ids are unique per venue and listing.
-fn trade_key(venue: VenueId, instrument: InstrumentId, trade_id: u64) -> u128 {
-    1 << 127 | u128::from(venue.0) << 80 | u128::from(instrument.0) << 64 | u128::from(trade_id)
 }
 
 fn odd(out: &mut LedgerOut, client_id: ClientId, venue: VenueId, kind: LedgerOddKind) {

@@ -20,35 +20,35 @@
 //! ¹ Kind `Hedge`, and the orders bring the trade's own net base amount towards zero: proven here, not
 //! believed. ² Every leg is reduce-only, which the venue enforces. Anything else is treated as an entry.
 
+mod admit;
+mod follow;
 #[cfg(test)]
 mod tests;
 mod trades;
 
-use self::trades::{Trades, Verdict};
+use self::trades::Trades;
 use super::capital::{AccountId, Capital};
 use super::digest::Digest;
-use super::limits::{
-    Exposure, RateWindow, TradingState, URGENT_AGE_FACTOR, URGENT_COLLAR_FACTOR, URGENT_SIZE_FACTOR, Violation,
-    collar_ppb, order_valid,
-};
+use super::limits::{Exposure, RateWindow, TradingState, Violation};
 use super::order::LIVE_MAX;
 use super::order::entry::{NEVER, rescale};
-use super::position::{Positions, mul_div, mul_div_up, settled};
+use super::position::{Positions, mul_div_up, settled};
 use super::table::IdMap;
 use crate::domain::event::{EventBody, Flow, FlowBody, SessionRole, SessionStatus};
 use crate::domain::input::{Command, Scope};
-use crate::domain::instrument::{Instrument, InstrumentId, Price, Qty, Status, VENUES_MAX};
-use crate::domain::intent::{
-    Basket, BasketKind, Denial, DenyReason, Intent, LEGS_MAX, ONE_PPB, OrderRef, Ppb, TradeId,
-};
+use crate::domain::instrument::{Instrument, InstrumentId, Price, Qty, VENUES_MAX};
+use crate::domain::intent::{Basket, BasketKind, Denial, Intent, LEGS_MAX, ONE_PPB, OrderRef, Ppb, TradeId};
 use crate::domain::money::Money;
-use crate::domain::order::{ClientId, OrderSpec, OrderState, OrderUpdate};
+use crate::domain::order::{ClientId, OrderSpec};
 use crate::domain::params::{EngineParams, RiskParams};
 use crate::domain::time::{Nanos, SECOND, Stamp};
 use serde::{Deserialize, Serialize};
+use std::collections::VecDeque;
 
 /// Baskets that can be in flight at the same time, urgent ones included.
 const BASKETS_MAX: usize = 1024;
+/// Closed orders of which late fills still count for their trade.
+const CLOSED_MAX: usize = 1024;
 /// Pause before an unanswered cancel is repeated, ns.
 const CANCEL_RETRY: Nanos = SECOND;
 /// Recorder lag above which nothing is opened, percent of its ring.
@@ -152,6 +152,9 @@ pub struct Risk {
     open: Vec<u32>,
     flights: Vec<Flight>,
     flights_live: u32,
+    /// Trades of recently closed orders, for late fills.
+    closed: IdMap,
+    closed_order: VecDeque<ClientId>,
     serial: u64,
     strays: Vec<Stray>,
     /// What each listing contributes to its account: margin used, unrealised profit.
@@ -189,6 +192,8 @@ impl Risk {
             open: Vec::with_capacity(LIVE_MAX),
             flights: vec![Flight::default(); BASKETS_MAX],
             flights_live: 0,
+            closed: IdMap::new(CLOSED_MAX),
+            closed_order: VecDeque::with_capacity(CLOSED_MAX),
             serial: 0,
             strays: Vec::with_capacity(64),
             valued: vec![(Money::ZERO, Money::ZERO); params.listings.len()],
@@ -407,7 +412,8 @@ impl Risk {
                     continue;
                 }
                 // Inexact only if the venue could not have accepted it; the ledger reports that.
-                let qty = |value: i64| rescale(value, before.qty_scale, instrument.qty_scale).unwrap_or(value);
+                let qty =
+                    |value: i64| rescale(value, before.qty_scale, instrument.qty_scale).unwrap_or(value);
                 let leaves = qty(order.leaves);
                 self.exposure.add_open(instrument.id, order.spec.side, leaves - order.leaves);
                 (order.leaves, order.spec.qty) = (leaves, Qty(qty(order.spec.qty.0)));
@@ -434,169 +440,6 @@ impl Risk {
         }
     }
 
-    /// Every check, in order; nothing is changed.
-    fn admit(&self, basket: &Basket, at: Stamp) -> Result<Admission, Violation> {
-        use DenyReason as R;
-        let legs = basket.orders();
-        if legs.is_empty() || usize::from(basket.len) > LEGS_MAX {
-            let count = Money::from_units(i64::from(basket.len));
-            return Err(Violation::whole(R::OrderInvalid, count, Money::from_units(LEGS_MAX as i64)));
-        }
-        let reduce_only = legs.iter().all(|leg| leg.reduce_only);
-        let hedge = basket.kind == BasketKind::Hedge && self.trades.reduces(basket, |id| self.listing(id));
-        let safe = reduce_only || hedge;
-
-        self.check_state(legs, reduce_only, safe)?;
-        for (leg, order) in legs.iter().enumerate() {
-            self.check_venue(leg, order, safe)?;
-        }
-        for (leg, order) in legs.iter().enumerate() {
-            self.check_order(leg, order, basket, safe)?;
-        }
-        self.check_books(basket, safe)?;
-        if !reduce_only {
-            self.check_exposure(basket, hedge)?;
-        }
-        let mut admission = Admission::default();
-        for (leg, order) in legs.iter().enumerate() {
-            admission.margins[leg] = self.margin(order);
-        }
-        if safe {
-            return self.check_room(legs.len()).map(|()| admission);
-        }
-        self.capital
-            .check(&admission.margins[..legs.len()])
-            .map_err(|short| Violation::leg(R::MarginInsufficient, short.wish, short.left, short.least))?;
-        self.check_counts(legs.len(), at.mono)?;
-        self.check_room(legs.len()).map(|()| admission)
-    }
-
-    fn check_state(&self, legs: &[OrderSpec], reduce_only: bool, safe: bool) -> Result<(), Violation> {
-        let denied = |reason| Err(Violation::whole(reason, Money::ZERO, Money::ZERO));
-        match self.state() {
-            TradingState::Halted if !reduce_only && self.killed => return denied(DenyReason::KillSwitch),
-            TradingState::Halted if !reduce_only => return denied(DenyReason::TradingHalted),
-            TradingState::Reducing if !safe => return denied(DenyReason::TradingReducing),
-            _ => {}
-        }
-        let killed = |order: &OrderSpec| {
-            !order.reduce_only && self.venues.get(order.venue.index()).is_some_and(|venue| venue.killed)
-        };
-        match legs.iter().position(killed) {
-            Some(leg) => Err(Violation::leg(DenyReason::KillSwitch, leg, Money::ZERO, Money::ZERO)),
-            None => Ok(()),
-        }
-    }
-
-    fn check_venue(&self, leg: usize, order: &OrderSpec, safe: bool) -> Result<(), Violation> {
-        let venue = self.venues.get(order.venue.index()).copied().unwrap_or_default();
-        let listed = self.positions.instrument(order.instrument);
-        let trading = listed.is_none_or(|instrument| instrument.spec.status == Status::Trading);
-        let ready = venue.configured && venue.orders_ready && trading;
-        if ready && (safe || (venue.account_ready && venue.strays == 0)) {
-            return Ok(());
-        }
-        let strays = Money::from_units(i64::from(venue.strays));
-        Err(Violation::leg(DenyReason::VenueNotReady, leg, strays, Money::ZERO))
-    }
-
-    fn check_order(&self, leg: usize, order: &OrderSpec, basket: &Basket, safe: bool) -> Result<(), Violation> {
-        let invalid = Violation::leg(DenyReason::OrderInvalid, leg, Money::ZERO, Money::ZERO);
-        let instrument = self.positions.instrument(order.instrument).ok_or(invalid)?;
-        let id = order.client_id;
-        let reused = self.orders_index.get(id.0).is_some()
-            || basket.orders()[..leg].iter().any(|earlier| earlier.client_id == id);
-        if id.epoch() != self.boot_epoch || id == ClientId::NONE || reused || instrument.canonical != basket.canonical {
-            return Err(invalid);
-        }
-        order_valid(leg, order, instrument)?;
-        let factor = if safe { URGENT_SIZE_FACTOR } else { 1 };
-        let limit = RiskParams::money(self.params.order_notional_max_usd.saturating_mul(factor));
-        let notional = instrument.notional(order.qty, order.price);
-        if notional > limit {
-            return Err(Violation::leg(DenyReason::OrderNotionalExceeded, leg, notional, limit));
-        }
-        Ok(())
-    }
-
-    fn check_books(&self, basket: &Basket, safe: bool) -> Result<(), Violation> {
-        let (age_factor, collar_factor) = if safe { (URGENT_AGE_FACTOR, URGENT_COLLAR_FACTOR) } else { (1, 1) };
-        let age_max = self.params.book_age_max_ns.saturating_mul(age_factor);
-        let collar_max = self.params.price_collar_ppb.saturating_mul(collar_factor);
-        let units = Money::from_units;
-        for (leg, order) in basket.orders().iter().enumerate() {
-            let age = basket.book_age_ns[leg];
-            if age > age_max {
-                return Err(Violation::leg(DenyReason::BookStale, leg, units(age), units(age_max)));
-            }
-            let mid = basket.mids[leg];
-            let Some(distance) = collar_ppb(order.price, mid) else {
-                return Err(Violation::leg(DenyReason::BookCrossed, leg, units(mid.0), Money::ZERO));
-            };
-            if distance > collar_max {
-                let (value, limit) = (units(distance), units(collar_max));
-                return Err(Violation::leg(DenyReason::PriceCollarExceeded, leg, value, limit));
-            }
-        }
-        Ok(())
-    }
-
-    fn check_exposure(&self, basket: &Basket, hedge: bool) -> Result<(), Violation> {
-        let legs = basket.orders();
-        let factor = if hedge { URGENT_SIZE_FACTOR } else { 1 };
-        let limit = |units: i64| RiskParams::money(units.saturating_mul(factor));
-        let projection = self.exposure.project(&self.positions, legs, &basket.mids);
-        let by_leg = [
-            (projection.listing, self.params.instrument_position_max_usd, DenyReason::InstrumentPositionExceeded),
-            (projection.venue, self.params.venue_position_max_usd, DenyReason::VenuePositionExceeded),
-        ];
-        for (values, most, reason) in by_leg {
-            let most = limit(most);
-            if let Some(leg) = values[..legs.len()].iter().position(|value| *value > most) {
-                return Err(Violation::leg(reason, leg, values[leg], most));
-            }
-        }
-        let most = limit(self.params.gross_exposure_max_usd);
-        if projection.gross > most {
-            return Err(Violation::whole(DenyReason::GrossExposureExceeded, projection.gross, most));
-        }
-        Ok(())
-    }
-
-    fn check_counts(&self, legs: usize, now: Nanos) -> Result<(), Violation> {
-        let params = &self.params;
-        let most = |value: usize, limit: u32, reason| {
-            if value <= limit as usize {
-                return Ok(());
-            }
-            let units = Money::from_units;
-            Err(Violation::whole(reason, units(value as i64), units(i64::from(limit))))
-        };
-        most(self.open.len() + self.strays.len() + legs, params.open_orders_max, DenyReason::OpenOrdersExceeded)?;
-        most(self.rate.count(now) + legs, params.order_rate_per_s_max, DenyReason::OrderRateExceeded)?;
-        let (loss, loss_max) = (-self.positions.daily(), RiskParams::money(params.daily_loss_max_usd));
-        if loss >= loss_max {
-            return Err(Violation::whole(DenyReason::DailyLossExceeded, loss, loss_max));
-        }
-        // The limit is the count after which entries stop.
-        most(self.failures as usize + 1, params.consecutive_failures_max, DenyReason::ConsecutiveFailures)?;
-        most(self.flights_live as usize + 1, params.baskets_in_flight_max, DenyReason::InFlightExceeded)
-    }
-
-    /// Room in our own tables, which even urgent orders need: they are not sent if they cannot be followed.
-    fn check_room(&self, legs: usize) -> Result<(), Violation> {
-        let units = |count: usize| Money::from_units(count as i64);
-        if self.orders_free.len() < legs {
-            let value = units(self.open.len() + legs);
-            return Err(Violation::whole(DenyReason::OpenOrdersExceeded, value, units(LIVE_MAX)));
-        }
-        if self.flights_live as usize >= BASKETS_MAX {
-            let value = units(BASKETS_MAX + 1);
-            return Err(Violation::whole(DenyReason::InFlightExceeded, value, units(BASKETS_MAX)));
-        }
-        Ok(())
-    }
-
     /// Account and margin that an order binds; reduce-only orders bind none.
     fn margin(&self, order: &OrderSpec) -> (AccountId, Money) {
         let account = self.capital.account_of(order.instrument).unwrap_or_default();
@@ -609,172 +452,6 @@ impl Risk {
         }
     }
 
-    /// Reserves and follows an admitted basket.
-    fn bind(&mut self, basket: &Basket, admission: &Admission, now: Nanos) {
-        // Room was checked.
-        let Some(at) = self.flights.iter().position(|flight| flight.serial == 0) else { return };
-        self.serial += 1;
-        self.flights_live += 1;
-        let mut flight = Flight {
-            serial: self.serial,
-            trade: basket.trade,
-            attempt: basket.attempt,
-            kind: basket.kind,
-            len: basket.len,
-            live: basket.len,
-            ..Flight::default()
-        };
-        for (leg, order) in basket.orders().iter().enumerate() {
-            let Some(slot) = self.orders_free.pop() else { continue };
-            let (account, margin) = admission.margins[leg];
-            self.capital.reserve(account, margin);
-            self.orders[slot as usize] = Tracked {
-                spec: *order,
-                leaves: order.qty.0,
-                account,
-                margin,
-                reserved: margin,
-                basket: at as u32,
-                leg: leg as u8,
-                cancel_due: NEVER,
-                open_at: self.open.len() as u32,
-            };
-            self.open.push(slot);
-            // As large as the table of orders.
-            let _ = self.orders_index.set(order.client_id.0, slot);
-            flight.orders[leg] = order.client_id;
-            self.exposure.set_price(order.instrument, basket.mids[leg].max(order.price));
-            self.exposure.add_open(order.instrument, order.side, order.qty.0);
-            self.refresh(order.instrument);
-            self.rate.push(now);
-            self.digest.mix_wide(order.client_id.0 as i128);
-        }
-        self.flights[at] = flight;
-        self.trades.begin(basket.trade);
-    }
-
-    fn on_update(&mut self, update: &OrderUpdate, now: Nanos, out: &mut RiskOut) {
-        if let Some(slot) = self.orders_index.get(update.client_id.0) {
-            self.on_own_update(slot, update);
-        } else if update.client_id != ClientId::NONE {
-            self.on_stray(update, now, out);
-        }
-        self.positions.on_update(update);
-        self.refresh(update.instrument);
-    }
-
-    fn on_own_update(&mut self, slot: u32, update: &OrderUpdate) {
-        let order = &mut self.orders[slot as usize];
-        let terminal = update.state.is_terminal();
-        let leaves = if terminal { 0 } else { update.leaves.0.clamp(0, order.leaves) };
-        self.exposure.add_open(order.spec.instrument, order.spec.side, leaves - order.leaves);
-        order.leaves = leaves;
-        let keep = mul_div_up(order.margin, leaves, order.spec.qty.0).min(order.reserved);
-        let freed = order.reserved - keep;
-        let filled = mul_div(order.margin, update.fill_qty.0, order.spec.qty.0).min(freed);
-        order.reserved = keep;
-        let (account, basket, leg) = (order.account, order.basket as usize, usize::from(order.leg));
-        self.capital.release(account, filled, true);
-        self.capital.release(account, freed - filled, false);
-
-        let flight = &mut self.flights[basket];
-        flight.heard = true;
-        flight.filled[leg] |= update.fill_qty.0 > 0;
-        flight.rejected |= update.state == OrderState::Rejected;
-        let trade = flight.trade;
-        if update.fill_qty.0 > 0
-            && let Some(instrument) = self.positions.instrument(update.instrument)
-        {
-            let fee = if update.fee_currency == instrument.settle { update.fee } else { Money::ZERO };
-            self.trades.book(trade, update, instrument, fee);
-        }
-        if terminal {
-            self.close(slot);
-            let flight = &mut self.flights[basket];
-            flight.live -= 1;
-            if flight.live == 0 {
-                self.land(basket);
-            }
-        }
-    }
-
-    /// All orders of a basket are closed: a reject or a lone leg is a failure, nothing at all is a miss.
-    fn land(&mut self, at: usize) {
-        let flight = std::mem::take(&mut self.flights[at]);
-        self.flights_live -= 1;
-        let filled = &flight.filled[..usize::from(flight.len)];
-        let lone_leg = filled.contains(&true) && filled.contains(&false);
-        let failed = flight.kind == BasketKind::Entry && (flight.rejected || lone_leg);
-        let positions = &self.positions;
-        let (newly_failed, verdict) =
-            self.trades.finish(flight.trade, failed, |id| positions.instrument(id).copied());
-        if newly_failed || verdict == Some(Verdict::Lost) {
-            self.failures = self.failures.saturating_add(1);
-        } else if verdict == Some(Verdict::Won) {
-            self.failures = 0;
-        }
-        self.digest.mix(u64::from(self.failures));
-    }
-
-    /// A basket was denied after we admitted it: nothing of it was sent. Our own denials bound nothing.
-    fn on_denied(&mut self, denial: &Denial) {
-        if denial.reason != DenyReason::RouteUnavailable {
-            return;
-        }
-        let concerned = |flight: &&Flight| {
-            flight.serial > 0
-                && !flight.heard
-                && (flight.trade, flight.attempt, flight.kind) == (denial.trade, denial.attempt, denial.kind)
-        };
-        let Some(serial) = self.flights.iter().filter(concerned).map(|flight| flight.serial).min() else { return };
-        let Some(at) = self.flights.iter().position(|flight| flight.serial == serial) else { return };
-        let flight = std::mem::take(&mut self.flights[at]);
-        self.flights_live -= 1;
-        for id in &flight.orders[..usize::from(flight.len)] {
-            let Some(slot) = self.orders_index.get(id.0) else { continue };
-            let order = self.orders[slot as usize];
-            self.capital.release(order.account, order.reserved, false);
-            self.exposure.add_open(order.spec.instrument, order.spec.side, -order.leaves);
-            self.close(slot);
-            self.refresh(order.spec.instrument);
-        }
-        let positions = &self.positions;
-        self.trades.finish(flight.trade, false, |id| positions.instrument(id).copied());
-    }
-
-    /// An order that is live although it was not admitted here: cancel it, and admit no entry on its venue
-    /// until it is closed.
-    fn on_stray(&mut self, update: &OrderUpdate, now: Nanos, out: &mut RiskOut) {
-        let at = self.strays.iter().position(|stray| stray.order.client_id == update.client_id);
-        let Some(venue) = self.venues.get_mut(update.venue.index()) else { return };
-        match at {
-            Some(at) if update.state.is_terminal() => {
-                self.strays.swap_remove(at);
-                venue.strays = venue.strays.saturating_sub(1);
-            }
-            None if !update.state.is_terminal() => {
-                let OrderUpdate { client_id, venue: at, instrument, .. } = *update;
-                let order = OrderRef { client_id, venue: at, instrument };
-                venue.strays += 1;
-                self.strays.push(Stray { order, cancel_due: now + CANCEL_RETRY });
-                self.cancel_due = self.cancel_due.min(now + CANCEL_RETRY);
-                out.flows.push(FlowBody::Intent(Intent::Cancel(order)));
-            }
-            _ => {}
-        }
-    }
-
-    /// Forgets a closed order, whose reservation was given back.
-    fn close(&mut self, slot: u32) {
-        let order = std::mem::take(&mut self.orders[slot as usize]);
-        self.orders_index.remove(order.spec.client_id.0);
-        self.open.swap_remove(order.open_at as usize);
-        if let Some(moved) = self.open.get(order.open_at as usize) {
-            self.orders[*moved as usize].open_at = order.open_at;
-        }
-        self.orders_free.push(slot);
-    }
-
     /// A listing's position, orders, mark or scales changed: its exposure and margin follow.
     fn refresh(&mut self, id: InstrumentId) {
         let Some(instrument) = self.positions.instrument(id) else { return };
@@ -782,9 +459,9 @@ impl Risk {
         let Some(account) = self.capital.account_of(id) else { return };
         let position = self.positions.get(id);
         let margin_ppb = self.venues.get(instrument.venue.index()).map_or(ONE_PPB, |venue| venue.margin_ppb);
-        let value = position.mark.map_or(Money::ZERO, |mark| {
-            settled(instrument, Qty(position.qty.saturating_abs()), mark)
-        });
+        let value = position
+            .mark
+            .map_or(Money::ZERO, |mark| settled(instrument, Qty(position.qty.saturating_abs()), mark));
         let valued = (mul_div_up(value, margin_ppb, ONE_PPB), self.positions.unrealised(id));
         if let Some(before) = self.valued.get_mut(id.index()) {
             self.capital.revalue(account, valued.0 - before.0, valued.1 - before.1);

@@ -10,6 +10,8 @@ use serde::{Deserialize, Serialize};
 
 /// Trades remembered; the oldest without open orders is forgotten first.
 const TRADES_MAX: usize = 256;
+/// Places that a trade may take.
+const PLACES: usize = 8;
 
 /// How a trade ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,8 +59,8 @@ impl Trades {
         let at = match self.find(id) {
             Some(at) => at,
             None => {
-                let oldest = self.rows.iter().enumerate().filter(|(_, row)| row.baskets == 0);
-                let Some(at) = oldest.min_by_key(|(_, row)| row.serial).map(|(at, _)| at) else { return };
+                let idle = places(id).filter(|at| self.rows[*at].baskets == 0);
+                let Some(at) = idle.min_by_key(|at| self.rows[*at].serial) else { return };
                 self.serial += 1;
                 self.rows[at] = Trade { id, serial: self.serial, ..Trade::default() };
                 at
@@ -131,12 +133,19 @@ impl Trades {
             change += signed_base(&instrument, order.side.sign() * order.qty.0, order.price);
             step = step.max(instrument.base_amount(Qty(instrument.step), order.price));
         }
-        (change > Amount::ZERO) != (net > Amount::ZERO) && change.abs() <= net.abs() + step && net != Amount::ZERO
+        (change > Amount::ZERO) != (net > Amount::ZERO)
+            && change.abs() <= net.abs() + step
+            && net != Amount::ZERO
     }
 
     fn find(&self, id: TradeId) -> Option<usize> {
-        self.rows.iter().position(|row| row.serial > 0 && row.id == id)
+        places(id).find(|at| self.rows[*at].serial > 0 && self.rows[*at].id == id)
     }
+}
+
+/// Where a trade may stand: few places, so that finding one is cheap; ids are consecutive, so they spread.
+fn places(id: TradeId) -> impl Iterator<Item = usize> {
+    (0..PLACES).map(move |step| (id.0 as usize).wrapping_add(step) % TRADES_MAX)
 }
 
 fn signed_base(instrument: &Instrument, qty: i64, price: Price) -> Amount {

@@ -125,7 +125,8 @@ fn base64(bytes: &[u8]) -> String {
     const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     let mut text = String::with_capacity(bytes.len().div_ceil(3) * 4);
     for chunk in bytes.chunks(3) {
-        let group = chunk.iter().fold(0u32, |group, byte| group << 8 | u32::from(*byte)) << (8 * (3 - chunk.len()));
+        let group =
+            chunk.iter().fold(0u32, |group, byte| group << 8 | u32::from(*byte)) << (8 * (3 - chunk.len()));
         for index in 0..4 {
             let letter = ALPHABET[(group >> (18 - 6 * index)) as usize & 63];
             text.push(if index <= chunk.len() { char::from(letter) } else { '=' });
@@ -158,13 +159,22 @@ mod tests {
         assert_eq!(parse_iso("1970-01-01T00:00:00.000Z"), Some(0));
         assert_eq!(parse_iso("2020-12-08T09:08:57.715Z"), Some(1_607_418_537_715_000_000));
         assert_eq!(parse_iso("2024-02-29T23:59:59Z"), Some(1_709_251_199_000_000_000));
-        for bad in ["", "1607418537715", "2020-12-08 09:08:57.715Z", "2020-13-08T09:08:57.715Z", "2020-12-08T09:08:57.715"] {
+        for bad in [
+            "",
+            "1607418537715",
+            "2020-12-08 09:08:57.715Z",
+            "2020-13-08T09:08:57.715Z",
+            "2020-12-08T09:08:57.715",
+        ] {
             assert_eq!(parse_iso(bad), None, "{bad}");
         }
     }
 
     #[test]
     fn base64_pads() {
-        assert_eq!((base64(b"f"), base64(b"fo"), base64(b"foo")), ("Zg==".into(), "Zm8=".into(), "Zm9v".into()));
+        assert_eq!(
+            (base64(b"f"), base64(b"fo"), base64(b"foo")),
+            ("Zg==".into(), "Zm8=".into(), "Zm9v".into())
+        );
     }
 }

@@ -7,7 +7,9 @@ use super::session::Channel;
 use super::wire::{amount, ms, ppb, price, price_limits, size};
 use crate::domain::money::Money;
 use crate::domain::time::{Nanos, SECOND};
-use crate::sim::exchange::{AccountId, Exchange, LevelView, Listing, ListingId, PublicTrade, Side, Steps, Ticks};
+use crate::sim::exchange::{
+    AccountId, Exchange, LevelView, Listing, ListingId, PublicTrade, Side, Steps, Ticks,
+};
 use crate::sim::{Push, SimConn};
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -83,7 +85,9 @@ impl Feed {
     }
 
     fn send(&self, channel: Channel, listing: ListingId, frame: String, out: &mut Vec<Push>) {
-        let Some((last, others)) = self.subscribers.get(&(channel, listing)).and_then(|conns| conns.split_last()) else {
+        let Some((last, others)) =
+            self.subscribers.get(&(channel, listing)).and_then(|conns| conns.split_last())
+        else {
             return;
         };
         let frame = frame.into_bytes();
@@ -106,7 +110,13 @@ impl Feed {
     }
 
     /// A trade: published at once.
-    pub(super) fn on_trade(&mut self, exchange: &Exchange, trade: PublicTrade, at: Nanos, out: &mut Vec<Push>) {
+    pub(super) fn on_trade(
+        &mut self,
+        exchange: &Exchange,
+        trade: PublicTrade,
+        at: Nanos,
+        out: &mut Vec<Push>,
+    ) {
         let stream = &mut self.streams[trade.listing.index()];
         if stream.last.is_none() {
             (stream.open, stream.high, stream.low) = (trade.price, trade.price, trade.price);
@@ -134,7 +144,14 @@ impl Feed {
     }
 
     /// A settlement: remembered and published.
-    pub(super) fn on_settled(&mut self, exchange: &Exchange, listing: ListingId, rate_ppb: i64, at: Nanos, out: &mut Vec<Push>) {
+    pub(super) fn on_settled(
+        &mut self,
+        exchange: &Exchange,
+        listing: ListingId,
+        rate_ppb: i64,
+        at: Nanos,
+        out: &mut Vec<Push>,
+    ) {
         self.streams[listing.index()].settled_rate_ppb = Some(rate_ppb);
         self.publish_funding(exchange, Some(listing), at, out);
     }
@@ -164,7 +181,8 @@ impl Feed {
                 self.send(Channel::Books5, id, frame, out);
             }
             if std::mem::take(&mut self.streams[index].ticker_changed) && self.has(Channel::Tickers, id) {
-                let frame = wrap(Channel::Tickers, &exchange.listing(id).symbol, &self.ticker(exchange, id, at));
+                let frame =
+                    wrap(Channel::Tickers, &exchange.listing(id).symbol, &self.ticker(exchange, id, at));
                 self.send(Channel::Tickers, id, frame, out);
             }
         }
@@ -179,7 +197,12 @@ impl Feed {
             if stale(self.streams[index].mark, listing.mark) {
                 self.streams[index].mark = (listing.mark, at);
                 if self.has(Channel::MarkPrice, id) {
-                    self.send(Channel::MarkPrice, id, wrap(Channel::MarkPrice, &listing.symbol, &mark(listing, at)), out);
+                    self.send(
+                        Channel::MarkPrice,
+                        id,
+                        wrap(Channel::MarkPrice, &listing.symbol, &mark(listing, at)),
+                        out,
+                    );
                 }
                 if self.has(Channel::PriceLimit, id) {
                     let frame = wrap(Channel::PriceLimit, &listing.symbol, &limits(exchange, listing, at));
@@ -197,11 +220,18 @@ impl Feed {
     }
 
     /// Every minute, and after a settlement.
-    pub(super) fn publish_funding(&mut self, exchange: &Exchange, only: Option<ListingId>, at: Nanos, out: &mut Vec<Push>) {
+    pub(super) fn publish_funding(
+        &mut self,
+        exchange: &Exchange,
+        only: Option<ListingId>,
+        at: Nanos,
+        out: &mut Vec<Push>,
+    ) {
         for index in 0..self.streams.len() {
             let id = ListingId(index as u16);
             if self.has(Channel::FundingRate, id) && only.is_none_or(|only| only == id) {
-                let frame = wrap(Channel::FundingRate, &exchange.listing(id).symbol, &self.funding(exchange, id, at));
+                let frame =
+                    wrap(Channel::FundingRate, &exchange.listing(id).symbol, &self.funding(exchange, id, at));
                 self.send(Channel::FundingRate, id, frame, out);
             }
         }
@@ -212,14 +242,21 @@ impl Feed {
         for index in 0..self.streams.len() {
             let id = ListingId(index as u16);
             if self.has(Channel::OpenInterest, id) {
-                let frame = wrap(Channel::OpenInterest, &exchange.listing(id).symbol, &interest(exchange, id, at));
+                let frame =
+                    wrap(Channel::OpenInterest, &exchange.listing(id).symbol, &interest(exchange, id, at));
                 self.send(Channel::OpenInterest, id, frame, out);
             }
         }
     }
 
     /// The first message of a new subscription, where the channel has one. Call before [`Feed::subscribe`].
-    pub(super) fn first(&mut self, exchange: &Exchange, channel: Channel, id: ListingId, at: Nanos) -> Option<String> {
+    pub(super) fn first(
+        &mut self,
+        exchange: &Exchange,
+        channel: Channel,
+        id: ListingId,
+        at: Nanos,
+    ) -> Option<String> {
         let listing = exchange.listing(id);
         let symbol = &listing.symbol;
         Some(match channel {
@@ -308,7 +345,8 @@ impl Stream {
             let asks = changes(&self.published[1], &now[1], Side::Sell);
             let sequence = exchange.last_update(id);
             if (!bids.is_empty() || !asks.is_empty()) && sequence > self.sequence {
-                let frame = books_frame(listing, "update", [&bids, &asks], at, sequence, self.sequence as i64);
+                let frame =
+                    books_frame(listing, "update", [&bids, &asks], at, sequence, self.sequence as i64);
                 self.published = now;
                 self.sequence = sequence;
                 self.published_at = at;
@@ -341,7 +379,8 @@ fn changes(old: &[LevelView], new: &[LevelView], side: Side) -> Vec<LevelView> {
                 if a != b {
                     changed.push(**b);
                 }
-                (old.next(), new.next());
+                old.next();
+                new.next();
             }
             (Some(a), b) if b.is_none_or(|b| rank(a) > rank(b)) => {
                 changed.push(LevelView { price: a.price, qty: 0, orders: 0 });
@@ -371,7 +410,14 @@ pub(super) fn levels(listing: &Listing, levels: &[LevelView]) -> String {
     text
 }
 
-fn books_frame(listing: &Listing, action: &str, sides: [&[LevelView]; 2], at: Nanos, sequence: u64, previous: i64) -> String {
+fn books_frame(
+    listing: &Listing,
+    action: &str,
+    sides: [&[LevelView]; 2],
+    at: Nanos,
+    sequence: u64,
+    previous: i64,
+) -> String {
     format!(
         r#"{{"arg":{{"channel":"books","instId":"{}"}},"action":"{action}","data":[{{"asks":{},"bids":{},"ts":"{}","checksum":0,"seqId":{sequence},"prevSeqId":{previous}}}]}}"#,
         listing.symbol,
@@ -386,7 +432,8 @@ fn top_frame(exchange: &Exchange, id: ListingId, channel: Channel, depth: usize,
     let (listing, book) = (exchange.listing(id), exchange.book(id));
     let asks = levels(listing, &book.levels(Side::Sell, depth));
     let bids = levels(listing, &book.levels(Side::Buy, depth));
-    let named = if channel == Channel::Books5 { format!(r#""instId":"{}","#, listing.symbol) } else { String::new() };
+    let named =
+        if channel == Channel::Books5 { format!(r#""instId":"{}","#, listing.symbol) } else { String::new() };
     let sequence = exchange.last_update(id);
     let data = format!(r#"{{"asks":{asks},"bids":{bids},{named}"ts":"{}","seqId":{sequence}}}"#, ms(at));
     wrap(channel, &listing.symbol, &data)
@@ -466,7 +513,10 @@ mod tests {
         let old = [level(105, 1), level(103, 2), level(100, 3)];
         let new = [level(106, 9), level(103, 4), level(101, 1), level(100, 3)];
         let changed = changes(&old, &new, Side::Buy);
-        assert_eq!(changed, [level(106, 9), LevelView { price: 105, qty: 0, orders: 0 }, level(103, 4), level(101, 1)]);
+        assert_eq!(
+            changed,
+            [level(106, 9), LevelView { price: 105, qty: 0, orders: 0 }, level(103, 4), level(101, 1)]
+        );
         let asks: Vec<LevelView> = changes(&new.map(|l| level(200 - l.price, l.qty)), &[], Side::Sell);
         assert!(asks.len() == 4 && asks.iter().all(|l| l.qty == 0));
         assert!(changes(&old, &old, Side::Buy).is_empty());

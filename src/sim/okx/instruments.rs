@@ -44,7 +44,23 @@ pub(super) fn instrument(exchange: &Exchange, listing: &Listing) -> Value {
         "uly": family,
         "upcChg": [],
     });
-    with_blanks(value, &["alias", "auctionEndTime", "baseCcy", "expTime", "maxMktAmt", "maxPlatOILmt", "optType", "posLmtAmt", "posLmtPct", "preMktSwTime", "quoteCcy", "stk"])
+    with_blanks(
+        value,
+        &[
+            "alias",
+            "auctionEndTime",
+            "baseCcy",
+            "expTime",
+            "maxMktAmt",
+            "maxPlatOILmt",
+            "optType",
+            "posLmtAmt",
+            "posLmtPct",
+            "preMktSwTime",
+            "quoteCcy",
+            "stk",
+        ],
+    )
 }
 
 /// A currency as `asset/currencies` shows it: nothing can be deposited or withdrawn here.

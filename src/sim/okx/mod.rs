@@ -16,7 +16,9 @@ mod trade;
 mod wire;
 
 use super::delay::DelayQueue;
-use super::exchange::{AccountId, ChangeReason, EndReason, Exec, ListingId, SimEvent, SimEventBody, VenueLedger};
+use super::exchange::{
+    AccountId, ChangeReason, EndReason, Exec, ListingId, SimEvent, SimEventBody, VenueLedger,
+};
 use super::market::SimVenue;
 use super::{HttpReply, HttpRequest, LedgerServer, Push, Server, SimConfig, SimConn};
 use crate::domain::time::{MICRO, MILLI, Nanos, SECOND};
@@ -37,8 +39,8 @@ pub struct OkxServer {
     limits: Limits,
     /// Dead man's switches.
     countdowns: BTreeMap<AccountId, Nanos>,
-    /// When each periodic publication is due; empty until the market opens.
-    timers: Vec<(Nanos, Timer)>,
+    /// When each of [`TIMERS`] is due; empty until the market opens.
+    timers: Vec<Nanos>,
     events: Vec<SimEvent>,
     /// `reqId` of the amendment that is being executed.
     amend_request: String,
@@ -114,8 +116,7 @@ impl OkxServer {
         if self.timers.is_empty() {
             self.venue.advance(now);
             self.collect(now);
-            let next = |period: Nanos| (now.div_euclid(period) + 1) * period;
-            self.timers = TIMERS.iter().map(|(period, timer)| (next(*period), *timer)).collect();
+            self.timers = TIMERS.iter().map(|(period, _)| (now.div_euclid(*period) + 1) * period).collect();
         }
         self.publish(now, out);
         loop {
@@ -140,10 +141,10 @@ impl OkxServer {
             }
             self.run_countdowns(due);
             self.publish(due, out);
-            for index in 0..self.timers.len() {
-                if self.timers[index].0 <= due {
-                    self.timers[index].0 += TIMERS[index].0;
-                    self.run_timer(self.timers[index].1, due, out);
+            for (index, (period, timer)) in TIMERS.iter().enumerate() {
+                if self.timers[index] <= due {
+                    self.timers[index] += period;
+                    self.run_timer(*timer, due, out);
                 }
             }
         }
@@ -225,9 +226,8 @@ impl OkxServer {
             let value = private::balance(self.venue.exchange(), account, at);
             self.push_private(account, at, |subscription| subscription.channel == Channel::Account, &value);
         }
-        self.events.retain(|event| {
-            !matches!(event.body, SimEventBody::Order { .. } | SimEventBody::Account { .. })
-        });
+        self.events
+            .retain(|event| !matches!(event.body, SimEventBody::Order { .. } | SimEventBody::Account { .. }));
     }
 
     /// Publishes trades and marks what else has changed.
@@ -250,18 +250,27 @@ impl OkxServer {
         let SimEvent { at, body: SimEventBody::Order { order, exec } } = &self.events[index] else { return };
         let (at, account, listing) = (*at, order.account, order.listing);
         let value = private::order_push(self.venue.exchange(), order, exec, &self.amend_request, at);
-        self.push_private(account, at, |s| s.channel == Channel::Orders && s.listing.is_none_or(|own| own == listing), &value);
+        self.push_private(
+            account,
+            at,
+            |s| s.channel == Channel::Orders && s.listing.is_none_or(|own| own == listing),
+            &value,
+        );
     }
 
     fn push_position(&mut self, index: usize) {
-        let SimEvent { at, body: SimEventBody::Account { account, reason, listing, position, .. } } = &self.events[index] else {
+        let SimEvent { at, body: SimEventBody::Account { account, reason, listing, position, .. } } =
+            &self.events[index]
+        else {
             return;
         };
         let (at, account, listing) = (*at, *account, *listing);
         let trades: Vec<(ListingId, u64)> = self.events[..index]
             .iter()
             .filter_map(|event| match &event.body {
-                SimEventBody::Order { order, exec: Exec::Trade(fill) } if order.account == account && event.at == at => {
+                SimEventBody::Order { order, exec: Exec::Trade(fill) }
+                    if order.account == account && event.at == at =>
+                {
                     Some((order.listing, fill.trade_id))
                 }
                 _ => None,
@@ -274,12 +283,23 @@ impl OkxServer {
         let exchange = self.venue.exchange();
         let value = private::position(exchange, &self.feed, account, listing, position);
         let both = private::balance_and_position(exchange, account, &[listing], event, &trades, at);
-        self.push_private(account, at, |s| s.channel == Channel::Positions && s.listing.is_none_or(|own| own == listing), &value);
+        self.push_private(
+            account,
+            at,
+            |s| s.channel == Channel::Positions && s.listing.is_none_or(|own| own == listing),
+            &value,
+        );
         self.push_private(account, at, |s| s.channel == Channel::BalanceAndPosition, &both);
     }
 
     /// Sends one object to the matching subscriptions of an account, after the venue's latency.
-    fn push_private(&mut self, account: AccountId, at: Nanos, matching: impl Fn(&Subscription) -> bool, value: &Value) {
+    fn push_private(
+        &mut self,
+        account: AccountId,
+        at: Nanos,
+        matching: impl Fn(&Subscription) -> bool,
+        value: &Value,
+    ) {
         let due = at + self.venue.exchange().settings().latency_out_ns + CHANNEL_DELAY;
         for (conn, client) in self.clients.iter().filter(|(_, client)| client.account == Some(account)) {
             for subscription in client.subscriptions.iter().filter(|s| matching(s)) {
@@ -314,7 +334,9 @@ impl OkxServer {
             .collect();
         let data = match subscription.channel {
             Channel::Positions => {
-                let show = |id: &ListingId| private::position(exchange, &self.feed, account, *id, &holder.positions[id.index()]);
+                let show = |id: &ListingId| {
+                    private::position(exchange, &self.feed, account, *id, &holder.positions[id.index()])
+                };
                 held.iter().map(show).collect()
             }
             Channel::Account => vec![private::balance(exchange, account, at)],
@@ -332,7 +354,13 @@ impl OkxServer {
         for arg in &request.args {
             let mut ack = if late {
                 let text = |name: &str| trade::text(arg, name).unwrap_or_default();
-                trade::Ack { client_id: text("clOrdId"), order_id: text("ordId"), tag: None, request_id: None, fault: None }
+                trade::Ack {
+                    client_id: text("clOrdId"),
+                    order_id: text("ordId"),
+                    tag: None,
+                    request_id: None,
+                    fault: None,
+                }
             } else {
                 self.execute(request.account, request.action, Naming::Code, arg, at)
             };
@@ -396,7 +424,8 @@ impl OkxServer {
         match auth::login(self.venue.exchange(), request.get("args"), now) {
             Ok(account) => {
                 client.account = Some(account);
-                let text = format!(r#"{{"event":"login","code":"0","msg":"","connId":"{}"}}"#, client.conn_id);
+                let text =
+                    format!(r#"{{"event":"login","code":"0","msg":"","connId":"{}"}}"#, client.conn_id);
                 out.push(Push::Text(conn, text.into_bytes()));
             }
             Err(fault) => self.send_error(conn, request, &fault, out),
@@ -448,7 +477,9 @@ impl OkxServer {
         if let Some(account) = account
             && channel.endpoint() == Endpoint::Private
         {
-            let same = |client: &&Client| client.account == Some(account) && client.subscriptions.iter().any(|s| s.channel == channel);
+            let same = |client: &&Client| {
+                client.account == Some(account) && client.subscriptions.iter().any(|s| s.channel == channel)
+            };
             let count = self.clients.values().filter(same).count();
             send(format!(
                 r#"{{"event":"channel-conn-count","channel":"{}","connCount":"{count}","connId":"{}"}}"#,
@@ -465,7 +496,8 @@ impl OkxServer {
             self.feed.subscribe(channel, listing, conn);
         } else if channel == Channel::Instruments {
             let exchange = self.venue.exchange();
-            let all: Vec<Value> = exchange.listings().iter().map(|l| instruments::instrument(exchange, l)).collect();
+            let all: Vec<Value> =
+                exchange.listings().iter().map(|l| instruments::instrument(exchange, l)).collect();
             send(json!({"arg": arg, "data": all}).to_string());
         }
         Ok(())
@@ -497,7 +529,9 @@ impl OkxServer {
         let (latency_in, latency_out) = (settings.latency_in_ns, settings.latency_out_ns);
         let most = if batch { BATCH_MAX } else { 1 };
         let wrong_id = match &order_request.id {
-            Some(Value::String(id)) => id.is_empty() || id.len() > 32 || !id.bytes().all(|b| b.is_ascii_alphanumeric()),
+            Some(Value::String(id)) => {
+                id.is_empty() || id.len() > 32 || !id.bytes().all(|b| b.is_ascii_alphanumeric())
+            }
             Some(_) => true,
             None => false,
         };
@@ -507,7 +541,8 @@ impl OkxServer {
             Some(rest::expired())
         } else {
             let args = order_request.args.iter();
-            let listings: Vec<ListingId> = args.filter_map(|arg| listing_of(exchange, Naming::Code, arg).ok()).collect();
+            let listings: Vec<ListingId> =
+                args.filter_map(|arg| listing_of(exchange, Naming::Code, arg).ok()).collect();
             self.limits.take_orders(exchange, account, action, batch, &listings, now).err()
         };
         match fault {
@@ -587,7 +622,7 @@ impl Server for OkxServer {
         if self.timers.is_empty() {
             return Nanos::MIN; // opens at once
         }
-        let timer = self.timers.iter().map(|(due, _)| *due).min().unwrap_or(Nanos::MAX);
+        let timer = self.timers.iter().copied().min().unwrap_or(Nanos::MAX);
         let countdown = self.countdowns.values().copied().min().unwrap_or(Nanos::MAX);
         timer.min(countdown).min(self.venue.next_due()).min(self.under_way.next_due())
     }

@@ -5,7 +5,8 @@ use super::wire::{amount, ms, price, size, trim, with_blanks};
 use crate::domain::money::Money;
 use crate::domain::time::Nanos;
 use crate::sim::exchange::{
-    AccountId, EndReason, Exchange, Exec, FillRow, ListingId, Order, OrderKey, OrderKind, OrderStatus, Position, SelfTrade, Side, Tif,
+    AccountId, EndReason, Exchange, Exec, FillRow, ListingId, Order, OrderKey, OrderKind, OrderStatus,
+    Position, SelfTrade, Side, Tif,
 };
 use serde_json::{Value, json};
 
@@ -41,7 +42,10 @@ fn state(status: OrderStatus) -> &'static str {
         OrderStatus::New => "live",
         OrderStatus::PartiallyFilled => "partially_filled",
         OrderStatus::Filled => "filled",
-        OrderStatus::Canceled | OrderStatus::Expired | OrderStatus::ExpiredInMatch | OrderStatus::Rejected => "canceled",
+        OrderStatus::Canceled
+        | OrderStatus::Expired
+        | OrderStatus::ExpiredInMatch
+        | OrderStatus::Rejected => "canceled",
     }
 }
 
@@ -105,7 +109,34 @@ fn order_base(exchange: &Exchange, order: &Order) -> Value {
         "tdMode": "cross",
         "uTime": ms(order.updated),
     });
-    with_blanks(value, &["algoClOrdId", "algoId", "attachAlgoClOrdId", "cancelSourceReason", "ccy", "execType", "fillPx", "fillTime", "tradeId", "pxType", "pxUsd", "pxVol", "quickMgnType", "slOrdPx", "slTriggerPx", "slTriggerPxType", "source", "stpId", "tag", "tgtCcy", "tpOrdPx", "tpTriggerPx", "tpTriggerPxType"])
+    with_blanks(
+        value,
+        &[
+            "algoClOrdId",
+            "algoId",
+            "attachAlgoClOrdId",
+            "cancelSourceReason",
+            "ccy",
+            "execType",
+            "fillPx",
+            "fillTime",
+            "tradeId",
+            "pxType",
+            "pxUsd",
+            "pxVol",
+            "quickMgnType",
+            "slOrdPx",
+            "slTriggerPx",
+            "slTriggerPxType",
+            "source",
+            "stpId",
+            "tag",
+            "tgtCcy",
+            "tpOrdPx",
+            "tpTriggerPx",
+            "tpTriggerPxType",
+        ],
+    )
 }
 
 fn set(object: &mut Value, fields: &[(&str, Value)]) {
@@ -122,12 +153,15 @@ pub(super) fn order(exchange: &Exchange, order: &Order) -> Value {
     let last = exchange.ledger().fills().iter().rev().find(|row| row.order == order.id);
     if let (Some(row), true) = (last, order.filled > 0) {
         let listing = exchange.listing(order.listing);
-        set(&mut value, &[
-            ("fillPx", price(listing, row.fill.price).into()),
-            ("fillSz", size(listing, row.fill.qty).into()),
-            ("fillTime", ms(row.at).into()),
-            ("tradeId", row.fill.trade_id.to_string().into()),
-        ]);
+        set(
+            &mut value,
+            &[
+                ("fillPx", price(listing, row.fill.price).into()),
+                ("fillSz", size(listing, row.fill.qty).into()),
+                ("fillTime", ms(row.at).into()),
+                ("tradeId", row.fill.trade_id.to_string().into()),
+            ],
+        );
     }
     value
 }
@@ -137,31 +171,37 @@ pub(super) fn order_push(exchange: &Exchange, order: &Order, exec: &Exec, reques
     let listing = exchange.listing(order.listing);
     let mut value = order_base(exchange, order);
     let notional = amount(listing.notional(order.price, order.qty), 8);
-    set(&mut value, &[
-        ("amendResult", "".into()),
-        ("amendSource", "".into()),
-        ("code", "0".into()),
-        ("fillFee", "0".into()),
-        ("fillFeeCcy", "".into()),
-        ("fillNotionalUsd", "".into()),
-        ("fillPnl", "0".into()),
-        ("lastPx", "".into()),
-        ("msg", "".into()),
-        ("notionalUsd", notional.into()),
-        ("reqId", "".into()),
-    ]);
+    set(
+        &mut value,
+        &[
+            ("amendResult", "".into()),
+            ("amendSource", "".into()),
+            ("code", "0".into()),
+            ("fillFee", "0".into()),
+            ("fillFeeCcy", "".into()),
+            ("fillNotionalUsd", "".into()),
+            ("fillPnl", "0".into()),
+            ("lastPx", "".into()),
+            ("msg", "".into()),
+            ("notionalUsd", notional.into()),
+            ("reqId", "".into()),
+        ],
+    );
     match exec {
-        Exec::Trade(fill) => set(&mut value, &[
-            ("execType", if fill.maker { "M" } else { "T" }.into()),
-            ("fillFee", amount(-fill.fee, MONEY_DECIMALS).into()),
-            ("fillFeeCcy", listing.settle.as_str().into()),
-            ("fillNotionalUsd", amount(listing.notional(fill.price, fill.qty), 8).into()),
-            ("fillPnl", amount(fill.realised, MONEY_DECIMALS).into()),
-            ("fillPx", price(listing, fill.price).into()),
-            ("fillSz", size(listing, fill.qty).into()),
-            ("fillTime", ms(at).into()),
-            ("tradeId", fill.trade_id.to_string().into()),
-        ]),
+        Exec::Trade(fill) => set(
+            &mut value,
+            &[
+                ("execType", if fill.maker { "M" } else { "T" }.into()),
+                ("fillFee", amount(-fill.fee, MONEY_DECIMALS).into()),
+                ("fillFeeCcy", listing.settle.as_str().into()),
+                ("fillNotionalUsd", amount(listing.notional(fill.price, fill.qty), 8).into()),
+                ("fillPnl", amount(fill.realised, MONEY_DECIMALS).into()),
+                ("fillPx", price(listing, fill.price).into()),
+                ("fillSz", size(listing, fill.qty).into()),
+                ("fillTime", ms(at).into()),
+                ("tradeId", fill.trade_id.to_string().into()),
+            ],
+        ),
         Exec::Amended => set(&mut value, &[("amendResult", "0".into()), ("reqId", request.into())]),
         Exec::New | Exec::Ended => {}
     }
@@ -191,7 +231,10 @@ pub(super) fn fill(exchange: &Exchange, row: &FillRow) -> Value {
         "tradeId": row.fill.trade_id.to_string(),
         "ts": ms(row.at),
     });
-    with_blanks(value, &["fillIdxPx", "fillMarkPx", "fillMarkVol", "fillPxUsd", "fillPxVol", "fillFwdPx", "tag"])
+    with_blanks(
+        value,
+        &["fillIdxPx", "fillMarkPx", "fillMarkVol", "fillPxUsd", "fillPxVol", "fillFwdPx", "tag"],
+    )
 }
 
 /// Average entry price of a position.
@@ -207,7 +250,13 @@ fn position_id(account: AccountId, id: ListingId) -> String {
 }
 
 /// A position as REST and the `positions` channel show it.
-pub(super) fn position(exchange: &Exchange, feed: &Feed, account: AccountId, id: ListingId, position: &Position) -> Value {
+pub(super) fn position(
+    exchange: &Exchange,
+    feed: &Feed,
+    account: AccountId,
+    id: ListingId,
+    position: &Position,
+) -> Value {
     let listing = exchange.listing(id);
     let holder = exchange.account(account);
     let unrealised = holder.unrealised(id.index(), listing);
@@ -253,7 +302,38 @@ pub(super) fn position(exchange: &Exchange, feed: &Feed, account: AccountId, id:
         "uplRatioLastPx": text(ratio),
         "usdPx": "1",
     });
-    with_blanks(value, &["availPos", "baseBal", "baseBorrowed", "baseInterest", "bePx", "deltaBS", "deltaPA", "gammaBS", "gammaPA", "thetaBS", "thetaPA", "vegaBS", "vegaPA", "interest", "liab", "liabCcy", "liqPx", "margin", "mgnRatio", "optVal", "pendingCloseOrdLiabVal", "posCcy", "quoteBal", "quoteBorrowed", "quoteInterest", "spotInUseAmt", "spotInUseCcy"])
+    with_blanks(
+        value,
+        &[
+            "availPos",
+            "baseBal",
+            "baseBorrowed",
+            "baseInterest",
+            "bePx",
+            "deltaBS",
+            "deltaPA",
+            "gammaBS",
+            "gammaPA",
+            "thetaBS",
+            "thetaPA",
+            "vegaBS",
+            "vegaPA",
+            "interest",
+            "liab",
+            "liabCcy",
+            "liqPx",
+            "margin",
+            "mgnRatio",
+            "optVal",
+            "pendingCloseOrdLiabVal",
+            "posCcy",
+            "quoteBal",
+            "quoteBorrowed",
+            "quoteInterest",
+            "spotInUseAmt",
+            "spotInUseCcy",
+        ],
+    )
 }
 
 fn last_trade(exchange: &Exchange, account: AccountId, id: ListingId) -> String {
@@ -320,7 +400,10 @@ pub(super) fn balance(exchange: &Exchange, account: AccountId, at: Nanos) -> Val
         "uTime": ms(at),
         "upl": money(unrealised),
     });
-    with_blanks(value, &["borrowFroz", "mgnRatio", "notionalUsdForBorrow", "notionalUsdForFutures", "notionalUsdForOption"])
+    with_blanks(
+        value,
+        &["borrowFroz", "mgnRatio", "notionalUsdForBorrow", "notionalUsdForFutures", "notionalUsdForOption"],
+    )
 }
 
 /// A message of `balance_and_position` about the given positions.
@@ -375,4 +458,24 @@ pub(super) fn balance_and_position(
 const LAST_TRADE_SCAN: usize = 1_000;
 
 /// Fields of a balance that do not apply to a futures account.
-const DETAIL_BLANKS: [&str; 19] = ["accAvgPx", "borrowFroz", "clSpotInUseAmt", "crossLiab", "interest", "isoLiab", "liab", "maxLoan", "maxSpotInUseAmt", "mgnRatio", "notionalLever", "openAvgPx", "spotBal", "spotInUseAmt", "spotUpl", "spotUplRatio", "totalPnl", "totalPnlRatio", "uplLiab"];
+const DETAIL_BLANKS: [&str; 19] = [
+    "accAvgPx",
+    "borrowFroz",
+    "clSpotInUseAmt",
+    "crossLiab",
+    "interest",
+    "isoLiab",
+    "liab",
+    "maxLoan",
+    "maxSpotInUseAmt",
+    "mgnRatio",
+    "notionalLever",
+    "openAvgPx",
+    "spotBal",
+    "spotInUseAmt",
+    "spotUpl",
+    "spotUplRatio",
+    "totalPnl",
+    "totalPnlRatio",
+    "uplLiab",
+];

@@ -133,17 +133,21 @@ impl OkxServer {
             Service::Books => books(exchange, args, now),
             Service::Tickers => selected(exchange, args)
                 .map(|ids| ids.iter().map(|id| parsed(&self.feed.ticker(exchange, *id, now))).collect()),
-            Service::Ticker => needed(exchange, args).map(|id| vec![parsed(&self.feed.ticker(exchange, id, now))]),
-            Service::Funding => needed(exchange, args).map(|id| vec![parsed(&self.feed.funding(exchange, id, now))]),
+            Service::Ticker => {
+                needed(exchange, args).map(|id| vec![parsed(&self.feed.ticker(exchange, id, now))])
+            }
+            Service::Funding => {
+                needed(exchange, args).map(|id| vec![parsed(&self.feed.funding(exchange, id, now))])
+            }
             Service::Mark => selected(exchange, args)
                 .map(|ids| ids.iter().map(|id| parsed(&feed::mark(exchange.listing(*id), now))).collect()),
-            Service::PriceLimit => {
-                needed(exchange, args).map(|id| vec![parsed(&feed::limits(exchange, exchange.listing(id), now))])
-            }
+            Service::PriceLimit => needed(exchange, args)
+                .map(|id| vec![parsed(&feed::limits(exchange, exchange.listing(id), now))]),
             Service::Interest => selected(exchange, args)
                 .map(|ids| ids.iter().map(|id| parsed(&feed::interest(exchange, *id, now))).collect()),
             Service::Currencies => {
-                let names: BTreeSet<&str> = exchange.listings().iter().flat_map(|l| [l.base.as_str(), &l.settle]).collect();
+                let names: BTreeSet<&str> =
+                    exchange.listings().iter().flat_map(|l| [l.base.as_str(), &l.settle]).collect();
                 Ok(names.into_iter().map(instruments::currency).collect())
             }
             Service::Balance => Ok(vec![private::balance(exchange, account, now)]),
@@ -168,7 +172,9 @@ impl OkxServer {
             }),
             Service::History => selected(exchange, args).map(|ids| {
                 let rows = exchange.ledger().orders().iter().rev().map(|row| &row.order);
-                let done = rows.filter(|o| o.account == account && !o.status.is_open() && o.status != OrderStatus::Rejected);
+                let done = rows.filter(|o| {
+                    o.account == account && !o.status.is_open() && o.status != OrderStatus::Rejected
+                });
                 orders(exchange, done, &ids, args)
             }),
             Service::Fills => selected(exchange, args).map(|ids| fills(exchange, account, &ids, args)),
@@ -189,14 +195,22 @@ impl OkxServer {
         held.collect()
     }
 
-    fn serve_orders(&mut self, account: AccountId, action: Action, batch: bool, args: &Value, now: Nanos) -> HttpReply {
+    fn serve_orders(
+        &mut self,
+        account: AccountId,
+        action: Action,
+        batch: bool,
+        args: &Value,
+        now: Nanos,
+    ) -> HttpReply {
         let list = match args {
             Value::Array(list) if batch && (1..=BATCH_MAX).contains(&list.len()) => list.as_slice(),
             Value::Object(_) if !batch => std::slice::from_ref(args),
             _ => return failure(400, &Fault::new("50002", "JSON syntax error")),
         };
         let exchange = self.venue.exchange();
-        let listings: Vec<ListingId> = list.iter().filter_map(|arg| listing_of(exchange, Naming::Symbol, arg).ok()).collect();
+        let listings: Vec<ListingId> =
+            list.iter().filter_map(|arg| listing_of(exchange, Naming::Symbol, arg).ok()).collect();
         if let Err(fault) = self.limits.take_orders(exchange, account, action, batch, &listings, now) {
             return if fault.code == "50011" { too_many() } else { failure(200, &fault) };
         }
@@ -213,7 +227,14 @@ impl OkxServer {
     }
 
     /// Executes one order and remembers what the following events need.
-    pub(super) fn execute(&mut self, account: AccountId, action: Action, naming: Naming, arg: &Value, now: Nanos) -> Ack {
+    pub(super) fn execute(
+        &mut self,
+        account: AccountId,
+        action: Action,
+        naming: Naming,
+        arg: &Value,
+        now: Nanos,
+    ) -> Ack {
         self.amend_request.clear();
         if action == Action::Amend {
             self.amend_request = text(arg, "reqId").unwrap_or_default();
@@ -252,7 +273,10 @@ fn too_many() -> HttpReply {
 
 /// The request came after its own deadline.
 pub(super) fn expired() -> Fault {
-    Fault::new("50036", "The expTime can't be earlier than the current system time. Please adjust the expTime and try again.")
+    Fault::new(
+        "50036",
+        "The expTime can't be earlier than the current system time. Please adjust the expTime and try again.",
+    )
 }
 
 /// Our own frames and rows are JSON; nothing else is passed in.
@@ -318,7 +342,9 @@ fn books(exchange: &Exchange, args: &Value, now: Nanos) -> Result<Vec<Value>, Fa
     let id = needed(exchange, args)?;
     let depth = match text(args, "sz").filter(|size| !size.is_empty()) {
         None => 1,
-        Some(size) => size.parse().ok().filter(|size| (1..=400).contains(size)).ok_or_else(|| Fault::parameter("sz"))?,
+        Some(size) => {
+            size.parse().ok().filter(|size| (1..=400).contains(size)).ok_or_else(|| Fault::parameter("sz"))?
+        }
     };
     let (listing, book) = (exchange.listing(id), exchange.book(id));
     Ok(vec![json!({
@@ -383,11 +409,18 @@ fn max_size(exchange: &Exchange, account: AccountId, id: ListingId) -> Value {
 }
 
 fn limit(args: &Value) -> usize {
-    text(args, "limit").and_then(|limit| limit.parse().ok()).map_or(ROWS_MAX, |limit: usize| limit.clamp(1, ROWS_MAX))
+    text(args, "limit")
+        .and_then(|limit| limit.parse().ok())
+        .map_or(ROWS_MAX, |limit: usize| limit.clamp(1, ROWS_MAX))
 }
 
 /// Newest first; `after` pages to older, `before` to newer order ids.
-fn orders<'a>(exchange: &Exchange, rows: impl Iterator<Item = &'a Order>, ids: &[ListingId], args: &Value) -> Vec<Value> {
+fn orders<'a>(
+    exchange: &Exchange,
+    rows: impl Iterator<Item = &'a Order>,
+    ids: &[ListingId],
+    args: &Value,
+) -> Vec<Value> {
     let bound = |name: &str| text(args, name).and_then(|id| id.parse::<u64>().ok());
     let (after, before) = (bound("after"), bound("before"));
     let state = text(args, "state").filter(|state| !state.is_empty());
@@ -404,11 +437,13 @@ fn fills(exchange: &Exchange, account: AccountId, ids: &[ListingId], args: &Valu
     let bound = |name: &str| text(args, name).and_then(|at| at.parse::<i64>().ok());
     let (begin, end) = (bound("begin"), bound("end"));
     let rows = exchange.ledger().fills().iter().rev();
-    rows.filter(|row| row.account == account && ids.contains(&row.listing) && order.is_none_or(|id| row.order.0 == id))
-        .filter(|row| begin.is_none_or(|at| row.at / MILLI >= at) && end.is_none_or(|at| row.at / MILLI <= at))
-        .take(limit(args))
-        .map(|row| private::fill(exchange, row))
-        .collect()
+    rows.filter(|row| {
+        row.account == account && ids.contains(&row.listing) && order.is_none_or(|id| row.order.0 == id)
+    })
+    .filter(|row| begin.is_none_or(|at| row.at / MILLI >= at) && end.is_none_or(|at| row.at / MILLI <= at))
+    .take(limit(args))
+    .map(|row| private::fill(exchange, row))
+    .collect()
 }
 
 /// Trades (type 2) and funding (type 8), newest first within each.

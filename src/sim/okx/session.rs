@@ -109,7 +109,10 @@ impl Subscription {
                 .map(|key| format!(",{key}:{}", field(key)))
                 .collect();
             let text = "Please use the correct URL, channel and parameters referring to API document.";
-            Fault::new("60018", format!("Wrong URL or channel:{name}{} doesn't exist. {text}", shown.concat()))
+            Fault::new(
+                "60018",
+                format!("Wrong URL or channel:{name}{} doesn't exist. {text}", shown.concat()),
+            )
         };
         let (_, channel) = CHANNELS.iter().find(|(known, _)| *known == name).ok_or_else(wrong)?;
         if channel.endpoint() != endpoint {

@@ -36,8 +36,15 @@ impl Rig {
     }
 
     fn log_in(&mut self) {
-        let replies = self.send(ORDERS, &login_request("sim-key", "sim-passphrase", "sim-secret", &(self.now / SECOND).to_string()));
-        assert_eq!((replies[0]["event"].as_str(), replies[0]["code"].as_str()), (Some("login"), Some("0")), "{replies:?}");
+        let replies = self.send(
+            ORDERS,
+            &login_request("sim-key", "sim-passphrase", "sim-secret", &(self.now / SECOND).to_string()),
+        );
+        assert_eq!(
+            (replies[0]["event"].as_str(), replies[0]["code"].as_str()),
+            (Some("login"), Some("0")),
+            "{replies:?}"
+        );
     }
 
     /// Messages since the last call to that connection, parsed (`pong` as a string).
@@ -45,7 +52,9 @@ impl Rig {
         let mut taken = Vec::new();
         self.out.retain(|push| match push {
             Push::Text(to, bytes) if *to == conn => {
-                taken.push(serde_json::from_slice(bytes).unwrap_or_else(|_| String::from_utf8_lossy(bytes).into()));
+                taken.push(
+                    serde_json::from_slice(bytes).unwrap_or_else(|_| String::from_utf8_lossy(bytes).into()),
+                );
                 false
             }
             _ => true,
@@ -67,10 +76,14 @@ impl Rig {
 
     /// An order request and its reply, after both latencies; other messages of the connection follow.
     fn order(&mut self, op: &str, args: &Value) -> (Value, Vec<Value>) {
-        assert!(self.send(ORDERS, &json!({"id": "a1", "op": op, "args": args}).to_string()).is_empty(), "answered before its time");
+        assert!(
+            self.send(ORDERS, &json!({"id": "a1", "op": op, "args": args}).to_string()).is_empty(),
+            "answered before its time"
+        );
         self.run(3 * MILLI);
         let mut messages = self.take(ORDERS);
-        let at = messages.iter().position(|m| m["op"] == op).unwrap_or_else(|| panic!("no reply in {messages:?}"));
+        let at =
+            messages.iter().position(|m| m["op"] == op).unwrap_or_else(|| panic!("no reply in {messages:?}"));
         let reply = messages.remove(at);
         (reply, messages)
     }
@@ -105,14 +118,33 @@ fn iso(at: Nanos) -> String {
     // Only for times of this test: 2026-09-21 and the days after it.
     let seconds = (at - START) / SECOND + 14 * 3600 + 13 * 60 + 20;
     let (day, rest) = (21 + seconds / 86_400, seconds % 86_400);
-    format!("2026-09-{day:02}T{:02}:{:02}:{:02}.{:03}Z", rest / 3600, rest / 60 % 60, rest % 60, at / MILLI % 1000)
+    format!(
+        "2026-09-{day:02}T{:02}:{:02}:{:02}.{:03}Z",
+        rest / 3600,
+        rest / 60 % 60,
+        rest % 60,
+        at / MILLI % 1000
+    )
 }
 
-fn signed(method: &str, target: &str, body: &str, at: Nanos, key: &str, passphrase: &str, secret: &str) -> HttpRequest {
+fn signed(
+    method: &str,
+    target: &str,
+    body: &str,
+    at: Nanos,
+    key: &str,
+    passphrase: &str,
+    secret: &str,
+) -> HttpRequest {
     let (path, query) = target.split_once('?').unwrap_or((target, ""));
     let stamp = iso(at);
     let sign = auth::sign(secret, &[&stamp, method, target, body]);
-    let headers = [("ok-access-key", key), ("ok-access-passphrase", passphrase), ("ok-access-timestamp", &stamp), ("ok-access-sign", &sign)];
+    let headers = [
+        ("ok-access-key", key),
+        ("ok-access-passphrase", passphrase),
+        ("ok-access-timestamp", &stamp),
+        ("ok-access-sign", &sign),
+    ];
     HttpRequest {
         method: method.into(),
         path: path.into(),
@@ -136,13 +168,18 @@ fn subscriptions_are_acknowledged_one_by_one_and_wrong_ones_named() {
     let request = r#"{"id":"x1","op":"subscribe","args":[{"channel":"trades","instId":"BTC-USDT-SWAP"},{"channel":"books","instId":"NOPE"},{"channel":"orders","instType":"SWAP"},{"channel":"nothing"}]}"#;
     let replies = rig.send(CONN, request);
     assert_eq!(replies.len(), 4, "{replies:?}");
-    assert_eq!((&replies[0]["event"], &replies[0]["id"], &replies[0]["arg"]["channel"]), (&json!("subscribe"), &json!("x1"), &json!("trades")));
+    assert_eq!(
+        (&replies[0]["event"], &replies[0]["id"], &replies[0]["arg"]["channel"]),
+        (&json!("subscribe"), &json!("x1"), &json!("trades"))
+    );
     assert_eq!(replies[0]["connId"].as_str().map(str::len), Some(8));
     for reply in &replies[1..] {
         assert_eq!((&reply["event"], &reply["code"]), (&json!("error"), &json!("60018")));
     }
     assert!(replies[1]["msg"].as_str().unwrap().contains("channel:books,instId:NOPE doesn't exist"));
-    for nonsense in ["", "{", "[]", r#"{"op":"dance"}"#, r#"{"op":"subscribe"}"#, r#"{"op":"subscribe","args":[]}"#] {
+    for nonsense in
+        ["", "{", "[]", r#"{"op":"dance"}"#, r#"{"op":"subscribe"}"#, r#"{"op":"subscribe","args":[]}"#]
+    {
         assert_eq!(rig.send(CONN, nonsense)[0]["code"], "60012", "{nonsense}");
     }
     let private = rig.send(ORDERS, r#"{"op":"subscribe","args":[{"channel":"orders","instType":"SWAP"}]}"#);
@@ -196,9 +233,15 @@ fn a_book_built_from_snapshot_and_updates_equals_the_exchange_at_every_message()
             }
             let exchange = rig.server.venue.exchange();
             let listing = exchange.listing(ListingId(0));
-            for (side, levels) in [Side::Buy, Side::Sell].into_iter().map(|side| exchange.book(ListingId(0)).levels(side, 400)).enumerate() {
-                let expected: BTreeMap<String, String> =
-                    levels.iter().map(|l| (wire::price(listing, l.price), wire::size(listing, l.qty))).collect();
+            for (side, levels) in [Side::Buy, Side::Sell]
+                .into_iter()
+                .map(|side| exchange.book(ListingId(0)).levels(side, 400))
+                .enumerate()
+            {
+                let expected: BTreeMap<String, String> = levels
+                    .iter()
+                    .map(|l| (wire::price(listing, l.price), wire::size(listing, l.qty)))
+                    .collect();
                 assert_eq!(book[side], expected);
             }
         }
@@ -228,7 +271,16 @@ fn a_book_built_from_snapshot_and_updates_equals_the_exchange_at_every_message()
 fn every_public_channel_says_something_with_the_documented_fields() {
     let mut rig = Rig::new();
     let of = |name: &str, id: &str| json!({"channel": name, "instId": id});
-    let swap = ["bbo-tbt", "books5", "trades", "tickers", "mark-price", "funding-rate", "open-interest", "price-limit"];
+    let swap = [
+        "bbo-tbt",
+        "books5",
+        "trades",
+        "tickers",
+        "mark-price",
+        "funding-rate",
+        "open-interest",
+        "price-limit",
+    ];
     let mut args: Vec<Value> = swap.iter().map(|name| of(name, "ETH-USDT-SWAP")).collect();
     args.push(of("index-tickers", "ETH-USDT"));
     args.push(json!({"channel": "instruments", "instType": "SWAP"}));
@@ -241,10 +293,31 @@ fn every_public_channel_says_something_with_the_documented_fields() {
         ("bbo-tbt", 300, &["asks", "bids", "ts", "seqId"][..]),
         ("books5", 100, &["asks", "bids", "instId", "ts", "seqId"]),
         ("trades", 50, &["instId", "tradeId", "px", "sz", "side", "ts", "count", "source", "seqId"]),
-        ("tickers", 100, &["last", "lastSz", "askPx", "askSz", "bidPx", "bidSz", "open24h", "high24h", "low24h", "vol24h", "volCcy24h", "ts"]),
+        (
+            "tickers",
+            100,
+            &[
+                "last",
+                "lastSz",
+                "askPx",
+                "askSz",
+                "bidPx",
+                "bidSz",
+                "open24h",
+                "high24h",
+                "low24h",
+                "vol24h",
+                "volCcy24h",
+                "ts",
+            ],
+        ),
         ("mark-price", 20, &["instId", "instType", "markPx", "ts"]),
         ("index-tickers", 20, &["instId", "idxPx", "ts"]),
-        ("funding-rate", 2, &["fundingRate", "fundingTime", "nextFundingTime", "nextFundingRate", "method", "ts"]),
+        (
+            "funding-rate",
+            2,
+            &["fundingRate", "fundingTime", "nextFundingTime", "nextFundingRate", "method", "ts"],
+        ),
         ("open-interest", 20, &["oi", "oiCcy", "oiUsd", "ts"]),
         ("price-limit", 20, &["buyLmt", "sellLmt", "ts"]),
         ("instruments", 1, &["instId", "instIdCode", "ctVal", "tickSz", "lotSz", "minSz", "state"]),
@@ -257,7 +330,8 @@ fn every_public_channel_says_something_with_the_documented_fields() {
             }
         }
     }
-    let sequences: Vec<i64> = channel(&messages, "bbo-tbt").iter().map(|m| m["data"][0]["seqId"].as_i64().unwrap()).collect();
+    let sequences: Vec<i64> =
+        channel(&messages, "bbo-tbt").iter().map(|m| m["data"][0]["seqId"].as_i64().unwrap()).collect();
     assert!(sequences.is_sorted());
     rig.send(CONN, &json!({"op": "unsubscribe", "args": args}).to_string());
     rig.run(SECOND);
@@ -311,8 +385,14 @@ fn a_filled_ioc_is_acknowledged_after_the_latency_and_told_on_all_private_channe
     let orders = channel(&messages, "orders");
     assert_eq!(orders[0]["data"][0]["state"], "live");
     let last = &orders.last().unwrap()["data"][0];
-    assert_eq!((&last["state"], &last["accFillSz"], &last["execType"]), (&json!("filled"), &json!("2"), &json!("T")));
-    assert_eq!((&last["clOrdId"], &last["ordId"]), (&json!("0123456789abcdef0123456789abcdef"), &reply["data"][0]["ordId"]));
+    assert_eq!(
+        (&last["state"], &last["accFillSz"], &last["execType"]),
+        (&json!("filled"), &json!("2"), &json!("T"))
+    );
+    assert_eq!(
+        (&last["clOrdId"], &last["ordId"]),
+        (&json!("0123456789abcdef0123456789abcdef"), &reply["data"][0]["ordId"])
+    );
     assert_eq!(orders[0]["arg"]["uid"].as_str().map(|uid| !uid.is_empty()), Some(true));
 
     // Fills on the channel, the ledger and the account agree to the last digit.
@@ -327,7 +407,10 @@ fn a_filled_ioc_is_acknowledged_after_the_latency_and_told_on_all_private_channe
     let both = channel(&messages, "balance_and_position");
     let both = &both.last().unwrap()["data"][0];
     assert_eq!((&both["eventType"], &both["balData"][0]["cashBal"]), (&json!("filled"), &json!(wallet)));
-    assert_eq!((&both["posData"][0]["pos"], &both["trades"][0]["instId"]), (&json!("2"), &json!("BTC-USDT-SWAP")));
+    assert_eq!(
+        (&both["posData"][0]["pos"], &both["trades"][0]["instId"]),
+        (&json!("2"), &json!("BTC-USDT-SWAP"))
+    );
     let positions = channel(&messages, "positions");
     assert_eq!(positions.last().unwrap()["data"][0]["pos"], "2");
 
@@ -383,7 +466,10 @@ fn bad_order_requests_get_their_codes_and_change_nothing() {
         (json!({"id": "a b", "op": "order", "args": [good]}), "60013"),
         (json!({"id": "1", "op": "order", "args": []}), "60013"),
         (json!({"id": "1", "op": "order", "args": [good, good]}), "60013"),
-        (json!({"id": "1", "op": "order", "args": [good], "expTime": (rig.now / MILLI - 1).to_string()}), "50036"),
+        (
+            json!({"id": "1", "op": "order", "args": [good], "expTime": (rig.now / MILLI - 1).to_string()}),
+            "50036",
+        ),
     ] {
         rig.send(ORDERS, &request.to_string());
         rig.run(3 * MILLI);
@@ -408,11 +494,15 @@ fn resting_orders_are_amended_and_canceled_and_finished_ones_are_not() {
     let (reply, _) = rig.order("order", &rig.limit("rest", "buy", "limit", &low, "1"));
     assert_eq!(code(&reply), ("1", "51016"), "duplicate client id");
 
-    let amend = json!([{"instIdCode": 10459, "clOrdId": "rest", "newPx": lower, "newSz": "3", "reqId": "r9"}]);
+    let amend =
+        json!([{"instIdCode": 10459, "clOrdId": "rest", "newPx": lower, "newSz": "3", "reqId": "r9"}]);
     let (reply, messages) = rig.order("amend-order", &amend);
     assert_eq!((code(&reply), &reply["data"][0]["reqId"]), (("0", "0"), &json!("r9")));
     let told = &channel(&messages, "orders")[0]["data"][0];
-    assert_eq!((&told["px"], &told["sz"], &told["amendResult"], &told["reqId"]), (&json!(lower), &json!("3"), &json!("0"), &json!("r9")));
+    assert_eq!(
+        (&told["px"], &told["sz"], &told["amendResult"], &told["reqId"]),
+        (&json!(lower), &json!("3"), &json!("0"), &json!("r9"))
+    );
 
     let cancel = json!([{"instIdCode": 10459, "clOrdId": "rest"}]);
     let (reply, messages) = rig.order("cancel-order", &cancel);
@@ -433,12 +523,21 @@ fn resting_orders_are_amended_and_canceled_and_finished_ones_are_not() {
     // IOC that cannot fill: canceled with nothing filled.
     let (_, messages) = rig.order("order", &rig.limit("miss", "buy", "ioc", &low, "1"));
     let told = &channel(&messages, "orders").last().unwrap()["data"][0];
-    assert_eq!((&told["state"], &told["cancelSource"], &told["accFillSz"]), (&json!("canceled"), &json!("14"), &json!("0")));
+    assert_eq!(
+        (&told["state"], &told["cancelSource"], &told["accFillSz"]),
+        (&json!("canceled"), &json!("14"), &json!("0"))
+    );
 
     // A batch of a good and a bad one.
-    let batch = json!([rig.limit("b1", "buy", "limit", &low, "1")[0], rig.limit("b2", "buy", "limit", &low, "0.001")[0]]);
+    let batch = json!([
+        rig.limit("b1", "buy", "limit", &low, "1")[0],
+        rig.limit("b2", "buy", "limit", &low, "0.001")[0]
+    ]);
     let (reply, _) = rig.order("batch-orders", &batch);
-    assert_eq!((&reply["code"], &reply["data"][0]["sCode"], &reply["data"][1]["sCode"]), (&json!("2"), &json!("0"), &json!("51121")));
+    assert_eq!(
+        (&reply["code"], &reply["data"][0]["sCode"], &reply["data"][1]["sCode"]),
+        (&json!("2"), &json!("0"), &json!("51121"))
+    );
 }
 
 #[test]
@@ -455,7 +554,9 @@ fn the_sixty_first_order_in_two_seconds_is_refused_per_instrument() {
     rig.send(ORDERS, &eth.to_string());
     rig.run(5 * MILLI);
     let replies = rig.take(ORDERS);
-    let of = |id: &str| replies.iter().find(|r| r["id"] == id).unwrap_or_else(|| panic!("no reply to {id}"))["code"].clone();
+    let of = |id: &str| {
+        replies.iter().find(|r| r["id"] == id).unwrap_or_else(|| panic!("no reply to {id}"))["code"].clone()
+    };
     assert_eq!((of("i59"), of("i60"), of("eth")), (json!("0"), json!("50011"), json!("0")));
     rig.run(2 * SECOND);
     assert_eq!(code(&rig.order("order", &rig.limit("again", "buy", "limit", &low, "0.01")).0), ("0", "0"));
@@ -466,7 +567,9 @@ fn unauthenticated_rest_requests_get_their_codes() {
     let mut rig = Rig::new();
     let now = rig.now;
     let target = "/api/v5/account/balance";
-    let request = |at: Nanos, key: &str, passphrase: &str, secret: &str| signed("GET", target, "", at, key, passphrase, secret);
+    let request = |at: Nanos, key: &str, passphrase: &str, secret: &str| {
+        signed("GET", target, "", at, key, passphrase, secret)
+    };
     let without = |name: &str| {
         let mut request = request(now, "sim-key", "sim-passphrase", "sim-secret");
         request.headers.retain(|(header, _)| header != name);
@@ -524,13 +627,21 @@ fn an_order_lives_over_rest_and_the_account_adds_up() {
     assert_eq!(code(&placed), ("0", "0"), "{placed}");
     let id = placed["data"][0]["ordId"].as_str().unwrap().to_owned();
     let (_, order) = rig.rest("GET", &format!("/api/v5/trade/order?instId=BTC-USDT-SWAP&ordId={id}"), "");
-    assert_eq!((&order["data"][0]["state"], &order["data"][0]["accFillSz"], &order["data"][0]["clOrdId"]), (&json!("filled"), &json!("3"), &json!("")));
+    assert_eq!(
+        (&order["data"][0]["state"], &order["data"][0]["accFillSz"], &order["data"][0]["clOrdId"]),
+        (&json!("filled"), &json!("3"), &json!(""))
+    );
     let (_, fills) = rig.rest("GET", "/api/v5/trade/fills?instType=SWAP", "");
     let rows = fills["data"].as_array().unwrap();
     let sold: f64 = rows.iter().map(|row| row["fillSz"].as_str().unwrap().parse::<f64>().unwrap()).sum();
-    assert!((sold - 3.0).abs() < 1e-9 && rows.iter().all(|row| row["side"] == "sell" && row["execType"] == "T"));
+    assert!(
+        (sold - 3.0).abs() < 1e-9 && rows.iter().all(|row| row["side"] == "sell" && row["execType"] == "T")
+    );
     let (_, positions) = rig.rest("GET", "/api/v5/account/positions", "");
-    assert_eq!((&positions["data"][0]["pos"], &positions["data"][0]["posSide"]), (&json!("-3"), &json!("net")));
+    assert_eq!(
+        (&positions["data"][0]["pos"], &positions["data"][0]["posSide"]),
+        (&json!("-3"), &json!("net"))
+    );
     let (_, balance) = rig.rest("GET", "/api/v5/account/balance", "");
     let ledger = rig.server.ledger();
     let totals = ledger.totals(ledger.account_ids().next().unwrap());
@@ -568,7 +679,12 @@ fn public_rest_answers_what_a_client_needs_to_start() {
     let mut rig = Rig::new();
     let get = |rig: &mut Rig, target: &str| {
         let (path, query) = target.split_once('?').unwrap_or((target, ""));
-        let request = HttpRequest { method: "GET".into(), path: format!("/api/v5/{path}"), query: query.into(), ..HttpRequest::default() };
+        let request = HttpRequest {
+            method: "GET".into(),
+            path: format!("/api/v5/{path}"),
+            query: query.into(),
+            ..HttpRequest::default()
+        };
         rig.http(&request).1
     };
     assert_eq!(get(&mut rig, "public/time")["data"][0]["ts"], (START / MILLI).to_string());
@@ -582,9 +698,19 @@ fn public_rest_answers_what_a_client_needs_to_start() {
     let book = get(&mut rig, "market/books?instId=BTC-USDT-SWAP&sz=400");
     assert_eq!(book["data"][0]["bids"][0][0], rig.best(Side::Buy).0.as_str());
     assert!(book["data"][0]["asks"].as_array().unwrap().len() > 20);
-    for target in ["market/ticker", "public/funding-rate", "public/mark-price", "public/price-limit", "public/open-interest"] {
+    for target in [
+        "market/ticker",
+        "public/funding-rate",
+        "public/mark-price",
+        "public/price-limit",
+        "public/open-interest",
+    ] {
         let reply = get(&mut rig, &format!("{target}?instId=ETH-USDT-SWAP"));
-        assert_eq!((&reply["code"], &reply["data"][0]["instId"]), (&json!("0"), &json!("ETH-USDT-SWAP")), "{target}");
+        assert_eq!(
+            (&reply["code"], &reply["data"][0]["instId"]),
+            (&json!("0"), &json!("ETH-USDT-SWAP")),
+            "{target}"
+        );
         assert_eq!(get(&mut rig, &format!("{target}?instId=NOPE"))["code"], "51001", "{target}");
     }
     assert_eq!(get(&mut rig, "market/tickers?instType=SWAP")["data"].as_array().unwrap().len(), 2);

@@ -3,7 +3,8 @@
 use super::wire::{Fault, ms, quoted, reject_fault};
 use crate::domain::time::{Nanos, SECOND};
 use crate::sim::exchange::{
-    AccountId, Exchange, ListingId, NewOrder, OrderId, OrderKey, OrderKind, OrderStatus, RateWindow, Reject, SelfTrade, Side, Tif,
+    AccountId, Exchange, ListingId, NewOrder, OrderId, OrderKey, OrderKind, OrderStatus, RateWindow, Reject,
+    SelfTrade, Side, Tif,
 };
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -58,8 +59,10 @@ pub(super) struct Ack {
 impl Ack {
     pub(super) fn to_json(&self, at: Nanos) -> String {
         let tag = self.tag.as_ref().map_or_else(String::new, |tag| format!(r#""tag":{},"#, quoted(tag)));
-        let request = self.request_id.as_ref().map_or_else(String::new, |id| format!(r#""reqId":{},"#, quoted(id)));
-        let (code, message) = self.fault.as_ref().map_or(("0", ""), |fault| (fault.code, fault.message.as_ref()));
+        let request =
+            self.request_id.as_ref().map_or_else(String::new, |id| format!(r#""reqId":{},"#, quoted(id)));
+        let (code, message) =
+            self.fault.as_ref().map_or(("0", ""), |fault| (fault.code, fault.message.as_ref()));
         format!(
             r#"{{"clOrdId":{},"ordId":"{}",{request}{tag}"ts":"{}","sCode":"{code}","sMsg":{}}}"#,
             quoted(&self.client_id),
@@ -81,7 +84,14 @@ pub(super) fn summary(acks: &[Ack]) -> &'static str {
 }
 
 /// Executes one order of a request at `now`.
-pub(super) fn execute(exchange: &mut Exchange, account: AccountId, action: Action, naming: Naming, arg: &Value, now: Nanos) -> Ack {
+pub(super) fn execute(
+    exchange: &mut Exchange,
+    account: AccountId,
+    action: Action,
+    naming: Naming,
+    arg: &Value,
+    now: Nanos,
+) -> Ack {
     let text = |name: &str| text(arg, name).unwrap_or_default();
     let mut ack = Ack {
         client_id: text("clOrdId"),
@@ -117,19 +127,34 @@ pub(super) fn execute(exchange: &mut Exchange, account: AccountId, action: Actio
 /// The instrument of an order request.
 pub(super) fn listing_of(exchange: &Exchange, naming: Naming, arg: &Value) -> Result<ListingId, Fault> {
     let (name, found) = match naming {
-        Naming::Code => ("instIdCode", text(arg, "instIdCode").map(|code| code.parse().ok().and_then(|code| exchange.find_code(code)))),
+        Naming::Code => (
+            "instIdCode",
+            text(arg, "instIdCode").map(|code| code.parse().ok().and_then(|code| exchange.find_code(code))),
+        ),
         Naming::Symbol => ("instId", text(arg, "instId").map(|symbol| exchange.find(&symbol))),
     };
     found.ok_or_else(|| Fault::missing(name))?.ok_or_else(Fault::instrument)
 }
 
-fn place(exchange: &mut Exchange, account: AccountId, listing: ListingId, arg: &Value, now: Nanos) -> Result<OrderId, Fault> {
+fn place(
+    exchange: &mut Exchange,
+    account: AccountId,
+    listing: ListingId,
+    arg: &Value,
+    now: Nanos,
+) -> Result<OrderId, Fault> {
     let new = parse_order(exchange, account, listing, arg)?;
     exchange.place(&new, now).map_err(|reject| reject_fault(reject, exchange.listing(listing), exchange))
 }
 
-fn parse_order(exchange: &Exchange, account: AccountId, listing: ListingId, arg: &Value) -> Result<NewOrder, Fault> {
-    let needed = |name: &str| text(arg, name).filter(|value| !value.is_empty()).ok_or_else(|| Fault::missing(name));
+fn parse_order(
+    exchange: &Exchange,
+    account: AccountId,
+    listing: ListingId,
+    arg: &Value,
+) -> Result<NewOrder, Fault> {
+    let needed =
+        |name: &str| text(arg, name).filter(|value| !value.is_empty()).ok_or_else(|| Fault::missing(name));
     let contract = exchange.listing(listing);
     if needed("tdMode")? != "cross" {
         return Err(Fault::parameter("tdMode")); // the simulated account has cross margin only
@@ -177,34 +202,73 @@ fn parse_order(exchange: &Exchange, account: AccountId, listing: ListingId, arg:
         Some("cancel_both") => SelfTrade::ExpireBoth,
         Some(_) => return Err(Fault::parameter("stpMode")),
     };
-    Ok(NewOrder { account, listing, side, kind, tif, price, qty, reduce_only, client_id, self_trade, expires_at: 0 })
+    Ok(NewOrder {
+        account,
+        listing,
+        side,
+        kind,
+        tif,
+        price,
+        qty,
+        reduce_only,
+        client_id,
+        self_trade,
+        expires_at: 0,
+    })
 }
 
 /// The order that a request means: `ordId` wins over `clOrdId`.
 pub(super) fn key_of(arg: &Value) -> Result<OrderKey, Fault> {
     let given = |name: &str| text(arg, name).filter(|value| !value.is_empty());
     match (given("ordId"), given("clOrdId")) {
-        (Some(id), _) => id.parse().map(|id| OrderKey::Id(OrderId(id))).map_err(|_| Fault::parameter("ordId")),
+        (Some(id), _) => {
+            id.parse().map(|id| OrderKey::Id(OrderId(id))).map_err(|_| Fault::parameter("ordId"))
+        }
         (None, Some(client)) => Ok(OrderKey::Client(client)),
         (None, None) => Err(Fault::missing("ordId")),
     }
 }
 
-fn cancel(exchange: &mut Exchange, account: AccountId, listing: ListingId, arg: &Value, now: Nanos) -> Result<OrderId, Fault> {
+fn cancel(
+    exchange: &mut Exchange,
+    account: AccountId,
+    listing: ListingId,
+    arg: &Value,
+    now: Nanos,
+) -> Result<OrderId, Fault> {
     let key = key_of(arg)?;
-    exchange.cancel(account, Some(listing), &key, now).map_err(|_| match exchange.order(account, &key).map(|order| order.status) {
-        Some(OrderStatus::Filled) => Fault::new("51402", "Order cancellation failed as the order is already completed."),
-        Some(_) => Fault::new("51401", "Order cancellation failed as the order has already been canceled."),
-        None => Fault::new("51400", "Order cancellation failed as the order has been filled, canceled or does not exist."),
+    exchange.cancel(account, Some(listing), &key, now).map_err(|_| {
+        match exchange.order(account, &key).map(|order| order.status) {
+            Some(OrderStatus::Filled) => {
+                Fault::new("51402", "Order cancellation failed as the order is already completed.")
+            }
+            Some(_) => {
+                Fault::new("51401", "Order cancellation failed as the order has already been canceled.")
+            }
+            None => Fault::new(
+                "51400",
+                "Order cancellation failed as the order has been filled, canceled or does not exist.",
+            ),
+        }
     })
 }
 
-fn amend(exchange: &mut Exchange, account: AccountId, listing: ListingId, arg: &Value, now: Nanos) -> Result<OrderId, Fault> {
+fn amend(
+    exchange: &mut Exchange,
+    account: AccountId,
+    listing: ListingId,
+    arg: &Value,
+    now: Nanos,
+) -> Result<OrderId, Fault> {
     let key = key_of(arg)?;
     let given = |name: &str| text(arg, name).filter(|value| !value.is_empty());
     let contract = exchange.listing(listing);
-    let price = given("newPx").map(|px| contract.parse_price(&px).ok_or_else(|| Fault::parameter("newPx"))).transpose()?;
-    let qty = given("newSz").map(|sz| contract.parse_qty(&sz).ok_or_else(|| Fault::parameter("newSz"))).transpose()?;
+    let price = given("newPx")
+        .map(|px| contract.parse_price(&px).ok_or_else(|| Fault::parameter("newPx")))
+        .transpose()?;
+    let qty = given("newSz")
+        .map(|sz| contract.parse_qty(&sz).ok_or_else(|| Fault::parameter("newSz")))
+        .transpose()?;
     if price.is_none() && qty.is_none() {
         return Err(reject_fault(Reject::NoChange, contract, exchange));
     }
@@ -250,13 +314,22 @@ impl Limits {
         let limit = if batch { limit.saturating_mul(5) } else { limit };
         let mut within = true;
         for listing in listings {
-            let budget = self.orders.entry((account, action, *listing, batch)).or_insert_with(|| RateWindow::new(limit, window));
+            let budget = self
+                .orders
+                .entry((account, action, *listing, batch))
+                .or_insert_with(|| RateWindow::new(limit, window));
             within &= budget.take(1, now);
         }
         if !within {
-            return Err(Fault::new("50011", "Rate limit reached. Please refer to API documentation and throttle requests accordingly."));
+            return Err(Fault::new(
+                "50011",
+                "Rate limit reached. Please refer to API documentation and throttle requests accordingly.",
+            ));
         }
-        let total = self.accounts.entry(account).or_insert_with(|| RateWindow::new(SUB_ACCOUNT_ORDERS_MAX, 2 * SECOND));
+        let total = self
+            .accounts
+            .entry(account)
+            .or_insert_with(|| RateWindow::new(SUB_ACCOUNT_ORDERS_MAX, 2 * SECOND));
         if action != Action::Cancel && !total.take(listings.len() as u32, now) {
             return Err(Fault::new("50061", "You've reached the maximum order rate limit for this account."));
         }
@@ -264,7 +337,13 @@ impl Limits {
     }
 
     /// Counts a REST request; false when there are too many.
-    pub(super) fn take_path(&mut self, account: Option<AccountId>, path: &'static str, limit: u32, now: Nanos) -> bool {
+    pub(super) fn take_path(
+        &mut self,
+        account: Option<AccountId>,
+        path: &'static str,
+        limit: u32,
+        now: Nanos,
+    ) -> bool {
         self.paths.entry((account, path)).or_insert_with(|| RateWindow::new(limit, 2 * SECOND)).take(1, now)
     }
 }

@@ -40,24 +40,42 @@ pub(super) fn reject_fault(reject: Reject, listing: &Listing, exchange: &Exchang
     let (buy, sell) = price_limits(exchange, listing);
     match reject {
         Reject::UnknownListing => Fault::instrument(),
-        Reject::QtyTooSmall => Fault::new("51020", "Your order should meet or exceed the minimum order amount."),
-        Reject::QtyTooLarge => Fault::new("51101", "Entered amount exceeds the max pending order amount (Cont) per transaction."),
+        Reject::QtyTooSmall => {
+            Fault::new("51020", "Your order should meet or exceed the minimum order amount.")
+        }
+        Reject::QtyTooLarge => {
+            Fault::new("51101", "Entered amount exceeds the max pending order amount (Cont) per transaction.")
+        }
         Reject::BadPrice => Fault::parameter("px"),
         Reject::PriceTooHigh | Reject::PriceTooLow => Fault::new(
             "51006",
-            format!("Order price is not within the price limit (Maximum buy price: {buy} minimum sell price: {sell})"),
+            format!(
+                "Order price is not within the price limit (Maximum buy price: {buy} minimum sell price: {sell})"
+            ),
         ),
-        Reject::NotionalTooSmall => Fault::new("51020", "Your order should meet or exceed the minimum order amount."),
-        Reject::Margin => Fault::new("51008", format!("Order failed. Insufficient {} margin in account", listing.settle)),
+        Reject::NotionalTooSmall => {
+            Fault::new("51020", "Your order should meet or exceed the minimum order amount.")
+        }
+        Reject::Margin => {
+            Fault::new("51008", format!("Order failed. Insufficient {} margin in account", listing.settle))
+        }
         Reject::ReduceOnly => Fault::new(
             "51169",
             "Order failed because you don't have any positions in this direction for this contract to reduce or close.",
         ),
         Reject::DuplicateClientId => Fault::new("51016", "Duplicated client order ID"),
-        Reject::WouldTake => Fault::new("51511", "Operation failed as the order price doesn't meet the requirement for Post Only."),
+        Reject::WouldTake => Fault::new(
+            "51511",
+            "Operation failed as the order price doesn't meet the requirement for Post Only.",
+        ),
         Reject::Unfillable => Fault::new("51030", "Order failed as there is no liquidity to fill it."),
-        Reject::TooManyOpen => Fault::new("51174", "The number of pending orders for this contract exceeds its upper limit."),
-        Reject::UnknownOrder => Fault::new("51503", "Order modification failed as the order has been filled, canceled or does not exist."),
+        Reject::TooManyOpen => {
+            Fault::new("51174", "The number of pending orders for this contract exceeds its upper limit.")
+        }
+        Reject::UnknownOrder => Fault::new(
+            "51503",
+            "Order modification failed as the order has been filled, canceled or does not exist.",
+        ),
         Reject::NoChange => Fault::new("51500", "You must enter a price, quantity or TP/SL"),
     }
 }

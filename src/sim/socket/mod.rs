@@ -158,6 +158,11 @@ impl<S: Server + 'static> SimHost<S> {
         self.addr
     }
 
+    /// False when the venue's thread has ended by itself: its poll or the venue failed.
+    pub fn is_running(&self) -> bool {
+        self.thread.as_ref().is_some_and(|thread| !thread.is_finished())
+    }
+
     /// Runs `f` on the venue's thread between two inputs, with the time and the venue's outgoing messages, and
     /// waits for its result.
     pub fn with<R: Send + 'static>(
@@ -387,7 +392,9 @@ impl<S: Server> Host<S> {
                 let Some(&index) = self.by_sim.get(&sim.0) else { continue };
                 let Some(conn) = self.conns[index].as_mut() else { continue };
                 let kept = match push {
-                    Push::Text(_, bytes) => String::from_utf8(bytes).is_ok_and(|text| conn.send(Message::text(text))),
+                    Push::Text(_, bytes) => {
+                        String::from_utf8(bytes).is_ok_and(|text| conn.send(Message::text(text)))
+                    }
                     Push::Ping(_, payload) => conn.send(Message::Ping(payload.into())),
                     Push::Close(_) => {
                         conn.close(CloseCode::Normal, now);

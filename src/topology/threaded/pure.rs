@@ -103,6 +103,7 @@ impl Agent for ScanAgent {
     }
 
     fn on_close(&mut self) {
+        publish::scan(self.scan.scanner(), self.scan.listings(), &self.board);
         if let Ok(mut harvest) = self.harvest.lock() {
             harvest.merge(&self.latency);
         }
@@ -174,6 +175,7 @@ impl Agent for RiskAgent {
     }
 
     fn on_close(&mut self) {
+        publish::risk(self.risk.rules(), &self.board);
         if let Ok(mut harvest) = self.harvest.lock() {
             harvest.merge(&self.latency);
         }

@@ -10,7 +10,8 @@ use super::market::nanos;
 use super::parse::PrivateChannel;
 use super::rows::{self, BalanceRow, OrderRow, PositionRow, ReplyRow};
 use super::{ACCOUNT, session::Phase};
-use crate::domain::event::{BalanceReport, EventBody, PositionReport};
+use crate::domain::effect::HttpId;
+use crate::domain::event::{BalanceReport, EventBody, FundingPayment, PositionReport};
 use crate::domain::input::ConnId;
 use crate::domain::money::Money;
 use crate::domain::number::Num;
@@ -81,19 +82,15 @@ impl OkxAdapter {
     }
 
     /// One order. `cost` is what its last fill cost: `None` when the source does not state single fills.
-    fn on_order(
-        &mut self,
-        conn: ConnId,
-        row: &OrderRow<'_>,
-        cost: Option<Option<Money>>,
-        out: &mut Out,
-    ) {
-        let listing = Symbol::from_bytes(row.symbol).and_then(|symbol| self.find(&symbol)).map(|at| &self.listings[at]);
+    fn on_order(&mut self, conn: ConnId, row: &OrderRow<'_>, cost: Option<Option<Money>>, out: &mut Out) {
+        let listing =
+            Symbol::from_bytes(row.symbol).and_then(|symbol| self.find(&symbol)).map(|at| &self.listings[at]);
         if listing.is_none() && row.client_id == ClientId::NONE {
             // Somebody trades another instrument on this account: worth a word, but nothing to track.
             return self.odd(conn, OddKind::UnknownSymbol, out);
         }
-        let defined = listing.filter(|listing| listing.instrument.generation > 0).map(|listing| &listing.instrument);
+        let defined =
+            listing.filter(|listing| listing.instrument.generation > 0).map(|listing| &listing.instrument);
         let mut report = OrderReport {
             venue: self.venue,
             instrument: listing.map(|listing| listing.id),
@@ -132,7 +129,14 @@ impl OkxAdapter {
         out.emit(Emit::Report(report));
     }
 
-    fn on_position(&mut self, conn: ConnId, row: &PositionRow<'_>, snapshot: bool, now: Stamp, out: &mut Out) {
+    fn on_position(
+        &mut self,
+        conn: ConnId,
+        row: &PositionRow<'_>,
+        snapshot: bool,
+        now: Stamp,
+        out: &mut Out,
+    ) {
         let found = Symbol::from_bytes(row.symbol).and_then(|symbol| self.find(&symbol));
         let Some(at) = found else { return self.odd(conn, OddKind::UnknownSymbol, out) };
         self.listings[at].seen = true;
@@ -147,8 +151,28 @@ impl OkxAdapter {
         }
         let Some(qty) = listing.instrument.qty(row.qty) else { return self.odd(conn, OddKind::Inexact, out) };
         let venue_ns = if row.time_ms > 0 { nanos(row.time_ms) } else { now.wall };
-        let report = PositionReport { instrument: listing.id, qty: qty.0, entry: row.entry, venue_ns, snapshot };
+        let report =
+            PositionReport { instrument: listing.id, qty: qty.0, entry: row.entry, venue_ns, snapshot };
         out.event(EventBody::Position(report));
+        if let Some(funding) = row.funding {
+            self.on_funding(at, funding, row, venue_ns, out);
+        }
+    }
+
+    /// The venue states funding as a sum over the life of a position: what it grew by was paid now. It starts
+    /// from zero with every position; what was before the first statement is not news.
+    fn on_funding(&mut self, at: usize, funding: Money, row: &PositionRow<'_>, venue_ns: i64, out: &mut Out) {
+        let listing = &mut self.listings[at];
+        let Some(before) = listing.funding.replace(funding) else { return };
+        if funding != before && funding != Money::ZERO {
+            out.event(EventBody::Funding(FundingPayment {
+                venue: self.venue,
+                instrument: Some(listing.id),
+                currency: row.currency,
+                amount: funding - before,
+                venue_ns,
+            }));
+        }
     }
 
     fn on_currency(&self, row: &BalanceRow, now: Stamp, out: &mut Out) {
@@ -193,7 +217,11 @@ impl OkxAdapter {
         });
         match result {
             Ok(()) if rows == 0 && code != 0 => {
-                self.on_outcome(operation, &ReplyRow { client_id: requested, code, ..ReplyRow::default() }, out);
+                self.on_outcome(
+                    operation,
+                    &ReplyRow { client_id: requested, code, ..ReplyRow::default() },
+                    out,
+                );
             }
             Ok(()) if rows > 0 => {}
             // Accepted without saying what: the ledger's timer asks.
@@ -233,8 +261,9 @@ impl OkxAdapter {
     }
 
     /// The reply to an order query. A reply that the venue does not know the order names no order: the
-    /// report carries [`ClientId::NONE`], and who asked has to know for which.
-    pub fn on_query(&mut self, status: u16, body: &[u8], out: &mut Out) {
+    /// report then carries [`ClientId::NONE`], and as `venue_order_id` the low 31 bits of the request's id,
+    /// which route makes from [`ClientId::tag`].
+    pub fn on_query(&mut self, id: HttpId, status: u16, body: &[u8], now: i64, out: &mut Out) {
         let conn = self.account_conn();
         if status == 0 {
             return;
@@ -246,6 +275,11 @@ impl OkxAdapter {
                     let row = rows::order(c)?;
                     rows += 1;
                     self.on_order(conn, &row, None, out);
+                    let partial = row.filled != row.fill_qty || row.cost.is_none() || row.trade_id == 0;
+                    if row.client_id != ClientId::NONE && !row.filled.is_zero() && partial {
+                        // A query states the last fill only.
+                        self.want_fills(row.order_id, now);
+                    }
                     Ok(())
                 })?;
             }
@@ -255,6 +289,7 @@ impl OkxAdapter {
             Ok((0, 1..)) => {}
             Ok((0 | NO_SUCH_ORDER, _)) => out.emit(Emit::Report(OrderReport {
                 venue: self.venue,
+                venue_order_id: u64::from(id.0 & 0x7fff_ffff),
                 kind: ReportKind::NotFound,
                 reject: RejectClass::NotFound,
                 code: NO_SUCH_ORDER,
@@ -263,6 +298,64 @@ impl OkxAdapter {
             Ok(_) => self.odd(conn, OddKind::Refused, out),
             Err(_) => self.odd(conn, OddKind::Malformed, out),
         }
+    }
+
+    fn want_fills(&mut self, order_id: u64, now: i64) {
+        if !self.fills_wanted.contains(&order_id) {
+            self.fills_wanted.push(order_id);
+        }
+        if !self.requests[Ask::Fills as usize].wanted {
+            self.want_page(Ask::Fills, self.fills_wanted[0], now);
+        }
+    }
+
+    /// The fills of one order, each as a report that says nothing of the order's state.
+    pub fn on_fills(&mut self, body: &[u8], now: i64, out: &mut Out) -> Result<i32, DecodeError> {
+        let (code, data) = rows::envelope(body)?;
+        if code != 0 {
+            return Ok(code);
+        }
+        let conn = self.account_conn();
+        data.ok_or(DecodeError::Missing("data"))?.array(|c| {
+            let row = rows::fill(c)?;
+            let found = Symbol::from_bytes(row.symbol).and_then(|symbol| self.find(&symbol));
+            let Some(listing) = found.map(|at| &self.listings[at]).filter(|l| l.instrument.generation > 0)
+            else {
+                self.odd(conn, OddKind::UnknownSymbol, out);
+                return Ok(());
+            };
+            let (qty, price) = (listing.instrument.qty(row.qty), listing.instrument.price(row.price));
+            let (Some(qty), Some(price)) = (qty, price) else {
+                self.odd(conn, OddKind::Inexact, out);
+                return Ok(());
+            };
+            out.emit(Emit::Report(OrderReport {
+                venue: self.venue,
+                instrument: Some(listing.id),
+                client_id: row.client_id,
+                venue_order_id: row.order_id,
+                kind: ReportKind::Acked,
+                side: Some(row.side),
+                fill: Some(FillReport {
+                    trade_id: row.trade_id,
+                    qty,
+                    price,
+                    fee: Some(row.cost),
+                    fee_currency: row.fee_currency,
+                    maker: row.maker,
+                }),
+                venue_ns: nanos(row.time_ms),
+                ..OrderReport::default()
+            }));
+            Ok(())
+        })?;
+        let done = self.requests[Ask::Fills as usize].arg;
+        self.fills_wanted.retain(|order| *order != done);
+        match self.fills_wanted.first() {
+            Some(next) => self.want_page(Ask::Fills, *next, now),
+            None => self.requests[Ask::Fills as usize].wanted = false,
+        }
+        Ok(0)
     }
 
     /// A page of pending orders.
@@ -302,7 +395,8 @@ impl OkxAdapter {
             self.on_position(conn, &row, true, now, out);
             Ok(())
         })?;
-        for listing in self.listings.iter().filter(|listing| !listing.seen) {
+        for listing in self.listings.iter_mut().filter(|listing| !listing.seen) {
+            listing.funding = Some(Money::ZERO);
             out.event(EventBody::Position(PositionReport {
                 instrument: listing.id,
                 qty: 0,
@@ -331,7 +425,9 @@ impl OkxAdapter {
     pub fn reconcile_end(&mut self, out: &mut Out) {
         let Some(session) = self.sessions.get(ACCOUNT) else { return };
         let asked = session.phase == Phase::Up && session.logged_in && session.acks == 0;
-        let open = [Ask::Pending, Ask::Positions, Ask::Balance].iter().any(|ask| self.requests[*ask as usize].wanted);
+        let open = [Ask::Pending, Ask::Positions, Ask::Balance]
+            .iter()
+            .any(|ask| self.requests[*ask as usize].wanted);
         if asked && !open && !self.reconciled {
             self.reconciled = true;
             out.emit(Emit::ReconcileEnd(self.venue));

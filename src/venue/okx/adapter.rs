@@ -13,6 +13,7 @@ use crate::domain::effect::{HttpId, SessionAction, VenueCall};
 use crate::domain::event::{BookReason, BookState, BookStatus, EventBody, SessionRole, SessionStatus};
 use crate::domain::input::{ConnId, DownReason, FrameKind, FrameMeta};
 use crate::domain::instrument::{Instrument, InstrumentId, Price, Qty, VenueId, VenueSpec};
+use crate::domain::money::Money;
 use crate::domain::text::Symbol;
 use crate::domain::time::{MILLI, Nanos, SECOND, Stamp};
 use crate::venue::message::DecodeError;
@@ -39,10 +40,16 @@ pub(super) enum Ask {
     Pending,
     Positions,
     Balance,
+    Fills,
 }
 
+/// What makes the account known again.
+const ACCOUNT_ASKS: [Ask; 3] = [Ask::Pending, Ask::Positions, Ask::Balance];
+/// Bits of an [`HttpId`] that say what was asked for.
+const ASK_BITS: u32 = 3;
+
 impl Ask {
-    const ALL: [Self; 4] = [Self::Instruments, Self::Pending, Self::Positions, Self::Balance];
+    const ALL: [Self; 5] = [Self::Instruments, Self::Pending, Self::Positions, Self::Balance, Self::Fills];
 
     const fn op(self) -> u16 {
         match self {
@@ -50,6 +57,7 @@ impl Ask {
             Self::Pending => calls::PENDING,
             Self::Positions => calls::POSITIONS,
             Self::Balance => calls::BALANCE,
+            Self::Fills => calls::FILLS,
         }
     }
 }
@@ -64,8 +72,8 @@ pub(super) struct Request {
     /// When to give up waiting (outstanding) or to send (not outstanding).
     due: Nanos,
     failures: u32,
-    /// Where a paged reply goes on.
-    arg: u64,
+    /// Where a paged reply goes on, or which order it is about.
+    pub arg: u64,
 }
 
 /// A configured listing and its book.
@@ -91,8 +99,10 @@ pub(super) struct Listing {
     /// Resubscriptions since the book was last good for long.
     pub resyncs: u32,
     pub live_since: Nanos,
-    /// Named by the position list being read.
+    /// Named by the list being read.
     pub seen: bool,
+    /// Funding of the present position so far, as last stated.
+    pub funding: Option<Money>,
 }
 
 /// Session machines and decoders of OKX.
@@ -103,7 +113,9 @@ pub(super) struct OkxAdapter {
     /// Positions in `listings`, ordered by symbol.
     by_symbol: Vec<(Symbol, usize)>,
     pub sessions: Vec<Session>,
-    pub requests: [Request; 4],
+    pub requests: [Request; 5],
+    /// Orders (by the venue's id) whose fills have to be listed; the first one is being asked for.
+    pub fills_wanted: Vec<u64>,
     pub parser: Parser,
     /// Levels of one message at the instrument's scales.
     pub scratch: Vec<(Price, Qty)>,
@@ -136,9 +148,11 @@ impl OkxAdapter {
                 resyncs: 0,
                 live_since: 0,
                 seen: false,
+                funding: None,
             })
             .collect();
-        let mut by_symbol: Vec<_> = listings.iter().enumerate().map(|(at, listing)| (listing.symbol, at)).collect();
+        let mut by_symbol: Vec<_> =
+            listings.iter().enumerate().map(|(at, listing)| (listing.symbol, at)).collect();
         by_symbol.sort_unstable();
         let roles = [SessionRole::Market, SessionRole::Account, SessionRole::Orders];
         let used = if context.trading { roles.len() } else { 1 };
@@ -149,7 +163,8 @@ impl OkxAdapter {
             listings,
             by_symbol,
             sessions: (0..used).map(|at| Session::new(conn(at), roles[at])).collect(),
-            requests: [Request::default(); 4],
+            requests: [Request::default(); 5],
+            fills_wanted: Vec::with_capacity(64),
             parser: Parser::new(),
             scratch: Vec::with_capacity(1024),
             next_id: 0,
@@ -219,13 +234,17 @@ impl OkxAdapter {
                     if std::mem::take(&mut listing.subscribed) && listing.book != BookState::Invalid {
                         listing.book = BookState::Invalid;
                         let (instrument, state) = (listing.id, BookState::Invalid);
-                        out.event(EventBody::Book(BookStatus { instrument, state, reason: BookReason::Disconnected }));
+                        out.event(EventBody::Book(BookStatus {
+                            instrument,
+                            state,
+                            reason: BookReason::Disconnected,
+                        }));
                     }
                 }
             }
             ACCOUNT => {
                 self.reconciled = false;
-                for ask in [Ask::Pending, Ask::Positions, Ask::Balance] {
+                for ask in ACCOUNT_ASKS {
                     self.requests[ask as usize] = Request::default();
                 }
             }
@@ -293,9 +312,9 @@ impl OkxAdapter {
             if request.id != 0 {
                 return self.failed(ask, 0, now);
             }
-            // 29 bits of count and 2 of kind stay below the half of the range that route uses.
-            self.next_id = self.next_id % 0x1fff_ffff + 1;
-            request.id = (self.next_id << 2) | ask as u32;
+            // 28 bits of count and 3 of kind stay below the half of the range that route uses.
+            self.next_id = self.next_id % 0x0fff_ffff + 1;
+            request.id = (self.next_id << ASK_BITS) | ask as u32;
             request.due = now + HTTP_WITHIN;
             let what = call_arg(ask.op(), request.arg);
             out.action(SessionAction::Http { venue: self.venue, id: HttpId(request.id), what });
@@ -321,7 +340,8 @@ impl OkxAdapter {
         let mut at = 0;
         while at < self.listings.len() {
             let wants = |l: &Listing| l.instrument.generation > 0 && !l.subscribed;
-            let count = self.listings[at..].iter().take(calls::LISTINGS_PER_BATCH).take_while(|l| wants(l)).count();
+            let count =
+                self.listings[at..].iter().take(calls::LISTINGS_PER_BATCH).take_while(|l| wants(l)).count();
             if count == 0 {
                 at += 1;
                 continue;
@@ -348,7 +368,8 @@ impl OkxAdapter {
             if listing.resync_due <= now {
                 listing.continuity.invalidate();
                 listing.resyncs = listing.resyncs.saturating_add(1);
-                listing.resync_due = now + SNAPSHOT_WITHIN + back_off(listing.resyncs, u64::from(listing.id.0));
+                listing.resync_due =
+                    now + SNAPSHOT_WITHIN + back_off(listing.resyncs, u64::from(listing.id.0));
                 let id = listing.id;
                 self.send(MARKET, call_for(calls::UNSUBSCRIBE_BOOK, id), out);
                 self.send(MARKET, call_for(calls::SUBSCRIBE_BOOK, id), out);
@@ -367,6 +388,10 @@ impl OkxAdapter {
                 self.sessions[at].step_done();
                 if at == ORDERS {
                     self.status(at, true, out);
+                    if self.sessions[ACCOUNT].logged_in && self.sessions[ACCOUNT].acks == 0 {
+                        // Replies may have been lost with the connection: list the orders again.
+                        self.reconcile(now);
+                    }
                 } else {
                     self.send(at, call(calls::SUBSCRIBE_ACCOUNT), out);
                     self.sessions[at].acks = calls::ACCOUNT_CHANNELS;
@@ -412,12 +437,15 @@ impl OkxAdapter {
         match session.role {
             SessionRole::Market => self.status(at, true, out),
             // What happens from now on arrives by itself; what was before is asked for.
-            SessionRole::Account => {
-                for ask in [Ask::Pending, Ask::Positions, Ask::Balance] {
-                    self.want(ask, now);
-                }
-            }
+            SessionRole::Account => self.reconcile(now),
             SessionRole::Orders => {}
+        }
+    }
+
+    fn reconcile(&mut self, now: Nanos) {
+        self.reconciled = false;
+        for ask in ACCOUNT_ASKS {
+            self.want(ask, now);
         }
     }
 
@@ -432,7 +460,9 @@ impl OkxAdapter {
         }
         data.ok_or(DecodeError::Missing("data"))?.array(|c| {
             let (name, spec) = rows::specification(c)?;
-            let Some(at) = Symbol::from_bytes(name).and_then(|symbol| self.find(&symbol)) else { return Ok(()) };
+            let Some(at) = Symbol::from_bytes(name).and_then(|symbol| self.find(&symbol)) else {
+                return Ok(());
+            };
             self.listings[at].seen = true;
             match spec {
                 Ok(spec) => {
@@ -477,7 +507,9 @@ impl Adapter for OkxAdapter {
         if at != MARKET {
             self.send(at, call(calls::LOGIN), out);
             self.sessions[at].step(now.mono);
-        } else if !self.requests[Ask::Instruments as usize].wanted {
+        } else if !self.requests[Ask::Instruments as usize].wanted
+            && now.mono.saturating_sub(self.refreshed_at) >= REFRESH_EVERY
+        {
             // We may have missed a change of specification.
             self.want(Ask::Instruments, now.mono);
         }
@@ -527,9 +559,9 @@ impl Adapter for OkxAdapter {
 
     fn on_http(&mut self, id: HttpId, status: u16, body: &[u8], now: Stamp, out: &mut Out) {
         if id.0 >> 31 == 1 {
-            return self.on_query(status, body, out);
+            return self.on_query(id, status, body, now.mono, out);
         }
-        let ask = Ask::ALL[(id.0 & 3) as usize];
+        let Some(ask) = Ask::ALL.get((id.0 & ((1 << ASK_BITS) - 1)) as usize).copied() else { return };
         let request = &mut self.requests[ask as usize];
         if !request.wanted || request.id != id.0 {
             return;
@@ -539,6 +571,7 @@ impl Adapter for OkxAdapter {
             (200, Ask::Pending) => self.on_pending(body, now.mono, out),
             (200, Ask::Positions) => self.on_positions_list(body, now, out),
             (200, Ask::Balance) => self.on_balance(body, now, out),
+            (200, Ask::Fills) => self.on_fills(body, now.mono, out),
             // Errors come with their own status (401 for a bad key) and the code in the body.
             _ => rows::envelope(body).map(|(code, _)| if code == 0 { 50001 } else { code }).or(Ok(50001)),
         };
@@ -586,7 +619,7 @@ impl Adapter for OkxAdapter {
             self.close(at, false, now.mono, out);
             self.sessions[at].phase = Phase::Idle;
         }
-        self.requests = [Request::default(); 4];
+        self.requests = [Request::default(); 5];
         self.due = NEVER;
     }
 }

@@ -24,6 +24,8 @@ pub(super) const PENDING: u16 = 17;
 pub(super) const POSITIONS: u16 = 18;
 /// `GET /api/v5/account/balance`.
 pub(super) const BALANCE: u16 = 19;
+/// `GET /api/v5/trade/fills`; `arg` = order id.
+pub(super) const FILLS: u16 = 20;
 
 /// Channels subscribed for every listing, in the order of the subscription.
 pub(super) const MARKET_CHANNELS: [&str; 5] = ["bbo-tbt", "books", "trades", "mark-price", "funding-rate"];

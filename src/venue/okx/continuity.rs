@@ -170,7 +170,10 @@ impl SentBook {
 
     /// The best levels of both sides.
     pub fn top(&self) -> (&[Level], &[Level]) {
-        (&self.bids[..self.bids.len().min(CHECKSUM_LEVELS)], &self.asks[..self.asks.len().min(CHECKSUM_LEVELS)])
+        (
+            &self.bids[..self.bids.len().min(CHECKSUM_LEVELS)],
+            &self.asks[..self.asks.len().min(CHECKSUM_LEVELS)],
+        )
     }
 
     /// All levels.

@@ -41,11 +41,19 @@ impl Decoder for OkxDecoder {
                 emit(&match other {
                     Frame::Pong => Message::Ignored { kind: "pong" },
                     Frame::Event { kind, .. } => Message::Ignored { kind: kind.label() },
-                    Frame::Private { channel: PrivateChannel::Orders, .. } => Message::Private { kind: "orders" },
-                    Frame::Private { channel: PrivateChannel::Positions, .. } => Message::Private { kind: "positions" },
-                    Frame::Private { channel: PrivateChannel::Account, .. } => Message::Private { kind: "account" },
+                    Frame::Private { channel: PrivateChannel::Orders, .. } => {
+                        Message::Private { kind: "orders" }
+                    }
+                    Frame::Private { channel: PrivateChannel::Positions, .. } => {
+                        Message::Private { kind: "positions" }
+                    }
+                    Frame::Private { channel: PrivateChannel::Account, .. } => {
+                        Message::Private { kind: "account" }
+                    }
                     Frame::Reply { .. } => Message::Private { kind: "reply" },
-                    Frame::Rest { kind: RestKind::Instruments } => Message::Ignored { kind: "rest-instruments" },
+                    Frame::Rest { kind: RestKind::Instruments } => {
+                        Message::Ignored { kind: "rest-instruments" }
+                    }
                     Frame::Rest { .. } => Message::Ignored { kind: "rest" },
                     Frame::Ignored(kind) => Message::Ignored { kind },
                     Frame::Market { .. } | Frame::Unknown => Message::Unknown,
@@ -92,9 +100,13 @@ impl Decoder for OkxDecoder {
                     aggressor: *side,
                     time_ms: *time_ms,
                 },
-                Item::Ticker { symbol, last, bid, ask, time_ms } => {
-                    Message::Ticker { symbol: symbol.as_bytes(), last: *last, bid: *bid, ask: *ask, time_ms: *time_ms }
-                }
+                Item::Ticker { symbol, last, bid, ask, time_ms } => Message::Ticker {
+                    symbol: symbol.as_bytes(),
+                    last: *last,
+                    bid: *bid,
+                    ask: *ask,
+                    time_ms: *time_ms,
+                },
                 Item::Mark(row) => Message::Mark {
                     channel: match channel {
                         Channel::Mark => "mark-price",
@@ -129,21 +141,35 @@ impl Decoder for OkxDecoder {
         Box::new(OkxContinuity::default())
     }
 
+    fn channel(&self, message: &Message<'_>) -> &'static str {
+        match message {
+            Message::Depth(depth) => depth.channel,
+            Message::Trade { channel, .. } | Message::Mark { channel, .. } => channel,
+            Message::Bbo { .. } => "bbo-tbt",
+            Message::Ticker { .. } => "tickers",
+            Message::OpenInterest { .. } => "open-interest",
+            Message::Liquidation { .. } => "liquidation-orders",
+            other => other.type_name(),
+        }
+    }
+
     /// `B|symbol|s or u|number of bids|number of asks|ts|checksum` and `T|symbol|id|px|qty|b or s|ts`.
     fn oracle_line(&self, message: &Message<'_>, out: &mut String) -> bool {
         out.clear();
         let text = |bytes| std::str::from_utf8(bytes).unwrap_or_default();
         let written = match message {
-            Message::Depth(depth) if depth.channel.starts_with("books") && depth.channel != "books5" => write!(
-                out,
-                "B|{}|{}|{}|{}|{}|{}",
-                text(depth.symbol),
-                if depth.snapshot { 's' } else { 'u' },
-                depth.bids.len(),
-                depth.asks.len(),
-                depth.time_ms,
-                depth.checksum.unwrap_or(0),
-            ),
+            Message::Depth(depth) if depth.channel.starts_with("books") && depth.channel != "books5" => {
+                write!(
+                    out,
+                    "B|{}|{}|{}|{}|{}|{}",
+                    text(depth.symbol),
+                    if depth.snapshot { 's' } else { 'u' },
+                    depth.bids.len(),
+                    depth.asks.len(),
+                    depth.time_ms,
+                    depth.checksum.unwrap_or(0),
+                )
+            }
             Message::Trade { symbol, id, price, qty, aggressor, time_ms, .. } => write!(
                 out,
                 "T|{}|{id}|{price}|{qty}|{}|{time_ms}",

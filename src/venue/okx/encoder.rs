@@ -3,7 +3,9 @@
 
 use super::calls::{self, MARKET_CHANNELS};
 use super::{MARKET, ORDERS};
-use crate::domain::effect::{HoleKind, OutMeta, Payload, PayloadFull, Redact, SecretSlot, SignScheme, VenueCall};
+use crate::domain::effect::{
+    HoleKind, OutMeta, Payload, PayloadFull, Redact, SecretSlot, SignScheme, VenueCall,
+};
 use crate::domain::input::ConnId;
 use crate::domain::instrument::{Instrument, InstrumentId};
 use crate::domain::intent::OrderRef;
@@ -64,7 +66,10 @@ impl OkxEncoder {
 
     fn subscription(&self, op: &str, id: InstrumentId, to: &mut Payload) -> Result<()> {
         let symbol = self.listings[self.position(id)?].symbol;
-        text(to, format_args!("{{\"op\":\"{op}\",\"args\":[{{\"channel\":\"books\",\"instId\":\"{symbol}\"}}]}}"))
+        text(
+            to,
+            format_args!("{{\"op\":\"{op}\",\"args\":[{{\"channel\":\"books\",\"instId\":\"{symbol}\"}}]}}"),
+        )
     }
 }
 
@@ -146,7 +151,13 @@ impl Encoder for OkxEncoder {
     }
 
     /// `{"id":"<client id>","op":"order",…}`: the id comes back in every reply, also in those without rows.
-    fn order(&mut self, order: &OrderSpec, _meta: &OutMeta, now: Stamp, to: &mut Payload) -> Result<Rendered> {
+    fn order(
+        &mut self,
+        order: &OrderSpec,
+        _meta: &OutMeta,
+        now: Stamp,
+        to: &mut Payload,
+    ) -> Result<Rendered> {
         to.clear();
         let instrument = self.instrument(order.instrument)?;
         let id = order.client_id;
@@ -179,7 +190,13 @@ impl Encoder for OkxEncoder {
 
     /// The request id is an `x` and the last 31 digits of the client id: a reply without rows still tells
     /// a cancel from an order.
-    fn cancel(&mut self, order: &OrderRef, _meta: &OutMeta, _now: Stamp, to: &mut Payload) -> Result<Rendered> {
+    fn cancel(
+        &mut self,
+        order: &OrderRef,
+        _meta: &OutMeta,
+        _now: Stamp,
+        to: &mut Payload,
+    ) -> Result<Rendered> {
         to.clear();
         let instrument = self.instrument(order.instrument)?;
         let id = order.client_id.hex();
@@ -228,7 +245,10 @@ impl Encoder for OkxEncoder {
                 for listing in listings {
                     for channel in MARKET_CHANNELS {
                         let symbol = listing.symbol;
-                        text(to, format_args!("{comma}{{\"channel\":\"{channel}\",\"instId\":\"{symbol}\"}}"))?;
+                        text(
+                            to,
+                            format_args!("{comma}{{\"channel\":\"{channel}\",\"instId\":\"{symbol}\"}}"),
+                        )?;
                         comma = ",";
                     }
                 }
@@ -239,7 +259,9 @@ impl Encoder for OkxEncoder {
                 {\"channel\":\"positions\",\"instType\":\"SWAP\"},{\"channel\":\"account\"}]}",
             ),
             calls::SUBSCRIBE_BOOK => self.subscription("subscribe", what.instrument.ok_or(PayloadFull)?, to),
-            calls::UNSUBSCRIBE_BOOK => self.subscription("unsubscribe", what.instrument.ok_or(PayloadFull)?, to),
+            calls::UNSUBSCRIBE_BOOK => {
+                self.subscription("unsubscribe", what.instrument.ok_or(PayloadFull)?, to)
+            }
             _ => Err(PayloadFull),
         }
     }
@@ -253,7 +275,15 @@ impl Encoder for OkxEncoder {
             }
             calls::PENDING => {
                 let after = what.arg;
-                signed_get(format_args!("/api/v5/trade/orders-pending?instType=SWAP&after={after}"), now, to)?;
+                signed_get(
+                    format_args!("/api/v5/trade/orders-pending?instType=SWAP&after={after}"),
+                    now,
+                    to,
+                )?;
+            }
+            calls::FILLS => {
+                let order = what.arg;
+                signed_get(format_args!("/api/v5/trade/fills?instType=SWAP&ordId={order}"), now, to)?;
             }
             calls::POSITIONS => signed_get(format_args!("/api/v5/account/positions?instType=SWAP"), now, to)?,
             calls::BALANCE => signed_get(format_args!("/api/v5/account/balance"), now, to)?,

@@ -42,7 +42,9 @@ impl OkxAdapter {
         }
         for i in 0..self.parser.items.len() {
             match (channel, self.parser.items[i]) {
-                (Channel::Books("books"), Item::Depth(row)) => self.on_depth(conn, at, row, snapshot, now.mono, out),
+                (Channel::Books("books"), Item::Depth(row)) => {
+                    self.on_depth(conn, at, row, snapshot, now.mono, out)
+                }
                 (Channel::Bbo, Item::Depth(row)) => self.on_bbo(conn, at, row, now.mono, out),
                 (_, Item::Trade { symbol: name, id, price, qty, side, time_ms }) if name == *symbol => {
                     let listing = &self.listings[at];
@@ -103,7 +105,15 @@ impl OkxAdapter {
         }));
     }
 
-    fn on_depth(&mut self, conn: ConnId, at: usize, row: DepthRow, snapshot: bool, now: Nanos, out: &mut Out) {
+    fn on_depth(
+        &mut self,
+        conn: ConnId,
+        at: usize,
+        row: DepthRow,
+        snapshot: bool,
+        now: Nanos,
+        out: &mut Out,
+    ) {
         let (bids, asks) = (self.parser.span(row.bids), self.parser.span(row.asks));
         let listing = &mut self.listings[at];
         let depth = Depth {
@@ -139,7 +149,8 @@ impl OkxAdapter {
         }
         self.scratch.clear();
         for (price, qty) in bids.iter().chain(asks) {
-            let (Some(price), Some(qty)) = (listing.instrument.price(*price), listing.instrument.qty(*qty)) else {
+            let (Some(price), Some(qty)) = (listing.instrument.price(*price), listing.instrument.qty(*qty))
+            else {
                 return self.inexact(conn, at, now, out);
             };
             self.scratch.push((price, qty));
@@ -176,7 +187,9 @@ impl OkxAdapter {
     fn inexact(&mut self, conn: ConnId, at: usize, now: Nanos, out: &mut Out) {
         self.odd(conn, OddKind::Inexact, out);
         self.lose_book(at, BookReason::Malformed, now, out);
-        if now.saturating_sub(self.refreshed_at) >= REFRESH_EVERY && !self.requests[Ask::Instruments as usize].wanted {
+        if now.saturating_sub(self.refreshed_at) >= REFRESH_EVERY
+            && !self.requests[Ask::Instruments as usize].wanted
+        {
             self.refreshed_at = now;
             self.want(Ask::Instruments, now);
         }

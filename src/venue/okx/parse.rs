@@ -423,7 +423,9 @@ impl Parser {
                 Channel::Bbo | Channel::Books(_) | Channel::Books5 => Item::Depth(self.depth(c)?),
                 Channel::Trades => trade(instrument, c)?,
                 Channel::Tickers => ticker(instrument, c)?,
-                Channel::Mark | Channel::Index | Channel::Funding => Item::Mark(mark(channel, instrument, c)?),
+                Channel::Mark | Channel::Index | Channel::Funding => {
+                    Item::Mark(mark(channel, instrument, c)?)
+                }
                 Channel::Interest => interest(instrument, c)?,
                 Channel::Liquidations => return self.liquidations(c),
             };
@@ -443,7 +445,8 @@ impl Parser {
                 b"seqId" => row.seq = c.uint("seqId")?,
                 b"prevSeqId" => row.prev = c.int("prevSeqId")?,
                 b"checksum" => {
-                    let sum = i32::try_from(c.int("checksum")?).map_err(|_| DecodeError::Field("checksum"))?;
+                    let sum =
+                        i32::try_from(c.int("checksum")?).map_err(|_| DecodeError::Field("checksum"))?;
                     row.checksum = (sum != 0).then_some(sum);
                 }
                 _ => c.skip()?,

@@ -113,6 +113,70 @@ fn order_state(state: &[u8]) -> Result<ReportKind> {
     })
 }
 
+/// A fill as `/trade/fills` states it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct FillRow<'a> {
+    /// Native name of the instrument.
+    pub symbol: &'a [u8],
+    /// Our id of the order.
+    pub client_id: ClientId,
+    /// The venue's id of the order.
+    pub order_id: u64,
+    /// Buy or sell.
+    pub side: Side,
+    /// `tradeId`.
+    pub trade_id: u64,
+    /// `fillSz`.
+    pub qty: Num,
+    /// `fillPx`.
+    pub price: Num,
+    /// Minus `fee` (negative at the venue = charged).
+    pub cost: Money,
+    /// `feeCcy`.
+    pub fee_currency: Currency,
+    /// `execType` M.
+    pub maker: bool,
+    /// `ts`, ms.
+    pub time_ms: i64,
+}
+
+/// Reads one fill.
+pub(super) fn fill<'a>(c: &mut Cursor<'a>) -> Result<FillRow<'a>> {
+    let (mut symbol, mut client_id, mut order_id): (&[u8], _, _) = (b"", ClientId::NONE, 0);
+    let (mut way, mut trade_id, mut qty, mut price, mut cost) = (None, None, None, None, None);
+    let (mut fee_currency, mut maker, mut time_ms) = (Currency::EMPTY, false, 0);
+    c.object(|key, c| {
+        match key {
+            b"instId" => symbol = c.string()?,
+            b"clOrdId" => client_id = ClientId::parse(c.string()?).unwrap_or(ClientId::NONE),
+            b"ordId" => order_id = id_or_zero(c, "ordId")?,
+            b"side" => way = Some(side(c)?),
+            b"tradeId" => trade_id = Some(c.uint("tradeId")?),
+            b"fillSz" => qty = Some(c.num("fillSz")?),
+            b"fillPx" => price = Some(c.num("fillPx")?),
+            b"fee" => cost = money_or_absent(c, "fee")?.map(|fee| -fee),
+            b"feeCcy" => fee_currency = ccy(c)?,
+            b"execType" => maker = c.string()? == b"M",
+            b"ts" => time_ms = int_or_zero(c, "ts")?,
+            _ => c.skip()?,
+        }
+        Ok(())
+    })?;
+    Ok(FillRow {
+        symbol,
+        client_id,
+        order_id,
+        side: way.ok_or(DecodeError::Missing("side"))?,
+        trade_id: trade_id.ok_or(DecodeError::Missing("tradeId"))?,
+        qty: qty.ok_or(DecodeError::Missing("fillSz"))?,
+        price: price.ok_or(DecodeError::Missing("fillPx"))?,
+        cost: cost.ok_or(DecodeError::Missing("fee"))?,
+        fee_currency,
+        maker,
+        time_ms,
+    })
+}
+
 /// One row of the reply to an order operation.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct ReplyRow {
@@ -154,6 +218,10 @@ pub(super) struct PositionRow<'a> {
     pub qty: Num,
     /// Average entry price; zero when flat.
     pub entry: Num,
+    /// `fundingFee`: of the present position so far, where stated (positive = received).
+    pub funding: Option<Money>,
+    /// `ccy` of it.
+    pub currency: Currency,
     /// `uTime`, ms.
     pub time_ms: i64,
     /// False when the account is in long/short mode, which this engine does not trade.
@@ -162,13 +230,23 @@ pub(super) struct PositionRow<'a> {
 
 /// Reads one position.
 pub(super) fn position<'a>(c: &mut Cursor<'a>) -> Result<PositionRow<'a>> {
-    let mut row = PositionRow { symbol: b"", qty: Num::ZERO, entry: Num::ZERO, time_ms: 0, net: true };
+    let mut row = PositionRow {
+        symbol: b"",
+        qty: Num::ZERO,
+        entry: Num::ZERO,
+        funding: None,
+        currency: Currency::EMPTY,
+        time_ms: 0,
+        net: true,
+    };
     let (mut qty, mut short) = (None, false);
     c.object(|key, c| {
         match key {
             b"instId" => row.symbol = c.string()?,
             b"pos" => qty = c.num_or_absent("pos")?,
             b"avgPx" => row.entry = entry_price(c)?,
+            b"fundingFee" => row.funding = money_or_absent(c, "fundingFee")?,
+            b"ccy" => row.currency = ccy(c)?,
             b"posSide" => {
                 let side = c.string()?;
                 short = side == b"short";
@@ -262,7 +340,11 @@ pub(super) fn specification<'a>(c: &mut Cursor<'a>) -> Result<(&'a [u8], Result<
         Ok(())
     })?;
     let positive = |at: usize, name: &'static str| {
-        Num::parse(fields[at]).ok().filter(|n| n.mantissa > 0).map(Num::normalized).ok_or(DecodeError::Field(name))
+        Num::parse(fields[at])
+            .ok()
+            .filter(|n| n.mantissa > 0)
+            .map(Num::normalized)
+            .ok_or(DecodeError::Field(name))
     };
     let spec = || {
         let multiplier = match fields[1] {
@@ -315,7 +397,8 @@ pub(super) fn envelope(body: &[u8]) -> Result<(i32, Option<Cursor<'_>>)> {
         Ok(())
     })?;
     cursor.end()?;
-    let code = i32::try_from(code.ok_or(DecodeError::Missing("code"))?).map_err(|_| DecodeError::Field("code"))?;
+    let code =
+        i32::try_from(code.ok_or(DecodeError::Missing("code"))?).map_err(|_| DecodeError::Field("code"))?;
     Ok((code, data))
 }
 
@@ -362,9 +445,11 @@ pub(super) fn money(text: &[u8]) -> Option<Money> {
         }
         value = value.checked_mul(10)?.checked_add(i128::from(digit - b'0'))?;
     }
-    fraction.iter().skip(usize::from(MONEY_SCALE)).all(u8::is_ascii_digit).then(|| {
-        Money(if negative { -value } else { value })
-    })
+    fraction
+        .iter()
+        .skip(usize::from(MONEY_SCALE))
+        .all(u8::is_ascii_digit)
+        .then(|| Money(if negative { -value } else { value }))
 }
 
 #[cfg(test)]
@@ -383,7 +468,9 @@ mod tests {
         ] {
             assert_eq!(money(text.as_bytes()).map(|m| m.to_string()).as_deref(), Some(expected), "{text}");
         }
-        for text in ["", "-", ".", "1.", ".5", "1.2.3", "abc", "1.0000000000000000001", "+1", "1.000000000000000000x"] {
+        for text in
+            ["", "-", ".", "1.", ".5", "1.2.3", "abc", "1.0000000000000000001", "+1", "1.000000000000000000x"]
+        {
             assert_eq!(money(text.as_bytes()), None, "{text}");
         }
     }

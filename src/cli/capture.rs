@@ -1,0 +1,243 @@
+//! Reads captures of venue traffic line by line, plain or gzipped, whichever of the usual recorders wrote
+//! them. Says what each line is; knows nothing of what is in a frame.
+//!
+//! Recognised, line by line: a JSON message; `<receive time> <frame>` (hftbacktest collector);
+//! `<mono ns><TAB><frame>`; the cryptofeed recorder's `<url> <-> <t>` (connected), `<url> <- <t>: <msg>`
+//! (sent), `<t>: <frame>` (received), `<url> -> <t>: <body>` (HTTP reply) and `configuration: …`.
+
+use super::error::CliError;
+use flate2::read::MultiGzDecoder;
+use std::fs::File;
+use std::io::{BufRead, BufReader, Read};
+use std::path::{Path, PathBuf};
+
+/// Longest line that is read; anything longer is reported and passed over.
+const LINE_MAX: usize = 64 << 20;
+
+/// What a line of a capture is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LineKind {
+    /// A message that was received, or the body of an HTTP reply.
+    Frame,
+    /// Written by the recorder itself: connects, sent messages, configuration.
+    Recorder(&'static str),
+    /// Longer than what is read; the payload is empty.
+    TooLong,
+}
+
+/// A line.
+#[derive(Clone, Copy, Debug)]
+pub struct Line<'a> {
+    /// Index of the file in the order given.
+    pub file: usize,
+    /// Line number, from 1.
+    pub number: u64,
+    /// What it is.
+    pub kind: LineKind,
+    /// Receive time as the recorder wrote it; empty when absent.
+    pub received: &'a [u8],
+    /// The symbol in the query of the URL of an HTTP reply (`symbol=` or `instId=`); empty when absent.
+    pub url_symbol: &'a [u8],
+    /// The message.
+    pub payload: &'a [u8],
+}
+
+/// Hands every non-empty line of the files, in order, to `each`.
+///
+/// # Errors
+/// [`CliError::Read`] when a file cannot be opened or read, and whatever `each` returns. The lines before
+/// the unreadable place were handed out.
+pub fn read(
+    files: &[PathBuf],
+    mut each: impl FnMut(Line<'_>) -> Result<(), CliError>,
+) -> Result<(), CliError> {
+    if files.is_empty() {
+        return Err(CliError::NoInput);
+    }
+    let mut buffer = Vec::new();
+    for (file, path) in files.iter().enumerate() {
+        let fail = |source| CliError::Read { path: path.clone(), source };
+        let mut reader = open(path).map_err(fail)?;
+        let mut number = 0;
+        while let Some(fits) = read_line(&mut reader, &mut buffer).map_err(fail)? {
+            number += 1;
+            let text = buffer.trim_ascii();
+            if !fits {
+                let kind = LineKind::TooLong;
+                each(Line { file, number, kind, received: b"", url_symbol: b"", payload: b"" })?;
+            } else if !text.is_empty() {
+                each(split(file, number, text))?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Name of a file for messages.
+pub fn name(path: &Path) -> String {
+    if path == Path::new("-") { "standard input".to_owned() } else { path.display().to_string() }
+}
+
+/// Opens a file or standard input (`-`), through gzip when it begins like gzip.
+fn open(path: &Path) -> std::io::Result<Box<dyn BufRead>> {
+    const BUFFER: usize = 1 << 16;
+    let raw: Box<dyn Read> =
+        if path == Path::new("-") { Box::new(std::io::stdin()) } else { Box::new(File::open(path)?) };
+    let mut reader = BufReader::with_capacity(BUFFER, raw);
+    let head = reader.fill_buf()?;
+    Ok(if head.starts_with(&[0x1f, 0x8b]) {
+        Box::new(BufReader::with_capacity(BUFFER, MultiGzDecoder::new(reader)))
+    } else {
+        Box::new(reader)
+    })
+}
+
+/// The next line without its end; `None` at the end of the file, `Some(false)` when it was too long.
+fn read_line(reader: &mut dyn BufRead, line: &mut Vec<u8>) -> std::io::Result<Option<bool>> {
+    line.clear();
+    let (mut any, mut fits) = (false, true);
+    loop {
+        let chunk = match reader.fill_buf() {
+            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => continue,
+            chunk => chunk?,
+        };
+        if chunk.is_empty() {
+            return Ok(any.then_some(fits));
+        }
+        any = true;
+        let end = memchr::memchr(b'\n', chunk);
+        let part = &chunk[..end.unwrap_or(chunk.len())];
+        if line.len() + part.len() > LINE_MAX {
+            fits = false;
+            line.clear();
+        }
+        if fits {
+            line.extend_from_slice(part);
+        }
+        let used = part.len() + usize::from(end.is_some());
+        reader.consume(used);
+        if end.is_some() {
+            return Ok(Some(fits));
+        }
+    }
+}
+
+/// Tells the recorders' formats apart by the beginning of a line.
+fn split(file: usize, number: u64, text: &[u8]) -> Line<'_> {
+    let line =
+        |kind, received, payload| Line { file, number, kind, received, url_symbol: b"".as_slice(), payload };
+    if text.starts_with(b"configuration:") {
+        return line(LineKind::Recorder("configuration"), b"", text);
+    }
+    if [&b"https://"[..], b"http://", b"wss://", b"ws://"].iter().any(|scheme| text.starts_with(scheme)) {
+        return url_line(file, number, text);
+    }
+    let digits = text.iter().take_while(|byte| byte.is_ascii_digit() || **byte == b'.').count();
+    let (time, rest) = text.split_at(digits);
+    if time.first().is_some_and(u8::is_ascii_digit) {
+        let payload = match rest {
+            [b'\t', payload @ ..] | [b':', b' ', payload @ ..] | [b' ', payload @ ..] => Some(payload),
+            _ => None,
+        };
+        if let Some(payload) = payload {
+            return line(LineKind::Frame, time, payload.trim_ascii());
+        }
+    }
+    line(LineKind::Frame, b"", text)
+}
+
+/// `<url> <-> <t>`, `<url> <- <t>: <msg>`, `<url> -> <t>: <body>`; an unknown arrow makes it garbage.
+fn url_line(file: usize, number: u64, text: &[u8]) -> Line<'_> {
+    let mut line =
+        Line { file, number, kind: LineKind::Frame, received: b"", url_symbol: b"", payload: text };
+    let Some(space) = memchr::memchr(b' ', text) else { return line };
+    let (url, rest) = (&text[..space], &text[space + 1..]);
+    if rest.starts_with(b"<-> ") {
+        line.kind = LineKind::Recorder("connect");
+    } else if rest.starts_with(b"<- ") {
+        line.kind = LineKind::Recorder("sent");
+    } else if let Some(reply) = rest.strip_prefix(b"-> ")
+        && let Some(at) = memchr::memmem::find(reply, b": ")
+    {
+        line.received = &reply[..at];
+        line.payload = reply[at + 2..].trim_ascii();
+        line.url_symbol = query(url, b"symbol=").or_else(|| query(url, b"instId=")).unwrap_or(b"");
+    }
+    line
+}
+
+/// Value of a parameter in the query of a URL.
+fn query<'a>(url: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
+    let at = memchr::memchr(b'?', url)?;
+    url[at + 1..].split(|byte| *byte == b'&').find_map(|part| part.strip_prefix(name))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Write;
+
+    fn parts(text: &str) -> (LineKind, &str, &str, &str) {
+        let line = split(0, 1, text.as_bytes());
+        let utf8 = |bytes| std::str::from_utf8(bytes).unwrap();
+        (line.kind, utf8(line.received), utf8(line.url_symbol), utf8(line.payload))
+    }
+
+    #[test]
+    fn every_recorder_is_recognised() {
+        use LineKind::{Frame, Recorder};
+        for (text, expected) in [
+            (r#"{"e":1}"#, (Frame, "", "", r#"{"e":1}"#)),
+            (r#"1721347020984480942 {"e":1}"#, (Frame, "1721347020984480942", "", r#"{"e":1}"#)),
+            ("12\t[1]", (Frame, "12", "", "[1]")),
+            (r#"1626992741.06217: {"a":2}"#, (Frame, "1626992741.06217", "", r#"{"a":2}"#)),
+            ("1626992741.1: pong", (Frame, "1626992741.1", "", "pong")),
+            ("wss://x/y?streams=a <-> 16.5", (Recorder("connect"), "", "", "wss://x/y?streams=a <-> 16.5")),
+            ("wss://x <- 16.5: {}", (Recorder("sent"), "", "", "wss://x <- 16.5: {}")),
+            (
+                "https://x/depth?symbol=AUSDT&limit=9 -> 16.5: {\"b\":1}",
+                (Frame, "16.5", "AUSDT", "{\"b\":1}"),
+            ),
+            ("https://x/books?sz=9&instId=B-C -> 1: {}", (Frame, "1", "B-C", "{}")),
+            ("configuration: {}", (Recorder("configuration"), "", "", "configuration: {}")),
+            ("https://x garbage", (Frame, "", "", "https://x garbage")),
+            ("12345", (Frame, "", "", "12345")),
+            ("garbage", (Frame, "", "", "garbage")),
+        ] {
+            assert_eq!(parts(text), expected, "{text}");
+        }
+    }
+
+    fn lines_of(content: &[u8], name: &str) -> Vec<(u64, String)> {
+        let path = std::env::temp_dir().join(format!("perpring-capture-{}-{name}", std::process::id()));
+        std::fs::write(&path, content).unwrap();
+        let mut lines = Vec::new();
+        let result = read(std::slice::from_ref(&path), |line| {
+            lines.push((line.number, String::from_utf8_lossy(line.payload).into_owned()));
+            Ok(())
+        });
+        std::fs::remove_file(&path).unwrap();
+        result.unwrap();
+        lines
+    }
+
+    #[test]
+    fn plain_and_multi_member_gzip_files_are_read_with_their_line_numbers() {
+        let expected = [(1, "{}".to_owned()), (3, "[1]".to_owned()), (4, "x".to_owned())];
+        assert_eq!(lines_of(b"{}\r\n\n[1]\nx", "plain"), expected);
+        let member = |text: &[u8]| {
+            let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+            encoder.write_all(text).unwrap();
+            encoder.finish().unwrap()
+        };
+        let gz = [member(b"{}\n\n[1"), member(b"]\nx\n")].concat();
+        assert_eq!(lines_of(&gz, "gzip"), expected);
+    }
+
+    #[test]
+    fn a_missing_file_is_named() {
+        let error = read(&[PathBuf::from("/nonexistent/capture")], |_| Ok(())).unwrap_err();
+        assert!(error.to_string().contains("/nonexistent/capture"), "{error}");
+        assert!(matches!(read(&[], |_| Ok(())), Err(CliError::NoInput)));
+    }
+}

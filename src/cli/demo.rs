@@ -1,0 +1,301 @@
+//! `perpring demo`: simulated venues and the engine over real sockets, with paper money.
+
+use super::Failure;
+use super::report::{DemoReport, LedgerCheck};
+use crate::domain::input::Command;
+use crate::domain::params::RiskParams;
+use crate::domain::time::SECOND;
+use crate::journal::JournalOptions;
+use crate::net::tls::Trust;
+use crate::ops::view::Board;
+use crate::replay::source::RunConfig;
+use crate::runtime::affinity::AllowedCpus;
+use crate::runtime::idle::IdleMode;
+use crate::runtime::profile::{Plan, Profile};
+use crate::sim::config::SimConfig;
+use crate::sim::socket::{HostOptions, SimHost, TlsIdentity, WallClock};
+use crate::sim::{LedgerServer, server_at};
+use crate::stage::gateway::Addresses;
+use crate::topology::launch::{Launch, Running, launch};
+use crate::topology::world;
+use crate::venue::dialect;
+use clap::Args;
+use std::collections::BTreeMap;
+use std::io::{IsTerminal, Write};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+/// How long open trades may take to close at the end.
+const CLOSE_LIMIT: Duration = Duration::from_secs(5);
+
+/// Arguments of `demo`.
+#[derive(Args, Clone, Debug)]
+pub struct DemoArgs {
+    /// How long to trade, such as `20s`, `5m`; without it until Ctrl-C.
+    #[arg(long = "for", value_name = "TIME", value_parser = super::parse_duration)]
+    pub duration: Option<Duration>,
+    /// Seed of the simulated market. Over sockets it fixes the market only: timing differs from run to run.
+    #[arg(long, default_value_t = 7)]
+    pub seed: u64,
+    /// Venues, in the order in which they lead.
+    #[arg(long, value_delimiter = ',', default_value = "binance,okx")]
+    pub venues: Vec<String>,
+    /// Instruments on every venue.
+    #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..=50))]
+    pub instruments: u16,
+    /// Keep the journal in this directory (it must not exist or be empty).
+    #[arg(long, value_name = "DIR")]
+    pub journal: Option<PathBuf>,
+    /// Keep the venues' own ledgers in this directory.
+    #[arg(long, value_name = "DIR")]
+    pub ledger: Option<PathBuf>,
+    /// TLS between engine and venues, with a certificate generated for this run.
+    #[arg(long)]
+    pub tls: bool,
+    /// Pinning profile (fused, split, dedicated) or a file; without it what suits the cores.
+    #[arg(long, value_name = "NAME|FILE")]
+    pub pinning: Option<String>,
+    /// How idle threads wait: spin, yield or park.
+    #[arg(long)]
+    pub idle: Option<IdleMode>,
+    /// One JSON object at the end instead of text.
+    #[arg(long)]
+    pub json: bool,
+}
+
+impl Default for DemoArgs {
+    fn default() -> Self {
+        Self {
+            duration: None,
+            seed: 7,
+            venues: vec!["binance".into(), "okx".into()],
+            instruments: 4,
+            journal: None,
+            ledger: None,
+            tls: false,
+            pinning: None,
+            idle: None,
+            json: false,
+        }
+    }
+}
+
+/// Resolves profile and idle strategy against the cores that this process may use.
+pub fn plan(pinning: Option<&str>, idle: Option<IdleMode>) -> Result<Plan, Failure> {
+    let allowed = AllowedCpus::capture();
+    let mut profile = match pinning {
+        Some(name) => Profile::load(name)?,
+        None => Profile::choose(&allowed),
+    };
+    // The simulated venues need a core too: a spinning engine must leave them one.
+    let default = if pinning.is_none() && allowed.count() <= 2 { Some(IdleMode::Yield) } else { None };
+    if let Some(idle) = idle.or(default) {
+        profile = profile.with_idle(idle);
+    }
+    Ok(profile.plan(&allowed)?)
+}
+
+/// Simulated venues behind sockets.
+pub struct Venues {
+    /// The world that they share.
+    pub config: SimConfig,
+    hosts: Vec<SimHost<Box<dyn LedgerServer>>>,
+    /// Where they are.
+    pub addresses: Addresses,
+    /// Whom to trust to reach them.
+    pub trust: Trust,
+}
+
+impl Venues {
+    /// Starts every venue of `config` on loopback.
+    pub fn start(mut config: SimConfig, tls: bool) -> Result<Self, Failure> {
+        let clock = WallClock::start();
+        config.start_wall_ns = clock.now();
+        let identity = if tls { Some(TlsIdentity::generate()?) } else { None };
+        let mut trust = Trust::nobody();
+        if let Some(identity) = &identity {
+            trust.add(identity.ca_der().to_vec().into());
+        }
+        let scheme = if tls { "s" } else { "" };
+        let mut addresses = Addresses::default();
+        let mut hosts = Vec::new();
+        for index in 0..config.venues.len() {
+            let options = HostOptions { tls: identity.clone(), clock: clock.clone(), ..HostOptions::new(&config.venues[index].name) };
+            let host = SimHost::start(server_at(&config, index)?, SocketAddr::from(([127, 0, 0, 1], 0)), options)?;
+            let name = &config.venues[index].dialect;
+            let dialect = dialect(name).ok_or_else(|| format!("no venue dialect `{name}`"))?;
+            let at = host.addr();
+            addresses.sockets.extend(dialect.connections(true).iter().map(|_| format!("ws{scheme}://localhost:{}", at.port())));
+            addresses.http.push(format!("http{scheme}://localhost:{}", at.port()));
+            hosts.push(host);
+        }
+        Ok(Self { config, hosts, addresses, trust })
+    }
+
+    /// Stops every venue and hands them out with their books.
+    pub fn stop(self) -> Result<Vec<Box<dyn LedgerServer>>, Failure> {
+        self.hosts.into_iter().map(|host| host.stop().map_err(Into::into)).collect()
+    }
+}
+
+/// Full dialect names for what people type.
+pub fn dialect_name(name: &str) -> &str {
+    match name {
+        "binance" => "binance-usdm",
+        other => other,
+    }
+}
+
+/// Runs the command.
+pub fn run(args: &DemoArgs) -> Result<u8, Failure> {
+    let interrupted = super::interruption()?;
+    let report = trade(args, &interrupted)?;
+    if args.json {
+        println!("{}", serde_json::to_string_pretty(&report)?);
+    } else {
+        println!("{report}");
+    }
+    Ok(u8::from(report.has_finding()))
+}
+
+/// The whole demo, up to its report.
+pub fn trade(args: &DemoArgs, interrupted: &AtomicBool) -> Result<DemoReport, Failure> {
+    let plan = plan(args.pinning.as_deref(), args.idle)?;
+    let dialects: Vec<&str> = args.venues.iter().map(|name| dialect_name(name)).collect();
+    let sim = SimConfig::demo(args.seed, &dialects, usize::from(args.instruments))?;
+    let scratch = tempdir()?;
+    let journal_dir = args.journal.clone().unwrap_or_else(|| scratch.path.join("journal"));
+    let venues = Venues::start(sim, args.tls)?;
+    let params = world::engine_params(
+        &venues.config,
+        venues.config.start_wall_ns as u64 / SECOND as u64,
+        world::demo_scan(),
+        RiskParams::default(),
+    );
+    let config = RunConfig { trading: true, params };
+    let board = Board::default();
+    let started = Instant::now();
+    let notes = BTreeMap::from([
+        ("command".to_owned(), "demo".to_owned()),
+        ("seed".to_owned(), args.seed.to_string()),
+        ("profile".to_owned(), plan.to_string()),
+    ]);
+    let running = launch(
+        Launch {
+            config: config.clone(),
+            addresses: venues.addresses.clone(),
+            credentials: world::credentials(&venues.config),
+            trust: venues.trust.clone(),
+            plan: plan.clone(),
+            journal: Some((journal_dir.clone(), JournalOptions { segment_bytes: 16 << 20, ..JournalOptions::default() })),
+            notes,
+            orders: true,
+        },
+        &board,
+    )?;
+    let mut memory = Memory::default();
+    watch(args, &running, interrupted, started, &mut memory);
+    close(&running);
+    let finished = running.end();
+    let seconds = started.elapsed().as_secs_f64();
+    let config_of_venues = venues.config.clone();
+    let mut servers = venues.stop()?;
+    if let Some(dir) = &args.ledger {
+        for (venue, server) in config_of_venues.venues.iter().zip(&mut servers) {
+            server.write_ledger(&dir.join(&venue.name))?;
+        }
+    }
+    let view = board.read().clone();
+    let ledgers: Vec<LedgerCheck> =
+        servers.iter().enumerate().map(|(venue, server)| LedgerCheck::compare(venue, &view, server.ledger())).collect();
+    DemoReport::build(args, &plan, &config, seconds, &journal_dir, finished, &view, ledgers, memory.anonymous_max)
+}
+
+/// Shows progress until the time is over, Ctrl-C, or a failure.
+fn watch(args: &DemoArgs, running: &Running, interrupted: &AtomicBool, started: Instant, memory: &mut Memory) {
+    let mut next_line = 1;
+    let screen = std::io::stdout().is_terminal() && !args.json;
+    let mut live = super::live_view::LiveView::start(screen);
+    loop {
+        let elapsed = started.elapsed();
+        let over = args.duration.is_some_and(|limit| elapsed >= limit);
+        if over || interrupted.load(Ordering::Acquire) || running.failure().is_some() || live.wants_to_quit() {
+            break;
+        }
+        if live.is_on() {
+            live.draw(&running.board().read());
+        }
+        if elapsed.as_secs() >= next_line {
+            next_line = elapsed.as_secs() + 1;
+            memory.sample();
+            if !live.is_on() {
+                let line = super::report::line(elapsed.as_secs(), &running.board().read());
+                let _ = writeln!(std::io::stderr(), "{line}");
+            }
+        }
+        std::thread::sleep(Duration::from_millis(if live.is_on() { 100 } else { 20 }));
+    }
+    live.stop();
+}
+
+/// Ends trading in order: no new entries, open trades closed, sessions closed.
+pub fn close(running: &Running) {
+    running.command(Command::Reduce);
+    let begun = Instant::now();
+    let mut calm = 0;
+    // Figures are published a few times a second: several calm readings in a row mean flat.
+    while begun.elapsed() < CLOSE_LIMIT && calm < 5 && running.failure().is_none() {
+        std::thread::sleep(Duration::from_millis(100));
+        let view = running.board().read();
+        let flat = view.trades_open == 0 && view.open_orders == 0;
+        calm = if flat { calm + 1 } else { 0 };
+    }
+    running.command(Command::Stop);
+    std::thread::sleep(Duration::from_millis(250));
+}
+
+/// Anonymous memory of this process over time.
+#[derive(Default)]
+struct Memory {
+    anonymous_max: u64,
+}
+
+impl Memory {
+    fn sample(&mut self) {
+        let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+        let kilobytes = status.lines().find_map(|line| line.strip_prefix("RssAnon:"));
+        let kilobytes = kilobytes.and_then(|rest| rest.split_whitespace().next()?.parse::<u64>().ok());
+        self.anonymous_max = self.anonymous_max.max(kilobytes.unwrap_or(0) * 1024);
+    }
+}
+
+/// A directory that goes away with its owner.
+pub struct TempDir {
+    /// Where it is.
+    pub path: PathBuf,
+}
+
+/// Makes a temporary directory.
+pub fn tempdir() -> std::io::Result<TempDir> {
+    static NUMBER: std::sync::atomic::AtomicU32 = std::sync::atomic::AtomicU32::new(0);
+    let name = format!("perpring-{}-{}", std::process::id(), NUMBER.fetch_add(1, Ordering::Relaxed));
+    let path = std::env::temp_dir().join(name);
+    std::fs::create_dir_all(&path)?;
+    Ok(TempDir { path })
+}
+
+impl TempDir {
+    /// A path in it.
+    pub fn join(&self, name: impl AsRef<Path>) -> PathBuf {
+        self.path.join(name)
+    }
+}
+
+impl Drop for TempDir {
+    fn drop(&mut self) {
+        // What remains in the temporary directory is the system's to clean.
+        let _ = std::fs::remove_dir_all(&self.path);
+    }
+}

@@ -1,0 +1,157 @@
+//! Fills: each booked once, by trade id and by cumulative quantity; held while their fee is missing.
+
+use super::{Ledger, LedgerOddKind, LedgerOut, odd};
+use crate::core::table::IdMap;
+use crate::domain::instrument::{InstrumentId, VenueId};
+use crate::domain::order::{ClientId, FillReport, OrderReport, OrderState, OrderUpdate, ReportKind};
+use serde::{Deserialize, Serialize};
+use std::collections::VecDeque;
+
+/// Fills remembered for deduplication.
+pub const FILLS_MAX: usize = 16_384;
+
+/// A fill that was published.
+const BOOKED: u32 = 1;
+/// A fill that waits for its fee.
+const HELD: u32 = 0;
+
+/// The most recent fills by [`key`].
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Fills {
+    marks: IdMap,
+    order: VecDeque<u128>,
+}
+
+impl Fills {
+    /// None, with all its room.
+    pub fn new() -> Self {
+        Self { marks: IdMap::new(FILLS_MAX), order: VecDeque::with_capacity(FILLS_MAX + 1) }
+    }
+
+    /// True when the fill was published.
+    pub fn is_booked(&self, key: u128) -> bool {
+        self.get(key) == Some(BOOKED)
+    }
+
+    fn get(&self, key: u128) -> Option<u32> {
+        self.marks.get(key)
+    }
+
+    /// Remembers a fill, forgetting the oldest when there is no room.
+    fn set(&mut self, key: u128, mark: u32) {
+        if self.get(key).is_none() {
+            if self.order.len() >= FILLS_MAX
+                && let Some(oldest) = self.order.pop_front()
+            {
+                self.marks.remove(oldest);
+            }
+            self.order.push_back(key);
+        }
+        // Room is kept by the lines above: the map is as large as the queue.
+        let _ = self.marks.set(key, mark);
+    }
+}
+
+/// A fill's unique name: trade ids are unique per venue and listing.
+pub fn key(venue: VenueId, instrument: InstrumentId, trade_id: u64) -> u128 {
+    1 << 127 | u128::from(venue.0) << 80 | u128::from(instrument.0) << 64 | u128::from(trade_id)
+}
+
+impl Ledger {
+    /// An execution on our account under no id of ours (liquidation, deleveraging, by hand): passed on
+    /// once per trade id. Reports without the fee are skipped: the full one follows on the same stream.
+    pub(super) fn on_foreign(&mut self, report: &OrderReport, out: &mut LedgerOut) {
+        let (Some(fill), Some(instrument), Some(side)) = (report.fill, report.instrument, report.side) else {
+            if report.fill.is_some() {
+                odd(out, ClientId::NONE, report.venue, LedgerOddKind::Malformed);
+            }
+            return;
+        };
+        let Some(fee) = fill.fee else { return };
+        if fill.qty.0 <= 0 || fill.price.0 <= 0 {
+            odd(out, ClientId::NONE, report.venue, LedgerOddKind::Malformed);
+            return;
+        }
+        let key = key(report.venue, instrument, fill.trade_id);
+        if self.fills.is_booked(key) {
+            return;
+        }
+        self.fills.set(key, BOOKED);
+        let state = match report.kind {
+            ReportKind::Filled => OrderState::Filled,
+            ReportKind::Canceled => OrderState::Canceled,
+            ReportKind::Expired => OrderState::Expired,
+            _ => OrderState::PartiallyFilled,
+        };
+        self.emit(
+            OrderUpdate {
+                client_id: ClientId::NONE,
+                venue: report.venue,
+                instrument,
+                side,
+                state,
+                filled: report.filled.unwrap_or(fill.qty),
+                fill_qty: fill.qty,
+                fill_price: fill.price,
+                fee,
+                fee_currency: fill.fee_currency,
+                maker: fill.maker,
+                trade_id: fill.trade_id,
+                venue_ns: report.venue_ns,
+                ..OrderUpdate::default()
+            },
+            out,
+        );
+    }
+
+    /// Books or holds a fill. True when it is booked, and so to be published.
+    pub(super) fn take_fill(
+        &mut self,
+        slot: u32,
+        report: &OrderReport,
+        fill: &FillReport,
+        out: &mut LedgerOut,
+    ) -> bool {
+        let entry = &mut self.entries[slot as usize];
+        if fill.qty.0 <= 0 || fill.price.0 <= 0 {
+            odd(out, report.client_id, report.venue, LedgerOddKind::Malformed);
+            return false;
+        }
+        if !entry.bookable {
+            // Cannot be attributed yet: its quantity is known to be missing, and will be asked for.
+            entry.known = entry.known.max(fill.qty.0);
+            return false;
+        }
+        let key = key(report.venue, entry.spec.instrument, fill.trade_id);
+        let seen = self.fills.get(key);
+        if seen == Some(BOOKED) || (seen == Some(HELD) && fill.fee.is_none()) {
+            return false;
+        }
+        // Without a cumulative quantity in this message only the order's own quantity bounds it.
+        let bound = match (report.filled, entry.qty()) {
+            (Some(_), _) => entry.known,
+            (None, Some(qty)) => qty.max(entry.known),
+            (None, None) => i64::MAX,
+        };
+        let held_others = if seen.is_some() { entry.held - fill.qty.0.min(entry.held) } else { entry.held };
+        if fill.fee.is_none() {
+            if entry.booked + held_others + fill.qty.0 > bound {
+                odd(out, report.client_id, report.venue, LedgerOddKind::BeyondCumulative);
+                return false;
+            }
+            entry.held += fill.qty.0;
+            entry.known = entry.known.max(entry.booked + entry.held);
+            self.fills.set(key, HELD);
+            return false;
+        }
+        if entry.booked.saturating_add(fill.qty.0) > bound {
+            odd(out, report.client_id, report.venue, LedgerOddKind::BeyondCumulative);
+            return false;
+        }
+        entry.held = held_others;
+        entry.booked += fill.qty.0;
+        entry.known = entry.known.max(entry.booked + entry.held);
+        self.fills.set(key, BOOKED);
+        true
+    }
+}

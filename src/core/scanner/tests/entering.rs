@@ -1,0 +1,286 @@
+//! When a pair enters, when it does not and why.
+
+use super::rig::{MID, Rig, WALL, instrument, scan_params};
+use crate::core::pair::WhyNot;
+use crate::domain::event::{BookState, BurstEnd, ConnStatus, EventBody, FlowBody, Mark};
+use crate::domain::input::ConnId;
+use crate::domain::instrument::{InstrumentId, Qty, VenueId};
+use crate::domain::intent::{BPS, BasketKind};
+use crate::domain::number::Num;
+use crate::domain::order::{Side, TimeInForce};
+use crate::domain::params::ScanParams;
+use crate::domain::text::Currency;
+use crate::domain::time::{MILLI, SECOND};
+
+#[test]
+fn an_edge_enters_with_two_ioc_legs_of_the_same_base_amount() {
+    let (rig, basket) = Rig::entered();
+    assert_eq!((basket.kind, basket.len, basket.attempt), (BasketKind::Entry, 2, 0));
+    let [long, short] = [basket.legs[0], basket.legs[1]];
+    assert_eq!((long.venue, long.side), (VenueId(0), Side::Buy), "bought where it is cheap");
+    assert_eq!((short.venue, short.side), (VenueId(1), Side::Sell), "sold where it is dear");
+    // 1000 at 60 000: 0.01666 BTC, down to 0.016: 16 steps here, 160 there.
+    assert_eq!((long.qty, short.qty), (Qty(160), Qty(1_600)));
+    for leg in basket.orders() {
+        assert_eq!((leg.tif, leg.reduce_only), (TimeInForce::Ioc, false));
+    }
+    // Ask 60 000.1 and bid 60 179.9, each 0.1 bps beyond, rounded outward to the tick.
+    assert_eq!((long.price.0, short.price.0), (60_000_800, 60_179_200));
+    assert_eq!((basket.mids[0].0, basket.mids[1].0), (MID, MID + 180_000));
+    assert_eq!(basket.detected, rig.now);
+    let edge = basket.edge;
+    assert_eq!((edge.fees, edge.exit_basis, edge.slippage), (4 * BPS, 0, 0));
+    let costs = edge.fees + edge.exit_half_spreads + edge.slippage + edge.allowance;
+    assert_eq!(edge.net, edge.entry_basis - edge.exit_basis - costs + edge.funding);
+    assert!(edge.net > edge.threshold && edge.entry_basis > 29 * BPS && edge.entry_basis < 30 * BPS);
+    assert_eq!(long.client_id.epoch(), 7);
+    assert_ne!(long.client_id, short.client_id);
+}
+
+#[test]
+fn the_venue_of_a_quote_decides_the_direction() {
+    let mut rig = Rig::warm();
+    rig.quote(1, MID - 180_000);
+    let basket = rig.basket().expect("the mirrored edge enters too");
+    assert_eq!((basket.legs[0].venue, basket.legs[0].side), (VenueId(1), Side::Buy));
+    assert_eq!((basket.legs[1].venue, basket.legs[1].side), (VenueId(0), Side::Sell));
+}
+
+#[test]
+fn the_edge_is_measured_from_the_learnt_baseline() {
+    let mut rig = Rig::cold(2, scan_params());
+    rig.spread(10);
+    rig.run_ms(3_000);
+    assert_eq!(rig.view(0).baseline, Some(999_500), "10 bps of venue 0, of the mean mid");
+    assert_eq!(rig.view(1).baseline, Some(-999_500));
+    assert!(rig.baskets().is_empty(), "a lasting basis is no edge");
+    rig.quote(1, MID + 84_000);
+    assert!(rig.baskets().is_empty(), "4 bps beyond the baseline do not pay costs of 4.5 and the threshold");
+    assert_eq!(rig.view(0).why, WhyNot::BelowThreshold);
+    rig.quote(1, MID);
+    let basket = rig.basket().expect("10 bps below the baseline pay the other way");
+    assert_eq!(basket.legs[0].venue, VenueId(1));
+}
+
+#[test]
+fn nothing_is_traded_before_the_baseline_is_known() {
+    let mut rig = Rig::cold(2, scan_params());
+    rig.tick_ms(1);
+    rig.spread(30);
+    assert!(rig.baskets().is_empty());
+    assert_eq!(rig.view(0).why, WhyNot::Warmup);
+}
+
+#[test]
+fn edges_are_evaluated_at_the_end_of_a_drained_burst_only() {
+    let mut rig = Rig::warm();
+    rig.bbo(1, MID + 180_000, 1_000_000, MID + 180_200, 1_000_000, 0);
+    assert!(rig.baskets().is_empty(), "the burst goes on");
+    rig.burst_end(1, false);
+    assert!(rig.baskets().is_empty(), "more data waits");
+    rig.quote(0, MID);
+    assert!(rig.baskets().is_empty(), "the other venue is behind");
+    assert_eq!(rig.view(0).why, WhyNot::Behind);
+    // Caught up by a message about something else: what was put off is evaluated now.
+    rig.event(EventBody::BurstEnd(BurstEnd { conn: ConnId(1), drained: true }));
+    assert!(rig.basket().is_some());
+}
+
+#[test]
+fn every_obstacle_has_its_name() {
+    let mut rig = Rig::warm();
+    let mut quote = |bid: i64, bid_qty: i64, ask: i64, age: i64| {
+        rig.bbo(1, bid, bid_qty, ask, 1_000_000, age);
+        rig.burst_end(1, true);
+        rig.view(0).why
+    };
+    let dear = MID + 180_000;
+    assert_eq!(quote(dear, 1_000_000, dear + 200, SECOND + 1), WhyNot::Stale);
+    assert_eq!(quote(dear, 1_000_000, dear, 0), WhyNot::Crossed, "locked");
+    assert_eq!(quote(dear, 0, dear + 200, 0), WhyNot::Crossed, "one-sided");
+    assert_eq!(quote(dear, 1_599, dear + 200, 0), WhyNot::Thin, "1600 contracts are wanted");
+    let far = MID + MID / 40;
+    assert_eq!(quote(far, 1_000_000, far + 200, 0), WhyNot::MidsDisagree, "2.5 % apart");
+    rig.book(1, BookState::Invalid);
+    assert_eq!(rig.view(0).why, WhyNot::NotLive);
+    rig.quote(1, dear);
+    assert_eq!(rig.view(0).why, WhyNot::NotLive, "a touch does not make a book live");
+    assert!(rig.baskets().is_empty());
+    rig.book(1, BookState::Live);
+    rig.quote(1, dear);
+    assert!(rig.basket().is_some(), "and live again it trades");
+    assert_eq!(rig.view(0).why, WhyNot::Ready);
+    rig.quote(1, dear + 100);
+    assert_eq!(rig.view(0).why, WhyNot::TradeOpen);
+}
+
+#[test]
+fn a_venue_clock_ahead_of_ours_is_age_zero() {
+    let mut rig = Rig::warm();
+    rig.bbo(1, MID + 180_000, 1_000_000, MID + 180_200, 1_000_000, -5 * SECOND);
+    rig.burst_end(1, true);
+    assert_eq!(rig.basket().expect("not stale").book_age_ns[1], 0);
+}
+
+#[test]
+fn a_lost_connection_takes_its_books_with_it() {
+    let mut rig = Rig::warm();
+    rig.event(EventBody::Conn(ConnStatus { conn: ConnId(1), epoch: 1, up: false }));
+    rig.quote(0, MID - 180_000);
+    assert!(rig.baskets().is_empty());
+    assert_eq!(rig.view(0).why, WhyNot::NotLive);
+}
+
+#[test]
+fn different_quote_currencies_are_never_compared() {
+    let mut rig = Rig::warm();
+    let mut usdc = instrument(1);
+    usdc.quote = Currency::new("USDC").unwrap();
+    usdc.generation = 2;
+    rig.event(EventBody::Instrument(usdc));
+    rig.book(1, BookState::Live);
+    rig.quote(1, MID);
+    rig.run_ms(3_000);
+    rig.spread(30);
+    assert!(rig.baskets().is_empty());
+    assert_eq!(rig.view(0).why, WhyNot::NoInstrument);
+}
+
+#[test]
+fn a_stale_depth_is_not_walked_behind_a_fresh_touch() {
+    let mut rig = Rig::warm();
+    rig.depth(1, &[(MID + 179_000, 5_000)], &[(MID + 182_000, 5_000)]);
+    rig.now += 2 * SECOND;
+    rig.quote(0, MID);
+    rig.bbo(1, MID + 180_000, 100, MID + 180_200, 100, 0);
+    rig.burst_end(1, true);
+    assert!(rig.baskets().is_empty());
+    assert_eq!(rig.view(0).why, WhyNot::Stale);
+    rig.depth(1, &[(MID + 179_000, 5_000)], &[(MID + 182_000, 5_000)]);
+    rig.bbo(1, MID + 180_000, 100, MID + 180_200, 100, 0);
+    rig.burst_end(1, true);
+    let basket = rig.basket().expect("with fresh depth it trades");
+    assert!(basket.edge.slippage > 0);
+    assert!(basket.legs[1].price.0 <= MID + 179_000, "the worst level bounds the price");
+}
+
+#[test]
+fn a_level_shift_disarms_and_the_new_level_is_learnt() {
+    let mut rig = Rig::warm_with(2, ScanParams { threshold_ppb: 1_000 * BPS, ..scan_params() });
+    rig.spread(30);
+    rig.run_ms(1_000);
+    assert_eq!((rig.view(0).level_shifts, rig.view(0).why), (1, WhyNot::LevelShift));
+    rig.run_ms(29_000);
+    assert_eq!(rig.view(0).why, WhyNot::LevelShift);
+    rig.run_ms(2_000);
+    assert_eq!(rig.view(0).why, WhyNot::BelowThreshold);
+    assert!(rig.view(0).baseline.unwrap() > 29 * BPS);
+    assert_eq!(rig.scanner.totals().level_shifts, 1);
+}
+
+#[test]
+fn an_insane_edge_is_not_traded_and_disarms_when_it_lasts() {
+    let scan = ScanParams {
+        edge_insane_ppb: 10 * BPS,
+        edge_insane_ns: 200 * MILLI,
+        level_shift_ppb: 1_000 * BPS,
+        ..scan_params()
+    };
+    let mut rig = Rig::warm_with(2, scan);
+    rig.spread(30);
+    assert_eq!(rig.view(0).why, WhyNot::InsaneEdge);
+    rig.run_ms(200);
+    assert_eq!(rig.scanner.totals().alarms, 0);
+    rig.run_ms(10);
+    assert_eq!((rig.scanner.totals().alarms, rig.view(0).why), (1, WhyNot::InsaneEdge));
+    rig.spread(12);
+    assert_eq!(rig.view(0).why, WhyNot::InsaneEdge, "disarmed, though the edge is sane now");
+    assert!(rig.baskets().is_empty());
+}
+
+#[test]
+fn funding_inside_the_holding_time_enters_the_edge() {
+    let mut rig = Rig::warm();
+    let mut mark = Mark {
+        instrument: InstrumentId(1),
+        rate: Some(Num::new(4, 4)),
+        funding_ns: WALL + rig.now + 20 * SECOND,
+        interval_ns: 8 * 3_600 * SECOND,
+        ..Mark::default()
+    };
+    rig.event(EventBody::Mark(mark));
+    mark.instrument = InstrumentId(0);
+    mark.funding_ns += 20 * SECOND;
+    rig.event(EventBody::Mark(mark));
+    rig.spread(30);
+    let edge = rig.basket().unwrap().edge;
+    assert_eq!(edge.funding, 4 * BPS, "only the short's instant lies inside the 30 s");
+}
+
+#[test]
+fn a_miss_cools_down_and_is_no_failure() {
+    let (mut rig, basket) = Rig::entered();
+    basket.orders().iter().for_each(|order| rig.zero(order));
+    assert_eq!(rig.trade(), None);
+    let view = rig.view(0);
+    assert_eq!((view.hits, view.misses, rig.scanner.totals().desk.failures), (0, 1, 0));
+    rig.spread(30);
+    assert!(rig.baskets().is_empty());
+    assert_eq!(rig.view(0).why, WhyNot::Cooldown);
+    rig.tick_ms(500);
+    rig.spread(30);
+    assert!(rig.basket().is_some());
+}
+
+#[test]
+fn a_denied_entry_leaves_no_trade_and_cools_down() {
+    let (mut rig, basket) = Rig::entered();
+    rig.deny(&basket);
+    assert_eq!(rig.trade(), None);
+    assert_eq!((rig.view(0).denials, rig.view(0).misses), (1, 0));
+    rig.spread(30);
+    assert_eq!(rig.view(0).why, WhyNot::Cooldown);
+}
+
+#[test]
+fn no_more_trades_than_allowed() {
+    let mut rig = Rig::warm_with(2, ScanParams { trades_open_max: 0, ..scan_params() });
+    rig.spread(30);
+    assert!(rig.baskets().is_empty());
+    assert_eq!(rig.view(0).why, WhyNot::MaxTrades);
+}
+
+#[test]
+fn a_listing_serves_one_trade_at_a_time() {
+    let mut rig = Rig::warm_with(3, scan_params());
+    rig.spread(30);
+    assert_eq!(rig.baskets().len(), 1, "two pairs see the edge at venue 1; one gets it");
+    rig.quote(2, MID - 180_000);
+    assert!(rig.baskets().is_empty(), "no partner is free");
+    assert_eq!(rig.scanner.trades().count(), 1);
+}
+
+#[test]
+fn account_and_control_events_pass_on_and_market_data_does_not() {
+    let mut rig = Rig::warm();
+    rig.tick_ms(1);
+    assert_eq!(rig.flow, vec![FlowBody::Event(EventBody::Tick)]);
+    rig.tick_ms(100);
+    rig.flow.clear();
+    rig.quote(0, MID + 100);
+    rig.quote(0, MID + 300);
+    assert!(matches!(rig.flow[..], [FlowBody::Mid(InstrumentId(0), mid)] if mid.0 == MID + 100));
+    rig.flow.clear();
+    rig.now += 100 * MILLI;
+    rig.quote(0, MID + 500);
+    assert_eq!(rig.flow.len(), 1, "once per 100 ms");
+}
+
+#[test]
+fn a_cause_is_passed_on_before_the_intents_that_it_causes() {
+    let (mut rig, entry) = Rig::entered();
+    rig.fill(&entry.legs[0]);
+    rig.flow.clear();
+    rig.zero(&entry.legs[1]);
+    assert!(matches!(rig.flow[..], [FlowBody::Event(EventBody::Order(_)), FlowBody::Intent(_)]));
+}

@@ -1,0 +1,780 @@
+//! The REST interface: public market data, signed account and order requests, listen keys.
+
+use super::auth::{Params, check_key, check_rest};
+use super::error::ApiError;
+use super::order::{self, quoted, symbol, symbol_maybe};
+use super::stream::{levels_text, rate_text};
+use super::user::entry_price;
+use super::{BinanceServer, Limits};
+use crate::domain::money::Money;
+use crate::domain::time::{MILLI, Nanos};
+use crate::sim::exchange::{
+    AccountId, EndReason, Exchange, Listing, ListingId, MoneyText, OrderKey, Side, fixed,
+};
+use crate::sim::{HttpReply, HttpRequest};
+
+/// A request with what was found out about it.
+struct Call<'a> {
+    request: &'a HttpRequest,
+    params: Params,
+    body: String,
+    now: Nanos,
+}
+
+impl BinanceServer {
+    /// Answers a request at once (order latency applies to the WebSocket API).
+    pub(super) fn answer(&mut self, request: &HttpRequest, now: Nanos) -> HttpReply {
+        let body = String::from_utf8_lossy(&request.body).into_owned();
+        let params = Params::of_query(&request.query, &body);
+        let call = Call { request, params, body, now };
+        let result = if self.limits.weight(weight(&call), now) {
+            self.route(&call)
+        } else {
+            Err(ApiError::new(
+                -1003,
+                "Too many requests; current limit of IP is 2400 requests per minute. Please use the websocket for live updates to avoid polling the API.",
+            ))
+        };
+        let mut headers =
+            vec![("X-MBX-USED-WEIGHT-1M".to_string(), self.limits.weight_used(now).to_string())];
+        if let Some((ten, minute)) = self.limits.orders_used(now).filter(|_| request.path.contains("/order"))
+        {
+            headers.push(("X-MBX-ORDER-COUNT-10S".into(), ten.to_string()));
+            headers.push(("X-MBX-ORDER-COUNT-1M".into(), minute.to_string()));
+        }
+        match result {
+            Ok(body) => HttpReply { status: 200, headers, body: body.into_bytes() },
+            Err(error) => {
+                if error.status == 429 {
+                    let wait = (self.limits.weight_ends(now) - now).div_euclid(1_000 * MILLI) + 1;
+                    headers.push(("Retry-After".into(), wait.to_string()));
+                }
+                HttpReply { status: error.status, headers, body: error.body().into_bytes() }
+            }
+        }
+    }
+
+    fn route(&mut self, call: &Call<'_>) -> Result<String, ApiError> {
+        let (method, path) = (call.request.method.as_str(), call.request.path.as_str());
+        if let Some(result) = self.public(method, path, call) {
+            return result;
+        }
+        if path == "/fapi/v1/listenKey" {
+            let account = check_key(self.venue.exchange(), call.key())?;
+            return self.listen_key(method, account, call.now);
+        }
+        let known = ACCOUNT_PATHS.iter().any(|(methods, known)| *known == path && methods.contains(&method));
+        if !known {
+            return Err(ApiError {
+                status: 404,
+                code: -5000,
+                msg: format!("Path {path}, Method {method} is invalid"),
+            });
+        }
+        let exchange = self.venue.exchange();
+        let account =
+            check_rest(exchange, call.key(), &call.request.query, &call.body, &call.params, call.now)?;
+        match (method, path) {
+            ("POST" | "PUT" | "DELETE", _) => self.change(method, path, account, call),
+            _ => self.account_query(path, account, call),
+        }
+    }
+
+    fn public(&self, method: &str, path: &str, call: &Call<'_>) -> Option<Result<String, ApiError>> {
+        if method != "GET" {
+            return None;
+        }
+        let exchange = self.venue.exchange();
+        let now = call.now;
+        Some(match path {
+            "/fapi/v1/ping" => Ok("{}".into()),
+            "/fapi/v1/time" => Ok(format!("{{\"serverTime\":{}}}", now / MILLI)),
+            "/fapi/v1/exchangeInfo" => Ok(exchange_info(exchange, now)),
+            "/fapi/v1/depth" => self.depth(call),
+            "/fapi/v1/premiumIndex" => per_symbol(exchange, call, |_, listing| premium_index(listing, now)),
+            "/fapi/v1/ticker/24hr" => {
+                per_symbol(exchange, call, |id, listing| self.market_data.day(id).json(listing, now))
+            }
+            "/fapi/v1/ticker/bookTicker" => {
+                per_symbol(exchange, call, |id, listing| book_ticker(exchange, id, listing, now))
+            }
+            "/fapi/v1/ticker/price" | "/fapi/v2/ticker/price" => per_symbol(exchange, call, |id, listing| {
+                let price = listing.price_text(self.market_data.day(id).last);
+                format!(
+                    "{{\"symbol\":\"{}\",\"price\":\"{price}\",\"time\":{}}}",
+                    listing.symbol,
+                    now / MILLI
+                )
+            }),
+            "/fapi/v1/openInterest" => symbol(exchange, &call.params).map(|id| {
+                let listing = exchange.listing(id);
+                // Every contract has a long and a short side; the market account holds the other one.
+                let interest = exchange.account(AccountId::MARKET).positions[id.index()].qty.abs();
+                format!(
+                    "{{\"symbol\":\"{}\",\"openInterest\":\"{}\",\"time\":{}}}",
+                    listing.symbol,
+                    listing.qty_text(interest),
+                    now / MILLI
+                )
+            }),
+            "/fapi/v1/fundingInfo" => Ok(funding_info(exchange)),
+            "/fapi/v1/fundingRate" => Ok(self.funding_history(call)),
+            _ => return None,
+        })
+    }
+
+    fn depth(&self, call: &Call<'_>) -> Result<String, ApiError> {
+        let exchange = self.venue.exchange();
+        let id = symbol(exchange, &call.params)?;
+        let limit = call.params.int("limit")?.unwrap_or(500);
+        if ![5, 10, 20, 50, 100, 500, 1000].contains(&limit) {
+            return Err(ApiError::new(-4021, format!("{limit} is not valid depth limit.")));
+        }
+        let (book, listing, now) = (exchange.book(id), exchange.listing(id), call.now / MILLI);
+        Ok(format!(
+            "{{\"lastUpdateId\":{},\"E\":{now},\"T\":{now},\"bids\":{},\"asks\":{}}}",
+            exchange.last_update(id),
+            levels_text(listing, &book.levels(Side::Buy, limit as usize)),
+            levels_text(listing, &book.levels(Side::Sell, limit as usize)),
+        ))
+    }
+
+    fn funding_history(&self, call: &Call<'_>) -> String {
+        let wanted = call.params.get("symbol");
+        let rows: Vec<String> = self
+            .funding_paid
+            .iter()
+            .filter(|(symbol, ..)| wanted.is_none_or(|wanted| wanted == symbol))
+            .map(|(symbol, rate, mark, at)| {
+                format!(
+                    "{{\"symbol\":\"{symbol}\",\"fundingTime\":{},\"fundingRate\":\"{}\",\"markPrice\":\"{}\"}}",
+                    at / MILLI,
+                    rate_text(*rate),
+                    mark.fixed(8)
+                )
+            })
+            .collect();
+        format!("[{}]", rows.join(","))
+    }
+
+    fn listen_key(&mut self, method: &str, account: AccountId, now: Nanos) -> Result<String, ApiError> {
+        match method {
+            "POST" => Ok(format!("{{\"listenKey\":\"{}\"}}", self.users.start(account, now))),
+            "PUT" => match self.users.extend(account, now) {
+                Some(key) => Ok(format!("{{\"listenKey\":\"{key}\"}}")),
+                None => Err(ApiError::new(-1125, "This listenKey does not exist.")),
+            },
+            "DELETE" => {
+                self.users.stop(account);
+                Ok("{}".into())
+            }
+            _ => Err(ApiError {
+                status: 404,
+                code: -5000,
+                msg: "Path /fapi/v1/listenKey, Method is invalid".into(),
+            }),
+        }
+    }
+
+    fn change(
+        &mut self,
+        method: &str,
+        path: &str,
+        account: AccountId,
+        call: &Call<'_>,
+    ) -> Result<String, ApiError> {
+        let now = call.now;
+        if path == "/fapi/v1/order" || path == "/fapi/v1/batchOrders" {
+            self.limits.order(account, u32::from(method != "DELETE"), now)?;
+        }
+        let exchange = self.venue.exchange_mut();
+        match (method, path) {
+            ("POST", "/fapi/v1/order") => order::place(exchange, account, &call.params, now),
+            ("PUT", "/fapi/v1/order") => order::modify(exchange, account, &call.params, now),
+            ("DELETE", "/fapi/v1/order") => order::cancel(exchange, account, &call.params, now),
+            ("DELETE", "/fapi/v1/allOpenOrders") => {
+                let listing = symbol(exchange, &call.params)?;
+                exchange.cancel_all(account, Some(listing), EndReason::Client, now);
+                Ok("{\"code\":200,\"msg\":\"The operation of cancel all open order is done.\"}".into())
+            }
+            ("POST", "/fapi/v1/countdownCancelAll") => {
+                let listing = symbol(exchange, &call.params)?;
+                let time =
+                    call.params.int("countdownTime")?.ok_or_else(|| ApiError::missing("countdownTime"))?;
+                let name = exchange.listing(listing).symbol.clone();
+                self.countdowns.remove(&(account, listing));
+                if time > 0 {
+                    self.countdowns.insert((account, listing), now + time * MILLI);
+                }
+                Ok(format!("{{\"symbol\":\"{name}\",\"countdownTime\":\"{time}\"}}"))
+            }
+            ("POST", "/fapi/v1/leverage") => {
+                let listing = symbol(exchange, &call.params)?;
+                let leverage = i64::from(exchange.settings().leverage);
+                let wanted = call.params.int("leverage")?.ok_or_else(|| ApiError::missing("leverage"))?;
+                if wanted != leverage {
+                    return Err(ApiError::new(-4028, format!("Leverage {wanted} is not valid")));
+                }
+                let name = &exchange.listing(listing).symbol;
+                Ok(format!(
+                    "{{\"leverage\":{leverage},\"maxNotionalValue\":\"100000000\",\"symbol\":\"{name}\"}}"
+                ))
+            }
+            ("POST", "/fapi/v1/positionSide/dual") if !call.params.flag("dualSidePosition") => {
+                Err(ApiError::new(-4059, "No need to change position side."))
+            }
+            ("POST", "/fapi/v1/marginType") if call.params.get("marginType") == Some("CROSSED") => {
+                Err(ApiError::new(-4046, "No need to change margin type."))
+            }
+            _ => Err(ApiError::new(-4067, "The simulated account is one-way and cross-margined only.")),
+        }
+    }
+
+    fn account_query(&self, path: &str, account: AccountId, call: &Call<'_>) -> Result<String, ApiError> {
+        let exchange = self.venue.exchange();
+        let (params, now) = (&call.params, call.now);
+        let wanted = symbol_maybe(exchange, params)?;
+        let list = |rows: Vec<String>| format!("[{}]", rows.join(","));
+        let orders = |keep: &dyn Fn(&crate::sim::exchange::Order) -> bool| {
+            let orders = exchange.open_orders(account, wanted).filter(|order| keep(order));
+            list(orders.map(|order| order::json(exchange.listing(order.listing), order, true)).collect())
+        };
+        Ok(match path {
+            "/fapi/v1/order" => order::status(exchange, account, params)?,
+            "/fapi/v1/openOrder" => {
+                let text = order::status(exchange, account, params)?;
+                if !text.contains("\"status\":\"NEW\"") && !text.contains("\"status\":\"PARTIALLY_FILLED\"") {
+                    return Err(ApiError::new(-2013, "Order does not exist."));
+                }
+                text
+            }
+            "/fapi/v1/openOrders" => orders(&|_| true),
+            "/fapi/v1/allOrders" => self.all_orders(account, symbol(exchange, params)?),
+            "/fapi/v1/account" | "/fapi/v2/account" | "/fapi/v3/account" => account_json(exchange, account, now),
+            "/fapi/v1/balance" | "/fapi/v2/balance" | "/fapi/v3/balance" => balance_json(exchange, account),
+            "/fapi/v1/positionRisk" | "/fapi/v2/positionRisk" => {
+                let ids = (0..exchange.listings().len()).map(|index| ListingId(index as u16));
+                list(ids.filter(|id| wanted.is_none_or(|w| w == *id)).map(|id| position_risk(exchange, account, id, false)).collect())
+            }
+            "/fapi/v3/positionRisk" => {
+                let ids = (0..exchange.listings().len()).map(|index| ListingId(index as u16));
+                let held = |id: &ListingId| {
+                    exchange.account(account).positions[id.index()].qty != 0
+                        || exchange.open_orders(account, Some(*id)).next().is_some()
+                };
+                list(ids.filter(|id| wanted.is_none_or(|w| w == *id)).filter(held).map(|id| position_risk(exchange, account, id, true)).collect())
+            }
+            "/fapi/v1/leverageBracket" => {
+                let text = |(_, listing): (ListingId, &Listing)| leverage_bracket(exchange, listing);
+                match wanted {
+                    Some(id) => format!("[{}]", text((id, exchange.listing(id)))),
+                    None => list(ids(exchange).map(text).collect()),
+                }
+            }
+            "/fapi/v1/positionSide/dual" => "{\"dualSidePosition\":false}".into(),
+            "/fapi/v1/multiAssetsMargin" => "{\"multiAssetsMargin\":false}".into(),
+            "/fapi/v1/symbolConfig" => list(
+                ids(exchange)
+                    .filter(|(id, _)| wanted.is_none_or(|w| w == *id))
+                    .map(|(_, listing)| {
+                        format!(
+                            "{{\"symbol\":\"{}\",\"marginType\":\"CROSSED\",\"isAutoAddMargin\":false,\"leverage\":{},\"maxNotionalValue\":\"100000000\"}}",
+                            listing.symbol,
+                            exchange.settings().leverage
+                        )
+                    })
+                    .collect(),
+            ),
+            "/fapi/v1/commissionRate" => {
+                let listing = exchange.listing(symbol(exchange, params)?);
+                format!(
+                    "{{\"symbol\":\"{}\",\"makerCommissionRate\":\"{}\",\"takerCommissionRate\":\"{}\",\"rpiCommissionRate\":\"0.00000000\"}}",
+                    listing.symbol,
+                    rate_text(exchange.settings().maker_fee_ppb),
+                    rate_text(exchange.settings().taker_fee_ppb)
+                )
+            }
+            "/fapi/v1/userTrades" => user_trades(exchange, account, symbol(exchange, params)?, params)?,
+            "/fapi/v1/income" => income(exchange, account, params)?,
+            _ => return Err(ApiError::new(-5000, "Path is invalid")),
+        })
+    }
+
+    fn all_orders(&self, account: AccountId, listing: ListingId) -> String {
+        let exchange = self.venue.exchange();
+        let rows: Vec<String> = exchange
+            .ledger()
+            .orders()
+            .iter()
+            .filter(|row| {
+                row.reject.is_none() && row.order.account == account && row.order.listing == listing
+            })
+            .map(|row| {
+                // The exchange's own copy is newer than the ledger's for orders that just moved.
+                let live = exchange.order(account, &OrderKey::Id(row.order.id)).unwrap_or(&row.order);
+                order::json(exchange.listing(listing), live, true)
+            })
+            .collect();
+        format!("[{}]", rows[rows.len().saturating_sub(500)..].join(","))
+    }
+}
+
+impl Call<'_> {
+    fn key(&self) -> Option<&str> {
+        self.request
+            .headers
+            .iter()
+            .find(|(name, _)| name.eq_ignore_ascii_case("x-mbx-apikey"))
+            .map(|(_, value)| value.as_str())
+    }
+}
+
+/// Signed paths and their methods.
+const ACCOUNT_PATHS: [(&[&str], &str); 26] = [
+    (&["GET", "POST", "PUT", "DELETE"], "/fapi/v1/order"),
+    (&["GET"], "/fapi/v1/openOrder"),
+    (&["GET"], "/fapi/v1/openOrders"),
+    (&["GET"], "/fapi/v1/allOrders"),
+    (&["DELETE"], "/fapi/v1/allOpenOrders"),
+    (&["POST"], "/fapi/v1/countdownCancelAll"),
+    (&["POST"], "/fapi/v1/leverage"),
+    (&["POST"], "/fapi/v1/marginType"),
+    (&["GET", "POST"], "/fapi/v1/positionSide/dual"),
+    (&["GET"], "/fapi/v1/multiAssetsMargin"),
+    (&["GET"], "/fapi/v1/account"),
+    (&["GET"], "/fapi/v2/account"),
+    (&["GET"], "/fapi/v3/account"),
+    (&["GET"], "/fapi/v1/balance"),
+    (&["GET"], "/fapi/v2/balance"),
+    (&["GET"], "/fapi/v3/balance"),
+    (&["GET"], "/fapi/v1/positionRisk"),
+    (&["GET"], "/fapi/v2/positionRisk"),
+    (&["GET"], "/fapi/v3/positionRisk"),
+    (&["GET"], "/fapi/v1/leverageBracket"),
+    (&["GET"], "/fapi/v1/symbolConfig"),
+    (&["GET"], "/fapi/v1/commissionRate"),
+    (&["GET"], "/fapi/v1/userTrades"),
+    (&["GET"], "/fapi/v1/income"),
+    (&["GET"], "/fapi/v1/adlQuantile"),
+    (&["GET"], "/fapi/v1/rateLimit/order"),
+];
+
+/// Request weight, from the venue's documentation.
+fn weight(call: &Call<'_>) -> u32 {
+    let limit = call.params.get("limit").and_then(|limit| limit.parse::<u32>().ok()).unwrap_or(500);
+    let all = call.params.get("symbol").is_none();
+    match call.request.path.as_str() {
+        "/fapi/v1/depth" => match limit {
+            0..=50 => 2,
+            51..=100 => 5,
+            101..=500 => 10,
+            _ => 20,
+        },
+        "/fapi/v1/openOrders" | "/fapi/v1/ticker/24hr" if all => 40,
+        "/fapi/v1/ticker/bookTicker" => 2 + 3 * u32::from(all),
+        "/fapi/v1/premiumIndex" if all => 10,
+        "/fapi/v1/order" if call.request.method != "GET" => u32::from(call.request.method == "DELETE"),
+        "/fapi/v1/countdownCancelAll" => 10,
+        "/fapi/v1/commissionRate" => 20,
+        "/fapi/v1/income" | "/fapi/v1/positionSide/dual" => 30,
+        path if path.ends_with("/account")
+            || path.ends_with("/balance")
+            || path.ends_with("/positionRisk") =>
+        {
+            5
+        }
+        "/fapi/v1/userTrades" | "/fapi/v1/allOrders" => 5,
+        _ => 1,
+    }
+}
+
+fn ids(exchange: &Exchange) -> impl Iterator<Item = (ListingId, &Listing)> {
+    exchange.listings().iter().enumerate().map(|(index, listing)| (ListingId(index as u16), listing))
+}
+
+/// One object for a symbol, an array without one.
+fn per_symbol(
+    exchange: &Exchange,
+    call: &Call<'_>,
+    text: impl Fn(ListingId, &Listing) -> String,
+) -> Result<String, ApiError> {
+    Ok(match symbol_maybe(exchange, &call.params)? {
+        Some(id) => text(id, exchange.listing(id)),
+        None => format!(
+            "[{}]",
+            ids(exchange).map(|(id, listing)| text(id, listing)).collect::<Vec<_>>().join(",")
+        ),
+    })
+}
+
+fn premium_index(listing: &Listing, now: Nanos) -> String {
+    format!(
+        concat!(
+            "{{\"symbol\":\"{}\",\"markPrice\":\"{}\",\"indexPrice\":\"{}\",\"estimatedSettlePrice\":\"{}\",",
+            "\"lastFundingRate\":\"{}\",\"interestRate\":\"0.00010000\",\"nextFundingTime\":{},\"time\":{}}}"
+        ),
+        listing.symbol,
+        listing.mark.fixed(8),
+        listing.index.fixed(8),
+        listing.index.fixed(8),
+        rate_text(listing.funding_rate_ppb),
+        listing.funding_at / MILLI,
+        now / MILLI
+    )
+}
+
+fn book_ticker(exchange: &Exchange, id: ListingId, listing: &Listing, now: Nanos) -> String {
+    let best = |side| exchange.book(id).best(side).unwrap_or_default();
+    let (bid, ask) = (best(Side::Buy), best(Side::Sell));
+    format!(
+        "{{\"symbol\":\"{}\",\"bidPrice\":\"{}\",\"bidQty\":\"{}\",\"askPrice\":\"{}\",\"askQty\":\"{}\",\"time\":{},\"lastUpdateId\":{}}}",
+        listing.symbol,
+        listing.price_text(bid.price),
+        listing.qty_text(bid.qty),
+        listing.price_text(ask.price),
+        listing.qty_text(ask.qty),
+        now / MILLI,
+        exchange.last_update(id)
+    )
+}
+
+/// Listings whose interval is not the default of eight hours.
+fn funding_info(exchange: &Exchange) -> String {
+    const HOUR: Nanos = 3_600_000 * MILLI;
+    let rows: Vec<String> = exchange
+        .listings()
+        .iter()
+        .filter(|listing| listing.funding_interval_ns != 8 * HOUR)
+        .map(|listing| {
+            format!(
+                "{{\"symbol\":\"{}\",\"adjustedFundingRateCap\":\"0.02000000\",\"adjustedFundingRateFloor\":\"-0.02000000\",\"fundingIntervalHours\":{},\"disclaimer\":false}}",
+                listing.symbol,
+                (listing.funding_interval_ns / HOUR).max(1)
+            )
+        })
+        .collect();
+    format!("[{}]", rows.join(","))
+}
+
+fn exchange_info(exchange: &Exchange, now: Nanos) -> String {
+    let settings = exchange.settings();
+    let band = |ppb: i64| fixed(i128::from(1_000_000_000 + ppb) / 100_000, 4);
+    let mut assets: Vec<&str> = exchange.listings().iter().map(|listing| listing.settle.as_str()).collect();
+    assets.sort_unstable();
+    assets.dedup();
+    let assets: Vec<String> = assets
+        .iter()
+        .map(|asset| {
+            format!("{{\"asset\":\"{asset}\",\"marginAvailable\":true,\"autoAssetExchange\":\"-10000\"}}")
+        })
+        .collect();
+    let symbols: Vec<String> = exchange
+        .listings()
+        .iter()
+        .map(|listing| {
+            let (tick, step) = (listing.price_text(1), listing.qty_text(1));
+            let (qty_min, qty_max) = (listing.qty_text(listing.qty_min), listing.qty_text(listing.qty_max));
+            format!(
+                concat!(
+                    "{{\"symbol\":\"{symbol}\",\"pair\":\"{symbol}\",\"contractType\":\"PERPETUAL\",\"deliveryDate\":4133404800000,",
+                    "\"onboardDate\":1569398400000,\"status\":\"TRADING\",\"maintMarginPercent\":\"2.5000\",",
+                    "\"requiredMarginPercent\":\"5.0000\",\"baseAsset\":\"{base}\",\"quoteAsset\":\"{quote}\",\"marginAsset\":\"{settle}\",",
+                    "\"pricePrecision\":{price_precision},\"quantityPrecision\":{qty_precision},\"baseAssetPrecision\":8,\"quotePrecision\":8,",
+                    "\"underlyingType\":\"COIN\",\"underlyingSubType\":[],\"triggerProtect\":\"0.0500\",\"liquidationFee\":\"0.012500\",",
+                    "\"marketTakeBound\":\"{bound}\",\"maxMoveOrderLimit\":10000,\"filters\":[",
+                    "{{\"filterType\":\"PRICE_FILTER\",\"minPrice\":\"{tick}\",\"maxPrice\":\"{max_price}\",\"tickSize\":\"{tick}\"}},",
+                    "{{\"filterType\":\"LOT_SIZE\",\"minQty\":\"{qty_min}\",\"maxQty\":\"{qty_max}\",\"stepSize\":\"{step}\"}},",
+                    "{{\"filterType\":\"MARKET_LOT_SIZE\",\"minQty\":\"{qty_min}\",\"maxQty\":\"{qty_max}\",\"stepSize\":\"{step}\"}},",
+                    "{{\"filterType\":\"MAX_NUM_ORDERS\",\"limit\":{max_orders}}},{{\"filterType\":\"MAX_NUM_ALGO_ORDERS\",\"limit\":10}},",
+                    "{{\"filterType\":\"MIN_NOTIONAL\",\"notional\":\"{notional}\"}},",
+                    "{{\"filterType\":\"PERCENT_PRICE\",\"multiplierUp\":\"{up}\",\"multiplierDown\":\"{down}\",\"multiplierDecimal\":\"4\"}}],",
+                    "\"orderTypes\":[\"LIMIT\",\"MARKET\"],\"timeInForce\":[\"GTC\",\"IOC\",\"FOK\",\"GTX\",\"GTD\"]}}"
+                ),
+                symbol = listing.symbol,
+                base = listing.base,
+                quote = listing.quote,
+                settle = listing.settle,
+                price_precision = listing.tick.scale,
+                qty_precision = listing.step.scale,
+                bound = fixed(i128::from(settings.price_band_ppb) / 10_000_000, 2),
+                tick = tick,
+                max_price = listing.price_text(100_000_000),
+                qty_min = qty_min,
+                qty_max = qty_max,
+                step = step,
+                max_orders = settings.open_orders_max,
+                notional = listing.notional_min,
+                up = band(settings.price_band_ppb),
+                down = band(-settings.price_band_ppb),
+            )
+        })
+        .collect();
+    format!(
+        concat!(
+            "{{\"timezone\":\"UTC\",\"serverTime\":{now},\"futuresType\":\"U_MARGINED\",\"rateLimits\":[",
+            "{{\"rateLimitType\":\"REQUEST_WEIGHT\",\"interval\":\"MINUTE\",\"intervalNum\":1,\"limit\":{weight}}},",
+            "{{\"rateLimitType\":\"ORDERS\",\"interval\":\"MINUTE\",\"intervalNum\":1,\"limit\":{minute}}},",
+            "{{\"rateLimitType\":\"ORDERS\",\"interval\":\"SECOND\",\"intervalNum\":10,\"limit\":{ten}}}],",
+            "\"exchangeFilters\":[],\"assets\":[{assets}],\"symbols\":[{symbols}]}}"
+        ),
+        now = now / MILLI,
+        weight = settings.weight_per_minute_max,
+        minute = Limits::per_minute(settings),
+        ten = settings.orders_per_window_max,
+        assets = assets.join(","),
+        symbols = symbols.join(",")
+    )
+}
+
+fn settle_asset(exchange: &Exchange) -> String {
+    exchange.listings().first().map_or_else(|| "USDT".into(), |listing| listing.settle.clone())
+}
+
+/// `GET …/balance` and `v2/account.balance`.
+pub(super) fn balance_json(exchange: &Exchange, id: AccountId) -> String {
+    let account = exchange.account(id);
+    let available = exchange.available(id).fixed(8);
+    let wallet = account.wallet.fixed(8);
+    format!(
+        concat!(
+            "[{{\"accountAlias\":\"{}\",\"asset\":\"{}\",\"balance\":\"{}\",\"crossWalletBalance\":\"{}\",\"crossUnPnl\":\"{}\",",
+            "\"availableBalance\":\"{}\",\"maxWithdrawAmount\":\"{}\",\"marginAvailable\":true,\"updateTime\":{}}}]"
+        ),
+        account.name,
+        settle_asset(exchange),
+        wallet,
+        wallet,
+        account.unrealised_all(exchange.listings()).fixed(8),
+        available,
+        available,
+        account.updated / MILLI
+    )
+}
+
+/// `GET …/account` and `v2/account.status`.
+pub(super) fn account_json(exchange: &Exchange, id: AccountId, now: Nanos) -> String {
+    let account = exchange.account(id);
+    let unrealised = account.unrealised_all(exchange.listings());
+    let (wallet, equity) = (account.wallet.fixed(8), exchange.equity(id).fixed(8));
+    let used = exchange.margin_used(id);
+    let mut held = Money::ZERO;
+    for (listing, _) in ids(exchange) {
+        held += exchange.position_margin(id, listing);
+    }
+    let (used_text, held_text) = (used.fixed(8), held.fixed(8));
+    let (orders_text, available) = ((used - held).fixed(8), exchange.available(id).fixed(8));
+    // Maintenance margin is modelled as a tenth of the initial margin of positions.
+    let maintenance = Money(held.0 / 10).fixed(8);
+    let asset = format!(
+        concat!(
+            "{{\"asset\":\"{}\",\"walletBalance\":\"{wallet}\",\"unrealizedProfit\":\"{}\",\"marginBalance\":\"{equity}\",",
+            "\"maintMargin\":\"{maintenance}\",\"initialMargin\":\"{used_text}\",\"positionInitialMargin\":\"{held_text}\",",
+            "\"openOrderInitialMargin\":\"{orders_text}\",\"crossWalletBalance\":\"{wallet}\",\"crossUnPnl\":\"{}\",",
+            "\"availableBalance\":\"{available}\",\"maxWithdrawAmount\":\"{available}\",\"marginAvailable\":true,\"updateTime\":{}}}"
+        ),
+        settle_asset(exchange),
+        unrealised.fixed(8),
+        unrealised.fixed(8),
+        account.updated / MILLI,
+        wallet = wallet,
+        equity = equity,
+        maintenance = maintenance,
+        used_text = used_text,
+        held_text = held_text,
+        orders_text = orders_text,
+        available = available
+    );
+    let positions: Vec<String> = ids(exchange)
+        .map(|(listing_id, listing)| {
+            let position = account.positions[listing_id.index()];
+            let margin = exchange.position_margin(id, listing_id);
+            let notional = listing.notional_at_mark(position.qty);
+            format!(
+                concat!(
+                    "{{\"symbol\":\"{}\",\"initialMargin\":\"{}\",\"maintMargin\":\"{}\",\"unrealizedProfit\":\"{}\",",
+                    "\"positionInitialMargin\":\"{}\",\"openOrderInitialMargin\":\"0\",\"leverage\":\"{}\",\"isolated\":false,",
+                    "\"entryPrice\":\"{}\",\"breakEvenPrice\":\"{}\",\"maxNotional\":\"100000000\",\"positionSide\":\"BOTH\",",
+                    "\"positionAmt\":\"{}\",\"notional\":\"{}\",\"isolatedWallet\":\"0\",\"bidNotional\":\"0\",\"askNotional\":\"0\",\"updateTime\":{}}}"
+                ),
+                listing.symbol,
+                margin.fixed(8),
+                Money(margin.0 / 10).fixed(8),
+                account.unrealised(listing_id.index(), listing).fixed(8),
+                margin.fixed(8),
+                exchange.settings().leverage,
+                entry_price(listing, &position),
+                entry_price(listing, &position),
+                listing.qty_text(position.qty),
+                notional.fixed(8),
+                position.updated / MILLI
+            )
+        })
+        .collect();
+    format!(
+        concat!(
+            "{{\"feeTier\":0,\"canTrade\":true,\"canDeposit\":true,\"canWithdraw\":false,\"updateTime\":{},\"multiAssetsMargin\":false,",
+            "\"totalInitialMargin\":\"{}\",\"totalMaintMargin\":\"{}\",\"totalWalletBalance\":\"{}\",\"totalUnrealizedProfit\":\"{}\",",
+            "\"totalMarginBalance\":\"{}\",\"totalPositionInitialMargin\":\"{}\",\"totalOpenOrderInitialMargin\":\"{}\",",
+            "\"totalCrossWalletBalance\":\"{}\",\"totalCrossUnPnl\":\"{}\",\"availableBalance\":\"{}\",\"maxWithdrawAmount\":\"{}\",",
+            "\"assets\":[{}],\"positions\":[{}]}}"
+        ),
+        now / MILLI,
+        used_text,
+        maintenance,
+        wallet,
+        unrealised.fixed(8),
+        equity,
+        held_text,
+        orders_text,
+        wallet,
+        unrealised.fixed(8),
+        available,
+        available,
+        asset,
+        positions.join(",")
+    )
+}
+
+/// One row of `GET …/positionRisk` and `v2/account.position`; `v3` has more margins and no leverage.
+pub(super) fn position_risk(exchange: &Exchange, account: AccountId, id: ListingId, v3: bool) -> String {
+    let listing = exchange.listing(id);
+    let position = exchange.account(account).positions[id.index()];
+    let unrealised = exchange.account(account).unrealised(id.index(), listing).fixed(8);
+    let (entry, amount) = (entry_price(listing, &position), listing.qty_text(position.qty));
+    let (mark, notional) = (listing.mark.fixed(8), listing.notional_at_mark(position.qty).fixed(8));
+    let margin = exchange.position_margin(account, id);
+    let (initial, maintenance) = (margin.fixed(8), Money(margin.0 / 10).fixed(8));
+    let (symbol, updated) = (&listing.symbol, position.updated / MILLI);
+    if v3 {
+        return format!(
+            concat!(
+                "{{\"symbol\":\"{symbol}\",\"positionSide\":\"BOTH\",\"positionAmt\":\"{amount}\",\"entryPrice\":\"{entry}\",",
+                "\"breakEvenPrice\":\"{entry}\",\"markPrice\":\"{mark}\",\"unRealizedProfit\":\"{unrealised}\",\"liquidationPrice\":\"0\",",
+                "\"isolatedMargin\":\"0\",\"notional\":\"{notional}\",\"marginAsset\":\"{settle}\",\"isolatedWallet\":\"0\",",
+                "\"initialMargin\":\"{initial}\",\"maintMargin\":\"{maintenance}\",\"positionInitialMargin\":\"{initial}\",",
+                "\"openOrderInitialMargin\":\"0\",\"adl\":2,\"bidNotional\":\"0\",\"askNotional\":\"0\",\"updateTime\":{updated}}}"
+            ),
+            symbol = symbol,
+            amount = amount,
+            entry = entry,
+            mark = mark,
+            unrealised = unrealised,
+            notional = notional,
+            settle = listing.settle,
+            initial = initial,
+            maintenance = maintenance,
+            updated = updated
+        );
+    }
+    format!(
+        concat!(
+            "{{\"symbol\":\"{}\",\"positionAmt\":\"{}\",\"entryPrice\":\"{}\",\"breakEvenPrice\":\"{}\",\"markPrice\":\"{}\",",
+            "\"unRealizedProfit\":\"{}\",\"liquidationPrice\":\"0\",\"leverage\":\"{}\",\"maxNotionalValue\":\"100000000\",",
+            "\"marginType\":\"cross\",\"isolatedMargin\":\"0.00000000\",\"isAutoAddMargin\":\"false\",\"positionSide\":\"BOTH\",",
+            "\"notional\":\"{}\",\"isolatedWallet\":\"0\",\"updateTime\":{},\"isolated\":false,\"adlQuantile\":0}}"
+        ),
+        symbol,
+        amount,
+        entry,
+        entry,
+        mark,
+        unrealised,
+        exchange.settings().leverage,
+        notional,
+        updated
+    )
+}
+
+fn leverage_bracket(exchange: &Exchange, listing: &Listing) -> String {
+    format!(
+        concat!(
+            "{{\"symbol\":\"{}\",\"brackets\":[{{\"bracket\":1,\"initialLeverage\":{},\"notionalCap\":100000000,\"notionalFloor\":0,",
+            "\"maintMarginRatio\":{},\"cum\":0.0}}]}}"
+        ),
+        listing.symbol,
+        exchange.settings().leverage,
+        fixed(10_000 / i128::from(exchange.settings().leverage.max(1) * 10), 4)
+    )
+}
+
+fn user_trades(
+    exchange: &Exchange,
+    account: AccountId,
+    id: ListingId,
+    params: &Params,
+) -> Result<String, ApiError> {
+    let listing = exchange.listing(id);
+    let from = params.int("fromId")?.unwrap_or(0) as u64;
+    let order = params.int("orderId")?;
+    let since = params.int("startTime")?.unwrap_or(0) * MILLI;
+    let limit = params.int("limit")?.unwrap_or(500).clamp(1, 1_000) as usize;
+    let rows: Vec<String> = exchange
+        .ledger()
+        .fills()
+        .iter()
+        .filter(|row| row.account == account && row.listing == id && row.fill.trade_id >= from && row.at >= since)
+        .filter(|row| order.is_none_or(|order| row.order.0 == order as u64))
+        .map(|row| {
+            format!(
+                concat!(
+                    "{{\"symbol\":\"{}\",\"id\":{},\"orderId\":{},\"side\":\"{}\",\"price\":\"{}\",\"qty\":\"{}\",\"realizedPnl\":\"{}\",",
+                    "\"quoteQty\":\"{}\",\"commission\":\"{}\",\"commissionAsset\":\"{}\",\"time\":{},\"positionSide\":\"BOTH\",\"buyer\":{},\"maker\":{}}}"
+                ),
+                listing.symbol,
+                row.fill.trade_id,
+                row.order.0,
+                order::side_text(row.side),
+                listing.price_text(row.fill.price),
+                listing.qty_text(row.fill.qty),
+                row.fill.realised.fixed(8),
+                row.notional,
+                row.fill.fee.fixed(8),
+                listing.settle,
+                row.at / MILLI,
+                row.side == Side::Buy,
+                row.fill.maker
+            )
+        })
+        .collect();
+    // With `fromId` the oldest, otherwise the newest.
+    let part =
+        if from > 0 { &rows[..limit.min(rows.len())] } else { &rows[rows.len().saturating_sub(limit)..] };
+    Ok(format!("[{}]", part.join(",")))
+}
+
+fn income(exchange: &Exchange, account: AccountId, params: &Params) -> Result<String, ApiError> {
+    let kind = params.get("incomeType");
+    let wanted = symbol_maybe(exchange, params)?;
+    let limit = params.int("limit")?.unwrap_or(100).clamp(1, 1_000) as usize;
+    let ledger = exchange.ledger();
+    let mut rows: Vec<(Nanos, ListingId, &str, Money, u64)> = Vec::new();
+    for row in ledger.fills().iter().filter(|row| row.account == account) {
+        rows.push((row.at, row.listing, "COMMISSION", -row.fill.fee, row.fill.trade_id));
+        if row.fill.realised != Money::ZERO {
+            rows.push((row.at, row.listing, "REALIZED_PNL", row.fill.realised, row.fill.trade_id));
+        }
+    }
+    for row in ledger.funding().iter().filter(|row| row.account == account) {
+        rows.push((row.at, row.listing, "FUNDING_FEE", row.amount, 0));
+    }
+    rows.retain(|row| kind.is_none_or(|kind| kind == row.2) && wanted.is_none_or(|wanted| wanted == row.1));
+    rows.sort_by_key(|row| row.0);
+    let rows: Vec<String> = rows
+        .iter()
+        .enumerate()
+        .map(|(number, (at, id, kind, amount, trade))| {
+            let listing = exchange.listing(*id);
+            let trade = if *trade == 0 { String::new() } else { trade.to_string() };
+            format!(
+                "{{\"symbol\":\"{}\",\"incomeType\":\"{kind}\",\"income\":\"{}\",\"asset\":\"{}\",\"info\":{},\"time\":{},\"tranId\":{},\"tradeId\":\"{trade}\"}}",
+                listing.symbol,
+                amount.fixed(8),
+                listing.settle,
+                quoted(&trade),
+                at / MILLI,
+                at / MILLI * 1_000 + number as i64
+            )
+        })
+        .collect();
+    Ok(format!("[{}]", rows[rows.len().saturating_sub(limit)..].join(",")))
+}

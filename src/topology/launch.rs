@@ -1,0 +1,222 @@
+//! Launching: from a configuration to a running engine on the threads of a plan, and to its end.
+//!
+//! Shared by the demo, by `run` and by the benches; knows no venue and no command line.
+
+use super::fused::Fused;
+use super::keeper::Keeper;
+use super::live::FusedAgent;
+use super::threaded::{self, Feed, Threaded};
+use crate::domain::codec::SCHEMA_VERSION;
+use crate::domain::input::Command;
+use crate::journal::{Hash256, Host, JournalError, JournalOptions, Manifest, RunId};
+use crate::net::http::HttpClient;
+use crate::net::tls::{Trust, TrustError};
+use crate::ops::latency::Latency;
+use crate::ops::view::Board;
+use crate::replay::source::RunConfig;
+use crate::runtime::agent::{AgentExit, AgentHandle, AgentThread, StopFlag};
+use crate::runtime::clock::ClockOrigin;
+use crate::runtime::profile::{Layout, Plan};
+use crate::stage::decode::UnknownDialect;
+use crate::stage::egress::{Credentials, KillLatch, Vault};
+use crate::stage::errand::Errands;
+use crate::stage::gateway::{Addresses, Gateway};
+use crate::stage::record::Recorder;
+use crate::stage::river::{Parts, River};
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::{Arc, mpsc};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+/// Version of the rules. Outputs are identical within one; a change of behaviour raises it.
+pub const LOGIC_VERSION: u32 = 1;
+
+/// Longest time for an HTTP request.
+const HTTP_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Everything that a live engine is made of.
+pub struct Launch {
+    /// Parameters, recorded as the first input.
+    pub config: RunConfig,
+    /// Where the venues are.
+    pub addresses: Addresses,
+    /// Credentials by venue.
+    pub credentials: Vec<Option<Credentials>>,
+    /// Whom to trust over TLS.
+    pub trust: Trust,
+    /// Threads.
+    pub plan: Plan,
+    /// Where to record; `None` = nowhere.
+    pub journal: Option<(PathBuf, JournalOptions)>,
+    /// Remarks for the manifest.
+    pub notes: BTreeMap<String, String>,
+    /// Orders may leave.
+    pub orders: bool,
+}
+
+/// Why an engine could not be launched.
+#[derive(Debug, thiserror::Error)]
+pub enum LaunchError {
+    /// The journal cannot be created.
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+    /// A dialect that this build does not have.
+    #[error(transparent)]
+    Dialect(#[from] UnknownDialect),
+    /// TLS.
+    #[error(transparent)]
+    Trust(#[from] TrustError),
+    /// The system refused a thread, a poll or a timer.
+    #[error("the system refused {what}: {source}")]
+    System {
+        /// What was asked for.
+        what: &'static str,
+        /// Its answer.
+        source: std::io::Error,
+    },
+}
+
+enum Threads {
+    Fused(Box<AgentHandle<FusedAgent>>, StopFlag),
+    Threaded(Box<Threaded<Keeper>>),
+}
+
+/// A running engine.
+pub struct Running {
+    threads: Threads,
+    commands: mpsc::Sender<Command>,
+    latch: Arc<KillLatch>,
+    board: Board,
+}
+
+/// What a run leaves behind.
+pub struct Finished {
+    /// Recorder and counts; `None` when the recording thread died.
+    pub keeper: Option<Keeper>,
+    /// Latencies.
+    pub latency: Latency,
+    /// How each thread ended.
+    pub exits: Vec<AgentExit>,
+    /// The first failure.
+    pub failure: Option<String>,
+}
+
+/// Builds the manifest of a run that begins now.
+pub fn manifest(config_bytes: &[u8], created_wall_ns: i64, notes: BTreeMap<String, String>) -> Manifest {
+    let host = Host::detect();
+    // Unique enough to tell runs apart: time, process and configuration.
+    let salt = Hash256::of(format!("{created_wall_ns} {} {host:?}", std::process::id()).as_bytes());
+    let mut id = [0; 16];
+    id.copy_from_slice(&salt.0[..16]);
+    Manifest {
+        run_id: RunId(u128::from_le_bytes(id)),
+        parent_id: None,
+        logic_version: LOGIC_VERSION,
+        schema_hash: u64::from(SCHEMA_VERSION),
+        created_wall_ns,
+        configuration_hash: Hash256::of(config_bytes).to_string(),
+        host,
+        notes,
+    }
+}
+
+/// Launches an engine.
+///
+/// # Errors
+/// [`LaunchError`]; nothing is left running then.
+pub fn launch(launch: Launch, board: &Board) -> Result<Running, LaunchError> {
+    let system = |what| move |source| LaunchError::System { what, source };
+    let config_bytes = launch.config.to_bytes();
+    let parts = Parts::new(&launch.config.params, launch.config.trading)?;
+    let wall = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_nanos() as i64);
+    let recorder = match &launch.journal {
+        Some((dir, options)) => {
+            Some(Recorder::create(dir, &manifest(&config_bytes, wall, launch.notes.clone()), options)?)
+        }
+        None => None,
+    };
+    let keeper = Keeper::new(recorder);
+    let latch = Arc::new(KillLatch::default());
+    let tls = launch.trust.client_config()?;
+    let errands = Errands::start(tls, HttpClient::new(&launch.trust, HTTP_TIMEOUT)).map_err(system("a thread"))?;
+    let vault = Vault::new(launch.credentials);
+    let gateway = Gateway::new(&parts.conns, &launch.addresses, errands, vault, Arc::clone(&latch), launch.orders)
+        .map_err(system("a poll of sockets"))?;
+    let origin = ClockOrigin::begin();
+    let (commands, received) = mpsc::channel();
+    let threads = if launch.plan.layout == Layout::Fused {
+        let stop = StopFlag::new();
+        let planned = &launch.plan.threads[0];
+        let thread = AgentThread { name: planned.name.clone(), cpu: planned.cpu, idle: launch.plan.idle };
+        let conns = parts.conns.clone();
+        let engine = Fused::new(River::new(parts), keeper);
+        let agent = FusedAgent::new(
+            engine,
+            gateway,
+            conns,
+            origin.clock(),
+            received,
+            launch.plan.idle,
+            stop.clone(),
+            board.clone(),
+            config_bytes,
+        );
+        let handle = AgentHandle::spawn(thread, stop.clone(), move || agent).map_err(system("a thread"))?;
+        Threads::Fused(Box::new(handle), stop)
+    } else {
+        let feed = Feed::Live { gateway, commands: (commands.clone(), received), config: config_bytes };
+        let started = threaded::start(&launch.plan, parts, feed, keeper, origin, board);
+        Threads::Threaded(Box::new(started.map_err(system("a thread"))?))
+    };
+    Ok(Running { threads, commands, latch, board: board.clone() })
+}
+
+impl Running {
+    /// Submits a command; it is sequenced within a millisecond or at the next gap.
+    pub fn command(&self, command: Command) {
+        if let Command::Kill(_) = command {
+            // The gate first: the sequenced command cancels what is open.
+            self.latch.kill();
+        }
+        // A run that is ending no longer listens.
+        let _ = self.commands.send(command);
+    }
+
+    /// The first failure; the run should be ended then.
+    pub fn failure(&self) -> Option<String> {
+        match &self.threads {
+            Threads::Fused(handle, stop) => {
+                stop.failure().or_else(|| handle.is_finished().then(|| "the engine's thread has ended".to_owned()))
+            }
+            Threads::Threaded(threaded) => threaded.failure(),
+        }
+    }
+
+    /// Figures.
+    pub fn board(&self) -> &Board {
+        &self.board
+    }
+
+    /// Ends the run in order.
+    pub fn end(self) -> Finished {
+        match self.threads {
+            Threads::Fused(handle, stop) => {
+                stop.stop();
+                let (agent, exit) = handle.join();
+                let failure = stop.failure();
+                let (keeper, latency) = match agent {
+                    Some(agent) => {
+                        let (engine, latency) = agent.into_parts();
+                        (Some(engine.into_parts().1), latency)
+                    }
+                    None => (None, Latency::new()),
+                };
+                Finished { keeper, latency, exits: vec![exit], failure }
+            }
+            Threads::Threaded(threaded) => {
+                let ended = threaded.end();
+                Finished { keeper: ended.tap, latency: ended.latency, exits: ended.exits, failure: ended.failure }
+            }
+        }
+    }
+}

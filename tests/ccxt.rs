@@ -1,0 +1,91 @@
+//! ccxt, a client library that nobody here wrote, trades on both simulated venues over real sockets, and what it
+//! reports equals the venues' own ledgers. Needs `tests/setup-ccxt.sh` to have run; says so and skips otherwise.
+
+use perpring::sim::socket::{HostOptions, SimHost, WallClock};
+use perpring::sim::{LedgerServer, SimConfig, server_at};
+use serde_json::Value;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+fn python() -> Option<PathBuf> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let target =
+        std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), |dir| root.join(dir));
+    let python = target.join("venv/bin/python");
+    let works = Command::new(&python)
+        .args(["-c", "import ccxt"])
+        .output()
+        .is_ok_and(|output| output.status.success());
+    if !works {
+        println!("skipped: no ccxt at {}; run tests/setup-ccxt.sh", python.display());
+    }
+    works.then_some(python)
+}
+
+/// Runs the driver against a fresh venue; returns its report and the venue.
+fn drive(
+    dialect: &str,
+    exchange: &str,
+    symbol: &str,
+    amount: &str,
+) -> Option<(Value, Box<dyn LedgerServer>)> {
+    let python = python()?;
+    let clock = WallClock::start();
+    let mut config = SimConfig::demo(7, &[dialect], 3).expect("a known dialect");
+    config.start_wall_ns = clock.now();
+    let server = server_at(&config, 0).expect("a sound configuration");
+    let options = HostOptions { clock, ..HostOptions::new(dialect) };
+    let host = SimHost::start(server, "127.0.0.1:0".parse().unwrap(), options).expect("a host on loopback");
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/py/ccxt_drive.py");
+    let base = format!("http://{}", host.addr());
+    let output = Command::new(python)
+        .arg(script)
+        .args([exchange, &base, symbol, amount])
+        .output()
+        .expect("python runs");
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    assert!(output.status.success(), "{}\n{}", text(&output.stdout), text(&output.stderr));
+    let report = serde_json::from_slice(&output.stdout).expect("one JSON object");
+    Some((report, host.stop().expect("a clean end")))
+}
+
+/// Balance, fees and fills as ccxt saw them, and as the venue booked them.
+fn compare(report: &Value, server: &dyn LedgerServer) {
+    let ledger = server.ledger();
+    let account = ledger.account_ids().next().expect("an account");
+    let totals = ledger.totals(account);
+    let close = |name: &str, booked: f64| {
+        let seen = report[name].as_f64().expect("a number");
+        assert!((seen - booked).abs() < 1e-6, "{name}: ccxt saw {seen}, the ledger says {booked}");
+    };
+    close("balance", totals.wallet.to_f64());
+    close("fees", totals.fees.to_f64());
+    let traded: Vec<&str> =
+        report["traded"].as_array().unwrap().iter().map(|id| id.as_str().unwrap()).collect();
+    assert!(!ledger.fills().is_empty());
+    for fill in ledger.fills() {
+        assert!(
+            traded.contains(&fill.order.0.to_string().as_str()),
+            "{fill:?} is of no order that ccxt knows"
+        );
+    }
+    let mut trade_ids: Vec<String> =
+        ledger.fills().iter().map(|fill| fill.fill.trade_id.to_string()).collect();
+    trade_ids.sort();
+    assert_eq!(report["trade_ids"], serde_json::json!(trade_ids));
+    assert_eq!(ledger.position(account, perpring::sim::exchange::ListingId(0)).qty, 0);
+}
+
+#[test]
+fn ccxt_trades_on_the_simulated_okx_and_agrees_with_its_ledger() {
+    if let Some((report, server)) = drive("okx", "okx", "BTC/USDT:USDT", "2.5") {
+        compare(&report, &*server);
+    }
+}
+
+#[test]
+fn ccxt_trades_on_the_simulated_binance_and_agrees_with_its_ledger() {
+    if let Some((report, server)) = drive("binance-usdm", "binanceusdm", "BTC/USDT:USDT", "0.025") {
+        compare(&report, &*server);
+    }
+}

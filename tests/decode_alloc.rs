@@ -1,0 +1,268 @@
+//! Decoders and session machines allocate nothing per message once the books stand.
+//!
+//! Every adapter of the crate is brought up as in a run (its subscriptions rendered by its own encoder and
+//! acknowledged), then fed thousands of prepared frames under the counting allocator.
+
+use crate::alloc::allocations;
+use perpring::domain::effect::{Payload, SecretSlot, SessionAction};
+use perpring::domain::event::{BookState, EventBody};
+use perpring::domain::input::{ConnId, FrameMeta};
+use perpring::domain::instrument::{CanonicalId, Instrument, InstrumentId, Qty, Status, VenueId, VenueSpec};
+use perpring::domain::number::Num;
+use perpring::domain::params::{ListingParams, VenueParams};
+use perpring::domain::text::{Currency, Symbol};
+use perpring::domain::time::{MILLI, SECOND, Stamp};
+use perpring::venue::{Adapter, Dialect, Emit, Encoder, Out, VenueContext, dialect};
+
+/// Messages that warm up caches and lazily made buffers, and messages that are counted.
+const WARM: usize = 200;
+const COUNTED: usize = 5_000;
+
+/// A venue under test: its adapter and encoder, and a clock that the test moves.
+struct Bench {
+    adapter: Box<dyn Adapter>,
+    encoder: Box<dyn Encoder>,
+    out: Out,
+    now: i64,
+}
+
+impl Bench {
+    fn new(dialect: &dyn Dialect, symbol: &str) -> Self {
+        let listing = ListingParams {
+            id: InstrumentId(0),
+            venue: VenueId(0),
+            canonical: CanonicalId(0),
+            symbol: Symbol::new(symbol).unwrap(),
+        };
+        let context = VenueContext {
+            venue: VenueId(0),
+            params: VenueParams::default(),
+            listings: vec![listing],
+            conn_base: ConnId(0),
+            slot_base: SecretSlot(0),
+            trading: false,
+        };
+        let mut bench = Self {
+            adapter: dialect.adapter(&context),
+            encoder: dialect.encoder(&context),
+            out: Out::with_capacity(1024),
+            now: SECOND,
+        };
+        let instrument = Instrument {
+            symbol: listing.symbol,
+            settle: Currency::new("USDT").unwrap(),
+            spec: VenueSpec {
+                multiplier: Num::new(1, 0),
+                tick: Num::new(1, 1),
+                step: Num::new(1, 2),
+                status: Status::Trading,
+                code: 10459,
+                ..VenueSpec::default()
+            },
+            price_scale: 3,
+            qty_scale: 3,
+            tick: 100,
+            step: 10,
+            qty_min: Qty(10),
+            qty_max: Qty(i64::MAX),
+            generation: 1,
+            ..Instrument::default()
+        };
+        bench.adapter.on_start(bench.stamp(), &mut bench.out);
+        bench.out.clear();
+        bench.encoder.on_instrument(&instrument);
+        bench.adapter.on_instrument(&instrument, bench.stamp(), &mut bench.out);
+        for conn in 0..dialect.connections(false).len() {
+            bench.adapter.on_conn_up(ConnId(conn as u8), 1, bench.stamp(), &mut bench.out);
+        }
+        bench
+    }
+
+    fn stamp(&self) -> Stamp {
+        Stamp { mono: self.now, wall: 1_700_000_000 * SECOND + self.now }
+    }
+
+    fn frame(&mut self, conn: u8, frame: &[u8]) {
+        let meta =
+            FrameMeta { conn: ConnId(conn), epoch: 1, last: true, drained: true, ..FrameMeta::default() };
+        self.adapter.on_tick(self.stamp(), &mut self.out);
+        self.adapter.on_frame(meta, frame, self.stamp(), &mut self.out);
+    }
+
+    /// Lets a second pass and answers what the session machine sends: subscriptions by `ack`, requests for
+    /// the listing's depth by `snapshot`. Returns the book state that was told last.
+    fn settle(
+        &mut self,
+        ack: impl Fn(&serde_json::Value) -> Option<String>,
+        snapshot: &str,
+    ) -> Option<BookState> {
+        let mut state = None;
+        for _ in 0..1_000 {
+            self.now += MILLI;
+            self.adapter.on_tick(self.stamp(), &mut self.out);
+            let items = self.out.items().to_vec();
+            self.out.clear();
+            for item in items {
+                match item {
+                    Emit::Action(SessionAction::Send { conn, what }) => {
+                        let mut payload = Payload::new();
+                        self.encoder.send(conn, what, self.stamp(), &mut payload).unwrap();
+                        let sent = serde_json::from_slice(payload.text()).unwrap_or_default();
+                        if let Some(reply) = ack(&sent) {
+                            self.frame(conn.0, reply.as_bytes());
+                        }
+                    }
+                    Emit::Action(SessionAction::Http { id, what, .. }) if what.instrument.is_some() => {
+                        self.adapter.on_http(id, 200, snapshot.as_bytes(), self.stamp(), &mut self.out);
+                    }
+                    Emit::Event(EventBody::Book(status)) => state = Some(status.state),
+                    _ => {}
+                }
+            }
+        }
+        state
+    }
+
+    /// Feeds the frames 100 µs apart; returns events and allocations of all but the first [`WARM`].
+    fn run(&mut self, frames: &[(u8, String)]) -> (usize, u64) {
+        let (mut events, mut before) = (0, 0);
+        for (i, (conn, frame)) in frames.iter().enumerate() {
+            if i == WARM {
+                (events, before) = (0, allocations());
+            }
+            self.now += MILLI / 10;
+            self.frame(*conn, frame.as_bytes());
+            for item in self.out.items() {
+                match item {
+                    Emit::Event(EventBody::Book(status)) => panic!("frame {i}: {status:?}"),
+                    Emit::Event(_) => events += 1,
+                    Emit::Odd(odd) => panic!("frame {i}: {odd:?}"),
+                    _ => {}
+                }
+            }
+            self.out.clear();
+        }
+        (events, allocations() - before)
+    }
+}
+
+/// Levels around `base`, moving with `i`: some new, some changed, some deleted.
+fn levels(base: usize, i: usize, tail: &str) -> String {
+    let level = |k: usize| {
+        format!(r#"["{}.{}","{}.{:02}"{tail}]"#, base + (i + k) % 50, k % 10, (i * 7 + k) % 5, k % 100)
+    };
+    (0..8).map(level).collect::<Vec<_>>().join(",")
+}
+
+#[test]
+fn okx_allocates_nothing_per_message() {
+    let mut bench = Bench::new(dialect("okx").expect("the dialect is registered"), "BTC-USDT-SWAP");
+    bench.settle(|_| None, "");
+    let arg = |channel: &str| format!(r#""arg":{{"channel":"{channel}","instId":"BTC-USDT-SWAP"}}"#);
+    let depth = |action: &str, i: usize, prev: i64| {
+        format!(
+            r#"{{{},"action":"{action}","data":[{{"asks":[{}],"bids":[{}],"ts":"1787612486107","checksum":0,"seqId":{},"prevSeqId":{prev}}}]}}"#,
+            arg("books"),
+            levels(61_000, i, r#","0","3""#),
+            levels(60_900, i, r#","0","3""#),
+            i + 1,
+        )
+    };
+    bench.frame(0, depth("snapshot", 0, -1).as_bytes());
+    assert!(
+        bench
+            .out
+            .items()
+            .iter()
+            .any(|i| matches!(i, Emit::Event(EventBody::Book(b)) if b.state == BookState::Live))
+    );
+    bench.out.clear();
+    let mut seq = 0;
+    let frames: Vec<(u8, String)> = (0..WARM + COUNTED)
+        .map(|i| {
+            let frame = match i % 5 {
+                0 | 1 => {
+                    seq += 1;
+                    depth("update", seq, seq as i64)
+                }
+                2 => format!(
+                    r#"{{{},"data":[{{"asks":[["61000.{}","95","0","3"]],"bids":[["60999.1","12.5","0","1"]],"ts":"1597026383085","seqId":{seq}}}]}}"#,
+                    arg("bbo-tbt"),
+                    i % 10
+                ),
+                3 => format!(
+                    r#"{{{},"data":[{{"instId":"BTC-USDT-SWAP","tradeId":"{i}","px":"61000.1","sz":"0.12","side":"buy","ts":"1630048897897","count":"3","source":"0","seqId":{seq}}}]}}"#,
+                    arg("trades")
+                ),
+                _ => format!(
+                    r#"{{{},"data":[{{"instId":"BTC-USDT-SWAP","instType":"SWAP","markPx":"61000.{}","ts":"1790757203016"}}]}}"#,
+                    arg("mark-price"),
+                    i % 10
+                ),
+            };
+            (0, frame)
+        })
+        .collect();
+    let (events, allocated) = bench.run(&frames);
+    assert!(events >= COUNTED, "{events} events: every frame has one at least");
+    assert_eq!(allocated, 0, "allocations in {COUNTED} messages");
+}
+
+#[test]
+fn binance_allocates_nothing_per_message() {
+    let Some(dialect) = dialect("binance-usdm") else {
+        println!("skipped: this build has no such dialect");
+        return;
+    };
+    let mut bench = Bench::new(dialect, "BTCUSDT");
+    let ack = |sent: &serde_json::Value| Some(format!(r#"{{"result":null,"id":{}}}"#, sent.get("id")?));
+    let depth = |i: usize| {
+        format!(
+            r#"{{"e":"depthUpdate","E":1787612486107,"T":1787612486105,"s":"BTCUSDT","U":{},"u":{},"pu":{},"b":[{}],"a":[{}]}}"#,
+            10 * i + 1,
+            10 * (i + 1),
+            10 * i,
+            levels(60_900, i, ""),
+            levels(61_000, i, ""),
+        )
+    };
+    bench.settle(ack, "");
+    for i in 0..3 {
+        bench.frame(0, depth(i).as_bytes());
+    }
+    let snapshot = r#"{"lastUpdateId":15,"E":1,"T":1,"bids":[["60900.1","1"]],"asks":[["61100.1","1"]]}"#;
+    assert_eq!(bench.settle(ack, snapshot), Some(BookState::Live));
+    let mut seq = 2;
+    let frames: Vec<(u8, String)> = (0..WARM + COUNTED)
+        .map(|i| match i % 5 {
+            0 | 1 => {
+                seq += 1;
+                (0, depth(seq))
+            }
+            2 => (
+                0,
+                format!(
+                    r#"{{"e":"bookTicker","u":{},"s":"BTCUSDT","b":"60999.1","B":"12.5","a":"61000.{}","A":"95","T":1787612486105,"E":1787612486107}}"#,
+                    10 * (seq + 1),
+                    i % 10
+                ),
+            ),
+            3 => (
+                1,
+                format!(
+                    r#"{{"e":"aggTrade","E":1787612486107,"s":"BTCUSDT","a":{i},"p":"61000.1","q":"0.12","f":1,"l":2,"T":1787612486105,"m":true}}"#
+                ),
+            ),
+            _ => (
+                1,
+                format!(
+                    r#"{{"e":"markPriceUpdate","E":1787612486107,"s":"BTCUSDT","p":"61000.{}","i":"61000.2","P":"61000.3","r":"0.0001","T":1787616000000}}"#,
+                    i % 10
+                ),
+            ),
+        })
+        .collect();
+    let (events, allocated) = bench.run(&frames);
+    assert!(events >= COUNTED, "{events} events: every frame has one at least");
+    assert_eq!(allocated, 0, "allocations in {COUNTED} messages");
+}
