@@ -37,7 +37,13 @@ fn records(dir: &Path, stream: Stream) -> Vec<OwnedRecord> {
     let mut reader = Reader::open(dir, stream).expect("a journal");
     let mut all = Vec::new();
     while let Some(r) = reader.next().expect("undamaged") {
-        all.push(OwnedRecord { kind: r.kind, class: r.class, seq: r.seq, time_ns: r.time_ns, body: r.body.to_vec() });
+        all.push(OwnedRecord {
+            kind: r.kind,
+            class: r.class,
+            seq: r.seq,
+            time_ns: r.time_ns,
+            body: r.body.to_vec(),
+        });
     }
     all
 }

@@ -143,7 +143,8 @@ fn more_latency_means_fewer_hits_and_less_profit() {
     let sim = sim_config(7, &BOTH, |_| {});
     let fast = outcome(&sim, world::demo_scan(), 100 * MICRO, 240);
     let slow = outcome(&sim, world::demo_scan(), 120 * MILLI, 240);
-    let rate = |counts: &Counts| counts.trades_opened as f64 / (counts.trades_opened + counts.misses).max(1) as f64;
+    let rate =
+        |counts: &Counts| counts.trades_opened as f64 / (counts.trades_opened + counts.misses).max(1) as f64;
     println!("fast {fast:?}\nslow {slow:?}");
     assert!(fast.0.trades_opened > slow.0.trades_opened || rate(&fast.0) > rate(&slow.0));
     assert!(fast.1.net() > slow.1.net(), "{} against {}", fast.1.net(), slow.1.net());
