@@ -154,6 +154,7 @@ fn more_latency_means_fewer_hits_and_less_profit() {
 #[test]
 fn simulated_time_runs_far_faster_than_the_wall() {
     let sim = sim_config(7, &BOTH, |_| {});
+    #[allow(clippy::disallowed_methods)] // shown, never judged
     let begun = std::time::Instant::now();
     let (counts, _) = outcome(&sim, world::demo_scan(), 100 * MICRO, 60);
     // Printed, not asserted: the factor (100 and more in a release build) is shown by `bench pipeline`.

@@ -12,6 +12,7 @@ use std::sync::{Arc, OnceLock};
 
 /// Why a journal cannot be replayed at all.
 #[derive(Debug, thiserror::Error)]
+#[allow(missing_docs)] // the fields are the parts of the sentence
 pub enum ReplayError {
     /// The journal itself.
     #[error(transparent)]
@@ -71,6 +72,7 @@ impl Inputs {
     }
 
     /// The next input with its recorded number.
+    #[allow(clippy::should_implement_trait)] // it lends, which an iterator cannot
     pub fn next(&mut self) -> Result<Option<(Seq, RawInput<'_>)>, ReplayError> {
         let Some(record) = self.reader.next()? else { return Ok(None) };
         let seq = Seq(record.seq);

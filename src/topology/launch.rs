@@ -2,6 +2,8 @@
 //!
 //! Shared by the demo, by `run` and by the benches; knows no venue and no command line.
 
+#![allow(clippy::disallowed_methods)] // the moment of creation in the manifest
+
 use super::fused::Fused;
 use super::keeper::Keeper;
 use super::live::FusedAgent;

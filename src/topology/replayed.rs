@@ -1,5 +1,7 @@
 //! A replay on the threads of a profile: journal in place of the gateway, comparer in place of the recorder.
 
+#![allow(clippy::disallowed_methods)] // waiting for threads to end
+
 use super::threaded::record::Chores;
 use super::threaded::{Feed, start};
 use crate::domain::time::Nanos;
