@@ -1,4 +1,5 @@
 //! `perpring demo`: simulated venues and the engine over real sockets, with paper money.
+#![allow(clippy::disallowed_methods)] // the command's own pace and duration; the engine gets its time from runtime::clock
 
 use super::Failure;
 use super::report::{DemoReport, LedgerCheck};
@@ -122,7 +123,7 @@ impl Venues {
         let mut addresses = Addresses::default();
         let mut hosts = Vec::new();
         for index in 0..config.venues.len() {
-            let options = HostOptions { tls: identity.clone(), clock: clock.clone(), ..HostOptions::new(&config.venues[index].name) };
+            let options = HostOptions { tls: identity.clone(), clock, ..HostOptions::new(&config.venues[index].name) };
             let host = SimHost::start(server_at(&config, index)?, SocketAddr::from(([127, 0, 0, 1], 0)), options)?;
             let name = &config.venues[index].dialect;
             let dialect = dialect(name).ok_or_else(|| format!("no venue dialect `{name}`"))?;

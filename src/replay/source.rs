@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 
 /// Why a journal cannot be replayed at all.
 #[derive(Debug, thiserror::Error)]
+#[allow(missing_docs)] // the fields of its variants are explained by their variant
 pub enum ReplayError {
     /// The journal itself.
     #[error(transparent)]
@@ -55,6 +56,7 @@ impl Inputs {
     }
 
     /// The next input with its recorded number.
+    #[allow(clippy::should_implement_trait)] // it lends from the reader, which an iterator cannot
     pub fn next(&mut self) -> Result<Option<(Seq, RawInput<'_>)>, ReplayError> {
         let Some(record) = self.reader.next()? else { return Ok(None) };
         let seq = Seq(record.seq);

@@ -9,7 +9,7 @@ use crate::domain::instrument::VenueId;
 use crate::net::dial::{DialRequest, Established, dial};
 use crate::net::http::{HttpCall, HttpClient};
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, Sender, TryRecvError, channel};
+use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -36,6 +36,7 @@ struct Http {
 }
 
 /// What came back.
+#[allow(missing_docs)] // the fields of its variants are explained by their variant
 pub enum Errand {
     /// A connection was made, or could not be.
     Dialled { conn: ConnId, epoch: u32, result: Result<Established, DownReason> },
@@ -121,10 +122,7 @@ impl Errands {
 
     /// The next result, if one is there.
     pub fn poll(&self) -> Option<Errand> {
-        match self.results.try_recv() {
-            Ok(errand) => Some(errand),
-            Err(TryRecvError::Empty | TryRecvError::Disconnected) => None,
-        }
+        self.results.try_recv().ok()
     }
 
     /// Failures since the last call, as sentences.

@@ -307,7 +307,7 @@ impl Gateway {
         let epoch = line.socket.as_ref().map(|_| line.epoch);
         let order = message.meta.order.is_some();
         let admitted = admit(&message.meta, &self.latch, epoch, self.journal, now)
-            .and_then(|()| if order && !self.live { Err(RefuseReason::Unsigned) } else { Ok(()) })
+            .and(if order && !self.live { Err(RefuseReason::Unsigned) } else { Ok(()) })
             .and_then(|()| self.vault.seal(venue, &message.payload, &mut self.sealed));
         if let Err(reason) = admitted {
             return SendFate::Refused(reason);

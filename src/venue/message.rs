@@ -112,6 +112,7 @@ pub struct Depth<'a> {
 
 /// Why a frame could not be decoded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[allow(missing_docs)] // the fields of its variants are explained by their variant
 pub enum DecodeError {
     /// Not JSON.
     #[error("not valid JSON at byte {at}")]

@@ -48,7 +48,7 @@ fn drift(exchange: &Exchange) -> Money {
     for account in &exchange.accounts {
         sum += account.wallet - account.deposits;
         for position in &account.positions {
-            sum = sum - position.cost;
+            sum -= position.cost;
         }
     }
     sum
