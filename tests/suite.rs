@@ -3,7 +3,9 @@
 mod alloc;
 mod book_conformance;
 mod ccxt;
+mod checker;
 mod decode_alloc;
+mod okx_world;
 mod oracle;
 mod simulated;
 mod tidy;

@@ -63,8 +63,7 @@ pub const FLAG_CONTINUES: u8 = 1;
 /// The record fills the rest of the segment.
 pub const FLAG_PADDING: u8 = 2;
 
-const _: () = assert!(RECORD_HEADER_BYTES == ALIGN);
-const _: () = assert!(HEADER_BYTES.is_multiple_of(ALIGN));
+const _: () = assert!(RECORD_HEADER_BYTES == ALIGN && HEADER_BYTES.is_multiple_of(ALIGN));
 const _: () = assert!(SEGMENT_BYTES_MAX < u32::MAX as usize);
 const _: () = assert!(BODY_BYTES_MAX < SEGMENT_BYTES_MAX);
 

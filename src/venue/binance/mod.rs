@@ -203,6 +203,4 @@ impl Variant {
 }
 
 #[cfg(test)]
-mod corpus_tests;
-#[cfg(test)]
 mod tests;
