@@ -1,6 +1,7 @@
 //! `perpring sim`: simulated venues behind real sockets, for this engine or any other client.
 //!
 //! Prints one JSON line per venue with its addresses, serves until told to stop, and writes the venues' own ledgers.
+#![allow(clippy::disallowed_methods)] // the command's own pace and duration
 
 use crate::domain::time::Nanos;
 use crate::sim::socket::{HostError, HostOptions, SimHost, TlsIdentity, TlsIdentityError, WallClock};

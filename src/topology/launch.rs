@@ -1,6 +1,7 @@
 //! Launching: from a configuration to a running engine on the threads of a plan, and to its end.
 //!
 //! Shared by the demo, by `run` and by the benches; knows no venue and no command line.
+#![allow(clippy::disallowed_methods)] // the wall time in a journal's manifest; inputs are stamped by runtime::clock
 
 #![allow(clippy::disallowed_methods)] // the moment of creation in the manifest
 

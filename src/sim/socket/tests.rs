@@ -1,3 +1,4 @@
+#![allow(clippy::disallowed_methods)] // time limits of tests over real sockets
 use super::*;
 use crate::domain::time::SECOND;
 use crate::sim::{HttpRequest, SimConn};
