@@ -21,13 +21,6 @@ struct Outcome {
     text: String,
 }
 
-/// How many levels of a side must be right when no gap was found. Without sequence numbers (OKX before they
-/// were introduced) the venue's checksum proves the best 25 and says nothing of deeper ones.
-fn proven_depth(messages: &[OwnedDepth]) -> usize {
-    let numbered = messages.iter().any(|depth| depth.last > 0);
-    if numbered { usize::MAX } else { 25 }
-}
-
 /// Feeds the messages with one fault at `at`.
 fn rebuild(venue: &str, messages: &[OwnedDepth], fault: Option<(Fault, usize)>) -> Outcome {
     let decoder = perpring::venue::dialect(venue).unwrap().decoder();
@@ -58,11 +51,6 @@ fn rebuild(venue: &str, messages: &[OwnedDepth], fault: Option<(Fault, usize)>) 
 fn proven(messages: &[OwnedDepth]) -> usize {
     let numbered = messages.iter().any(|message| message.last != 0 || message.prev >= 0);
     if numbered { usize::MAX } else { 25 }
-    Outcome {
-        gaps: book.gaps,
-        live: book.state() == BookState::Live,
-        text: book.text(proven_depth(messages)),
-    }
 }
 
 /// Tries faults at up to `places` places of every instrument; returns how many were found and harmless.
