@@ -7,5 +7,7 @@ mod checker;
 mod decode_alloc;
 mod okx_world;
 mod oracle;
+mod profiles;
+mod replay;
 mod simulated;
 mod tidy;

@@ -190,9 +190,11 @@ impl Input {
             Self::Denied(_) | Self::Outcome(_) => InputClass::Loopback,
             Self::Frame(_) | Self::HttpReply { .. } if account => InputClass::Account,
             Self::Frame(_) | Self::HttpReply { .. } => InputClass::Market,
-            Self::Config | Self::Anchor(_) | Self::Command(_) | Self::ConnUp { .. } | Self::ConnDown { .. } => {
-                InputClass::Control
-            }
+            Self::Config
+            | Self::Anchor(_)
+            | Self::Command(_)
+            | Self::ConnUp { .. }
+            | Self::ConnDown { .. } => InputClass::Control,
         }
     }
 }

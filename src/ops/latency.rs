@@ -206,7 +206,10 @@ mod tests {
             latency.record(Path::MarketData, i);
         }
         let summary = Summary::of(latency.histogram(Path::MarketData));
-        assert_eq!((summary.count, summary.p50.is_some(), summary.p99, summary.p999), (999, true, None, None));
+        assert_eq!(
+            (summary.count, summary.p50.is_some(), summary.p99, summary.p999),
+            (999, true, None, None)
+        );
         latency.record(Path::MarketData, 5_000_000);
         assert!(Summary::of(latency.histogram(Path::MarketData)).p99.is_some());
         let targets = latency.targets();
@@ -217,7 +220,9 @@ mod tests {
     #[test]
     fn nested_stages_get_their_own_time_only() {
         let (mut clock, mut latency) = (StageClock::default(), Latency::new());
-        for (stage, now) in [(Some(Stage::Decode), 0), (Some(Stage::Scan), 10), (Some(Stage::Decode), 25), (None, 30)] {
+        for (stage, now) in
+            [(Some(Stage::Decode), 0), (Some(Stage::Scan), 10), (Some(Stage::Decode), 25), (None, 30)]
+        {
             clock.enter(stage, now);
         }
         clock.flush(&mut latency);

@@ -57,7 +57,12 @@ pub struct Inputs {
 impl Inputs {
     /// Opens the input stream of the journal in `dir`.
     pub fn open(dir: &Path) -> Result<Self, ReplayError> {
-        Ok(Self { dir: dir.to_owned(), reader: Reader::open(dir, Stream::Inputs)?, last: 0, hole: Hole::default() })
+        Ok(Self {
+            dir: dir.to_owned(),
+            reader: Reader::open(dir, Stream::Inputs)?,
+            last: 0,
+            hole: Hole::default(),
+        })
     }
 
     /// Where a hole will be told, readable while another thread reads the inputs.
@@ -146,12 +151,13 @@ impl Outputs {
             self.ended = true;
             return Ok(false);
         };
-        let (key, output, raw) = decode_output(Seq(record.seq), record.body).map_err(|why| ReplayError::Record {
-            dir: self.dir.clone(),
-            stream: "output",
-            seq: record.seq,
-            why: why.to_string(),
-        })?;
+        let (key, output, raw) =
+            decode_output(Seq(record.seq), record.body).map_err(|why| ReplayError::Record {
+                dir: self.dir.clone(),
+                stream: "output",
+                seq: record.seq,
+                why: why.to_string(),
+            })?;
         self.queues[key.stage as usize].push_back((key, output, raw.to_vec()));
         Ok(true)
     }

@@ -76,7 +76,8 @@ impl Errands {
         })?);
         let call_receiver = Arc::new(std::sync::Mutex::new(call_receiver));
         for index in 0..HTTP_THREADS {
-            let (sender, noted, receiver) = (result_sender.clone(), Arc::clone(&notes), Arc::clone(&call_receiver));
+            let (sender, noted, receiver) =
+                (result_sender.clone(), Arc::clone(&notes), Arc::clone(&call_receiver));
             let client = client.clone();
             threads.push(std::thread::Builder::new().name(format!("http-{index}")).spawn(move || {
                 loop {
@@ -104,8 +105,12 @@ impl Errands {
 
     /// Asks for a connection.
     pub fn dial(&self, conn: ConnId, epoch: u32, url: &str, path_and_query: String) {
-        let request =
-            DialRequest { url: url.to_owned(), path_and_query, tls: Arc::clone(&self.tls), timeout: DIAL_TIMEOUT };
+        let request = DialRequest {
+            url: url.to_owned(),
+            path_and_query,
+            tls: Arc::clone(&self.tls),
+            timeout: DIAL_TIMEOUT,
+        };
         if let Some(dials) = &self.dials {
             // The thread outlives this sender, so sending cannot fail.
             let _ = dials.send(Dial { conn, epoch, request });

@@ -9,7 +9,9 @@ use super::egress::{JournalState, KillLatch, Vault, admit};
 use super::errand::{Errand, Errands};
 use crate::domain::effect::{MessageId, OutMsg, Target};
 use crate::domain::event::SessionRole;
-use crate::domain::input::{ConnId, DownReason, FrameKind, FrameMeta, Input, RefuseReason, SendFate, SendOutcome};
+use crate::domain::input::{
+    ConnId, DownReason, FrameKind, FrameMeta, Input, RefuseReason, SendFate, SendOutcome,
+};
 use crate::domain::order::OrderSpec;
 use crate::domain::time::Nanos;
 use crate::net::socket::{Handed, MessageKind, NetError, SendError, SocketLimits, WsSocket};
@@ -229,7 +231,11 @@ impl Gateway {
                         .map_err(|failure| down_reason(&failure))?;
                     self.poll
                         .registry()
-                        .register(socket.transport_mut(), Token(conn.index()), Interest::READABLE | Interest::WRITABLE)
+                        .register(
+                            socket.transport_mut(),
+                            Token(conn.index()),
+                            Interest::READABLE | Interest::WRITABLE,
+                        )
                         .map_err(|_| DownReason::Broken)?;
                     Ok(socket)
                 });

@@ -138,10 +138,12 @@ pub fn launch(launch: Launch, board: &Board) -> Result<Running, LaunchError> {
     let keeper = Keeper::new(recorder);
     let latch = Arc::new(KillLatch::default());
     let tls = launch.trust.client_config()?;
-    let errands = Errands::start(tls, HttpClient::new(&launch.trust, HTTP_TIMEOUT)).map_err(system("a thread"))?;
+    let errands =
+        Errands::start(tls, HttpClient::new(&launch.trust, HTTP_TIMEOUT)).map_err(system("a thread"))?;
     let vault = Vault::new(launch.credentials);
-    let gateway = Gateway::new(&parts.conns, &launch.addresses, errands, vault, Arc::clone(&latch), launch.orders)
-        .map_err(system("a poll of sockets"))?;
+    let gateway =
+        Gateway::new(&parts.conns, &launch.addresses, errands, vault, Arc::clone(&latch), launch.orders)
+            .map_err(system("a poll of sockets"))?;
     let origin = ClockOrigin::begin();
     let (commands, received) = mpsc::channel();
     let threads = if launch.plan.layout == Layout::Fused {
@@ -185,9 +187,9 @@ impl Running {
     /// The first failure; the run should be ended then.
     pub fn failure(&self) -> Option<String> {
         match &self.threads {
-            Threads::Fused(handle, stop) => {
-                stop.failure().or_else(|| handle.is_finished().then(|| "the engine's thread has ended".to_owned()))
-            }
+            Threads::Fused(handle, stop) => stop
+                .failure()
+                .or_else(|| handle.is_finished().then(|| "the engine's thread has ended".to_owned())),
             Threads::Threaded(threaded) => threaded.failure(),
         }
     }
@@ -215,7 +217,12 @@ impl Running {
             }
             Threads::Threaded(threaded) => {
                 let ended = threaded.end();
-                Finished { keeper: ended.tap, latency: ended.latency, exits: ended.exits, failure: ended.failure }
+                Finished {
+                    keeper: ended.tap,
+                    latency: ended.latency,
+                    exits: ended.exits,
+                    failure: ended.failure,
+                }
             }
         }
     }

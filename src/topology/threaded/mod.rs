@@ -268,7 +268,8 @@ pub fn start<T: Tap + Chores + Send + 'static>(
         if stages.is_empty() {
             continue; // the gateway of a replay
         }
-        let upstream = planned.stages.contains(&StageName::Decode) || planned.stages.contains(&StageName::Gateway);
+        let upstream =
+            planned.stages.contains(&StageName::Decode) || planned.stages.contains(&StageName::Gateway);
         let thread = AgentThread { name: planned.name.clone(), cpu: planned.cpu, idle: plan.idle };
         let flag = if upstream { &threaded.up } else { &threaded.down };
         let handle = AgentHandle::spawn(thread, flag.clone(), move || stages)?;
@@ -296,7 +297,10 @@ impl<T> Threaded<T> {
             exits.push(handle.join().1);
         }
         let begun = std::time::Instant::now();
-        while !self.finished.load(Ordering::Acquire) && self.down.failure().is_none() && begun.elapsed() < DRAIN_LIMIT {
+        while !self.finished.load(Ordering::Acquire)
+            && self.down.failure().is_none()
+            && begun.elapsed() < DRAIN_LIMIT
+        {
             std::thread::sleep(Duration::from_millis(1));
         }
         self.down.stop();
