@@ -327,7 +327,7 @@ impl BinanceAdapter {
             }
             Duty::KeepAlive => self.chore(duty).due = mono + KEEP_ALIVE,
             Duty::OpenOrders => {
-                account::open_orders(body, self.venue, &self.listings, out).or_else(tolerable)?
+                account::open_orders(body, self.venue, &self.listings, out).or_else(tolerable)?;
             }
             Duty::Positions => account::positions(body, &self.listings, now.wall, out)?,
             Duty::Balances => {
