@@ -14,6 +14,7 @@ pub mod continuity;
 pub mod decode;
 pub mod encode;
 pub mod errors;
+pub mod fast;
 pub mod feed;
 pub mod link;
 pub mod market;
