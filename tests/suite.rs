@@ -1,6 +1,7 @@
 //! The one integration test binary: every integration test is a module of it.
 
 mod alloc;
+mod bad_input;
 mod book_conformance;
 mod ccxt;
 mod checker;
@@ -9,5 +10,6 @@ mod okx_world;
 mod oracle;
 mod profiles;
 mod replay;
+mod river_alloc;
 mod simulated;
 mod tidy;

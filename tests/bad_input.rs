@@ -1,0 +1,215 @@
+//! What venues should never send, and configurations that cannot work: the rest goes on, nothing is lost.
+
+use crate::simulated::{START, TempDir, sim_config, simulation};
+use perpring::domain::params::RiskParams;
+use perpring::domain::time::{MICRO, Nanos, SECOND};
+use perpring::journal::{JournalOptions, Reader, Stream};
+use perpring::replay::source::RunConfig;
+use perpring::replay::verify::verify;
+use perpring::sim::{HttpReply, HttpRequest, LedgerServer, Push, Server, SimConn, VenueLedger, server_at};
+use perpring::stage::egress::{Credentials, Vault};
+use perpring::stage::record::Recorder;
+use perpring::stage::river::{Parts, River};
+use perpring::topology::fused::Fused;
+use perpring::topology::keeper::Keeper;
+use perpring::topology::launch::manifest;
+use perpring::topology::simulated::Simulation;
+use perpring::topology::world;
+
+/// A venue whose every `every`-th message is followed or replaced by rubbish.
+struct Faulty {
+    inner: Box<dyn LedgerServer>,
+    every: usize,
+    count: usize,
+    until: Nanos,
+}
+
+const RUBBISH: [&str; 10] = [
+    "{\"e\":\"bookTicker\",\"u\":1",
+    "{\"e\":\"bookTicker\",\"u\":\"x\",\"s\":\"BTCUSDT\",\"b\":{},\"B\":[],\"a\":1,\"A\":null,\"T\":true,\"E\":0}",
+    "{\"e\":\"somethingNew\",\"E\":1,\"s\":\"BTCUSDT\"}",
+    "{\"e\":\"bookTicker\",\"u\":9,\"s\":\"NOPEUSDT\",\"b\":\"1\",\"B\":\"1\",\"a\":\"2\",\"A\":\"1\",\"T\":1,\"E\":1}",
+    "{\"arg\":{\"channel\":\"books\",\"instId\":\"BTC-USDT-SWAP\"},\"action\":\"update\",\"data\":[{\"asks\":[[\"a\",\"b\"]]",
+    "{\"arg\":{\"channel\":\"unheard-of\",\"instId\":\"BTC-USDT-SWAP\"},\"data\":[{}]}",
+    "\u{0}\u{1}\u{2}\u{7f}",
+    "[]",
+    "null",
+    "",
+];
+
+impl Faulty {
+    fn spoil(&mut self, now: Nanos, out: &mut Vec<Push>) {
+        if now > self.until {
+            return;
+        }
+        let pushed = std::mem::take(out);
+        for push in pushed {
+            self.count += 1;
+            let rubbish = self.count.is_multiple_of(self.every);
+            let number = self.count / self.every;
+            match push {
+                Push::Text(conn, bytes) if rubbish => {
+                    // Every other time the true message is lost as well.
+                    if number.is_multiple_of(2) {
+                        out.push(Push::Text(conn, bytes));
+                    }
+                    out.push(Push::Text(conn, RUBBISH[number % RUBBISH.len()].as_bytes().to_vec()));
+                }
+                other => out.push(other),
+            }
+        }
+    }
+}
+
+impl Server for Faulty {
+    fn on_connect(&mut self, conn: SimConn, path: &str, now: Nanos, out: &mut Vec<Push>) -> bool {
+        self.inner.on_connect(conn, path, now, out)
+    }
+    fn on_text(&mut self, conn: SimConn, text: &[u8], now: Nanos, out: &mut Vec<Push>) {
+        self.inner.on_text(conn, text, now, out);
+    }
+    fn on_closed(&mut self, conn: SimConn, now: Nanos, out: &mut Vec<Push>) {
+        self.inner.on_closed(conn, now, out);
+    }
+    fn on_http(&mut self, request: &HttpRequest, now: Nanos, out: &mut Vec<Push>) -> HttpReply {
+        self.inner.on_http(request, now, out)
+    }
+    fn advance(&mut self, now: Nanos, out: &mut Vec<Push>) {
+        self.inner.advance(now, out);
+        self.spoil(now, out);
+    }
+    fn next_due(&self) -> Nanos {
+        self.inner.next_due()
+    }
+}
+
+impl LedgerServer for Faulty {
+    fn ledger(&self) -> &VenueLedger {
+        self.inner.ledger()
+    }
+    fn ledger_mut(&mut self) -> &mut VenueLedger {
+        self.inner.ledger_mut()
+    }
+}
+
+#[test]
+fn rubbish_on_the_wire_is_counted_quarantined_and_survived() {
+    let dir = TempDir::new();
+    let sim = sim_config(7, &["binance-usdm", "okx"], |_| {});
+    let params = world::engine_params(&sim, 7, world::demo_scan(), RiskParams::default());
+    let config = RunConfig { trading: true, params };
+    let bytes = config.to_bytes();
+    let options = JournalOptions { segment_bytes: 4 << 20, helper: false, ..JournalOptions::default() };
+    let recorder =
+        Recorder::create(dir.path(), &manifest(&bytes, START, Default::default()), &options).expect("fresh");
+    let parts = Parts::new(&config.params, true).expect("known dialects");
+    let conns = parts.conns.clone();
+    let engine = Fused::new(River::new(parts), Keeper::new(Some(recorder)));
+    let servers: Vec<Box<dyn LedgerServer>> = (0..2)
+        .map(|venue| {
+            let inner = server_at(&sim, venue).expect("a valid world");
+            Box::new(Faulty { inner, every: 97, count: 0, until: START + 40 * SECOND })
+                as Box<dyn LedgerServer>
+        })
+        .collect();
+    let vault = Vault::new(world::credentials(&sim));
+    let mut simulation = Simulation::new(engine, servers, conns, vault, START, 100 * MICRO, &bytes);
+    simulation.run_for(40 * SECOND);
+    let odd = simulation.engine().river().parts().decode.odd();
+    println!("{odd:?}");
+    assert!(odd.malformed > 10 && odd.unknown > 0, "{odd:?}");
+    // Once the wire is clean again, everything recovers and trades.
+    let before = *simulation.engine().keeper().watch().counts();
+    simulation.run_for(80 * SECOND);
+    let after = *simulation.engine().keeper().watch().counts();
+    println!("{before:?}\n{after:?}");
+    assert!(after.trades_opened > before.trades_opened, "trading goes on");
+    let (_, keeper) = simulation.into_parts().0.into_parts();
+    keeper.into_parts().0.expect("recorded").close().expect("temporary disk");
+    let report = verify(dir.path(), &mut |_| {}).expect("a readable journal");
+    assert_eq!(report.divergence, None);
+}
+
+#[test]
+fn a_wrong_signature_stops_that_venue_and_nothing_else() {
+    let sim = sim_config(7, &["binance-usdm", "okx"], |_| {});
+    let params = world::engine_params(&sim, 7, world::demo_scan(), RiskParams::default());
+    let config = RunConfig { trading: true, params };
+    let parts = Parts::new(&config.params, true).expect("known dialects");
+    let conns = parts.conns.clone();
+    let engine = Fused::new(River::new(parts), Keeper::new(None));
+    let servers = (0..2).map(|venue| server_at(&sim, venue).expect("a valid world")).collect();
+    let mut credentials = world::credentials(&sim);
+    if let Some(okx) = &mut credentials[1] {
+        okx.secret = "not the secret".into();
+    }
+    let mut simulation = Simulation::new(
+        engine,
+        servers,
+        conns,
+        Vault::new(credentials),
+        START,
+        100 * MICRO,
+        &config.to_bytes(),
+    );
+    simulation.run_for(30 * SECOND);
+    let counts = *simulation.engine().keeper().watch().counts();
+    println!("{counts:?}");
+    assert_eq!(counts.orders_sent, 0, "no order can be hedged there");
+    assert!(counts.denials > 0 && counts.frames > 10_000, "{counts:?}");
+    let odd = simulation.engine().river().parts().decode.odd();
+    assert!(odd.refused > 0, "{odd:?}");
+}
+
+#[test]
+fn canary_secrets_appear_nowhere() {
+    let dir = TempDir::new();
+    let sim = sim_config(7, &["binance-usdm", "okx"], |config| {
+        for venue in &mut config.venues {
+            for account in &mut venue.accounts {
+                account.api_key = "canary-api-key-1234567890".into();
+                account.secret = "canary-secret-1234567890".into();
+                account.passphrase = "canary-passphrase".into();
+            }
+        }
+    });
+    let (mut simulation, _) =
+        simulation(&sim, world::demo_scan(), RiskParams::default(), 100 * MICRO, Some(dir.path()));
+    simulation.run_for(30 * SECOND);
+    let counts = *simulation.engine().keeper().watch().counts();
+    assert!(counts.fills > 0, "the secrets were used: {counts:?}");
+    let (_, keeper) = simulation.into_parts().0.into_parts();
+    keeper.into_parts().0.expect("recorded").close().expect("temporary disk");
+    for entry in std::fs::read_dir(dir.path()).expect("the journal") {
+        let path = entry.expect("readable").path();
+        let bytes = std::fs::read(&path).expect("readable");
+        let found = memchr::memmem::find(&bytes, b"canary");
+        assert_eq!(found, None, "{} holds a secret", path.display());
+    }
+    // Listen keys: what the venue sent is blanked, and the stream's path holds none.
+    let mut reader = Reader::open(dir.path(), Stream::Inputs).expect("a journal");
+    let mut blanked = 0;
+    while let Some(record) = reader.next().expect("undamaged") {
+        let key = b"\"listenKey\":\"";
+        if let Some(at) = memchr::memmem::find(record.body, key) {
+            let value = &record.body[at + key.len()..];
+            let end = value.iter().position(|b| *b == b'"').expect("a closed string");
+            assert!(end > 10 && value[..end].iter().all(|b| *b == b'x'), "a listen key was recorded");
+            blanked += 1;
+        }
+    }
+    assert!(blanked > 0);
+    // Nothing that holds a secret shows it when printed.
+    let credentials =
+        Credentials { api_key: "canary".into(), secret: "canary".into(), passphrase: "canary".into() };
+    let shown = format!("{credentials:?} {:?}", Vault::new(vec![Some(credentials_copy(&credentials))]));
+    assert!(!shown.contains("canary"), "{shown}");
+}
+
+fn credentials_copy(from: &Credentials) -> Credentials {
+    Credentials {
+        api_key: from.api_key.clone(),
+        secret: from.secret.clone(),
+        passphrase: from.passphrase.clone(),
+    }
+}
