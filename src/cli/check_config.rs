@@ -115,7 +115,33 @@ pub fn summary(config: &Config, settings: &Settings) -> String {
         risk.gross_exposure_max_usd,
         risk.daily_loss_max_usd
     );
-    let journal = config.engine.journal_dir.as_ref().map_or("none".to_owned(), |dir| dir.display().to_string());
+    let journal =
+        config.engine.journal_dir.as_ref().map_or("none".to_owned(), |dir| dir.display().to_string());
     let _ = write!(text, "journal: {journal}");
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_example_passes_and_is_summed_up() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/config.example.toml");
+        assert_eq!(run(&CheckConfigArgs { file: path.into() }).unwrap(), EXIT_CLEAN);
+        let config = Config::load(path.as_ref()).unwrap();
+        let text = summary(&config, &check(&config, &|_| None).unwrap());
+        assert!(text.contains("paper only: 100000") && text.contains("BTC-USDT-SWAP at okx"), "{text}");
+    }
+
+    #[test]
+    fn findings_exit_1_and_a_missing_file_cannot_run() {
+        let dir = crate::cli::demo::tempdir().unwrap();
+        assert!(run(&CheckConfigArgs { file: dir.join("absent.toml") }).is_err());
+        for text in ["[engine]\n", "[engine", "[engine]\nspeed = 1\n"] {
+            let file = dir.join("x.toml");
+            std::fs::write(&file, text).unwrap();
+            assert_eq!(run(&CheckConfigArgs { file }).unwrap(), EXIT_FINDING, "{text}");
+        }
+    }
 }

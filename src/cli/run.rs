@@ -76,7 +76,8 @@ pub fn trade(args: &RunArgs, interrupted: &AtomicBool) -> Result<RunReport, Fail
         addresses.http.push(venue.http.clone());
     }
     let mode = if args.live { "live" } else { "paper" };
-    let journal = config.engine.journal_dir.as_ref().map(|dir| dir.join(format!("run-{wall}-{}", std::process::id())));
+    let journal =
+        config.engine.journal_dir.as_ref().map(|dir| dir.join(format!("run-{wall}-{}", std::process::id())));
     let board = Board::default();
     let started = Instant::now();
     let running = launch(
@@ -96,15 +97,16 @@ pub fn trade(args: &RunArgs, interrupted: &AtomicBool) -> Result<RunReport, Fail
         },
         &board,
     )?;
-    let monitor = match config.engine.metrics_bind.map(|bind| HttpServer::start(bind, endpoints(&board, started))) {
-        Some(Err(refused)) => {
-            // Nothing was traded yet: end in order before saying why.
-            let _ = running.end();
-            return Err(refused.into());
-        }
-        Some(Ok(server)) => Some(server),
-        None => None,
-    };
+    let monitor =
+        match config.engine.metrics_bind.map(|bind| HttpServer::start(bind, endpoints(&board, started))) {
+            Some(Err(refused)) => {
+                // Nothing was traded yet: end in order before saying why.
+                let _ = running.end();
+                return Err(refused.into());
+            }
+            Some(Ok(server)) => Some(server),
+            None => None,
+        };
     eprintln!("{mode} run on {plan}; Ctrl-C ends it in order");
     watch(args, &running, interrupted, started);
     close(&running);
@@ -179,12 +181,20 @@ fn endpoints(board: &Board, started: Instant) -> Endpoints {
         metrics: Box::new(move || metrics(&figures.read())),
         live: Box::new(move || {
             let age = started.elapsed().as_secs_f64() - pulse.read().seconds;
-            if age < HANGS_AFTER_S { Ok(()) } else { Err(format!("no figures for {age:.0} s: the engine hangs")) }
+            if age < HANGS_AFTER_S {
+                Ok(())
+            } else {
+                Err(format!("no figures for {age:.0} s: the engine hangs"))
+            }
         }),
         ready: Box::new(move || {
             let ages = fitness.read().book_ages.clone();
             let without = ages.iter().filter(|age| age.is_none()).count();
-            if !ages.is_empty() && without == 0 { Ok(()) } else { Err(format!("{without} listings have no live book")) }
+            if !ages.is_empty() && without == 0 {
+                Ok(())
+            } else {
+                Err(format!("{without} listings have no live book"))
+            }
         }),
     }
 }
@@ -222,7 +232,13 @@ fn metrics(view: &View) -> String {
     text
 }
 
-fn report(mode: &str, seconds: f64, journal: Option<&std::path::Path>, finished: Finished, view: &View) -> RunReport {
+fn report(
+    mode: &str,
+    seconds: f64,
+    journal: Option<&std::path::Path>,
+    finished: Finished,
+    view: &View,
+) -> RunReport {
     let mut failure = finished.failure;
     let mut text = String::new();
     let mut counts = view.counts;
@@ -255,12 +271,21 @@ fn report(mode: &str, seconds: f64, journal: Option<&std::path::Path>, finished:
     let _ = writeln!(
         text,
         "trades opened {}, closed {}; denied {}, refused {}, rejected {}, unknown {}",
-        counts.trades_opened, counts.trades_closed, counts.denials, counts.refused, counts.rejects, counts.unknown
+        counts.trades_opened,
+        counts.trades_closed,
+        counts.denials,
+        counts.refused,
+        counts.rejects,
+        counts.unknown
     );
     let _ = writeln!(
         text,
         "profit and loss: realised {}, unrealised {}, fees {}, funding {}, net {}",
-        totals.realised, totals.unrealised, totals.fees, totals.funding, totals.net()
+        totals.realised,
+        totals.unrealised,
+        totals.fees,
+        totals.funding,
+        totals.net()
     );
     let _ = writeln!(text, "{recorded}");
     for note in &view.notes {

@@ -1,7 +1,9 @@
 //! From the file's tables to what an engine is launched with, and everything that contradicts itself.
 
 use super::tables::{Config, InstrumentTable, VenueTable, nanos, ppb};
-use crate::domain::instrument::{CanonicalId, ContractKind, INSTRUMENTS_MAX, InstrumentId, VENUES_MAX, VenueId};
+use crate::domain::instrument::{
+    CanonicalId, ContractKind, INSTRUMENTS_MAX, InstrumentId, VENUES_MAX, VenueId,
+};
 use crate::domain::intent::ONE_PPB;
 use crate::domain::params::{CanonicalParams, EngineParams, ListingParams, VenueParams};
 use crate::domain::text::Text;
@@ -70,7 +72,8 @@ impl Config {
             ));
         }
         if self.venues.len() > VENUES_MAX {
-            findings.push(format!("{} venues configured; at most {VENUES_MAX} are possible", self.venues.len()));
+            findings
+                .push(format!("{} venues configured; at most {VENUES_MAX} are possible", self.venues.len()));
         }
         if self.instruments.is_empty() {
             findings.push("no instruments configured: add [[instruments]]".to_owned());
@@ -90,10 +93,13 @@ impl Config {
     fn check_engine(&self, live: bool, findings: &mut Vec<String>) {
         let engine = &self.engine;
         if live && !engine.live {
-            findings.push("[engine] live = true is needed for real orders: set it, or run on paper".to_owned());
+            findings
+                .push("[engine] live = true is needed for real orders: set it, or run on paper".to_owned());
         }
         if (live || engine.live) && engine.journal_dir.is_none() {
-            findings.push("[engine] journal_dir is needed for real orders: every run must be recorded".to_owned());
+            findings.push(
+                "[engine] journal_dir is needed for real orders: every run must be recorded".to_owned(),
+            );
         }
         if let Some(bind) = engine.metrics_bind.filter(|bind| !bind.ip().is_loopback()) {
             findings.push(format!(
@@ -143,7 +149,10 @@ impl Config {
         not_negative("urgent_slack_bps", scan.urgent_slack_ppb);
         not_negative("cooldown_ms", scan.cooldown_ns);
         if scan.basis_samples > 255 || scan.basis_samples % 2 == 0 {
-            findings.push(format!("[scan] basis_samples is {}; it must be odd and at most 255", scan.basis_samples));
+            findings.push(format!(
+                "[scan] basis_samples is {}; it must be odd and at most 255",
+                scan.basis_samples
+            ));
         }
         if scan.basis_samples_min > scan.basis_samples {
             findings.push(format!(
@@ -205,15 +214,22 @@ impl Config {
         }
     }
 
-    fn add_instrument(&self, instrument: &InstrumentTable, params: &mut EngineParams, findings: &mut Vec<String>) {
+    fn add_instrument(
+        &self,
+        instrument: &InstrumentTable,
+        params: &mut EngineParams,
+        findings: &mut Vec<String>,
+    ) {
         let name = &instrument.name;
         let Some(parts) = split_name(name) else {
-            findings.push(format!("instrument `{name}`: write it as BASE/QUOTE:SETTLE, such as BTC/USDT:USDT"));
+            findings
+                .push(format!("instrument `{name}`: write it as BASE/QUOTE:SETTLE, such as BTC/USDT:USDT"));
             return;
         };
         let (base, quote, settle) = parts;
         let kind = if settle == quote { ContractKind::Linear } else { ContractKind::Inverse };
-        let (Some(base), Some(quote), Some(settle)) = (Text::new(base), Text::new(quote), Text::new(settle)) else {
+        let (Some(base), Some(quote), Some(settle)) = (Text::new(base), Text::new(quote), Text::new(settle))
+        else {
             findings.push(format!("instrument `{name}`: currency codes have at most 8 ASCII characters"));
             return;
         };
@@ -227,7 +243,8 @@ impl Config {
         }
         for key in instrument.symbols.keys().chain(instrument.venues.iter().flatten()) {
             if !self.venues.iter().any(|venue| venue.dialect == *key) {
-                findings.push(format!("instrument `{name}` names the venue `{key}`, which is not configured"));
+                findings
+                    .push(format!("instrument `{name}` names the venue `{key}`, which is not configured"));
             }
         }
         let canonical = CanonicalId(params.canonicals.len() as u16);
@@ -240,7 +257,10 @@ impl Config {
             let given = instrument.symbols.get(&venue.dialect).cloned();
             let Some(symbol) = given.or_else(|| native_symbol(&venue.dialect, parts)) else { continue };
             let Some(symbol) = Text::new(&symbol).filter(|symbol| !symbol.is_empty()) else {
-                findings.push(format!("instrument `{name}`: the symbol at {} must be 1 to 32 ASCII characters", venue.dialect));
+                findings.push(format!(
+                    "instrument `{name}`: the symbol at {} must be 1 to 32 ASCII characters",
+                    venue.dialect
+                ));
                 continue;
             };
             let id = InstrumentId(params.listings.len() as u16);
@@ -297,13 +317,16 @@ fn check_venue(venue: &VenueTable, live: bool, findings: &mut Vec<String>) -> Ve
         && (prefix.is_empty() || !prefix.bytes().all(env_name))
     {
         // Not shown: it may be a key that was put here by mistake.
-        say("credentials_env must be the prefix of variable names (capitals, digits, _), such as BINANCE".to_owned());
+        say("credentials_env must be the prefix of variable names (capitals, digits, _), such as BINANCE"
+            .to_owned());
     }
     for url in venue.sockets.iter().chain(&venue.http) {
         match Endpoint::parse(url) {
             Err(error) => say(error.to_string()),
             Ok(at) if !at.tls && !["localhost", "127.0.0.1", "::1"].contains(&at.host.as_str()) => {
-                say(format!("{url} is not encrypted: use wss:// or https:// (plain addresses only on loopback)"));
+                say(format!(
+                    "{url} is not encrypted: use wss:// or https:// (plain addresses only on loopback)"
+                ));
             }
             Ok(_) => {}
         }

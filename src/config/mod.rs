@@ -75,7 +75,10 @@ impl Config {
             let (line, column) = position(text, error.span().map_or(0, |span| span.start));
             let mut what = error.message().trim().to_owned();
             if what.starts_with("invalid type: string") || what.starts_with("invalid value: string") {
-                what = format!("a text where {} belongs", what.rsplit("expected ").next().unwrap_or("another type"));
+                what = format!(
+                    "a text where {} belongs",
+                    what.rsplit("expected ").next().unwrap_or("another type")
+                );
             }
             ConfigError::Syntax { origin: origin.to_owned(), line, column, what }
         };

@@ -50,7 +50,8 @@ pub fn load(venue: &VenueTable, lookup: &dyn Fn(&str) -> Option<String>) -> Resu
 fn from_environment(prefix: &str, lookup: &dyn Fn(&str) -> Option<String>) -> Result<Credentials, String> {
     let get = |name: &str| lookup(&format!("{prefix}_{name}")).filter(|value| !value.trim().is_empty());
     let need = |name: &str| {
-        get(name).ok_or_else(|| format!("the environment variable {prefix}_{name} is not set or empty: set it"))
+        get(name)
+            .ok_or_else(|| format!("the environment variable {prefix}_{name} is not set or empty: set it"))
     };
     Ok(Credentials {
         api_key: need("API_KEY")?.trim().to_owned(),

@@ -13,9 +13,7 @@ use crate::domain::input::{Command, Scope, SendFate, SendOutcome};
 use crate::domain::instrument::{INSTRUMENTS_MAX, Instrument, InstrumentId, Price, Qty, VenueId};
 use crate::domain::intent::{ONE_PPB, OrderRef};
 use crate::domain::money::Money;
-use crate::domain::order::{
-    FillReport, OrderReport, OrderSpec, RejectClass, ReportKind, Side, TimeInForce,
-};
+use crate::domain::order::{FillReport, OrderReport, OrderSpec, RejectClass, ReportKind, Side, TimeInForce};
 use crate::domain::params::{EngineParams, PaperParams, VenueParams};
 use crate::domain::text::Currency;
 use crate::domain::time::{Nanos, Stamp};
@@ -92,9 +90,14 @@ impl Paper {
     pub fn new(params: &EngineParams, paper: PaperParams) -> Self {
         let mut wallets: Vec<Wallet> = Vec::new();
         for listing in &params.listings {
-            let currency = params.canonicals.get(listing.canonical.index()).map(|c| c.settle).unwrap_or_default();
+            let currency =
+                params.canonicals.get(listing.canonical.index()).map(|c| c.settle).unwrap_or_default();
             if !wallets.iter().any(|wallet| wallet.venue == listing.venue && wallet.currency == currency) {
-                wallets.push(Wallet { venue: listing.venue, currency, amount: Money::from_units(paper.balance) });
+                wallets.push(Wallet {
+                    venue: listing.venue,
+                    currency,
+                    amount: Money::from_units(paper.balance),
+                });
             }
         }
         let row = || Row {
@@ -177,7 +180,9 @@ impl Paper {
         for order in self.orders.iter_mut().filter(|order| order.spec.instrument == instrument.id) {
             let qty = |value| rescale(value, before.qty_scale, instrument.qty_scale);
             let price = rescale(order.spec.price.0, before.price_scale, instrument.price_scale);
-            if let (Some(filled), Some(whole), Some(price)) = (qty(order.filled), qty(order.spec.qty.0), price) {
+            if let (Some(filled), Some(whole), Some(price)) =
+                (qty(order.filled), qty(order.spec.qty.0), price)
+            {
                 (order.filled, order.spec.qty, order.spec.price) = (filled, Qty(whole), Price(price));
                 order.generation = instrument.generation;
             }
@@ -425,8 +430,7 @@ impl Paper {
             fee_currency: currency,
             maker,
         };
-        let kind =
-            if order.filled == spec.qty.0 { ReportKind::Filled } else { ReportKind::PartiallyFilled };
+        let kind = if order.filled == spec.qty.0 { ReportKind::Filled } else { ReportKind::PartiallyFilled };
         self.report(order, kind, Some(fill), RejectClass::None, at);
         let mine = |wallet: &Wallet| wallet.venue == spec.venue && wallet.currency == currency;
         if let Some(index) = self.wallets.iter().position(mine) {

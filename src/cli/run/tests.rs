@@ -23,7 +23,11 @@ fn without_venues_a_run_says_so_and_ends_in_order() {
     let dir = super::super::demo::tempdir().unwrap();
     let journal = dir.join("journal");
     std::fs::create_dir(&journal).unwrap();
-    let path = file(&dir, "perpring.toml", &config(&format!("journal_dir = {:?}", journal.display().to_string()), ""));
+    let path = file(
+        &dir,
+        "perpring.toml",
+        &config(&format!("journal_dir = {:?}", journal.display().to_string()), ""),
+    );
     let args = RunArgs { config: path, live: false, duration: Some(Duration::from_millis(1500)) };
     let report = trade(&args, &AtomicBool::new(false)).unwrap();
     assert!(!report.failed, "{}", report.text);
@@ -66,5 +70,60 @@ fn live_needs_the_configurations_word_a_journal_and_every_credential() {
     assert_eq!(refusal(live, env, &all), None);
     let parsed = Config::parse("x.toml", &config("", env)).unwrap();
     let (settings, credentials) = prepare(&parsed, false, &nothing).unwrap();
-    assert!(settings.params.paper.is_some() && credentials.iter().all(Option::is_none), "paper reads no secret");
+    assert!(
+        settings.params.paper.is_some() && credentials.iter().all(Option::is_none),
+        "paper reads no secret"
+    );
+}
+
+/// Real sockets, real market data frames, paper orders: fills happen, the venues never see an order, and the
+/// record replays. Venue numbers matter: on paper a venue's order connection has no place of its own.
+#[test]
+fn a_paper_run_trades_without_any_order_leaving() {
+    use crate::cli::demo::Venues;
+    use crate::sim::config::SimConfig;
+    let dir = super::super::demo::tempdir().unwrap();
+    let venues = Venues::start(SimConfig::demo(7, &["binance-usdm", "okx"], 2).unwrap(), false).unwrap();
+    let mut text = format!(
+        "[engine]\nidle = \"park\"\npinning = \"fused\"\njournal_dir = {:?}\n\
+         [scan]\nbasis_sample_ms = 20\nbasis_samples = 51\nbasis_samples_min = 31\nthreshold_bps = -100\n\
+         hold_max_ms = 500\ncooldown_ms = 100\n",
+        dir.join("journals").display().to_string()
+    );
+    std::fs::create_dir(dir.join("journals")).unwrap();
+    let mut first = 0;
+    for (index, venue) in venues.config.venues.iter().enumerate() {
+        let socket = &venues.addresses.sockets[first];
+        first += crate::venue::dialect(&venue.dialect).unwrap().connections(true).len();
+        text += &format!(
+            "[[venues]]\ndialect = {:?}\ntaker_fee_bps = 5\nmaker_fee_bps = 2\nsockets = [{socket:?}]\nhttp = {:?}\n",
+            venue.dialect, venues.addresses.http[index]
+        );
+    }
+    for (index, instrument) in venues.config.instruments.iter().enumerate() {
+        text += &format!("[[instruments]]\nname = {:?}\n[instruments.symbols]\n", instrument.name());
+        for venue in &venues.config.venues {
+            for listing in venue.listings.iter().filter(|listing| listing.instrument == index) {
+                text += &format!("{:?} = {:?}\n", venue.dialect, listing.symbol);
+            }
+        }
+    }
+    let args = RunArgs {
+        config: file(&dir, "perpring.toml", &text),
+        live: false,
+        duration: Some(Duration::from_secs(6)),
+    };
+    let report = trade(&args, &AtomicBool::new(false)).unwrap();
+    for server in venues.stop().unwrap() {
+        assert_eq!(server.ledger().fills().len(), 0, "an order reached a venue: {}", report.text);
+    }
+    assert!(!report.failed, "{}", report.text);
+    assert!(!report.text.contains("fills 0"), "nothing was executed on paper: {}", report.text);
+    let journal = std::fs::read_dir(dir.join("journals")).unwrap().flatten().next().unwrap().path();
+    let verified = crate::replay::verify::verify(&journal, &mut |_| {}).unwrap();
+    assert!(verified.divergence.is_none() && verified.total() > 0, "a paper run replays: {:?}", verified.divergence);
+    println!("{}", report.text);
+    let (_, _, config) = crate::replay::source::read_config(&journal).unwrap();
+    let violations = crate::replay::audit::check_dir(&journal, &config.params).unwrap();
+    println!("violations: {violations:#?}");
 }

@@ -1,8 +1,8 @@
 //! Paper execution against hand-made touches.
 
 use super::*;
-use crate::domain::event::{Bbo, BookState, BookStatus};
 use crate::domain::effect::MessageId;
+use crate::domain::event::{Bbo, BookState, BookStatus};
 use crate::domain::instrument::{CanonicalId, Status, VenueSpec};
 use crate::domain::number::Num;
 use crate::domain::order::ClientId;
@@ -24,7 +24,11 @@ impl Rig {
     fn new() -> Self {
         let usdt = Text::new("USDT").unwrap();
         let params = EngineParams {
-            venues: vec![VenueParams { taker_fee_ppb: 500_000, maker_fee_ppb: 200_000, ..VenueParams::default() }],
+            venues: vec![VenueParams {
+                taker_fee_ppb: 500_000,
+                maker_fee_ppb: 200_000,
+                ..VenueParams::default()
+            }],
             canonicals: vec![CanonicalParams { settle: usdt, quote: usdt, ..CanonicalParams::default() }],
             listings: vec![ListingParams::default()],
             ..EngineParams::default()
@@ -70,9 +74,17 @@ impl Rig {
     fn send(&mut self, side: Side, qty: i64, price: i64, tif: TimeInForce, reduce_only: bool) -> ClientId {
         self.orders += 1;
         let client_id = ClientId::new(1, self.orders);
-        let spec =
-            OrderSpec { client_id, side, qty: Qty(qty), price: Price(price), tif, reduce_only, ..OrderSpec::default() };
-        let outcome = SendOutcome { message: MessageId(self.orders), fate: SendFate::Sent, order: Some(spec) };
+        let spec = OrderSpec {
+            client_id,
+            side,
+            qty: Qty(qty),
+            price: Price(price),
+            tif,
+            reduce_only,
+            ..OrderSpec::default()
+        };
+        let outcome =
+            SendOutcome { message: MessageId(self.orders), fate: SendFate::Sent, order: Some(spec) };
         self.paper.on_outcome(&outcome, self.at());
         client_id
     }
@@ -128,7 +140,11 @@ fn the_rest_of_an_ioc_is_cancelled_and_nothing_is_taken_twice() {
     let mut rig = Rig::new();
     rig.touch((10_000, 500), (10_001, 65));
     let reports = rig.ioc(Side::Buy, 100, 10_001);
-    assert_eq!(kinds(&reports), [(ReportKind::PartiallyFilled, 60), (ReportKind::Canceled, 60)], "whole steps only");
+    assert_eq!(
+        kinds(&reports),
+        [(ReportKind::PartiallyFilled, 60), (ReportKind::Canceled, 60)],
+        "whole steps only"
+    );
     assert_eq!(kinds(&rig.ioc(Side::Buy, 100, 10_001)), [(ReportKind::Canceled, 0)], "the touch is used up");
     rig.touch((10_000, 500), (10_001, 64));
     assert_eq!(kinds(&rig.ioc(Side::Buy, 20, 10_001)), [(ReportKind::Filled, 20)], "a new touch");
@@ -174,8 +190,12 @@ fn resting_orders_fill_at_their_price_when_the_market_comes_and_end_with_the_run
     let reports = rig.touch((9_999, 500), (10_000, 30));
     assert_eq!(kinds(&reports), [(ReportKind::PartiallyFilled, 30)]);
     let fill = reports[0].fill.unwrap();
-    assert_eq!((fill.price, fill.maker, fill.fee.unwrap().to_string().as_str()), (Price(10_001), true, "0.00060006"));
-    let at = |price| EventBody::Trade(PublicTrade { price: Price(price), qty: Qty(1), ..PublicTrade::default() });
+    assert_eq!(
+        (fill.price, fill.maker, fill.fee.unwrap().to_string().as_str()),
+        (Price(10_001), true, "0.00060006")
+    );
+    let at =
+        |price| EventBody::Trade(PublicTrade { price: Price(price), qty: Qty(1), ..PublicTrade::default() });
     rig.paper.on_market(&at(10_001), rig.at());
     assert_eq!(rig.take(), [], "at the limit others may have been first");
     rig.paper.on_market(&at(10_000), rig.at());
@@ -209,7 +229,11 @@ fn queries_are_answered_and_the_start_states_sessions_and_balances() {
     rig.paper.on_command(Command::Start, rig.at());
     let items: Vec<PaperEmit> = rig.paper.items().to_vec();
     assert_eq!(items.iter().filter(|item| matches!(item, PaperEmit::Session(s) if s.ready)).count(), 2);
-    assert!(items.iter().any(|item| matches!(item, PaperEmit::Balance(b) if b.wallet == Money::from_units(1_000))));
+    assert!(
+        items
+            .iter()
+            .any(|item| matches!(item, PaperEmit::Balance(b) if b.wallet == Money::from_units(1_000)))
+    );
     rig.take();
     let client_id = rig.send(Side::Buy, 10, 1, TimeInForce::Gtc, false);
     rig.pass(LATENCY);
