@@ -4,6 +4,7 @@
 //! below stand in the order in which dependencies point: each may use those below it, never those above.
 
 pub mod cli;
+pub mod config;
 pub mod topology;
 
 pub mod replay;

@@ -8,8 +8,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The rooms of `src/`, from the top down: a room imports only rooms below it.
-const LAYERS: [&str; 15] = [
+const LAYERS: [&str; 16] = [
     "cli",
+    "config",
     "topology",
     "replay",
     "stage",

@@ -16,7 +16,7 @@ use crate::runtime::profile::{Plan, Profile};
 use crate::sim::config::SimConfig;
 use crate::sim::socket::{HostOptions, SimHost, TlsIdentity, WallClock};
 use crate::sim::{LedgerServer, server_at};
-use crate::stage::gateway::Addresses;
+use crate::stage::gateway::{Addresses, Orders};
 use crate::topology::launch::{Launch, Running, launch};
 use crate::topology::world;
 use crate::venue::dialect;
@@ -199,7 +199,7 @@ pub fn trade(args: &DemoArgs, interrupted: &AtomicBool) -> Result<DemoReport, Fa
                 JournalOptions { segment_bytes: 16 << 20, ..JournalOptions::default() },
             )),
             notes,
-            orders: true,
+            orders: Orders::Live,
         },
         &board,
     )?;

@@ -3,6 +3,7 @@
 pub mod bench;
 pub mod book;
 pub mod capture;
+pub mod check_config;
 pub mod decode;
 pub mod demo;
 pub mod error;
@@ -10,6 +11,7 @@ pub mod journal;
 pub mod live_view;
 pub mod replay;
 pub mod report;
+pub mod run;
 pub mod sim;
 
 pub use error::CliError;
@@ -41,6 +43,10 @@ enum Command {
     Journal(journal::JournalArgs),
     /// Measure this machine and this program on it.
     Bench(bench::BenchArgs),
+    /// Run against real venues: real market data, orders on paper unless live.
+    Run(run::RunArgs),
+    /// Check a configuration and say what it means.
+    CheckConfig(check_config::CheckConfigArgs),
     /// Replay a journal through the engine.
     Replay(replay::ReplayArgs),
 }
@@ -57,6 +63,8 @@ pub fn run(cli: Cli) -> Result<u8, Failure> {
         Command::Journal(args) => journal::run(&args),
         Command::Bench(args) => bench::run(&args),
         Command::Sim(args) => sim::run(&args, interruption()?.as_ref()).map_err(Into::into),
+        Command::Run(args) => run::run(&args),
+        Command::CheckConfig(args) => check_config::run(&args),
         Command::Replay(args) => replay::run(&args),
     }
 }

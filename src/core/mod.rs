@@ -15,6 +15,7 @@ pub mod median;
 pub mod mode;
 pub mod order;
 pub mod pair;
+pub mod paper;
 pub mod position;
 pub mod registry;
 pub mod risk;

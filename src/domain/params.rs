@@ -22,6 +22,25 @@ pub struct EngineParams {
     pub scan: ScanParams,
     /// Limits.
     pub risk: RiskParams,
+    /// Orders are executed on paper against the venues' market data, and none ever leaves; `None` = at the
+    /// venues.
+    #[serde(default)]
+    pub paper: Option<PaperParams>,
+}
+
+/// Execution on paper.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PaperParams {
+    /// From the egress gate to the imagined matching engine, ns.
+    pub latency_ns: Nanos,
+    /// Wallet per venue and settlement currency at the start, whole units.
+    pub balance: i64,
+}
+
+impl Default for PaperParams {
+    fn default() -> Self {
+        Self { latency_ns: 5 * MILLI, balance: 100_000 }
+    }
 }
 
 /// A venue of the run.

@@ -4,6 +4,7 @@
 //! events. What a session wants done leaves as `EventBody::Action`, and reaches route by the river.
 
 use crate::core::order::{Ledger, LedgerOut};
+use crate::core::paper::{Paper, PaperEmit};
 use crate::core::registry::Registry;
 use crate::domain::effect::SessionAction;
 use crate::domain::event::{BurstEnd, ConnStatus, Event, EventBody, Seq, SessionRole};
@@ -99,6 +100,8 @@ pub struct Decode {
     odd: OddCounts,
     frames: u64,
     stale_frames: u64,
+    /// Executes orders on paper; `None` where venues do.
+    paper: Option<Box<Paper>>,
 }
 
 impl Decode {
@@ -120,6 +123,7 @@ impl Decode {
             odd: OddCounts::default(),
             frames: 0,
             stale_frames: 0,
+            paper: params.paper.map(|paper| Box::new(Paper::new(params, paper))),
         }
     }
 
@@ -154,6 +158,11 @@ impl Decode {
     pub fn on_input(&mut self, raw: &RawInput<'_>, seq: Seq, at: Stamp, sink: &mut impl FnMut(&Event)) {
         let mut emit = |body: EventBody| sink(&Event { seq, at, body });
         self.out.clear();
+        if let Some(paper) = &mut self.paper {
+            // What was due before this input meets the market as it was before it.
+            paper.on_time(at);
+            self.drain_paper(at, &mut emit);
+        }
         if at.mono >= self.timers_at + TIMER_INTERVAL_NS {
             self.timers_at = at.mono;
             for adapter in &mut self.adapters {
@@ -194,6 +203,10 @@ impl Decode {
                 emit(EventBody::Outcome(outcome));
                 self.ledger.on_outcome(&outcome, at, &mut self.ledger_out);
                 self.drain_ledger(&mut emit);
+                if let Some(paper) = &mut self.paper {
+                    paper.on_outcome(&outcome, at);
+                    self.drain_paper(at, &mut emit);
+                }
             }
             Input::Command(command) => {
                 emit(EventBody::Command(command));
@@ -203,6 +216,10 @@ impl Decode {
                         Command::Stop => adapter.on_stop(at, &mut self.out),
                         _ => {}
                     }
+                }
+                if let Some(paper) = &mut self.paper {
+                    paper.on_command(command, at);
+                    self.drain_paper(at, &mut emit);
                 }
             }
         }
@@ -229,7 +246,13 @@ impl Decode {
         while let Some(item) = self.out.items().get(next).copied() {
             next += 1;
             match item {
-                Emit::Event(body) => emit(body),
+                Emit::Event(body) => {
+                    emit(body);
+                    if let Some(paper) = &mut self.paper {
+                        paper.on_market(&body, at);
+                        self.drain_paper(at, emit);
+                    }
+                }
                 Emit::Action(action) => emit(EventBody::Action(action)),
                 Emit::Report(report) => {
                     self.ledger.on_report(&report, at, &mut self.ledger_out);
@@ -241,6 +264,9 @@ impl Decode {
                     self.odd.specs += u64::from(self.registry.on_spec(&spec, &mut self.defined).is_err());
                     for instrument in &self.defined {
                         emit(EventBody::Instrument(*instrument));
+                        if let Some(paper) = &mut self.paper {
+                            paper.on_instrument(instrument);
+                        }
                         self.ledger.on_instrument(instrument, &mut self.ledger_out);
                         self.adapters[instrument.venue.index()].on_instrument(instrument, at, &mut self.out);
                     }
@@ -264,12 +290,35 @@ impl Decode {
         self.out.clear();
     }
 
+    /// Hands what happened on paper to the ledger and on.
+    fn drain_paper(&mut self, at: Stamp, emit: &mut impl FnMut(EventBody)) {
+        let mut next = 0;
+        while let Some(item) = self.paper.as_ref().and_then(|paper| paper.items().get(next)).copied() {
+            next += 1;
+            match item {
+                PaperEmit::Report(report) => {
+                    self.ledger.on_report(&report, at, &mut self.ledger_out);
+                    self.drain_ledger(emit);
+                }
+                PaperEmit::Session(status) => emit(EventBody::Session(status)),
+                PaperEmit::Balance(report) => emit(EventBody::Balance(report)),
+            }
+        }
+        if let Some(paper) = &mut self.paper {
+            paper.clear();
+        }
+    }
+
     fn drain_ledger(&mut self, emit: &mut impl FnMut(EventBody)) {
         for update in &self.ledger_out.updates {
             emit(EventBody::Order(*update));
         }
         for query in &self.ledger_out.queries {
-            emit(EventBody::Action(SessionAction::Query(*query)));
+            match &mut self.paper {
+                // No venue knows of the order: paper answers with the next input.
+                Some(paper) => paper.on_query(query),
+                None => emit(EventBody::Action(SessionAction::Query(*query))),
+            }
         }
         self.odd.orders += self.ledger_out.odd.len() as u64;
         self.ledger_out.clear();

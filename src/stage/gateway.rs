@@ -51,6 +51,18 @@ pub struct Addresses {
     pub http: Vec<String>,
 }
 
+/// What becomes of orders at the gate; session messages are not concerned.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Orders {
+    /// Refused.
+    #[default]
+    None,
+    /// Passed by the gate as if sent, and never written: decode executes them on paper.
+    Paper,
+    /// Written to the venues.
+    Live,
+}
+
 /// The gateway.
 pub struct Gateway {
     poll: Poll,
@@ -67,18 +79,18 @@ pub struct Gateway {
     readable_at: Nanos,
     journal: JournalState,
     queued: u64,
-    live: bool,
+    orders: Orders,
 }
 
 impl Gateway {
-    /// For the connections `conns` at `addresses`. With `live` false, orders are never written.
+    /// For the connections `conns` at `addresses`; only with [`Orders::Live`] an order is ever written.
     pub fn new(
         conns: &[ConnInfo],
         addresses: &Addresses,
         errands: Errands,
         vault: Vault,
         latch: Arc<KillLatch>,
-        live: bool,
+        orders: Orders,
     ) -> io::Result<Self> {
         let mut order: Vec<usize> = (0..conns.len()).collect();
         order.sort_by_key(|index| match conns[*index].role {
@@ -111,7 +123,7 @@ impl Gateway {
             readable_at: 0,
             journal: JournalState::Off,
             queued: 0,
-            live,
+            orders,
         })
     }
 
@@ -261,6 +273,9 @@ impl Gateway {
 
     /// Carries out one message; the gate decides. `None` when its fate shows otherwise.
     pub fn carry_out(&mut self, message: &OutMsg, now: Nanos) -> Option<SendFate> {
+        if message.meta.order.is_some() && self.orders != Orders::Live {
+            return Some(self.keep(message, now));
+        }
         let venue_of = |conn: ConnId| self.lines.get(conn.index()).map(|line| line.info.venue.index());
         match message.meta.target {
             Target::Socket(conn) => Some(self.send(conn, message, now)),
@@ -304,6 +319,17 @@ impl Gateway {
                 }
                 None
             }
+        }
+    }
+
+    /// The fate of an order that must not be written, whatever it is aimed at.
+    fn keep(&self, message: &OutMsg, now: Nanos) -> SendFate {
+        // There is no session on paper: every other rule of the gate holds.
+        let epoch = Some(message.meta.epoch);
+        match (self.orders, admit(&message.meta, &self.latch, epoch, self.journal, now)) {
+            (Orders::Paper, Ok(())) => SendFate::Sent,
+            (Orders::Paper, Err(reason)) => SendFate::Refused(reason),
+            (Orders::None | Orders::Live, _) => SendFate::Refused(RefuseReason::Unsigned),
         }
     }
 

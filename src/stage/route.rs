@@ -39,6 +39,8 @@ pub struct Route {
     outstanding: u32,
     refused_renders: u64,
     staged: Box<[OutMsg; LEGS_MAX]>,
+    /// Orders are executed on paper: no venue knows them, so none is asked to cancel them.
+    paper: bool,
 }
 
 fn blank() -> OutMsg {
@@ -71,6 +73,7 @@ impl Route {
             outstanding: 0,
             refused_renders: 0,
             staged: Box::new([blank(); LEGS_MAX]),
+            paper: params.paper.is_some(),
         }
     }
 
@@ -79,6 +82,8 @@ impl Route {
         match &flow.body {
             FlowBody::Event(event) => self.on_event(flow, event, sink),
             FlowBody::Intent(Intent::Basket(basket)) => self.on_basket(flow, basket, sink),
+            // Paper orders do not rest beyond a command; decode hears those itself.
+            FlowBody::Intent(Intent::Cancel(_)) if self.paper => {}
             FlowBody::Intent(Intent::Cancel(order)) => {
                 let meta = self.meta(flow, true);
                 let message = &mut self.staged[0];

@@ -21,7 +21,7 @@ use crate::runtime::profile::{Layout, Plan};
 use crate::stage::decode::UnknownDialect;
 use crate::stage::egress::{Credentials, KillLatch, Vault};
 use crate::stage::errand::Errands;
-use crate::stage::gateway::{Addresses, Gateway};
+use crate::stage::gateway::{Addresses, Gateway, Orders};
 use crate::stage::record::Recorder;
 use crate::stage::river::{Parts, River};
 use std::collections::BTreeMap;
@@ -51,8 +51,8 @@ pub struct Launch {
     pub journal: Option<(PathBuf, JournalOptions)>,
     /// Remarks for the manifest.
     pub notes: BTreeMap<String, String>,
-    /// Orders may leave.
-    pub orders: bool,
+    /// What becomes of orders.
+    pub orders: Orders,
 }
 
 /// Why an engine could not be launched.

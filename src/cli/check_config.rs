@@ -1,0 +1,147 @@
+//! `perpring check-config`: everything that is wrong with a configuration, or what it says in short.
+
+use super::Failure;
+use super::error::{EXIT_CLEAN, EXIT_FINDING};
+use crate::config::{Config, ConfigError, Settings, secrets};
+use crate::domain::intent::BPS;
+use clap::Args;
+use std::fmt::Write;
+use std::path::PathBuf;
+
+/// Arguments of `check-config`.
+#[derive(Args, Debug)]
+pub struct CheckConfigArgs {
+    /// The configuration.
+    pub file: PathBuf,
+}
+
+/// Runs the command.
+pub fn run(args: &CheckConfigArgs) -> Result<u8, Failure> {
+    let lookup = |name: &str| std::env::var(name).ok();
+    let config = match Config::load(&args.file) {
+        Ok(config) => config,
+        Err(unreadable @ ConfigError::Read { .. }) => return Err(unreadable.into()),
+        Err(wrong) => {
+            println!("{wrong}");
+            return Ok(EXIT_FINDING);
+        }
+    };
+    match check(&config, &lookup) {
+        Ok(settings) => {
+            println!("{}", summary(&config, &settings));
+            Ok(EXIT_CLEAN)
+        }
+        Err(findings) => {
+            for finding in &findings {
+                println!("{finding}");
+            }
+            println!("{}: {} finding(s)", args.file.display(), findings.len());
+            Ok(EXIT_FINDING)
+        }
+    }
+}
+
+/// The settings that the configuration asks for, or every finding. Credentials are looked for where they
+/// will be needed (live), and key files wherever they are named.
+pub fn check(config: &Config, lookup: &dyn Fn(&str) -> Option<String>) -> Result<Settings, Vec<String>> {
+    let live = config.engine.live;
+    let settings = config.settings(live);
+    let mut missing: Vec<String> = Vec::new();
+    for venue in config.venues.iter().filter(|venue| live || venue.credentials_file.is_some()) {
+        missing.extend(secrets::load(venue, lookup).err());
+    }
+    match settings {
+        Ok(settings) if missing.is_empty() => Ok(settings),
+        Ok(_) => Err(missing),
+        Err(mut findings) => {
+            findings.append(&mut missing);
+            Err(findings)
+        }
+    }
+}
+
+/// What the configuration says, in short.
+pub fn summary(config: &Config, settings: &Settings) -> String {
+    let bps = |ppb: i64| ppb as f64 / BPS as f64;
+    let params = &settings.params;
+    let mut text = String::new();
+    let mode = match &params.paper {
+        Some(paper) => format!(
+            "paper only: {} per venue and currency, {} ms latency",
+            paper.balance,
+            paper.latency_ns as f64 / 1e6
+        ),
+        None => "live orders allowed (with --live)".to_owned(),
+    };
+    // Writing to a string cannot fail.
+    let _ = writeln!(text, "mode: {mode}");
+    for (venue, at) in params.venues.iter().zip(&settings.venues) {
+        let _ = writeln!(
+            text,
+            "venue {}: taker {} bps, maker {} bps, margin {:.2} %, {} orders per 10 s, {} and {}",
+            venue.dialect,
+            bps(venue.taker_fee_ppb),
+            bps(venue.maker_fee_ppb),
+            venue.margin_ppb as f64 / 1e7,
+            venue.orders_per_10s_max,
+            at.sockets.first().map_or("-", String::as_str),
+            at.http
+        );
+    }
+    for (index, canonical) in params.canonicals.iter().enumerate() {
+        let listings: Vec<String> = params
+            .listings
+            .iter()
+            .filter(|listing| listing.canonical.index() == index)
+            .map(|listing| format!("{} at {}", listing.symbol, params.venues[listing.venue.index()].dialect))
+            .collect();
+        let _ = writeln!(text, "instrument {}: {}", canonical.name, listings.join(", "));
+    }
+    let (scan, risk) = (&params.scan, &params.risk);
+    let _ = writeln!(
+        text,
+        "entries: {} per leg from {} bps net, at most {} trades, held at most {} s",
+        scan.notional_usd,
+        bps(scan.threshold_ppb),
+        scan.trades_open_max,
+        scan.hold_max_ns as f64 / 1e9
+    );
+    let _ = writeln!(
+        text,
+        "limits: order {}, listing {}, venue {}, everywhere {}, loss a day {}",
+        risk.order_notional_max_usd,
+        risk.instrument_position_max_usd,
+        risk.venue_position_max_usd,
+        risk.gross_exposure_max_usd,
+        risk.daily_loss_max_usd
+    );
+    let journal =
+        config.engine.journal_dir.as_ref().map_or("none".to_owned(), |dir| dir.display().to_string());
+    let _ = write!(text, "journal: {journal}");
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_example_passes_and_is_summed_up() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/config.example.toml");
+        assert_eq!(run(&CheckConfigArgs { file: path.into() }).unwrap(), EXIT_CLEAN);
+        let config = Config::load(path.as_ref()).unwrap();
+        let text = summary(&config, &check(&config, &|_| None).unwrap());
+        assert!(text.contains("paper only: 100000") && text.contains("BTC-USDT-SWAP at okx"), "{text}");
+    }
+
+    #[test]
+    fn findings_exit_1_and_a_missing_file_cannot_run() {
+        let dir = crate::cli::demo::tempdir().unwrap();
+        assert!(run(&CheckConfigArgs { file: dir.join("absent.toml") }).is_err());
+        for text in ["[engine]\n", "[engine", "[engine]\nspeed = 1\n"] {
+            let file = dir.join("x.toml");
+            std::fs::write(&file, text).unwrap();
+            assert_eq!(run(&CheckConfigArgs { file }).unwrap(), EXIT_FINDING, "{text}");
+        }
+    }
+}

@@ -1,0 +1,308 @@
+//! `perpring run`: the engine against real venues, on paper unless both the command line and the
+//! configuration say live.
+
+use super::Failure;
+use super::demo::{close, plan};
+use super::error::CliError;
+use super::report::line;
+use crate::config::{Config, Settings, secrets};
+use crate::journal::JournalOptions;
+use crate::net::tls::Trust;
+use crate::ops::http::{Endpoints, HttpServer};
+use crate::ops::view::{Board, View};
+use crate::replay::source::RunConfig;
+use crate::stage::egress::Credentials;
+use crate::stage::gateway::{Addresses, Orders};
+use crate::topology::launch::{Finished, Launch, Running, launch};
+use clap::Args;
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+/// Figures older than this mean that the engine hangs, seconds.
+const HANGS_AFTER_S: f64 = 10.0;
+
+/// Arguments of `run`.
+#[derive(Args, Clone, Debug)]
+pub struct RunArgs {
+    /// The configuration (see docs/config.example.toml).
+    #[arg(long, value_name = "FILE")]
+    pub config: PathBuf,
+    /// Send real orders; the configuration must say so too. Without it: real market data, orders on paper.
+    #[arg(long)]
+    pub live: bool,
+    /// How long to run, such as `20s`, `5m`; without it until Ctrl-C.
+    #[arg(long = "for", value_name = "TIME", value_parser = super::parse_duration)]
+    pub duration: Option<Duration>,
+}
+
+/// Runs the command.
+pub fn run(args: &RunArgs) -> Result<u8, Failure> {
+    let interrupted = super::interruption()?;
+    let report = trade(args, &interrupted)?;
+    println!("{}", report.text);
+    Ok(u8::from(report.failed))
+}
+
+/// What remains of a run.
+#[derive(Clone, Debug)]
+pub struct RunReport {
+    /// For people.
+    pub text: String,
+    /// The engine failed, or something is left open.
+    pub failed: bool,
+}
+
+/// The whole run, up to its report.
+///
+/// # Errors
+/// Everything that keeps the engine from starting, with what to do.
+pub fn trade(args: &RunArgs, interrupted: &AtomicBool) -> Result<RunReport, Failure> {
+    let config = Config::load(&args.config)?;
+    let (settings, credentials) = prepare(&config, args.live, &|name| std::env::var(name).ok())?;
+    let plan = plan(config.engine.pinning.as_deref(), config.engine.idle)?;
+    let mut trust = Trust::system();
+    if let Some(file) = &config.engine.ca_file {
+        trust.add_pem_file(file)?;
+    }
+    let mut params = settings.params;
+    let wall = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+    params.boot_epoch = wall;
+    let mut addresses = Addresses::default();
+    for venue in &settings.venues {
+        addresses.sockets.extend(venue.sockets.iter().cloned());
+        addresses.http.push(venue.http.clone());
+    }
+    let mode = if args.live { "live" } else { "paper" };
+    let journal =
+        config.engine.journal_dir.as_ref().map(|dir| dir.join(format!("run-{wall}-{}", std::process::id())));
+    let board = Board::default();
+    let started = Instant::now();
+    let running = launch(
+        Launch {
+            config: RunConfig { trading: args.live, params },
+            addresses,
+            credentials,
+            trust,
+            plan: plan.clone(),
+            journal: journal.clone().map(|dir| (dir, JournalOptions::default())),
+            notes: BTreeMap::from([
+                ("command".to_owned(), "run".to_owned()),
+                ("mode".to_owned(), mode.to_owned()),
+                ("profile".to_owned(), plan.to_string()),
+            ]),
+            orders: if args.live { Orders::Live } else { Orders::Paper },
+        },
+        &board,
+    )?;
+    let monitor =
+        match config.engine.metrics_bind.map(|bind| HttpServer::start(bind, endpoints(&board, started))) {
+            Some(Err(refused)) => {
+                // Nothing was traded yet: end in order before saying why.
+                let _ = running.end();
+                return Err(refused.into());
+            }
+            Some(Ok(server)) => Some(server),
+            None => None,
+        };
+    eprintln!("{mode} run on {plan}; Ctrl-C ends it in order");
+    watch(args, &running, interrupted, started);
+    close(&running);
+    let finished = running.end();
+    drop(monitor);
+    let view = board.read().clone();
+    Ok(report(mode, started.elapsed().as_secs_f64(), journal.as_deref(), finished, &view))
+}
+
+/// Settings and credentials, or why not.
+///
+/// # Errors
+/// Every finding, a line each.
+pub fn prepare(
+    config: &Config,
+    live: bool,
+    lookup: &dyn Fn(&str) -> Option<String>,
+) -> Result<(Settings, Vec<Option<Credentials>>), CliError> {
+    let mut findings = Vec::new();
+    let mut credentials = Vec::new();
+    for venue in &config.venues {
+        // On paper no secret is even read.
+        credentials.push(match live.then(|| secrets::load(venue, lookup)) {
+            Some(Ok(found)) => Some(found),
+            Some(Err(missing)) => {
+                findings.push(missing);
+                None
+            }
+            None => None,
+        });
+    }
+    match config.settings(live) {
+        Ok(settings) if findings.is_empty() => Ok((settings, credentials)),
+        outcome => {
+            let mut all = outcome.err().unwrap_or_default();
+            all.append(&mut findings);
+            let what = if live { "the live run is refused" } else { "the configuration cannot be used" };
+            Err(CliError::Argument(format!("{what}:\n  {}", all.join("\n  "))))
+        }
+    }
+}
+
+/// A line a second, and new notes, until the time is over, Ctrl-C, or a failure.
+fn watch(args: &RunArgs, running: &Running, interrupted: &AtomicBool, started: Instant) {
+    let mut next_line = 1;
+    let mut shown: Vec<String> = Vec::new();
+    loop {
+        let elapsed = started.elapsed();
+        let over = args.duration.is_some_and(|limit| elapsed >= limit);
+        if over || interrupted.load(Ordering::Acquire) || running.failure().is_some() {
+            return;
+        }
+        if elapsed.as_secs() >= next_line {
+            next_line = elapsed.as_secs() + 1;
+            let view = running.board().read();
+            let text = line(elapsed.as_secs(), &view);
+            let notes = view.notes.clone();
+            drop(view);
+            for note in notes.iter().filter(|note| !shown.contains(note)) {
+                eprintln!("note: {note}");
+            }
+            shown = notes;
+            eprintln!("{text}");
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+fn endpoints(board: &Board, started: Instant) -> Endpoints {
+    let [figures, pulse, fitness] = [board.clone(), board.clone(), board.clone()];
+    Endpoints {
+        metrics: Box::new(move || metrics(&figures.read())),
+        live: Box::new(move || {
+            let age = started.elapsed().as_secs_f64() - pulse.read().seconds;
+            if age < HANGS_AFTER_S {
+                Ok(())
+            } else {
+                Err(format!("no figures for {age:.0} s: the engine hangs"))
+            }
+        }),
+        ready: Box::new(move || {
+            let ages = fitness.read().book_ages.clone();
+            let without = ages.iter().filter(|age| age.is_none()).count();
+            if !ages.is_empty() && without == 0 {
+                Ok(())
+            } else {
+                Err(format!("{without} listings have no live book"))
+            }
+        }),
+    }
+}
+
+/// Prometheus text.
+fn metrics(view: &View) -> String {
+    let c = &view.counts;
+    let mut text = String::new();
+    let counters = [
+        ("frames", c.frames),
+        ("events", c.events),
+        ("intents", c.intents),
+        ("orders_sent", c.orders_sent),
+        ("fills", c.fills),
+        ("misses", c.misses),
+        ("trades_opened", c.trades_opened),
+        ("trades_closed", c.trades_closed),
+        ("denials", c.denials),
+        ("refused", c.refused),
+        ("unknown", c.unknown),
+        ("rejects", c.rejects),
+    ];
+    for (name, value) in counters {
+        let _ = writeln!(text, "# TYPE perpring_{name}_total counter\nperpring_{name}_total {value}");
+    }
+    let gauges = [
+        ("trades_open", f64::from(view.trades_open)),
+        ("open_orders", view.open_orders as f64),
+        ("profit_net", view.totals.net().to_f64()),
+        ("fees_paid", view.totals.fees.to_f64()),
+    ];
+    for (name, value) in gauges {
+        let _ = writeln!(text, "# TYPE perpring_{name} gauge\nperpring_{name} {value}");
+    }
+    text
+}
+
+fn report(
+    mode: &str,
+    seconds: f64,
+    journal: Option<&std::path::Path>,
+    finished: Finished,
+    view: &View,
+) -> RunReport {
+    let mut failure = finished.failure;
+    let mut text = String::new();
+    let mut counts = view.counts;
+    let mut recorded = "nothing was recorded".to_owned();
+    match finished.keeper {
+        Some(mut keeper) => {
+            counts = *keeper.watch().counts();
+            if let Some(recorder) = keeper.into_parts().0 {
+                let (records, bytes) = recorder.totals();
+                let dir = journal.map_or_else(String::new, |dir| dir.display().to_string());
+                recorded = format!("journal {dir}: {records} records, {bytes} bytes");
+                if let Err(broken) = recorder.close() {
+                    failure.get_or_insert(broken.to_string());
+                }
+            }
+        }
+        None => {
+            failure.get_or_insert("the recording thread has died".to_owned());
+        }
+    }
+    let totals = view.totals;
+    let open = view.trades_open > 0 || view.open_orders > 0;
+    // Writing to a string cannot fail.
+    let _ = writeln!(text, "\n{mode} run of {seconds:.1} s");
+    let _ = writeln!(
+        text,
+        "frames {}, intents {}, orders {}, fills {}, misses {}",
+        counts.frames, counts.intents, counts.orders_sent, counts.fills, counts.misses
+    );
+    let _ = writeln!(
+        text,
+        "trades opened {}, closed {}; denied {}, refused {}, rejected {}, unknown {}",
+        counts.trades_opened,
+        counts.trades_closed,
+        counts.denials,
+        counts.refused,
+        counts.rejects,
+        counts.unknown
+    );
+    let _ = writeln!(
+        text,
+        "profit and loss: realised {}, unrealised {}, fees {}, funding {}, net {}",
+        totals.realised,
+        totals.unrealised,
+        totals.fees,
+        totals.funding,
+        totals.net()
+    );
+    let _ = writeln!(text, "{recorded}");
+    for note in &view.notes {
+        let _ = writeln!(text, "note: {note}");
+    }
+    if open {
+        let _ = writeln!(
+            text,
+            "STILL OPEN: {} trade(s), {} order(s): check the accounts at the venues",
+            view.trades_open, view.open_orders
+        );
+    }
+    if let Some(failure) = &failure {
+        let _ = writeln!(text, "FAILED: {failure}");
+    }
+    RunReport { text, failed: failure.is_some() || open }
+}
+
+#[cfg(test)]
+mod tests;

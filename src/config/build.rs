@@ -1,0 +1,352 @@
+//! From the file's tables to what an engine is launched with, and everything that contradicts itself.
+
+use super::tables::{Config, InstrumentTable, VenueTable, nanos, ppb};
+use crate::domain::instrument::{
+    CanonicalId, ContractKind, INSTRUMENTS_MAX, InstrumentId, VENUES_MAX, VenueId,
+};
+use crate::domain::intent::ONE_PPB;
+use crate::domain::params::{CanonicalParams, EngineParams, ListingParams, VenueParams};
+use crate::domain::text::Text;
+use crate::net::endpoint::Endpoint;
+use crate::runtime::profile::Profile;
+use crate::venue::{DIALECTS, dialect};
+
+/// Addresses of a venue.
+#[derive(Clone, Debug, Default)]
+pub struct VenueSettings {
+    /// Base address of each connection.
+    pub sockets: Vec<String>,
+    /// Base address for HTTP.
+    pub http: String,
+}
+
+/// A configuration without contradictions.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Parameters with `boot_epoch` 0; `paper` is set unless live.
+    pub params: EngineParams,
+    /// By venue.
+    pub venues: Vec<VenueSettings>,
+}
+
+/// A part of a unified name: base, quote, settlement.
+type Parts<'a> = (&'a str, &'a str, &'a str);
+
+impl Config {
+    /// Checks everything and translates it. With `live`, for real orders; else on paper, with market data
+    /// connections only.
+    ///
+    /// # Errors
+    /// Every finding as a sentence that says what to do.
+    pub fn settings(&self, live: bool) -> Result<Settings, Vec<String>> {
+        let mut findings = Vec::new();
+        self.check_engine(live, &mut findings);
+        self.check_scan(&mut findings);
+        self.check_risk(&mut findings);
+        let mut params = EngineParams {
+            scan: self.scan.params(),
+            risk: self.risk.params(),
+            paper: (!live).then(|| self.paper.params()),
+            ..EngineParams::default()
+        };
+        let mut venues = Vec::new();
+        for (index, venue) in self.venues.iter().enumerate() {
+            venues.push(check_venue(venue, live, &mut findings));
+            if self.venues[..index].iter().any(|other| other.dialect == venue.dialect) {
+                findings.push(format!("venue {} is configured twice: remove one", venue.dialect));
+            }
+            params.venues.push(VenueParams {
+                dialect: venue.dialect.clone(),
+                taker_fee_ppb: ppb(venue.taker_fee_bps),
+                maker_fee_ppb: ppb(venue.maker_fee_bps),
+                margin_ppb: ONE_PPB / i64::from(venue.leverage.max(1)),
+                orders_per_10s_max: venue.orders_per_10s_max,
+                ack_timeout_ns: nanos(venue.ack_timeout_ms),
+                order_valid_ms: venue.order_valid_ms,
+            });
+        }
+        if self.venues.len() < 2 {
+            findings.push(format!(
+                "{} venue(s) configured; arbitrage needs two or more: add [[venues]]",
+                self.venues.len()
+            ));
+        }
+        if self.venues.len() > VENUES_MAX {
+            findings
+                .push(format!("{} venues configured; at most {VENUES_MAX} are possible", self.venues.len()));
+        }
+        if self.instruments.is_empty() {
+            findings.push("no instruments configured: add [[instruments]]".to_owned());
+        }
+        for instrument in &self.instruments {
+            self.add_instrument(instrument, &mut params, &mut findings);
+        }
+        if params.listings.len() > INSTRUMENTS_MAX {
+            findings.push(format!(
+                "{} listings in all; at most {INSTRUMENTS_MAX} are possible: remove instruments",
+                params.listings.len()
+            ));
+        }
+        if findings.is_empty() { Ok(Settings { params, venues }) } else { Err(findings) }
+    }
+
+    fn check_engine(&self, live: bool, findings: &mut Vec<String>) {
+        let engine = &self.engine;
+        if live && !engine.live {
+            findings
+                .push("[engine] live = true is needed for real orders: set it, or run on paper".to_owned());
+        }
+        if (live || engine.live) && engine.journal_dir.is_none() {
+            findings.push(
+                "[engine] journal_dir is needed for real orders: every run must be recorded".to_owned(),
+            );
+        }
+        if let Some(bind) = engine.metrics_bind.filter(|bind| !bind.ip().is_loopback()) {
+            findings.push(format!(
+                "[engine] metrics_bind {bind} is not on loopback: use 127.0.0.1 and a proxy that authenticates"
+            ));
+        }
+        if let Some(Err(error)) = engine.pinning.as_deref().map(Profile::load) {
+            findings.push(format!("[engine] pinning: {error}"));
+        }
+        let paper = self.paper.params();
+        if !(0..=10_000_000_000).contains(&paper.latency_ns) {
+            findings.push("[paper] latency_ms must lie between 0 and 10000".to_owned());
+        }
+        if !(1..=1_000_000_000).contains(&paper.balance) {
+            findings.push("[paper] balance must lie between 1 and 1000000000".to_owned());
+        }
+    }
+
+    fn check_scan(&self, findings: &mut Vec<String>) {
+        let scan = self.scan.params();
+        let mut positive = |key: &str, value: i64| {
+            if value <= 0 {
+                findings.push(format!("[scan] {key} must be greater than 0"));
+            }
+        };
+        positive("notional_usd", scan.notional_usd);
+        positive("basis_sample_ms", scan.basis_sample_ns);
+        positive("basis_samples_min", scan.basis_samples_min.into());
+        positive("hold_max_ms", scan.hold_max_ns);
+        positive("book_age_max_ms", scan.book_age_max_ns);
+        positive("retry_ms", scan.retry_ns);
+        positive("trades_open_max", scan.trades_open_max.into());
+        positive("mid_agreement_bps", scan.mid_agreement_ppb);
+        positive("edge_insane_bps", scan.edge_insane_ppb);
+        positive("loss_max_bps", scan.loss_max_ppb);
+        let mut not_negative = |key: &str, value: i64| {
+            if value < 0 {
+                findings.push(format!("[scan] {key} must not be negative"));
+            }
+        };
+        not_negative("allowance_bps", scan.allowance_ppb);
+        not_negative("level_shift_bps", scan.level_shift_ppb);
+        not_negative("edge_insane_ms", scan.edge_insane_ns);
+        not_negative("disarm_ms", scan.disarm_ns);
+        not_negative("exit_tolerance_bps", scan.exit_tolerance_ppb);
+        not_negative("limit_slack_bps", scan.limit_slack_ppb);
+        not_negative("urgent_slack_bps", scan.urgent_slack_ppb);
+        not_negative("cooldown_ms", scan.cooldown_ns);
+        if scan.basis_samples > 255 || scan.basis_samples % 2 == 0 {
+            findings.push(format!(
+                "[scan] basis_samples is {}; it must be odd and at most 255",
+                scan.basis_samples
+            ));
+        }
+        if scan.basis_samples_min > scan.basis_samples {
+            findings.push(format!(
+                "[scan] basis_samples_min ({}) is more than basis_samples ({}): nothing would ever trade; lower it",
+                scan.basis_samples_min, scan.basis_samples
+            ));
+        }
+        if scan.threshold_ppb >= scan.edge_insane_ppb {
+            findings.push(
+                "[scan] threshold_bps is not below edge_insane_bps: every edge that is traded would count as broken \
+                 data; lower it"
+                    .to_owned(),
+            );
+        }
+    }
+
+    fn check_risk(&self, findings: &mut Vec<String>) {
+        let (scan, risk) = (self.scan.params(), self.risk.params());
+        let positive = [
+            ("order_notional_max_usd", risk.order_notional_max_usd),
+            ("open_orders_max", risk.open_orders_max.into()),
+            ("order_rate_per_s_max", risk.order_rate_per_s_max.into()),
+            ("book_age_max_ms", risk.book_age_max_ns),
+            ("price_collar_bps", risk.price_collar_ppb),
+            ("daily_loss_max_usd", risk.daily_loss_max_usd),
+            ("consecutive_failures_max", risk.consecutive_failures_max.into()),
+            ("baskets_in_flight_max", risk.baskets_in_flight_max.into()),
+            ("send_age_max_ms", risk.send_age_max_ns),
+        ];
+        for (key, value) in positive {
+            if value <= 0 {
+                findings.push(format!("[risk] {key} must be greater than 0: a limit of 0 denies everything"));
+            }
+        }
+        if !(0..ONE_PPB).contains(&risk.margin_free_min_ppb) {
+            findings.push("[risk] margin_free_min_percent must be at least 0 and below 100".to_owned());
+        }
+        let rising = [
+            ("[scan] notional_usd", scan.notional_usd),
+            ("[risk] order_notional_max_usd", risk.order_notional_max_usd),
+            ("[risk] instrument_position_max_usd", risk.instrument_position_max_usd),
+            ("[risk] venue_position_max_usd", risk.venue_position_max_usd),
+            ("[risk] gross_exposure_max_usd", risk.gross_exposure_max_usd),
+        ];
+        for pair in rising.windows(2) {
+            let [(low, low_value), (high, high_value)] = [pair[0], pair[1]];
+            if low_value > high_value {
+                findings.push(format!(
+                    "{low} ({low_value}) is more than {high} ({high_value}): it could never be used; raise the limit or \
+                     lower the other"
+                ));
+            }
+        }
+        if risk.gross_exposure_max_usd < scan.notional_usd.saturating_mul(2) {
+            findings.push(
+                "[risk] gross_exposure_max_usd is less than two legs of [scan] notional_usd: no trade could open"
+                    .to_owned(),
+            );
+        }
+    }
+
+    fn add_instrument(
+        &self,
+        instrument: &InstrumentTable,
+        params: &mut EngineParams,
+        findings: &mut Vec<String>,
+    ) {
+        let name = &instrument.name;
+        let Some(parts) = split_name(name) else {
+            findings
+                .push(format!("instrument `{name}`: write it as BASE/QUOTE:SETTLE, such as BTC/USDT:USDT"));
+            return;
+        };
+        let (base, quote, settle) = parts;
+        let kind = if settle == quote { ContractKind::Linear } else { ContractKind::Inverse };
+        let (Some(base), Some(quote), Some(settle)) = (Text::new(base), Text::new(quote), Text::new(settle))
+        else {
+            findings.push(format!("instrument `{name}`: currency codes have at most 8 ASCII characters"));
+            return;
+        };
+        if settle != quote && settle != base {
+            findings.push(format!("instrument `{name}`: it must settle in its quote or its base currency"));
+            return;
+        }
+        if params.canonicals.iter().any(|canonical| canonical.name == *name) {
+            findings.push(format!("instrument `{name}` is configured twice: remove one"));
+            return;
+        }
+        for key in instrument.symbols.keys().chain(instrument.venues.iter().flatten()) {
+            if !self.venues.iter().any(|venue| venue.dialect == *key) {
+                findings
+                    .push(format!("instrument `{name}` names the venue `{key}`, which is not configured"));
+            }
+        }
+        let canonical = CanonicalId(params.canonicals.len() as u16);
+        params.canonicals.push(CanonicalParams { name: name.clone(), base, quote, settle, kind });
+        let mut listed = 0;
+        for (index, venue) in self.venues.iter().enumerate() {
+            if instrument.venues.as_ref().is_some_and(|venues| !venues.contains(&venue.dialect)) {
+                continue;
+            }
+            let given = instrument.symbols.get(&venue.dialect).cloned();
+            let Some(symbol) = given.or_else(|| native_symbol(&venue.dialect, parts)) else { continue };
+            let Some(symbol) = Text::new(&symbol).filter(|symbol| !symbol.is_empty()) else {
+                findings.push(format!(
+                    "instrument `{name}`: the symbol at {} must be 1 to 32 ASCII characters",
+                    venue.dialect
+                ));
+                continue;
+            };
+            let id = InstrumentId(params.listings.len() as u16);
+            params.listings.push(ListingParams { id, venue: VenueId(index as u8), canonical, symbol });
+            listed += 1;
+        }
+        if listed < 2 && self.venues.len() >= 2 {
+            findings.push(format!(
+                "instrument `{name}` is listed on {listed} configured venue(s); it takes two: add a venue, give its \
+                 symbol, or remove the instrument"
+            ));
+        }
+    }
+}
+
+/// The venue's own name for a contract, where it follows from the unified one.
+fn native_symbol(dialect: &str, (base, quote, settle): Parts<'_>) -> Option<String> {
+    match dialect {
+        "binance-usdm" => (settle == quote).then(|| format!("{base}{quote}")),
+        "okx" => Some(format!("{base}-{quote}-SWAP")),
+        _ => None,
+    }
+}
+
+fn split_name(name: &str) -> Option<Parts<'_>> {
+    let (base, rest) = name.split_once('/')?;
+    let (quote, settle) = rest.split_once(':')?;
+    let plain = |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_alphanumeric());
+    (plain(base) && plain(quote) && plain(settle)).then_some((base, quote, settle))
+}
+
+fn check_venue(venue: &VenueTable, live: bool, findings: &mut Vec<String>) -> VenueSettings {
+    let name = &venue.dialect;
+    let mut say = |what: String| findings.push(format!("venue {name}: {what}"));
+    for (key, bps) in [("taker_fee_bps", venue.taker_fee_bps), ("maker_fee_bps", venue.maker_fee_bps)] {
+        if !(-100.0..=100.0).contains(&bps) {
+            say(format!("{key} is {bps}; fees lie between -100 and 100 basis points (5 = 0.05 %)"));
+        }
+    }
+    if !(1..=125).contains(&venue.leverage) {
+        say(format!("leverage is {}; it must lie between 1 and 125", venue.leverage));
+    }
+    if venue.orders_per_10s_max == 0 {
+        say("orders_per_10s_max is 0: no order could be sent; raise it".to_owned());
+    }
+    if !(1.0..=60_000.0).contains(&venue.ack_timeout_ms) {
+        say("ack_timeout_ms must lie between 1 and 60000".to_owned());
+    }
+    if !(1..=60_000).contains(&venue.order_valid_ms) {
+        say("order_valid_ms must lie between 1 and 60000".to_owned());
+    }
+    let env_name = |byte: u8| byte.is_ascii_uppercase() || byte.is_ascii_digit() || byte == b'_';
+    if let Some(prefix) = &venue.credentials_env
+        && (prefix.is_empty() || !prefix.bytes().all(env_name))
+    {
+        // Not shown: it may be a key that was put here by mistake.
+        say("credentials_env must be the prefix of variable names (capitals, digits, _), such as BINANCE"
+            .to_owned());
+    }
+    for url in venue.sockets.iter().chain(&venue.http) {
+        match Endpoint::parse(url) {
+            Err(error) => say(error.to_string()),
+            Ok(at) if !at.tls && !["localhost", "127.0.0.1", "::1"].contains(&at.host.as_str()) => {
+                say(format!(
+                    "{url} is not encrypted: use wss:// or https:// (plain addresses only on loopback)"
+                ));
+            }
+            Ok(_) => {}
+        }
+    }
+    let Some(dialect) = dialect(name) else {
+        let known: Vec<&str> = DIALECTS.iter().map(|dialect| dialect.name()).collect();
+        say(format!("there is no such dialect; known are {}", known.join(", ")));
+        return VenueSettings::default();
+    };
+    let (used, all) = (dialect.connections(live), dialect.connections(true).len());
+    let sockets = match venue.sockets.as_slice() {
+        [] => used.into_iter().map(|spec| spec.url).collect(),
+        [one] => vec![one.clone(); used.len()],
+        // Market data connections come first, so paper takes the head.
+        each if each.len() == all => each[..used.len()].to_vec(),
+        each => {
+            say(format!("sockets has {} addresses; give one for all connections, or {all}", each.len()));
+            Vec::new()
+        }
+    };
+    let http = venue.http.clone().unwrap_or_else(|| dialect.http_url().to_owned());
+    VenueSettings { sockets, http }
+}

@@ -1,0 +1,89 @@
+//! Where credentials come from: environment variables or a file that only its owner may read.
+//!
+//! Never from the configuration, and no message ever shows a value.
+
+use super::VenueTable;
+use crate::stage::egress::Credentials;
+use serde::Deserialize;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct KeyFile {
+    api_key: String,
+    api_secret: String,
+    #[serde(default)]
+    passphrase: String,
+}
+
+/// The credentials of a venue; `lookup` reads an environment variable.
+///
+/// # Errors
+/// A sentence that says what is missing and what to do.
+pub fn load(venue: &VenueTable, lookup: &dyn Fn(&str) -> Option<String>) -> Result<Credentials, String> {
+    let credentials = match (&venue.credentials_env, &venue.credentials_file) {
+        (Some(prefix), None) => from_environment(prefix, lookup)?,
+        (None, Some(path)) => from_file(path)?,
+        (Some(_), Some(_)) => {
+            return Err(format!(
+                "venue {}: both credentials_env and credentials_file are set: keep one",
+                venue.dialect
+            ));
+        }
+        (None, None) => {
+            return Err(format!(
+                "venue {} has no credentials: set credentials_env or credentials_file",
+                venue.dialect
+            ));
+        }
+    };
+    if venue.dialect.starts_with("okx") && credentials.passphrase.is_empty() {
+        return Err(format!(
+            "venue {}: its API keys have a passphrase too: set it beside key and secret",
+            venue.dialect
+        ));
+    }
+    Ok(credentials)
+}
+
+fn from_environment(prefix: &str, lookup: &dyn Fn(&str) -> Option<String>) -> Result<Credentials, String> {
+    let get = |name: &str| lookup(&format!("{prefix}_{name}")).filter(|value| !value.trim().is_empty());
+    let need = |name: &str| {
+        get(name)
+            .ok_or_else(|| format!("the environment variable {prefix}_{name} is not set or empty: set it"))
+    };
+    Ok(Credentials {
+        api_key: need("API_KEY")?.trim().to_owned(),
+        secret: need("API_SECRET")?.trim().to_owned(),
+        passphrase: get("PASSPHRASE").unwrap_or_default().trim().to_owned(),
+    })
+}
+
+fn from_file(path: &Path) -> Result<Credentials, String> {
+    let shown = path.display();
+    let fail = |error: std::io::Error| format!("cannot read the key file {shown}: {error}");
+    // Checked on the open file, so that what was checked is what is read.
+    let mut file = std::fs::File::open(path).map_err(fail)?;
+    let about = file.metadata().map_err(fail)?;
+    if !about.is_file() {
+        return Err(format!("the key file {shown} is not a regular file"));
+    }
+    if about.mode() & 0o077 != 0 {
+        return Err(format!(
+            "the key file {shown} can be read by others (mode {:03o}): run chmod 600 on it, and renew the keys if \
+             this host has other users",
+            about.mode() & 0o777
+        ));
+    }
+    let mut text = String::new();
+    std::io::Read::read_to_string(&mut file, &mut text).map_err(fail)?;
+    // The parser's words could quote a secret.
+    let keys: KeyFile = toml::from_str(&text).map_err(|_| {
+        format!("the key file {shown} must hold api_key = \"…\", api_secret = \"…\" and, where there is one, passphrase = \"…\"")
+    })?;
+    if keys.api_key.is_empty() || keys.api_secret.is_empty() {
+        return Err(format!("the key file {shown}: api_key or api_secret is empty"));
+    }
+    Ok(Credentials { api_key: keys.api_key, secret: keys.api_secret, passphrase: keys.passphrase })
+}

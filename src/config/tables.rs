@@ -1,0 +1,251 @@
+//! The tables of the file, as written: units for people, every key optional that has a sound default.
+
+use crate::domain::intent::BPS;
+use crate::domain::params::{PaperParams, RiskParams, ScanParams};
+use crate::domain::time::{MILLI, Nanos};
+use crate::runtime::idle::IdleMode;
+use serde::Deserialize;
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+/// The whole file.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// Threads, journal, monitoring.
+    pub engine: EngineTable,
+    /// Execution on paper.
+    pub paper: PaperTable,
+    /// Venues, at least two.
+    pub venues: Vec<VenueTable>,
+    /// What to trade.
+    pub instruments: Vec<InstrumentTable>,
+    /// The scanner.
+    pub scan: ScanTable,
+    /// Limits.
+    pub risk: RiskTable,
+}
+
+/// `[engine]`.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct EngineTable {
+    /// Real orders may be sent, if the command line says so too.
+    pub live: bool,
+    /// Pinning profile or a file.
+    pub pinning: Option<String>,
+    /// How idle threads wait.
+    pub idle: Option<IdleMode>,
+    /// Where runs are recorded, each in a directory of its own.
+    pub journal_dir: Option<PathBuf>,
+    /// Where monitors ask, on loopback.
+    pub metrics_bind: Option<SocketAddr>,
+    /// A further certificate authority (PEM) beside the system's.
+    pub ca_file: Option<PathBuf>,
+}
+
+/// `[paper]`.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct PaperTable {
+    /// From the gate to the imagined matching engine.
+    pub latency_ms: Option<f64>,
+    /// Wallet per venue and settlement currency.
+    pub balance: Option<i64>,
+}
+
+/// `[[venues]]`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct VenueTable {
+    /// `binance-usdm`, `okx`.
+    pub dialect: String,
+    /// Taker fee; the account's own, as it enters every edge.
+    pub taker_fee_bps: f64,
+    /// Maker fee, negative = rebate.
+    pub maker_fee_bps: f64,
+    /// Notional per margin.
+    #[serde(default = "leverage")]
+    pub leverage: u32,
+    /// Orders that may be sent in 10 s.
+    #[serde(default = "orders_per_10s_max")]
+    pub orders_per_10s_max: u32,
+    /// Silence after which an order counts as unknown.
+    #[serde(default = "ack_timeout_ms")]
+    pub ack_timeout_ms: f64,
+    /// How long an opening order may take to reach the venue, after which the venue refuses it.
+    #[serde(default = "order_valid_ms")]
+    pub order_valid_ms: i64,
+    /// Base addresses of the connections instead of the production ones: one for all, or one each.
+    #[serde(default)]
+    pub sockets: Vec<String>,
+    /// Base address for HTTP instead of the production one.
+    pub http: Option<String>,
+    /// Prefix of the environment variables with the credentials.
+    pub credentials_env: Option<String>,
+    /// A file with the credentials that only its owner may read.
+    pub credentials_file: Option<PathBuf>,
+}
+
+fn leverage() -> u32 {
+    5
+}
+
+fn orders_per_10s_max() -> u32 {
+    200
+}
+
+fn ack_timeout_ms() -> f64 {
+    1_000.0
+}
+
+fn order_valid_ms() -> i64 {
+    2_000
+}
+
+/// `[[instruments]]`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct InstrumentTable {
+    /// `BASE/QUOTE:SETTLE`.
+    pub name: String,
+    /// Native names by dialect, where they don't follow from the name.
+    #[serde(default)]
+    pub symbols: BTreeMap<String, String>,
+    /// Dialects that list it; without it all.
+    pub venues: Option<Vec<String>>,
+}
+
+/// Parts per billion from basis points.
+pub(super) fn ppb(bps: f64) -> i64 {
+    (bps * BPS as f64).round() as i64
+}
+
+/// Nanoseconds from milliseconds.
+pub(super) fn nanos(ms: f64) -> Nanos {
+    (ms * MILLI as f64).round() as i64
+}
+
+/// Parts per billion from percents.
+fn ppb_of_percent(percent: f64) -> i64 {
+    (percent * 10_000_000.0).round() as i64
+}
+
+fn same<T>(value: T) -> T {
+    value
+}
+
+/// Declares a table of optional keys and its translation; what is absent keeps the default.
+macro_rules! table {
+    ($(#[$about:meta])* $name:ident => $params:ident { $($(#[$doc:meta])* $key:ident: $kind:ty => $field:ident by $translate:path,)* }) => {
+        $(#[$about])*
+        #[derive(Clone, Debug, Default, Deserialize)]
+        #[serde(default, deny_unknown_fields)]
+        pub struct $name {
+            $($(#[$doc])* pub $key: Option<$kind>,)*
+        }
+
+        impl $name {
+            /// In the units of the engine.
+            pub fn params(&self) -> $params {
+                let mut params = $params::default();
+                $(if let Some(value) = self.$key {
+                    params.$field = $translate(value);
+                })*
+                params
+            }
+        }
+    };
+}
+
+table! {
+    /// `[scan]`.
+    ScanTable => ScanParams {
+        /// Intended notional per leg.
+        notional_usd: i64 => notional_usd by same,
+        /// Net edge needed to enter.
+        threshold_bps: f64 => threshold_ppb by ppb,
+        /// Allowance for latency, capital and failure.
+        allowance_bps: f64 => allowance_ppb by ppb,
+        /// Interval of the basis samples.
+        basis_sample_ms: f64 => basis_sample_ns by nanos,
+        /// Window of the rolling median, odd.
+        basis_samples: u16 => basis_samples by same,
+        /// No trading before this many.
+        basis_samples_min: u16 => basis_samples_min by same,
+        /// Shift of the median that disarms.
+        level_shift_bps: f64 => level_shift_ppb by ppb,
+        /// Both mids agree within this.
+        mid_agreement_bps: f64 => mid_agreement_ppb by ppb,
+        /// An edge that means broken data.
+        edge_insane_bps: f64 => edge_insane_ppb by ppb,
+        /// For this long.
+        edge_insane_ms: f64 => edge_insane_ns by nanos,
+        /// How long a pair stays disarmed.
+        disarm_ms: f64 => disarm_ns by nanos,
+        /// Longest holding time.
+        hold_max_ms: f64 => hold_max_ns by nanos,
+        /// Close within this of the expected basis.
+        exit_tolerance_bps: f64 => exit_tolerance_ppb by ppb,
+        /// Close at this open loss.
+        loss_max_bps: f64 => loss_max_ppb by ppb,
+        /// Oldest book to trade on.
+        book_age_max_ms: f64 => book_age_max_ns by nanos,
+        /// Limit prices beyond the average price.
+        limit_slack_bps: f64 => limit_slack_ppb by ppb,
+        /// Limit prices of exits beyond the touch.
+        urgent_slack_bps: f64 => urgent_slack_ppb by ppb,
+        /// Pause of a pair.
+        cooldown_ms: f64 => cooldown_ns by nanos,
+        /// Hedges before the filled leg is unwound.
+        hedge_attempts_max: u16 => hedge_attempts_max by same,
+        /// Pause between attempts.
+        retry_ms: f64 => retry_ns by nanos,
+        /// Trades at the same time.
+        trades_open_max: u16 => trades_open_max by same,
+    }
+}
+
+table! {
+    /// `[risk]`.
+    RiskTable => RiskParams {
+        /// One order.
+        order_notional_max_usd: i64 => order_notional_max_usd by same,
+        /// Position per listing.
+        instrument_position_max_usd: i64 => instrument_position_max_usd by same,
+        /// Positions per venue.
+        venue_position_max_usd: i64 => venue_position_max_usd by same,
+        /// Positions everywhere.
+        gross_exposure_max_usd: i64 => gross_exposure_max_usd by same,
+        /// Margin that remains free, of the wallet.
+        margin_free_min_percent: f64 => margin_free_min_ppb by ppb_of_percent,
+        /// Open orders.
+        open_orders_max: u32 => open_orders_max by same,
+        /// Orders a second.
+        order_rate_per_s_max: u32 => order_rate_per_s_max by same,
+        /// Oldest book of any leg.
+        book_age_max_ms: f64 => book_age_max_ns by nanos,
+        /// Limit prices from the mid.
+        price_collar_bps: f64 => price_collar_ppb by ppb,
+        /// Loss of a UTC day that stops entries.
+        daily_loss_max_usd: i64 => daily_loss_max_usd by same,
+        /// Failures in a row that stop entries.
+        consecutive_failures_max: u32 => consecutive_failures_max by same,
+        /// Baskets under way.
+        baskets_in_flight_max: u32 => baskets_in_flight_max by same,
+        /// Age of the cause at which an opening order is refused.
+        send_age_max_ms: f64 => send_age_max_ns by nanos,
+    }
+}
+
+impl PaperTable {
+    /// In the units of the engine.
+    pub fn params(&self) -> PaperParams {
+        let default = PaperParams::default();
+        PaperParams {
+            latency_ns: self.latency_ms.map_or(default.latency_ns, nanos),
+            balance: self.balance.unwrap_or(default.balance),
+        }
+    }
+}

@@ -1,0 +1,152 @@
+//! The example, units, and everything that must be refused with a place and a remedy.
+
+use super::*;
+use crate::domain::intent::BPS;
+use crate::domain::params::{PaperParams, RiskParams, ScanParams};
+use crate::domain::time::MILLI;
+use std::os::unix::fs::PermissionsExt;
+
+const EXAMPLE: &str = include_str!("../../docs/config.example.toml");
+
+fn parse(text: &str) -> Config {
+    Config::parse("x.toml", text).unwrap_or_else(|error| panic!("{error}"))
+}
+
+fn venues(more: &str) -> String {
+    let venue =
+        |dialect| format!("[[venues]]\ndialect = \"{dialect}\"\ntaker_fee_bps = 5\nmaker_fee_bps = 2\n");
+    format!("{}{more}\n{}[[instruments]]\nname = \"BTC/USDT:USDT\"\n", venue("binance-usdm"), venue("okx"))
+}
+
+#[test]
+fn the_example_is_valid_and_its_comments_show_the_defaults() {
+    let settings = parse(EXAMPLE).settings(false).unwrap();
+    assert_eq!(settings.params.paper, Some(PaperParams::default()));
+    let symbols: Vec<String> =
+        settings.params.listings.iter().map(|listing| listing.symbol.to_string()).collect();
+    assert_eq!(symbols, ["BTCUSDT", "BTC-USDT-SWAP", "ETHUSDT", "ETH-USDT-SWAP"]);
+    assert_eq!(settings.venues[1].sockets, ["wss://ws.okx.com:8443"], "market data only on paper");
+    // The commented keys of [paper], [scan] and [risk] are real keys with the default values.
+    let mut table = "";
+    let mut shown = String::new();
+    for line in EXAMPLE.lines() {
+        if line.starts_with('[') {
+            table = line;
+            shown.push_str(&format!("{line}\n"));
+            continue;
+        }
+        let bare = line.trim_start_matches("# ");
+        let key = bare.split(' ').next().unwrap_or("");
+        if matches!(table, "[paper]" | "[scan]" | "[risk]") && bare.contains(" = ") && !key.is_empty() {
+            shown.push_str(&format!("{bare}\n"));
+        }
+    }
+    let shown = shown.replace("[[venues]]\n", "").replace("[[instruments]]\n", "");
+    let all = parse(&shown);
+    assert_eq!(all.scan.params(), ScanParams::default());
+    assert_eq!(all.risk.params(), RiskParams::default());
+    assert_eq!(all.paper.params(), PaperParams::default());
+    assert_eq!(shown.matches('=').count(), 21 + 13 + 2, "every key is shown");
+}
+
+#[test]
+fn units_are_translated_exactly() {
+    let config =
+        parse("[scan]\nthreshold_bps = 1.5\nhold_max_ms = 0.25\n[risk]\nmargin_free_min_percent = 12.5\n");
+    assert_eq!(config.scan.params().threshold_ppb, BPS + BPS / 2);
+    assert_eq!(config.scan.params().hold_max_ns, MILLI / 4);
+    assert_eq!(config.risk.params().margin_free_min_ppb, 125_000_000);
+}
+
+#[test]
+fn errors_name_line_and_key() {
+    for (text, expected) in [
+        ("[engine]\nlive = false\nspeed = 3\n", "line 3, column 1: unknown field `speed`"),
+        ("[scan]\nthreshold_ppb = 3\n", "line 2, column 1: unknown field `threshold_ppb`"),
+        ("[[venues]]\ndialect = \"okx\"\n", "missing field `taker_fee_bps`"),
+        ("[engine\n", "x.toml, line 1, column 8"),
+        ("[engine]\nlive = \"hunter2\"\n", "line 2, column 8: a text where a boolean belongs"),
+    ] {
+        let error = Config::parse("x.toml", text).unwrap_err().to_string();
+        assert!(error.contains(expected), "{text:?} gave: {error}");
+        assert!(!error.contains("hunter2"), "values are not repeated");
+    }
+}
+
+#[test]
+fn secrets_in_the_file_are_refused_without_showing_them() {
+    for text in [
+        "[engine]\n\n[[venues]]\napi_secret = \"hunter2\"\n",
+        "[engine]\n\n[[venues]]\napi-key = \"hunter2\"\n",
+        "[engine]\n\n[[venues]]\nkeys = { Passphrase = \"hunter2\" }\n",
+    ] {
+        let error = Config::parse("x.toml", text).unwrap_err().to_string();
+        assert!(error.contains("line 4") && error.contains("credentials_env"), "{error}");
+        assert!(!error.contains("hunter2"));
+    }
+}
+
+#[test]
+fn contradictions_say_what_to_do() {
+    for (more, expected) in [
+        (
+            "[scan]\nbasis_samples = 11\nbasis_samples_min = 31",
+            "basis_samples_min (31) is more than basis_samples (11)",
+        ),
+        ("[scan]\nbasis_samples = 100", "must be odd"),
+        (
+            "[scan]\nnotional_usd = 6000",
+            "notional_usd (6000) is more than [risk] order_notional_max_usd (5000)",
+        ),
+        ("[risk]\ngross_exposure_max_usd = 900", "is more than [risk] gross_exposure_max_usd (900)"),
+        ("[risk]\nopen_orders_max = 0", "open_orders_max must be greater than 0"),
+        ("[scan]\nthreshold_bps = 400", "not below edge_insane_bps"),
+        ("[engine]\nmetrics_bind = \"0.0.0.0:9\"", "not on loopback"),
+        ("[engine]\npinning = \"nowhere\"", "pinning"),
+        ("[engine]\nlive = true", "journal_dir is needed"),
+        ("[[instruments]]\nname = \"BTCUSDT\"", "BASE/QUOTE:SETTLE"),
+        ("[[instruments]]\nname = \"BTC/USD:BTC\"", "listed on 1 configured venue"),
+        ("[[instruments]]\nname = \"BTC/USDT:USDT\"", "configured twice"),
+        (
+            "[[venues]]\ndialect = \"okx\"\ntaker_fee_bps = 5\nmaker_fee_bps = 2",
+            "venue okx is configured twice",
+        ),
+        (
+            "[[venues]]\ndialect = \"kraken\"\ntaker_fee_bps = 5\nmaker_fee_bps = 2",
+            "known are binance-usdm, okx",
+        ),
+        ("leverage = 500", "leverage is 500"),
+        ("taker_fee_bps = 0", "duplicate"),
+        ("http = \"http://example.com\"", "not encrypted"),
+        ("sockets = [\"wss://a\", \"wss://b\"]", "give one for all connections, or 4"),
+        ("credentials_env = \"a1b2-key\"", "must be the prefix"),
+    ] {
+        let found = match Config::parse("x.toml", &venues(more)) {
+            Ok(config) => config.settings(false).err().unwrap_or_default().join("\n"),
+            Err(error) => error.to_string(),
+        };
+        assert!(found.contains(expected), "{more:?} gave: {found}");
+    }
+    let one = "[[venues]]\ndialect = \"okx\"\ntaker_fee_bps = 5\nmaker_fee_bps = 2\n";
+    let found = parse(one).settings(false).unwrap_err().join("\n");
+    assert!(found.contains("needs two or more") && found.contains("no instruments"), "{found}");
+    assert!(parse(&venues("")).settings(false).is_ok());
+}
+
+#[test]
+fn key_files_are_for_their_owner_only() {
+    let path = std::env::temp_dir().join(format!("perpring-keys-{}.toml", std::process::id()));
+    std::fs::write(&path, "api_key = \"k\"\napi_secret = \"s\"\n").unwrap();
+    let load = |mode: u32, dialect: &str| {
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).unwrap();
+        let venue = venues(&format!("credentials_file = {:?}", path.display().to_string()));
+        let mut venue = parse(&venue).venues[0].clone();
+        venue.dialect = dialect.to_owned();
+        secrets::load(&venue, &|_| None).map(|credentials| credentials.secret)
+    };
+    assert_eq!(load(0o600, "binance-usdm").as_deref(), Ok("s"));
+    let refused = load(0o640, "binance-usdm").unwrap_err();
+    assert!(refused.contains("chmod 600") && refused.contains("640"), "{refused}");
+    assert!(load(0o600, "okx").unwrap_err().contains("passphrase"));
+    std::fs::remove_file(&path).unwrap();
+}
