@@ -1,6 +1,7 @@
 //! `perpring bench`: measurements whose floor is in the same run. One file per bench.
 
 pub mod hop;
+pub mod wire;
 
 use super::Failure;
 use clap::{Args, Subcommand};
@@ -16,6 +17,8 @@ pub struct BenchArgs {
 enum Which {
     /// One way between two threads: our hop against a bare atomic, crossbeam and std.
     Hop(hop::HopArgs),
+    /// From a price to the orders at the venues, over sockets, against a floor without an engine.
+    Wire(wire::WireArgs),
 }
 
 /// Runs the command.
@@ -25,5 +28,6 @@ enum Which {
 pub fn run(args: &BenchArgs) -> Result<u8, Failure> {
     match &args.which {
         Which::Hop(args) => hop::run(args),
+        Which::Wire(args) => wire::run(args),
     }
 }
