@@ -78,7 +78,7 @@ impl Watch {
             counts: Counts::default(),
             trades: [Followed::default(); TRADES_MAX],
             orders: vec![(ClientId::NONE, TradeId(0)); 4096],
-            entry_ns: Vec::with_capacity(16),
+            entry_ns: Vec::with_capacity(256),
         }
     }
 
@@ -165,7 +165,10 @@ impl Watch {
         }
         if !followed.settled && followed.terminal == [true, true] {
             followed.settled = true;
-            self.entry_ns.push(mono - followed.detected);
+            // Drained a few times a second; more settled entries than this between two drains are not timed.
+            if self.entry_ns.len() < self.entry_ns.capacity() {
+                self.entry_ns.push(mono - followed.detected);
+            }
             if !followed.opened {
                 followed.active = false;
                 self.counts.misses += 1;
