@@ -66,7 +66,10 @@ fn conform(venue: &str, files: &[PathBuf], places: usize) -> (usize, usize) {
                 if outcome.gaps > 0 || !outcome.live {
                     found += 1;
                 } else {
-                    assert!(outcome.text == truth.text, "{symbol}: {fault:?} of message {at} was not noticed");
+                    assert!(
+                        outcome.text == truth.text,
+                        "{symbol}: {fault:?} of message {at} was not noticed"
+                    );
                     harmless += 1;
                 }
             }
@@ -85,7 +88,10 @@ fn conform(venue: &str, files: &[PathBuf], places: usize) -> (usize, usize) {
 fn binance_small_captures_at_every_place() {
     let Some(shared) = shared() else { return };
     let folder = shared.join("corpus/binance-usdm/capture");
-    let files = ["cryptofeed_BINANCE_FUTURES.http.0.0__2021-07-22.txt", "cryptofeed_BINANCE_FUTURES.ws.1.0__2021-07-22.txt"];
+    let files = [
+        "cryptofeed_BINANCE_FUTURES.http.0.0__2021-07-22.txt",
+        "cryptofeed_BINANCE_FUTURES.ws.1.0__2021-07-22.txt",
+    ];
     let (found, harmless) = conform("binance-usdm", &files.map(|file| folder.join(file)), usize::MAX);
     // Every drop and swap after the snapshot is found; repeats carry nothing new.
     assert!(found > 1000 && harmless > 500, "{found} {harmless}");

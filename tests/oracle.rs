@@ -36,7 +36,10 @@ fn cases(prefix: &str, venue: &'static str) -> Vec<Case> {
         }
         let expected: Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
         let files = expected["files"].as_array().unwrap();
-        let files = files.iter().map(|file| shared.join(file.as_str().unwrap().strip_prefix("shared/").unwrap())).collect();
+        let files = files
+            .iter()
+            .map(|file| shared.join(file.as_str().unwrap().strip_prefix("shared/").unwrap()))
+            .collect();
         cases.push(Case { name, venue, files, expected });
     }
     assert!(!cases.is_empty(), "no expectations for {prefix} in {}", shared.display());
@@ -103,10 +106,22 @@ fn checkpoints_equal(case: &Case) {
         let (Some(book), Some(points)) = (books.book(&symbol), checkpoints.get(&symbol)) else { continue };
         for point in points.as_array().unwrap().iter().filter(|point| point["n"] == book.messages) {
             // The count is the same again while messages are skipped.
-            let best = |level: Option<&(_, _)>| level.map(|(price, _): &(perpring::domain::number::Num, _)| price.to_string());
+            let best = |level: Option<&(_, _)>| {
+                level.map(|(price, _): &(perpring::domain::number::Num, _)| price.to_string())
+            };
             assert_eq!(point["crc25"], book.crc25(), "{} {symbol} {point}", case.name);
-            assert_eq!(point["best_bid"].as_str(), best(book.bids().next()).as_deref(), "{} {symbol}", case.name);
-            assert_eq!(point["best_ask"].as_str(), best(book.asks().next()).as_deref(), "{} {symbol}", case.name);
+            assert_eq!(
+                point["best_bid"].as_str(),
+                best(book.bids().next()).as_deref(),
+                "{} {symbol}",
+                case.name
+            );
+            assert_eq!(
+                point["best_ask"].as_str(),
+                best(book.asks().next()).as_deref(),
+                "{} {symbol}",
+                case.name
+            );
             assert_eq!((&point["nb"], &point["na"]), (&book.levels().0.into(), &book.levels().1.into()));
             checked += 1;
         }

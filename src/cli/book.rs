@@ -48,8 +48,12 @@ pub struct BookArgs {
 /// [`CliError`] when it cannot run (exit code 2).
 pub fn main(args: &BookArgs) -> Result<u8, CliError> {
     let (mut out, mut err) = (std::io::BufWriter::new(std::io::stdout().lock()), std::io::stderr().lock());
-    let options =
-        Options { instrument: args.instrument.clone(), every: args.every, depth: args.depth, json: args.json };
+    let options = Options {
+        instrument: args.instrument.clone(),
+        every: args.every,
+        depth: args.depth,
+        json: args.json,
+    };
     run(&args.venue, &args.files, &options, &mut out, &mut err)
 }
 
@@ -107,7 +111,8 @@ pub fn run(
         });
         if result.is_err() || line.kind == LineKind::TooLong {
             errors += 1;
-            let reason = result.err().map_or_else(|| "longer than any message".to_owned(), |error| error.to_string());
+            let reason =
+                result.err().map_or_else(|| "longer than any message".to_owned(), |error| error.to_string());
             writeln!(err, "{}: line {}: {reason}", capture::name(&files[line.file]), line.number)?;
         }
         for (symbol, note) in &notes {
@@ -117,7 +122,9 @@ pub fn run(
                     let text = format!("gap {symbol} {place}: {reason}");
                     if options.json { writeln!(err, "{text}")? } else { writeln!(out, "{text}")? }
                 }
-                Note::Applied(count) if !options.json && options.every.is_some_and(|every| count % every == 0) => {
+                Note::Applied(count)
+                    if !options.json && options.every.is_some_and(|every| count % every == 0) =>
+                {
                     if let Some(book) = books.book(symbol) {
                         print(out, symbol, book, options.depth)?;
                     }
@@ -162,7 +169,8 @@ fn print(out: &mut dyn Write, symbol: &str, book: &Book, depth: usize) -> std::i
         if bid.is_none() && ask.is_none() {
             break;
         }
-        let cell = |level: Option<&Level>| level.map_or_else(String::new, |(price, qty)| format!("{price} x {qty}"));
+        let cell =
+            |level: Option<&Level>| level.map_or_else(String::new, |(price, qty)| format!("{price} x {qty}"));
         writeln!(out, "  {:>32} | {}", cell(bid), cell(ask))?;
     }
     Ok(())
@@ -404,10 +412,13 @@ impl Book {
 
     /// SHA-256 of every level.
     pub fn sha256_full(&self) -> String {
-        digest(&SHA256, self.text(usize::MAX).as_bytes()).as_ref().iter().fold(String::new(), |mut hex, byte| {
-            let _ = write!(hex, "{byte:02x}");
-            hex
-        })
+        digest(&SHA256, self.text(usize::MAX).as_bytes()).as_ref().iter().fold(
+            String::new(),
+            |mut hex, byte| {
+                let _ = write!(hex, "{byte:02x}");
+                hex
+            },
+        )
     }
 
     /// The final object of one instrument.

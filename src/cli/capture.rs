@@ -124,7 +124,8 @@ fn read_line(reader: &mut dyn BufRead, line: &mut Vec<u8>) -> std::io::Result<Op
 
 /// Tells the recorders' formats apart by the beginning of a line.
 fn split(file: usize, number: u64, text: &[u8]) -> Line<'_> {
-    let line = |kind, received, payload| Line { file, number, kind, received, url_symbol: b"".as_slice(), payload };
+    let line =
+        |kind, received, payload| Line { file, number, kind, received, url_symbol: b"".as_slice(), payload };
     if text.starts_with(b"configuration:") {
         return line(LineKind::Recorder("configuration"), b"", text);
     }
@@ -147,7 +148,8 @@ fn split(file: usize, number: u64, text: &[u8]) -> Line<'_> {
 
 /// `<url> <-> <t>`, `<url> <- <t>: <msg>`, `<url> -> <t>: <body>`; an unknown arrow makes it garbage.
 fn url_line(file: usize, number: u64, text: &[u8]) -> Line<'_> {
-    let mut line = Line { file, number, kind: LineKind::Frame, received: b"", url_symbol: b"", payload: text };
+    let mut line =
+        Line { file, number, kind: LineKind::Frame, received: b"", url_symbol: b"", payload: text };
     let Some(space) = memchr::memchr(b' ', text) else { return line };
     let (url, rest) = (&text[..space], &text[space + 1..]);
     if rest.starts_with(b"<-> ") {
@@ -192,7 +194,10 @@ mod tests {
             ("1626992741.1: pong", (Frame, "1626992741.1", "", "pong")),
             ("wss://x/y?streams=a <-> 16.5", (Recorder("connect"), "", "", "wss://x/y?streams=a <-> 16.5")),
             ("wss://x <- 16.5: {}", (Recorder("sent"), "", "", "wss://x <- 16.5: {}")),
-            ("https://x/depth?symbol=AUSDT&limit=9 -> 16.5: {\"b\":1}", (Frame, "16.5", "AUSDT", "{\"b\":1}")),
+            (
+                "https://x/depth?symbol=AUSDT&limit=9 -> 16.5: {\"b\":1}",
+                (Frame, "16.5", "AUSDT", "{\"b\":1}"),
+            ),
             ("https://x/books?sz=9&instId=B-C -> 1: {}", (Frame, "1", "B-C", "{}")),
             ("configuration: {}", (Recorder("configuration"), "", "", "configuration: {}")),
             ("https://x garbage", (Frame, "", "", "https://x garbage")),

@@ -121,7 +121,9 @@ fn each_message(
         LineKind::Frame => {}
     }
     totals.frames += 1;
-    decoder.decode(line.payload, &mut |message| each(message, totals)).map_err(|error: DecodeError| error.to_string())
+    decoder
+        .decode(line.payload, &mut |message| each(message, totals))
+        .map_err(|error: DecodeError| error.to_string())
 }
 
 /// Which symbol a message without one belongs to: the one in the URL that was asked for, or the only one

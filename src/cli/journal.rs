@@ -66,7 +66,9 @@ pub fn run(args: &JournalArgs) -> Result<u8, Failure> {
     };
     match code.and_then(|code| out.flush().map(|()| code).map_err(Failure::from)) {
         // `journal dump | head` is no failure.
-        Err(e) if e.downcast_ref::<io::Error>().is_some_and(|e| e.kind() == io::ErrorKind::BrokenPipe) => Ok(0),
+        Err(e) if e.downcast_ref::<io::Error>().is_some_and(|e| e.kind() == io::ErrorKind::BrokenPipe) => {
+            Ok(0)
+        }
         other => other,
     }
 }
@@ -114,7 +116,8 @@ fn run_dump(args: &DumpArgs, out: &mut impl Write) -> Result<u8, Failure> {
             match reader.next() {
                 Ok(None) => break,
                 Ok(Some(record)) if (args.from..=args.to).contains(&record.seq) => {
-                    serde_json::to_writer(&mut *out, &show(*stream, &record, args.raw)).map_err(io::Error::from)?;
+                    serde_json::to_writer(&mut *out, &show(*stream, &record, args.raw))
+                        .map_err(io::Error::from)?;
                     out.write_all(b"\n")?;
                 }
                 Ok(Some(_)) => {}

@@ -174,7 +174,9 @@ pub enum JournalError {
     #[error("damaged journal: {0}; run `perpring journal verify` for the full list")]
     Damaged(Damage),
     /// Damage below the durable watermark: not the trace of a crash.
-    #[error("corrupt journal: {damage}, below the durable position {synced}; this is not the trace of a crash: keep the file, check the disk, do not trade on it")]
+    #[error(
+        "corrupt journal: {damage}, below the durable position {synced}; this is not the trace of a crash: keep the file, check the disk, do not trade on it"
+    )]
     Corrupt {
         /// Where and what.
         damage: Damage,

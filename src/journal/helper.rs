@@ -15,6 +15,12 @@ const RETRY: Duration = Duration::from_secs(1);
 /// How long it sleeps when nothing is due; a command wakes it.
 const IDLE: Duration = Duration::from_secs(60);
 
+/// The time for pauses and patience of the journal's own threads; never data.
+#[allow(clippy::disallowed_methods)] // nothing that is recorded or decided depends on it
+pub(super) fn now() -> Instant {
+    Instant::now()
+}
+
 /// What the writer tells its helper.
 pub(super) enum Command {
     /// The writer moved on to a segment with this file; the old one is the helper's to drop.
@@ -87,11 +93,11 @@ pub(super) struct Helper {
 impl Helper {
     /// Works until told to stop; returns the syncer to the writer.
     pub fn run(mut self) -> Option<Syncer> {
-        let mut prepare_at = Some(Instant::now());
-        let mut sync_at = Instant::now();
+        let mut prepare_at = Some(now());
+        let mut sync_at = now();
         loop {
-            if prepare_at.is_some_and(|at| Instant::now() >= at) {
-                prepare_at = if self.prepare() { None } else { Some(Instant::now() + RETRY) };
+            if prepare_at.is_some_and(|at| now() >= at) {
+                prepare_at = if self.prepare() { None } else { Some(now() + RETRY) };
             }
             // The position is read before the commands are drained: every roll that lies below it has then
             // been noted, because the writer announces a roll before it writes into the new segment.
@@ -100,24 +106,24 @@ impl Helper {
                 match self.commands.try_recv() {
                     Ok(Command::Rolled { old, file }) => {
                         self.rolled(old, file);
-                        prepare_at = Some(Instant::now());
+                        prepare_at = Some(now());
                     }
                     Ok(Command::Stop) | Err(TryRecvError::Disconnected) => return self.syncer,
                     Err(TryRecvError::Empty) => break,
                 }
             }
             if let Some(syncer) = &mut self.syncer
-                && Instant::now() >= sync_at
+                && now() >= sync_at
             {
                 let _ = syncer.sync(position, seq); // the health tells; the writer refuses from then on
-                sync_at = Instant::now() + self.sync_every;
+                sync_at = now() + self.sync_every;
             }
             let wake_at = [prepare_at, self.syncer.is_some().then_some(sync_at)].into_iter().flatten().min();
-            let wait = wake_at.map_or(IDLE, |at| at.saturating_duration_since(Instant::now()));
+            let wait = wake_at.map_or(IDLE, |at| at.saturating_duration_since(now()));
             match self.commands.recv_timeout(wait) {
                 Ok(Command::Rolled { old, file }) => {
                     self.rolled(old, file);
-                    prepare_at = Some(Instant::now());
+                    prepare_at = Some(now());
                 }
                 Ok(Command::Stop) | Err(RecvTimeoutError::Disconnected) => return self.syncer,
                 Err(RecvTimeoutError::Timeout) => {}

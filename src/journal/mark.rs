@@ -129,7 +129,11 @@ pub fn mark_path(dir: &Path, stream: Stream) -> PathBuf {
 /// be durable.
 pub fn read_mark(dir: &Path, stream: Stream, run_id: u128) -> Option<Mark> {
     let file = File::open(mark_path(dir, stream)).ok()?;
-    [0, SLOT_STRIDE].into_iter().filter_map(|at| read_slot(&file, at, run_id)).max_by_key(|(n, _)| *n).map(|(_, m)| m)
+    [0, SLOT_STRIDE]
+        .into_iter()
+        .filter_map(|at| read_slot(&file, at, run_id))
+        .max_by_key(|(n, _)| *n)
+        .map(|(_, m)| m)
 }
 
 fn read_slot(file: &File, at: u64, run_id: u128) -> Option<(u64, Mark)> {
@@ -137,9 +141,8 @@ fn read_slot(file: &File, at: u64, run_id: u128) -> Option<(u64, Mark)> {
     file.read_exact_at(&mut slot, at).ok()?;
     let word = |at: usize| u64::from_le_bytes(std::array::from_fn(|i| slot[at + i]));
     let half = |at: usize| u32::from_le_bytes(std::array::from_fn(|i| slot[at + i]));
-    let good = slot[..8] == MAGIC
-        && slot[8..24] == run_id.to_le_bytes()
-        && half(52) == crc32c::crc32c(&slot[..52]);
+    let good =
+        slot[..8] == MAGIC && slot[8..24] == run_id.to_le_bytes() && half(52) == crc32c::crc32c(&slot[..52]);
     good.then(|| (word(24), Mark { position: word(32), seq: word(40), closed: half(48) == 1 }))
 }
 

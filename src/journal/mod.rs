@@ -26,4 +26,5 @@ pub use verify::{Report, StreamReport, verify};
 pub use writer::{Anchor, JournalOptions, Record, SyncPolicy, Token, Writer, WriterStats};
 
 #[cfg(test)]
+#[allow(clippy::disallowed_methods)] // a test that waits for threads has a deadline
 mod tests;

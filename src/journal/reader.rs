@@ -3,8 +3,8 @@
 
 use super::error::{Damage, DamageKind, JournalError};
 use super::layout::{
-    BODY_BYTES_MAX, FLAG_CONTINUES, FLAG_PADDING, HEADER_BYTES, RECORD_HEADER_BYTES, RecordHeader, SegmentHeader,
-    Stream, align, crc_seed, parse_segment_name, record_crc,
+    BODY_BYTES_MAX, FLAG_CONTINUES, FLAG_PADDING, HEADER_BYTES, RECORD_HEADER_BYTES, RecordHeader,
+    SegmentHeader, Stream, align, crc_seed, parse_segment_name, record_crc,
 };
 use super::manifest::Manifest;
 use super::mark::read_mark;
@@ -432,7 +432,8 @@ impl Reader {
 /// Whether a continuing part belongs to the part before it.
 fn follows(before: &RecordHeader, part: &RecordHeader, body: usize) -> bool {
     u64::from(before.rest) == u64::from(part.rest) + body as u64
-        && (before.kind, before.class, before.seq, before.time_ns) == (part.kind, part.class, part.seq, part.time_ns)
+        && (before.kind, before.class, before.seq, before.time_ns)
+            == (part.kind, part.class, part.seq, part.time_ns)
 }
 
 impl Open {

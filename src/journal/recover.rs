@@ -157,7 +157,8 @@ impl Found {
             }
         }
         let cut = bytes > 0 || self.damage.is_some();
-        let verdict = |end| StreamVerdict { stream: self.stream, records: self.records, last_seq: self.last_seq, end };
+        let verdict =
+            |end| StreamVerdict { stream: self.stream, records: self.records, last_seq: self.last_seq, end };
         let absent = segments.is_empty() && self.mark == Mark::default(); // never begun
         if (self.mark.closed || absent) && !cut {
             return Ok(verdict(End::Closed));
@@ -167,7 +168,8 @@ impl Found {
         }
         for segment in doomed {
             let aside = beside(&segment.path);
-            fs::rename(&segment.path, aside).map_err(|e| JournalError::write("rename", &segment.path, 0, &e))?;
+            fs::rename(&segment.path, aside)
+                .map_err(|e| JournalError::write("rename", &segment.path, 0, &e))?;
         }
         let _ = fs::remove_file(dir.join(format!("{}.next", self.stream))); // prepared, never begun; may be absent
         if !segments.is_empty() {

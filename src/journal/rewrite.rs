@@ -38,13 +38,16 @@ pub fn rewrite(
     let mut writer: Option<Writer> = None;
     let mut replaced = Vec::new();
     while let Some(record) = reader.next()? {
-        let (index, owned) = (record.index, OwnedRecord {
-            kind: record.kind,
-            class: record.class,
-            seq: record.seq,
-            time_ns: record.time_ns,
-            body: record.body.to_vec(),
-        });
+        let (index, owned) = (
+            record.index,
+            OwnedRecord {
+                kind: record.kind,
+                class: record.class,
+                seq: record.seq,
+                time_ns: record.time_ns,
+                body: record.body.to_vec(),
+            },
+        );
         if writer.is_none()
             && let Some(first) = reader.segment()
         {

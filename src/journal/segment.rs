@@ -134,6 +134,7 @@ impl Segment {
 
 /// Bytes that this process may still use on the file system of `dir`.
 pub(super) fn space_free(dir: &Path) -> Result<u64, JournalError> {
-    let stat = rustix::fs::statvfs(dir).map_err(|e| JournalError::io("measure the space of", dir, &e.into()))?;
+    let stat =
+        rustix::fs::statvfs(dir).map_err(|e| JournalError::io("measure the space of", dir, &e.into()))?;
     Ok(stat.f_bavail.saturating_mul(stat.f_frsize))
 }

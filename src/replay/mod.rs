@@ -5,6 +5,7 @@
 //! are themselves checked against what the stages regenerate.
 
 pub mod audit;
+pub mod check;
 pub mod divergence;
 pub mod source;
 pub mod verify;

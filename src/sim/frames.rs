@@ -30,6 +30,11 @@ impl<S: LedgerServer> FrameHasher<S> {
         Self { inner, sent: Vec::new(), living: BTreeMap::new() }
     }
 
+    /// The server behind.
+    pub fn inner(&self) -> &S {
+        &self.inner
+    }
+
     fn hash(&mut self, pushes: &[Push]) {
         for push in pushes {
             if let Push::Text(conn, text) = push

@@ -77,7 +77,11 @@ pub struct Counters {
 
 impl Counters {
     /// Creates the file at `path` with these slots, all zero. `created_ns` is a remark for readers.
-    pub fn create(path: &Path, definitions: Vec<Definition>, created_ns: i64) -> Result<Self, TelemetryError> {
+    pub fn create(
+        path: &Path,
+        definitions: Vec<Definition>,
+        created_ns: i64,
+    ) -> Result<Self, TelemetryError> {
         let bytes = size(&definitions)?;
         let map = Mapped::create(path, &vec![0; bytes])?;
         Ok(Self::fill(map, definitions, created_ns))
@@ -197,7 +201,11 @@ impl CountersReader {
         (0..slots)
             .map(|i| {
                 let at = HEADER_BYTES + SLOT_BYTES * i;
-                let kind = if self.map.word(at + 8).load(Ordering::Relaxed) == 2 { Kind::Gauge } else { Kind::Counter };
+                let kind = if self.map.word(at + 8).load(Ordering::Relaxed) == 2 {
+                    Kind::Gauge
+                } else {
+                    Kind::Counter
+                };
                 let value = self.map.word(at).load(Ordering::Acquire);
                 let value = if kind == Kind::Gauge { i128::from(value as i64) } else { i128::from(value) };
                 let definition = Definition {
@@ -237,7 +245,11 @@ fn size(definitions: &[Definition]) -> Result<usize, TelemetryError> {
     let too_long = definitions.iter().any(|d| d.name.len() > NAME_BYTES || d.labels.len() > LABEL_BYTES);
     if definitions.len() > COUNTERS_MAX || too_long {
         let wanted = definitions.len();
-        return Err(TelemetryError::Full { what: "counters (or bytes of a name)", wanted, max: COUNTERS_MAX });
+        return Err(TelemetryError::Full {
+            what: "counters (or bytes of a name)",
+            wanted,
+            max: COUNTERS_MAX,
+        });
     }
     Ok(HEADER_BYTES + SLOT_BYTES * definitions.len())
 }

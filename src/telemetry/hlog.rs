@@ -42,7 +42,8 @@ impl<W: Write> HlogWriter<W> {
         let bad = |text: String| io::Error::new(io::ErrorKind::InvalidInput, text);
         let named = Tag::new(tag).ok_or_else(|| bad(format!("a tag has no comma and no space: {tag:?}")))?;
         self.scratch.clear();
-        let mut log = IntervalLogWriterBuilder::new().begin_log_with(&mut self.scratch, &mut self.serializer)?;
+        let mut log =
+            IntervalLogWriterBuilder::new().begin_log_with(&mut self.scratch, &mut self.serializer)?;
         log.write_histogram(histogram, since_start, length, Some(named)).map_err(|e| bad(e.to_string()))?;
         self.writer.write_all(&self.scratch[self.preamble_bytes..])
     }
@@ -80,7 +81,8 @@ mod tests {
                 LogEntry::Interval(i) => {
                     use base64_of_hdr as decode;
                     let raw = decode(i.encoded_histogram());
-                    let back: Histogram<u64> = Deserializer::new().deserialize(&mut raw.as_slice()).expect("valid");
+                    let back: Histogram<u64> =
+                        Deserializer::new().deserialize(&mut raw.as_slice()).expect("valid");
                     assert_eq!((back.len(), back.max()), (1000, 1000));
                     seen.push(i.tag().expect("tagged").as_str().to_owned());
                 }

@@ -30,7 +30,9 @@ pub enum TelemetryError {
         what: &'static str,
     },
     /// More entries than the file has slots.
-    #[error("{wanted} {what} exceed the {max} that fit; this is a limit of the program, not of the configuration")]
+    #[error(
+        "{wanted} {what} exceed the {max} that fit; this is a limit of the program, not of the configuration"
+    )]
     Full {
         /// Of what.
         what: &'static str,
@@ -105,7 +107,8 @@ impl Mapped {
 
     /// Reads bytes, a word at a time.
     pub fn read(&self, at: usize, len: usize) -> Vec<u8> {
-        let words = (0..len.div_ceil(8)).flat_map(|i| self.word(at + 8 * i).load(Ordering::Relaxed).to_le_bytes());
+        let words =
+            (0..len.div_ceil(8)).flat_map(|i| self.word(at + 8 * i).load(Ordering::Relaxed).to_le_bytes());
         words.take(len).collect()
     }
 

@@ -51,7 +51,10 @@ mod tests {
     #[test]
     fn gaps_beyond_the_limit_count_and_the_worst_is_kept() {
         let mut tracker = StallTracker::new(100);
-        assert_eq!([5, 105, 206, 210, 1210].map(|now| tracker.turn(now)), [None, None, Some(101), None, Some(1000)]);
+        assert_eq!(
+            [5, 105, 206, 210, 1210].map(|now| tracker.turn(now)),
+            [None, None, Some(101), None, Some(1000)]
+        );
         assert_eq!((tracker.stalls(), tracker.worst_ns()), (2, 1000));
     }
 }

@@ -305,7 +305,8 @@ mod tests {
 
     #[test]
     fn values_are_read_with_any_order_and_spacing() {
-        let text = br#" { "a" : "1.50" , "b":[ [ "1","2" ] ,["3","4"]],"c":{"x":null,"y":[true,false]}, "d":-12 } "#;
+        let text =
+            br#" { "a" : "1.50" , "b":[ [ "1","2" ] ,["3","4"]],"c":{"x":null,"y":[true,false]}, "d":-12 } "#;
         let mut cursor = Cursor::new(text);
         let (mut a, mut sum, mut d) = (Num::ZERO, 0, 0);
         cursor
@@ -322,7 +323,20 @@ mod tests {
 
     #[test]
     fn broken_json_is_refused() {
-        for text in ["", "{", "{\"a\"}", "{\"a\":1,}", "[1,]", "\"a", "tru", "nul", "{\"a\":1} x", "1.2.3", "{a:1}", "\"\\"] {
+        for text in [
+            "",
+            "{",
+            "{\"a\"}",
+            "{\"a\":1,}",
+            "[1,]",
+            "\"a",
+            "tru",
+            "nul",
+            "{\"a\":1} x",
+            "1.2.3",
+            "{a:1}",
+            "\"\\",
+        ] {
             let mut cursor = Cursor::new(text.as_bytes());
             assert!(cursor.skip().and_then(|()| cursor.end()).is_err(), "{text}");
         }

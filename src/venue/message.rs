@@ -17,7 +17,15 @@ pub enum Message<'a> {
     /// Best bid and ask.
     Bbo { symbol: &'a [u8], id: u64, bid: Level, ask: Level, time_ms: i64 },
     /// A public trade. `channel` tells `trade` from `aggTrade`.
-    Trade { channel: &'static str, symbol: &'a [u8], id: u64, price: Num, qty: Num, aggressor: Side, time_ms: i64 },
+    Trade {
+        channel: &'static str,
+        symbol: &'a [u8],
+        id: u64,
+        price: Num,
+        qty: Num,
+        aggressor: Side,
+        time_ms: i64,
+    },
     /// Mark, index, funding; absent parts are `None`.
     Mark {
         channel: &'static str,

@@ -1,5 +1,6 @@
 //! The promises of the ledger, one by one, and the same history in any order.
 
+use super::entry::NOT_FOUND_GRACE;
 use super::*;
 use crate::domain::effect::MessageId;
 use crate::domain::instrument::{InstrumentId, Price};
@@ -384,10 +385,17 @@ fn not_found_is_never_a_fill_and_believed_only_after_the_grace() {
     bench.sent(spec(TimeInForce::Ioc));
     bench.wait(TIMEOUT);
     assert_eq!(bench.hear(says(K::NotFound)), []);
-    bench.wait(SECOND);
-    assert_eq!(bench.hear(says(K::NotFound)), []);
-    assert_eq!(bench.hear(says(K::NotFound)), [], "three answers, but within the grace");
-    bench.wait(SECOND);
+    bench.wait(NOT_FOUND_GRACE - 1);
+    for _ in 0..5 {
+        assert_eq!(bench.hear(says(K::NotFound)), [], "often enough, but within the grace");
+    }
+    bench.wait(1);
+    assert_eq!(bench.hear(says(K::NotFound)), [(S::Rejected, 0)]);
+    let mut bench = Bench::new();
+    bench.sent(spec(TimeInForce::Ioc));
+    assert_eq!(bench.hear(says(K::NotFound)), [(S::Unknown, 0)]);
+    bench.wait(10 * NOT_FOUND_GRACE);
+    assert_eq!(bench.hear(says(K::NotFound)), [], "long enough, but only twice");
     assert_eq!(bench.hear(says(K::NotFound)), [(S::Rejected, 0)]);
     assert_eq!(bench.out.updates[0].reject, RejectClass::NotFound);
     assert_eq!(

@@ -10,3 +10,6 @@ pub mod random;
 mod venue;
 
 pub use venue::SimVenue;
+
+#[cfg(test)]
+mod tests;

@@ -145,7 +145,11 @@ fn trade_lite(event: &Fields<'_>, venue: VenueId, listings: &Listings, out: &mut
 }
 
 /// Trade id, price and maker flag of a fill; the fee is not here.
-fn fill(fields: &Fields<'_>, instrument: &Instrument, qty: crate::domain::instrument::Qty) -> Odd<FillReport> {
+fn fill(
+    fields: &Fields<'_>,
+    instrument: &Instrument,
+    qty: crate::domain::instrument::Qty,
+) -> Odd<FillReport> {
     let price = fields.num(b'L', "L").map_err(malformed)?;
     Ok(FillReport {
         trade_id: fields.uint(b't', "t").map_err(malformed)?,
@@ -207,7 +211,13 @@ fn account_update(event: &Fields<'_>, venue: VenueId, listings: &Listings, out: 
                 }));
                 if funding {
                     let amount = Money::from_num(change);
-                    out.event(EventBody::Funding(FundingPayment { venue, instrument: funded, currency, amount, venue_ns }));
+                    out.event(EventBody::Funding(FundingPayment {
+                        venue,
+                        instrument: funded,
+                        currency,
+                        amount,
+                        venue_ns,
+                    }));
                 }
                 Ok(())
             })
@@ -318,7 +328,12 @@ pub fn positions(body: &[u8], listings: &Listings, now: Nanos, out: &mut Out) ->
             .iter()
             .any(|item| matches!(item, Emit::Event(EventBody::Position(report)) if report.instrument == instrument.id));
         if !told {
-            let report = PositionReport { instrument: instrument.id, venue_ns: now, snapshot: true, ..PositionReport::default() };
+            let report = PositionReport {
+                instrument: instrument.id,
+                venue_ns: now,
+                snapshot: true,
+                ..PositionReport::default()
+            };
             out.event(EventBody::Position(report));
         }
     }

@@ -271,7 +271,11 @@ impl BinanceAdapter {
             }
             let chore = self.chores[duty as usize];
             if chore.request.is_none() && now >= chore.due && now >= self.http_pause {
-                let id = self.request(CHORE_CODE + duty as u32, VenueCall { op: code, ..VenueCall::default() }, out);
+                let id = self.request(
+                    CHORE_CODE + duty as u32,
+                    VenueCall { op: code, ..VenueCall::default() },
+                    out,
+                );
                 let chore = self.chore(duty);
                 chore.request = Some((id, now + HTTP_TIMEOUT));
                 chore.due = NEVER;
@@ -320,7 +324,9 @@ impl BinanceAdapter {
                 }
             }
             Duty::KeepAlive => self.chore(duty).due = mono + KEEP_ALIVE,
-            Duty::OpenOrders => account::open_orders(body, self.venue, &self.listings, out).or_else(tolerable)?,
+            Duty::OpenOrders => {
+                account::open_orders(body, self.venue, &self.listings, out).or_else(tolerable)?
+            }
             Duty::Positions => account::positions(body, &self.listings, now.wall, out)?,
             Duty::Balances => {
                 account::balances(body, self.venue, &self.listings, now.wall, out)?;
@@ -474,7 +480,15 @@ impl Adapter for BinanceAdapter {
             Ok(()) => self.chore(duty).attempts = 0,
             Err(kind) => {
                 if status != 0 {
-                    self.odd(if matches!(duty, Duty::ExchangeInfo | Duty::FundingInfo) { conn::PUBLIC } else { conn::PRIVATE }, kind, out);
+                    self.odd(
+                        if matches!(duty, Duty::ExchangeInfo | Duty::FundingInfo) {
+                            conn::PUBLIC
+                        } else {
+                            conn::PRIVATE
+                        },
+                        kind,
+                        out,
+                    );
                 }
                 self.chore_failed(duty, now.mono);
                 if duty == Duty::KeepAlive && (400..500).contains(&status) && !matches!(status, 418 | 429) {

@@ -464,7 +464,11 @@ impl Parser {
         }
         if !fields.open_interest.is_empty() {
             return Ok(Message::OpenInterest {
-                symbol: if fields.symbol.is_empty() { return Err(DecodeError::Missing("symbol")) } else { fields.symbol },
+                symbol: if fields.symbol.is_empty() {
+                    return Err(DecodeError::Missing("symbol"));
+                } else {
+                    fields.symbol
+                },
                 qty: positive(fields.open_interest, "openInterest")?,
                 time_ms: if fields.time.is_empty() { 0 } else { int(fields.time, "time")? },
             });

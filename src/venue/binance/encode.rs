@@ -7,7 +7,9 @@
 use super::orders::{Request, RequestId};
 use super::symbols::Listings;
 use super::{Batch, Variant, conn, op};
-use crate::domain::effect::{HoleKind, OutMeta, Payload, PayloadFull, Redact, SecretSlot, SignScheme, VenueCall};
+use crate::domain::effect::{
+    HoleKind, OutMeta, Payload, PayloadFull, Redact, SecretSlot, SignScheme, VenueCall,
+};
 use crate::domain::input::ConnId;
 use crate::domain::instrument::Instrument;
 use crate::domain::intent::OrderRef;
@@ -150,7 +152,8 @@ impl BinanceEncoder {
 
     fn signed_get(&self, path: &str, now: Stamp, to: &mut Payload) -> Result<(), PayloadFull> {
         let (window, timestamp) = (RECV_WINDOW, now.wall_ms());
-        write!(to, "GET {path}?recvWindow={window}&timestamp={timestamp}&signature=").map_err(|_| PayloadFull)?;
+        write!(to, "GET {path}?recvWindow={window}&timestamp={timestamp}&signature=")
+            .map_err(|_| PayloadFull)?;
         to.push_hole(HoleKind::Signature)?;
         self.key_header(to)?;
         to.scheme = SignScheme::HmacSha256Hex;
@@ -164,8 +167,11 @@ impl BinanceEncoder {
     }
 
     fn subscribe(&self, link: usize, batch: Batch, to: &mut Payload) -> Result<(), PayloadFull> {
-        let streams: [&[u8]; 2] =
-            if link == conn::PUBLIC { [b"@bookTicker", b"@depth@100ms"] } else { [b"@aggTrade", b"@markPrice@1s"] };
+        let streams: [&[u8]; 2] = if link == conn::PUBLIC {
+            [b"@bookTicker", b"@depth@100ms"]
+        } else {
+            [b"@aggTrade", b"@markPrice@1s"]
+        };
         to.push(b"{\"method\":\"SUBSCRIBE\",\"params\":[")?;
         let mut separator: &[u8] = b"\"";
         for index in batch.listings().filter(|index| *index < self.listings.len()) {
@@ -205,7 +211,13 @@ impl Encoder for BinanceEncoder {
         self.listings.define(instrument);
     }
 
-    fn order(&mut self, order: &OrderSpec, _: &OutMeta, now: Stamp, to: &mut Payload) -> Result<Rendered, PayloadFull> {
+    fn order(
+        &mut self,
+        order: &OrderSpec,
+        _: &OutMeta,
+        now: Stamp,
+        to: &mut Payload,
+    ) -> Result<Rendered, PayloadFull> {
         let instrument = self.instrument(order.instrument)?;
         let hex = order.client_id.hex();
         let side = match order.side {
@@ -240,11 +252,23 @@ impl Encoder for BinanceEncoder {
         self.request(id, "order.place", &[a, b, c, d, e, f, h, i, j, k, l], to)
     }
 
-    fn cancel(&mut self, order: &OrderRef, _: &OutMeta, now: Stamp, to: &mut Payload) -> Result<Rendered, PayloadFull> {
+    fn cancel(
+        &mut self,
+        order: &OrderRef,
+        _: &OutMeta,
+        now: Stamp,
+        to: &mut Payload,
+    ) -> Result<Rendered, PayloadFull> {
         self.by_client_id(Request::Cancel, "order.cancel", order, now, to)
     }
 
-    fn query(&mut self, order: &OrderRef, _: &OutMeta, now: Stamp, to: &mut Payload) -> Result<Rendered, PayloadFull> {
+    fn query(
+        &mut self,
+        order: &OrderRef,
+        _: &OutMeta,
+        now: Stamp,
+        to: &mut Payload,
+    ) -> Result<Rendered, PayloadFull> {
         self.by_client_id(Request::Query, "order.status", order, now, to)
     }
 
@@ -268,7 +292,8 @@ impl Encoder for BinanceEncoder {
             op::DEPTH => {
                 let index = what.instrument.and_then(|id| self.listings.index(id)).ok_or(PayloadFull)?;
                 let symbol = self.listings.params(index).symbol;
-                write!(to, "GET {}?symbol={symbol}&limit={DEPTH_LIMIT}\n\n", rest.depth).map_err(|_| PayloadFull)?;
+                write!(to, "GET {}?symbol={symbol}&limit={DEPTH_LIMIT}\n\n", rest.depth)
+                    .map_err(|_| PayloadFull)?;
             }
             op::LISTEN_KEY | op::LISTEN_KEY_KEEP => {
                 let method = if what.op == op::LISTEN_KEY { "POST" } else { "PUT" };
@@ -284,7 +309,12 @@ impl Encoder for BinanceEncoder {
         Ok(None)
     }
 
-    fn connect(&mut self, conn: ConnId, slot: Option<SecretSlot>, to: &mut Payload) -> Result<(), PayloadFull> {
+    fn connect(
+        &mut self,
+        conn: ConnId,
+        slot: Option<SecretSlot>,
+        to: &mut Payload,
+    ) -> Result<(), PayloadFull> {
         to.clear();
         match conn.index().checked_sub(self.conn_base.index()) {
             Some(conn::PUBLIC) => to.push(self.variant.path_public.as_bytes()),

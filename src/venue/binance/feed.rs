@@ -211,7 +211,8 @@ impl Feed {
         if self.stage != Stage::Await {
             return Ok(());
         }
-        let first = self.heads.iter().position(|head| head.ids.last >= depth.last).unwrap_or(self.heads.len());
+        let first =
+            self.heads.iter().position(|head| head.ids.last >= depth.last).unwrap_or(self.heads.len());
         if self.heads.get(first).is_some_and(|head| !head.ids.joins(depth.last)) {
             // Older than what is buffered: a newer one is needed.
             self.failed(now);

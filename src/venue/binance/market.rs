@@ -132,10 +132,13 @@ impl Market {
     /// True when every defined listing is subscribed on both connections.
     pub fn is_ready(&self, listings: &Listings) -> bool {
         let mut defined = 0;
-        let all = self.items.iter().enumerate().filter(|(index, _)| listings.instrument(*index).is_some()).all(|(_, item)| {
-            defined += 1;
-            item.subs.iter().all(|sub| matches!(sub, Sub::Acked { .. }))
-        });
+        let all =
+            self.items.iter().enumerate().filter(|(index, _)| listings.instrument(*index).is_some()).all(
+                |(_, item)| {
+                    defined += 1;
+                    item.subs.iter().all(|sub| matches!(sub, Sub::Acked { .. }))
+                },
+            );
         all && defined > 0
     }
 
@@ -214,7 +217,14 @@ impl Market {
     }
 
     /// Timers of one connection: subscriptions, silence. True when the connection must be made anew.
-    pub fn sweep(&mut self, index: usize, link: &mut Link, listings: &Listings, now: Nanos, out: &mut Out) -> bool {
+    pub fn sweep(
+        &mut self,
+        index: usize,
+        link: &mut Link,
+        listings: &Listings,
+        now: Nanos,
+        out: &mut Out,
+    ) -> bool {
         if !link.is_up() {
             return false;
         }
@@ -380,7 +390,14 @@ fn on_message(
                 return item.feed.quarantine(instrument.id, out);
             };
             let venue_ns = time_ms.saturating_mul(MILLI);
-            out.event(EventBody::Trade(PublicTrade { instrument: instrument.id, id, price, qty, aggressor, venue_ns }));
+            out.event(EventBody::Trade(PublicTrade {
+                instrument: instrument.id,
+                id,
+                price,
+                qty,
+                aggressor,
+                venue_ns,
+            }));
         }
         Message::Mark { mark, index, rate, funding_ms, time_ms, .. } => out.event(EventBody::Mark(Mark {
             instrument: instrument.id,
@@ -446,7 +463,10 @@ mod tests {
     #[test]
     fn acks_and_refusals_name_their_request() {
         assert_eq!(control(br#"{"result":null,"id":7}"#).unwrap(), (Some(7), true));
-        assert_eq!(control(br#"{"error":{"code":2,"msg":"Invalid request"},"id":8}"#).unwrap(), (Some(8), false));
+        assert_eq!(
+            control(br#"{"error":{"code":2,"msg":"Invalid request"},"id":8}"#).unwrap(),
+            (Some(8), false)
+        );
         assert_eq!(control(br#"{"code":3,"msg":"x","id":null}"#).unwrap(), (None, false));
     }
 

@@ -138,7 +138,13 @@ mod tests {
     #[test]
     fn the_filters_make_the_specification() {
         let mut specs = Vec::new();
-        exchange_info(INFO, ContractKind::Linear, |name| name == b"BTCUSDT", |_, spec| specs.push(spec.unwrap())).unwrap();
+        exchange_info(
+            INFO,
+            ContractKind::Linear,
+            |name| name == b"BTCUSDT",
+            |_, spec| specs.push(spec.unwrap()),
+        )
+        .unwrap();
         let [spec] = specs[..] else { panic!("{specs:?}") };
         assert_eq!((spec.tick, spec.step), (Num::new(1, 1), Num::new(1, 3)));
         assert_eq!((spec.qty_min, spec.qty_max), (Num::new(1, 3), Num::new(1000, 0)));

@@ -144,12 +144,18 @@ impl Batch {
 
     /// From the argument of a call.
     pub const fn decode(arg: u64) -> Self {
-        Self { start: arg as u16, mask: ((arg >> 16) & 0xf_ffff) as u32, request: ((arg >> 36) & 0xfff_ffff) as u32 }
+        Self {
+            start: arg as u16,
+            mask: ((arg >> 16) & 0xf_ffff) as u32,
+            request: ((arg >> 36) & 0xfff_ffff) as u32,
+        }
     }
 
     /// Indices of the listings.
     pub fn listings(self) -> impl Iterator<Item = usize> {
-        (0..Self::SPAN).filter(move |bit| self.mask & (1 << bit) != 0).map(move |bit| usize::from(self.start) + bit)
+        (0..Self::SPAN)
+            .filter(move |bit| self.mask & (1 << bit) != 0)
+            .map(move |bit| usize::from(self.start) + bit)
     }
 }
 
@@ -196,5 +202,7 @@ impl Variant {
     }
 }
 
+#[cfg(test)]
+mod corpus_tests;
 #[cfg(test)]
 mod tests;

@@ -252,7 +252,10 @@ mod tests {
                 id(Request::Place)
             ))
             .unwrap();
-            assert_eq!((report.kind, report.client_id, report.venue_order_id), (ReportKind::Acked, client(7), 851545009715));
+            assert_eq!(
+                (report.kind, report.client_id, report.venue_order_id),
+                (ReportKind::Acked, client(7), 851545009715)
+            );
             assert_eq!((report.filled, report.fill), (None, None));
         }
     }
@@ -265,12 +268,14 @@ mod tests {
             (Request::Cancel, -2011, ReportKind::CancelRejected, RejectClass::NotFound),
             (Request::Query, -2013, ReportKind::NotFound, RejectClass::NotFound),
         ] {
-            let text = format!(r#"{{"id":"{}","status":400,"error":{{"code":{code},"msg":"m"}}}}"#, id(request));
+            let text =
+                format!(r#"{{"id":"{}","status":400,"error":{{"code":{code},"msg":"m"}}}}"#, id(request));
             let report = reply_of(&text).unwrap();
             assert_eq!((report.kind, report.reject, report.code), (kind, class, code));
             assert_eq!(report.client_id, client(7));
         }
-        let text = format!(r#"{{"id":"{}","status":429,"error":{{"code":-1003,"msg":"m"}}}}"#, id(Request::Query));
+        let text =
+            format!(r#"{{"id":"{}","status":429,"error":{{"code":-1003,"msg":"m"}}}}"#, id(Request::Query));
         assert_eq!(reply_of(&text), Err(OddKind::Refused));
         assert_eq!(
             reply_of(r#"{"id":null,"status":400,"error":{"code":-1000,"msg":"Invalid JSON request."}}"#),

@@ -119,9 +119,9 @@ impl Symbols {
     /// FNV-1a over the bytes, folded.
     #[inline]
     fn home(&self, symbol: &[u8]) -> usize {
-        let hash = symbol
-            .iter()
-            .fold(0xcbf2_9ce4_8422_2325u64, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x100_0000_01b3));
+        let hash = symbol.iter().fold(0xcbf2_9ce4_8422_2325u64, |hash, byte| {
+            (hash ^ u64::from(*byte)).wrapping_mul(0x100_0000_01b3)
+        });
         (hash ^ (hash >> 32)) as usize & (self.slots.len() - 1)
     }
 }
@@ -133,7 +133,10 @@ mod tests {
     #[test]
     fn every_listing_is_found_and_nothing_else() {
         let listings: Vec<ListingParams> = (0..512)
-            .map(|i| ListingParams { symbol: Symbol::new(&format!("C{i}USDT")).unwrap(), ..ListingParams::default() })
+            .map(|i| ListingParams {
+                symbol: Symbol::new(&format!("C{i}USDT")).unwrap(),
+                ..ListingParams::default()
+            })
             .collect();
         let table = Symbols::new(&listings);
         for (index, listing) in listings.iter().enumerate() {

@@ -1,0 +1,164 @@
+//! The checker over a journal: inputs and outputs as recorded; events by decoding the recorded frames again.
+
+use super::{CheckLimits, CheckReport, Checker, Fact, Violation};
+use crate::domain::codec::decode_output;
+use crate::domain::effect::OutMsg;
+use crate::domain::event::{Event, Seq};
+use crate::domain::input::{InputClass, RawInput};
+use crate::domain::intent::{Denial, Intent};
+use crate::domain::output::{Output, OutputKey, STAGES};
+use crate::domain::time::{Nanos, Stamp};
+use crate::journal::{Reader, Stream};
+use crate::replay::source::{Inputs, RecordedOutput, ReplayError, read_config};
+use crate::stage::river::{Parts, River, Tap};
+use std::collections::VecDeque;
+use std::path::{Path, PathBuf};
+
+/// Checks the journal in `dir` against the limits of its own configuration, or against `limits`.
+pub fn check_journal(dir: &Path, limits: Option<&CheckLimits>) -> Result<CheckReport, ReplayError> {
+    let (_, _, config) = read_config(dir)?;
+    let own = CheckLimits::of(&config.params);
+    let parts = Parts::new(&config.params, config.trading)
+        .map_err(|source| ReplayError::Dialect { dir: dir.to_owned(), source })?;
+    let mut river = River::new(parts);
+    let mut inputs = Inputs::open(dir)?;
+    let mut feed = Feed {
+        checker: Checker::new(limits.unwrap_or(&own).clone()),
+        recorded: Recorded::open(dir)?,
+        seq: Seq(0),
+        mono: 0,
+        parted: None,
+        failed: None,
+    };
+    while let Some((seq, raw)) = inputs.next()? {
+        feed.seq = seq;
+        river.input(&raw, &mut feed);
+        if feed.failed.is_some() || feed.parted.is_some() {
+            break;
+        }
+    }
+    if let Some(failure) = feed.failed {
+        return Err(failure);
+    }
+    let mut report = feed.checker.finish();
+    if let Some(violation) = feed.parted {
+        report.violations += 1;
+        report.first.push(violation);
+    }
+    Ok(report)
+}
+
+/// Recorded outputs that the checker wants, a queue per stage.
+struct Recorded {
+    dir: PathBuf,
+    reader: Reader,
+    queues: [VecDeque<RecordedOutput>; STAGES.len()],
+}
+
+impl Recorded {
+    fn open(dir: &Path) -> Result<Self, ReplayError> {
+        Ok(Self {
+            dir: dir.to_owned(),
+            reader: Reader::open(dir, Stream::Outputs)?,
+            queues: Default::default(),
+        })
+    }
+
+    /// The next output of the stage of `key`; `None` at the end of the record.
+    fn next(&mut self, key: OutputKey) -> Result<Option<RecordedOutput>, ReplayError> {
+        loop {
+            if let Some(found) = self.queues[key.stage as usize].pop_front() {
+                return Ok(Some(found));
+            }
+            let Some(record) = self.reader.next()? else { return Ok(None) };
+            let seq = record.seq;
+            let decoded = decode_output(Seq(seq), record.body).map_err(|why| ReplayError::Record {
+                dir: self.dir.clone(),
+                stream: "output",
+                seq,
+                why: why.to_string(),
+            });
+            let (found, output, raw) = decoded?;
+            if !matches!(output, Output::Events(_) | Output::State(_)) {
+                self.queues[found.stage as usize].push_back((found, output, raw.to_vec()));
+            }
+        }
+    }
+}
+
+/// Feeds the checker: what the stages make again tells only *when* the recorded output's turn is.
+struct Feed {
+    checker: Checker,
+    recorded: Recorded,
+    seq: Seq,
+    mono: Nanos,
+    /// The record and the replay part ways: from here on nothing can be told.
+    parted: Option<Violation>,
+    failed: Option<ReplayError>,
+}
+
+impl Feed {
+    fn turn(&mut self, key: OutputKey) {
+        if self.parted.is_some() || self.failed.is_some() {
+            return;
+        }
+        let (found, output, raw) = match self.recorded.next(key) {
+            Ok(Some(found)) => found,
+            Ok(None) => return, // the torn tail of a crashed run
+            Err(failure) => {
+                self.failed = Some(failure);
+                return;
+            }
+        };
+        if (found.cause, found.stage) != (key.cause, key.stage) {
+            let detail = format!(
+                "recorded {:?} of input {}, made again {:?} of input {}",
+                found.stage, found.cause.0, key.stage, key.cause.0
+            );
+            self.parted = Some(Violation { seq: key.cause.0, rule: "replay_parts", detail });
+            return;
+        }
+        let fact = match &output {
+            Output::Intent(intent) => Fact::Wish(intent),
+            Output::Approved(intent) => Fact::Approved(intent),
+            Output::Denied(denial) => Fact::Denied(denial),
+            Output::Message(shape) => {
+                Fact::Message(&shape.meta, &raw[..usize::from(shape.text_len).min(raw.len())])
+            }
+            Output::Events(_) | Output::State(_) => return,
+        };
+        self.checker.fact(self.seq, self.mono, fact);
+    }
+}
+
+impl Tap for Feed {
+    fn input(&mut self, _seq: Seq, at: Stamp, _class: InputClass, raw: &RawInput<'_>) {
+        // The recorded number, not the one that the replay gives: holes must show.
+        self.mono = at.mono;
+        self.checker.fact(self.seq, at.mono, Fact::Input(&raw.input));
+    }
+
+    fn event(&mut self, event: &Event) {
+        self.checker.fact(self.seq, self.mono, Fact::Event(&event.body));
+    }
+
+    fn intent(&mut self, key: OutputKey, _intent: &Intent) {
+        self.turn(key);
+    }
+
+    fn approved(&mut self, key: OutputKey, _intent: &Intent) {
+        self.turn(key);
+    }
+
+    fn denied(&mut self, key: OutputKey, _denial: &Denial) {
+        self.turn(key);
+    }
+
+    fn message(&mut self, key: OutputKey, _message: &OutMsg) {
+        self.turn(key);
+    }
+
+    fn state(&mut self, _key: OutputKey, _hash: u64) {}
+
+    fn end(&mut self, _seq: Seq) {}
+}
