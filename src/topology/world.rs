@@ -47,9 +47,9 @@ pub fn engine_params(sim: &SimConfig, boot_epoch: u64, scan: ScanParams, risk: R
 /// The scanner's parameters for a simulated world: short windows, so that a demo of seconds trades.
 pub fn demo_scan() -> ScanParams {
     ScanParams {
-        basis_sample_ns: 20 * MILLI,
+        basis_sample_ns: 50 * MILLI,
         basis_samples: 101,
-        basis_samples_min: 51,
+        basis_samples_min: 41,
         hold_max_ns: 2 * SECOND,
         cooldown_ns: 300 * MILLI,
         ..ScanParams::default()
