@@ -1,7 +1,8 @@
 //! `perpring replay`: passes a journal through the engine again and compares every output.
 
 use super::Failure;
-use crate::replay::verify::verify;
+use crate::runtime::idle::IdleMode;
+use crate::topology::replayed::verify_on;
 use clap::Args;
 use std::io::{IsTerminal, Write};
 use std::path::PathBuf;
@@ -14,6 +15,12 @@ pub struct ReplayArgs {
     /// Compare every output with the recorded one (exit 1 at the first divergence).
     #[arg(long)]
     pub verify: bool,
+    /// Run the stages on the threads of this profile (fused, split, dedicated) or file.
+    #[arg(long, value_name = "NAME|FILE", default_value = "fused")]
+    pub pinning: String,
+    /// How idle threads wait: spin, yield or park.
+    #[arg(long, default_value = "yield")]
+    pub idle: IdleMode,
     /// One JSON object instead of text.
     #[arg(long)]
     pub json: bool,
@@ -22,7 +29,8 @@ pub struct ReplayArgs {
 /// Runs the command.
 pub fn run(args: &ReplayArgs) -> Result<u8, Failure> {
     let show = std::io::stderr().is_terminal();
-    let report = verify(&args.dir, &mut |inputs| {
+    let plan = super::demo::plan(Some(&args.pinning), Some(args.idle))?;
+    let report = verify_on(&args.dir, &plan, &mut |inputs| {
         if show {
             eprint!("\rreplayed {inputs} inputs");
             let _ = std::io::stderr().flush();

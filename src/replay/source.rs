@@ -8,6 +8,7 @@ use crate::domain::params::EngineParams;
 use crate::journal::{JournalError, Manifest, Reader, Stream};
 use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, OnceLock};
 
 /// Why a journal cannot be replayed at all.
 #[derive(Debug, thiserror::Error)]
@@ -42,22 +43,38 @@ impl RunConfig {
     }
 }
 
-/// The inputs of a run, in order.
+/// A hole in the sequence of recorded inputs: the number that was expected and the one found.
+pub type Hole = Arc<OnceLock<(u64, u64)>>;
+
+/// The inputs of a run, in order. Ends at the first hole in their sequence, which [`Inputs::hole`] then tells.
 pub struct Inputs {
     dir: PathBuf,
     reader: Reader,
+    last: u64,
+    hole: Hole,
 }
 
 impl Inputs {
     /// Opens the input stream of the journal in `dir`.
     pub fn open(dir: &Path) -> Result<Self, ReplayError> {
-        Ok(Self { dir: dir.to_owned(), reader: Reader::open(dir, Stream::Inputs)? })
+        Ok(Self { dir: dir.to_owned(), reader: Reader::open(dir, Stream::Inputs)?, last: 0, hole: Hole::default() })
+    }
+
+    /// Where a hole will be told, readable while another thread reads the inputs.
+    pub fn hole(&self) -> Hole {
+        Arc::clone(&self.hole)
     }
 
     /// The next input with its recorded number.
     pub fn next(&mut self) -> Result<Option<(Seq, RawInput<'_>)>, ReplayError> {
         let Some(record) = self.reader.next()? else { return Ok(None) };
         let seq = Seq(record.seq);
+        if seq.0 != self.last + 1 {
+            // A second hole changes nothing: the first one is kept.
+            let _ = self.hole.set((self.last + 1, seq.0));
+            return Ok(None);
+        }
+        self.last = seq.0;
         match decode_input(record.body) {
             Ok((input, bytes)) => Ok(Some((seq, RawInput { mono: record.time_ns, input, bytes }))),
             Err(why) => Err(ReplayError::Record {

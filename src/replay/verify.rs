@@ -48,45 +48,43 @@ pub fn verify_with(
     build: impl FnOnce(&RunConfig) -> Result<Parts, crate::stage::decode::UnknownDialect>,
     progress: &mut dyn FnMut(u64),
 ) -> Result<Report, ReplayError> {
-    let (manifest, bytes, recorded_config) = read_config(dir)?;
-    let mut report = Report::default();
+    let prepared = match prepare(dir)? {
+        Ok(prepared) => prepared,
+        Err(divergence) => return Ok(Report { divergence: Some(divergence), ..Report::default() }),
+    };
+    let config = replacement.unwrap_or(&prepared.config);
+    let parts = build(config).map_err(|source| ReplayError::Dialect { dir: dir.to_owned(), source })?;
+    let (mut river, mut inputs, mut tap) = (River::new(parts), prepared.inputs, prepared.comparer);
+    while let Some((seq, raw)) = inputs.next()? {
+        river.input(&raw, &mut tap);
+        if tap.is_over() {
+            break;
+        }
+        if seq.0.is_multiple_of(1 << 16) {
+            progress(seq.0);
+        }
+    }
+    tap.into_report(inputs.hole().get().copied())
+}
+
+/// A journal opened for verification.
+pub struct Prepared {
+    /// The recorded configuration.
+    pub config: RunConfig,
+    /// The recorded inputs.
+    pub inputs: Inputs,
+    /// What holds the outputs against the recorded ones.
+    pub comparer: Comparer,
+}
+
+/// Opens the journal in `dir`; a configuration that is not the one the manifest names is a divergence.
+pub fn prepare(dir: &Path) -> Result<Result<Prepared, Divergence>, ReplayError> {
+    let (manifest, bytes, config) = read_config(dir)?;
     let hash = Hash256::of(&bytes).to_string();
     if hash != manifest.configuration_hash {
-        report.divergence =
-            Some(journal_divergence(1, "configuration hash", &manifest.configuration_hash, &hash));
-        return Ok(report);
+        return Ok(Err(journal_divergence(1, "configuration hash", &manifest.configuration_hash, &hash)));
     }
-    let config = replacement.unwrap_or(&recorded_config);
-    let parts = build(config).map_err(|source| ReplayError::Dialect { dir: dir.to_owned(), source })?;
-    let mut river = River::new(parts);
-    let mut inputs = Inputs::open(dir)?;
-    let mut tap = Comparer::new(Outputs::open(dir)?);
-    let mut expected = 1;
-    while let Some((seq, raw)) = inputs.next()? {
-        if seq.0 != expected {
-            tap.found.get_or_insert(journal_divergence(
-                expected,
-                "input sequence",
-                &format!("next recorded input is {}", seq.0),
-                &format!("expected {expected}"),
-            ));
-            break;
-        }
-        expected += 1;
-        river.input(&raw, &mut tap);
-        if tap.found.is_some() || tap.failed.is_some() {
-            break;
-        }
-        if expected.is_multiple_of(1 << 16) {
-            progress(expected);
-        }
-    }
-    tap.finish()?;
-    report.inputs = expected - 1;
-    report.compared = tap.compared;
-    report.unrecorded = tap.unrecorded;
-    report.divergence = tap.found;
-    Ok(report)
+    Ok(Ok(Prepared { config, inputs: Inputs::open(dir)?, comparer: Comparer::new(Outputs::open(dir)?) }))
 }
 
 fn journal_divergence(seq: u64, field: &str, recorded: &str, replayed: &str) -> Divergence {
@@ -101,7 +99,8 @@ fn journal_divergence(seq: u64, field: &str, recorded: &str, replayed: &str) -> 
 }
 
 /// Holds what the stages make against what was recorded.
-struct Comparer {
+pub struct Comparer {
+    inputs: u64,
     outputs: Outputs,
     digest: EventsDigest,
     only_ticks: bool,
@@ -116,6 +115,7 @@ struct Comparer {
 impl Comparer {
     fn new(outputs: Outputs) -> Self {
         Self {
+            inputs: 0,
             outputs,
             digest: EventsDigest::default(),
             only_ticks: true,
@@ -175,6 +175,26 @@ impl Comparer {
         }
     }
 
+    /// Something was found: there is no point in going on.
+    pub fn is_over(&self) -> bool {
+        self.found.is_some() || self.failed.is_some()
+    }
+
+    /// Ends the comparison; `hole` is where the inputs broke off, if they did.
+    pub fn into_report(mut self, hole: Option<(u64, u64)>) -> Result<Report, ReplayError> {
+        if let (None, Some((expected, next))) = (&self.found, hole) {
+            let recorded = format!("the next recorded input is {next}");
+            self.found = Some(journal_divergence(expected, "input sequence", &recorded, &format!("input {expected}")));
+        }
+        self.finish()?;
+        Ok(Report {
+            inputs: self.inputs,
+            compared: self.compared,
+            unrecorded: self.unrecorded,
+            divergence: self.found,
+        })
+    }
+
     /// Whatever was recorded and not made again is a divergence.
     fn finish(&mut self) -> Result<(), ReplayError> {
         if let Some(failure) = self.failed.take() {
@@ -221,6 +241,7 @@ fn misplaced(recorded: &RecordedOutput, key: OutputKey, output: &Output) -> Dive
 
 impl Tap for Comparer {
     fn input(&mut self, seq: Seq, _at: Stamp, _class: InputClass, raw: &RawInput<'_>) {
+        self.inputs += 1;
         if let Input::Denied(denial) = raw.input {
             self.loopback(seq, denial);
         }

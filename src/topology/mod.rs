@@ -8,6 +8,7 @@ pub mod keeper;
 pub mod launch;
 pub mod live;
 pub mod publish;
+pub mod replayed;
 pub mod simulated;
 pub mod threaded;
 pub mod world;

@@ -1,0 +1,59 @@
+//! A replay on the threads of a profile: journal in place of the gateway, comparer in place of the recorder.
+
+use super::threaded::record::Chores;
+use super::threaded::{Feed, start};
+use crate::domain::time::Nanos;
+use crate::ops::latency::Latency;
+use crate::ops::view::Board;
+use crate::replay::source::ReplayError;
+use crate::replay::verify::{Comparer, Report, prepare, verify};
+use crate::runtime::clock::ClockOrigin;
+use crate::runtime::profile::{Layout, Plan};
+use crate::stage::river::Parts;
+use std::path::Path;
+use std::sync::Mutex;
+use std::time::Duration;
+
+/// Why a replay on threads could not be made.
+#[derive(Debug, thiserror::Error)]
+pub enum ReplayedError {
+    /// The journal.
+    #[error(transparent)]
+    Replay(#[from] ReplayError),
+    /// The system gave no thread.
+    #[error("the system refused a thread: {0}")]
+    System(#[from] std::io::Error),
+    /// A thread failed.
+    #[error("the replay broke off: {0}")]
+    Failed(String),
+}
+
+impl Chores for Comparer {
+    fn publish(&mut self, _latency: &Mutex<Latency>, _mono: Nanos, _board: &Board) {}
+}
+
+/// Verifies the journal in `dir` with the stages on the threads of `plan`.
+pub fn verify_on(dir: &Path, plan: &Plan, progress: &mut dyn FnMut(u64)) -> Result<Report, ReplayedError> {
+    if plan.layout == Layout::Fused {
+        return Ok(verify(dir, progress)?);
+    }
+    let prepared = match prepare(dir)? {
+        Ok(prepared) => prepared,
+        Err(divergence) => return Ok(Report { divergence: Some(divergence), ..Report::default() }),
+    };
+    let config = prepared.config;
+    let parts = Parts::new(&config.params, config.trading)
+        .map_err(|source| ReplayError::Dialect { dir: dir.to_owned(), source })?;
+    let hole = prepared.inputs.hole();
+    let feed = Feed::Journal(prepared.inputs);
+    let threaded = start(plan, parts, feed, prepared.comparer, ClockOrigin::begin(), &Board::default())?;
+    while !threaded.is_finished() && threaded.failure().is_none() {
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    let ended = threaded.end();
+    if let Some(failure) = ended.failure {
+        return Err(ReplayedError::Failed(failure));
+    }
+    let comparer = ended.tap.ok_or_else(|| ReplayedError::Failed("the comparing thread is gone".into()))?;
+    Ok(comparer.into_report(hole.get().copied())?)
+}
