@@ -223,7 +223,7 @@ impl fmt::Display for DemoReport {
             writeln!(
                 f,
                 "{name:<18}{:>10}{:>11}{:>11}{:>11}{:>11}{:>11}",
-                s.count, cell(s.p50), cell(s.p90), cell(s.p99), cell(s.p999), cell(Some(s.max))
+                s.count, cell(s.p50), cell(s.p90), cell(s.p99), cell(s.p999), cell(s.max)
             )?;
         }
         for target in &self.targets {

@@ -8,12 +8,12 @@ use crate::domain::output::{Output, OutputKey};
 use crate::domain::time::{Nanos, Stamp};
 use super::publish;
 use super::threaded::record::Chores;
-use crate::ops::latency::{Latency, Path};
+use super::probe::Probe;
+use crate::ops::latency::Path;
 use crate::ops::view::Board;
 use crate::ops::watch::Watch;
 use crate::stage::record::Recorder;
 use crate::stage::river::Tap;
-use std::sync::Mutex;
 
 /// Records (when recording) and watches.
 pub struct Keeper {
@@ -101,10 +101,9 @@ impl Tap for Keeper {
 }
 
 impl Chores for Keeper {
-    fn publish(&mut self, latency: &Mutex<Latency>, mono: Nanos, board: &Board) {
-        if let Ok(mut latency) = latency.lock() {
-            self.watch.drain_trades(|duration| latency.record(Path::EndToEndTrade, duration));
-            publish::keeper(self, &latency, mono, board);
-        }
+    fn publish(&mut self, probe: &mut Probe, mono: Nanos, board: &Board) {
+        self.watch.drain_trades(|duration| probe.record(Path::EndToEndTrade, duration));
+        probe.hand_over(mono);
+        publish::keeper(self, mono, board);
     }
 }

@@ -1,9 +1,9 @@
 //! A replay on the threads of a profile: journal in place of the gateway, comparer in place of the recorder.
 
+use super::probe::Probe;
 use super::threaded::record::Chores;
 use super::threaded::{Feed, start};
 use crate::domain::time::Nanos;
-use crate::ops::latency::Latency;
 use crate::ops::view::Board;
 use crate::replay::source::ReplayError;
 use crate::replay::verify::{Comparer, Report, prepare, verify};
@@ -11,7 +11,6 @@ use crate::runtime::clock::ClockOrigin;
 use crate::runtime::profile::{Layout, Plan};
 use crate::stage::river::Parts;
 use std::path::Path;
-use std::sync::Mutex;
 use std::time::Duration;
 
 /// Why a replay on threads could not be made.
@@ -29,7 +28,7 @@ pub enum ReplayedError {
 }
 
 impl Chores for Comparer {
-    fn publish(&mut self, _latency: &Mutex<Latency>, _mono: Nanos, _board: &Board) {}
+    fn publish(&mut self, _probe: &mut Probe, _mono: Nanos, _board: &Board) {}
 }
 
 /// Verifies the journal in `dir` with the stages on the threads of `plan`.
