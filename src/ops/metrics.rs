@@ -315,7 +315,7 @@ impl Page {
 }
 
 #[cfg(test)]
-pub mod tests {
+pub(crate) mod tests {
     use super::*;
     use crate::core::position::PositionView;
     use crate::core::scanner::PairView;
@@ -349,6 +349,7 @@ pub mod tests {
             let mut instrument = crate::domain::instrument::Instrument::default();
             (instrument.id, instrument.venue, instrument.qty_scale) = (InstrumentId(id), VenueId(id as u8 / 2), 3);
             instrument.symbol = crate::domain::text::Text::new(symbols[usize::from(id)]).expect("short");
+            instrument.base = crate::domain::text::Text::new(["BTC", "ETH"][usize::from(id % 2)]).expect("short");
             let mut position = crate::core::position::Position::default();
             position.qty = 1_500 * (i64::from(id) - 1);
             view.positions.push(PositionView { instrument, position, unrealised: Money::ZERO, venue_qty: None, discrepant: false });
