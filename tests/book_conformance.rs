@@ -21,7 +21,7 @@ struct Outcome {
     text: String,
 }
 
-/// Feeds the messages with one fault at `at`; with `skip_tail`, the last message is left out.
+/// Feeds the messages with one fault at `at`.
 fn rebuild(venue: &str, messages: &[OwnedDepth], fault: Option<(Fault, usize)>) -> Outcome {
     let decoder = perpring::venue::dialect(venue).unwrap().decoder();
     let mut book = Book::new(decoder.continuity());
@@ -43,7 +43,14 @@ fn rebuild(venue: &str, messages: &[OwnedDepth], fault: Option<(Fault, usize)>) 
         }
         index += 1;
     }
-    Outcome { gaps: book.gaps, live: book.state() == BookState::Live, text: book.text(usize::MAX) }
+    Outcome { gaps: book.gaps, live: book.state() == BookState::Live, text: book.text(proven(messages)) }
+}
+
+/// How many levels a side the venue's own proof covers: all of them where messages are numbered; the best 25
+/// where a checksum is the only proof (OKX before 2023: what lies deeper cannot be told from the stream).
+fn proven(messages: &[OwnedDepth]) -> usize {
+    let numbered = messages.iter().any(|message| message.last != 0 || message.prev >= 0);
+    if numbered { usize::MAX } else { 25 }
 }
 
 /// Tries faults at up to `places` places of every instrument; returns how many were found and harmless.

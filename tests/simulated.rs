@@ -1,11 +1,14 @@
-//! The engine and the simulated venues in one process under one simulated clock.
+//! The engine and the simulated venues in one process under one simulated clock: speed and honest economics.
 
+use perpring::core::position::Totals;
+use perpring::domain::instrument::VenueId;
+use perpring::domain::money::Money;
 use perpring::domain::params::{RiskParams, ScanParams};
-use perpring::domain::time::{MICRO, Nanos, SECOND};
-use perpring::journal::{JournalOptions, Manifest};
+use perpring::domain::time::{MICRO, MILLI, Nanos, SECOND};
+use perpring::journal::{JournalOptions, Manifest, RunId};
+use perpring::ops::watch::Counts;
 use perpring::replay::source::RunConfig;
-use perpring::sim::config::SimConfig;
-use perpring::sim::server_at;
+use perpring::sim::{SimConfig, server_at};
 use perpring::stage::egress::Vault;
 use perpring::stage::record::Recorder;
 use perpring::stage::river::{Parts, River};
@@ -14,9 +17,31 @@ use perpring::topology::keeper::Keeper;
 use perpring::topology::launch::manifest;
 use perpring::topology::simulated::Simulation;
 use perpring::topology::world;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering};
 
 pub const START: Nanos = 1_760_000_000 * SECOND;
+
+/// A directory of this test, removed at its end.
+pub struct TempDir(PathBuf);
+
+impl TempDir {
+    pub fn new() -> Self {
+        static NUMBER: AtomicU32 = AtomicU32::new(0);
+        let name = format!("perpring-test-{}-{}", std::process::id(), NUMBER.fetch_add(1, Ordering::Relaxed));
+        Self(std::env::temp_dir().join(name))
+    }
+
+    pub fn path(&self) -> &Path {
+        &self.0
+    }
+}
+
+impl Drop for TempDir {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
 
 /// A world with `tune` applied.
 pub fn sim_config(seed: u64, venues: &[&str], tune: impl FnOnce(&mut SimConfig)) -> SimConfig {
@@ -27,12 +52,18 @@ pub fn sim_config(seed: u64, venues: &[&str], tune: impl FnOnce(&mut SimConfig))
 }
 
 /// Builds a simulation; records to `journal` when given.
-pub fn simulation(sim: &SimConfig, scan: ScanParams, risk: RiskParams, latency: Nanos, journal: Option<&Path>) -> (Simulation, RunConfig) {
+pub fn simulation(
+    sim: &SimConfig,
+    scan: ScanParams,
+    risk: RiskParams,
+    latency: Nanos,
+    journal: Option<&Path>,
+) -> (Simulation, RunConfig) {
     let params = world::engine_params(sim, 7, scan, risk);
     let config = RunConfig { trading: true, params };
     let bytes = config.to_bytes();
     let recorder = journal.map(|dir| {
-        let manifest = Manifest { created_wall_ns: START, run_id: perpring::journal::RunId(42), ..manifest(&bytes, START, Default::default()) };
+        let manifest = Manifest { run_id: RunId(42), ..manifest(&bytes, START, Default::default()) };
         let options = JournalOptions { segment_bytes: 4 << 20, helper: false, ..JournalOptions::default() };
         Recorder::create(dir, &manifest, &options).expect("a fresh directory")
     });
@@ -44,17 +75,89 @@ pub fn simulation(sim: &SimConfig, scan: ScanParams, risk: RiskParams, latency: 
     (Simulation::new(engine, servers, conns, vault, START, latency, &bytes), config)
 }
 
+/// What `seconds` of trading bring.
+fn outcome(sim: &SimConfig, scan: ScanParams, latency: Nanos, seconds: i64) -> (Counts, Totals) {
+    let (mut simulation, _) = simulation(sim, scan, RiskParams::default(), latency, None);
+    simulation.run_for(seconds * SECOND);
+    let totals = *simulation.engine().river().parts().risk.rules().positions().totals();
+    (*simulation.engine().keeper().watch().counts(), totals)
+}
+
+const BOTH: [&str; 2] = ["binance-usdm", "okx"];
+
 #[test]
-fn trades_open_and_close_in_a_lagging_market() {
-    let sim = sim_config(7, &["okx", "okx"], |_| {});
+fn trades_open_and_close_in_a_lagging_market_and_equal_the_ledgers() {
+    let sim = sim_config(7, &BOTH, |_| {});
     let (mut simulation, _) = simulation(&sim, world::demo_scan(), RiskParams::default(), 100 * MICRO, None);
     simulation.run_for(60 * SECOND);
+    simulation.command(perpring::domain::input::Command::Reduce);
+    simulation.run_for(5 * SECOND);
     let counts = *simulation.engine().keeper().watch().counts();
-    let scanner = simulation.engine().river().parts().scan.scanner();
-    println!("{counts:?}\n{:?}", scanner.totals());
-    for view in scanner.views() {
-        println!("{view:?}");
+    println!("{counts:?}");
+    assert!(counts.trades_opened >= 5, "{counts:?}");
+    assert_eq!(counts.trades_opened, counts.trades_closed);
+    let positions = simulation.engine().river().parts().risk.rules().positions().clone();
+    for (index, server) in simulation.servers().iter().enumerate() {
+        let venue = VenueId(index as u8);
+        let ledger = server.ledger();
+        let account = ledger.account_ids().next().expect("one account");
+        let ours = positions.positions().filter(|row| row.instrument.venue == venue);
+        let (mut fees, mut realised) = (Money::ZERO, Money::ZERO);
+        for row in ours {
+            assert_eq!(row.position.qty, 0, "flat at the end");
+            fees += row.position.fees;
+            realised += row.position.realised;
+        }
+        let theirs = ledger.totals(account);
+        assert_eq!((fees, realised), (theirs.fees, theirs.realised), "{}", ledger.venue());
+        assert!(fees > Money::ZERO);
     }
-    println!("{:?}", simulation.engine().river().parts().decode.odd());
-    assert!(counts.trades_opened > 0 && counts.trades_closed > 0);
+}
+
+#[test]
+fn without_lag_there_is_nothing_to_trade() {
+    let sim = sim_config(7, &BOTH, |config| {
+        for venue in &mut config.venues {
+            venue.lag_ns = 0;
+        }
+    });
+    let (counts, _) = outcome(&sim, world::demo_scan(), 100 * MICRO, 60);
+    assert!(counts.frames > 10_000, "{counts:?}");
+    assert_eq!((counts.intents, counts.orders_sent), (0, 0));
+}
+
+#[test]
+fn random_entry_loses_about_fees_and_spreads() {
+    let sim = sim_config(7, &BOTH, |_| {});
+    let scan = ScanParams { random_entry_ns: SECOND, hold_max_ns: SECOND, ..world::demo_scan() };
+    let (counts, totals) = outcome(&sim, scan, 100 * MICRO, 120);
+    assert!(counts.trades_opened > 30, "{counts:?}");
+    assert!(totals.net() < Money::ZERO, "{totals:?}");
+    // What is lost beyond the fees is spread, slippage and luck: less than the fees again.
+    let beyond = (totals.realised + totals.unrealised).to_f64();
+    assert!(beyond.abs() < totals.fees.to_f64(), "{totals:?}");
+}
+
+#[test]
+fn more_latency_means_fewer_hits_and_less_profit() {
+    let sim = sim_config(7, &BOTH, |_| {});
+    let fast = outcome(&sim, world::demo_scan(), 100 * MICRO, 240);
+    let slow = outcome(&sim, world::demo_scan(), 120 * MILLI, 240);
+    let rate =
+        |counts: &Counts| counts.trades_opened as f64 / (counts.trades_opened + counts.misses).max(1) as f64;
+    println!("fast {fast:?}\nslow {slow:?}");
+    assert!(fast.0.trades_opened > slow.0.trades_opened || rate(&fast.0) > rate(&slow.0));
+    assert!(fast.1.net() > slow.1.net(), "{} against {}", fast.1.net(), slow.1.net());
+    assert!(fast.1.net() > Money::ZERO);
+}
+
+#[test]
+fn simulated_time_runs_far_faster_than_the_wall() {
+    let sim = sim_config(7, &BOTH, |_| {});
+    #[allow(clippy::disallowed_methods)] // shown, never judged
+    let begun = std::time::Instant::now();
+    let (counts, _) = outcome(&sim, world::demo_scan(), 100 * MICRO, 60);
+    // Printed, not asserted: the factor (100 and more in a release build) is shown by `bench pipeline`.
+    println!("{:.0} × real time, {} frames", 60.0 / begun.elapsed().as_secs_f64(), counts.frames);
+    assert!(counts.frames > 0);
 }

@@ -3,7 +3,11 @@
 mod alloc;
 mod book_conformance;
 mod ccxt;
+mod checker;
 mod decode_alloc;
+mod okx_world;
 mod oracle;
+mod profiles;
+mod replay;
 mod simulated;
 mod tidy;

@@ -1,4 +1,6 @@
 //! `perpring demo`: simulated venues and the engine over real sockets, with paper money.
+#![allow(clippy::disallowed_methods)] // the command's own pace and duration; the engine gets its time from runtime::clock
+#![allow(clippy::disallowed_methods)] // progress and waiting for people: no decision depends on this clock
 
 use super::Failure;
 use super::report::{DemoReport, LedgerCheck};
@@ -130,12 +132,16 @@ impl Venues {
         let mut addresses = Addresses::default();
         let mut hosts = Vec::new();
         for index in 0..config.venues.len() {
-            let options = HostOptions { tls: identity.clone(), clock: clock.clone(), ..HostOptions::new(&config.venues[index].name) };
-            let host = SimHost::start(server_at(&config, index)?, SocketAddr::from(([127, 0, 0, 1], 0)), options)?;
+            let options =
+                HostOptions { tls: identity.clone(), clock, ..HostOptions::new(&config.venues[index].name) };
+            let host =
+                SimHost::start(server_at(&config, index)?, SocketAddr::from(([127, 0, 0, 1], 0)), options)?;
             let name = &config.venues[index].dialect;
             let dialect = dialect(name).ok_or_else(|| format!("no venue dialect `{name}`"))?;
             let at = host.addr();
-            addresses.sockets.extend(dialect.connections(true).iter().map(|_| format!("ws{scheme}://localhost:{}", at.port())));
+            addresses.sockets.extend(
+                dialect.connections(true).iter().map(|_| format!("ws{scheme}://localhost:{}", at.port())),
+            );
             addresses.http.push(format!("http{scheme}://localhost:{}", at.port()));
             hosts.push(host);
         }
@@ -198,7 +204,10 @@ pub fn trade(args: &DemoArgs, interrupted: &AtomicBool) -> Result<DemoReport, Fa
             credentials: world::credentials(&venues.config),
             trust: venues.trust.clone(),
             plan: plan.clone(),
-            journal: Some((journal_dir.clone(), JournalOptions { segment_bytes: 16 << 20, ..JournalOptions::default() })),
+            journal: Some((
+                journal_dir.clone(),
+                JournalOptions { segment_bytes: 16 << 20, ..JournalOptions::default() },
+            )),
             notes,
             orders: true,
         },
@@ -222,20 +231,40 @@ pub fn trade(args: &DemoArgs, interrupted: &AtomicBool) -> Result<DemoReport, Fa
     }
     drop(monitors);
     let view = board.read().clone();
-    let ledgers: Vec<LedgerCheck> =
-        servers.iter().enumerate().map(|(venue, server)| LedgerCheck::compare(venue, &view, server.ledger())).collect();
-    DemoReport::build(args, &plan, &config, seconds, &journal_dir, finished, &view, ledgers, memory.anonymous_max)
+    let ledgers: Vec<LedgerCheck> = servers
+        .iter()
+        .enumerate()
+        .map(|(venue, server)| LedgerCheck::compare(venue, &view, server.ledger()))
+        .collect();
+    DemoReport::build(
+        args,
+        &plan,
+        &config,
+        seconds,
+        &journal_dir,
+        finished,
+        &view,
+        ledgers,
+        memory.anonymous_max,
+    )
 }
 
 /// Shows progress until the time is over, Ctrl-C, or a failure.
-fn watch(args: &DemoArgs, running: &Running, interrupted: &AtomicBool, started: Instant, memory: &mut Memory) {
+fn watch(
+    args: &DemoArgs,
+    running: &Running,
+    interrupted: &AtomicBool,
+    started: Instant,
+    memory: &mut Memory,
+) {
     let mut next_line = 1;
     let screen = std::io::stdout().is_terminal() && !args.json;
     let mut live = super::live_view::LiveView::start(screen);
     loop {
         let elapsed = started.elapsed();
         let over = args.duration.is_some_and(|limit| elapsed >= limit);
-        if over || interrupted.load(Ordering::Acquire) || running.failure().is_some() || live.wants_to_quit() {
+        if over || interrupted.load(Ordering::Acquire) || running.failure().is_some() || live.wants_to_quit()
+        {
             break;
         }
         if live.is_on() {

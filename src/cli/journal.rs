@@ -216,7 +216,7 @@ mod tests {
         assert_eq!((code, lines.len()), (0, 2));
         assert_eq!((&lines[0]["seq"], &lines[0]["kind"]), (&json!(2), &json!("frame")));
         assert_eq!(lines[0]["raw"], json!("{\"e\":1}"));
-        assert_eq!(lines[0]["value"], serde_json::to_value(&input).expect("plain"));
+        assert_eq!(lines[0]["value"], serde_json::to_value(input).expect("plain"));
         assert!(dumped(&dir, true).1.contains("\"hex\""));
 
         let mut out = Vec::new();

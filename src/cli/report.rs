@@ -58,7 +58,8 @@ impl LedgerCheck {
             if let (Some(account), Some((id, listing))) = (account, ledger.listing(&symbol)) {
                 let theirs = listing.qty_text(ledger.position(account, id).qty);
                 let ours = crate::domain::number::Num::new(row.position.qty, row.instrument.qty_scale);
-                let theirs = crate::domain::number::Num::parse(theirs.as_bytes()).map_or(theirs, |n| n.to_string());
+                let theirs =
+                    crate::domain::number::Num::parse(theirs.as_bytes()).map_or(theirs, |n| n.to_string());
                 check(format!("{symbol} position"), ours.to_string(), theirs);
             }
         }
@@ -68,7 +69,12 @@ impl LedgerCheck {
             check("funding".into(), funding.to_string(), totals.funding.to_string());
             check("realised".into(), realised.to_string(), totals.realised.to_string());
         }
-        Self { venue: ledger.venue().to_owned(), equal: differences.is_empty(), fills: ledger.fills().len(), differences }
+        Self {
+            venue: ledger.venue().to_owned(),
+            equal: differences.is_empty(),
+            fills: ledger.fills().len(),
+            differences,
+        }
     }
 }
 
@@ -174,7 +180,14 @@ pub fn line(second: u64, view: &View) -> String {
     let c = &view.counts;
     format!(
         "{second:>4} s  frames {:>8}  intents {:>5}  orders {:>5}  fills {:>5}  misses {:>4}  open {:>2}  closed {:>4}  denied {:>4}  net {:>12.4}",
-        c.frames, c.intents, c.orders_sent, c.fills, c.misses, view.trades_open, c.trades_closed, c.denials,
+        c.frames,
+        c.intents,
+        c.orders_sent,
+        c.fills,
+        c.misses,
+        view.trades_open,
+        c.trades_closed,
+        c.denials,
         view.totals.net().to_f64(),
     )
 }
@@ -196,7 +209,11 @@ impl fmt::Display for DemoReport {
         for thread in &self.threads {
             writeln!(f, "  thread {thread}")?;
         }
-        writeln!(f, "frames {}, events {}, intents {}, orders {}, fills {}", c.frames, c.events, c.intents, c.orders_sent, c.fills)?;
+        writeln!(
+            f,
+            "frames {}, events {}, intents {}, orders {}, fills {}",
+            c.frames, c.events, c.intents, c.orders_sent, c.fills
+        )?;
         writeln!(
             f,
             "trades opened {}, closed {}, missed {}; denied {}, refused {}, rejected {}, unknown {}",
@@ -215,15 +232,28 @@ impl fmt::Display for DemoReport {
         for violation in &self.violation_details {
             writeln!(f, "  {violation}")?;
         }
-        writeln!(f, "journal {}: {} records, {} bytes", self.journal.dir, self.journal.records, self.journal.bytes)?;
+        writeln!(
+            f,
+            "journal {}: {} records, {} bytes",
+            self.journal.dir, self.journal.records, self.journal.bytes
+        )?;
         writeln!(f, "anonymous memory at most {:.1} MB", self.rss_anon_bytes_max as f64 / 1e6)?;
         let cell = |value: Option<u64>| value.map_or_else(|| "-".to_owned(), duration_text);
-        writeln!(f, "{:<18}{:>10}{:>11}{:>11}{:>11}{:>11}{:>11}", "latency", "samples", "50 %", "90 %", "99 %", "99.9 %", "worst")?;
+        writeln!(
+            f,
+            "{:<18}{:>10}{:>11}{:>11}{:>11}{:>11}{:>11}",
+            "latency", "samples", "50 %", "90 %", "99 %", "99.9 %", "worst"
+        )?;
         for (name, s) in &self.latency_ns {
             writeln!(
                 f,
                 "{name:<18}{:>10}{:>11}{:>11}{:>11}{:>11}{:>11}",
-                s.count, cell(s.p50), cell(s.p90), cell(s.p99), cell(s.p999), cell(s.max)
+                s.count,
+                cell(s.p50),
+                cell(s.p90),
+                cell(s.p99),
+                cell(s.p999),
+                cell(s.max)
             )?;
         }
         for target in &self.targets {

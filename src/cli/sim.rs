@@ -1,7 +1,9 @@
 //! `perpring sim`: simulated venues behind real sockets, for this engine or any other client.
 //!
 //! Prints one JSON line per venue with its addresses, serves until told to stop, and writes the venues' own ledgers.
+#![allow(clippy::disallowed_methods)] // the command's own pace and duration
 
+use crate::domain::time::Nanos;
 use crate::sim::socket::{HostError, HostOptions, SimHost, TlsIdentity, TlsIdentityError, WallClock};
 use crate::sim::{ConfigError, LedgerServer, SimConfig, server_at};
 use clap::Args;
@@ -10,7 +12,7 @@ use std::io::{self, Write};
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// Arguments of `sim`.
 #[derive(Args, Clone, Debug)]
@@ -99,9 +101,11 @@ pub fn run(args: &SimArgs, stop: &AtomicBool) -> Result<u8, SimError> {
         announce(&venue.name, &venue.dialect, host.addr(), tls.as_ref()).map_err(SimError::Output)?;
         hosts.push((venue.name.clone(), host));
     }
-    let until = args.duration.map(|duration| Instant::now() + duration);
+    let duration_ns =
+        args.duration.map_or(Nanos::MAX, |time| Nanos::try_from(time.as_nanos()).unwrap_or(Nanos::MAX));
+    let until = clock.now().saturating_add(duration_ns);
     while !stop.load(Ordering::Relaxed)
-        && until.is_none_or(|until| Instant::now() < until)
+        && clock.now() < until
         && hosts.iter().all(|(_, host)| host.is_running())
     {
         std::thread::park_timeout(Duration::from_millis(20)); // a signal handler sets a flag, it cannot wake us
@@ -169,6 +173,7 @@ fn duration(text: &str) -> Result<Duration, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::time::MILLI;
 
     fn args(ledger: Option<PathBuf>) -> SimArgs {
         SimArgs {
@@ -186,9 +191,10 @@ mod tests {
     #[test]
     fn it_serves_for_the_time_asked_and_writes_the_ledger() {
         let dir = std::env::temp_dir().join(format!("perpring-sim-{}", std::process::id()));
-        let begun = Instant::now();
+        let clock = WallClock::start();
+        let begun = clock.now();
         assert_eq!(run(&args(Some(dir.clone())), &AtomicBool::new(false)).unwrap(), 0);
-        assert!(begun.elapsed() >= Duration::from_millis(300));
+        assert!(clock.now() - begun >= 300 * MILLI);
         let balances: serde_json::Value =
             serde_json::from_slice(&std::fs::read(dir.join("okx/balances.json")).unwrap()).unwrap();
         assert_eq!(balances["accounts"][1]["wallet"], "100000");

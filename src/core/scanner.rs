@@ -335,7 +335,7 @@ impl Scanner {
             Command::Reduce => self.tighten(Mode::Reducing, out),
             Command::RecorderLag { percent } if percent > LAG_HALT_PERCENT => self.tighten(Mode::Halted, out),
             Command::RecorderLag { percent } if percent > LAG_REDUCE_PERCENT => {
-                self.tighten(Mode::Reducing, out)
+                self.tighten(Mode::Reducing, out);
             }
             Command::RecorderLag { .. } => {}
             Command::Kill(scope) => {
@@ -371,7 +371,7 @@ impl Scanner {
         // After a long gap the missed samples are skipped, not made up.
         self.sample_at = Some(if now >= at { now + self.sample_step } else { at });
         if now >= self.desk.due() {
-            self.with_desk(out, |desk, floor| desk.on_time(floor));
+            self.with_desk(out, super::trade::desk::Desk::on_time);
         }
         self.reschedule();
     }

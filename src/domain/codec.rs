@@ -49,7 +49,8 @@ pub fn decode_input(body: &[u8]) -> Result<(Input, &[u8]), CodecError> {
 /// Decodes an output record into its key, the output and its raw bytes.
 pub fn decode_output(cause: Seq, body: &[u8]) -> Result<(OutputKey, Output, &[u8]), CodecError> {
     let (header, raw) = split(body)?;
-    let (stage, ordinal, output): (Stage, u16, Output) = postcard::from_bytes(header).map_err(|_| CodecError)?;
+    let (stage, ordinal, output): (Stage, u16, Output) =
+        postcard::from_bytes(header).map_err(|_| CodecError)?;
     Ok((OutputKey { cause, stage, ordinal }, output, raw))
 }
 

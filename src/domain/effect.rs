@@ -20,6 +20,7 @@ pub struct MessageId(pub u64);
 
 /// What a session machine (or the order ledger) wants; small, rendered to bytes by route.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[allow(missing_docs)] // the variant's sentence names its fields
 pub enum SessionAction {
     /// Establish the connection; the dialler answers with `ConnUp` or `ConnDown`.
     Connect { conn: ConnId, slot: Option<SecretSlot> },
@@ -216,6 +217,7 @@ impl std::fmt::Write for Payload {
 
 /// Where a message goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[allow(missing_docs)] // the variant's sentence names its fields
 pub enum Target {
     /// A WebSocket message on a connection.
     Socket(ConnId),

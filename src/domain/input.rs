@@ -20,6 +20,7 @@ impl ConnId {
 
 /// What an input is made of; raw bytes (a frame, an HTTP body) stand beside it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[allow(missing_docs)] // the variant's sentence names its fields
 pub enum Input {
     /// First input of a run: the engine's configuration is the raw bytes (JSON).
     Config,
@@ -156,6 +157,7 @@ pub enum Scope {
 
 /// Commands by operators and by the runtime; sequenced like everything else.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[allow(missing_docs)] // the variant's sentence names its fields
 pub enum Command {
     /// Open the connections and begin.
     Start,
@@ -190,9 +192,11 @@ impl Input {
             Self::Denied(_) | Self::Outcome(_) => InputClass::Loopback,
             Self::Frame(_) | Self::HttpReply { .. } if account => InputClass::Account,
             Self::Frame(_) | Self::HttpReply { .. } => InputClass::Market,
-            Self::Config | Self::Anchor(_) | Self::Command(_) | Self::ConnUp { .. } | Self::ConnDown { .. } => {
-                InputClass::Control
-            }
+            Self::Config
+            | Self::Anchor(_)
+            | Self::Command(_)
+            | Self::ConnUp { .. }
+            | Self::ConnDown { .. } => InputClass::Control,
         }
     }
 }

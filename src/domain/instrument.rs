@@ -170,7 +170,8 @@ impl Instrument {
         match self.spec.kind {
             ContractKind::Linear => {
                 let scale = self.price_scale + self.qty_scale + self.spec.multiplier.scale;
-                let value = i128::from(price.0) * i128::from(qty.0) * i128::from(self.spec.multiplier.mantissa);
+                let value =
+                    i128::from(price.0) * i128::from(qty.0) * i128::from(self.spec.multiplier.mantissa);
                 if scale <= MONEY_SCALE {
                     Money(value * 10i128.pow(u32::from(MONEY_SCALE - scale)))
                 } else {

@@ -95,7 +95,11 @@ impl fmt::Display for Money {
 /// Exact decimal text for people, the integer for the journal.
 impl Serialize for Money {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        if serializer.is_human_readable() { serializer.collect_str(self) } else { self.0.serialize(serializer) }
+        if serializer.is_human_readable() {
+            serializer.collect_str(self)
+        } else {
+            self.0.serialize(serializer)
+        }
     }
 }
 
@@ -115,7 +119,10 @@ impl std::str::FromStr for Money {
     fn from_str(text: &str) -> Result<Self, ()> {
         let (negative, digits) = text.strip_prefix('-').map_or((false, text), |rest| (true, rest));
         let (whole, fraction) = digits.split_once('.').unwrap_or((digits, ""));
-        if whole.is_empty() || fraction.len() > 18 || !format!("{whole}{fraction}").bytes().all(|b| b.is_ascii_digit()) {
+        if whole.is_empty()
+            || fraction.len() > 18
+            || !format!("{whole}{fraction}").bytes().all(|b| b.is_ascii_digit())
+        {
             return Err(());
         }
         let value: i128 = format!("{whole}{fraction:0<18}").parse().map_err(|_| ())?;

@@ -246,7 +246,9 @@ mod tests {
                 assert_eq!(parsed.as_deref(), Ok(expected), "{input}");
             }
         }
-        for input in ["", "-", ".", ".5", "5.", "+1", " 1", "1 ", "1e", "1e+", "e5", "0x10", "1.2.3", "NaN", "1,5"] {
+        for input in
+            ["", "-", ".", ".5", "5.", "+1", " 1", "1 ", "1e", "1e+", "e5", "0x10", "1.2.3", "NaN", "1,5"]
+        {
             assert!(text(input).is_err(), "{input:?} must be refused");
         }
         for input in ["9223372036854775808", "0.0000000000000000001", "1e19", "1e-19", "1e999999"] {

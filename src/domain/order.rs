@@ -51,9 +51,11 @@ impl ClientId {
         if text.len() != 32 {
             return None;
         }
-        text.iter().try_fold(0u128, |value, byte| {
-            char::from(*byte).to_digit(16).map(|digit| (value << 4) | u128::from(digit))
-        }).map(Self)
+        text.iter()
+            .try_fold(0u128, |value, byte| {
+                char::from(*byte).to_digit(16).map(|digit| (value << 4) | u128::from(digit))
+            })
+            .map(Self)
     }
 }
 
@@ -66,7 +68,11 @@ impl fmt::Display for ClientId {
 /// Hex text for people, the integer for the journal.
 impl Serialize for ClientId {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        if serializer.is_human_readable() { serializer.collect_str(self) } else { self.0.serialize(serializer) }
+        if serializer.is_human_readable() {
+            serializer.collect_str(self)
+        } else {
+            self.0.serialize(serializer)
+        }
     }
 }
 

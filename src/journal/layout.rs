@@ -64,7 +64,8 @@ pub const FLAG_CONTINUES: u8 = 1;
 pub const FLAG_PADDING: u8 = 2;
 
 const _: () = assert!(RECORD_HEADER_BYTES == ALIGN && HEADER_BYTES.is_multiple_of(ALIGN));
-const _: () = assert!(SEGMENT_BYTES_MAX < u32::MAX as usize && BODY_BYTES_MAX < u32::MAX as usize);
+const _: () = assert!(SEGMENT_BYTES_MAX < u32::MAX as usize);
+const _: () = assert!(BODY_BYTES_MAX < SEGMENT_BYTES_MAX);
 
 /// One of the two streams of a journal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]

@@ -208,7 +208,9 @@ mod tests {
     #[test]
     fn nested_stages_get_their_own_time_only() {
         let (mut clock, mut latency) = (StageClock::default(), Latency::new());
-        for (stage, now) in [(Some(Stage::Decode), 0), (Some(Stage::Scan), 10), (Some(Stage::Decode), 25), (None, 30)] {
+        for (stage, now) in
+            [(Some(Stage::Decode), 0), (Some(Stage::Scan), 10), (Some(Stage::Decode), 25), (None, 30)]
+        {
             clock.enter(stage, now);
         }
         clock.flush(&mut latency);

@@ -4,9 +4,9 @@
 
 use super::latency::Summary;
 use super::watch::Counts;
+use crate::core::pair::Mode;
 use crate::core::position::{PositionView, Totals};
 use crate::core::scanner::PairView;
-use crate::core::pair::Mode;
 use crate::domain::event::SessionStatus;
 use crate::domain::instrument::{CanonicalId, InstrumentId, VenueId};
 use crate::domain::money::Money;

@@ -203,6 +203,9 @@ impl Watch {
 
     /// Largest quantity imbalance that a followed trade shows now: trades that hold one leg only.
     pub fn one_legged(&self) -> usize {
-        self.trades.iter().filter(|t| t.active && t.settled && t.opened && (t.net[0] == 0) != (t.net[1] == 0)).count()
+        self.trades
+            .iter()
+            .filter(|t| t.active && t.settled && t.opened && (t.net[0] == 0) != (t.net[1] == 0))
+            .count()
     }
 }

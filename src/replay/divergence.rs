@@ -73,9 +73,11 @@ fn first_difference(path: &str, a: &Value, b: &Value) -> Option<(String, String,
             let extra = b.iter().find(|(key, _)| !a.contains_key(*key))?;
             Some((join(extra.0), "absent".into(), extra.1.to_string()))
         }
-        (Value::Array(a), Value::Array(b)) if a.len() == b.len() => {
-            a.iter().zip(b).enumerate().find_map(|(i, (a, b))| first_difference(&format!("{path}[{i}]"), a, b))
-        }
+        (Value::Array(a), Value::Array(b)) if a.len() == b.len() => a
+            .iter()
+            .zip(b)
+            .enumerate()
+            .find_map(|(i, (a, b))| first_difference(&format!("{path}[{i}]"), a, b)),
         _ if a == b => None,
         _ => Some((path.to_owned(), a.to_string(), b.to_string())),
     }

@@ -12,6 +12,7 @@ use std::sync::{Arc, OnceLock};
 
 /// Why a journal cannot be replayed at all.
 #[derive(Debug, thiserror::Error)]
+#[allow(missing_docs)] // the fields are the parts of the sentence
 pub enum ReplayError {
     /// The journal itself.
     #[error(transparent)]
@@ -57,7 +58,12 @@ pub struct Inputs {
 impl Inputs {
     /// Opens the input stream of the journal in `dir`.
     pub fn open(dir: &Path) -> Result<Self, ReplayError> {
-        Ok(Self { dir: dir.to_owned(), reader: Reader::open(dir, Stream::Inputs)?, last: 0, hole: Hole::default() })
+        Ok(Self {
+            dir: dir.to_owned(),
+            reader: Reader::open(dir, Stream::Inputs)?,
+            last: 0,
+            hole: Hole::default(),
+        })
     }
 
     /// Where a hole will be told, readable while another thread reads the inputs.
@@ -66,6 +72,7 @@ impl Inputs {
     }
 
     /// The next input with its recorded number.
+    #[allow(clippy::should_implement_trait)] // it lends, which an iterator cannot
     pub fn next(&mut self) -> Result<Option<(Seq, RawInput<'_>)>, ReplayError> {
         let Some(record) = self.reader.next()? else { return Ok(None) };
         let seq = Seq(record.seq);
@@ -146,12 +153,13 @@ impl Outputs {
             self.ended = true;
             return Ok(false);
         };
-        let (key, output, raw) = decode_output(Seq(record.seq), record.body).map_err(|why| ReplayError::Record {
-            dir: self.dir.clone(),
-            stream: "output",
-            seq: record.seq,
-            why: why.to_string(),
-        })?;
+        let (key, output, raw) =
+            decode_output(Seq(record.seq), record.body).map_err(|why| ReplayError::Record {
+                dir: self.dir.clone(),
+                stream: "output",
+                seq: record.seq,
+                why: why.to_string(),
+            })?;
         self.queues[key.stage as usize].push_back((key, output, raw.to_vec()));
         Ok(true)
     }

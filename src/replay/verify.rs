@@ -184,7 +184,8 @@ impl Comparer {
     pub fn into_report(mut self, hole: Option<(u64, u64)>) -> Result<Report, ReplayError> {
         if let (None, Some((expected, next))) = (&self.found, hole) {
             let recorded = format!("the next recorded input is {next}");
-            self.found = Some(journal_divergence(expected, "input sequence", &recorded, &format!("input {expected}")));
+            self.found =
+                Some(journal_divergence(expected, "input sequence", &recorded, &format!("input {expected}")));
         }
         self.finish()?;
         Ok(Report {

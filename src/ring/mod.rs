@@ -1,8 +1,8 @@
 //! The hops between stages: bounded, single-producer, with depth, high-water mark and a policy when full.
 //!
-//! Thin typed wrappers over `rtrb` and `disruptor`, and the slab in which received frames lie. Nothing here
-//! waits: a full ring is an answer, and what it means is the stage's decision. [`spsc`] carries small values
-//! from one thread to one other, [`fan`] events from one to two, [`slab`] frames.
+//! A ring of our own for small values ([`spsc`], one thread to one other), events over `disruptor` ([`fan`],
+//! one to two), and the [`slab`] in which received frames lie. Nothing here waits: a full ring is an answer,
+//! and what it means is the stage's decision.
 
 pub mod fan;
 pub mod slab;

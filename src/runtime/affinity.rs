@@ -78,7 +78,7 @@ impl fmt::Display for PinReport {
             (Some(cpu), None) if self.as_wanted() => return write!(f, "pinned to core {cpu}"),
             (Some(cpu), None) => write!(f, "asked for core {cpu}, but runs on cores ")?,
             (Some(cpu), Some(error)) => {
-                write!(f, "could not be pinned to core {cpu} ({error}), runs on cores ")?
+                write!(f, "could not be pinned to core {cpu} ({error}), runs on cores ")?;
             }
         }
         write_list(f, &self.actual)

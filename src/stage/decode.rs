@@ -29,7 +29,10 @@ pub struct ConnInfo {
 }
 
 /// Builds the connection table and the venue contexts that the configuration implies.
-pub fn plan(params: &EngineParams, trading: bool) -> Result<(Vec<ConnInfo>, Vec<VenueContext>), UnknownDialect> {
+pub fn plan(
+    params: &EngineParams,
+    trading: bool,
+) -> Result<(Vec<ConnInfo>, Vec<VenueContext>), UnknownDialect> {
     let mut conns = Vec::new();
     let mut contexts = Vec::new();
     for (index, venue_params) in params.venues.iter().enumerate() {
@@ -44,7 +47,8 @@ pub fn plan(params: &EngineParams, trading: bool) -> Result<(Vec<ConnInfo>, Vec<
             slot_base: crate::domain::effect::SecretSlot(index as u8 * 4),
             trading,
         });
-        conns.extend(dialect.connections(trading).into_iter().map(|spec| ConnInfo { venue, role: spec.role }));
+        conns
+            .extend(dialect.connections(trading).into_iter().map(|spec| ConnInfo { venue, role: spec.role }));
     }
     Ok((conns, contexts))
 }
@@ -138,7 +142,9 @@ impl Decode {
     /// The class of an input, for the journal.
     pub fn class(&self, input: &Input) -> InputClass {
         let account = match input {
-            Input::Frame(meta) => self.conns.get(meta.conn.index()).is_some_and(|c| c.role != SessionRole::Market),
+            Input::Frame(meta) => {
+                self.conns.get(meta.conn.index()).is_some_and(|c| c.role != SessionRole::Market)
+            }
             _ => false,
         };
         input.class(account)

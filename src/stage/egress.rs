@@ -131,9 +131,13 @@ impl Vault {
         if payload.scheme != SignScheme::None {
             let secrets = secrets.ok_or(RefuseReason::Unsigned)?;
             self.sign_scratch.clear();
-            splice(payload.sign_text(), usize::from(payload.text_len), payload.signed_holes(), &mut self.sign_scratch, |kind| {
-                value(kind, Some(secrets), &self.slots, &[])
-            })?;
+            splice(
+                payload.sign_text(),
+                usize::from(payload.text_len),
+                payload.signed_holes(),
+                &mut self.sign_scratch,
+                |kind| value(kind, Some(secrets), &self.slots, &[]),
+            )?;
             let tag = hmac::sign(&secrets.signer, &self.sign_scratch);
             signature_len = match payload.scheme {
                 SignScheme::HmacSha256Hex => hex(tag.as_ref(), &mut signature),
@@ -178,9 +182,11 @@ impl Vault {
     /// Secrets worth searching for (short ones would hit innocent text; `x…` is filler).
     fn known(&self) -> impl Iterator<Item = &[u8]> {
         let keys = self.venues.iter().flatten().flat_map(|venue| [&venue.api_key, &venue.passphrase]);
-        self.slots.iter().chain(keys).map(Vec::as_slice).filter(|secret| {
-            secret.len() >= 6 && secret.iter().any(|byte| *byte != b'x')
-        })
+        self.slots
+            .iter()
+            .chain(keys)
+            .map(Vec::as_slice)
+            .filter(|secret| secret.len() >= 6 && secret.iter().any(|byte| *byte != b'x'))
     }
 
     /// Whether a slot holds a value.
@@ -247,8 +253,8 @@ fn base64(bytes: &[u8], out: &mut [u8; 64]) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::event::Seq;
     use crate::domain::effect::MessageId;
+    use crate::domain::event::Seq;
     use crate::domain::input::ConnId;
     use crate::domain::order::OrderSpec;
     use crate::domain::text::Text;
@@ -285,7 +291,9 @@ mod tests {
         payload.push_sign(b"symbol=BTCUSDT&side=BUY&type=LIMIT&quantity=1&price=9000&timeInForce=GTC&recvWindow=5000&timestamp=1591702613943").unwrap();
         payload.scheme = SignScheme::HmacSha256Hex;
         let mut out = Vec::new();
-        vault("2b5eb11e18796d12d88f13dc27dbbd02c2cc51ff7059765ed9821957d82bb4d9").seal(0, &payload, &mut out).unwrap();
+        vault("2b5eb11e18796d12d88f13dc27dbbd02c2cc51ff7059765ed9821957d82bb4d9")
+            .seal(0, &payload, &mut out)
+            .unwrap();
         assert_eq!(out, b"3c661234138461fcc7a7d8746c6558c9842d4e10870d2ecbedf7777cad694af9");
     }
 

@@ -9,7 +9,7 @@ use crate::domain::instrument::VenueId;
 use crate::net::dial::{DialRequest, Established, dial};
 use crate::net::http::{HttpCall, HttpClient};
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, Sender, TryRecvError, channel};
+use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -36,6 +36,7 @@ struct Http {
 }
 
 /// What came back.
+#[allow(missing_docs)] // the fields are those of the request
 pub enum Errand {
     /// A connection was made, or could not be.
     Dialled { conn: ConnId, epoch: u32, result: Result<Established, DownReason> },
@@ -76,7 +77,8 @@ impl Errands {
         })?);
         let call_receiver = Arc::new(std::sync::Mutex::new(call_receiver));
         for index in 0..HTTP_THREADS {
-            let (sender, noted, receiver) = (result_sender.clone(), Arc::clone(&notes), Arc::clone(&call_receiver));
+            let (sender, noted, receiver) =
+                (result_sender.clone(), Arc::clone(&notes), Arc::clone(&call_receiver));
             let client = client.clone();
             threads.push(std::thread::Builder::new().name(format!("http-{index}")).spawn(move || {
                 loop {
@@ -104,8 +106,12 @@ impl Errands {
 
     /// Asks for a connection.
     pub fn dial(&self, conn: ConnId, epoch: u32, url: &str, path_and_query: String) {
-        let request =
-            DialRequest { url: url.to_owned(), path_and_query, tls: Arc::clone(&self.tls), timeout: DIAL_TIMEOUT };
+        let request = DialRequest {
+            url: url.to_owned(),
+            path_and_query,
+            tls: Arc::clone(&self.tls),
+            timeout: DIAL_TIMEOUT,
+        };
         if let Some(dials) = &self.dials {
             // The thread outlives this sender, so sending cannot fail.
             let _ = dials.send(Dial { conn, epoch, request });
@@ -121,10 +127,7 @@ impl Errands {
 
     /// The next result, if one is there.
     pub fn poll(&self) -> Option<Errand> {
-        match self.results.try_recv() {
-            Ok(errand) => Some(errand),
-            Err(TryRecvError::Empty | TryRecvError::Disconnected) => None,
-        }
+        self.results.try_recv().ok()
     }
 
     /// Failures since the last call, as sentences.

@@ -9,7 +9,9 @@ use super::egress::{JournalState, KillLatch, Vault, admit};
 use super::errand::{Errand, Errands};
 use crate::domain::effect::{MessageId, OutMsg, Target};
 use crate::domain::event::SessionRole;
-use crate::domain::input::{ConnId, DownReason, FrameKind, FrameMeta, Input, RefuseReason, SendFate, SendOutcome};
+use crate::domain::input::{
+    ConnId, DownReason, FrameKind, FrameMeta, Input, RefuseReason, SendFate, SendOutcome,
+};
 use crate::domain::order::OrderSpec;
 use crate::domain::time::Nanos;
 use crate::net::socket::{Handed, MessageKind, NetError, SendError, SocketLimits, WsSocket};
@@ -229,7 +231,11 @@ impl Gateway {
                         .map_err(|failure| down_reason(&failure))?;
                     self.poll
                         .registry()
-                        .register(socket.transport_mut(), Token(conn.index()), Interest::READABLE | Interest::WRITABLE)
+                        .register(
+                            socket.transport_mut(),
+                            Token(conn.index()),
+                            Interest::READABLE | Interest::WRITABLE,
+                        )
                         .map_err(|_| DownReason::Broken)?;
                     Ok(socket)
                 });
@@ -306,8 +312,10 @@ impl Gateway {
         let venue = line.info.venue.index();
         let epoch = line.socket.as_ref().map(|_| line.epoch);
         let order = message.meta.order.is_some();
+        if order && !self.live {
+            return SendFate::Refused(RefuseReason::Unsigned);
+        }
         let admitted = admit(&message.meta, &self.latch, epoch, self.journal, now)
-            .and_then(|()| if order && !self.live { Err(RefuseReason::Unsigned) } else { Ok(()) })
             .and_then(|()| self.vault.seal(venue, &message.payload, &mut self.sealed));
         if let Err(reason) = admitted {
             return SendFate::Refused(reason);

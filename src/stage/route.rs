@@ -6,12 +6,15 @@
 
 use super::decode::ConnInfo;
 use crate::core::budget::Budget;
-use crate::domain::effect::{MessageId, OutMeta, OutMsg, Payload, SessionAction, Target};
+use crate::domain::effect::{
+    HttpId, MessageId, OutMeta, OutMsg, Payload, PayloadFull, SessionAction, Target,
+};
 use crate::domain::event::{EventBody, Flow, FlowBody, SessionRole};
 use crate::domain::input::ConnId;
-use crate::domain::instrument::VENUES_MAX;
-use crate::domain::intent::{Basket, Denial, DenyReason, Intent, LEGS_MAX};
+use crate::domain::instrument::{VENUES_MAX, VenueId};
+use crate::domain::intent::{Basket, Denial, DenyReason, Intent, LEGS_MAX, OrderRef};
 use crate::domain::money::Money;
+use crate::domain::order::ClientId;
 use crate::domain::params::EngineParams;
 use crate::domain::time::{Nanos, Stamp};
 use crate::stage::Made;
@@ -82,7 +85,7 @@ impl Route {
                 message.payload.clear();
                 let rendered =
                     self.encoders[order.venue.index()].cancel(order, &meta, flow.at, &mut message.payload);
-                self.finish(rendered, meta, order.venue.index(), sink);
+                self.finish(rendered, meta, order, sink);
             }
             FlowBody::Mid(..) => {}
         }
@@ -137,7 +140,7 @@ impl Route {
                 meta.urgent = true;
                 let rendered =
                     self.encoders[order.venue.index()].query(&order, &meta, flow.at, &mut message.payload);
-                return self.finish(rendered, meta, order.venue.index(), sink);
+                return self.finish(rendered, meta, &order, sink);
             }
         };
         match rendered {
@@ -151,40 +154,36 @@ impl Route {
     /// Sends a cancel or a query whose payload is staged in slot 0.
     fn finish(
         &mut self,
-        rendered: Result<Rendered, crate::domain::effect::PayloadFull>,
+        rendered: Result<Rendered, PayloadFull>,
         mut meta: OutMeta,
-        venue: usize,
+        order: &OrderRef,
         sink: &mut impl FnMut(Made<'_, OutMsg>),
     ) {
         match rendered {
             Ok(rendered) => {
-                self.aim(rendered, &mut meta, venue);
+                self.aim(rendered, &mut meta, order.venue, order.client_id);
                 self.emit(0, meta, sink);
             }
             Err(_) => self.refused_renders += 1,
         }
     }
 
-    fn aim(&self, rendered: Rendered, meta: &mut OutMeta, venue: usize) {
+    /// Says where a rendered order message goes. An HTTP request carries the order's tag in its id, so
+    /// that a reply which names no order (`no such order`) still tells whose it is.
+    fn aim(&self, rendered: Rendered, meta: &mut OutMeta, venue: VenueId, order: ClientId) {
         match rendered {
             Rendered::Socket(conn) => {
                 meta.target = Target::Socket(conn);
                 meta.epoch = self.epochs.get(conn.index()).copied().unwrap_or(0);
             }
             Rendered::Http => {
-                let id = crate::domain::effect::HttpId(HTTP_ORDER_BASE | (meta.message.0 as u32 & (HTTP_ORDER_BASE - 1)));
-                let venue = crate::domain::instrument::VenueId(venue as u8);
+                let id = HttpId(HTTP_ORDER_BASE | order.tag());
                 meta.target = Target::Http { venue, id, redact: None };
             }
         }
     }
 
-    fn on_basket(
-        &mut self,
-        flow: &Flow,
-        basket: &Basket,
-        sink: &mut impl FnMut(Made<'_, OutMsg>),
-    ) {
+    fn on_basket(&mut self, flow: &Flow, basket: &Basket, sink: &mut impl FnMut(Made<'_, OutMsg>)) {
         let urgent = basket.kind.is_urgent();
         if let Some(leg) = self.first_blocked(basket, flow.at, urgent) {
             return sink(Made::Denied(&denial(basket, leg)));
@@ -198,7 +197,7 @@ impl Route {
             let payload = &mut self.staged[slot].payload;
             payload.clear();
             match self.encoders[order.venue.index()].order(order, &meta, flow.at, payload) {
-                Ok(rendered) => self.aim(rendered, &mut meta, order.venue.index()),
+                Ok(rendered) => self.aim(rendered, &mut meta, order.venue, order.client_id),
                 Err(_) => {
                     self.refused_renders += 1;
                     return sink(Made::Denied(&denial(basket, slot as u8)));
@@ -209,7 +208,11 @@ impl Route {
         for slot in 0..basket.orders().len() {
             let meta = self.staged[slot].meta;
             // Counted as available above; nothing was taken in between.
-            let _ = self.budgets[meta.order.map_or(0, |order| order.venue.index())].try_take(flow.at.mono, 1, urgent);
+            let _ = self.budgets[meta.order.map_or(0, |order| order.venue.index())].try_take(
+                flow.at.mono,
+                1,
+                urgent,
+            );
             self.emit(slot, meta, sink);
         }
     }

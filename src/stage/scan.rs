@@ -16,7 +16,12 @@ pub struct Scan {
 impl Scan {
     /// For `params`.
     pub fn new(params: &EngineParams) -> Self {
-        Self { scanner: Scanner::new(params), out: ScanOut::default(), clock: StateClock::default(), listings: params.listings.len() }
+        Self {
+            scanner: Scanner::new(params),
+            out: ScanOut::default(),
+            clock: StateClock::default(),
+            listings: params.listings.len(),
+        }
     }
 
     /// Handles one event.

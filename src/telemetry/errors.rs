@@ -167,7 +167,8 @@ mod tests {
         assert!(log.note("okx/login", "login refused: 60009", 5));
         assert!(!log.note("okx/login", "login refused: other words", 9));
         assert!(log.note("binance/gap", &"ä".repeat(400), 7));
-        std::mem::forget(log); // what a crash does: no destructor runs
+        #[allow(clippy::mem_forget)] // what a crash does: no destructor runs
+        std::mem::forget(log);
         let mut log = ErrorLog::open(&path).expect("the same file");
         log.note("okx/login", "", 11);
         let entries = read_errors(&path).expect("the same file");

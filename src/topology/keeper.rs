@@ -1,14 +1,14 @@
 //! The keeper: recorder and watch behind one tap. What every live engine does with what passes.
 
+use super::probe::Probe;
+use super::publish;
+use super::threaded::record::Chores;
 use crate::domain::effect::OutMsg;
 use crate::domain::event::{Event, Seq};
 use crate::domain::input::{Input, InputClass, RawInput};
 use crate::domain::intent::{Denial, Intent};
 use crate::domain::output::{Output, OutputKey};
 use crate::domain::time::{Nanos, Stamp};
-use super::publish;
-use super::threaded::record::Chores;
-use super::probe::Probe;
 use crate::ops::latency::Path;
 use crate::ops::view::Board;
 use crate::ops::watch::Watch;

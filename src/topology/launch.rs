@@ -1,6 +1,8 @@
 //! Launching: from a configuration to a running engine on the threads of a plan, and to its end.
 //!
 //! Shared by the demo, by `run` and by the benches; knows no venue and no command line.
+#![allow(clippy::disallowed_methods)] // the wall time in a journal's manifest; inputs are stamped by runtime::clock
+#![allow(clippy::disallowed_methods)] // the moment of creation in the manifest
 
 use super::fused::Fused;
 use super::keeper::Keeper;
@@ -150,10 +152,12 @@ pub fn launch(launch: Launch, board: &Board) -> Result<Running, LaunchError> {
     let keeper = Keeper::new(recorder);
     let latch = Arc::new(KillLatch::default());
     let tls = launch.trust.client_config()?;
-    let errands = Errands::start(tls, HttpClient::new(&launch.trust, HTTP_TIMEOUT)).map_err(system("a thread"))?;
+    let errands =
+        Errands::start(tls, HttpClient::new(&launch.trust, HTTP_TIMEOUT)).map_err(system("a thread"))?;
     let vault = Vault::new(launch.credentials);
-    let gateway = Gateway::new(&parts.conns, &launch.addresses, errands, vault, Arc::clone(&latch), launch.orders)
-        .map_err(system("a poll of sockets"))?;
+    let gateway =
+        Gateway::new(&parts.conns, &launch.addresses, errands, vault, Arc::clone(&latch), launch.orders)
+            .map_err(system("a poll of sockets"))?;
     let origin = ClockOrigin::begin();
     let mut pool = Pool::new();
     let (commands, received) = mpsc::channel();
@@ -202,9 +206,9 @@ impl Running {
     /// The first failure; the run should be ended then.
     pub fn failure(&self) -> Option<String> {
         match &self.threads {
-            Threads::Fused(handle, stop) => {
-                stop.failure().or_else(|| handle.is_finished().then(|| "the engine's thread has ended".to_owned()))
-            }
+            Threads::Fused(handle, stop) => stop
+                .failure()
+                .or_else(|| handle.is_finished().then(|| "the engine's thread has ended".to_owned())),
             Threads::Threaded(threaded) => threaded.failure(),
         }
     }
@@ -226,7 +230,12 @@ impl Running {
             }
             Threads::Threaded(threaded) => {
                 let ended = threaded.end();
-                Finished { keeper: ended.tap, latency: ended.latency, exits: ended.exits, failure: ended.failure }
+                Finished {
+                    keeper: ended.tap,
+                    latency: ended.latency,
+                    exits: ended.exits,
+                    failure: ended.failure,
+                }
             }
         };
         self.observer.end(&finished.latency);

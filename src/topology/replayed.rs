@@ -1,5 +1,7 @@
 //! A replay on the threads of a profile: journal in place of the gateway, comparer in place of the recorder.
 
+#![allow(clippy::disallowed_methods)] // waiting for threads to end
+
 use super::probe::Probe;
 use super::threaded::record::Chores;
 use super::threaded::{Feed, start};
@@ -47,6 +49,7 @@ pub fn verify_on(dir: &Path, plan: &Plan, progress: &mut dyn FnMut(u64)) -> Resu
     let feed = Feed::Journal(prepared.inputs);
     let threaded = start(plan, parts, feed, prepared.comparer, ClockOrigin::begin(), &Board::default())?;
     while !threaded.is_finished() && threaded.failure().is_none() {
+        #[allow(clippy::disallowed_methods)] // waits for threads that end on their own
         std::thread::sleep(Duration::from_millis(2));
     }
     let ended = threaded.end();

@@ -6,7 +6,9 @@
 
 use super::fused::{Egress, Fused};
 use crate::domain::effect::{HttpId, OutMsg, Redact, Target};
-use crate::domain::input::{Command, ConnId, DownReason, FrameKind, FrameMeta, Input, RawInput, RefuseReason, SendFate};
+use crate::domain::input::{
+    Command, ConnId, DownReason, FrameKind, FrameMeta, Input, RawInput, RefuseReason, SendFate,
+};
 use crate::domain::instrument::VenueId;
 use crate::domain::time::{MILLI, Nanos};
 use crate::sim::{HttpRequest, LedgerServer, Push, SimConn};
@@ -88,7 +90,8 @@ impl Egress for SimTransport {
                         let request = self.sealed.clone();
                         self.at(arrival, Delivery::HttpAtVenue { venue, id, redact, request });
                     }
-                    Err(_) => self.at(arrival, Delivery::HttpReply { venue, id, redact, status: 0, body: Vec::new() }),
+                    Err(_) => self
+                        .at(arrival, Delivery::HttpReply { venue, id, redact, status: 0, body: Vec::new() }),
                 }
                 None
             }
@@ -277,7 +280,8 @@ impl Simulation {
             Delivery::HttpAtVenue { venue, id, redact, request } => {
                 let reply = self.servers[venue.index()].on_http(&parse_http(&request), now, &mut self.pushes);
                 self.push(venue.index());
-                let delivery = Delivery::HttpReply { venue, id, redact, status: reply.status, body: reply.body };
+                let delivery =
+                    Delivery::HttpReply { venue, id, redact, status: reply.status, body: reply.body };
                 self.transport.at(arrival, delivery);
             }
             Delivery::ConnUp { conn, epoch } => {

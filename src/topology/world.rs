@@ -2,7 +2,9 @@
 
 use crate::domain::instrument::{CanonicalId, ContractKind, InstrumentId, VenueId};
 use crate::domain::intent::ONE_PPB;
-use crate::domain::params::{CanonicalParams, EngineParams, ListingParams, RiskParams, ScanParams, VenueParams};
+use crate::domain::params::{
+    CanonicalParams, EngineParams, ListingParams, RiskParams, ScanParams, VenueParams,
+};
 use crate::domain::text::Text;
 use crate::domain::time::{MILLI, SECOND};
 use crate::sim::config::SimConfig;

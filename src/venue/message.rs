@@ -112,6 +112,7 @@ pub struct Depth<'a> {
 
 /// Why a frame could not be decoded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[allow(missing_docs)] // the variant's sentence names its fields
 pub enum DecodeError {
     /// Not JSON.
     #[error("not valid JSON at byte {at}")]

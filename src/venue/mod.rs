@@ -10,7 +10,9 @@ pub mod json;
 pub mod message;
 pub mod okx;
 
-use crate::domain::effect::{HttpId, OutMeta, Payload, PayloadFull, Redact, SecretSlot, SessionAction, VenueCall};
+use crate::domain::effect::{
+    HttpId, OutMeta, Payload, PayloadFull, Redact, SecretSlot, SessionAction, VenueCall,
+};
 use crate::domain::event::{EventBody, SessionRole};
 use crate::domain::input::{ConnId, DownReason, FrameMeta};
 use crate::domain::instrument::{Instrument, VenueId, VenueSpec};
@@ -156,17 +158,46 @@ pub trait Encoder: Send {
     /// The registry defined one of its listings.
     fn on_instrument(&mut self, instrument: &Instrument);
     /// Renders an order; returns where it goes.
-    fn order(&mut self, order: &OrderSpec, meta: &OutMeta, now: Stamp, to: &mut Payload) -> Result<Rendered, PayloadFull>;
+    fn order(
+        &mut self,
+        order: &OrderSpec,
+        meta: &OutMeta,
+        now: Stamp,
+        to: &mut Payload,
+    ) -> Result<Rendered, PayloadFull>;
     /// Renders a cancellation.
-    fn cancel(&mut self, order: &OrderRef, meta: &OutMeta, now: Stamp, to: &mut Payload) -> Result<Rendered, PayloadFull>;
+    fn cancel(
+        &mut self,
+        order: &OrderRef,
+        meta: &OutMeta,
+        now: Stamp,
+        to: &mut Payload,
+    ) -> Result<Rendered, PayloadFull>;
     /// Renders a query for an order's state.
-    fn query(&mut self, order: &OrderRef, meta: &OutMeta, now: Stamp, to: &mut Payload) -> Result<Rendered, PayloadFull>;
+    fn query(
+        &mut self,
+        order: &OrderRef,
+        meta: &OutMeta,
+        now: Stamp,
+        to: &mut Payload,
+    ) -> Result<Rendered, PayloadFull>;
     /// Renders a session message.
-    fn send(&mut self, conn: ConnId, what: VenueCall, now: Stamp, to: &mut Payload) -> Result<(), PayloadFull>;
+    fn send(
+        &mut self,
+        conn: ConnId,
+        what: VenueCall,
+        now: Stamp,
+        to: &mut Payload,
+    ) -> Result<(), PayloadFull>;
     /// Renders an HTTP request.
     fn http(&mut self, what: VenueCall, now: Stamp, to: &mut Payload) -> Result<Option<Redact>, PayloadFull>;
     /// Renders path and query of the upgrade request of a connection.
-    fn connect(&mut self, conn: ConnId, slot: Option<SecretSlot>, to: &mut Payload) -> Result<(), PayloadFull>;
+    fn connect(
+        &mut self,
+        conn: ConnId,
+        slot: Option<SecretSlot>,
+        to: &mut Payload,
+    ) -> Result<(), PayloadFull>;
 }
 
 /// Where a rendered order message goes.

@@ -1,11 +1,12 @@
 //! `perpring bench hop`: what it costs to hand a message from one thread to another.
 //!
-//! Workload: two threads, each spinning on a core of its own, send one 64-byte message (the size of a small
-//! `Copy` value in the hops) to and fro; half of each round trip is a sample of one way. The floor is the
-//! same with one bare atomic number a direction, which is what the hardware needs to move a cache line. All
-//! kinds take turns in short rounds of one run, so that a noisy host hits them alike. A sample contains half
-//! a clock reading (about 5 ns), the floor's too. Then, as throughput, one thread sends to the other as fast
-//! as it can; a bare atomic holds one message, so its throughput is that of the ping-pong.
+//! Workload: two threads, each spinning on a core of its own, send one 56-byte message to and fro (what
+//! shares a cache line with its stamp in our ring; larger values add their lines); half of each round trip
+//! is a sample of one way. The floor is the same with one bare atomic number a direction, which is what the
+//! hardware needs to move a cache line. All kinds take turns in short rounds of one run, so that a noisy
+//! host hits them alike. A sample contains half a clock reading (about 5 ns), the floor's too. Then, as
+//! throughput, one thread sends to the other as fast as it can; a bare atomic holds one message, so its
+//! throughput is that of the ping-pong.
 
 use crate::cli::Failure;
 use crate::ring::{Full, Receiver, Sender, channel};
@@ -32,7 +33,7 @@ pub struct HopArgs {
 }
 
 /// What travels: the first number counts, the rest is payload.
-type Message = [u64; 8];
+type Message = [u64; 7];
 /// Ends a round.
 const STOP: u64 = u64::MAX;
 /// Capacity of every ring and channel, messages.
@@ -271,7 +272,7 @@ impl Bench {
             let mut begun = 0;
             let mut last = 0;
             for number in 1.. {
-                self.send(&mut near, &[number; 8]);
+                self.send(&mut near, &[number; 7]);
                 let back = self.receive(&mut near);
                 debug_assert_eq!(back[0], number);
                 let now = clock.mono_ns();
@@ -285,7 +286,7 @@ impl Bench {
                 }
                 last = now;
             }
-            self.send(&mut near, &[STOP; 8]);
+            self.send(&mut near, &[STOP; 7]);
             last - begun
         };
         let pong = || {
@@ -311,11 +312,11 @@ impl Bench {
             while now - begun < ROUND_NS {
                 for _ in 0..1_000 {
                     sent += 1;
-                    self.send(&mut near, &[sent; 8]);
+                    self.send(&mut near, &[sent; 7]);
                 }
                 now = clock.mono_ns();
             }
-            self.send(&mut near, &[STOP; 8]);
+            self.send(&mut near, &[STOP; 7]);
             let done = self.receive(&mut near); // the receiver has them all
             debug_assert_eq!(done[0], sent);
             (sent, clock.mono_ns() - begun)
@@ -325,7 +326,7 @@ impl Bench {
             while self.receive(&mut far)[0] != STOP {
                 received += 1;
             }
-            self.send(&mut far, &[received; 8]);
+            self.send(&mut far, &[received; 7]);
         };
         let ((sent, elapsed), _) = self.pair(sender, receiver);
         into.streamed += sent;
@@ -358,7 +359,7 @@ impl Link for AtomicLink {
             return None;
         }
         self.seen = number;
-        Some([number; 8])
+        Some([number; 7])
     }
 }
 

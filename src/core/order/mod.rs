@@ -219,7 +219,15 @@ impl Ledger {
         let mut report = *report;
         if report.client_id == ClientId::NONE {
             match self.asking.get(report.venue.index()).copied().flatten() {
-                Some((asked, _)) if report.kind == ReportKind::NotFound => report.client_id = asked,
+                // The venue's id carries the tag of the question where the dialect could pass it on.
+                Some((asked, _))
+                    if report.kind == ReportKind::NotFound
+                        && (report.venue_order_id == 0
+                            || report.venue_order_id == u64::from(asked.tag())) =>
+                {
+                    report.client_id = asked;
+                    report.venue_order_id = 0;
+                }
                 _ => return self.on_foreign(&report, out),
             }
         }

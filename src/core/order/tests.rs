@@ -233,7 +233,7 @@ fn every_word_in_every_state_has_one_effect() {
                 S::Canceled => drop(bench.hear(total(K::Canceled, booked))),
                 S::Expired => drop(bench.hear(total(K::Expired, booked))),
                 S::Rejected => {
-                    drop(bench.hear(OrderReport { reject: RejectClass::Margin, ..says(K::Rejected) }))
+                    drop(bench.hear(OrderReport { reject: RejectClass::Margin, ..says(K::Rejected) }));
                 }
                 S::PendingAmend | S::PendingCancel => unreachable!("not in the table"),
             }

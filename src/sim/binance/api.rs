@@ -1,10 +1,10 @@
 //! The WebSocket API: requests with an id, answered with `status` and `result` or `error`.
 
 use super::BinanceServer;
+use super::account::{account_json, balance_json, position_risk};
 use super::auth::{Params, check_key, check_ws};
 use super::error::ApiError;
 use super::order::{self, quoted, symbol};
-use super::rest::{account_json, balance_json, position_risk};
 use super::stream::levels_text;
 use crate::domain::time::{MILLI, Nanos};
 use crate::sim::SimConn;

@@ -1,13 +1,15 @@
 //! Binance USDⓈ-M futures as a simulated venue: REST, market streams, user stream and WebSocket API, by the
 //! venue's public documentation.
 //!
-//! Connections, time and delivery are here; `stream`/`market_data` hold the market side, `rest`, `api`,
-//! `order` and `auth` the requests, `user`/`users` the private stream. The rules of trading are the
-//! exchange's alone.
+//! Connections, time and delivery are here; `stream`/`market_data` hold the market side, `rest`, `api`, `order`
+//! and `auth` the requests, `info`/`account` the larger replies, `user`/`users` the private stream. The rules
+//! of trading are the exchange's alone.
 
+mod account;
 mod api;
 mod auth;
 mod error;
+mod info;
 mod limits;
 mod market_data;
 mod order;

@@ -1,16 +1,14 @@
 //! The REST interface: public market data, signed account and order requests, listen keys.
 
+use super::BinanceServer;
+use super::account::{account_json, balance_json, income, leverage_bracket, position_risk, user_trades};
 use super::auth::{Params, check_key, check_rest};
 use super::error::ApiError;
-use super::order::{self, quoted, symbol, symbol_maybe};
+use super::info::{book_ticker, exchange_info, funding_info, premium_index};
+use super::order::{self, symbol, symbol_maybe};
 use super::stream::{levels_text, rate_text};
-use super::user::entry_price;
-use super::{BinanceServer, Limits};
-use crate::domain::money::Money;
 use crate::domain::time::{MILLI, Nanos};
-use crate::sim::exchange::{
-    AccountId, EndReason, Exchange, Listing, ListingId, MoneyText, OrderKey, Side, fixed,
-};
+use crate::sim::exchange::{AccountId, EndReason, Exchange, Listing, ListingId, MoneyText, OrderKey, Side};
 use crate::sim::{HttpReply, HttpRequest};
 
 /// A request with what was found out about it.
@@ -184,7 +182,7 @@ impl BinanceServer {
         call: &Call<'_>,
     ) -> Result<String, ApiError> {
         let now = call.now;
-        if path == "/fapi/v1/order" || path == "/fapi/v1/batchOrders" {
+        if path == "/fapi/v1/order" {
             self.limits.order(account, u32::from(method != "DELETE"), now)?;
         }
         let exchange = self.venue.exchange_mut();
@@ -330,7 +328,7 @@ impl Call<'_> {
 }
 
 /// Signed paths and their methods.
-const ACCOUNT_PATHS: [(&[&str], &str); 26] = [
+const ACCOUNT_PATHS: [(&[&str], &str); 24] = [
     (&["GET", "POST", "PUT", "DELETE"], "/fapi/v1/order"),
     (&["GET"], "/fapi/v1/openOrder"),
     (&["GET"], "/fapi/v1/openOrders"),
@@ -355,8 +353,6 @@ const ACCOUNT_PATHS: [(&[&str], &str); 26] = [
     (&["GET"], "/fapi/v1/commissionRate"),
     (&["GET"], "/fapi/v1/userTrades"),
     (&["GET"], "/fapi/v1/income"),
-    (&["GET"], "/fapi/v1/adlQuantile"),
-    (&["GET"], "/fapi/v1/rateLimit/order"),
 ];
 
 /// Request weight, from the venue's documentation.
@@ -388,7 +384,8 @@ fn weight(call: &Call<'_>) -> u32 {
     }
 }
 
-fn ids(exchange: &Exchange) -> impl Iterator<Item = (ListingId, &Listing)> {
+/// All listings with their ids.
+pub(super) fn ids(exchange: &Exchange) -> impl Iterator<Item = (ListingId, &Listing)> {
     exchange.listings().iter().enumerate().map(|(index, listing)| (ListingId(index as u16), listing))
 }
 
@@ -405,376 +402,4 @@ fn per_symbol(
             ids(exchange).map(|(id, listing)| text(id, listing)).collect::<Vec<_>>().join(",")
         ),
     })
-}
-
-fn premium_index(listing: &Listing, now: Nanos) -> String {
-    format!(
-        concat!(
-            "{{\"symbol\":\"{}\",\"markPrice\":\"{}\",\"indexPrice\":\"{}\",\"estimatedSettlePrice\":\"{}\",",
-            "\"lastFundingRate\":\"{}\",\"interestRate\":\"0.00010000\",\"nextFundingTime\":{},\"time\":{}}}"
-        ),
-        listing.symbol,
-        listing.mark.fixed(8),
-        listing.index.fixed(8),
-        listing.index.fixed(8),
-        rate_text(listing.funding_rate_ppb),
-        listing.funding_at / MILLI,
-        now / MILLI
-    )
-}
-
-fn book_ticker(exchange: &Exchange, id: ListingId, listing: &Listing, now: Nanos) -> String {
-    let best = |side| exchange.book(id).best(side).unwrap_or_default();
-    let (bid, ask) = (best(Side::Buy), best(Side::Sell));
-    format!(
-        "{{\"symbol\":\"{}\",\"bidPrice\":\"{}\",\"bidQty\":\"{}\",\"askPrice\":\"{}\",\"askQty\":\"{}\",\"time\":{},\"lastUpdateId\":{}}}",
-        listing.symbol,
-        listing.price_text(bid.price),
-        listing.qty_text(bid.qty),
-        listing.price_text(ask.price),
-        listing.qty_text(ask.qty),
-        now / MILLI,
-        exchange.last_update(id)
-    )
-}
-
-/// Listings whose interval is not the default of eight hours.
-fn funding_info(exchange: &Exchange) -> String {
-    const HOUR: Nanos = 3_600_000 * MILLI;
-    let rows: Vec<String> = exchange
-        .listings()
-        .iter()
-        .filter(|listing| listing.funding_interval_ns != 8 * HOUR)
-        .map(|listing| {
-            format!(
-                "{{\"symbol\":\"{}\",\"adjustedFundingRateCap\":\"0.02000000\",\"adjustedFundingRateFloor\":\"-0.02000000\",\"fundingIntervalHours\":{},\"disclaimer\":false}}",
-                listing.symbol,
-                (listing.funding_interval_ns / HOUR).max(1)
-            )
-        })
-        .collect();
-    format!("[{}]", rows.join(","))
-}
-
-fn exchange_info(exchange: &Exchange, now: Nanos) -> String {
-    let settings = exchange.settings();
-    let band = |ppb: i64| fixed(i128::from(1_000_000_000 + ppb) / 100_000, 4);
-    let mut assets: Vec<&str> = exchange.listings().iter().map(|listing| listing.settle.as_str()).collect();
-    assets.sort_unstable();
-    assets.dedup();
-    let assets: Vec<String> = assets
-        .iter()
-        .map(|asset| {
-            format!("{{\"asset\":\"{asset}\",\"marginAvailable\":true,\"autoAssetExchange\":\"-10000\"}}")
-        })
-        .collect();
-    let symbols: Vec<String> = exchange
-        .listings()
-        .iter()
-        .map(|listing| {
-            let (tick, step) = (listing.price_text(1), listing.qty_text(1));
-            let (qty_min, qty_max) = (listing.qty_text(listing.qty_min), listing.qty_text(listing.qty_max));
-            format!(
-                concat!(
-                    "{{\"symbol\":\"{symbol}\",\"pair\":\"{symbol}\",\"contractType\":\"PERPETUAL\",\"deliveryDate\":4133404800000,",
-                    "\"onboardDate\":1569398400000,\"status\":\"TRADING\",\"maintMarginPercent\":\"2.5000\",",
-                    "\"requiredMarginPercent\":\"5.0000\",\"baseAsset\":\"{base}\",\"quoteAsset\":\"{quote}\",\"marginAsset\":\"{settle}\",",
-                    "\"pricePrecision\":{price_precision},\"quantityPrecision\":{qty_precision},\"baseAssetPrecision\":8,\"quotePrecision\":8,",
-                    "\"underlyingType\":\"COIN\",\"underlyingSubType\":[],\"triggerProtect\":\"0.0500\",\"liquidationFee\":\"0.012500\",",
-                    "\"marketTakeBound\":\"{bound}\",\"maxMoveOrderLimit\":10000,\"filters\":[",
-                    "{{\"filterType\":\"PRICE_FILTER\",\"minPrice\":\"{tick}\",\"maxPrice\":\"{max_price}\",\"tickSize\":\"{tick}\"}},",
-                    "{{\"filterType\":\"LOT_SIZE\",\"minQty\":\"{qty_min}\",\"maxQty\":\"{qty_max}\",\"stepSize\":\"{step}\"}},",
-                    "{{\"filterType\":\"MARKET_LOT_SIZE\",\"minQty\":\"{qty_min}\",\"maxQty\":\"{qty_max}\",\"stepSize\":\"{step}\"}},",
-                    "{{\"filterType\":\"MAX_NUM_ORDERS\",\"limit\":{max_orders}}},{{\"filterType\":\"MAX_NUM_ALGO_ORDERS\",\"limit\":10}},",
-                    "{{\"filterType\":\"MIN_NOTIONAL\",\"notional\":\"{notional}\"}},",
-                    "{{\"filterType\":\"PERCENT_PRICE\",\"multiplierUp\":\"{up}\",\"multiplierDown\":\"{down}\",\"multiplierDecimal\":\"4\"}}],",
-                    "\"orderTypes\":[\"LIMIT\",\"MARKET\"],\"timeInForce\":[\"GTC\",\"IOC\",\"FOK\",\"GTX\",\"GTD\"]}}"
-                ),
-                symbol = listing.symbol,
-                base = listing.base,
-                quote = listing.quote,
-                settle = listing.settle,
-                price_precision = listing.tick.scale,
-                qty_precision = listing.step.scale,
-                bound = fixed(i128::from(settings.price_band_ppb) / 10_000_000, 2),
-                tick = tick,
-                max_price = listing.price_text(100_000_000),
-                qty_min = qty_min,
-                qty_max = qty_max,
-                step = step,
-                max_orders = settings.open_orders_max,
-                notional = listing.notional_min,
-                up = band(settings.price_band_ppb),
-                down = band(-settings.price_band_ppb),
-            )
-        })
-        .collect();
-    format!(
-        concat!(
-            "{{\"timezone\":\"UTC\",\"serverTime\":{now},\"futuresType\":\"U_MARGINED\",\"rateLimits\":[",
-            "{{\"rateLimitType\":\"REQUEST_WEIGHT\",\"interval\":\"MINUTE\",\"intervalNum\":1,\"limit\":{weight}}},",
-            "{{\"rateLimitType\":\"ORDERS\",\"interval\":\"MINUTE\",\"intervalNum\":1,\"limit\":{minute}}},",
-            "{{\"rateLimitType\":\"ORDERS\",\"interval\":\"SECOND\",\"intervalNum\":10,\"limit\":{ten}}}],",
-            "\"exchangeFilters\":[],\"assets\":[{assets}],\"symbols\":[{symbols}]}}"
-        ),
-        now = now / MILLI,
-        weight = settings.weight_per_minute_max,
-        minute = Limits::per_minute(settings),
-        ten = settings.orders_per_window_max,
-        assets = assets.join(","),
-        symbols = symbols.join(",")
-    )
-}
-
-fn settle_asset(exchange: &Exchange) -> String {
-    exchange.listings().first().map_or_else(|| "USDT".into(), |listing| listing.settle.clone())
-}
-
-/// `GET …/balance` and `v2/account.balance`.
-pub(super) fn balance_json(exchange: &Exchange, id: AccountId) -> String {
-    let account = exchange.account(id);
-    let available = exchange.available(id).fixed(8);
-    let wallet = account.wallet.fixed(8);
-    format!(
-        concat!(
-            "[{{\"accountAlias\":\"{}\",\"asset\":\"{}\",\"balance\":\"{}\",\"crossWalletBalance\":\"{}\",\"crossUnPnl\":\"{}\",",
-            "\"availableBalance\":\"{}\",\"maxWithdrawAmount\":\"{}\",\"marginAvailable\":true,\"updateTime\":{}}}]"
-        ),
-        account.name,
-        settle_asset(exchange),
-        wallet,
-        wallet,
-        account.unrealised_all(exchange.listings()).fixed(8),
-        available,
-        available,
-        account.updated / MILLI
-    )
-}
-
-/// `GET …/account` and `v2/account.status`.
-pub(super) fn account_json(exchange: &Exchange, id: AccountId, now: Nanos) -> String {
-    let account = exchange.account(id);
-    let unrealised = account.unrealised_all(exchange.listings());
-    let (wallet, equity) = (account.wallet.fixed(8), exchange.equity(id).fixed(8));
-    let used = exchange.margin_used(id);
-    let mut held = Money::ZERO;
-    for (listing, _) in ids(exchange) {
-        held += exchange.position_margin(id, listing);
-    }
-    let (used_text, held_text) = (used.fixed(8), held.fixed(8));
-    let (orders_text, available) = ((used - held).fixed(8), exchange.available(id).fixed(8));
-    // Maintenance margin is modelled as a tenth of the initial margin of positions.
-    let maintenance = Money(held.0 / 10).fixed(8);
-    let asset = format!(
-        concat!(
-            "{{\"asset\":\"{}\",\"walletBalance\":\"{wallet}\",\"unrealizedProfit\":\"{}\",\"marginBalance\":\"{equity}\",",
-            "\"maintMargin\":\"{maintenance}\",\"initialMargin\":\"{used_text}\",\"positionInitialMargin\":\"{held_text}\",",
-            "\"openOrderInitialMargin\":\"{orders_text}\",\"crossWalletBalance\":\"{wallet}\",\"crossUnPnl\":\"{}\",",
-            "\"availableBalance\":\"{available}\",\"maxWithdrawAmount\":\"{available}\",\"marginAvailable\":true,\"updateTime\":{}}}"
-        ),
-        settle_asset(exchange),
-        unrealised.fixed(8),
-        unrealised.fixed(8),
-        account.updated / MILLI,
-        wallet = wallet,
-        equity = equity,
-        maintenance = maintenance,
-        used_text = used_text,
-        held_text = held_text,
-        orders_text = orders_text,
-        available = available
-    );
-    let positions: Vec<String> = ids(exchange)
-        .map(|(listing_id, listing)| {
-            let position = account.positions[listing_id.index()];
-            let margin = exchange.position_margin(id, listing_id);
-            let notional = listing.notional_at_mark(position.qty);
-            format!(
-                concat!(
-                    "{{\"symbol\":\"{}\",\"initialMargin\":\"{}\",\"maintMargin\":\"{}\",\"unrealizedProfit\":\"{}\",",
-                    "\"positionInitialMargin\":\"{}\",\"openOrderInitialMargin\":\"0\",\"leverage\":\"{}\",\"isolated\":false,",
-                    "\"entryPrice\":\"{}\",\"breakEvenPrice\":\"{}\",\"maxNotional\":\"100000000\",\"positionSide\":\"BOTH\",",
-                    "\"positionAmt\":\"{}\",\"notional\":\"{}\",\"isolatedWallet\":\"0\",\"bidNotional\":\"0\",\"askNotional\":\"0\",\"updateTime\":{}}}"
-                ),
-                listing.symbol,
-                margin.fixed(8),
-                Money(margin.0 / 10).fixed(8),
-                account.unrealised(listing_id.index(), listing).fixed(8),
-                margin.fixed(8),
-                exchange.settings().leverage,
-                entry_price(listing, &position),
-                entry_price(listing, &position),
-                listing.qty_text(position.qty),
-                notional.fixed(8),
-                position.updated / MILLI
-            )
-        })
-        .collect();
-    format!(
-        concat!(
-            "{{\"feeTier\":0,\"canTrade\":true,\"canDeposit\":true,\"canWithdraw\":false,\"updateTime\":{},\"multiAssetsMargin\":false,",
-            "\"totalInitialMargin\":\"{}\",\"totalMaintMargin\":\"{}\",\"totalWalletBalance\":\"{}\",\"totalUnrealizedProfit\":\"{}\",",
-            "\"totalMarginBalance\":\"{}\",\"totalPositionInitialMargin\":\"{}\",\"totalOpenOrderInitialMargin\":\"{}\",",
-            "\"totalCrossWalletBalance\":\"{}\",\"totalCrossUnPnl\":\"{}\",\"availableBalance\":\"{}\",\"maxWithdrawAmount\":\"{}\",",
-            "\"assets\":[{}],\"positions\":[{}]}}"
-        ),
-        now / MILLI,
-        used_text,
-        maintenance,
-        wallet,
-        unrealised.fixed(8),
-        equity,
-        held_text,
-        orders_text,
-        wallet,
-        unrealised.fixed(8),
-        available,
-        available,
-        asset,
-        positions.join(",")
-    )
-}
-
-/// One row of `GET …/positionRisk` and `v2/account.position`; `v3` has more margins and no leverage.
-pub(super) fn position_risk(exchange: &Exchange, account: AccountId, id: ListingId, v3: bool) -> String {
-    let listing = exchange.listing(id);
-    let position = exchange.account(account).positions[id.index()];
-    let unrealised = exchange.account(account).unrealised(id.index(), listing).fixed(8);
-    let (entry, amount) = (entry_price(listing, &position), listing.qty_text(position.qty));
-    let (mark, notional) = (listing.mark.fixed(8), listing.notional_at_mark(position.qty).fixed(8));
-    let margin = exchange.position_margin(account, id);
-    let (initial, maintenance) = (margin.fixed(8), Money(margin.0 / 10).fixed(8));
-    let (symbol, updated) = (&listing.symbol, position.updated / MILLI);
-    if v3 {
-        return format!(
-            concat!(
-                "{{\"symbol\":\"{symbol}\",\"positionSide\":\"BOTH\",\"positionAmt\":\"{amount}\",\"entryPrice\":\"{entry}\",",
-                "\"breakEvenPrice\":\"{entry}\",\"markPrice\":\"{mark}\",\"unRealizedProfit\":\"{unrealised}\",\"liquidationPrice\":\"0\",",
-                "\"isolatedMargin\":\"0\",\"notional\":\"{notional}\",\"marginAsset\":\"{settle}\",\"isolatedWallet\":\"0\",",
-                "\"initialMargin\":\"{initial}\",\"maintMargin\":\"{maintenance}\",\"positionInitialMargin\":\"{initial}\",",
-                "\"openOrderInitialMargin\":\"0\",\"adl\":2,\"bidNotional\":\"0\",\"askNotional\":\"0\",\"updateTime\":{updated}}}"
-            ),
-            symbol = symbol,
-            amount = amount,
-            entry = entry,
-            mark = mark,
-            unrealised = unrealised,
-            notional = notional,
-            settle = listing.settle,
-            initial = initial,
-            maintenance = maintenance,
-            updated = updated
-        );
-    }
-    format!(
-        concat!(
-            "{{\"symbol\":\"{}\",\"positionAmt\":\"{}\",\"entryPrice\":\"{}\",\"breakEvenPrice\":\"{}\",\"markPrice\":\"{}\",",
-            "\"unRealizedProfit\":\"{}\",\"liquidationPrice\":\"0\",\"leverage\":\"{}\",\"maxNotionalValue\":\"100000000\",",
-            "\"marginType\":\"cross\",\"isolatedMargin\":\"0.00000000\",\"isAutoAddMargin\":\"false\",\"positionSide\":\"BOTH\",",
-            "\"notional\":\"{}\",\"isolatedWallet\":\"0\",\"updateTime\":{},\"isolated\":false,\"adlQuantile\":0}}"
-        ),
-        symbol,
-        amount,
-        entry,
-        entry,
-        mark,
-        unrealised,
-        exchange.settings().leverage,
-        notional,
-        updated
-    )
-}
-
-fn leverage_bracket(exchange: &Exchange, listing: &Listing) -> String {
-    format!(
-        concat!(
-            "{{\"symbol\":\"{}\",\"brackets\":[{{\"bracket\":1,\"initialLeverage\":{},\"notionalCap\":100000000,\"notionalFloor\":0,",
-            "\"maintMarginRatio\":{},\"cum\":0.0}}]}}"
-        ),
-        listing.symbol,
-        exchange.settings().leverage,
-        fixed(10_000 / i128::from(exchange.settings().leverage.max(1) * 10), 4)
-    )
-}
-
-fn user_trades(
-    exchange: &Exchange,
-    account: AccountId,
-    id: ListingId,
-    params: &Params,
-) -> Result<String, ApiError> {
-    let listing = exchange.listing(id);
-    let from = params.int("fromId")?.unwrap_or(0) as u64;
-    let order = params.int("orderId")?;
-    let since = params.int("startTime")?.unwrap_or(0) * MILLI;
-    let limit = params.int("limit")?.unwrap_or(500).clamp(1, 1_000) as usize;
-    let rows: Vec<String> = exchange
-        .ledger()
-        .fills()
-        .iter()
-        .filter(|row| row.account == account && row.listing == id && row.fill.trade_id >= from && row.at >= since)
-        .filter(|row| order.is_none_or(|order| row.order.0 == order as u64))
-        .map(|row| {
-            format!(
-                concat!(
-                    "{{\"symbol\":\"{}\",\"id\":{},\"orderId\":{},\"side\":\"{}\",\"price\":\"{}\",\"qty\":\"{}\",\"realizedPnl\":\"{}\",",
-                    "\"quoteQty\":\"{}\",\"commission\":\"{}\",\"commissionAsset\":\"{}\",\"time\":{},\"positionSide\":\"BOTH\",\"buyer\":{},\"maker\":{}}}"
-                ),
-                listing.symbol,
-                row.fill.trade_id,
-                row.order.0,
-                order::side_text(row.side),
-                listing.price_text(row.fill.price),
-                listing.qty_text(row.fill.qty),
-                row.fill.realised.fixed(8),
-                row.notional,
-                row.fill.fee.fixed(8),
-                listing.settle,
-                row.at / MILLI,
-                row.side == Side::Buy,
-                row.fill.maker
-            )
-        })
-        .collect();
-    // With `fromId` the oldest, otherwise the newest.
-    let part =
-        if from > 0 { &rows[..limit.min(rows.len())] } else { &rows[rows.len().saturating_sub(limit)..] };
-    Ok(format!("[{}]", part.join(",")))
-}
-
-fn income(exchange: &Exchange, account: AccountId, params: &Params) -> Result<String, ApiError> {
-    let kind = params.get("incomeType");
-    let wanted = symbol_maybe(exchange, params)?;
-    let limit = params.int("limit")?.unwrap_or(100).clamp(1, 1_000) as usize;
-    let ledger = exchange.ledger();
-    let mut rows: Vec<(Nanos, ListingId, &str, Money, u64)> = Vec::new();
-    for row in ledger.fills().iter().filter(|row| row.account == account) {
-        rows.push((row.at, row.listing, "COMMISSION", -row.fill.fee, row.fill.trade_id));
-        if row.fill.realised != Money::ZERO {
-            rows.push((row.at, row.listing, "REALIZED_PNL", row.fill.realised, row.fill.trade_id));
-        }
-    }
-    for row in ledger.funding().iter().filter(|row| row.account == account) {
-        rows.push((row.at, row.listing, "FUNDING_FEE", row.amount, 0));
-    }
-    rows.retain(|row| kind.is_none_or(|kind| kind == row.2) && wanted.is_none_or(|wanted| wanted == row.1));
-    rows.sort_by_key(|row| row.0);
-    let rows: Vec<String> = rows
-        .iter()
-        .enumerate()
-        .map(|(number, (at, id, kind, amount, trade))| {
-            let listing = exchange.listing(*id);
-            let trade = if *trade == 0 { String::new() } else { trade.to_string() };
-            format!(
-                "{{\"symbol\":\"{}\",\"incomeType\":\"{kind}\",\"income\":\"{}\",\"asset\":\"{}\",\"info\":{},\"time\":{},\"tranId\":{},\"tradeId\":\"{trade}\"}}",
-                listing.symbol,
-                amount.fixed(8),
-                listing.settle,
-                quoted(&trade),
-                at / MILLI,
-                at / MILLI * 1_000 + number as i64
-            )
-        })
-        .collect();
-    Ok(format!("[{}]", rows[rows.len().saturating_sub(limit)..].join(",")))
 }

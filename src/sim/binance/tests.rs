@@ -39,7 +39,7 @@ impl Client {
                 break;
             }
             self.now = due;
-            self.call(|server, now, out| server.advance(now, out));
+            self.call(super::super::Server::advance);
         }
         self.now = end;
     }

@@ -65,7 +65,7 @@ impl Account {
             } else {
                 let share = Money(position.cost.0 * i128::from(closed) / i128::from(position.qty.abs()));
                 realised = (proceeds - share).cut(decimals);
-                position.cost = position.cost - (proceeds - realised);
+                position.cost -= proceeds - realised;
             }
             position.qty += sign * closed;
         }

@@ -4,7 +4,10 @@
 
 use super::book::Owner;
 use super::listing::MoneyText;
-use super::types::*;
+use super::types::{
+    AccountId, ChangeReason, EndReason, Exec, Fill, ListingId, NewOrder, Order, OrderId, OrderKey, OrderKind,
+    OrderStatus, PublicTrade, Reject, SelfTrade, Side, SimEventBody, Steps, Ticks, Tif,
+};
 use super::{Exchange, FillRow};
 use crate::domain::money::Money;
 use crate::domain::time::Nanos;

@@ -48,7 +48,7 @@ fn drift(exchange: &Exchange) -> Money {
     for account in &exchange.accounts {
         sum += account.wallet - account.deposits;
         for position in &account.positions {
-            sum = sum - position.cost;
+            sum -= position.cost;
         }
     }
     sum
@@ -316,7 +316,7 @@ fn best_price_events_agree_with_the_book_at_their_update_id() {
         match body {
             SimEventBody::Level { update, .. } => ids.push(update),
             SimEventBody::Bbo { bid, ask, update, .. } => {
-                bbo = Some((bid.unwrap().price, ask, update, *ids.last().unwrap()))
+                bbo = Some((bid.unwrap().price, ask, update, *ids.last().unwrap()));
             }
             _ => {}
         }

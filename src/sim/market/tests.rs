@@ -67,7 +67,7 @@ fn without_lag_noise_alone_never_moves_a_price_by_the_fees() {
 fn a_lagging_venue_is_off_after_jumps_and_comes_back_within_its_lag() {
     let lag = 200 * MILLI;
     let mut venues = pair(&world(lag));
-    let (mut gaps, mut off_since) = (0, None);
+    let (mut gaps, mut off_since, mut lasted) = (0, None, Vec::new());
     for step in 0..24_000i64 {
         let now = START + step * 5 * MILLI;
         venues.iter_mut().for_each(|venue| venue.advance(now));
@@ -75,10 +75,15 @@ fn a_lagging_venue_is_off_after_jumps_and_comes_back_within_its_lag() {
             let since = *off_since.get_or_insert(now);
             // Two jumps in a row may follow each other; one gap is closed after at most 1.8 × the lag.
             assert!(now - since < 4 * lag, "still off {} ms after the jump", (now - since) / MILLI);
-        } else if off_since.take().is_some() {
+        } else if let Some(since) = off_since.take() {
             gaps += 1;
+            lasted.push(now - since);
         }
     }
+    // Whoever needs longer finds fewer of them still there.
+    let left: Vec<usize> =
+        [0, 80, 160, 240, 500].map(|ms| lasted.iter().filter(|time| **time > ms * MILLI).count()).to_vec();
+    assert!(left.windows(2).all(|w| w[0] > w[1]), "{left:?}");
     assert!((15..=60).contains(&gaps), "about a jump each 4 s in 120 s: {gaps}");
 }
 

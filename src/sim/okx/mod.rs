@@ -6,8 +6,11 @@
 
 mod auth;
 mod feed;
+mod frames;
 mod instruments;
+mod news;
 mod private;
+mod request;
 mod rest;
 mod session;
 #[cfg(test)]
@@ -16,18 +19,15 @@ mod trade;
 mod wire;
 
 use super::delay::DelayQueue;
-use super::exchange::{
-    AccountId, ChangeReason, EndReason, Exec, ListingId, SimEvent, SimEventBody, VenueLedger,
-};
+use super::exchange::{AccountId, EndReason, SimEvent, VenueLedger};
 use super::market::SimVenue;
 use super::{HttpReply, HttpRequest, LedgerServer, Push, Server, SimConfig, SimConn};
 use crate::domain::time::{MICRO, MILLI, Nanos, SECOND};
 use feed::Feed;
-use serde_json::{Value, json};
-use session::{Channel, Client, Endpoint, Subscription};
+use request::OrderRequest;
+use session::{Client, Endpoint};
 use std::collections::BTreeMap;
-use trade::{Action, BATCH_MAX, Limits, Naming, listing_of, summary};
-use wire::{Fault, quoted, us};
+use trade::Limits;
 
 /// The protocol server of one OKX-like venue.
 pub struct OkxServer {
@@ -52,19 +52,6 @@ enum Travel {
     Request(Box<OrderRequest>),
     /// A message, due at a client.
     Message(SimConn, String),
-}
-
-struct OrderRequest {
-    conn: SimConn,
-    account: AccountId,
-    action: Action,
-    op: String,
-    /// The client's `id` as JSON, or nothing.
-    id: Option<Value>,
-    args: Vec<Value>,
-    arrived: Nanos,
-    /// The client's deadline, ns.
-    expires: Nanos,
 }
 
 /// What happens periodically, aligned to the epoch.
@@ -194,392 +181,10 @@ impl OkxServer {
         }
     }
 
-    /// Takes what happened at the exchange: private news set out for their clients at once, public news are
-    /// published by the next [`OkxServer::publish`].
-    fn collect(&mut self, now: Nanos) {
-        let from = self.events.len();
-        self.venue.take_events(&mut self.events);
-        let mut changed: Vec<AccountId> = Vec::new();
-        for index in from..self.events.len() {
-            match &self.events[index].body {
-                SimEventBody::Order { order, .. } => {
-                    let account = order.account;
-                    self.push_order(index);
-                    if !changed.contains(&account) {
-                        changed.push(account);
-                    }
-                }
-                SimEventBody::Account { account, .. } => {
-                    let account = *account;
-                    if account != AccountId::MARKET {
-                        self.push_position(index);
-                        if !changed.contains(&account) {
-                            changed.push(account);
-                        }
-                    }
-                }
-                _ => {}
-            }
-        }
-        for account in changed {
-            let at = self.events.last().map_or(now, |event| event.at);
-            let value = private::balance(self.venue.exchange(), account, at);
-            self.push_private(account, at, |subscription| subscription.channel == Channel::Account, &value);
-        }
-        self.events
-            .retain(|event| !matches!(event.body, SimEventBody::Order { .. } | SimEventBody::Account { .. }));
-    }
-
-    /// Publishes trades and marks what else has changed.
-    fn publish(&mut self, _now: Nanos, out: &mut Vec<Push>) {
-        let exchange = self.venue.exchange();
-        for event in self.events.drain(..) {
-            match event.body {
-                SimEventBody::Trade(trade) => self.feed.on_trade(exchange, trade, event.at, out),
-                SimEventBody::Level { listing, .. } => self.feed.on_level(listing),
-                SimEventBody::Bbo { listing, .. } => self.feed.on_bbo(listing),
-                SimEventBody::FundingSettled { listing, rate_ppb } => {
-                    self.feed.on_settled(exchange, listing, rate_ppb, event.at, out);
-                }
-                SimEventBody::Order { .. } | SimEventBody::Account { .. } => {}
-            }
-        }
-    }
-
-    fn push_order(&mut self, index: usize) {
-        let SimEvent { at, body: SimEventBody::Order { order, exec } } = &self.events[index] else { return };
-        let (at, account, listing) = (*at, order.account, order.listing);
-        let value = private::order_push(self.venue.exchange(), order, exec, &self.amend_request, at);
-        self.push_private(
-            account,
-            at,
-            |s| s.channel == Channel::Orders && s.listing.is_none_or(|own| own == listing),
-            &value,
-        );
-    }
-
-    fn push_position(&mut self, index: usize) {
-        let SimEvent { at, body: SimEventBody::Account { account, reason, listing, position, .. } } =
-            &self.events[index]
-        else {
-            return;
-        };
-        let (at, account, listing) = (*at, *account, *listing);
-        let trades: Vec<(ListingId, u64)> = self.events[..index]
-            .iter()
-            .filter_map(|event| match &event.body {
-                SimEventBody::Order { order, exec: Exec::Trade(fill) }
-                    if order.account == account && event.at == at =>
-                {
-                    Some((order.listing, fill.trade_id))
-                }
-                _ => None,
-            })
-            .collect();
-        let event = match reason {
-            ChangeReason::Order => "filled",
-            ChangeReason::Funding => "funding_fee",
-        };
-        let exchange = self.venue.exchange();
-        let value = private::position(exchange, &self.feed, account, listing, position);
-        let both = private::balance_and_position(exchange, account, &[listing], event, &trades, at);
-        self.push_private(
-            account,
-            at,
-            |s| s.channel == Channel::Positions && s.listing.is_none_or(|own| own == listing),
-            &value,
-        );
-        self.push_private(account, at, |s| s.channel == Channel::BalanceAndPosition, &both);
-    }
-
-    /// Sends one object to the matching subscriptions of an account, after the venue's latency.
-    fn push_private(
-        &mut self,
-        account: AccountId,
-        at: Nanos,
-        matching: impl Fn(&Subscription) -> bool,
-        value: &Value,
-    ) {
-        let due = at + self.venue.exchange().settings().latency_out_ns + CHANNEL_DELAY;
-        for (conn, client) in self.clients.iter().filter(|(_, client)| client.account == Some(account)) {
-            for subscription in client.subscriptions.iter().filter(|s| matching(s)) {
-                let text = private_frame(account, subscription, std::slice::from_ref(value));
-                self.under_way.push(due, Travel::Message(*conn, text));
-            }
-        }
-    }
-
-    /// Positions and balances of those who did not ask for events only.
-    fn push_periodically(&mut self, at: Nanos, out: &mut Vec<Push>) {
-        for (conn, client) in &self.clients {
-            let Some(account) = client.account else { continue };
-            for subscription in client.subscriptions.iter().filter(|s| !s.events_only) {
-                if matches!(subscription.channel, Channel::Positions | Channel::Account)
-                    && let Some(text) = self.private_snapshot(account, subscription, at)
-                {
-                    out.push(Push::Text(*conn, text.into_bytes()));
-                }
-            }
-        }
-    }
-
-    /// The whole state of a private channel; `orders` has none.
-    fn private_snapshot(&self, account: AccountId, subscription: &Subscription, at: Nanos) -> Option<String> {
-        let exchange = self.venue.exchange();
-        let holder = exchange.account(account);
-        let held: Vec<ListingId> = (0..holder.positions.len())
-            .filter(|index| holder.positions[*index].qty != 0)
-            .map(|index| ListingId(index as u16))
-            .filter(|id| subscription.listing.is_none_or(|own| own == *id))
-            .collect();
-        let data = match subscription.channel {
-            Channel::Positions => {
-                let show = |id: &ListingId| {
-                    private::position(exchange, &self.feed, account, *id, &holder.positions[id.index()])
-                };
-                held.iter().map(show).collect()
-            }
-            Channel::Account => vec![private::balance(exchange, account, at)],
-            Channel::BalanceAndPosition => {
-                vec![private::balance_and_position(exchange, account, &held, "snapshot", &[], at)]
-            }
-            _ => return None,
-        };
-        Some(private_frame(account, subscription, &data))
-    }
-
-    fn run_request(&mut self, request: OrderRequest, at: Nanos) {
-        let late = request.expires < at;
-        let mut acks = Vec::with_capacity(request.args.len());
-        for arg in &request.args {
-            let mut ack = if late {
-                let text = |name: &str| trade::text(arg, name).unwrap_or_default();
-                trade::Ack {
-                    client_id: text("clOrdId"),
-                    order_id: text("ordId"),
-                    tag: None,
-                    request_id: None,
-                    fault: None,
-                }
-            } else {
-                self.execute(request.account, request.action, Naming::Code, arg, at)
-            };
-            if late {
-                ack.fault = Some(Fault::new("51149", "Order timed out. Please try again."));
-            }
-            acks.push(ack);
-        }
-        let done = at + self.venue.exchange().settings().latency_out_ns;
-        let data: Vec<String> = acks.iter().map(|ack| ack.to_json(at)).collect();
-        let reply = order_reply(&request, summary(&acks), "", &data, done);
-        self.under_way.push(done, Travel::Message(request.conn, reply));
-    }
-
     fn forget(&mut self, conn: SimConn) {
         self.clients.remove(&conn);
         self.feed.forget(conn);
     }
-
-    fn on_request(&mut self, conn: SimConn, text: &[u8], now: Nanos, out: &mut Vec<Push>) {
-        let request: Value = serde_json::from_slice(text).unwrap_or_default();
-        let op = request.get("op").and_then(Value::as_str).unwrap_or_default();
-        match op {
-            "login" => self.login(conn, &request, now, out),
-            "subscribe" | "unsubscribe" => self.subscribe(conn, op, &request, now, out),
-            _ if Action::of_op(op).is_some() => self.order_request(conn, op, &request, now, out),
-            _ => {
-                let shown = String::from_utf8_lossy(text);
-                let fault = Fault::new("60012", format!("Illegal request: {shown}"));
-                self.send_error(conn, &request, &fault, out);
-            }
-        }
-    }
-
-    fn send_error(&self, conn: SimConn, request: &Value, fault: &Fault, out: &mut Vec<Push>) {
-        let Some(client) = self.clients.get(&conn) else { return };
-        let text = format!(
-            r#"{{{}"event":"error","code":"{}","msg":{},"connId":"{}"}}"#,
-            id_prefix(request.get("id")),
-            fault.code,
-            quoted(&fault.message),
-            client.conn_id,
-        );
-        out.push(Push::Text(conn, text.into_bytes()));
-    }
-
-    /// Counts a login or subscription against the hourly budget.
-    fn count_request(&mut self, conn: SimConn, request: &Value, now: Nanos, out: &mut Vec<Push>) -> bool {
-        let within = self.clients.get_mut(&conn).is_some_and(|client| client.requests.take(1, now));
-        if !within {
-            self.send_error(conn, request, &Fault::new("60014", "Requests too frequent"), out);
-        }
-        within
-    }
-
-    fn login(&mut self, conn: SimConn, request: &Value, now: Nanos, out: &mut Vec<Push>) {
-        if !self.count_request(conn, request, now, out) {
-            return;
-        }
-        let Some(client) = self.clients.get_mut(&conn) else { return };
-        match auth::login(self.venue.exchange(), request.get("args"), now) {
-            Ok(account) => {
-                client.account = Some(account);
-                let text =
-                    format!(r#"{{"event":"login","code":"0","msg":"","connId":"{}"}}"#, client.conn_id);
-                out.push(Push::Text(conn, text.into_bytes()));
-            }
-            Err(fault) => self.send_error(conn, request, &fault, out),
-        }
-    }
-
-    fn subscribe(&mut self, conn: SimConn, op: &str, request: &Value, now: Nanos, out: &mut Vec<Push>) {
-        if !self.count_request(conn, request, now, out) {
-            return;
-        }
-        let Some(args) = request.get("args").and_then(Value::as_array).filter(|args| !args.is_empty()) else {
-            let fault = Fault::new("60012", format!("Illegal request: {request}"));
-            return self.send_error(conn, request, &fault, out);
-        };
-        for arg in args {
-            if let Err(fault) = self.subscribe_one(conn, op, arg, request.get("id"), now, out) {
-                self.send_error(conn, request, &fault, out);
-            }
-        }
-    }
-
-    fn subscribe_one(
-        &mut self,
-        conn: SimConn,
-        op: &str,
-        arg: &Value,
-        id: Option<&Value>,
-        now: Nanos,
-        out: &mut Vec<Push>,
-    ) -> Result<(), Fault> {
-        let Some(client) = self.clients.get_mut(&conn) else { return Ok(()) };
-        let subscription = Subscription::parse(arg, client.endpoint, self.venue.exchange())?;
-        let account = match (client.endpoint, client.account) {
-            (Endpoint::Private, None) => return Err(Fault::new("60011", "Please log in")),
-            (_, account) => account,
-        };
-        let (channel, listing) = (subscription.channel, subscription.listing);
-        client.subscriptions.retain(|other| !other.same(&subscription));
-        let ack = format!(r#"{{{}"event":"{op}","arg":{arg},"connId":"{}"}}"#, id_prefix(id), client.conn_id);
-        let mut send = |text: String| out.push(Push::Text(conn, text.into_bytes()));
-        send(ack);
-        if op == "unsubscribe" {
-            if let Some(listing) = listing {
-                self.feed.unsubscribe(channel, listing, conn);
-            }
-            return Ok(());
-        }
-        client.subscriptions.push(subscription.clone());
-        if let Some(account) = account
-            && channel.endpoint() == Endpoint::Private
-        {
-            let same = |client: &&Client| {
-                client.account == Some(account) && client.subscriptions.iter().any(|s| s.channel == channel)
-            };
-            let count = self.clients.values().filter(same).count();
-            send(format!(
-                r#"{{"event":"channel-conn-count","channel":"{}","connCount":"{count}","connId":"{}"}}"#,
-                channel.name(),
-                self.clients[&conn].conn_id,
-            ));
-            if let Some(snapshot) = self.private_snapshot(account, &subscription, now) {
-                send(snapshot);
-            }
-        } else if let Some(listing) = listing {
-            if let Some(first) = self.feed.first(self.venue.exchange(), channel, listing, now) {
-                send(first);
-            }
-            self.feed.subscribe(channel, listing, conn);
-        } else if channel == Channel::Instruments {
-            let exchange = self.venue.exchange();
-            let all: Vec<Value> =
-                exchange.listings().iter().map(|l| instruments::instrument(exchange, l)).collect();
-            send(json!({"arg": arg, "data": all}).to_string());
-        }
-        Ok(())
-    }
-
-    fn order_request(&mut self, conn: SimConn, op: &str, request: &Value, now: Nanos, out: &mut Vec<Push>) {
-        let Some((action, batch)) = Action::of_op(op) else { return };
-        let Some(client) = self.clients.get(&conn) else { return };
-        let (Endpoint::Private, Some(account)) = (client.endpoint, client.account) else {
-            let fault = match client.endpoint {
-                Endpoint::Private => Fault::new("60011", "Please log in"),
-                _ => Fault::new("60012", format!("Illegal request: {request}")),
-            };
-            return self.send_error(conn, request, &fault, out);
-        };
-        let expires = trade::text(request, "expTime").and_then(|ms| ms.parse::<i64>().ok());
-        let order_request = OrderRequest {
-            conn,
-            account,
-            action,
-            op: op.to_owned(),
-            id: request.get("id").cloned(),
-            args: request.get("args").and_then(Value::as_array).cloned().unwrap_or_default(),
-            arrived: now,
-            expires: expires.map_or(Nanos::MAX, |ms| ms.saturating_mul(MILLI)),
-        };
-        let exchange = self.venue.exchange();
-        let settings = exchange.settings();
-        let (latency_in, latency_out) = (settings.latency_in_ns, settings.latency_out_ns);
-        let most = if batch { BATCH_MAX } else { 1 };
-        let wrong_id = match &order_request.id {
-            Some(Value::String(id)) => {
-                id.is_empty() || id.len() > 32 || !id.bytes().all(|b| b.is_ascii_alphanumeric())
-            }
-            Some(_) => true,
-            None => false,
-        };
-        let fault = if wrong_id || order_request.args.is_empty() || order_request.args.len() > most {
-            Some(Fault::new("60013", "Invalid args"))
-        } else if order_request.expires < now {
-            Some(rest::expired())
-        } else {
-            let args = order_request.args.iter();
-            let listings: Vec<ListingId> =
-                args.filter_map(|arg| listing_of(exchange, Naming::Code, arg).ok()).collect();
-            self.limits.take_orders(exchange, account, action, batch, &listings, now).err()
-        };
-        match fault {
-            Some(fault) => {
-                let done = now + latency_out;
-                let reply = order_reply(&order_request, fault.code, &fault.message, &[], done);
-                self.under_way.push(done, Travel::Message(conn, reply));
-            }
-            None => self.under_way.push(now + latency_in, Travel::Request(Box::new(order_request))),
-        }
-    }
-}
-
-fn id_prefix(id: Option<&Value>) -> String {
-    id.map_or_else(String::new, |id| format!(r#""id":{id},"#))
-}
-
-fn order_reply(request: &OrderRequest, code: &str, message: &str, data: &[String], done: Nanos) -> String {
-    format!(
-        r#"{{{}"op":"{}","code":"{code}","msg":{},"data":[{}],"inTime":"{}","outTime":"{}"}}"#,
-        id_prefix(request.id.as_ref()),
-        request.op,
-        quoted(message),
-        data.join(","),
-        us(request.arrived),
-        us(done),
-    )
-}
-
-/// A message of a private channel: the subscription's argument with the user number, and the data.
-fn private_frame(account: AccountId, subscription: &Subscription, data: &[Value]) -> String {
-    let mut arg = subscription.arg.clone();
-    if let Some(fields) = arg.as_object_mut() {
-        fields.remove("extraParams");
-        fields.insert("uid".to_owned(), Value::from(private::uid(account)));
-    }
-    json!({"arg": arg, "data": data}).to_string()
 }
 
 impl Server for OkxServer {

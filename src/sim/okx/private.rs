@@ -1,6 +1,7 @@
 //! Private data: orders, fills, positions and balances as JSON, for both REST replies and WebSocket pushes.
 
-use super::feed::{Feed, mark_text};
+use super::feed::Feed;
+use super::frames::mark_text;
 use super::wire::{amount, ms, price, size, trim, with_blanks};
 use crate::domain::money::Money;
 use crate::domain::time::Nanos;

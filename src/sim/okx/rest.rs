@@ -6,7 +6,7 @@
 use super::private::{self, side_text};
 use super::trade::{Ack, Action, BATCH_MAX, Naming, execute, key_of, listing_of, summary, text};
 use super::wire::{Fault, failure, ms, ppb, price, reply, size, success, us};
-use super::{OkxServer, auth, feed, instruments};
+use super::{OkxServer, auth, frames, instruments};
 use crate::domain::time::{MILLI, Nanos, SECOND};
 use crate::sim::exchange::{AccountId, Exchange, ListingId, Order, OrderStatus};
 use crate::sim::{HttpReply, HttpRequest};
@@ -140,11 +140,11 @@ impl OkxServer {
                 needed(exchange, args).map(|id| vec![parsed(&self.feed.funding(exchange, id, now))])
             }
             Service::Mark => selected(exchange, args)
-                .map(|ids| ids.iter().map(|id| parsed(&feed::mark(exchange.listing(*id), now))).collect()),
+                .map(|ids| ids.iter().map(|id| parsed(&frames::mark(exchange.listing(*id), now))).collect()),
             Service::PriceLimit => needed(exchange, args)
-                .map(|id| vec![parsed(&feed::limits(exchange, exchange.listing(id), now))]),
+                .map(|id| vec![parsed(&frames::limits(exchange, exchange.listing(id), now))]),
             Service::Interest => selected(exchange, args)
-                .map(|ids| ids.iter().map(|id| parsed(&feed::interest(exchange, *id, now))).collect()),
+                .map(|ids| ids.iter().map(|id| parsed(&frames::interest(exchange, *id, now))).collect()),
             Service::Currencies => {
                 let names: BTreeSet<&str> =
                     exchange.listings().iter().flat_map(|l| [l.base.as_str(), &l.settle]).collect();
@@ -331,7 +331,7 @@ fn selected(exchange: &Exchange, args: &Value) -> Result<Vec<ListingId>, Fault> 
     }
     let listings = exchange.listings().iter().enumerate().filter(|(_, listing)| {
         matches!(kind.as_str(), "" | "SWAP")
-            && (family.is_empty() || feed::index_name(listing) == family)
+            && (family.is_empty() || frames::index_name(listing) == family)
             && (names.is_empty() || names.contains(&listing.symbol.as_str()))
     });
     Ok(listings.map(|(index, _)| ListingId(index as u16)).collect())
@@ -348,8 +348,8 @@ fn books(exchange: &Exchange, args: &Value, now: Nanos) -> Result<Vec<Value>, Fa
     };
     let (listing, book) = (exchange.listing(id), exchange.book(id));
     Ok(vec![json!({
-        "asks": parsed(&feed::levels(listing, &book.levels(Side::Sell, depth))),
-        "bids": parsed(&feed::levels(listing, &book.levels(Side::Buy, depth))),
+        "asks": parsed(&frames::levels(listing, &book.levels(Side::Sell, depth))),
+        "bids": parsed(&frames::levels(listing, &book.levels(Side::Buy, depth))),
         "ts": ms(now),
         "seqId": exchange.last_update(id),
     })])

@@ -1,5 +1,6 @@
 use super::*;
-use crate::sim::exchange::{Order, Side};
+use crate::sim::exchange::{ListingId, Order, Side};
+use serde_json::{Value, json};
 use std::collections::BTreeMap;
 
 const START: Nanos = 1_790_000_000_000_000_000;

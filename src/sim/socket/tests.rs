@@ -1,8 +1,11 @@
+#![allow(clippy::disallowed_methods)] // time limits of tests over real sockets
 use super::*;
-use crate::sim::HttpRequest;
+use crate::domain::time::SECOND;
+use crate::sim::{HttpRequest, SimConn};
 use std::io::{Read, Write};
 use std::net::TcpStream;
-use std::time::{Duration, Instant};
+use std::time::Duration;
+use tungstenite::protocol::frame::coding::CloseCode;
 use tungstenite::{Error, Message, WebSocket};
 
 /// A venue with no rules: echoes, and keeps what it saw.
@@ -183,8 +186,9 @@ fn websockets_echo_ping_and_close_from_either_side_and_the_venue_hears_each_end_
     assert!(matches!(second.read(), Ok(Message::Close(_))));
     assert!(matches!(second.read(), Err(Error::ConnectionClosed)));
     drop(third); // without a word
-    let until = Instant::now() + Duration::from_secs(10);
-    while host.with(|server, _, _| server.closed.len()).unwrap() < 3 && Instant::now() < until {
+    let clock = WallClock::start();
+    let until = clock.now() + 10 * SECOND;
+    while host.with(|server, _, _| server.closed.len()).unwrap() < 3 && clock.now() < until {
         std::thread::yield_now();
     }
     let server = host.stop().unwrap();
@@ -230,9 +234,10 @@ fn a_client_that_does_not_read_is_disconnected_and_delays_nobody() {
     let mut good = websocket(dial(&host), "/ws");
     let mut slow = websocket(dial(&host), "/ws");
     slow.send(Message::text("flood")).unwrap(); // 16 MiB, of which kernel and host hold less
-    let until = Instant::now() + Duration::from_secs(10);
+    let clock = WallClock::start();
+    let until = clock.now() + 10 * SECOND;
     while host.with(|server, _, _| server.closed.clone()).unwrap() != [SimConn(1)] {
-        assert!(Instant::now() < until, "the slow client was kept");
+        assert!(clock.now() < until, "the slow client was kept");
         echo(&mut good, "served");
     }
     echo(&mut good, "served still");
@@ -303,10 +308,11 @@ fn tls_clients_that_trust_the_authority_are_served_and_plain_ones_refused() {
 fn the_venue_is_woken_with_better_than_millisecond_accuracy() {
     // 5.05 ms: a poll timeout would be rounded up to 6 ms, 950 µs late each time.
     let host = start(Echo { period: 5_050_000, ..Echo::default() }, HostOptions::new("echo"));
-    let until = Instant::now() + Duration::from_secs(20);
+    let clock = WallClock::start();
+    let until = clock.now() + 20 * SECOND;
     let mut late = Vec::new();
     while late.len() < 50 {
-        assert!(Instant::now() < until, "only {} wake-ups", late.len());
+        assert!(clock.now() < until, "only {} wake-ups", late.len());
         std::thread::park_timeout(Duration::from_millis(50));
         late = host.with(|server, _, _| server.late.clone()).unwrap();
     }

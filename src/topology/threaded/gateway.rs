@@ -117,7 +117,8 @@ impl GatewayAgent {
             Input::ConnUp { conn, .. } | Input::ConnDown { conn, .. } => self.is_market(conn.index()),
             _ => false,
         };
-        let room = if market { self.market.has_room(1) } else { self.private.has_room(CREDIT_MAX as usize + 1) };
+        let room =
+            if market { self.market.has_room(1) } else { self.private.has_room(CREDIT_MAX as usize + 1) };
         let leased = matches!(arrival.body, Body::Slot(_));
         if room && !leased && matches!(arrival.input, Input::Frame(_)) {
             // The gateway's socket limits keep frames within the largest slot.
@@ -160,7 +161,8 @@ impl Agent for GatewayAgent {
                 }
                 work += 1;
             }
-            let timeout = if self.idle == IdleMode::Park && self.rested && work == 0 { NAP } else { Duration::ZERO };
+            let timeout =
+                if self.idle == IdleMode::Park && self.rested && work == 0 { NAP } else { Duration::ZERO };
             let clock = &mut self.clock;
             let found = match self.gateway.next(&mut self.bytes, timeout, &mut || clock.mono_ns()) {
                 Ok(found) => found,

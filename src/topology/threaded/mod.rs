@@ -3,6 +3,8 @@
 //! The same wiring serves live runs and replays: a replay feeds decode from a journal instead of a gateway,
 //! and puts a comparer where the recorder is. Ends in flow order: decode says `Shutdown` behind its last
 //! input, every stage passes it on, and record has everything once it has heard it from all of them.
+#![allow(clippy::disallowed_methods)] // the time limit of shutting down
+#![allow(clippy::disallowed_methods)] // waiting for threads to end
 
 pub mod decode;
 pub mod gateway;
@@ -264,7 +266,8 @@ pub fn start<T: Tap + Chores + Send + 'static>(
         if stages.is_empty() {
             continue; // the gateway of a replay
         }
-        let upstream = planned.stages.contains(&StageName::Decode) || planned.stages.contains(&StageName::Gateway);
+        let upstream =
+            planned.stages.contains(&StageName::Decode) || planned.stages.contains(&StageName::Gateway);
         let thread = AgentThread { name: planned.name.clone(), cpu: planned.cpu, idle: plan.idle };
         let flag = if upstream { &threaded.up } else { &threaded.down };
         let handle = AgentHandle::spawn(thread, flag.clone(), move || stages)?;
@@ -297,7 +300,10 @@ impl<T> Threaded<T> {
             exits.push(handle.join().1);
         }
         let begun = std::time::Instant::now();
-        while !self.finished.load(Ordering::Acquire) && self.down.failure().is_none() && begun.elapsed() < DRAIN_LIMIT {
+        while !self.finished.load(Ordering::Acquire)
+            && self.down.failure().is_none()
+            && begun.elapsed() < DRAIN_LIMIT
+        {
             std::thread::sleep(Duration::from_millis(1));
         }
         self.down.stop();

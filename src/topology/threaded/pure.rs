@@ -59,38 +59,39 @@ impl Agent for ScanAgent {
         // One event at a time while intents flow; their rings are rarely more than empty.
         while work < BATCH && flows.has_room(ROOM) && notes.has_room(ROOM) {
             let found = events.poll(1, |hop, _| match hop {
-            Hop::Empty => {}
-            Hop::Event(event) => {
-                let started = clock.mono_ns();
-                scan.on_event(event, &mut |made| match made {
-                    Made::State(hash) => note(notes, Note::State(keys.next(event.seq), hash)),
-                    Made::Denied(_) => {}
-                    Made::Item(flow) => {
-                        if let FlowBody::Intent(intent) = &flow.body {
-                            note(notes, Note::Intent(keys.next(event.seq), *intent));
+                Hop::Empty => {}
+                Hop::Event(event) => {
+                    let started = clock.mono_ns();
+                    scan.on_event(event, &mut |made| match made {
+                        Made::State(hash) => note(notes, Note::State(keys.next(event.seq), hash)),
+                        Made::Denied(_) => {}
+                        Made::Item(flow) => {
+                            if let FlowBody::Intent(intent) = &flow.body {
+                                note(notes, Note::Intent(keys.next(event.seq), *intent));
+                            }
+                            pass(flows, *flow);
                         }
-                        pass(flows, *flow);
+                    });
+                    let now = clock.mono_ns();
+                    *spent += now - started;
+                    if matches!(event.body, EventBody::Tick) && now - *published > PUBLISH_INTERVAL_NS {
+                        *published = now;
+                        publish::scan(scan.scanner(), scan.listings(), board);
                     }
-                });
-                let now = clock.mono_ns();
-                *spent += now - started;
-                if matches!(event.body, EventBody::Tick) && now - *published > PUBLISH_INTERVAL_NS {
-                    *published = now;
-                    probe.hand_over(now);
-                    publish::scan(scan.scanner(), scan.listings(), board);
                 }
-            }
-            Hop::Input(numbered) => {
-                if numbered.readable > 0 {
-                    probe.record(Path::MarketData, clock.mono_ns() - numbered.readable);
-                    probe.record(Path::Stage(Stage::Scan), *spent);
+                Hop::Input(numbered) => {
+                    if numbered.readable > 0 {
+                        let now = clock.mono_ns();
+                        probe.record(Path::MarketData, now - numbered.readable);
+                        probe.hand_over(now);
+                        probe.record(Path::Stage(Stage::Scan), *spent);
+                    }
+                    *spent = 0;
                 }
-                *spent = 0;
-            }
-            Hop::Shutdown => {
-                note(notes, Note::Shutdown);
-                let _ = flows.try_push(Current::Shutdown);
-            }
+                Hop::Shutdown => {
+                    note(notes, Note::Shutdown);
+                    let _ = flows.try_push(Current::Shutdown);
+                }
             });
             // A producer that is gone said `Shutdown` before.
             if !matches!(found, Ok(1..)) {

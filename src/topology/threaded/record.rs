@@ -114,7 +114,13 @@ impl<T: Tap + Chores> RecordAgent<T> {
     fn report_lag(&mut self) {
         let Some(commands) = &self.commands else { return };
         let percent = self.events.depth() * 100 / self.events.stats().capacity() as u64;
-        let mark = if percent > 75 { 75 } else if percent > 25 { 25 } else { 0 };
+        let mark = if percent > 75 {
+            75
+        } else if percent > 25 {
+            25
+        } else {
+            0
+        };
         if mark != self.lag {
             self.lag = mark;
             // A run that is ending no longer listens.

@@ -175,7 +175,7 @@ impl BinanceAdapter {
         }
     }
 
-    fn on_user_frame(&mut self, frame: &[u8], now: Stamp, out: &mut Out) {
+    fn on_user_frame(&mut self, frame: &[u8], out: &mut Out) {
         match account::user_event(frame, self.venue, &self.listings, out) {
             Ok(account::UserEvent::Done) => {}
             Ok(account::UserEvent::KeyExpired) => {
@@ -186,9 +186,11 @@ impl BinanceAdapter {
             }
             Err(kind) => {
                 self.odd(conn::PRIVATE, kind, out);
-                if self.account_ready {
-                    // Something about the account was not understood: ask for the truth.
-                    self.reconcile(now.mono);
+                if matches!(kind, OddKind::Malformed | OddKind::Inexact) {
+                    // Something about the account is lost: only a new session with a reconciliation tells
+                    // what is true, because a snapshot amid live orders would not.
+                    self.links[conn::PRIVATE].close(out);
+                    self.account_down(out);
                 }
             }
         }
@@ -325,7 +327,7 @@ impl BinanceAdapter {
             }
             Duty::KeepAlive => self.chore(duty).due = mono + KEEP_ALIVE,
             Duty::OpenOrders => {
-                account::open_orders(body, self.venue, &self.listings, out).or_else(tolerable)?
+                account::open_orders(body, self.venue, &self.listings, out).or_else(tolerable)?;
             }
             Duty::Positions => account::positions(body, &self.listings, now.wall, out)?,
             Duty::Balances => {
@@ -442,7 +444,7 @@ impl Adapter for BinanceAdapter {
             FrameKind::Binary => return self.odd(index, OddKind::Malformed, out),
         }
         match index {
-            conn::PRIVATE => self.on_user_frame(frame, now, out),
+            conn::PRIVATE => self.on_user_frame(frame, out),
             conn::API => match orders::reply(frame, self.venue, &self.listings) {
                 Ok(report) => out.emit(Emit::Report(report)),
                 Err(kind) => self.odd(index, kind, out),

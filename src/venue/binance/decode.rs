@@ -232,6 +232,15 @@ impl Parser {
     /// array that precede the bad one were emitted.
     #[inline]
     pub fn parse(&mut self, frame: &[u8], mut emit: impl FnMut(&Message<'_>)) -> Result<()> {
+        if let Some(message) = super::fast::book_ticker(frame) {
+            emit(&message);
+            return Ok(());
+        }
+        self.parse_general(frame, emit)
+    }
+
+    /// [`Parser::parse`] without the short cut for the usual layout.
+    pub(super) fn parse_general(&mut self, frame: &[u8], mut emit: impl FnMut(&Message<'_>)) -> Result<()> {
         let mut cursor = Cursor::new(frame);
         match cursor.kind()? {
             Kind::Object => {

@@ -56,6 +56,8 @@ enum Sub {
 struct Item {
     feed: Feed,
     subs: [Sub; LINKS],
+    /// Acknowledged since the connection stands; asking again for a silent stream does not undo it.
+    acked: [bool; LINKS],
     /// Not before this moment.
     sub_at: [Nanos; LINKS],
     heard_at: [Nanos; LINKS],
@@ -107,7 +109,7 @@ impl Market {
         for link in 0..LINKS {
             item.sub_at[link] = item.sub_at[link].max(now + GATHER);
         }
-        if matches!(item.subs[conn::PUBLIC], Sub::Acked { .. }) {
+        if item.acked[conn::PUBLIC] {
             item.feed.start(instrument.id, now, out);
         }
     }
@@ -121,6 +123,7 @@ impl Market {
     pub fn on_down(&mut self, link: usize, listings: &Listings, out: &mut Out) {
         for (index, item) in self.items.iter_mut().enumerate() {
             item.subs[link] = Sub::No;
+            item.acked[link] = false;
             item.sub_at[link] = 0;
             item.patience[link] = 0;
             if link == conn::PUBLIC {
@@ -136,7 +139,7 @@ impl Market {
             self.items.iter().enumerate().filter(|(index, _)| listings.instrument(*index).is_some()).all(
                 |(_, item)| {
                     defined += 1;
-                    item.subs.iter().all(|sub| matches!(sub, Sub::Acked { .. }))
+                    item.acked == [true; LINKS]
                 },
             );
         all && defined > 0
@@ -206,11 +209,13 @@ impl Market {
             }
             if accepted {
                 item.subs[link] = Sub::Acked { at: now };
+                item.acked[link] = true;
                 if link == conn::PUBLIC {
                     item.feed.start(listings.params(index).id, now, out);
                 }
             } else {
                 item.subs[link] = Sub::No;
+                item.acked[link] = false;
                 item.sub_at[link] = now + REFUSED_PAUSE;
             }
         }

@@ -14,6 +14,7 @@ pub mod continuity;
 pub mod decode;
 pub mod encode;
 pub mod errors;
+pub mod fast;
 pub mod feed;
 pub mod link;
 pub mod market;
@@ -202,7 +203,5 @@ impl Variant {
     }
 }
 
-#[cfg(test)]
-mod corpus_tests;
 #[cfg(test)]
 mod tests;

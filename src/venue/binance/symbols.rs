@@ -2,7 +2,6 @@
 
 use crate::domain::instrument::{Instrument, InstrumentId};
 use crate::domain::params::ListingParams;
-use crate::domain::text::Symbol;
 
 /// The venue's listings with what the registry knows of them.
 #[derive(Debug)]
@@ -76,7 +75,7 @@ impl Listings {
 /// A fixed open-addressing table over the listings of one venue.
 #[derive(Debug)]
 pub struct Symbols {
-    names: Vec<Symbol>,
+    names: Vec<Box<[u8]>>,
     /// Listing index + 1; 0 = free. Power of two, at most half full.
     slots: Vec<u16>,
 }
@@ -85,7 +84,7 @@ impl Symbols {
     /// Indexes the listings in their order.
     pub fn new(listings: &[ListingParams]) -> Self {
         let mut table = Self {
-            names: listings.iter().map(|listing| listing.symbol).collect(),
+            names: listings.iter().map(|listing| listing.symbol.as_bytes().into()).collect(),
             slots: vec![0; (listings.len() * 2).next_power_of_two().max(8)],
         };
         for (index, listing) in listings.iter().enumerate() {
@@ -107,7 +106,7 @@ impl Symbols {
                 0 => return None,
                 slot => {
                     let index = usize::from(slot) - 1;
-                    if self.names[index].as_bytes() == symbol {
+                    if *self.names[index] == *symbol {
                         return Some(index);
                     }
                 }
@@ -116,19 +115,24 @@ impl Symbols {
         }
     }
 
-    /// FNV-1a over the bytes, folded.
+    /// A multiplicative hash of eight bytes at a time.
     #[inline]
     fn home(&self, symbol: &[u8]) -> usize {
-        let hash = symbol.iter().fold(0xcbf2_9ce4_8422_2325u64, |hash, byte| {
-            (hash ^ u64::from(*byte)).wrapping_mul(0x100_0000_01b3)
-        });
-        (hash ^ (hash >> 32)) as usize & (self.slots.len() - 1)
+        let mut hash = symbol.len() as u64;
+        for chunk in symbol.chunks(8) {
+            let mut word = [0; 8];
+            word[..chunk.len()].copy_from_slice(chunk);
+            hash = (hash ^ u64::from_le_bytes(word)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+            hash ^= hash >> 29;
+        }
+        hash as usize & (self.slots.len() - 1)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::text::Symbol;
 
     #[test]
     fn every_listing_is_found_and_nothing_else() {

@@ -346,7 +346,6 @@ impl OkxAdapter {
                 at += 1;
                 continue;
             }
-            self.send(MARKET, call_arg(calls::SUBSCRIBE_MARKET, calls::range(at, count)), out);
             for listing in &mut self.listings[at..at + count] {
                 listing.subscribed = true;
                 listing.book = BookState::AwaitSnapshot;
@@ -354,6 +353,7 @@ impl OkxAdapter {
                 let (instrument, state) = (listing.id, BookState::AwaitSnapshot);
                 out.event(EventBody::Book(BookStatus { instrument, state, reason: BookReason::Sync }));
             }
+            self.send(MARKET, call_arg(calls::SUBSCRIBE_MARKET, calls::range(at, count)), out);
             self.sessions[MARKET].acks += (count * calls::MARKET_CHANNELS.len()) as u32;
             self.sessions[MARKET].step(now);
             self.arm(now);

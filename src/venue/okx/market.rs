@@ -43,7 +43,7 @@ impl OkxAdapter {
         for i in 0..self.parser.items.len() {
             match (channel, self.parser.items[i]) {
                 (Channel::Books("books"), Item::Depth(row)) => {
-                    self.on_depth(conn, at, row, snapshot, now.mono, out)
+                    self.on_depth(conn, at, row, snapshot, now.mono, out);
                 }
                 (Channel::Bbo, Item::Depth(row)) => self.on_bbo(conn, at, row, now.mono, out),
                 (_, Item::Trade { symbol: name, id, price, qty, side, time_ms }) if name == *symbol => {

@@ -1,11 +1,11 @@
 //! Real payloads and hostile ones: every payload of the shared corpus has its type, and no sequence of bytes
 //! makes the parser or the adapter panic. Corpus tests skip when it is absent.
 
-use super::account::{UserEvent, user_event};
-use super::adapter::BinanceAdapter;
-use super::decode::Parser;
-use super::tests::{context, instrument, listings};
-use super::{USDM, conn, metadata};
+use super::super::account::{UserEvent, user_event};
+use super::super::adapter::BinanceAdapter;
+use super::super::decode::Parser;
+use super::super::{USDM, conn, metadata};
+use super::{BASE, context, instrument, listings};
 use crate::domain::input::{ConnId, FrameMeta};
 use crate::domain::instrument::{ContractKind, VenueId};
 use crate::domain::number::Num;
@@ -199,7 +199,7 @@ fn adapter() -> BinanceAdapter {
     let now = Stamp::default();
     adapter.on_start(now, &mut out);
     for index in 0..conn::COUNT {
-        adapter.on_conn_up(ConnId(super::tests::BASE + index as u8), 1, now, &mut out);
+        adapter.on_conn_up(ConnId(BASE + index as u8), 1, now, &mut out);
     }
     for index in 0..2 {
         adapter.on_instrument(&instrument(index), now, &mut out);
@@ -235,7 +235,7 @@ proptest! {
         let mut adapter = adapter();
         let mut out = Out::default();
         for index in 0..conn::COUNT {
-            let meta = FrameMeta { conn: ConnId(super::tests::BASE + index as u8), epoch: 1, ..FrameMeta::default() };
+            let meta = FrameMeta { conn: ConnId(BASE + index as u8), epoch: 1, ..FrameMeta::default() };
             adapter.on_frame(meta, &frame, Stamp { mono: 1, wall: 1 }, &mut out);
         }
         adapter.on_http(crate::domain::effect::HttpId(1 << 10 | 512), 200, &frame, Stamp::default(), &mut out);

@@ -1,0 +1,285 @@
+//! The account: listen key, reconciliation, user stream, stop.
+
+use super::*;
+
+const POSITIONS: &str = r#"[{"symbol":"BTCUSDT","positionSide":"BOTH","positionAmt":"-0.250","entryPrice":"100.5","updateTime":7},
+    {"symbol":"DOGEUSDT","positionSide":"BOTH","positionAmt":"5","entryPrice":"1","updateTime":7}]"#;
+const BALANCES: &str = r#"[{"asset":"USDT","balance":"375.50","availableBalance":"300.25"},{"asset":"BNB","balance":"0.0","availableBalance":"0"}]"#;
+
+/// A trading rig whose account session is ready.
+fn trading() -> Rig {
+    let mut fresh = Rig::new(true);
+    fresh.adapter.on_start(fresh.at(), &mut fresh.out);
+    let seen = fresh.take();
+    assert_eq!(
+        seen.connects(),
+        [(0, None), (1, None), (3, None)],
+        "the private connection waits for its key"
+    );
+    for index in 0..2 {
+        fresh.adapter.on_instrument(&instrument(index), fresh.at(), &mut fresh.out);
+    }
+    let (id, _) = fresh
+        .wait(20 * MILLI)
+        .http(op::LISTEN_KEY)
+        .first()
+        .copied()
+        .or(seen.http(op::LISTEN_KEY).first().copied())
+        .unwrap();
+    fresh.http(id, 200, r#"{"listenKey":"xxxx"}"#);
+    assert_eq!(fresh.take().connects(), [(2, Some(SecretSlot(8)))]);
+    fresh.up(conn::PRIVATE);
+    let seen = fresh.take();
+    let [orders, positions, balances] =
+        [op::OPEN_ORDERS, op::POSITION_RISK, op::BALANCE].map(|op| seen.http(op).first().copied().unwrap().0);
+    fresh.http(orders, 200, &format!(
+        r#"[{{"orderId":5,"symbol":"BTCUSDT","status":"PARTIALLY_FILLED","clientOrderId":"{}","executedQty":"0.100","side":"SELL","updateTime":6}},
+        {{"orderId":6,"symbol":"BTCUSDT","status":"NEW","clientOrderId":"web_1","executedQty":"0","side":"BUY","updateTime":6}}]"#,
+        client(3)
+    ));
+    fresh.http(positions, 200, POSITIONS);
+    assert!(fresh.out.items().iter().all(|item| !matches!(item, Emit::ReconcileEnd(_))));
+    fresh.http(balances, 200, BALANCES);
+    fresh
+}
+
+#[test]
+fn the_account_is_reconciled_before_it_is_ready() {
+    let mut rig = trading();
+    let seen = rig.take();
+    let reports = seen.reports();
+    assert_eq!(
+        (reports[0].client_id, reports[0].kind, reports[0].filled),
+        (client(3), ReportKind::PartiallyFilled, Some(Qty(100)))
+    );
+    assert_eq!(
+        (reports[1].client_id, reports[1].kind, reports[1].side),
+        (ClientId::NONE, ReportKind::Open, Some(Side::Buy))
+    );
+    let positions: Vec<_> = seen
+        .events()
+        .into_iter()
+        .filter_map(|event| {
+            if let EventBody::Position(p) = event { Some((p.instrument.0, p.qty, p.snapshot)) } else { None }
+        })
+        .collect();
+    assert_eq!(positions, [(10, -250, true), (11, 0, true)], "what is not listed is flat");
+    let balances: Vec<_> = seen
+        .events()
+        .into_iter()
+        .filter_map(|event| {
+            if let EventBody::Balance(b) = event {
+                Some((b.currency, b.wallet.to_string(), b.available.map(|a| a.to_string())))
+            } else {
+                None
+            }
+        })
+        .collect();
+    assert_eq!(balances, [(Currency::new("USDT").unwrap(), "375.5".to_owned(), Some("300.25".to_owned()))]);
+    let end = seen.0.iter().position(|item| matches!(item, Emit::ReconcileEnd(_))).unwrap();
+    let ready = seen.0.iter().position(|item| matches!(item, Emit::Event(EventBody::Session(s)) if s.role == SessionRole::Account && s.ready)).unwrap();
+    assert!(end < ready);
+    // The key is kept alive; a venue that forgot it gets a new connection.
+    let mut seen = rig.wait(SECOND);
+    while seen.http(op::LISTEN_KEY_KEEP).is_empty() {
+        assert!(rig.now < 30 * 60 * SECOND && seen.closes().is_empty());
+        // The venue's pings prove that the connection lives.
+        let conn = ConnId(BASE + conn::PRIVATE as u8);
+        let meta = FrameMeta { conn, kind: FrameKind::Ping, ..FrameMeta::default() };
+        rig.adapter.on_frame(meta, b"", rig.at(), &mut rig.out);
+        for (id, _) in seen.http(op::BALANCE) {
+            rig.http(id, 200, BALANCES);
+        }
+        seen = rig.wait(10 * SECOND);
+    }
+    rig.http(
+        seen.http(op::LISTEN_KEY_KEEP)[0].0,
+        400,
+        r#"{"code":-1125,"msg":"This listenKey does not exist."}"#,
+    );
+    assert_eq!(rig.take().closes(), [2]);
+    rig.down(conn::PRIVATE);
+    assert_eq!(rig.take().sessions(), [(SessionRole::Account, false)]);
+    assert_eq!(rig.wait(SECOND).http(op::LISTEN_KEY).len(), 1);
+}
+
+#[test]
+fn order_sessions_follow_their_connection() {
+    let mut rig = trading();
+    rig.take();
+    rig.up(conn::API);
+    assert_eq!(rig.take().sessions(), [(SessionRole::Orders, true)]);
+    rig.down(conn::API);
+    assert_eq!(rig.take().sessions(), [(SessionRole::Orders, false)]);
+    assert_eq!(rig.wait(SECOND).connects(), [(3, None)]);
+}
+
+fn order_event(fields: &str) -> String {
+    format!(
+        r#"{{"e":"ORDER_TRADE_UPDATE","T":8,"E":9,"o":{{"s":"BTCUSDT","c":"{}","S":"BUY","o":"LIMIT","q":"1.000","p":"100.5","i":55,{fields}}}}}"#,
+        client(3)
+    )
+}
+
+#[test]
+fn order_events_become_reports() {
+    let mut rig = trading();
+    rig.take();
+    for (fields, kind, filled, fill) in [
+        (
+            r#""f":"IOC","x":"NEW","X":"NEW","l":"0","z":"0","L":"0","t":0,"m":false,"T":8"#,
+            ReportKind::Open,
+            0,
+            None,
+        ),
+        (
+            r#""f":"IOC","x":"TRADE","X":"PARTIALLY_FILLED","l":"0.250","z":"0.250","L":"100.4","n":"0.0125","N":"USDT","t":77,"m":false,"T":8"#,
+            ReportKind::PartiallyFilled,
+            250,
+            Some((77, 250, 1_004_000, "0.0125")),
+        ),
+        (
+            r#""f":"IOC","x":"TRADE","X":"FILLED","l":"0.750","z":"1.000","L":"100.4","t":78,"m":true,"T":8"#,
+            ReportKind::Filled,
+            1000,
+            Some((78, 750, 1_004_000, "0")),
+        ),
+        (
+            r#""f":"IOC","x":"EXPIRED","X":"EXPIRED","l":"0","z":"0.250","L":"0","t":0,"m":false,"T":8"#,
+            ReportKind::Canceled,
+            250,
+            None,
+        ),
+        (
+            r#""f":"GTC","x":"EXPIRED","X":"EXPIRED_IN_MATCH","l":"0","z":"0","L":"0","t":0,"m":false,"T":8"#,
+            ReportKind::Expired,
+            0,
+            None,
+        ),
+        (
+            r#""f":"GTX","x":"EXPIRED","X":"EXPIRED","l":"0","z":"0","L":"0","t":0,"m":false,"T":8"#,
+            ReportKind::Rejected,
+            0,
+            None,
+        ),
+        (
+            r#""f":"GTC","x":"CANCELED","X":"CANCELED","l":"0","z":"0.1","L":"0","t":0,"m":false,"T":8"#,
+            ReportKind::Canceled,
+            100,
+            None,
+        ),
+    ] {
+        rig.frame(conn::PRIVATE, &order_event(fields));
+        let seen = rig.take();
+        let [report] = seen.reports()[..] else { panic!("{seen:?}") };
+        assert_eq!(
+            (report.client_id, report.kind, report.filled),
+            (client(3), kind, Some(Qty(filled))),
+            "{fields}"
+        );
+        let found = report.fill.map(|f| (f.trade_id, f.qty.0, f.price.0, f.fee.unwrap().to_string()));
+        assert_eq!(found, fill.map(|(id, qty, price, fee)| (id, qty, price, fee.to_owned())), "{fields}");
+        assert_eq!(
+            report.reject,
+            if kind == ReportKind::Rejected { RejectClass::PostOnly } else { RejectClass::None }
+        );
+        assert!(seen.odds().is_empty());
+    }
+    rig.frame(
+        conn::PRIVATE,
+        &order_event(r#""f":"GTC","x":"STRANGE","X":"NEW","l":"0","z":"0","L":"0","t":0,"m":false,"T":8"#),
+    );
+    let seen = rig.take();
+    assert_eq!((seen.reports().len(), seen.odds()), (1, vec![OddKind::UnknownExecution]));
+}
+
+#[test]
+fn an_account_message_that_cannot_be_read_means_a_new_session_and_a_foreign_one_nothing() {
+    for (text, odd, closes) in [
+        (
+            order_event(
+                r#""f":"GTC","x":"TRADE","X":"FILLED","l":"x","z":"1","L":"1","t":1,"m":false,"T":8"#,
+            ),
+            OddKind::Malformed,
+            vec![2],
+        ),
+        (
+            order_event(
+                r#""f":"GTC","x":"TRADE","X":"FILLED","l":"0.0001","z":"1","L":"1","t":1,"m":false,"T":8"#,
+            ),
+            OddKind::Inexact,
+            vec![2],
+        ),
+        (r#"{"e":"SOMETHING_NEW","E":1}"#.to_owned(), OddKind::Unknown, vec![]),
+        (order_event("").replace("BTCUSDT", "DOGEUSDT").replace(",}}", "}}"), OddKind::UnknownSymbol, vec![]),
+    ] {
+        let mut rig = trading();
+        rig.take();
+        rig.frame(conn::PRIVATE, &text);
+        let seen = rig.take();
+        assert_eq!((seen.odds(), seen.closes()), (vec![odd], closes.clone()), "{text}");
+        assert_eq!(seen.sessions().len(), closes.len());
+        assert!(seen.reports().is_empty());
+    }
+}
+
+#[test]
+fn an_early_fill_notice_has_no_fee_and_no_total() {
+    let mut rig = trading();
+    rig.take();
+    rig.frame(conn::PRIVATE, &format!(
+        r#"{{"e":"TRADE_LITE","E":9,"T":8,"s":"BTCUSDT","c":"{}","S":"SELL","q":"1","p":"100.5","i":55,"l":"0.250","L":"100.4","t":77,"m":true}}"#,
+        client(3)
+    ));
+    let seen = rig.take();
+    let [report] = seen.reports()[..] else { panic!("{seen:?}") };
+    let fill = report.fill.unwrap();
+    assert_eq!(
+        (report.filled, fill.fee, fill.trade_id, fill.qty, fill.maker),
+        (None, None, 77, Qty(250), true)
+    );
+    assert_eq!((report.kind, report.side), (ReportKind::PartiallyFilled, Some(Side::Sell)));
+}
+
+#[test]
+fn account_updates_tell_balances_positions_and_funding() {
+    let mut rig = trading();
+    rig.take();
+    rig.frame(conn::PRIVATE, r#"{"e":"ACCOUNT_UPDATE","T":8,"E":9,"a":{"B":[{"a":"USDT","wb":"21.5","cw":"21.5","bc":"-0.25"}],"P":[{"s":"BTCUSDT","pa":"-5","ep":"1.15540","cr":"0","up":"0","mt":"cross","iw":"0","ps":"BOTH"}],"m":"FUNDING_FEE"}}"#);
+    let seen = rig.take();
+    let [EventBody::Position(position), EventBody::Balance(balance), EventBody::Funding(funding)] =
+        seen.events()[..]
+    else {
+        panic!("{seen:?}")
+    };
+    assert_eq!(
+        (position.qty, position.entry.to_string(), position.snapshot),
+        (-5000, "1.1554".to_owned(), false)
+    );
+    assert_eq!(balance.wallet, Money::from_num(Num::new(215, 1)));
+    assert_eq!(
+        (funding.instrument, funding.amount),
+        (Some(InstrumentId(10)), Money::from_num(Num::new(-25, 2)))
+    );
+    // An expired key means a new connection.
+    rig.frame(conn::PRIVATE, r#"{"e":"listenKeyExpired","E":1,"listenKey":"xxxx"}"#);
+    let seen = rig.take();
+    assert_eq!((seen.closes(), seen.sessions()), (vec![2], vec![(SessionRole::Account, false)]));
+}
+
+#[test]
+fn stopping_closes_everything_and_nothing_comes_back() {
+    let mut rig = trading();
+    rig.take();
+    for index in [conn::PUBLIC, conn::MARKET, conn::API] {
+        rig.up(index);
+    }
+    rig.take();
+    rig.adapter.on_stop(rig.at(), &mut rig.out);
+    assert_eq!(rig.take().closes(), [0, 1, 2, 3]);
+    for index in 0..4 {
+        rig.down(index);
+    }
+    rig.take();
+    assert!(rig.wait(60 * SECOND).actions().is_empty());
+}

@@ -1,0 +1,230 @@
+//! The route side: signatures, parameters, paths, subscriptions.
+
+use super::*;
+
+fn encoder() -> BinanceEncoder {
+    let mut encoder = BinanceEncoder::new(&USDM, &context(true));
+    encoder.on_instrument(&instrument(0));
+    encoder
+}
+
+fn meta() -> OutMeta {
+    OutMeta {
+        message: MessageId(1),
+        cause: Seq(1),
+        cause_mono: 0,
+        age_max: 0,
+        target: Target::Socket(ConnId(0)),
+        epoch: 0,
+        urgent: false,
+        order: None,
+    }
+}
+
+fn splice(bytes: &[u8], from: usize, holes: &[Hole], fill: &dyn Fn(HoleKind) -> String) -> String {
+    let (mut text, mut at) = (Vec::new(), 0);
+    for hole in holes {
+        let to = usize::from(hole.at) - from;
+        text.extend_from_slice(&bytes[at..to]);
+        text.extend_from_slice(fill(hole.kind).as_bytes());
+        at = to;
+    }
+    text.extend_from_slice(&bytes[at..]);
+    String::from_utf8(text).unwrap()
+}
+
+/// The signed text and the message, as the gateway makes them.
+fn finish(payload: &Payload, key: &str, secret: &str) -> (String, String) {
+    let keyed = |kind| match kind {
+        HoleKind::ApiKey => key.to_owned(),
+        HoleKind::Slot(slot) => format!("<slot {}>", slot.0),
+        _ => panic!("{kind:?} inside the signed text"),
+    };
+    let signed = splice(payload.sign_text(), usize::from(payload.text_len), payload.signed_holes(), &keyed);
+    let tag = ring::hmac::sign(
+        &ring::hmac::Key::new(ring::hmac::HMAC_SHA256, secret.as_bytes()),
+        signed.as_bytes(),
+    );
+    let hex: String = tag.as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
+    let text = splice(payload.text(), 0, payload.text_holes(), &|kind| match kind {
+        HoleKind::Signature => hex.clone(),
+        other => keyed(other),
+    });
+    (signed, text)
+}
+
+fn hmac(secret: &str, text: &str) -> String {
+    let tag =
+        ring::hmac::sign(&ring::hmac::Key::new(ring::hmac::HMAC_SHA256, secret.as_bytes()), text.as_bytes());
+    tag.as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn spec() -> OrderSpec {
+    OrderSpec {
+        client_id: client(3),
+        instrument: InstrumentId(10),
+        side: Side::Sell,
+        qty: Qty(10),
+        price: Price(520_000_000),
+        tif: TimeInForce::Gtc,
+        ..OrderSpec::default()
+    }
+}
+
+#[test]
+fn signatures_equal_the_documented_vectors() {
+    // Both vectors are the venue documentation's; the second has the shape that the encoder renders.
+    assert_eq!(
+        hmac(
+            "2b5eb11e18796d12d88f13dc27dbbd02c2cc51ff7059765ed9821957d82bb4d9",
+            "symbol=BTCUSDT&side=BUY&type=LIMIT&quantity=1&price=9000&timeInForce=GTC&recvWindow=5000&timestamp=1591702613943"
+        ),
+        "3c661234138461fcc7a7d8746c6558c9842d4e10870d2ecbedf7777cad694af9"
+    );
+    let secret = "NhqPtmdSJYdKjVHjA7PZj4Mge3R5YNiP1e3UZjInClVN65XAbvqqM6A7H5fATj0j";
+    let key = "vmPUZE6mv9SD5VNHk4HlWFsOr6aKE2zvsw0MuIgwCIPy6utIco14y7Ju91duEh8A";
+    let mut payload = Payload::new();
+    let now = Stamp { mono: 0, wall: 1_645_423_376_532 * MILLI };
+    assert_eq!(encoder().order(&spec(), &meta(), now, &mut payload), Ok(Rendered::Socket(ConnId(BASE + 3))));
+    let (signed, text) = finish(&payload, key, secret);
+    assert_eq!(payload.scheme, SignScheme::HmacSha256Hex);
+    assert_eq!(
+        signed,
+        format!(
+            "apiKey={key}&newClientOrderId={}&newOrderRespType=ACK&price=52000&quantity=0.01&recvWindow=2000&side=SELL&symbol=BTCUSDT&timeInForce=GTC&timestamp=1645423376532&type=LIMIT",
+            client(3)
+        )
+    );
+    // Brought to the vector's parameters, our text is the vector's.
+    let vector = signed
+        .replace(&format!("newClientOrderId={}&", client(3)), "")
+        .replace("price=52000&", "price=52000.00&")
+        .replace("quantity=0.01&", "quantity=0.01000000&")
+        .replace("recvWindow=2000", "recvWindow=100");
+    assert_eq!(hmac(secret, &vector), "cc15477742bd704c29492d96c7ead9414dfd8e0ec4a00f947bb5bb454ddbd08a");
+    let json: serde_json::Value = serde_json::from_str(&text).unwrap();
+    assert_eq!(json["method"], "order.place");
+    assert_eq!(json["id"], format!("p{}", client(3)));
+    assert_eq!(json["params"]["signature"], hmac(secret, &signed));
+    assert_eq!(json["params"]["timestamp"], 1_645_423_376_532i64);
+    assert_eq!(json["params"]["price"], "52000");
+}
+
+#[test]
+fn the_signed_text_is_what_the_parameters_say_in_alphabetical_order() {
+    let mut encoder = encoder();
+    let mut payload = Payload::new();
+    let now = Stamp { mono: 0, wall: WALL };
+    let reference = OrderRef { client_id: client(3), instrument: InstrumentId(10), ..OrderRef::default() };
+    let tifs = [TimeInForce::Ioc, TimeInForce::Fok, TimeInForce::Gtc, TimeInForce::PostOnly];
+    let check = |payload: &Payload, method: &str| {
+        let (signed, text) = finish(payload, "KEY", "SECRET");
+        let json: serde_json::Value = serde_json::from_str(&text).unwrap();
+        assert_eq!(json["method"], method);
+        assert!(json["id"].as_str().unwrap().len() <= 36);
+        let params: Vec<String> = json["params"]
+            .as_object()
+            .unwrap()
+            .iter()
+            .filter(|(name, _)| *name != "signature")
+            .map(|(name, value)| {
+                format!("{name}={}", value.as_str().map_or_else(|| value.to_string(), str::to_owned))
+            })
+            .collect();
+        let mut sorted = params.clone();
+        sorted.sort();
+        assert_eq!(signed, sorted.join("&"));
+        assert_eq!(json["params"]["signature"], hmac("SECRET", &signed));
+        json
+    };
+    for (tif, name) in tifs.into_iter().zip(["IOC", "FOK", "GTC", "GTX"]) {
+        encoder
+            .order(
+                &OrderSpec { tif, reduce_only: tif == TimeInForce::Ioc, ..spec() },
+                &meta(),
+                now,
+                &mut payload,
+            )
+            .unwrap();
+        let json = check(&payload, "order.place");
+        assert_eq!(json["params"]["timeInForce"], name);
+        assert_eq!(json["params"]["reduceOnly"].as_str(), (tif == TimeInForce::Ioc).then_some("true"));
+    }
+    encoder.cancel(&reference, &meta(), now, &mut payload).unwrap();
+    assert_eq!(check(&payload, "order.cancel")["params"]["origClientOrderId"], client(3).to_string());
+    encoder.query(&reference, &meta(), now, &mut payload).unwrap();
+    check(&payload, "order.status");
+    assert!(
+        encoder
+            .order(&OrderSpec { instrument: InstrumentId(11), ..spec() }, &meta(), now, &mut payload)
+            .is_err(),
+        "undefined"
+    );
+}
+
+#[test]
+fn http_requests_and_paths_are_as_documented() {
+    let mut encoder = encoder();
+    let mut payload = Payload::new();
+    let now = Stamp { mono: 0, wall: WALL };
+    let mut http = |op, instrument| {
+        let redact = encoder.http(VenueCall { op, arg: 0, instrument }, now, &mut payload).unwrap();
+        let (signed, text) = finish(&payload, "KEY", "SECRET");
+        (signed, text, redact)
+    };
+    assert_eq!(http(op::EXCHANGE_INFO, None).1, "GET /fapi/v1/exchangeInfo\n\n");
+    assert_eq!(http(op::DEPTH, Some(InstrumentId(11))).1, "GET /fapi/v1/depth?symbol=ETHUSDT&limit=1000\n\n");
+    let (_, text, redact) = http(op::LISTEN_KEY, None);
+    assert_eq!(text, "POST /fapi/v1/listenKey\nX-MBX-APIKEY: KEY\n\n");
+    assert_eq!(
+        redact.map(|redact| (redact.slot, redact.key.as_str().to_owned())),
+        Some((SecretSlot(8), "listenKey".to_owned()))
+    );
+    assert_eq!(http(op::LISTEN_KEY_KEEP, None).1, "PUT /fapi/v1/listenKey\nX-MBX-APIKEY: KEY\n\n");
+    for (op, path) in [
+        (op::OPEN_ORDERS, "v1/openOrders"),
+        (op::POSITION_RISK, "v3/positionRisk"),
+        (op::BALANCE, "v3/balance"),
+    ] {
+        let (signed, text, redact) = http(op, None);
+        assert_eq!(signed, format!("recvWindow=5000&timestamp={}", WALL / MILLI));
+        let signature = hmac("SECRET", &signed);
+        assert_eq!(text, format!("GET /fapi/{path}?{signed}&signature={signature}\nX-MBX-APIKEY: KEY\n\n"));
+        assert_eq!(redact, None);
+    }
+    for (index, path) in
+        ["/public/ws", "/market/ws", "/private/ws/<slot 9>", "/ws-fapi/v1"].into_iter().enumerate()
+    {
+        encoder.connect(ConnId(BASE + index as u8), Some(SecretSlot(9)), &mut payload).unwrap();
+        assert_eq!(finish(&payload, "KEY", "SECRET").1, path);
+    }
+}
+
+#[test]
+fn the_largest_subscription_fits_and_names_its_streams() {
+    let mut context = context(false);
+    context.listings = (0..512)
+        .map(|i| ListingParams {
+            symbol: Symbol::new(&format!("{i:0>28}USDT")).unwrap(),
+            id: InstrumentId(i),
+            ..params()[0]
+        })
+        .collect();
+    let mut encoder = BinanceEncoder::new(&USDM, &context);
+    let mut payload = Payload::new();
+    let batch = Batch { start: 492, mask: 0xf_ffff, request: 0xfff_ffff };
+    assert_eq!(Batch::decode(batch.encode()), batch);
+    for index in [conn::PUBLIC, conn::MARKET] {
+        let call = VenueCall { op: op::SUBSCRIBE, arg: batch.encode(), instrument: None };
+        encoder.send(ConnId(BASE + index as u8), call, Stamp::default(), &mut payload).unwrap();
+        let json: serde_json::Value = serde_json::from_slice(payload.text()).unwrap();
+        assert_eq!(json["params"].as_array().unwrap().len(), 40);
+        assert_eq!(json["id"], 0xfff_ffff);
+        let first = json["params"][0].as_str().unwrap();
+        assert!(first.ends_with(if index == conn::PUBLIC {
+            "492usdt@bookTicker"
+        } else {
+            "492usdt@aggTrade"
+        }));
+    }
+}

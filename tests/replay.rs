@@ -1,0 +1,241 @@
+//! Record and replay: identity, and every kind of tampering found and named.
+
+use crate::simulated::{TempDir, sim_config, simulation};
+use perpring::domain::codec::{HEADER_MAX, decode_output, encode_output, input_kind};
+use perpring::domain::effect::HttpId;
+use perpring::domain::event::{EventBody, Seq};
+use perpring::domain::input::{ConnId, DownReason, FrameMeta, Input};
+use perpring::domain::instrument::Instrument;
+use perpring::domain::output::Output;
+use perpring::domain::params::RiskParams;
+use perpring::domain::time::{MICRO, SECOND, Stamp};
+use perpring::journal::{OwnedRecord, Reader, Stream, rewrite};
+use perpring::replay::divergence::Divergence;
+use perpring::replay::source::RunConfig;
+use perpring::replay::verify::{Report, verify, verify_with};
+use perpring::stage::river::Parts;
+use perpring::topology::world;
+use perpring::venue::{Adapter, Emit, Out};
+use std::path::Path;
+
+/// Records `seconds` of the simulated world.
+fn record(dir: &Path, seed: u64, seconds: i64) -> RunConfig {
+    let sim = sim_config(seed, &["binance-usdm", "okx"], |_| {});
+    let (mut simulation, config) =
+        simulation(&sim, world::demo_scan(), RiskParams::default(), 100 * MICRO, Some(dir));
+    simulation.run_for(seconds * SECOND);
+    let (_, keeper) = simulation.into_parts().0.into_parts();
+    keeper.into_parts().0.expect("the run was recorded").close().expect("temporary disk");
+    config
+}
+
+fn check(dir: &Path) -> Report {
+    verify(dir, &mut |_| {}).expect("a readable journal")
+}
+
+fn records(dir: &Path, stream: Stream) -> Vec<OwnedRecord> {
+    let mut reader = Reader::open(dir, stream).expect("a journal");
+    let mut all = Vec::new();
+    while let Some(r) = reader.next().expect("undamaged") {
+        all.push(OwnedRecord {
+            kind: r.kind,
+            class: r.class,
+            seq: r.seq,
+            time_ns: r.time_ns,
+            body: r.body.to_vec(),
+        });
+    }
+    all
+}
+
+/// Changes the `nth` record (from 0) for which `edit` returns true; panics when there is none.
+fn tamper(dir: &Path, stream: Stream, mut edit: impl FnMut(&mut OwnedRecord) -> bool) -> u64 {
+    let mut at = None;
+    rewrite(dir, stream, |_, mut record, out| {
+        if at.is_none() && edit(&mut record) {
+            at = Some(record.seq);
+        }
+        out.push(record);
+    })
+    .expect("temporary disk");
+    at.expect("something to tamper with")
+}
+
+fn found(dir: &Path) -> Divergence {
+    check(dir).divergence.expect("the tampering is found")
+}
+
+#[test]
+fn the_same_seed_twice_gives_identical_journals_and_another_seed_does_not() {
+    let dirs = [TempDir::new(), TempDir::new(), TempDir::new()];
+    for (dir, seed) in dirs.iter().zip([11, 11, 12]) {
+        record(dir.path(), seed, 12);
+    }
+    for stream in [Stream::Inputs, Stream::Outputs] {
+        let [a, b, c] = [0, 1, 2].map(|i| records(dirs[i].path(), stream));
+        assert!(a.len() > 1_000, "{} records", a.len());
+        assert!(a == b, "{stream:?} differ with the same seed");
+        assert!(a != c, "{stream:?} are the same with another seed");
+    }
+}
+
+#[test]
+fn a_recorded_run_replays_identically_and_says_what_it_compared() {
+    let dir = TempDir::new();
+    record(dir.path(), 7, 30);
+    let report = check(dir.path());
+    assert_eq!(report.divergence, None);
+    assert_eq!(report.unrecorded, 0);
+    for kind in ["events", "intent", "approved", "message", "state"] {
+        assert!(report.compared.get(kind).copied().unwrap_or(0) > 0, "no {kind} was compared: {report:?}");
+    }
+}
+
+#[test]
+fn one_changed_price_in_a_recorded_frame_is_found_at_its_input() {
+    let dir = TempDir::new();
+    record(dir.path(), 7, 12);
+    let frame = input_kind(&Input::Frame(FrameMeta::default()));
+    let mut seen = 0;
+    let at = tamper(dir.path(), Stream::Inputs, |record| {
+        // The last digit of a best bid in a Binance bookTicker some way into the run.
+        let key = b"\"b\":\"";
+        let is_ticker = record.kind == frame && memchr::memmem::find(&record.body, b"bookTicker").is_some();
+        seen += usize::from(is_ticker);
+        let from = memchr::memmem::find(&record.body, key).map(|at| at + key.len());
+        let (true, Some(from)) = (is_ticker && seen > 200, from) else { return false };
+        let end = from + record.body[from..].iter().position(|b| *b == b'"').expect("a closed string");
+        let digit = &mut record.body[end - 1];
+        *digit = if *digit == b'0' { b'1' } else { b'0' };
+        true
+    });
+    let divergence = found(dir.path());
+    assert_eq!(divergence.seq, at);
+    assert!(divergence.field.contains("prices"), "{divergence}");
+}
+
+#[test]
+fn one_changed_output_is_found_with_its_field() {
+    let dir = TempDir::new();
+    record(dir.path(), 7, 30);
+    let at = tamper(dir.path(), Stream::Outputs, |record| {
+        let Ok((key, output, raw)) = decode_output(Seq(record.seq), &record.body) else { return false };
+        let Output::Message(mut shape) = output else { return false };
+        let Some(order) = &mut shape.meta.order else { return false };
+        order.price.0 += 1;
+        let raw = raw.to_vec();
+        let mut scratch = [0; HEADER_MAX];
+        record.body = encode_output(key, &Output::Message(shape), &mut scratch).to_vec();
+        record.body.extend_from_slice(&raw);
+        true
+    });
+    let divergence = found(dir.path());
+    assert_eq!((divergence.seq, divergence.stage.as_str()), (at, "route"));
+    assert_eq!(divergence.field, "Message.meta.order.price");
+}
+
+#[test]
+fn one_changed_configuration_value_is_found() {
+    let dir = TempDir::new();
+    let config = record(dir.path(), 7, 30);
+    // Replaying under another configuration: the first decision that it changes is named.
+    let mut other = config.clone();
+    other.params.scan.allowance_ppb += 1;
+    let report = verify_with(
+        dir.path(),
+        Some(&other),
+        |config| Parts::new(&config.params, config.trading),
+        &mut |_| {},
+    )
+    .expect("a readable journal");
+    let divergence = report.divergence.expect("the change is found");
+    assert_eq!(divergence.stage, "scan");
+    assert!(divergence.field.contains("allowance") || divergence.field == "State", "{divergence}");
+    // A changed value inside the recorded configuration contradicts the manifest.
+    let kind = input_kind(&Input::Config);
+    tamper(dir.path(), Stream::Inputs, |record| {
+        let Some(at) = memchr::memmem::find(&record.body, b"\"threshold_ppb\":") else { return false };
+        let digit = &mut record.body[at + 16];
+        *digit = if *digit == b'9' { b'8' } else { *digit + 1 };
+        record.kind == kind
+    });
+    let divergence = found(dir.path());
+    assert_eq!((divergence.seq, divergence.field.as_str()), (1, "configuration hash"));
+}
+
+#[test]
+fn one_dropped_input_is_found() {
+    let dir = TempDir::new();
+    record(dir.path(), 7, 12);
+    rewrite(dir.path(), Stream::Inputs, |index, record, out| {
+        if index != 2_000 {
+            out.push(record);
+        }
+    })
+    .expect("temporary disk");
+    let divergence = found(dir.path());
+    assert_eq!((divergence.seq, divergence.field.as_str()), (2_001, "input sequence"));
+}
+
+/// An adapter that peeks at the machine's clock: what must never be in `venue` or `core`.
+struct ClockPeeker(Box<dyn Adapter>);
+
+impl ClockPeeker {
+    #[allow(clippy::disallowed_methods)] // the fault that is planted
+    fn spoil(out: &mut Out) {
+        let spoilt: Vec<Emit> = out
+            .items()
+            .iter()
+            .map(|emit| match *emit {
+                Emit::Event(EventBody::Bbo(mut bbo)) => {
+                    bbo.venue_ns += std::time::Instant::now().elapsed().as_nanos() as i64 + 1;
+                    Emit::Event(EventBody::Bbo(bbo))
+                }
+                other => other,
+            })
+            .collect();
+        out.clear();
+        spoilt.into_iter().for_each(|emit| out.emit(emit));
+    }
+}
+
+impl Adapter for ClockPeeker {
+    fn on_start(&mut self, now: Stamp, out: &mut Out) {
+        self.0.on_start(now, out);
+    }
+    fn on_conn_up(&mut self, conn: ConnId, epoch: u32, now: Stamp, out: &mut Out) {
+        self.0.on_conn_up(conn, epoch, now, out);
+    }
+    fn on_conn_down(&mut self, conn: ConnId, epoch: u32, reason: DownReason, now: Stamp, out: &mut Out) {
+        self.0.on_conn_down(conn, epoch, reason, now, out);
+    }
+    fn on_frame(&mut self, meta: FrameMeta, frame: &[u8], now: Stamp, out: &mut Out) {
+        self.0.on_frame(meta, frame, now, out);
+        Self::spoil(out);
+    }
+    fn on_http(&mut self, id: HttpId, status: u16, body: &[u8], now: Stamp, out: &mut Out) {
+        self.0.on_http(id, status, body, now, out);
+    }
+    fn on_instrument(&mut self, instrument: &Instrument, now: Stamp, out: &mut Out) {
+        self.0.on_instrument(instrument, now, out);
+    }
+    fn on_tick(&mut self, now: Stamp, out: &mut Out) {
+        self.0.on_tick(now, out);
+    }
+    fn on_stop(&mut self, now: Stamp, out: &mut Out) {
+        self.0.on_stop(now, out);
+    }
+}
+
+#[test]
+fn a_clock_read_planted_in_a_stage_is_found() {
+    let dir = TempDir::new();
+    record(dir.path(), 7, 12);
+    let build = |config: &RunConfig| {
+        Parts::with_adapters(&config.params, config.trading, |adapter| Box::new(ClockPeeker(adapter)))
+    };
+    let report = verify_with(dir.path(), None, build, &mut |_| {}).expect("a readable journal");
+    let divergence = report.divergence.expect("the clock is found");
+    assert_eq!(divergence.stage, "decode");
+    assert!(divergence.field.contains("times"), "{divergence}");
+}
