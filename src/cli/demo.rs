@@ -227,7 +227,8 @@ pub fn trade(args: &DemoArgs, interrupted: &AtomicBool) -> Result<DemoReport, Fa
         }
     }
     if let (Some(path), Some(drawn)) = (&args.picture, drawn) {
-        std::fs::write(path, drawn).map_err(|failure| format!("cannot write {}: {failure}", path.display()))?;
+        std::fs::write(path, drawn)
+            .map_err(|failure| format!("cannot write {}: {failure}", path.display()))?;
     }
     drop(monitors);
     let view = board.read().clone();

@@ -74,7 +74,8 @@ impl Drop for LiveView {
 
 fn quits(key: &KeyEvent) -> bool {
     let interrupt = key.code == KeyCode::Char('c') && key.modifiers.contains(KeyModifiers::CONTROL);
-    key.kind != KeyEventKind::Release && (interrupt || matches!(key.code, KeyCode::Char('q' | 'Q') | KeyCode::Esc))
+    key.kind != KeyEventKind::Release
+        && (interrupt || matches!(key.code, KeyCode::Char('q' | 'Q') | KeyCode::Esc))
 }
 
 #[cfg(test)]

@@ -114,7 +114,9 @@ mod tests {
         }
         assert!(open.is_empty() && rest.trim().is_empty());
         assert!(!svg.contains('\u{1b}'));
-        for shown in ["trading normal", "bin&gt;okx", "market_data", "a &lt;b&gt; &amp; \"c\"", "unhedged 1 now 2 max"] {
+        for shown in
+            ["trading normal", "bin&gt;okx", "market_data", "a &lt;b&gt; &amp; \"c\"", "unhedged 1 now 2 max"]
+        {
             assert!(text.contains(shown), "{shown}\n{text}");
         }
     }

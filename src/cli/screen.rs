@@ -91,7 +91,10 @@ fn heading(view: &View, width: u16, palette: Palette) -> Vec<Line<'static>> {
             span(money(net), palette.of(net >= Money::ZERO)),
             Span::raw(format!(
                 " = closed {} open {} fees {} fund {}",
-                money(totals.realised), money(totals.unrealised), money(Money::ZERO - totals.fees), money(totals.funding)
+                money(totals.realised),
+                money(totals.unrealised),
+                money(Money::ZERO - totals.fees),
+                money(totals.funding)
             )),
         ]),
         Line::from(vec![
@@ -153,7 +156,10 @@ fn pair_line(view: &View, pair: &PairView, bar_width: usize, palette: Palette) -
         Span::raw(format!("{instrument:<8.8} {way:<7} ")),
         span(bar(pair, bar_width), if good { palette.good() } else { palette.calm() }),
         Span::raw(format!(" {:>6} {:>6} ", cell(pair.basis), cell(pair.baseline))),
-        span(format!("{:>6}/{:<5.2} ", cell(Some(pair.terms.net)), bp(pair.terms.threshold)), if good { palette.good() } else { palette.calm() }),
+        span(
+            format!("{:>6}/{:<5.2} ", cell(Some(pair.terms.net)), bp(pair.terms.threshold)),
+            if good { palette.good() } else { palette.calm() },
+        ),
         Span::raw(format!("{:<6} ", format!("{}/{}", pair.hits, pair.hits + pair.misses))),
         span(why, why_style),
     ])
@@ -173,25 +179,48 @@ fn bar(pair: &PairView, width: usize) -> String {
     let filled = ((away as f64 / needed as f64).clamp(-1.0, 1.0) * side as f64).round() as i64;
     let left = (-filled).max(0) as usize;
     let right = filled.max(0) as usize;
-    format!("{}{}|{}{}", "·".repeat(side - left), "#".repeat(left), "#".repeat(right), "·".repeat(side - right))
+    format!(
+        "{}{}|{}{}",
+        "·".repeat(side - left),
+        "#".repeat(left),
+        "#".repeat(right),
+        "·".repeat(side - right)
+    )
 }
 
 fn venues(view: &View, palette: Palette) -> Vec<Line<'static>> {
-    let head = format!("{:<12} {:<26} {:>9} {:>6} positions", "venue", "margin free / wallet", "feed age", "books");
+    let head =
+        format!("{:<12} {:<26} {:>9} {:>6} positions", "venue", "margin free / wallet", "feed age", "books");
     let mut lines = vec![Line::from(span(head, palette.head()))];
     for (index, name) in view.names.venues.iter().enumerate() {
-        let ours = |listing: usize| view.names.listings.get(listing).is_some_and(|(venue, _)| venue.index() == index);
-        let ages: Vec<_> = view.book_ages.iter().enumerate().filter(|(i, _)| ours(*i)).map(|(_, age)| *age).collect();
+        let ours = |listing: usize| {
+            view.names.listings.get(listing).is_some_and(|(venue, _)| venue.index() == index)
+        };
+        let ages: Vec<_> =
+            view.book_ages.iter().enumerate().filter(|(i, _)| ours(*i)).map(|(_, age)| *age).collect();
         let live = ages.iter().flatten().count();
-        let oldest = ages.iter().flatten().max().map_or_else(|| "-".into(), |age| duration_text((*age).max(0) as u64));
-        let positions = view.positions.iter().filter(|row| row.instrument.venue.index() == index && row.position.qty != 0);
+        let oldest =
+            ages.iter().flatten().max().map_or_else(|| "-".into(), |age| duration_text((*age).max(0) as u64));
+        let positions = view
+            .positions
+            .iter()
+            .filter(|row| row.instrument.venue.index() == index && row.position.qty != 0);
         let positions: Vec<String> = positions
-            .map(|row| format!("{} {}", row.instrument.base, signed(&Num::new(row.position.qty, row.instrument.qty_scale))))
+            .map(|row| {
+                format!(
+                    "{} {}",
+                    row.instrument.base,
+                    signed(&Num::new(row.position.qty, row.instrument.qty_scale))
+                )
+            })
             .collect();
         let positions = if positions.is_empty() { "flat".to_owned() } else { positions.join(" ") };
         lines.push(Line::from(vec![
             Span::raw(format!("{name:<12.12} {:<26.26} {oldest:>9} ", margin(view, VenueId(index as u8)))),
-            span(format!("{:>6} ", format!("{live}/{}", ages.len())), palette.of(live == ages.len() && live > 0)),
+            span(
+                format!("{:>6} ", format!("{live}/{}", ages.len())),
+                palette.of(live == ages.len() && live > 0),
+            ),
             Span::raw(positions),
         ]));
     }
@@ -202,7 +231,8 @@ fn margin(view: &View, venue: VenueId) -> String {
     // One currency carries the margin; others are fee dust.
     let accounts = view.accounts.iter().filter(|account| account.venue == venue);
     let Some(account) = accounts.max_by_key(|account| account.wallet) else { return "-".into() };
-    let cell = |amount: Option<Money>| amount.map_or_else(|| "?".into(), |amount| format!("{:.2}", amount.to_f64()));
+    let cell =
+        |amount: Option<Money>| amount.map_or_else(|| "?".into(), |amount| format!("{:.2}", amount.to_f64()));
     format!("{}/{} {}", cell(account.free), cell(account.wallet), account.currency)
 }
 
@@ -212,7 +242,10 @@ fn signed(num: &Num) -> String {
 }
 
 fn latency(view: &View, palette: Palette) -> Vec<Line<'static>> {
-    let head = format!("{:<17}{:>10}{:>10}{:>10}{:>10}{:>10}{:>11}", "latency", "samples", "50 %", "90 %", "99 %", "99.9 %", "worst");
+    let head = format!(
+        "{:<17}{:>10}{:>10}{:>10}{:>10}{:>10}{:>11}",
+        "latency", "samples", "50 %", "90 %", "99 %", "99.9 %", "worst"
+    );
     let mut lines = vec![Line::from(span(head, palette.head()))];
     let cell = |value: Option<u64>| value.map_or_else(|| "-".to_owned(), duration_text);
     lines.extend(view.latency.iter().map(|(name, Summary { count, p50, p90, p99, p999, max, .. })| {
@@ -247,8 +280,14 @@ mod tests {
             .draw(|frame| frame.render_widget(screen(view, width, height, colour), frame.area()))
             .expect("memory");
         let buffer = terminal.backend().buffer();
-        assert!(colour || buffer.content.iter().all(|cell| cell.fg == Color::Reset && cell.bg == Color::Reset));
-        buffer.content.chunks(usize::from(width)).map(|row| row.iter().map(|cell| cell.symbol()).collect()).collect()
+        assert!(
+            colour || buffer.content.iter().all(|cell| cell.fg == Color::Reset && cell.bg == Color::Reset)
+        );
+        buffer
+            .content
+            .chunks(usize::from(width))
+            .map(|row| row.iter().map(|cell| cell.symbol()).collect())
+            .collect()
     }
 
     #[test]
@@ -257,7 +296,8 @@ mod tests {
         view.pairs[1].trade = Some(TradeId(7));
         view.pairs.extend(view.pairs.clone());
         let rows = drawn(&view, 80, 24, false);
-        let has = |text: &str| assert!(rows.iter().any(|row| row.contains(text)), "{text}\n{}", rows.join("\n"));
+        let has =
+            |text: &str| assert!(rows.iter().any(|row| row.contains(text)), "{text}\n{}", rows.join("\n"));
         has("00:12 trading normal  PnL +9.25 = closed +12.50 open +0.00 fees -3.25 fund +0.00");
         has("unhedged 1 now 2 max");
         has("BTC/USDT bin>okx ····|###· +23.46 +10.00  -1.23/2.00  9/10   below threshold");

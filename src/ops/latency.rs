@@ -132,7 +132,8 @@ impl Latency {
             .into_iter()
             .map(|(name, path, limit)| {
                 let summary = self.summary(path);
-                let (p999, basis) = summary.p999.map_or((summary.max.unwrap_or(0), "max"), |p999| (p999, "p999"));
+                let (p999, basis) =
+                    summary.p999.map_or((summary.max.unwrap_or(0), "max"), |p999| (p999, "p999"));
                 let limit_ns = limit as u64;
                 Target { name, limit_ns, p999, basis, pass: summary.count > 0 && p999 <= limit_ns }
             })
@@ -197,7 +198,10 @@ mod tests {
             latency.record(Path::MarketData, i);
         }
         let summary = latency.summary(Path::MarketData);
-        assert_eq!((summary.count, summary.p50.is_some(), summary.p99, summary.p999), (999, true, None, None));
+        assert_eq!(
+            (summary.count, summary.p50.is_some(), summary.p99, summary.p999),
+            (999, true, None, None)
+        );
         latency.record(Path::MarketData, 5_000_000);
         assert!(latency.summary(Path::MarketData).p99.is_some());
         let targets = latency.targets();

@@ -232,7 +232,9 @@ fn positions(page: &mut Page, view: &View) {
 fn pairs(page: &mut Page, view: &View) {
     type Column = fn(&crate::core::scanner::PairView) -> Option<f64>;
     let columns: [(&str, &str, &str, Column); 6] = [
-        ("pair_basis_ratio", "gauge", "Mid basis, sell minus buy", |pair| pair.basis.map(|ppb| ppb as f64 / PPB)),
+        ("pair_basis_ratio", "gauge", "Mid basis, sell minus buy", |pair| {
+            pair.basis.map(|ppb| ppb as f64 / PPB)
+        }),
         ("pair_baseline_ratio", "gauge", "Rolling median of the basis", |pair| {
             pair.baseline.map(|ppb| ppb as f64 / PPB)
         }),
@@ -243,7 +245,8 @@ fn pairs(page: &mut Page, view: &View) {
     ];
     let labels = |pair: &crate::core::scanner::PairView| {
         let names = &view.names;
-        [names.canonical(pair.canonical), names.venue_of(pair.buy), names.venue_of(pair.sell)].map(str::to_owned)
+        [names.canonical(pair.canonical), names.venue_of(pair.buy), names.venue_of(pair.sell)]
+            .map(str::to_owned)
     };
     for (name, kind, help, of) in columns {
         page.family(name, kind, help);
@@ -258,7 +261,11 @@ fn pairs(page: &mut Page, view: &View) {
     for pair in &view.pairs {
         let [instrument, buy, sell] = labels(pair);
         let why = pair.why.as_str();
-        page.row("pair_why", &[("instrument", &instrument), ("buy", &buy), ("sell", &sell), ("why", why)], 1.0);
+        page.row(
+            "pair_why",
+            &[("instrument", &instrument), ("buy", &buy), ("sell", &sell), ("why", why)],
+            1.0,
+        );
     }
 }
 
@@ -329,16 +336,20 @@ pub(crate) mod tests {
 
     /// A board as in the middle of a run of two venues and two instruments.
     pub fn sample() -> View {
-        let mut view = View { seconds: 12.5, trades_open: 3, unbalanced: 1, unbalanced_max: 2, ..View::default() };
+        let mut view =
+            View { seconds: 12.5, trades_open: 3, unbalanced: 1, unbalanced_max: 2, ..View::default() };
         let venues = ["binance-usdm", "okx"].map(str::to_owned).to_vec();
         let canonicals = ["BTC/USDT:USDT", "ETH/USDT:USDT"].map(str::to_owned).to_vec();
         let symbols = ["BTCUSDT", "ETHUSDT", "BTC-USDT-SWAP", "ETH-USDT-SWAP"];
-        let listings = symbols.iter().enumerate().map(|(i, s)| (VenueId(i as u8 / 2), (*s).to_owned())).collect();
+        let listings =
+            symbols.iter().enumerate().map(|(i, s)| (VenueId(i as u8 / 2), (*s).to_owned())).collect();
         view.names = Arc::new(Names { venues, canonicals, listings });
         view.counts = Counts { frames: 81_234, fills: 40, orders_sent: 44, ..Counts::default() };
         for pair in 0..4_u16 {
-            let mut row = PairView { canonical: CanonicalId(pair / 2), hits: 9, misses: 1, ..PairView::default() };
-            (row.buy, row.sell) = (InstrumentId(pair / 2 + 2 * (pair % 2)), InstrumentId(pair / 2 + 2 - 2 * (pair % 2)));
+            let mut row =
+                PairView { canonical: CanonicalId(pair / 2), hits: 9, misses: 1, ..PairView::default() };
+            (row.buy, row.sell) =
+                (InstrumentId(pair / 2 + 2 * (pair % 2)), InstrumentId(pair / 2 + 2 - 2 * (pair % 2)));
             (row.basis, row.baseline) = (Some(2_345_678), Some(1_000_000));
             (row.terms.net, row.terms.threshold) = (-123_456, 200_000);
             row.why = crate::core::pair::WhyNot::BelowThreshold;
@@ -347,17 +358,32 @@ pub(crate) mod tests {
         view.book_ages = vec![Some(1_500_000), Some(250_000_000), Some(0), Some(7_000)];
         for id in 0..4_u16 {
             let mut instrument = crate::domain::instrument::Instrument::default();
-            (instrument.id, instrument.venue, instrument.qty_scale) = (InstrumentId(id), VenueId(id as u8 / 2), 3);
+            (instrument.id, instrument.venue, instrument.qty_scale) =
+                (InstrumentId(id), VenueId(id as u8 / 2), 3);
             instrument.symbol = crate::domain::text::Text::new(symbols[usize::from(id)]).expect("short");
-            instrument.base = crate::domain::text::Text::new(["BTC", "ETH"][usize::from(id % 2)]).expect("short");
+            instrument.base =
+                crate::domain::text::Text::new(["BTC", "ETH"][usize::from(id % 2)]).expect("short");
             let mut position = crate::core::position::Position::default();
             position.qty = 1_500 * (i64::from(id) - 1);
-            view.positions.push(PositionView { instrument, position, unrealised: Money::ZERO, venue_qty: None, discrepant: false });
+            view.positions.push(PositionView {
+                instrument,
+                position,
+                unrealised: Money::ZERO,
+                venue_qty: None,
+                discrepant: false,
+            });
         }
-        let money = |text: &str| Some(Money::from_num(crate::domain::number::Num::parse(text.as_bytes()).expect("number")));
+        let money = |text: &str| {
+            Some(Money::from_num(crate::domain::number::Num::parse(text.as_bytes()).expect("number")))
+        };
         for venue in [VenueId(0), VenueId(1)] {
             let currency = crate::domain::text::Text::new("USDT").expect("short");
-            view.accounts.push(AccountView { venue, currency, wallet: money("100000"), free: money("87654.321") });
+            view.accounts.push(AccountView {
+                venue,
+                currency,
+                wallet: money("100000"),
+                free: money("87654.321"),
+            });
             for role in [SessionRole::Market, SessionRole::Account, SessionRole::Orders] {
                 view.sessions.push(SessionStatus { venue, role, ready: true });
             }
@@ -387,9 +413,13 @@ pub(crate) mod tests {
             } else {
                 let (series, value) = line.rsplit_once(' ').expect("a value");
                 let name = series.split('{').next().expect("a name");
-                let family = name.strip_suffix("_count").filter(|n| kinds.get(*n).is_some_and(|k| k == "summary"));
+                let family =
+                    name.strip_suffix("_count").filter(|n| kinds.get(*n).is_some_and(|k| k == "summary"));
                 let kind = kinds.get(family.unwrap_or(name)).unwrap_or_else(|| panic!("{name} has no TYPE"));
-                assert!(name.starts_with("perpring_") && (kind == "counter") == name.ends_with("_total"), "{line}");
+                assert!(
+                    name.starts_with("perpring_") && (kind == "counter") == name.ends_with("_total"),
+                    "{line}"
+                );
                 if let Some(labels) = series.strip_prefix(name).filter(|labels| !labels.is_empty()) {
                     let inner = labels.strip_prefix('{').and_then(|l| l.strip_suffix('}')).expect("braces");
                     for label in inner.split("\",") {
@@ -414,10 +444,16 @@ pub(crate) mod tests {
         is("perpring_feed_age_seconds{venue=\"binance-usdm\",symbol=\"ETHUSDT\"}", 0.25);
         is("perpring_position_contracts{venue=\"okx\",symbol=\"ETH-USDT-SWAP\"}", 3.0);
         is("perpring_pnl{part=\"net\"}", 9.25);
-        is("perpring_pair_edge_ratio{instrument=\"BTC/USDT:USDT\",buy=\"binance-usdm\",sell=\"okx\"}", -0.000_123_456);
+        is(
+            "perpring_pair_edge_ratio{instrument=\"BTC/USDT:USDT\",buy=\"binance-usdm\",sell=\"okx\"}",
+            -0.000_123_456,
+        );
         is("perpring_latency_seconds_count{path=\"market_data\"}", 2_000.0);
         assert!(rows.contains_key("perpring_latency_seconds{path=\"market_data\",quantile=\"0.99\"}"));
-        assert!(!rows.contains_key("perpring_latency_seconds{path=\"market_data\",quantile=\"0.9999\"}"), "too few");
+        assert!(
+            !rows.contains_key("perpring_latency_seconds{path=\"market_data\",quantile=\"0.9999\"}"),
+            "too few"
+        );
         parse(&exposition(&View::default()));
     }
 
@@ -461,7 +497,8 @@ pub(crate) mod tests {
         let server = serve("127.0.0.1:0".parse().expect("address"), &board).expect("a free port");
         let ask = |path: &str| {
             let mut client = std::net::TcpStream::connect(server.address()).expect("listening");
-            std::io::Write::write_all(&mut client, format!("GET {path} HTTP/1.1\r\n\r\n").as_bytes()).expect("sent");
+            std::io::Write::write_all(&mut client, format!("GET {path} HTTP/1.1\r\n\r\n").as_bytes())
+                .expect("sent");
             let mut reply = String::new();
             client.read_to_string(&mut reply).expect("a reply");
             reply

@@ -4,8 +4,8 @@
 //! histograms that the runner feeds.
 
 use crate::domain::event::{Event, EventBody, SessionStatus};
-use crate::domain::instrument::VENUES_MAX;
 use crate::domain::input::{SendFate, SendOutcome};
+use crate::domain::instrument::VENUES_MAX;
 use crate::domain::intent::{BasketKind, Intent, TradeId};
 use crate::domain::order::{ClientId, OrderUpdate};
 use crate::domain::time::Nanos;

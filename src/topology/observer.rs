@@ -52,7 +52,8 @@ impl ObserverFiles {
     /// # Errors
     /// When a file cannot be created, or is another's.
     pub fn create(dir: Option<&Path>, created_ns: i64) -> Result<Self, TelemetryError> {
-        let counts = COUNTS.iter().map(|(name, help, _)| Definition::counter(&format!("{name}_total"), "", help));
+        let counts =
+            COUNTS.iter().map(|(name, help, _)| Definition::counter(&format!("{name}_total"), "", help));
         let gauges = GAUGES.iter().map(|(name, help)| Definition::gauge(name, "", help));
         let definitions: Vec<Definition> = counts.chain(gauges).collect();
         let (mut counters, errors) = match dir {
@@ -62,7 +63,8 @@ impl ObserverFiles {
             ),
             None => (Counters::anonymous(definitions, created_ns)?, ErrorLog::anonymous()?),
         };
-        let counts = COUNTS.iter().filter_map(|(name, ..)| counters.take(&format!("{name}_total"), "")).collect();
+        let counts =
+            COUNTS.iter().filter_map(|(name, ..)| counters.take(&format!("{name}_total"), "")).collect();
         let gauges = GAUGES.iter().filter_map(|(name, _)| counters.take(name, "")).collect();
         let started = UNIX_EPOCH + Duration::from_nanos(created_ns.max(0) as u64);
         Ok(Self { counts, gauges, errors, noted: 0, hlog: dir.map(|dir| dir.join(HLOG_FILE)), started })
@@ -158,7 +160,9 @@ impl Observer {
         self.stop.store(true, Ordering::Release);
         self.thread.thread().unpark();
         let written = match self.thread.join() {
-            Ok(files) => files.write_hlog(latency).map_err(|failure| format!("cannot write {HLOG_FILE}: {failure}")),
+            Ok(files) => {
+                files.write_hlog(latency).map_err(|failure| format!("cannot write {HLOG_FILE}: {failure}"))
+            }
             Err(_) => Err("the observer panicked; counters and histograms are incomplete".to_owned()),
         };
         if let Err(failure) = written {
@@ -185,7 +189,8 @@ mod tests {
         {
             let mut view = board.read();
             (view.counts.fills, view.journal, view.trades_open) = (12, (3, 4096), 2);
-            view.notes = vec!["no answer after 10 ms".into(), "no answer after 250 ms".into(), "refused".into()];
+            view.notes =
+                vec!["no answer after 10 ms".into(), "no answer after 250 ms".into(), "refused".into()];
             view.notes_total = 3;
         }
         let observer = ObserverFiles::create(Some(&dir), 1_700_000_000_000_000_000).expect("files");
@@ -196,7 +201,10 @@ mod tests {
         assert_eq!(board.read().latency[4].1.count, 100);
         let readings = CountersReader::open(&dir.join(COUNTERS_FILE)).expect("counters").read();
         let value = |name: &str| readings.iter().find(|r| r.definition.name == name).map(|r| r.value);
-        assert_eq!((value("fills_total"), value("journal_bytes"), value("trades_open")), (Some(12), Some(4096), Some(2)));
+        assert_eq!(
+            (value("fills_total"), value("journal_bytes"), value("trades_open")),
+            (Some(12), Some(4096), Some(2))
+        );
         let errors = read_errors(&dir.join(ERRORS_FILE)).expect("errors");
         let counts: Vec<u64> = errors.iter().map(|error| error.count).collect();
         assert_eq!((counts, errors[0].code.as_str()), (vec![2, 1], "no answer after # ms"));

@@ -114,7 +114,8 @@ mod tests {
     #[test]
     fn every_sample_arrives_once_whether_or_not_somebody_looks() {
         let pool = Pool::new();
-        let mut probes = [pool.probe(&[Path::MarketData]), pool.probe(&[Path::MarketData, Path::TickToOrder])];
+        let mut probes =
+            [pool.probe(&[Path::MarketData]), pool.probe(&[Path::MarketData, Path::TickToOrder])];
         for i in 1..=1000 {
             for probe in &mut probes {
                 probe.record(Path::MarketData, i);
