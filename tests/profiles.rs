@@ -13,6 +13,7 @@ const PROFILES: [&str; 3] = ["fused", "split", "dedicated"];
 fn a_run_recorded_under_each_profile_replays_identically_under_each() {
     for (number, recorded_on) in PROFILES.into_iter().enumerate() {
         let dir = TempDir::new();
+        std::fs::create_dir_all(dir.path()).expect("temporary disk");
         let journal = dir.path().join("journal");
         let args = DemoArgs {
             duration: Some(Duration::from_secs(6)),

@@ -75,9 +75,14 @@ pub fn simulation(
     (Simulation::new(engine, servers, conns, vault, START, latency, &bytes), config)
 }
 
-/// What `seconds` of trading bring.
+/// What `seconds` of trading bring. Losing streaks and the day's loss must not end the experiment.
 fn outcome(sim: &SimConfig, scan: ScanParams, latency: Nanos, seconds: i64) -> (Counts, Totals) {
-    let (mut simulation, _) = simulation(sim, scan, RiskParams::default(), latency, None);
+    let risk = RiskParams {
+        consecutive_failures_max: 1_000_000,
+        daily_loss_max_usd: 1_000_000,
+        ..RiskParams::default()
+    };
+    let (mut simulation, _) = simulation(sim, scan, risk, latency, None);
     simulation.run_for(seconds * SECOND);
     let totals = *simulation.engine().river().parts().risk.rules().positions().totals();
     (*simulation.engine().keeper().watch().counts(), totals)

@@ -1,6 +1,5 @@
 //! `perpring demo`: simulated venues and the engine over real sockets, with paper money.
 #![allow(clippy::disallowed_methods)] // the command's own pace and duration; the engine gets its time from runtime::clock
-#![allow(clippy::disallowed_methods)] // progress and waiting for people: no decision depends on this clock
 
 use super::Failure;
 use super::report::{DemoReport, LedgerCheck};

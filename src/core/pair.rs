@@ -31,6 +31,8 @@ pub struct Way {
     pub why: WhyNot,
     /// Since when the edge has been insane.
     pub insane_since: Option<Nanos>,
+    /// Since when the edge has been above the threshold without a break.
+    pub above_since: Option<Nanos>,
     /// Entries with any fill.
     pub hits: u32,
     /// Entries without a fill.
@@ -181,7 +183,14 @@ impl Pair {
         self.disarmed = Some((now.saturating_add(params.disarm_ns), why));
         self.window.clear();
         self.newest.clear();
-        self.ways.iter_mut().for_each(|way| way.insane_since = None);
+        self.forget_edges();
+    }
+
+    /// Edges that last have to begin anew.
+    fn forget_edges(&mut self) {
+        for way in &mut self.ways {
+            (way.insane_since, way.above_since) = (None, None);
+        }
     }
 
     /// Prices both directions and returns the one to enter, if any. Costs nothing for what is cached.
@@ -193,6 +202,7 @@ impl Pair {
         params: &ScanParams,
     ) -> Option<usize> {
         if let Err(why) = self.check_books(legs, gate, now, params) {
+            self.forget_edges();
             self.set_why([why; 2]);
             return None;
         }
@@ -301,6 +311,11 @@ impl Pair {
         if self.disarmed.is_some_and(|(until, _)| now.mono >= until) {
             self.disarmed = None;
         }
+        let above = &mut self.ways[way].above_since;
+        *above = if net >= params.threshold_ppb { above.or(Some(now.mono)) } else { None };
+        // Venues publish at different intervals: right after a move, the slower one's old quote is no
+        // opportunity. It is one when it is still there after its next publication was due.
+        let is_proven = above.is_some_and(|since| now.mono - since >= params.edge_persist_ns);
         match (gate.mode, self.disarmed) {
             (Mode::Halted, _) => WhyNot::Halted,
             (Mode::Reducing, _) => WhyNot::Reducing,
@@ -309,6 +324,7 @@ impl Pair {
             _ if !is_warm => WhyNot::Warmup,
             _ if is_insane => WhyNot::InsaneEdge,
             _ if net < params.threshold_ppb => WhyNot::BelowThreshold,
+            _ if !is_proven => WhyNot::Unproven,
             _ if now.mono < self.cooldown_until => WhyNot::Cooldown,
             _ if gate.full => WhyNot::MaxTrades,
             _ => WhyNot::Ready,
@@ -332,6 +348,7 @@ impl Pair {
                     | WhyNot::LevelShift
                     | WhyNot::InsaneEdge
                     | WhyNot::BelowThreshold
+                    | WhyNot::Unproven
                     | WhyNot::Cooldown
             ) {
                 *why = if gate.full { WhyNot::MaxTrades } else { WhyNot::Ready };
@@ -385,6 +402,7 @@ impl Pair {
             to.mix_signed(way.terms.net);
             to.mix(way.why as u64);
             to.mix_instant(way.insane_since);
+            to.mix_instant(way.above_since);
             to.mix(u64::from(way.hits) << 32 | u64::from(way.misses));
             to.mix(u64::from(way.denials));
         }

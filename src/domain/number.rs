@@ -279,8 +279,8 @@ mod tests {
             match num.at_scale(to) {
                 Some(value) => prop_assert_eq!(Num::new(value, to), num),
                 None => {
-                    let wide = i128::from(mantissa) * 10_i128.pow(u32::from(to.saturating_sub(scale)));
-                    prop_assert!(to < num.normalized().scale || i64::try_from(wide).is_err());
+                    let up = i128::from(mantissa) * 10i128.pow(u32::from(to.saturating_sub(scale)));
+                    prop_assert!(to < num.normalized().scale || i64::try_from(up).is_err());
                 }
             }
         }

@@ -79,6 +79,9 @@ pub struct ScanParams {
     pub notional_usd: i64,
     /// Net edge needed to enter, ppb.
     pub threshold_ppb: Ppb,
+    /// How long an edge must stand above the threshold before it is taken, ns: at least the longest
+    /// publication interval of the venues' best prices (OKX 10 ms), or 0 to take it at once.
+    pub edge_persist_ns: Nanos,
     /// Allowance for latency, capital and failure, ppb.
     pub allowance_ppb: Ppb,
     /// Interval at which the mid basis is sampled for the rolling median, ns.
@@ -127,6 +130,7 @@ impl Default for ScanParams {
         Self {
             notional_usd: 1_000,
             threshold_ppb: BPS,
+            edge_persist_ns: 0,
             allowance_ppb: BPS / 2,
             basis_sample_ns: 100 * MILLI,
             basis_samples: 101,

@@ -2,7 +2,6 @@
 //!
 //! Shared by the demo, by `run` and by the benches; knows no venue and no command line.
 #![allow(clippy::disallowed_methods)] // the wall time in a journal's manifest; inputs are stamped by runtime::clock
-#![allow(clippy::disallowed_methods)] // the moment of creation in the manifest
 
 use super::fused::Fused;
 use super::keeper::Keeper;

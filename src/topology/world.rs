@@ -52,6 +52,7 @@ pub fn demo_scan() -> ScanParams {
         basis_sample_ns: 50 * MILLI,
         basis_samples: 101,
         basis_samples_min: 41,
+        edge_persist_ns: 15 * MILLI,
         hold_max_ns: 2 * SECOND,
         cooldown_ns: 300 * MILLI,
         ..ScanParams::default()

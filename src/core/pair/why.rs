@@ -39,6 +39,8 @@ pub enum WhyNot {
     TradeOpen,
     /// The net edge is below the threshold.
     BelowThreshold,
+    /// The net edge has not lasted yet for as long as it must.
+    Unproven,
     /// Pausing after a miss or a trade.
     Cooldown,
     /// As many trades are open as allowed.
@@ -65,6 +67,7 @@ impl WhyNot {
             Self::Reducing => "reducing",
             Self::TradeOpen => "trade open",
             Self::BelowThreshold => "below threshold",
+            Self::Unproven => "not proven yet",
             Self::Cooldown => "cooling down",
             Self::MaxTrades => "max trades",
         }

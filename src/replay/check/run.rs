@@ -45,6 +45,11 @@ pub fn check_journal(dir: &Path, limits: Option<&CheckLimits>) -> Result<CheckRe
         report.violations += 1;
         report.first.push(violation);
     }
+    if let Some((expected, next)) = inputs.hole().get().copied() {
+        report.violations += 1;
+        let detail = format!("input {next} follows input {}", expected - 1);
+        report.first.push(Violation { seq: next, rule: "input_hole", detail });
+    }
     Ok(report)
 }
 

@@ -4,7 +4,6 @@
 //! and puts a comparer where the recorder is. Ends in flow order: decode says `Shutdown` behind its last
 //! input, every stage passes it on, and record has everything once it has heard it from all of them.
 #![allow(clippy::disallowed_methods)] // the time limit of shutting down
-#![allow(clippy::disallowed_methods)] // waiting for threads to end
 
 pub mod decode;
 pub mod gateway;
