@@ -61,6 +61,12 @@ pub struct DemoArgs {
     /// How idle threads wait: spin, yield or park.
     #[arg(long)]
     pub idle: Option<IdleMode>,
+    /// Serve `/metrics`, `/livez` and `/readyz` on this loopback address, such as `127.0.0.1:9100`.
+    #[arg(long, value_name = "ADDR")]
+    pub metrics: Option<SocketAddr>,
+    /// Draw the live view at the end of trading into this SVG file.
+    #[arg(long, value_name = "FILE")]
+    pub picture: Option<PathBuf>,
     /// One JSON object at the end instead of text.
     #[arg(long)]
     pub json: bool,
@@ -78,6 +84,8 @@ impl Default for DemoArgs {
             tls: false,
             pinning: None,
             idle: None,
+            metrics: None,
+            picture: None,
             json: false,
         }
     }
@@ -181,6 +189,7 @@ pub fn trade(args: &DemoArgs, interrupted: &AtomicBool) -> Result<DemoReport, Fa
     );
     let config = RunConfig { trading: true, params };
     let board = Board::default();
+    let monitors = args.metrics.map(|address| crate::ops::metrics::serve(address, &board)).transpose()?;
     let started = Instant::now();
     let notes = BTreeMap::from([
         ("command".to_owned(), "demo".to_owned()),
@@ -205,6 +214,7 @@ pub fn trade(args: &DemoArgs, interrupted: &AtomicBool) -> Result<DemoReport, Fa
     )?;
     let mut memory = Memory::default();
     watch(args, &running, interrupted, started, &mut memory);
+    let drawn = args.picture.as_ref().map(|_| super::picture::picture(&board.read().clone()));
     close(&running);
     let finished = running.end();
     let seconds = started.elapsed().as_secs_f64();
@@ -215,6 +225,11 @@ pub fn trade(args: &DemoArgs, interrupted: &AtomicBool) -> Result<DemoReport, Fa
             server.write_ledger(&dir.join(&venue.name))?;
         }
     }
+    if let (Some(path), Some(drawn)) = (&args.picture, drawn) {
+        std::fs::write(path, drawn)
+            .map_err(|failure| format!("cannot write {}: {failure}", path.display()))?;
+    }
+    drop(monitors);
     let view = board.read().clone();
     let ledgers: Vec<LedgerCheck> = servers
         .iter()
@@ -253,7 +268,9 @@ fn watch(
             break;
         }
         if live.is_on() {
-            live.draw(&running.board().read());
+            // A copy, so that no stage finds the board taken while the terminal is slow.
+            let view = running.board().read().clone();
+            live.draw(&view);
         }
         if elapsed.as_secs() >= next_line {
             next_line = elapsed.as_secs() + 1;

@@ -9,9 +9,11 @@ pub mod demo;
 pub mod error;
 pub mod journal;
 pub mod live_view;
+pub mod picture;
 pub mod replay;
 pub mod report;
 pub mod run;
+pub mod screen;
 pub mod sim;
 
 pub use error::CliError;

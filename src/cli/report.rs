@@ -253,7 +253,7 @@ impl fmt::Display for DemoReport {
                 cell(s.p90),
                 cell(s.p99),
                 cell(s.p999),
-                cell(Some(s.max))
+                cell(s.max)
             )?;
         }
         for target in &self.targets {

@@ -4,11 +4,9 @@
 
 use crate::domain::output::{STAGES, Stage};
 use crate::domain::time::{MILLI, Nanos};
+use crate::telemetry::histogram::Samples;
 use hdrhistogram::Histogram;
 use serde::Serialize;
-
-/// Largest value kept; anything above counts as this and shows as the maximum.
-const VALUE_MAX_NS: u64 = 60_000_000_000;
 
 /// What is measured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,55 +23,23 @@ pub enum Path {
     EndToEndTrade,
 }
 
+/// Everything that is measured, in the order of [`NAMES`].
+pub const ALL: [Path; 8] = [
+    Path::Stage(STAGES[0]),
+    Path::Stage(STAGES[1]),
+    Path::Stage(STAGES[2]),
+    Path::Stage(STAGES[3]),
+    Path::MarketData,
+    Path::TickToOrder,
+    Path::WireToWire,
+    Path::EndToEndTrade,
+];
+
 /// Names in reports, in order.
 pub const NAMES: [&str; 8] =
     ["decode", "scan", "risk", "route", "market_data", "tick_to_order", "wire_to_wire", "end_to_end_trade"];
 
-/// Percentiles of one path; absent where fewer than 10 / (1 − p) samples support them.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct Summary {
-    /// Samples.
-    pub count: u64,
-    /// Median.
-    pub p50: Option<u64>,
-    /// 75 %.
-    pub p75: Option<u64>,
-    /// 90 %.
-    pub p90: Option<u64>,
-    /// 95 %.
-    pub p95: Option<u64>,
-    /// 99 %.
-    pub p99: Option<u64>,
-    /// 99.9 %.
-    pub p999: Option<u64>,
-    /// 99.99 %.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub p9999: Option<u64>,
-    /// Largest.
-    pub max: u64,
-}
-
-impl Summary {
-    /// Of a histogram.
-    pub fn of(histogram: &Histogram<u64>) -> Self {
-        let count = histogram.len();
-        // Parts per 100 000, so that the support rule is integer arithmetic.
-        let at = |p: u64| {
-            (count * (100_000 - p) >= 10 * 100_000).then(|| histogram.value_at_quantile(p as f64 / 100_000.0))
-        };
-        Self {
-            count,
-            p50: at(50_000),
-            p75: at(75_000),
-            p90: at(90_000),
-            p95: at(95_000),
-            p99: at(99_000),
-            p999: at(99_900),
-            p9999: at(99_990),
-            max: histogram.max(),
-        }
-    }
-}
+pub use crate::telemetry::histogram::Percentiles as Summary;
 
 /// A target and how it was met.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -90,10 +56,10 @@ pub struct Target {
     pub pass: bool,
 }
 
-/// The histograms of a run.
+/// The histograms of a run, or those that one thread fills.
 #[derive(Clone, Debug)]
 pub struct Latency {
-    histograms: Vec<Histogram<u64>>,
+    samples: [Option<Samples>; NAMES.len()],
 }
 
 impl Default for Latency {
@@ -103,36 +69,61 @@ impl Default for Latency {
 }
 
 impl Latency {
-    /// Empty; allocates everything it will ever need.
+    /// All paths, empty; allocates everything it will ever need.
     pub fn new() -> Self {
-        // Fixed bounds: recording never allocates.
-        let make = || Histogram::new_with_bounds(1, VALUE_MAX_NS, 3);
-        let histograms = NAMES.iter().map(|_| make().expect("1 ns to 60 s at 3 digits are valid bounds"));
-        Self { histograms: histograms.collect() }
+        Self { samples: std::array::from_fn(|_| Some(Samples::new())) }
+    }
+
+    /// Only these paths, empty; others are not kept.
+    pub fn of(paths: &[Path]) -> Self {
+        let mut samples = [const { None }; NAMES.len()];
+        for path in paths {
+            samples[index(*path)] = Some(Samples::new());
+        }
+        Self { samples }
     }
 
     /// Records a duration, ns.
     #[inline]
     pub fn record(&mut self, path: Path, duration: Nanos) {
-        self.histograms[index(path)].saturating_record(duration.max(1) as u64);
+        let samples = &mut self.samples[index(path)];
+        debug_assert!(samples.is_some(), "{path:?} was not asked for");
+        if let Some(samples) = samples {
+            samples.record(duration);
+        }
     }
 
     /// Adds another run's or thread's samples.
     pub fn merge(&mut self, other: &Self) {
-        for (mine, theirs) in self.histograms.iter_mut().zip(&other.histograms) {
-            // Equal bounds: adding cannot fail.
-            let _ = mine.add(theirs);
+        for (mine, theirs) in self.samples.iter_mut().zip(&other.samples) {
+            if let Some(theirs) = theirs.as_ref().filter(|theirs| theirs.count() > 0) {
+                mine.get_or_insert_with(Samples::new).merge(theirs);
+            }
         }
+    }
+
+    /// Empties it, keeping its memory.
+    pub fn clear(&mut self) {
+        self.samples.iter_mut().flatten().for_each(Samples::clear);
     }
 
     /// Name and summary of every path.
     pub fn summaries(&self) -> Vec<(&'static str, Summary)> {
-        NAMES.iter().copied().zip(self.histograms.iter().map(Summary::of)).collect()
+        let of = |samples: &Option<Samples>| samples.as_ref().map(Samples::percentiles).unwrap_or_default();
+        NAMES.iter().copied().zip(self.samples.iter().map(of)).collect()
     }
 
-    /// The histogram of a path.
-    pub fn histogram(&self, path: Path) -> &Histogram<u64> {
-        &self.histograms[index(path)]
+    /// Name and histogram of every path that has samples.
+    pub fn histograms(&self) -> impl Iterator<Item = (&'static str, &Histogram<u64>)> {
+        let named = NAMES.iter().copied().zip(&self.samples);
+        named.filter_map(|(name, samples)| {
+            samples.as_ref().filter(|samples| samples.count() > 0).map(|samples| (name, samples.histogram()))
+        })
+    }
+
+    /// The summary of a path.
+    pub fn summary(&self, path: Path) -> Summary {
+        self.samples[index(path)].as_ref().map(Samples::percentiles).unwrap_or_default()
     }
 
     /// The verdicts: 1 ms for market data, 200 ms for a whole trade.
@@ -140,8 +131,9 @@ impl Latency {
         [("market_data", Path::MarketData, MILLI), ("end_to_end_trade", Path::EndToEndTrade, 200 * MILLI)]
             .into_iter()
             .map(|(name, path, limit)| {
-                let summary = Summary::of(self.histogram(path));
-                let (p999, basis) = summary.p999.map_or((summary.max, "max"), |p999| (p999, "p999"));
+                let summary = self.summary(path);
+                let (p999, basis) =
+                    summary.p999.map_or((summary.max.unwrap_or(0), "max"), |p999| (p999, "p999"));
                 let limit_ns = limit as u64;
                 Target { name, limit_ns, p999, basis, pass: summary.count > 0 && p999 <= limit_ns }
             })
@@ -205,13 +197,13 @@ mod tests {
         for i in 1..=999 {
             latency.record(Path::MarketData, i);
         }
-        let summary = Summary::of(latency.histogram(Path::MarketData));
+        let summary = latency.summary(Path::MarketData);
         assert_eq!(
             (summary.count, summary.p50.is_some(), summary.p99, summary.p999),
             (999, true, None, None)
         );
         latency.record(Path::MarketData, 5_000_000);
-        assert!(Summary::of(latency.histogram(Path::MarketData)).p99.is_some());
+        assert!(latency.summary(Path::MarketData).p99.is_some());
         let targets = latency.targets();
         assert_eq!((targets[0].basis, targets[0].pass), ("max", false));
         assert!(!targets[1].pass, "a target without samples is not met");
@@ -226,7 +218,7 @@ mod tests {
             clock.enter(stage, now);
         }
         clock.flush(&mut latency);
-        assert_eq!(latency.histogram(Path::Stage(Stage::Decode)).max(), 15);
-        assert_eq!(latency.histogram(Path::Stage(Stage::Scan)).max(), 15);
+        assert_eq!(latency.summary(Path::Stage(Stage::Decode)).max, Some(15));
+        assert_eq!(latency.summary(Path::Stage(Stage::Scan)).max, Some(15));
     }
 }

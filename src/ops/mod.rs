@@ -2,5 +2,6 @@
 
 pub mod http;
 pub mod latency;
+pub mod metrics;
 pub mod view;
 pub mod watch;

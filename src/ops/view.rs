@@ -7,8 +7,10 @@ use super::watch::Counts;
 use crate::core::pair::Mode;
 use crate::core::position::{PositionView, Totals};
 use crate::core::scanner::PairView;
-use crate::domain::instrument::VenueId;
+use crate::domain::event::SessionStatus;
+use crate::domain::instrument::{CanonicalId, InstrumentId, VenueId};
 use crate::domain::money::Money;
+use crate::domain::params::EngineParams;
 use crate::domain::text::Currency;
 use crate::domain::time::Nanos;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -26,9 +28,48 @@ pub struct AccountView {
     pub free: Option<Money>,
 }
 
+/// What the numbers of a run stand for.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Names {
+    /// Venues.
+    pub venues: Vec<String>,
+    /// Canonical instruments.
+    pub canonicals: Vec<String>,
+    /// Listings: venue and native name.
+    pub listings: Vec<(VenueId, String)>,
+}
+
+impl Names {
+    /// Of a run.
+    pub fn of(params: &EngineParams) -> Self {
+        Self {
+            venues: params.venues.iter().map(|venue| venue.dialect.clone()).collect(),
+            canonicals: params.canonicals.iter().map(|canonical| canonical.name.clone()).collect(),
+            listings: params.listings.iter().map(|row| (row.venue, row.symbol.to_string())).collect(),
+        }
+    }
+
+    /// The venue's name.
+    pub fn venue(&self, venue: VenueId) -> &str {
+        self.venues.get(venue.index()).map_or("?", String::as_str)
+    }
+
+    /// The canonical instrument's name.
+    pub fn canonical(&self, canonical: CanonicalId) -> &str {
+        self.canonicals.get(canonical.index()).map_or("?", String::as_str)
+    }
+
+    /// The name of the venue of a listing.
+    pub fn venue_of(&self, listing: InstrumentId) -> &str {
+        self.listings.get(listing.index()).map_or("?", |(venue, _)| self.venue(*venue))
+    }
+}
+
 /// Everything.
 #[derive(Clone, Debug, Default)]
 pub struct View {
+    /// What the numbers stand for.
+    pub names: Arc<Names>,
     /// Seconds since the start.
     pub seconds: f64,
     /// Counts.
@@ -55,8 +96,14 @@ pub struct View {
     pub unbalanced_max: u32,
     /// Latency lines.
     pub latency: Vec<(&'static str, Summary)>,
+    /// Sessions that have come up or gone down, with their last state.
+    pub sessions: Vec<SessionStatus>,
+    /// Records and body bytes in the journal.
+    pub journal: (u64, u64),
     /// Latest failures as sentences.
     pub notes: Vec<String>,
+    /// Number of failures ever.
+    pub notes_total: u64,
 }
 
 /// The shared view.

@@ -3,8 +3,9 @@
 //! Runs beside record, off the deciding path; decides nothing. Counts, trade life cycle, and the latency
 //! histograms that the runner feeds.
 
-use crate::domain::event::{Event, EventBody};
+use crate::domain::event::{Event, EventBody, SessionStatus};
 use crate::domain::input::{SendFate, SendOutcome};
+use crate::domain::instrument::VENUES_MAX;
 use crate::domain::intent::{BasketKind, Intent, TradeId};
 use crate::domain::order::{ClientId, OrderUpdate};
 use crate::domain::time::Nanos;
@@ -63,6 +64,7 @@ pub struct Watch {
     /// Which trade an order belongs to: ring by order sequence.
     orders: Vec<(ClientId, TradeId)>,
     entry_ns: Vec<Nanos>,
+    sessions: Vec<SessionStatus>,
 }
 
 impl Default for Watch {
@@ -79,6 +81,7 @@ impl Watch {
             trades: [Followed::default(); TRADES_MAX],
             orders: vec![(ClientId::NONE, TradeId(0)); 4096],
             entry_ns: Vec::with_capacity(256),
+            sessions: Vec::with_capacity(3 * VENUES_MAX),
         }
     }
 
@@ -136,8 +139,22 @@ impl Watch {
         match &event.body {
             EventBody::Order(update) => self.order(update, event.at.mono),
             EventBody::Outcome(outcome) => self.outcome(outcome),
+            EventBody::Session(status) => self.session(status),
             _ => {}
         }
+    }
+
+    fn session(&mut self, status: &SessionStatus) {
+        let same = |seen: &&mut SessionStatus| (seen.venue, seen.role) == (status.venue, status.role);
+        match self.sessions.iter_mut().find(same) {
+            Some(seen) => *seen = *status,
+            None => self.sessions.push(*status),
+        }
+    }
+
+    /// Sessions with their last state, in order of their first appearance.
+    pub fn sessions(&self) -> &[SessionStatus] {
+        &self.sessions
     }
 
     fn order(&mut self, update: &OrderUpdate, mono: Nanos) {

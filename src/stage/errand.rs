@@ -171,3 +171,28 @@ fn perform(client: &HttpClient, call: &Http) -> Result<(u16, Vec<u8>), String> {
         .map_err(|failure| failure.to_string())?;
     Ok((reply.status, reply.body))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::net::tls::Trust;
+
+    #[test]
+    fn a_failure_tells_the_host_and_no_secret() {
+        let client = HttpClient::new(&Trust::nobody(), Duration::from_millis(500));
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
+        let closed = listener.local_addr().expect("bound").to_string();
+        drop(listener);
+        let bases = [format!("http://{closed}"), format!("https://{closed}"), "nonsense".to_owned()];
+        let texts = [
+            "GET /x?signature=S3CRET\nX-KEY: S3CRET\n\n",
+            "GET /x y?signature=S3CRET\nX-KEY: S3\u{1}CRET\n\nS3CRET",
+        ];
+        for (base, text) in bases.iter().flat_map(|base| texts.map(|text| (base, text))) {
+            let (base, text) = (Arc::from(base.as_str()), text.as_bytes().to_vec());
+            let call = Http { venue: VenueId(0), id: HttpId::default(), redact: None, base, text };
+            let said = perform(&client, &call).expect_err("nobody answers");
+            assert!(!said.is_empty() && !said.contains("S3"), "{said}");
+        }
+    }
+}

@@ -95,6 +95,9 @@ pub struct Percentiles {
     pub p99: Option<u64>,
     /// 99.9 %.
     pub p999: Option<u64>,
+    /// 99.99 %; left out of JSON without samples.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub p9999: Option<u64>,
     /// The largest; absent without samples.
     pub max: Option<u64>,
 }
@@ -110,6 +113,7 @@ impl Percentiles {
             p95: percentile(histogram, 95_000),
             p99: percentile(histogram, 99_000),
             p999: percentile(histogram, 99_900),
+            p9999: percentile(histogram, 99_990),
             max: (!histogram.is_empty()).then(|| histogram.max()),
         }
     }

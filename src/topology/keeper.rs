@@ -1,5 +1,6 @@
 //! The keeper: recorder and watch behind one tap. What every live engine does with what passes.
 
+use super::probe::Probe;
 use super::publish;
 use super::threaded::record::Chores;
 use crate::domain::effect::OutMsg;
@@ -8,12 +9,11 @@ use crate::domain::input::{Input, InputClass, RawInput};
 use crate::domain::intent::{Denial, Intent};
 use crate::domain::output::{Output, OutputKey};
 use crate::domain::time::{Nanos, Stamp};
-use crate::ops::latency::{Latency, Path};
+use crate::ops::latency::Path;
 use crate::ops::view::Board;
 use crate::ops::watch::Watch;
 use crate::stage::record::Recorder;
 use crate::stage::river::Tap;
-use std::sync::Mutex;
 
 /// Records (when recording) and watches.
 pub struct Keeper {
@@ -101,10 +101,9 @@ impl Tap for Keeper {
 }
 
 impl Chores for Keeper {
-    fn publish(&mut self, latency: &Mutex<Latency>, mono: Nanos, board: &Board) {
-        if let Ok(mut latency) = latency.lock() {
-            self.watch.drain_trades(|duration| latency.record(Path::EndToEndTrade, duration));
-            publish::keeper(self, &latency, mono, board);
-        }
+    fn publish(&mut self, probe: &mut Probe, mono: Nanos, board: &Board) {
+        self.watch.drain_trades(|duration| probe.record(Path::EndToEndTrade, duration));
+        probe.hand_over(mono);
+        publish::keeper(self, mono, board);
     }
 }

@@ -6,14 +6,16 @@
 use super::fused::Fused;
 use super::keeper::Keeper;
 use super::live::FusedAgent;
+use super::observer::{Observer, ObserverFiles};
+use super::probe::Pool;
 use super::threaded::{self, Feed, Threaded};
 use crate::domain::codec::SCHEMA_VERSION;
 use crate::domain::input::Command;
 use crate::journal::{Hash256, Host, JournalError, JournalOptions, Manifest, RunId};
 use crate::net::http::HttpClient;
 use crate::net::tls::{Trust, TrustError};
-use crate::ops::latency::Latency;
-use crate::ops::view::Board;
+use crate::ops::latency::{ALL, Latency};
+use crate::ops::view::{Board, Names};
 use crate::replay::source::RunConfig;
 use crate::runtime::agent::{AgentExit, AgentHandle, AgentThread, StopFlag};
 use crate::runtime::clock::ClockOrigin;
@@ -24,6 +26,7 @@ use crate::stage::errand::Errands;
 use crate::stage::gateway::{Addresses, Gateway, Orders};
 use crate::stage::record::Recorder;
 use crate::stage::river::{Parts, River};
+use crate::telemetry::TelemetryError;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::{Arc, mpsc};
@@ -64,6 +67,9 @@ pub enum LaunchError {
     /// A dialect that this build does not have.
     #[error(transparent)]
     Dialect(#[from] UnknownDialect),
+    /// The telemetry files cannot be created.
+    #[error(transparent)]
+    Telemetry(#[from] TelemetryError),
     /// TLS.
     #[error(transparent)]
     Trust(#[from] TrustError),
@@ -88,6 +94,8 @@ pub struct Running {
     commands: mpsc::Sender<Command>,
     latch: Arc<KillLatch>,
     board: Board,
+    pool: Pool,
+    observer: Observer,
 }
 
 /// What a run leaves behind.
@@ -136,6 +144,10 @@ pub fn launch(launch: Launch, board: &Board) -> Result<Running, LaunchError> {
         }
         None => None,
     };
+    let dir = launch.journal.as_ref().map(|(dir, _)| dir.as_path());
+    let observer = ObserverFiles::create(dir, wall)?;
+    // Nobody holds the board yet.
+    board.read().names = Arc::new(Names::of(&launch.config.params));
     let keeper = Keeper::new(recorder);
     let latch = Arc::new(KillLatch::default());
     let tls = launch.trust.client_config()?;
@@ -146,6 +158,7 @@ pub fn launch(launch: Launch, board: &Board) -> Result<Running, LaunchError> {
         Gateway::new(&parts.conns, &launch.addresses, errands, vault, Arc::clone(&latch), launch.orders)
             .map_err(system("a poll of sockets"))?;
     let origin = ClockOrigin::begin();
+    let mut pool = Pool::new();
     let (commands, received) = mpsc::channel();
     let threads = if launch.plan.layout == Layout::Fused {
         let stop = StopFlag::new();
@@ -163,15 +176,19 @@ pub fn launch(launch: Launch, board: &Board) -> Result<Running, LaunchError> {
             stop.clone(),
             board.clone(),
             config_bytes,
+            pool.probe(&ALL),
         );
         let handle = AgentHandle::spawn(thread, stop.clone(), move || agent).map_err(system("a thread"))?;
         Threads::Fused(Box::new(handle), stop)
     } else {
         let feed = Feed::Live { gateway, commands: (commands.clone(), received), config: config_bytes };
         let started = threaded::start(&launch.plan, parts, feed, keeper, origin, board);
-        Threads::Threaded(Box::new(started.map_err(system("a thread"))?))
+        let started = started.map_err(system("a thread"))?;
+        pool = started.pool().clone();
+        Threads::Threaded(Box::new(started))
     };
-    Ok(Running { threads, commands, latch, board: board.clone() })
+    let observer = observer.start(pool.clone(), board.clone()).map_err(system("a thread"))?;
+    Ok(Running { threads, commands, latch, board: board.clone(), pool, observer })
 }
 
 impl Running {
@@ -202,19 +219,13 @@ impl Running {
 
     /// Ends the run in order.
     pub fn end(self) -> Finished {
-        match self.threads {
+        let finished = match self.threads {
             Threads::Fused(handle, stop) => {
                 stop.stop();
                 let (agent, exit) = handle.join();
                 let failure = stop.failure();
-                let (keeper, latency) = match agent {
-                    Some(agent) => {
-                        let (engine, latency) = agent.into_parts();
-                        (Some(engine.into_parts().1), latency)
-                    }
-                    None => (None, Latency::new()),
-                };
-                Finished { keeper, latency, exits: vec![exit], failure }
+                let keeper = agent.map(|agent| agent.into_engine().into_parts().1);
+                Finished { keeper, latency: self.pool.sum(), exits: vec![exit], failure }
             }
             Threads::Threaded(threaded) => {
                 let ended = threaded.end();
@@ -225,6 +236,8 @@ impl Running {
                     failure: ended.failure,
                 }
             }
-        }
+        };
+        self.observer.end(&finished.latency);
+        finished
     }
 }

@@ -3,13 +3,15 @@
 //! The threaded profiles share gateway, stages and keeper with it, not the cycle: see `threaded`.
 
 use super::fused::{Egress, Fused};
+use super::probe::Probe;
 use super::publish;
+use super::threaded::record::Chores;
 use crate::domain::effect::OutMsg;
 use crate::domain::event::SessionRole;
 use crate::domain::input::{Command, Input, RawInput, SendFate};
 use crate::domain::output::Stage;
 use crate::domain::time::{MILLI, Nanos, SECOND};
-use crate::ops::latency::{Latency, Path, StageClock};
+use crate::ops::latency::{Path, StageClock};
 use crate::ops::view::Board;
 use crate::runtime::agent::{Agent, StopFlag};
 use crate::runtime::clock::Clock;
@@ -87,7 +89,7 @@ pub struct FusedAgent {
     idle: IdleMode,
     stop: StopFlag,
     board: Board,
-    latency: Latency,
+    probe: Probe,
     stages: StageClock,
     bytes: Vec<u8>,
     config: Vec<u8>,
@@ -108,6 +110,7 @@ impl FusedAgent {
         stop: StopFlag,
         board: Board,
         config: Vec<u8>,
+        probe: Probe,
     ) -> Self {
         let now = clock.mono_ns();
         let anchor = clock.wall_offset_ns();
@@ -120,7 +123,7 @@ impl FusedAgent {
             idle,
             stop,
             board,
-            latency: Latency::new(),
+            probe,
             stages: StageClock::default(),
             bytes: Vec::with_capacity(FRAME_MAX),
             config,
@@ -140,25 +143,24 @@ impl FusedAgent {
         self.engine.input(&RawInput { mono, input, bytes: &self.bytes }, &mut egress);
         if let Some(first) = egress.first_order {
             let last = egress.last_order;
-            self.latency.record(Path::TickToOrder, first - mono);
-            self.latency.record(Path::WireToWire, last - readable);
+            self.probe.record(Path::TickToOrder, first - mono);
+            self.probe.record(Path::WireToWire, last - readable);
         }
     }
 
-    /// Hands out engine and latencies.
-    pub fn into_parts(self) -> (Fused, Latency) {
-        (self.engine, self.latency)
+    /// Hands out the engine.
+    pub fn into_engine(self) -> Fused {
+        self.engine
     }
 
     fn publish(&mut self, now: Nanos) {
         self.last_publish = now;
-        let latency = &mut self.latency;
-        self.engine.keeper().watch().drain_trades(|duration| latency.record(Path::EndToEndTrade, duration));
-        publish::notes(self.gateway.take_notes(), &self.board);
+        publish::notes(&self.gateway, &self.board);
         let parts = self.engine.river().parts();
         publish::scan(parts.scan.scanner(), parts.scan.listings(), &self.board);
         publish::risk(parts.risk.rules(), &self.board);
-        publish::keeper(self.engine.keeper(), &self.latency, now, &self.board);
+        // Percentiles are computed where the boxes go.
+        self.engine.keeper().publish(&mut self.probe, now, &self.board);
     }
 }
 
@@ -193,9 +195,9 @@ impl Agent for FusedAgent {
             if let Input::Frame(meta) = inbound.input
                 && self.conns[meta.conn.index()].role == SessionRole::Market
             {
-                self.latency.record(Path::MarketData, self.clock.mono_ns() - inbound.readable);
+                self.probe.record(Path::MarketData, self.clock.mono_ns() - inbound.readable);
             }
-            self.stages.flush(&mut self.latency);
+            self.stages.flush(self.probe.latency());
             return 1;
         }
         let now = self.clock.mono_ns();
@@ -211,6 +213,7 @@ impl Agent for FusedAgent {
 
     fn on_close(&mut self) {
         self.publish(self.last_publish);
+        self.probe.close();
         self.gateway.stop();
     }
 }

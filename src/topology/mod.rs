@@ -7,6 +7,8 @@ pub mod fused;
 pub mod keeper;
 pub mod launch;
 pub mod live;
+pub mod observer;
+pub mod probe;
 pub mod publish;
 pub mod replayed;
 pub mod simulated;

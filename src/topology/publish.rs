@@ -5,8 +5,9 @@ use crate::core::risk::Risk;
 use crate::core::scanner::Scanner;
 use crate::domain::instrument::InstrumentId;
 use crate::domain::time::{Nanos, SECOND};
-use crate::ops::latency::Latency;
 use crate::ops::view::{AccountView, Board};
+use crate::stage::gateway::Gateway;
+use crate::stage::record::Recorder;
 
 /// The scanner's part: pairs, feed ages, trades.
 pub fn scan(scanner: &Scanner, listings: usize, board: &Board) {
@@ -40,23 +41,27 @@ pub fn risk(rules: &Risk, board: &Board) {
     });
 }
 
-/// The keeper's part: counts and latency.
-pub fn keeper(keeper: &mut Keeper, latency: &Latency, mono: Nanos, board: &Board) {
-    let counts = *keeper.watch().counts();
+/// The keeper's part: counts, sessions, the journal's size.
+pub fn keeper(keeper: &mut Keeper, mono: Nanos, board: &Board) {
+    let journal = keeper.recorder().map(Recorder::totals);
+    let watch = keeper.watch();
     board.try_update(|view| {
-        view.counts = counts;
+        view.counts = *watch.counts();
+        view.sessions.clear();
+        view.sessions.extend_from_slice(watch.sessions());
+        view.journal = journal.unwrap_or_default();
         view.seconds = mono as f64 / SECOND as f64;
-        view.latency = latency.summaries();
     });
 }
 
-/// Failures as sentences; only the latest are kept.
-pub fn notes(notes: Vec<String>, board: &Board) {
-    if !notes.is_empty() {
-        board.try_update(|view| {
-            view.notes.extend(notes);
-            let excess = view.notes.len().saturating_sub(8);
-            view.notes.drain(..excess);
-        });
-    }
+/// The gateway's failures as sentences; only the latest are kept. They wait in the gateway while the board
+/// is held by somebody else.
+pub fn notes(gateway: &Gateway, board: &Board) {
+    board.try_update(|view| {
+        let notes = gateway.take_notes();
+        view.notes_total += notes.len() as u64;
+        view.notes.extend(notes);
+        let excess = view.notes.len().saturating_sub(8);
+        view.notes.drain(..excess);
+    });
 }

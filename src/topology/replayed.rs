@@ -2,10 +2,10 @@
 
 #![allow(clippy::disallowed_methods)] // waiting for threads to end
 
+use super::probe::Probe;
 use super::threaded::record::Chores;
 use super::threaded::{Feed, start};
 use crate::domain::time::Nanos;
-use crate::ops::latency::Latency;
 use crate::ops::view::Board;
 use crate::replay::source::ReplayError;
 use crate::replay::verify::{Comparer, Report, prepare, verify};
@@ -13,7 +13,6 @@ use crate::runtime::clock::ClockOrigin;
 use crate::runtime::profile::{Layout, Plan};
 use crate::stage::river::Parts;
 use std::path::Path;
-use std::sync::Mutex;
 use std::time::Duration;
 
 /// Why a replay on threads could not be made.
@@ -31,7 +30,7 @@ pub enum ReplayedError {
 }
 
 impl Chores for Comparer {
-    fn publish(&mut self, _latency: &Mutex<Latency>, _mono: Nanos, _board: &Board) {}
+    fn publish(&mut self, _probe: &mut Probe, _mono: Nanos, _board: &Board) {}
 }
 
 /// Verifies the journal in `dir` with the stages on the threads of `plan`.

@@ -69,3 +69,83 @@ pub fn are_comparable(a: &Instrument, b: &Instrument) -> bool {
 fn floor_to_step(instrument: &Instrument) -> Qty {
     Qty(instrument.qty_max.0 / instrument.step.max(1) * instrument.step.max(1))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::instrument::{ContractKind, VenueSpec};
+    use crate::domain::number::Num;
+    use proptest::prelude::*;
+
+    fn contract(
+        kind: ContractKind,
+        multiplier: (i64, u8),
+        qty_scale: u8,
+        step: i64,
+        notional_min: i64,
+    ) -> Instrument {
+        Instrument {
+            spec: VenueSpec {
+                kind,
+                multiplier: Num::new(multiplier.0, multiplier.1),
+                notional_min: Num::new(notional_min, 0),
+                ..VenueSpec::default()
+            },
+            price_scale: 3,
+            qty_scale,
+            tick: 100,
+            step,
+            qty_min: Qty(step),
+            qty_max: Qty(1_000_000_000),
+            generation: 1,
+            ..Instrument::default()
+        }
+    }
+
+    const MID: Price = Price(60_000_000);
+
+    #[test]
+    fn steps_of_both_venues_are_met_or_nothing_is_sized() {
+        let coins = contract(ContractKind::Linear, (1, 0), 4, 10, 5);
+        let contracts = contract(ContractKind::Linear, (1, 2), 3, 10, 5);
+        assert_eq!(common_size(&coins, &contracts, 1_000, MID), Some(Size { qty: [Qty(160), Qty(1_600)] }));
+        assert_eq!(common_size(&contracts, &coins, 1_000, MID), Some(Size { qty: [Qty(1_600), Qty(160)] }));
+        // Steps of 0.003 and 0.0004 meet at multiples of 0.006 (0.012 below 0.0166).
+        let odd = contract(ContractKind::Linear, (1, 0), 4, 30, 5);
+        let fine = contract(ContractKind::Linear, (1, 0), 4, 4, 5);
+        assert_eq!(common_size(&odd, &fine, 1_000, MID), Some(Size { qty: [Qty(120), Qty(120)] }));
+        assert_eq!(common_size(&coins, &contracts, 59, MID), None, "below a step");
+        let dear = contract(ContractKind::Linear, (1, 2), 3, 10, 960);
+        assert_eq!(
+            common_size(&coins, &dear, 1_000, MID),
+            None,
+            "960 is worth less than the minimum and its margin"
+        );
+        let small = Instrument { qty_max: Qty(57), ..coins };
+        assert_eq!(common_size(&small, &contracts, 1_000, MID), Some(Size { qty: [Qty(50), Qty(500)] }));
+        let inverse = contract(ContractKind::Inverse, (100, 0), 0, 1, 0);
+        assert_eq!(common_size(&inverse, &inverse, 1_000, MID), Some(Size { qty: [Qty(10), Qty(10)] }));
+        assert_eq!(common_size(&inverse, &coins, 1_000, MID), None, "never compared");
+        assert_eq!(common_size(&coins, &contracts, i64::MAX, Price(1)), None, "out of range is no size");
+    }
+
+    proptest! {
+        #[test]
+        fn a_size_fits_both_contracts_and_the_intent(
+            step_a in 1i64..500, step_b in 1i64..500, scale_a in 0u8..5, scale_b in 0u8..5,
+            multiplier in 1i64..200, notional in 1i64..1_000_000, mid in 1i64..200_000_000,
+        ) {
+            let a = contract(ContractKind::Linear, (1, 0), scale_a, step_a, 0);
+            let b = contract(ContractKind::Linear, (multiplier, 2), scale_b, step_b, 0);
+            if let Some(size) = common_size(&a, &b, notional, Price(mid)) {
+                let base = [a.base_amount(size.qty[0], Price(mid)), b.base_amount(size.qty[1], Price(mid))];
+                prop_assert!((base[0] - base[1]).abs() < coarser_step(&a, &b, Price(mid)));
+                prop_assert!(size.qty[0].0 % step_a == 0 && size.qty[1].0 % step_b == 0);
+                prop_assert!(size.qty[0].0 > 0 && size.qty[1].0 > 0);
+                for (instrument, qty) in [(&a, size.qty[0]), (&b, size.qty[1])] {
+                    prop_assert!(instrument.notional(qty, Price(mid)) <= Money::from_units(notional));
+                }
+            }
+        }
+    }
+}

@@ -13,7 +13,7 @@ use crate::domain::time::Nanos;
 use serde::Serialize;
 
 /// One direction of a pair, for people.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
 pub struct PairView {
     /// What is traded.
     pub canonical: CanonicalId,

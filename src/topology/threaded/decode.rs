@@ -6,7 +6,7 @@ use crate::domain::input::{Command, Input, RawInput};
 use crate::domain::intent::Denial;
 use crate::domain::output::Stage;
 use crate::domain::time::Nanos;
-use crate::ops::latency::{Latency, Path};
+use crate::ops::latency::Path;
 use crate::replay::source::Inputs;
 use crate::ring::fan::{FanProducer, PublishError};
 use crate::ring::slab::{Parcel, SlabReader};
@@ -15,7 +15,7 @@ use crate::runtime::agent::{Agent, StopFlag};
 use crate::runtime::clock::Clock;
 use crate::stage::decode::{ConnInfo, Decode};
 use crate::topology::live::Metronome;
-use std::sync::{Arc, Mutex};
+use crate::topology::probe::Probe;
 
 /// Inputs of one kind per round.
 const BATCH: usize = 16;
@@ -62,9 +62,7 @@ pub struct DecodeAgent {
     /// For unreadable journals.
     pub stop: StopFlag,
     /// Own histograms.
-    pub latency: Latency,
-    /// Where the latencies go at the end.
-    pub harvest: Arc<Mutex<Latency>>,
+    pub probe: Probe,
     /// `Shutdown` was published.
     pub ended: bool,
 }
@@ -115,8 +113,9 @@ impl DecodeAgent {
         }
         publish(publisher, &Hop::Input(numbered), stop);
         if !matches!(input, Input::Tick) {
-            self.latency.record(Path::Stage(Stage::Decode), self.clock.mono_ns() - started);
+            self.probe.record(Path::Stage(Stage::Decode), self.clock.mono_ns() - started);
         }
+        self.probe.hand_over(started);
     }
 
     fn arrival(&mut self, arrival: Arrival) {
@@ -210,8 +209,6 @@ impl Agent for DecodeAgent {
 
     fn on_close(&mut self) {
         self.end();
-        if let Ok(mut harvest) = self.harvest.lock() {
-            harvest.merge(&self.latency);
-        }
+        self.probe.close();
     }
 }

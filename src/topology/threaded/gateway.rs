@@ -5,7 +5,7 @@ use crate::domain::effect::OutMsg;
 use crate::domain::event::{Seq, SessionRole};
 use crate::domain::input::{Input, SendFate};
 use crate::domain::time::Nanos;
-use crate::ops::latency::{Latency, Path};
+use crate::ops::latency::Path;
 use crate::ops::view::Board;
 use crate::ring::slab::SlabWriter;
 use crate::ring::spsc::{Receiver, Sender};
@@ -15,7 +15,7 @@ use crate::runtime::idle::IdleMode;
 use crate::stage::decode::ConnInfo;
 use crate::stage::gateway::{FRAME_MAX, Gateway, outcome};
 use crate::stage::route::CREDIT_MAX;
-use std::sync::{Arc, Mutex};
+use crate::topology::probe::Probe;
 use std::time::Duration;
 
 /// Messages and frames per round.
@@ -49,12 +49,10 @@ pub struct GatewayAgent {
     pub slab: SlabWriter,
     /// Where failures are shown.
     pub board: Board,
-    /// Where the latencies go at the end.
-    pub harvest: Arc<Mutex<Latency>>,
     /// Scratch.
     pub bytes: Vec<u8>,
     /// Own histograms.
-    pub latency: Latency,
+    pub probe: Probe,
     /// Cause of the latest order and when its last message left.
     pub last_order: Option<(Seq, Nanos, Nanos)>,
     /// Frame that found no slab slot yet.
@@ -90,14 +88,14 @@ impl GatewayAgent {
             _ => {
                 self.flush_order();
                 self.last_order = Some((message.meta.cause, message.meta.cause_mono, now));
-                self.latency.record(Path::TickToOrder, now - message.meta.cause_mono);
+                self.probe.record(Path::TickToOrder, now - message.meta.cause_mono);
             }
         }
     }
 
     fn flush_order(&mut self) {
         if let Some((_, from, last)) = self.last_order.take() {
-            self.latency.record(Path::WireToWire, last - from);
+            self.probe.record(Path::WireToWire, last - from);
         }
     }
 
@@ -189,16 +187,16 @@ impl Agent for GatewayAgent {
         let now = self.clock.mono_ns();
         if now - self.noted > crate::topology::live::PUBLISH_INTERVAL_NS {
             self.noted = now;
-            crate::topology::publish::notes(self.gateway.take_notes(), &self.board);
+            self.probe.hand_over(now);
+            crate::topology::publish::notes(&self.gateway, &self.board);
         }
         work
     }
 
     fn on_close(&mut self) {
         self.flush_order();
+        crate::topology::publish::notes(&self.gateway, &self.board);
         self.gateway.stop();
-        if let Ok(mut harvest) = self.harvest.lock() {
-            harvest.merge(&self.latency);
-        }
+        self.probe.close();
     }
 }

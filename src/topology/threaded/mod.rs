@@ -17,9 +17,10 @@ use self::hops::Hop;
 use self::pure::{RiskAgent, RouteAgent, ScanAgent};
 use self::record::{Chores, RecordAgent};
 use super::live::Metronome;
+use super::probe::Pool;
 use crate::domain::input::Command;
 use crate::domain::output::Stage;
-use crate::ops::latency::Latency;
+use crate::ops::latency::{Latency, Path};
 use crate::ops::view::Board;
 use crate::replay::source::Inputs;
 use crate::ring::fan::fan;
@@ -84,7 +85,7 @@ pub struct Threaded<T> {
     up: StopFlag,
     down: StopFlag,
     finished: Arc<AtomicBool>,
-    harvest: Arc<Mutex<Latency>>,
+    pool: Pool,
     done: Arc<Mutex<Option<T>>>,
 }
 
@@ -114,7 +115,7 @@ pub fn start<T: Tap + Chores + Send + 'static>(
 ) -> io::Result<Threaded<T>> {
     let (up, down) = (StopFlag::new(), StopFlag::new());
     let finished = Arc::new(AtomicBool::new(false));
-    let harvest = Arc::new(Mutex::new(Latency::new()));
+    let pool = Pool::new();
     let done = Arc::new(Mutex::new(None));
     let (publisher, scan_events, record_events) = fan("decode→scan,record", FAN_CAPACITY, Hop::Empty);
     let (scan_flows, risk_input) = channel("scan→risk", FLOW_CAPACITY);
@@ -151,9 +152,8 @@ pub fn start<T: Tap + Chores + Send + 'static>(
                 market: market_sender,
                 slab: writer,
                 board: board.clone(),
-                harvest: Arc::clone(&harvest),
                 bytes: Vec::new(),
-                latency: Latency::new(),
+                probe: pool.probe(&[Path::TickToOrder, Path::WireToWire]),
                 last_order: None,
                 waiting: None,
                 stalls: 0,
@@ -189,8 +189,7 @@ pub fn start<T: Tap + Chores + Send + 'static>(
             bodies,
             clock: origin.clock(),
             stop: up.clone(),
-            latency: Latency::new(),
-            harvest: Arc::clone(&harvest),
+            probe: pool.probe(&[Path::Stage(Stage::Decode)]),
             ended: false,
         }),
     );
@@ -203,8 +202,7 @@ pub fn start<T: Tap + Chores + Send + 'static>(
             notes: scan_notes,
             keys: Ordinals::new(Stage::Scan),
             clock: origin.clock(),
-            latency: Latency::new(),
-            harvest: Arc::clone(&harvest),
+            probe: pool.probe(&[Path::MarketData, Path::Stage(Stage::Scan)]),
             board: board.clone(),
             spent: 0,
             published: 0,
@@ -220,8 +218,7 @@ pub fn start<T: Tap + Chores + Send + 'static>(
             denials: risk_denials,
             keys: Ordinals::new(Stage::Risk),
             clock: origin.clock(),
-            latency: Latency::new(),
-            harvest: Arc::clone(&harvest),
+            probe: pool.probe(&[Path::Stage(Stage::Risk)]),
             board: board.clone(),
             published: 0,
         }),
@@ -237,8 +234,7 @@ pub fn start<T: Tap + Chores + Send + 'static>(
             denials: route_denials,
             keys: Ordinals::new(Stage::Route),
             clock: origin.clock(),
-            latency: Latency::new(),
-            harvest: Arc::clone(&harvest),
+            probe: pool.probe(&[Path::Stage(Stage::Route)]),
         }),
     );
     agents.insert(
@@ -258,12 +254,12 @@ pub fn start<T: Tap + Chores + Send + 'static>(
             clock: origin.clock(),
             board: board.clone(),
             published: 0,
-            harvest: Arc::clone(&harvest),
+            probe: pool.probe(&[Path::EndToEndTrade]),
         }),
     );
 
     let mut threaded =
-        Threaded { upstream: Vec::new(), downstream: Vec::new(), up, down, finished, harvest, done };
+        Threaded { upstream: Vec::new(), downstream: Vec::new(), up, down, finished, pool, done };
     for planned in &plan.threads {
         let stages: Stages = planned.stages.iter().filter_map(|stage| agents.remove(stage)).collect();
         if stages.is_empty() {
@@ -290,6 +286,11 @@ impl<T> Threaded<T> {
         self.up.failure().or_else(|| self.down.failure())
     }
 
+    /// Where the latencies come together.
+    pub fn pool(&self) -> &Pool {
+        &self.pool
+    }
+
     /// Ends the run in flow order and gives back what it leaves.
     pub fn end(self) -> Ended<T> {
         let mut exits = Vec::new();
@@ -310,7 +311,6 @@ impl<T> Threaded<T> {
         }
         let failure = self.up.failure().or_else(|| self.down.failure());
         let tap = self.done.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let latency = std::mem::take(&mut *self.harvest.lock().unwrap_or_else(PoisonError::into_inner));
-        Ended { tap, latency, exits, failure }
+        Ended { tap, latency: self.pool.sum(), exits, failure }
     }
 }

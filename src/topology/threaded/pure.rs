@@ -7,7 +7,7 @@ use crate::domain::event::{EventBody, Flow, FlowBody};
 use crate::domain::intent::Denial;
 use crate::domain::output::{OutputKey, Stage};
 use crate::domain::time::Nanos;
-use crate::ops::latency::{Latency, Path};
+use crate::ops::latency::Path;
 use crate::ops::view::Board;
 use crate::ring::fan::FanConsumer;
 use crate::ring::spsc::{Receiver, Sender};
@@ -19,8 +19,8 @@ use crate::stage::river::Ordinals;
 use crate::stage::route::Route;
 use crate::stage::scan::Scan;
 use crate::topology::live::PUBLISH_INTERVAL_NS;
+use crate::topology::probe::Probe;
 use crate::topology::publish;
-use std::sync::{Arc, Mutex};
 
 /// Items per round.
 const BATCH: usize = 64;
@@ -43,9 +43,7 @@ pub struct ScanAgent {
     /// This thread's clock.
     pub clock: Clock,
     /// Own histograms.
-    pub latency: Latency,
-    /// Where the latencies go at the end.
-    pub harvest: Arc<Mutex<Latency>>,
+    pub probe: Probe,
     /// Figures.
     pub board: Board,
     /// Time spent on the present input.
@@ -56,7 +54,7 @@ pub struct ScanAgent {
 
 impl Agent for ScanAgent {
     fn do_work(&mut self) -> usize {
-        let Self { scan, events, flows, notes, keys, clock, latency, board, spent, published, .. } = self;
+        let Self { scan, events, flows, notes, keys, clock, probe, board, spent, published, .. } = self;
         let mut work = 0;
         // One event at a time while intents flow; their rings are rarely more than empty.
         while work < BATCH && flows.has_room(ROOM) && notes.has_room(ROOM) {
@@ -83,8 +81,10 @@ impl Agent for ScanAgent {
                 }
                 Hop::Input(numbered) => {
                     if numbered.readable > 0 {
-                        latency.record(Path::MarketData, clock.mono_ns() - numbered.readable);
-                        latency.record(Path::Stage(Stage::Scan), *spent);
+                        let now = clock.mono_ns();
+                        probe.record(Path::MarketData, now - numbered.readable);
+                        probe.hand_over(now);
+                        probe.record(Path::Stage(Stage::Scan), *spent);
                     }
                     *spent = 0;
                 }
@@ -104,9 +104,7 @@ impl Agent for ScanAgent {
 
     fn on_close(&mut self) {
         publish::scan(self.scan.scanner(), self.scan.listings(), &self.board);
-        if let Ok(mut harvest) = self.harvest.lock() {
-            harvest.merge(&self.latency);
-        }
+        self.probe.close();
     }
 }
 
@@ -127,9 +125,7 @@ pub struct RiskAgent {
     /// This thread's clock.
     pub clock: Clock,
     /// Own histograms.
-    pub latency: Latency,
-    /// Where the latencies go at the end.
-    pub harvest: Arc<Mutex<Latency>>,
+    pub probe: Probe,
     /// Figures.
     pub board: Board,
     /// When figures were published last.
@@ -164,10 +160,11 @@ impl Agent for RiskAgent {
             });
             let now = self.clock.mono_ns();
             if matches!(flow.body, FlowBody::Intent(_)) {
-                self.latency.record(Path::Stage(Stage::Risk), now - started);
+                self.probe.record(Path::Stage(Stage::Risk), now - started);
             }
             if now - self.published > PUBLISH_INTERVAL_NS {
                 self.published = now;
+                self.probe.hand_over(now);
                 publish::risk(self.risk.rules(), &self.board);
             }
         }
@@ -176,9 +173,7 @@ impl Agent for RiskAgent {
 
     fn on_close(&mut self) {
         publish::risk(self.risk.rules(), &self.board);
-        if let Ok(mut harvest) = self.harvest.lock() {
-            harvest.merge(&self.latency);
-        }
+        self.probe.close();
     }
 }
 
@@ -201,9 +196,7 @@ pub struct RouteAgent {
     /// This thread's clock.
     pub clock: Clock,
     /// Own histograms.
-    pub latency: Latency,
-    /// Where the latencies go at the end.
-    pub harvest: Arc<Mutex<Latency>>,
+    pub probe: Probe,
 }
 
 /// Messages that one flow item can make.
@@ -244,16 +237,15 @@ impl Agent for RouteAgent {
                 }
             });
             if matches!(flow.body, FlowBody::Intent(_)) {
-                self.latency.record(Path::Stage(Stage::Route), self.clock.mono_ns() - started);
+                self.probe.record(Path::Stage(Stage::Route), self.clock.mono_ns() - started);
             }
+            self.probe.hand_over(flow.at.mono);
         }
         work
     }
 
     fn on_close(&mut self) {
-        if let Ok(mut harvest) = self.harvest.lock() {
-            harvest.merge(&self.latency);
-        }
+        self.probe.close();
     }
 }
 

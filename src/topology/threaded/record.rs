@@ -5,7 +5,6 @@ use crate::domain::effect::OutMsg;
 use crate::domain::input::{Command, RawInput};
 use crate::domain::output::OutputKey;
 use crate::domain::time::Nanos;
-use crate::ops::latency::Latency;
 use crate::ops::view::Board;
 use crate::ring::fan::FanConsumer;
 use crate::ring::slab::SlabReturner;
@@ -14,6 +13,7 @@ use crate::runtime::agent::Agent;
 use crate::runtime::clock::Clock;
 use crate::stage::river::Tap;
 use crate::topology::live::PUBLISH_INTERVAL_NS;
+use crate::topology::probe::Probe;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::Sender;
 use std::sync::{Arc, Mutex};
@@ -23,8 +23,8 @@ const BATCH: usize = 256;
 
 /// What the record agent's tap does beside recording.
 pub trait Chores {
-    /// Publishes figures; called a few times a second. Samples go to `latency`.
-    fn publish(&mut self, latency: &Mutex<Latency>, mono: Nanos, board: &Board);
+    /// Publishes figures; called a few times a second. Samples go to `probe`.
+    fn publish(&mut self, probe: &mut Probe, mono: Nanos, board: &Board);
 }
 
 /// The record agent.
@@ -57,8 +57,8 @@ pub struct RecordAgent<T> {
     pub board: Board,
     /// When figures were published last.
     pub published: Nanos,
-    /// Where latencies are collected.
-    pub harvest: Arc<Mutex<Latency>>,
+    /// Own histograms.
+    pub probe: Probe,
 }
 
 impl<T: Tap + Chores> RecordAgent<T> {
@@ -143,7 +143,7 @@ impl<T: Tap + Chores> Agent for RecordAgent<T> {
             && let Some(tap) = &mut self.tap
         {
             self.published = now;
-            tap.publish(&self.harvest, now, &self.board);
+            tap.publish(&mut self.probe, now, &self.board);
         }
         if work == 0 && self.ended == 4 {
             self.finished.store(true, Ordering::Release);
@@ -153,8 +153,9 @@ impl<T: Tap + Chores> Agent for RecordAgent<T> {
 
     fn on_close(&mut self) {
         if let Some(tap) = &mut self.tap {
-            tap.publish(&self.harvest, self.clock.mono_ns(), &self.board);
+            tap.publish(&mut self.probe, self.clock.mono_ns(), &self.board);
         }
+        self.probe.close();
         if let Ok(mut done) = self.done.lock() {
             *done = self.tap.take();
         }
