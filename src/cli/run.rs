@@ -59,6 +59,7 @@ pub struct RunReport {
 ///
 /// # Errors
 /// Everything that keeps the engine from starting, with what to do.
+#[allow(clippy::disallowed_methods)] // the operator's side: names the run and tells how long it took
 pub fn trade(args: &RunArgs, interrupted: &AtomicBool) -> Result<RunReport, Failure> {
     let config = Config::load(&args.config)?;
     let (settings, credentials) = prepare(&config, args.live, &|name| std::env::var(name).ok())?;
@@ -150,6 +151,7 @@ pub fn prepare(
 }
 
 /// A line a second, and new notes, until the time is over, Ctrl-C, or a failure.
+#[allow(clippy::disallowed_methods)] // the main thread has nothing to do between two lines
 fn watch(args: &RunArgs, running: &Running, interrupted: &AtomicBool, started: Instant) {
     let mut next_line = 1;
     let mut shown: Vec<String> = Vec::new();

@@ -148,7 +148,7 @@ impl Config {
         not_negative("limit_slack_bps", scan.limit_slack_ppb);
         not_negative("urgent_slack_bps", scan.urgent_slack_ppb);
         not_negative("cooldown_ms", scan.cooldown_ns);
-        if scan.basis_samples > 255 || scan.basis_samples % 2 == 0 {
+        if scan.basis_samples > 255 || scan.basis_samples.is_multiple_of(2) {
             findings.push(format!(
                 "[scan] basis_samples is {}; it must be odd and at most 255",
                 scan.basis_samples
