@@ -29,7 +29,6 @@ struct Line {
     url: Arc<str>,
     socket: Option<WsSocket>,
     epoch: u32,
-    dialling: bool,
     readable: bool,
 }
 
@@ -70,6 +69,10 @@ pub struct Gateway {
     lines: Vec<Line>,
     /// Connections in the order in which they are read: account and orders first.
     order: Vec<usize>,
+    /// How many of `order` are account and order connections.
+    private_lines: usize,
+    /// Whose turn it is among the market connections.
+    market_turn: usize,
     http: Vec<Arc<str>>,
     errands: Errands,
     vault: Vault,
@@ -109,10 +112,11 @@ impl Gateway {
                     url: url.as_str().into(),
                     socket: None,
                     epoch: 0,
-                    dialling: false,
                     readable: false,
                 })
                 .collect(),
+            private_lines: order.iter().filter(|index| conns[**index].role != SessionRole::Market).count(),
+            market_turn: 0,
             order,
             http: addresses.http.iter().map(|url| url.as_str().into()).collect(),
             errands,
@@ -170,22 +174,33 @@ impl Gateway {
         Ok(self.read_ready(bytes).map(|input| Inbound { input, readable: self.readable_at }))
     }
 
-    /// Reads one message from the first connection that has one.
+    /// Reads one message: private connections first, then market data in turn, so that a busy market
+    /// does not starve the others.
     fn read_ready(&mut self, bytes: &mut Vec<u8>) -> Option<Input> {
-        for index in 0..self.order.len() {
-            let conn = self.order[index];
-            if !self.lines[conn].readable {
-                continue;
-            }
-            if let Some(input) = self.read_line(conn, bytes) {
+        for index in 0..self.private_lines {
+            if let Some(input) = self.read_line(self.order[index], bytes) {
                 return Some(input);
             }
+        }
+        let markets = self.order.len() - self.private_lines;
+        for _ in 0..markets {
+            let conn = self.order[self.private_lines + self.market_turn % markets];
+            if let Some(input) = self.read_line(conn, bytes) {
+                // The rest of a burst first: its end is when edges are evaluated.
+                let burst_goes_on = matches!(input, Input::Frame(FrameMeta { last: false, .. }));
+                self.market_turn += usize::from(!burst_goes_on);
+                return Some(input);
+            }
+            self.market_turn += 1;
         }
         None
     }
 
     fn read_line(&mut self, conn: usize, bytes: &mut Vec<u8>) -> Option<Input> {
         let line = &mut self.lines[conn];
+        if !line.readable {
+            return None;
+        }
         let Some(socket) = &mut line.socket else {
             line.readable = false;
             return None;
@@ -236,7 +251,6 @@ impl Gateway {
                 if line.epoch != epoch {
                     return None;
                 }
-                line.dialling = false;
                 let limits = SocketLimits { message_max: FRAME_MAX, ..SocketLimits::default() };
                 let socket = result.and_then(|established| {
                     let mut socket = WsSocket::new(established.stream, &established.leftover, limits)
@@ -291,9 +305,13 @@ impl Gateway {
             Target::Connect(conn) => {
                 let venue = venue_of(conn)?;
                 let sealed = self.vault.seal(venue, &message.payload, &mut self.sealed);
+                if self.lines[conn.index()].socket.is_some() {
+                    // A dialect closes before it connects again; never keep two of one connection.
+                    let down = self.drop_line(conn.index(), DownReason::Ours);
+                    self.ready.push_back(down);
+                }
                 let line = &mut self.lines[conn.index()];
                 line.epoch += 1;
-                line.dialling = true;
                 let epoch = line.epoch;
                 match sealed {
                     Ok(()) => {
