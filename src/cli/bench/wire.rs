@@ -396,7 +396,8 @@ fn engine_round(
         }
         habits.push(found);
     }
-    let finished = running.end();
+    let mut finished = running.end();
+    if std::env::var_os("DBG").is_some() && let Some(keeper) = &mut finished.keeper { eprintln!("DBG counts {:?}", keeper.watch().counts()); }
     if let Some(failure) = finished.failure {
         return Err(failure.into());
     }
