@@ -121,6 +121,11 @@ impl Latency {
         })
     }
 
+    /// The histogram of a path that is kept.
+    pub fn histogram(&self, path: Path) -> Option<&Histogram<u64>> {
+        self.samples[index(path)].as_ref().map(Samples::histogram)
+    }
+
     /// The summary of a path.
     pub fn summary(&self, path: Path) -> Summary {
         self.samples[index(path)].as_ref().map(Samples::percentiles).unwrap_or_default()

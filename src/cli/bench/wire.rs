@@ -22,8 +22,8 @@ use crate::runtime::affinity::AllowedCpus;
 use crate::runtime::idle::IdleMode;
 use crate::runtime::profile::{Plan, Profile};
 use crate::sim::config::SimConfig;
-use crate::sim::socket::{HostOptions, SimHost, TlsIdentity, WallClock};
 use crate::sim::server_at;
+use crate::sim::socket::{HostOptions, SimHost, TlsIdentity, WallClock};
 use crate::stage::gateway::Addresses;
 use crate::telemetry::histogram::{Samples, percentile};
 use crate::topology::launch::{Launch, launch};
@@ -249,7 +249,8 @@ fn start_venues(sim: &SimConfig, tls: bool, rate: u32) -> Result<Venues, Failure
         let options = HostOptions { tls: identity.clone(), clock, ..HostOptions::new(&venue.name) };
         let host = SimHost::start(server, SocketAddr::from(([127, 0, 0, 1], 0)), options)?;
         let port = host.addr().port();
-        let dialect = dialect(&venue.dialect).ok_or_else(|| format!("no venue dialect `{}`", venue.dialect))?;
+        let dialect =
+            dialect(&venue.dialect).ok_or_else(|| format!("no venue dialect `{}`", venue.dialect))?;
         let sockets = dialect.connections(true).len();
         venues.addresses.sockets.extend((0..sockets).map(|_| format!("ws{secure}://localhost:{port}")));
         venues.addresses.http.push(format!("http{secure}://localhost:{port}"));
@@ -304,7 +305,8 @@ fn one(wanted: &Wanted, rounds: u64, round_ns: Nanos) -> Result<(Case, (Tail, Ta
     for round in 0..rounds {
         // New venues each time: both programs begin alike.
         let venues = start_venues(&sim, wanted.tls, wanted.rate)?;
-        let habits = engine_round(wanted, &plan, &sim, &venues, &scratch, round, round_ns, &mut legs, &mut ticks)?;
+        let habits =
+            engine_round(wanted, &plan, &sim, &venues, &scratch, round, round_ns, &mut legs, &mut ticks)?;
         let venues = start_venues(&sim, false, wanted.rate)?;
         let mut at = Vec::new();
         for (host, habits) in venues.hosts.iter().zip(habits) {
@@ -364,7 +366,7 @@ fn engine_round(
         plan: plan.clone(),
         journal,
         notes: [("command".to_owned(), "bench wire".to_owned())].into(),
-        orders: true,
+        orders: crate::stage::gateway::Orders::Live,
     };
     let running = launch(engine, &Board::default())?;
     let begun = Instant::now();
@@ -401,7 +403,9 @@ fn engine_round(
     if let Some(failure) = finished.failure {
         return Err(failure.into());
     }
-    ticks.add(finished.latency.histogram(Way::TickToOrder))?;
+    if let Some(histogram) = finished.latency.histogram(Way::TickToOrder) {
+        ticks.add(histogram)?;
+    }
     if habits.iter().any(|habits| habits.order.is_empty()) {
         return Err("no order reached a venue: the engine did not trade on any trigger".into());
     }
@@ -480,10 +484,12 @@ fn match_legs(planned: &[(Nanos, usize)], arrivals: &[Vec<Arrival>]) -> Matched 
 }
 
 fn print(report: &WireReport) {
-    let micros = |ns: Option<u64>| ns.map_or_else(|| "-".to_owned(), |ns| format!("{:.1}", ns as f64 / 1_000.0));
+    let micros =
+        |ns: Option<u64>| ns.map_or_else(|| "-".to_owned(), |ns| format!("{:.1}", ns as f64 / 1_000.0));
     let row = |name: &str, tail: &Tail, floor: Option<&Tail>| {
         let ratio = |ours: Option<u64>, floor: Option<u64>| {
-            ours.zip(floor).map_or_else(|| "-".to_owned(), |(a, b)| format!("{:.2}", a as f64 / b.max(1) as f64))
+            ours.zip(floor)
+                .map_or_else(|| "-".to_owned(), |(a, b)| format!("{:.2}", a as f64 / b.max(1) as f64))
         };
         let (mut half, mut tail_ratio) = ("-".to_owned(), "-".to_owned());
         if let Some(floor) = floor {
@@ -500,7 +506,10 @@ fn print(report: &WireReport) {
             micros(tail.max)
         );
     };
-    println!("{} cores; microseconds; {PACE_PER_S} frames/s at x1, {INSTRUMENTS} instruments on each of two venues", report.cores);
+    println!(
+        "{} cores; microseconds; {PACE_PER_S} frames/s at x1, {INSTRUMENTS} instruments on each of two venues",
+        report.cores
+    );
     println!(
         "  {:<16} {:>6} {:>9} {:>9} {:>9} {:>9} {:>9} {:>9} {:>7} {:>7}",
         "", "count", "p50", "p90", "p99", "p99.9", "p99.99", "max", "p50/fl", "p99/fl"
@@ -510,7 +519,15 @@ fn print(report: &WireReport) {
         let mark = if case.cores_suffice { "" } else { " (TOO FEW CORES: the scheduler is measured too)" };
         println!(
             "{} {} | tls {} | journal {} | x{}{mark}: {} triggers, {} unanswered, {} stray, {} refused",
-            case.profile, case.idle, case.tls, case.journal, case.rate, case.triggers, case.unanswered, case.stray, case.refused
+            case.profile,
+            case.idle,
+            case.tls,
+            case.journal,
+            case.rate,
+            case.triggers,
+            case.unanswered,
+            case.stray,
+            case.refused
         );
         row("floor first leg", &case.floor_first_leg, None);
         row("floor last leg", &case.floor_last_leg, None);
@@ -521,13 +538,20 @@ fn print(report: &WireReport) {
     if let Some(case) = report.cases.first() {
         let verdict = |name: &str, value: Option<f64>, limit: f64| {
             if let Some(value) = value {
-                println!("{name}: {value:.2} (limit {limit:.2}): {}", if value <= limit { "met" } else { "MISSED" });
+                println!(
+                    "{name}: {value:.2} (limit {limit:.2}): {}",
+                    if value <= limit { "met" } else { "MISSED" }
+                );
             }
         };
         let ratio = |a: Option<u64>, b: Option<u64>| a.zip(b).map(|(a, b)| a as f64 / b.max(1) as f64);
         verdict("first leg p50 / floor", ratio(case.first_leg.p50, case.floor_first_leg.p50), FIRST_P50_MAX);
         verdict("first leg p99 / floor", ratio(case.first_leg.p99, case.floor_first_leg.p99), FIRST_P99_MAX);
-        verdict("tick-to-order p50, us", case.tick_to_order.p50.map(|ns| ns as f64 / 1e3), TICK_P50_MAX as f64 / 1e3);
+        verdict(
+            "tick-to-order p50, us",
+            case.tick_to_order.p50.map(|ns| ns as f64 / 1e3),
+            TICK_P50_MAX as f64 / 1e3,
+        );
     }
 }
 

@@ -121,7 +121,11 @@ fn a_paper_run_trades_without_any_order_leaving() {
     assert!(!report.text.contains("fills 0"), "nothing was executed on paper: {}", report.text);
     let journal = std::fs::read_dir(dir.join("journals")).unwrap().flatten().next().unwrap().path();
     let verified = crate::replay::verify::verify(&journal, &mut |_| {}).unwrap();
-    assert!(verified.divergence.is_none() && verified.total() > 0, "a paper run replays: {:?}", verified.divergence);
+    assert!(
+        verified.divergence.is_none() && verified.total() > 0,
+        "a paper run replays: {:?}",
+        verified.divergence
+    );
     println!("{}", report.text);
     let (_, _, config) = crate::replay::source::read_config(&journal).unwrap();
     let violations = crate::replay::audit::check_dir(&journal, &config.params).unwrap();

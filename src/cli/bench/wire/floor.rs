@@ -57,7 +57,8 @@ fn connect(addr: SocketAddr, path: &str, texts: &[Vec<u8>]) -> io::Result<TcpStr
     let stream = std::net::TcpStream::connect(addr)?;
     stream.set_nodelay(true)?;
     let url = format!("ws://localhost:{}{path}", addr.port());
-    let (mut socket, _) = tungstenite::client(url, stream).map_err(|failure| io::Error::other(failure.to_string()))?;
+    let (mut socket, _) =
+        tungstenite::client(url, stream).map_err(|failure| io::Error::other(failure.to_string()))?;
     for text in texts {
         let text = String::from_utf8_lossy(text).into_owned();
         socket.send(Message::text(text)).map_err(|failure| io::Error::other(failure.to_string()))?;

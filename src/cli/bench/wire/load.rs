@@ -210,7 +210,8 @@ impl LoadServer {
 
     fn listing_of(&self, text: &[u8]) -> Option<usize> {
         if let Some(code) = after(text, b"\"instIdCode\":") {
-            let digits: Vec<u8> = code.iter().copied().skip_while(|b| *b == b'"').take_while(u8::is_ascii_digit).collect();
+            let digits: Vec<u8> =
+                code.iter().copied().skip_while(|b| *b == b'"').take_while(u8::is_ascii_digit).collect();
             let code: u64 = std::str::from_utf8(&digits).ok()?.parse().ok()?;
             return self.listings.iter().position(|listing| listing.code == code);
         }
@@ -224,7 +225,9 @@ impl LoadServer {
             let Push::Text(conn, text) = push else {
                 continue;
             };
-            if Some(*conn) == self.market || Self::is_market(self.conns.iter().find(|(c, _)| c == conn).map_or("", |(_, p)| p)) {
+            if Some(*conn) == self.market
+                || Self::is_market(self.conns.iter().find(|(c, _)| c == conn).map_or("", |(_, p)| p))
+            {
                 if contains(text, b"\"channel\":\"books\"") && contains(text, b"\"data\"") {
                     let index = quoted(text, b"\"instId\":\"")
                         .and_then(|symbol| self.listings.iter().position(|l| l.symbol.as_bytes() == symbol));
@@ -320,7 +323,8 @@ impl LoadServer {
         quote.update += 1;
         let previous = if snapshot { -1 } else { quote.depth as i64 };
         quote.depth = quote.update;
-        let (action, symbol, update) = (if snapshot { "snapshot" } else { "update" }, &self.listings[index].symbol, quote.update);
+        let (action, symbol, update) =
+            (if snapshot { "snapshot" } else { "update" }, &self.listings[index].symbol, quote.update);
         format!(r#"{{"arg":{{"channel":"books","instId":"{symbol}"}},"action":"{action}","data":[{{"asks":{asks},"bids":{bids},"ts":"{ms}","checksum":0,"seqId":{update},"prevSeqId":{previous}}}]}}"#).into_bytes()
     }
 
@@ -410,12 +414,14 @@ impl Server for LoadServer {
     fn on_http(&mut self, request: &HttpRequest, now: Nanos, out: &mut Vec<Push>) -> HttpReply {
         let symbol = request.query.split('&').find_map(|pair| pair.strip_prefix("symbol="));
         if request.path.ends_with("/depth")
-            && let Some(index) = self.listings.iter().position(|listing| Some(listing.symbol.as_str()) == symbol)
+            && let Some(index) =
+                self.listings.iter().position(|listing| Some(listing.symbol.as_str()) == symbol)
         {
             let ms = now / MILLI;
             let (asks, bids) = (self.side(index, 1, 1), self.side(index, -1, 1));
             let update = self.quotes[index].depth;
-            let body = format!(r#"{{"lastUpdateId":{update},"E":{ms},"T":{ms},"bids":{bids},"asks":{asks}}}"#);
+            let body =
+                format!(r#"{{"lastUpdateId":{update},"E":{ms},"T":{ms},"bids":{bids},"asks":{asks}}}"#);
             return HttpReply { status: 200, headers: Vec::new(), body: body.into_bytes() };
         }
         let from = out.len();
