@@ -1,6 +1,7 @@
 //! The one integration test binary: every integration test is a module of it.
 
 mod alloc;
+mod bench;
 mod bad_input;
 mod book_conformance;
 mod ccxt;

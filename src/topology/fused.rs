@@ -100,9 +100,11 @@ impl<E: Egress> Tap for FusedTap<'_, E> {
     }
 
     fn message(&mut self, key: OutputKey, message: &OutMsg) {
-        // Recorded first: what left is always in the journal.
+        // First to the wire, then to record, as on the threaded profiles: recording (a page of the journal may
+        // be new) would stand between price and order. Both happen before anything else is processed.
+        let fate = self.egress.send(message, self.mono);
         self.keeper.message(key, message);
-        if let Some(fate) = self.egress.send(message, self.mono) {
+        if let Some(fate) = fate {
             let outcome = SendOutcome { message: message.meta.message, fate, order: message.meta.order };
             self.loopback.push_back(Input::Outcome(outcome));
         }

@@ -1,6 +1,7 @@
 //! `perpring bench`: measurements whose floor is in the same run. One file per bench.
 
 pub mod hop;
+pub mod pipeline;
 pub mod wire;
 
 use super::Failure;
@@ -17,6 +18,8 @@ pub struct BenchArgs {
 enum Which {
     /// One way between two threads: our hop against a bare atomic, crossbeam and std.
     Hop(hop::HopArgs),
+    /// From a frame in memory to the bytes of an order, and best prices a second on one core.
+    Pipeline(pipeline::PipelineArgs),
     /// From a price to the orders at the venues, over sockets, against a floor without an engine.
     Wire(wire::WireArgs),
 }
@@ -28,6 +31,7 @@ enum Which {
 pub fn run(args: &BenchArgs) -> Result<u8, Failure> {
     match &args.which {
         Which::Hop(args) => hop::run(args),
+        Which::Pipeline(args) => pipeline::run(args),
         Which::Wire(args) => wire::run(args),
     }
 }

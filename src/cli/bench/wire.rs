@@ -24,7 +24,7 @@ use crate::runtime::profile::{Plan, Profile};
 use crate::sim::config::SimConfig;
 use crate::sim::server_at;
 use crate::sim::socket::{HostOptions, SimHost, TlsIdentity, WallClock};
-use crate::stage::gateway::Addresses;
+use crate::stage::gateway::{Addresses, Orders};
 use crate::telemetry::histogram::{Samples, percentile};
 use crate::topology::launch::{Launch, launch};
 use crate::topology::world;
@@ -45,7 +45,7 @@ const TRIGGER_NS: Nanos = 110 * MILLI;
 /// An order later than this after its trigger belongs to nothing.
 const MATCH_NS: Nanos = 90 * MILLI;
 /// Longest wait for an engine to be ready.
-const READY_LIMIT: Duration = Duration::from_secs(20);
+const READY_LIMIT: Duration = Duration::from_secs(40);
 /// Ratios to the floor that should hold.
 const FIRST_P50_MAX: f64 = 1.3;
 /// See [`FIRST_P50_MAX`].
@@ -373,7 +373,7 @@ fn engine_round(
     loop {
         let mut live = 0;
         for host in &venues.hosts {
-            live += host.with(|server, _, _| server.live())?;
+            live += host.with(|server, _, _| server.ready())?;
         }
         if live == INSTRUMENTS * venues.hosts.len() {
             break;
@@ -383,12 +383,12 @@ fn engine_round(
         }
         if begun.elapsed() > READY_LIMIT {
             let ready = INSTRUMENTS * venues.hosts.len();
-            return Err(format!("the engine subscribed to {live} of {ready} markets in {READY_LIMIT:?}; is the machine overloaded?").into());
+            return Err(format!("the engine is ready for {live} of {ready} markets in {READY_LIMIT:?}; is the machine overloaded?").into());
         }
         std::thread::sleep(Duration::from_millis(20));
     }
-    // Depth snapshots and a window of samples.
-    std::thread::sleep(Duration::from_millis(2_500));
+    // A window of samples.
+    std::thread::sleep(Duration::from_millis(1_500));
     fire(venues, round_ns, false, legs)?;
     let mut habits = Vec::new();
     for host in &venues.hosts {

@@ -87,6 +87,8 @@ struct Quote {
     update: u64,
     depth: u64,
     live: bool,
+    /// Its snapshot was fetched.
+    ready: bool,
 }
 
 /// See the module.
@@ -171,9 +173,9 @@ impl LoadServer {
         std::mem::take(&mut self.arrivals)
     }
 
-    /// Instruments whose market is being sent.
-    pub fn live(&self) -> usize {
-        self.quotes.iter().filter(|quote| quote.live).count()
+    /// Instruments whose market is being sent and whose snapshot was fetched.
+    pub fn ready(&self) -> usize {
+        self.quotes.iter().filter(|quote| quote.live && quote.ready).count()
     }
 
     /// Background frames so far.
@@ -234,7 +236,7 @@ impl LoadServer {
                     text.clear();
                     if let Some(index) = index {
                         *text = self.okx_depth(index, true);
-                        self.quotes[index].live = true;
+                        (self.quotes[index].live, self.quotes[index].ready) = (true, true);
                         self.market = Some(*conn);
                     }
                 } else if (contains(text, b"\"channel\":\"bbo-tbt\"") && contains(text, b"\"data\""))
@@ -406,7 +408,7 @@ impl Server for LoadServer {
         self.conns.retain(|(known, _)| *known != conn);
         if self.market == Some(conn) {
             self.market = None;
-            self.quotes.iter_mut().for_each(|quote| quote.live = false);
+            self.quotes.iter_mut().for_each(|quote| (quote.live, quote.ready) = (false, false));
         }
         self.inner.on_closed(conn, now, out);
     }
@@ -419,6 +421,7 @@ impl Server for LoadServer {
         {
             let ms = now / MILLI;
             let (asks, bids) = (self.side(index, 1, 1), self.side(index, -1, 1));
+            self.quotes[index].ready = true;
             let update = self.quotes[index].depth;
             let body =
                 format!(r#"{{"lastUpdateId":{update},"E":{ms},"T":{ms},"bids":{bids},"asks":{asks}}}"#);
@@ -490,6 +493,7 @@ fn quote(config: &SimConfig, listing: &SimListing) -> Quote {
         update: 1_000,
         depth: 1_000,
         live: false,
+        ready: false,
     }
 }
 
