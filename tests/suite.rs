@@ -1,8 +1,8 @@
 //! The one integration test binary: every integration test is a module of it.
 
 mod alloc;
-mod bench;
 mod bad_input;
+mod bench;
 mod book_conformance;
 mod ccxt;
 mod checker;

@@ -4,6 +4,7 @@
 //! sample runs from the planned instant (not from the actual send, so that a stalled sender hides nothing) to
 //! the instant at which the venue's own thread had read the first and the last leg; it counts only when the
 //! venue then accepted the order, signature and all. The floor takes the engine's place in every second round.
+#![allow(clippy::disallowed_methods)] // the harness paces itself; the engine gets its time from runtime::clock
 
 pub mod floor;
 pub mod load;
@@ -366,7 +367,7 @@ fn engine_round(
         plan: plan.clone(),
         journal,
         notes: [("command".to_owned(), "bench wire".to_owned())].into(),
-        orders: crate::stage::gateway::Orders::Live,
+        orders: Orders::Live,
     };
     let running = launch(engine, &Board::default())?;
     let begun = Instant::now();

@@ -1,5 +1,6 @@
 //! The floor: a program in the engine's place that only reads the market sockets, looks for a trigger's mark,
 //! and writes orders that were made before. No faster engine is possible on these connections.
+#![allow(clippy::disallowed_methods)] // the floor is measured by itself
 
 use super::load::{Habits, MARKER};
 use crate::runtime::affinity::pin_current_thread;
