@@ -363,8 +363,10 @@ pub(crate) mod tests {
             instrument.symbol = crate::domain::text::Text::new(symbols[usize::from(id)]).expect("short");
             instrument.base =
                 crate::domain::text::Text::new(["BTC", "ETH"][usize::from(id % 2)]).expect("short");
-            let mut position = crate::core::position::Position::default();
-            position.qty = 1_500 * (i64::from(id) - 1);
+            let position = crate::core::position::Position {
+                qty: 1_500 * (i64::from(id) - 1),
+                ..crate::core::position::Position::default()
+            };
             view.positions.push(PositionView {
                 instrument,
                 position,
