@@ -302,7 +302,8 @@ fn through_hops(
     let cpu = |n: usize| cpus.get(n).copied();
     let mut clock = origin.clock();
     loop {
-        let Parts { mut decode, mut scan, mut risk, mut route, .. } = Parts::new(&recording.config.params, true)?;
+        let Parts { mut decode, mut scan, mut risk, mut route, .. } =
+            Parts::new(&recording.config.params, true)?;
         let (mut to_decode, mut at_decode) = channel::<Item<usize>>("gateway→decode", CAPACITY);
         let (mut to_scan, mut at_scan) = channel::<Item<Event>>("decode→scan", CAPACITY);
         let (mut to_risk, mut at_risk) = channel::<Item<Flow>>("scan→risk", CAPACITY);
@@ -318,7 +319,9 @@ fn through_hops(
                         Item::Body(index) => {
                             let raw = inputs[index].raw();
                             let (seq, at) = decode.sequence(&raw);
-                            decode.on_input(&raw, seq, at, &mut |event| push(&mut to_scan, Item::Body(*event), spin));
+                            decode.on_input(&raw, seq, at, &mut |event| {
+                                push(&mut to_scan, Item::Body(*event), spin)
+                            });
                             push(&mut to_scan, Item::End, spin);
                         }
                         Item::End => {}
@@ -395,7 +398,12 @@ fn through_hops(
 }
 
 /// How many best prices of a venue one core turns into book and edge.
-fn prices(recording: &Recording, venue: usize, clock: &mut Clock, limit: Nanos) -> Result<Throughput, Failure> {
+fn prices(
+    recording: &Recording,
+    venue: usize,
+    clock: &mut Clock,
+    limit: Nanos,
+) -> Result<Throughput, Failure> {
     let Parts { mut decode, mut scan, conns, .. } = Parts::new(&recording.config.params, true)?;
     let mut templates: Vec<&Stored> = Vec::new();
     let mut symbols: Vec<&[u8]> = Vec::new();
@@ -436,7 +444,9 @@ fn prices(recording: &Recording, venue: usize, clock: &mut Clock, limit: Nanos) 
         spent += clock.mono_ns() - began;
         frames += FRAMES as u64;
         if prices != FRAMES as u64 {
-            return Err(format!("{prices} best prices came of {FRAMES} prepared frames of venue {venue}").into());
+            return Err(
+                format!("{prices} best prices came of {FRAMES} prepared frames of venue {venue}").into()
+            );
         }
     }
     let frames_per_s = (u128::from(frames) * SECOND as u128 / spent.max(1) as u128) as u64;
@@ -445,7 +455,11 @@ fn prices(recording: &Recording, venue: usize, clock: &mut Clock, limit: Nanos) 
 }
 
 /// Decode and scan of one input; best prices among its events.
-fn feed(decode: &mut crate::stage::decode::Decode, scan: &mut crate::stage::scan::Scan, raw: &RawInput<'_>) -> u64 {
+fn feed(
+    decode: &mut crate::stage::decode::Decode,
+    scan: &mut crate::stage::scan::Scan,
+    raw: &RawInput<'_>,
+) -> u64 {
     let mut prices = 0;
     let (seq, at) = decode.sequence(raw);
     decode.on_input(raw, seq, at, &mut |event| {
@@ -463,7 +477,9 @@ fn feed(decode: &mut crate::stage::decode::Decode, scan: &mut crate::stage::scan
 fn best_price_symbol(frame: &[u8]) -> Option<&[u8]> {
     let key: &[u8] = if memchr::memmem::find(frame, b"\"bookTicker\"").is_some() {
         b"\"s\":\""
-    } else if memchr::memmem::find(frame, b"\"bbo-tbt\"").is_some() && memchr::memmem::find(frame, b"\"data\"").is_some() {
+    } else if memchr::memmem::find(frame, b"\"bbo-tbt\"").is_some()
+        && memchr::memmem::find(frame, b"\"data\"").is_some()
+    {
         b"\"instId\":\""
     } else {
         return None;
@@ -494,7 +510,10 @@ mod tests {
         assert_eq!(renumbered(okx, 345), String::from_utf8_lossy(okx).replace("12}", "345}").into_bytes());
         let binance = br#"{"e":"bookTicker","u":9,"s":"AB","b":"1","B":"2"}"#;
         assert_eq!(best_price_symbol(binance), Some(&b"AB"[..]));
-        assert_eq!(renumbered(binance, 10), String::from_utf8_lossy(binance).replace(":9,", ":10,").into_bytes());
+        assert_eq!(
+            renumbered(binance, 10),
+            String::from_utf8_lossy(binance).replace(":9,", ":10,").into_bytes()
+        );
         assert_eq!(best_price_symbol(br#"{"e":"depthUpdate","u":9,"s":"AB"}"#), None);
     }
 }
