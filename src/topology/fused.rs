@@ -100,10 +100,9 @@ impl<E: Egress> Tap for FusedTap<'_, E> {
     }
 
     fn message(&mut self, key: OutputKey, message: &OutMsg) {
-        // First to the wire, then to record, as on the threaded profiles: recording (a page of the journal may
-        // be new) would stand between price and order. Both happen before anything else is processed.
-        let fate = self.egress.send(message, self.mono);
+        // Recorded first: what left is always in the journal.
         self.keeper.message(key, message);
+        let fate = self.egress.send(message, self.mono);
         if let Some(fate) = fate {
             let outcome = SendOutcome { message: message.meta.message, fate, order: message.meta.order };
             self.loopback.push_back(Input::Outcome(outcome));
