@@ -124,8 +124,7 @@ pub fn start<T: Tap + Chores + Send + 'static>(
     let (risk_flows, route_input) = channel("risk→route", FLOW_CAPACITY);
     let (scan_notes, scan_noted) = channel("scan→record", FLOW_CAPACITY);
     let (risk_notes, risk_noted) = channel("risk→record", FLOW_CAPACITY);
-    let (route_notes, route_noted) = channel("route→record", FLOW_CAPACITY);
-    let (route_sent, record_sent) = channel("route→record messages", MESSAGE_CAPACITY);
+    let (route_sent, record_sent) = channel("route→record", MESSAGE_CAPACITY);
     let (bodies, record_bodies) = channel("decode→record bodies", BODIES_CAPACITY);
     let Parts { conns, decode, scan, risk, route } = parts;
     let mut agents: BTreeMap<StageName, Box<dyn Agent + Send>> = BTreeMap::new();
@@ -237,7 +236,6 @@ pub fn start<T: Tap + Chores + Send + 'static>(
             input: route_input,
             messages,
             sent: route_sent,
-            notes: route_notes,
             denials: route_denials,
             stop: down.clone(),
             keys: Ordinals::new(Stage::Route),
@@ -252,7 +250,7 @@ pub fn start<T: Tap + Chores + Send + 'static>(
             events: record_events,
             bodies: record_bodies,
             slab: returner,
-            notes: [scan_noted, risk_noted, route_noted],
+            notes: [scan_noted, risk_noted],
             sent: record_sent,
             ended: 0,
             finished: Arc::clone(&finished),

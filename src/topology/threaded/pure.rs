@@ -1,11 +1,11 @@
 //! Scan, risk and route on their threads. None of them ever waits: a stage whose next ring has too little
 //! room leaves its input where it is until the next round.
 
-use super::hops::{Current, Hop, Note};
+use super::hops::{Current, Hop, Note, Sent};
 use crate::domain::effect::OutMsg;
 use crate::domain::event::{EventBody, Flow, FlowBody};
 use crate::domain::intent::Denial;
-use crate::domain::output::{OutputKey, Stage};
+use crate::domain::output::Stage;
 use crate::domain::time::Nanos;
 use crate::ops::latency::Path;
 use crate::ops::view::Board;
@@ -158,7 +158,10 @@ impl Agent for RiskAgent {
             let started = self.clock.mono_ns();
             risk.on_flow(&flow, &mut |made| match made {
                 Made::State(hash) => note(notes, Note::State(keys.next(flow.seq), hash), stop),
-                Made::Denied(denial) => deny(notes, denials, keys.next(flow.seq), denial, stop),
+                Made::Denied(denial) => {
+                    note(notes, Note::Denied(keys.next(flow.seq), *denial), stop);
+                    loop_back(denials, denial, stop);
+                }
                 Made::Item(flow) => {
                     if let FlowBody::Intent(intent) = &flow.body {
                         note(notes, Note::Approved(keys.next(flow.seq), *intent), stop);
@@ -193,10 +196,8 @@ pub struct RouteAgent {
     pub input: Receiver<Current>,
     /// To the gateway: urgent, normal; `None` in a replay, where nothing leaves.
     pub messages: Option<[Sender<OutMsg>; 2]>,
-    /// Messages to record.
-    pub sent: Sender<(OutputKey, OutMsg)>,
     /// To record.
-    pub notes: Sender<Note>,
+    pub sent: Sender<Sent>,
     /// To decode; `None` in a replay.
     pub denials: Option<Sender<Denial>>,
     /// For what must not happen.
@@ -215,7 +216,7 @@ const MESSAGES: usize = 8;
 impl RouteAgent {
     fn has_room(&self) -> bool {
         let out = self.messages.as_ref().is_none_or(|rings| rings.iter().all(|ring| ring.has_room(MESSAGES)));
-        out && self.sent.has_room(MESSAGES) && self.notes.has_room(MESSAGES) && has_room(&self.denials)
+        out && self.sent.has_room(MESSAGES) && has_room(&self.denials)
     }
 }
 
@@ -228,15 +229,19 @@ impl Agent for RouteAgent {
             let flow = match current {
                 Current::Flow(flow) => flow,
                 Current::Shutdown => {
-                    note(&mut self.notes, Note::Shutdown, &self.stop);
+                    record(&mut self.sent, Sent::Shutdown, &self.stop);
                     continue;
                 }
             };
-            let Self { route, messages, sent, notes, denials, stop, keys, .. } = self;
+            let Self { route, messages, sent, denials, stop, keys, .. } = self;
             let started = self.clock.mono_ns();
             route.on_flow(&flow, &mut |made| match made {
-                Made::State(hash) => note(notes, Note::State(keys.next(flow.seq), hash), stop),
-                Made::Denied(denial) => deny(notes, denials, keys.next(flow.seq), denial, stop),
+                // Route's state is its credit and its budgets, which its messages show.
+                Made::State(_) => {}
+                Made::Denied(denial) => {
+                    record(sent, Sent::Denied(keys.next(flow.seq), *denial), stop);
+                    loop_back(denials, denial, stop);
+                }
                 Made::Item(message) => {
                     // First to the wire, then to record: the recorder is not on the critical path.
                     if let Some([urgent, normal]) = messages {
@@ -245,11 +250,7 @@ impl Agent for RouteAgent {
                             stop.fail("a ring to the gateway is full although room was checked".into());
                         }
                     }
-                    if sent.try_push((keys.next(flow.seq), *message)).is_err() {
-                        stop.fail(
-                            "the ring of messages to the recorder is full although room was checked".into(),
-                        );
-                    }
+                    record(sent, Sent::Message(keys.next(flow.seq), *message), stop);
                 }
             });
             if matches!(flow.body, FlowBody::Intent(_)) {
@@ -284,14 +285,13 @@ fn pass(flows: &mut Sender<Current>, flow: Flow, stop: &StopFlag) {
     }
 }
 
-fn deny(
-    notes: &mut Sender<Note>,
-    denials: &mut Option<Sender<Denial>>,
-    key: OutputKey,
-    denial: &Denial,
-    stop: &StopFlag,
-) {
-    note(notes, Note::Denied(key, *denial), stop);
+fn record(sent: &mut Sender<Sent>, item: Sent, stop: &StopFlag) {
+    if sent.try_push(item).is_err() {
+        stop.fail("the ring of messages to the recorder is full although room was checked".into());
+    }
+}
+
+fn loop_back(denials: &mut Option<Sender<Denial>>, denial: &Denial, stop: &StopFlag) {
     if let Some(denials) = denials
         && denials.try_push(*denial).is_err()
     {
