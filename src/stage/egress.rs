@@ -1,6 +1,6 @@
 //! The last step before a byte leaves: the egress gate, and the only place that holds secrets.
 //!
-//! [`Gate`] decides whether a message may still go; [`Vault`] fills its holes and signs it, and removes
+//! [`admit`] decides whether a message may still go; [`Vault`] fills its holes and signs it, and removes
 //! secrets from what comes in. Nothing here is ever journaled or logged.
 
 use crate::domain::effect::{Hole, HoleKind, OutMeta, Payload, Redact, SecretSlot, SignScheme, Target};
