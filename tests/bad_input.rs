@@ -1,6 +1,8 @@
 //! What venues should never send, and configurations that cannot work: the rest goes on, nothing is lost.
 
 use crate::simulated::{START, TempDir, sim_config, simulation};
+use perpring::domain::input::Command;
+use perpring::domain::money::Money;
 use perpring::domain::params::RiskParams;
 use perpring::domain::time::{MICRO, Nanos, SECOND};
 use perpring::journal::{JournalOptions, Reader, Stream};
@@ -15,6 +17,89 @@ use perpring::topology::keeper::Keeper;
 use perpring::topology::launch::manifest;
 use perpring::topology::simulated::Simulation;
 use perpring::topology::world;
+
+/// A venue that says nothing of orders for a while: acknowledgements and private pushes are lost.
+struct Mute {
+    inner: Box<dyn LedgerServer>,
+    from: Nanos,
+    until: Nanos,
+    lost: u32,
+}
+
+impl Server for Mute {
+    fn on_connect(&mut self, conn: SimConn, path: &str, now: Nanos, out: &mut Vec<Push>) -> bool {
+        self.inner.on_connect(conn, path, now, out)
+    }
+    fn on_text(&mut self, conn: SimConn, text: &[u8], now: Nanos, out: &mut Vec<Push>) {
+        self.inner.on_text(conn, text, now, out);
+    }
+    fn on_closed(&mut self, conn: SimConn, now: Nanos, out: &mut Vec<Push>) {
+        self.inner.on_closed(conn, now, out);
+    }
+    fn on_http(&mut self, request: &HttpRequest, now: Nanos, out: &mut Vec<Push>) -> HttpReply {
+        self.inner.on_http(request, now, out)
+    }
+    fn advance(&mut self, now: Nanos, out: &mut Vec<Push>) {
+        self.inner.advance(now, out);
+        if (self.from..self.until).contains(&now) {
+            let before = out.len();
+            out.retain(|push| {
+                let Push::Text(_, text) = push else { return true };
+                let of_orders = ["\"op\":\"order\"", "\"channel\":\"orders\""];
+                of_orders.iter().all(|sign| memchr::memmem::find(text, sign.as_bytes()).is_none())
+            });
+            self.lost += (before - out.len()) as u32;
+        }
+    }
+    fn next_due(&self) -> Nanos {
+        self.inner.next_due()
+    }
+}
+
+impl LedgerServer for Mute {
+    fn ledger(&self) -> &VenueLedger {
+        self.inner.ledger()
+    }
+    fn ledger_mut(&mut self) -> &mut VenueLedger {
+        self.inner.ledger_mut()
+    }
+}
+
+#[test]
+fn orders_that_nobody_answers_are_unknown_queried_and_settled_by_the_venues_word() {
+    let sim = sim_config(7, &["binance-usdm", "okx"], |_| {});
+    let params = world::engine_params(&sim, 7, world::demo_scan(), RiskParams::default());
+    let config = RunConfig { trading: true, params };
+    let parts = Parts::new(&config.params, true).expect("known dialects");
+    let conns = parts.conns.clone();
+    let engine = Fused::new(River::new(parts), Keeper::new(None));
+    let okx = Mute {
+        inner: server_at(&sim, 1).expect("a valid world"),
+        from: START + 15 * SECOND,
+        until: START + 45 * SECOND,
+        lost: 0,
+    };
+    let servers: Vec<Box<dyn LedgerServer>> = vec![server_at(&sim, 0).expect("a valid world"), Box::new(okx)];
+    let vault = Vault::new(world::credentials(&sim));
+    let mut simulation =
+        Simulation::new(engine, servers, conns, vault, START, 100 * MICRO, &config.to_bytes());
+    simulation.run_for(60 * SECOND);
+    simulation.command(Command::Reduce);
+    simulation.run_for(20 * SECOND);
+    let counts = *simulation.engine().keeper().watch().counts();
+    println!("{counts:?}");
+    assert!(counts.unknown > 0, "{counts:?}");
+    // What the venue's books say is what we hold: nothing was assumed.
+    let positions = simulation.engine().river().parts().risk.rules().positions().clone();
+    for (index, server) in simulation.servers().iter().enumerate() {
+        let ledger = server.ledger();
+        let account = ledger.account_ids().next().expect("one account");
+        let ours = positions.positions().filter(|row| row.instrument.venue.index() == index);
+        let fees = ours.map(|row| row.position.fees).fold(Money::ZERO, |sum, fees| sum + fees);
+        assert_eq!(fees, ledger.totals(account).fees, "{}", ledger.venue());
+    }
+    assert_eq!(simulation.engine().river().parts().risk.rules().open_orders(), 0);
+}
 
 /// A venue whose every `every`-th message is followed or replaced by rubbish.
 struct Faulty {
