@@ -22,20 +22,20 @@ pub fn run(args: &CheckConfigArgs) -> Result<u8, Failure> {
         Ok(config) => config,
         Err(unreadable @ ConfigError::Read { .. }) => return Err(unreadable.into()),
         Err(wrong) => {
-            println!("{wrong}");
+            say!("{wrong}")?;
             return Ok(EXIT_FINDING);
         }
     };
     match check(&config, &lookup) {
         Ok(settings) => {
-            println!("{}", summary(&config, &settings));
+            say!("{}", summary(&config, &settings))?;
             Ok(EXIT_CLEAN)
         }
         Err(findings) => {
             for finding in &findings {
-                println!("{finding}");
+                say!("{finding}")?;
             }
-            println!("{}: {} finding(s)", args.file.display(), findings.len());
+            say!("{}: {} finding(s)", args.file.display(), findings.len())?;
             Ok(EXIT_FINDING)
         }
     }

@@ -166,9 +166,9 @@ pub fn run(args: &DemoArgs) -> Result<u8, Failure> {
     let interrupted = super::interruption()?;
     let report = trade(args, &interrupted)?;
     if args.json {
-        println!("{}", serde_json::to_string_pretty(&report)?);
+        say!("{}", serde_json::to_string_pretty(&report)?)?;
     } else {
-        println!("{report}");
+        say!("{report}")?;
     }
     Ok(u8::from(report.has_finding()))
 }

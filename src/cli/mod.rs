@@ -1,4 +1,17 @@
 //! The command line: one file per command. Exit codes: 0 clean, 1 a finding, 2 cannot run.
+//!
+//! Whatever is printed may meet a closed pipe or a full disk: nothing here panics on that. A reader that has
+//! gone away (`| head`) ends a command quietly with 0; output that cannot be written ends it with 2.
+
+/// Prints a line on standard output, as [`say`](crate::cli::say) does.
+macro_rules! say {
+    ($($words:tt)*) => { $crate::cli::say(format_args!($($words)*)) };
+}
+
+/// Prints a line on standard error, as [`tell`](crate::cli::tell) does.
+macro_rules! tell {
+    ($($words:tt)*) => { $crate::cli::tell(format_args!($($words)*)) };
+}
 
 pub mod bench;
 pub mod book;
@@ -19,6 +32,7 @@ pub mod sim;
 pub use error::CliError;
 
 use clap::{Parser, Subcommand};
+use std::io::Write;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
@@ -56,8 +70,42 @@ enum Command {
 /// What went wrong with a command, as a sentence.
 pub type Failure = Box<dyn std::error::Error>;
 
-/// Runs one command and returns its exit code.
+/// Prints a line on standard output.
+///
+/// # Errors
+/// [`CliError::Write`].
+pub fn say(words: std::fmt::Arguments<'_>) -> Result<(), CliError> {
+    let mut out = std::io::stdout().lock();
+    writeln!(out, "{words}")?;
+    Ok(out.flush()?)
+}
+
+/// Prints a line on standard error. A run must go on, and end in order, when nobody listens any more.
+pub fn tell(words: std::fmt::Arguments<'_>) {
+    let _ = writeln!(std::io::stderr().lock(), "{words}");
+}
+
+/// Runs one command and returns its exit code; when the reader of its output has gone away, that is 0.
+///
+/// # Errors
+/// Why the command could not run (exit code 2).
 pub fn run(cli: Cli) -> Result<u8, Failure> {
+    match dispatch(cli) {
+        Err(failure) if is_broken_pipe(failure.as_ref()) => Ok(error::EXIT_CLEAN),
+        outcome => outcome,
+    }
+}
+
+/// The reader of the output has gone away. Only errors of writing output count, not those of sockets.
+fn is_broken_pipe(failure: &(dyn std::error::Error + 'static)) -> bool {
+    let cause = match (failure.downcast_ref(), failure.downcast_ref()) {
+        (Some(CliError::Write(cause)), _) | (_, Some(sim::SimError::Output(cause))) => cause,
+        _ => return false,
+    };
+    cause.kind() == std::io::ErrorKind::BrokenPipe
+}
+
+fn dispatch(cli: Cli) -> Result<u8, Failure> {
     match cli.command.unwrap_or_else(|| Command::Demo(demo::DemoArgs::default())) {
         Command::Demo(args) => demo::run(&args),
         Command::Decode(args) => decode::main(&args).map_err(Into::into),
@@ -85,11 +133,44 @@ pub fn parse_duration(text: &str) -> Result<Duration, String> {
     let split = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
     let (number, unit) = text.split_at(split);
     let number: u64 = number.parse().map_err(|_| format!("`{text}` is not a time such as 20s or 5m"))?;
-    match unit {
-        "ms" => Ok(Duration::from_millis(number)),
-        "s" | "" => Ok(Duration::from_secs(number)),
-        "m" => Ok(Duration::from_secs(number * 60)),
-        "h" => Ok(Duration::from_secs(number * 3600)),
-        _ => Err(format!("`{unit}` is not a unit of time: use ms, s, m or h")),
+    let millis: u64 = match unit {
+        "ms" => 1,
+        "s" | "" => 1_000,
+        "m" => 60_000,
+        "h" => 3_600_000,
+        _ => return Err(format!("`{unit}` is not a unit of time: use ms, s, m or h")),
+    };
+    match number.checked_mul(millis) {
+        None => Err(format!("`{text}` is too long; leave it out to run until Ctrl-C")),
+        Some(0) => Err("a run of no time does nothing: give a time such as 20s or 5m".to_owned()),
+        Some(millis) => Ok(Duration::from_millis(millis)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::{Error, ErrorKind};
+
+    #[test]
+    fn times_have_units_and_no_time_is_refused() {
+        for (text, millis) in
+            [("60s", 60_000), ("500ms", 500), ("2h", 7_200_000), ("5", 5_000), ("3m", 180_000)]
+        {
+            assert_eq!(parse_duration(text), Ok(Duration::from_millis(millis)));
+        }
+        for bad in ["", "s", "1.5s", "-1s", "1d", "0s", "0", "99999999999999999999s", "9999999999999999999h"]
+        {
+            assert!(parse_duration(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn only_a_reader_of_the_output_that_has_gone_is_no_failure() {
+        let pipe = || Error::from(ErrorKind::BrokenPipe);
+        assert!(is_broken_pipe(&CliError::Write(pipe())));
+        assert!(is_broken_pipe(&sim::SimError::Output(pipe())));
+        assert!(!is_broken_pipe(&CliError::Write(Error::from(ErrorKind::StorageFull))));
+        assert!(!is_broken_pipe(&pipe()), "a socket's");
     }
 }

@@ -42,7 +42,7 @@ pub struct RunArgs {
 pub fn run(args: &RunArgs) -> Result<u8, Failure> {
     let interrupted = super::interruption()?;
     let report = trade(args, &interrupted)?;
-    println!("{}", report.text);
+    say!("{}", report.text)?;
     Ok(u8::from(report.failed))
 }
 
@@ -108,7 +108,7 @@ pub fn trade(args: &RunArgs, interrupted: &AtomicBool) -> Result<RunReport, Fail
             Some(Ok(server)) => Some(server),
             None => None,
         };
-    eprintln!("{mode} run on {plan}; Ctrl-C ends it in order");
+    tell!("{mode} run on {plan}; Ctrl-C ends it in order");
     watch(args, &running, interrupted, started);
     close(&running);
     let finished = running.end();
@@ -168,10 +168,10 @@ fn watch(args: &RunArgs, running: &Running, interrupted: &AtomicBool, started: I
             let notes = view.notes.clone();
             drop(view);
             for note in notes.iter().filter(|note| !shown.contains(note)) {
-                eprintln!("note: {note}");
+                tell!("note: {note}");
             }
             shown = notes;
-            eprintln!("{text}");
+            tell!("{text}");
         }
         std::thread::sleep(Duration::from_millis(20));
     }
