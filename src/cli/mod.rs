@@ -31,10 +31,12 @@ pub mod sim;
 
 pub use error::CliError;
 
+use crate::domain::input::Scope;
+use crate::topology::launch::Running;
 use clap::{Parser, Subcommand};
 use std::io::Write;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 /// Low-latency engine for arbitrage of perpetual futures between venues.
@@ -112,20 +114,49 @@ fn dispatch(cli: Cli) -> Result<u8, Failure> {
         Command::Book(args) => book::main(&args).map_err(Into::into),
         Command::Journal(args) => journal::run(&args),
         Command::Bench(args) => bench::run(&args),
-        Command::Sim(args) => sim::run(&args, interruption()?.as_ref()).map_err(Into::into),
+        Command::Sim(args) => sim::run(&args, &Signals::listen()?.stop).map_err(Into::into),
         Command::Run(args) => run::run(&args),
         Command::CheckConfig(args) => check_config::run(&args),
         Command::Replay(args) => replay::run(&args),
     }
 }
 
-/// A flag that Ctrl-C and SIGTERM raise, for an end in order.
-pub fn interruption() -> Result<Arc<AtomicBool>, Failure> {
-    let flag = Arc::new(AtomicBool::new(false));
-    for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
-        signal_hook::flag::register(signal, Arc::clone(&flag))?;
+/// What the operator says by signals.
+#[derive(Clone, Debug, Default)]
+pub struct Signals {
+    /// Ctrl-C or SIGTERM: end in order. Once more while trades are being closed: kill, and wait no longer.
+    pub stop: Arc<AtomicBool>,
+    /// SIGUSR1: kill. Nothing leaves any more but cancels and orders that reduce.
+    pub kill: Arc<AtomicBool>,
+}
+
+impl Signals {
+    /// Listens to the signals of this process.
+    ///
+    /// # Errors
+    /// The system's, when it refuses a handler.
+    pub fn listen() -> std::io::Result<Self> {
+        let signals = Self::default();
+        for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
+            signal_hook::flag::register(signal, Arc::clone(&signals.stop))?;
+        }
+        signal_hook::flag::register(signal_hook::consts::SIGUSR1, Arc::clone(&signals.kill))?;
+        Ok(signals)
     }
-    Ok(flag)
+
+    /// Kills the run if that was asked for since the last look.
+    pub fn heed_kill(&self, running: &Running) {
+        if self.kill.swap(false, Ordering::AcqRel) {
+            kill(running);
+        }
+    }
+}
+
+/// Kills a run: the gate closes at once, everything that rests is cancelled. The run itself goes on, so that
+/// what is open can be reduced.
+pub fn kill(running: &Running) {
+    running.command(crate::domain::input::Command::Kill(Scope::Global));
+    tell!("killed: nothing leaves any more but cancels and orders that reduce");
 }
 
 /// Parses `500ms`, `20s`, `5m` or `2h`.

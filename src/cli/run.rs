@@ -1,10 +1,10 @@
 //! `perpring run`: the engine against real venues, on paper unless both the command line and the
 //! configuration say live.
 
-use super::Failure;
 use super::demo::{close, plan};
 use super::error::CliError;
 use super::report::line;
+use super::{Failure, Signals};
 use crate::config::{Config, Settings, secrets};
 use crate::journal::JournalOptions;
 use crate::net::tls::Trust;
@@ -18,7 +18,7 @@ use clap::Args;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// Figures older than this mean that the engine hangs, seconds.
@@ -40,8 +40,7 @@ pub struct RunArgs {
 
 /// Runs the command.
 pub fn run(args: &RunArgs) -> Result<u8, Failure> {
-    let interrupted = super::interruption()?;
-    let report = trade(args, &interrupted)?;
+    let report = trade(args, &Signals::listen()?)?;
     say!("{}", report.text)?;
     Ok(u8::from(report.failed))
 }
@@ -60,7 +59,7 @@ pub struct RunReport {
 /// # Errors
 /// Everything that keeps the engine from starting, with what to do.
 #[allow(clippy::disallowed_methods)] // the operator's side: names the run and tells how long it took
-pub fn trade(args: &RunArgs, interrupted: &AtomicBool) -> Result<RunReport, Failure> {
+pub fn trade(args: &RunArgs, signals: &Signals) -> Result<RunReport, Failure> {
     let config = Config::load(&args.config)?;
     let (settings, credentials) = prepare(&config, args.live, &|name| std::env::var(name).ok())?;
     let plan = plan(config.engine.pinning.as_deref(), config.engine.idle)?;
@@ -109,8 +108,8 @@ pub fn trade(args: &RunArgs, interrupted: &AtomicBool) -> Result<RunReport, Fail
             None => None,
         };
     tell!("{mode} run on {plan}; Ctrl-C ends it in order");
-    watch(args, &running, interrupted, started);
-    close(&running);
+    watch(args, &running, signals, started);
+    close(&running, signals);
     let finished = running.end();
     drop(monitor);
     let view = board.read().clone();
@@ -152,13 +151,14 @@ pub fn prepare(
 
 /// A line a second, and new notes, until the time is over, Ctrl-C, or a failure.
 #[allow(clippy::disallowed_methods)] // the main thread has nothing to do between two lines
-fn watch(args: &RunArgs, running: &Running, interrupted: &AtomicBool, started: Instant) {
+fn watch(args: &RunArgs, running: &Running, signals: &Signals, started: Instant) {
     let mut next_line = 1;
     let mut shown: Vec<String> = Vec::new();
     loop {
         let elapsed = started.elapsed();
         let over = args.duration.is_some_and(|limit| elapsed >= limit);
-        if over || interrupted.load(Ordering::Acquire) || running.failure().is_some() {
+        signals.heed_kill(running);
+        if over || signals.stop.load(Ordering::Acquire) || running.failure().is_some() {
             return;
         }
         if elapsed.as_secs() >= next_line {
