@@ -22,7 +22,6 @@ fn config(engine: &str, venue: &str) -> String {
 fn without_venues_a_run_says_so_and_ends_in_order() {
     let dir = super::super::demo::tempdir().unwrap();
     let journal = dir.join("journal");
-    std::fs::create_dir(&journal).unwrap();
     let path = file(
         &dir,
         "perpring.toml",
@@ -92,7 +91,6 @@ fn a_paper_run_trades_without_any_order_leaving() {
          hold_max_ms = 500\ncooldown_ms = 100\n",
         dir.join("journals").display().to_string()
     );
-    std::fs::create_dir(dir.join("journals")).unwrap();
     let mut first = 0;
     for (index, venue) in venues.config.venues.iter().enumerate() {
         let socket = &venues.addresses.sockets[first];
