@@ -300,8 +300,8 @@ impl fmt::Display for DemoReport {
             let value = duration_text(target.p999);
             write!(f, "target {name}: {verdict} ({} {value}, limit {limit})", target.basis)?;
             match &self.not_judged {
-                Some(why) => writeln!(f, ", not judged: {why}")?,
-                None => writeln!(f)?,
+                Some(why) if !target.pass => writeln!(f, ", not judged: {why}")?,
+                _ => writeln!(f)?,
             }
         }
         for note in &self.notes {
