@@ -239,3 +239,20 @@ fn a_clock_read_planted_in_a_stage_is_found() {
     assert_eq!(divergence.stage, "decode");
     assert!(divergence.field.contains("times"), "{divergence}");
 }
+
+#[test]
+fn one_missing_output_is_found_wherever_it_stood() {
+    for from_the_end in [0, 100] {
+        let dir = TempDir::new();
+        record(dir.path(), 7, 12);
+        let count = records(dir.path(), Stream::Outputs).len() as u64;
+        rewrite(dir.path(), Stream::Outputs, |index, record, out| {
+            if index != count - 1 - from_the_end {
+                out.push(record);
+            }
+        })
+        .expect("temporary disk");
+        let divergence = found(dir.path());
+        assert!(divergence.recorded == "nothing" || divergence.field == "output", "{divergence}");
+    }
+}

@@ -196,7 +196,7 @@ pub struct RiskParams {
     pub book_age_max_ns: Nanos,
     /// Distance of a limit price from the leg's mid, ppb.
     pub price_collar_ppb: Ppb,
-    /// Realised plus unrealised loss since 00:00 UTC after which entries stop and open trades are closed.
+    /// Realised plus unrealised loss since 00:00 UTC after which entries stop; open trades end by their own rules.
     pub daily_loss_max_usd: i64,
     /// Trades lost or failed in a row after which entries stop (rejects and one-leg failures, not misses).
     pub consecutive_failures_max: u32,

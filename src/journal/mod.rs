@@ -1,7 +1,7 @@
 //! The journal: two streams of checked records, inputs and outputs, from which a run can be replayed to the
 //! bit. Knows kinds, classes and bytes, nothing of what they mean; never allocates or calls the system on
 //! an append but at a segment's end. The bytes are drawn in [`layout`] and in `docs/JOURNAL.md`; start
-//! reading at [`writer`] and [`reader`].
+//! reading at `writer` and `reader`.
 
 mod error;
 mod helper;

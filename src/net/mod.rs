@@ -1,7 +1,7 @@
 //! Bytes in and out: dialling, TLS, WebSocket framing, HTTP and back-off, as a client.
 //!
 //! Knows no venue and imports nothing of the domain; what a message means is decided elsewhere. Blocking
-//! work ([`dial`], [`http`]) belongs on housekeeping threads; a [`socket::WsSocket`] never blocks and is
+//! work ([`mod@dial`], [`http`]) belongs on housekeeping threads; a [`socket::WsSocket`] never blocks and is
 //! polled by the gateway. Start at [`dial::dial`], whose result becomes a socket.
 
 pub mod backoff;

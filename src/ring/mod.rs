@@ -1,7 +1,7 @@
 //! The hops between stages: bounded, single-producer, with depth, high-water mark and a policy when full.
 //!
-//! A ring of our own for small values ([`spsc`], one thread to one other), events over `disruptor` ([`fan`],
-//! one to two), and the [`slab`] in which received frames lie. Nothing here waits: a full ring is an answer,
+//! A ring of our own for small values ([`spsc`], one thread to one other), events over `disruptor` ([`mod@fan`],
+//! one to two), and the [`mod@slab`] in which received frames lie. Nothing here waits: a full ring is an answer,
 //! and what it means is the stage's decision.
 
 pub mod fan;

@@ -183,8 +183,12 @@ impl Decode {
                     self.adapters[info.venue.index()].on_conn_up(conn, epoch, at, &mut self.out);
                 }
             }
+            // The end of a connection that has a successor already is recorded and inert.
             Input::ConnDown { conn, epoch, reason } => {
-                if let Some(info) = self.conns.get(conn.index()).copied() {
+                let known = self.epochs.get(conn.index()).copied();
+                if let Some(info) = self.conns.get(conn.index()).copied()
+                    && known.is_some_and(|known| epoch >= known)
+                {
                     emit(EventBody::Conn(ConnStatus { conn, epoch, up: false }));
                     self.adapters[info.venue.index()].on_conn_down(conn, epoch, reason, at, &mut self.out);
                     if info.role != SessionRole::Market {

@@ -1,6 +1,6 @@
 //! The last step before a byte leaves: the egress gate, and the only place that holds secrets.
 //!
-//! [`Gate`] decides whether a message may still go; [`Vault`] fills its holes and signs it, and removes
+//! [`admit`] decides whether a message may still go; [`Vault`] fills its holes and signs it, and removes
 //! secrets from what comes in. Nothing here is ever journaled or logged.
 
 use crate::domain::effect::{Hole, HoleKind, OutMeta, Payload, Redact, SecretSlot, SignScheme, Target};
@@ -10,19 +10,20 @@ use crate::domain::time::Nanos;
 use ring::hmac;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// The kill latch: set by anyone, read by the gate before every order.
+/// What stops opening orders at the gate, at once and from any thread.
 #[derive(Debug, Default)]
 pub struct KillLatch {
     killed: AtomicBool,
+    journal_failed: AtomicBool,
 }
 
 impl KillLatch {
-    /// Stops all opening orders at once.
+    /// Stops every order that does not reduce a position.
     pub fn kill(&self) {
         self.killed.store(true, Ordering::Release);
     }
 
-    /// Lets orders pass again.
+    /// Lets orders pass again (the operator's word).
     pub fn release(&self) {
         self.killed.store(false, Ordering::Release);
     }
@@ -31,44 +32,47 @@ impl KillLatch {
     pub fn is_killed(&self) -> bool {
         self.killed.load(Ordering::Acquire)
     }
+
+    /// The journal can no longer be written: nothing new is begun. Final, as a failed journal is.
+    pub fn fail_journal(&self) {
+        self.journal_failed.store(true, Ordering::Release);
+    }
+
+    /// Whether the journal has failed.
+    pub fn is_journal_failed(&self) -> bool {
+        self.journal_failed.load(Ordering::Acquire)
+    }
 }
 
-/// What the gate knows of the journal at the moment of a write.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum JournalState {
-    /// Not recording, or not gated by the recorder.
-    Off,
-    /// Everything up to the cause is at least as durable as demanded.
-    Reached,
-    /// Not yet, or the recorder failed.
-    Behind,
-}
-
-/// Decides whether a message may leave. Cancels, queries and reduce-only orders pass a latch, an age
-/// limit and a failed journal; nothing passes a wrong epoch.
+/// Decides whether a message may leave. Nothing passes a wrong epoch. A kill lets only cancels, queries and
+/// reduce-only orders pass; an age limit and a failed journal let hedges pass too: they end a risk.
 pub fn admit(
     meta: &OutMeta,
     latch: &KillLatch,
     conn_epoch: Option<u32>,
-    journal: JournalState,
     now: Nanos,
 ) -> Result<(), RefuseReason> {
-    if matches!(meta.target, Target::Socket(_)) && conn_epoch != Some(meta.epoch) {
-        return Err(RefuseReason::Epoch);
+    check_epoch(meta, conn_epoch)?;
+    let Some(order) = &meta.order else { return Ok(()) };
+    if latch.is_killed() && !order.reduce_only {
+        return Err(RefuseReason::Killed);
     }
-    let opening = meta.order.is_some() && !meta.urgent;
-    if opening {
-        if latch.is_killed() {
-            return Err(RefuseReason::Killed);
-        }
-        if meta.age_max > 0 && now - meta.cause_mono > meta.age_max {
-            return Err(RefuseReason::Stale);
-        }
-        if journal == JournalState::Behind {
-            return Err(RefuseReason::Journal);
-        }
+    if meta.urgent {
+        return Ok(());
+    }
+    if meta.age_max > 0 && now - meta.cause_mono > meta.age_max {
+        return Err(RefuseReason::Stale);
+    }
+    if latch.is_journal_failed() {
+        return Err(RefuseReason::Journal);
     }
     Ok(())
+}
+
+/// A message made for one connection never goes out on its successor.
+pub fn check_epoch(meta: &OutMeta, conn_epoch: Option<u32>) -> Result<(), RefuseReason> {
+    let wrong = matches!(meta.target, Target::Socket(_)) && conn_epoch != Some(meta.epoch);
+    if wrong { Err(RefuseReason::Epoch) } else { Ok(()) }
 }
 
 /// Credentials of one venue.
@@ -339,16 +343,22 @@ mod tests {
             urgent: false,
             order: Some(OrderSpec::default()),
         };
-        let admit = |meta: &OutMeta, epoch, journal, now| super::admit(meta, &latch, epoch, journal, now);
-        assert_eq!(admit(&meta, Some(3), JournalState::Off, 1_400), Ok(()));
-        assert_eq!(admit(&meta, Some(4), JournalState::Off, 1_400), Err(RefuseReason::Epoch));
-        assert_eq!(admit(&meta, None, JournalState::Off, 1_400), Err(RefuseReason::Epoch));
-        assert_eq!(admit(&meta, Some(3), JournalState::Off, 1_501), Err(RefuseReason::Stale));
-        assert_eq!(admit(&meta, Some(3), JournalState::Behind, 1_400), Err(RefuseReason::Journal));
-        latch.kill();
-        assert_eq!(admit(&meta, Some(3), JournalState::Off, 1_400), Err(RefuseReason::Killed));
+        let admit = |meta: &OutMeta, epoch, now| super::admit(meta, &latch, epoch, now);
+        assert_eq!(admit(&meta, Some(3), 1_400), Ok(()));
+        assert_eq!(admit(&meta, Some(4), 1_400), Err(RefuseReason::Epoch));
+        assert_eq!(admit(&meta, None, 1_400), Err(RefuseReason::Epoch));
+        assert_eq!(admit(&meta, Some(3), 1_501), Err(RefuseReason::Stale));
+        latch.fail_journal();
+        assert_eq!(admit(&meta, Some(3), 1_400), Err(RefuseReason::Journal));
         meta.urgent = true;
-        assert_eq!(admit(&meta, Some(3), JournalState::Behind, 9_999), Ok(()));
-        assert_eq!(admit(&meta, Some(4), JournalState::Off, 1_400), Err(RefuseReason::Epoch));
+        assert_eq!(admit(&meta, Some(3), 9_999), Ok(()), "a hedge outlives age and journal");
+        latch.kill();
+        assert_eq!(admit(&meta, Some(3), 1_400), Err(RefuseReason::Killed), "a hedge opens a position");
+        meta.order = Some(OrderSpec { reduce_only: true, ..OrderSpec::default() });
+        assert_eq!(admit(&meta, Some(3), 9_999), Ok(()));
+        assert_eq!(admit(&meta, Some(4), 1_400), Err(RefuseReason::Epoch));
+        latch.release();
+        meta.order = None;
+        assert_eq!(admit(&meta, Some(3), 9_999), Ok(()));
     }
 }

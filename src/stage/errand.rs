@@ -16,8 +16,11 @@ use std::time::Duration;
 /// Longest time for a connection to come up.
 const DIAL_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// Dialling threads: as many connections as a few venues have.
+const DIAL_THREADS: usize = 8;
+
 /// HTTP threads: a slow instrument list must not hold up an order query.
-const HTTP_THREADS: usize = 2;
+const HTTP_THREADS: usize = 4;
 
 /// A request for the dialler.
 struct Dial {
@@ -63,18 +66,28 @@ impl Errands {
         let (calls, call_receiver) = channel::<Http>();
         let notes = Arc::new(std::sync::Mutex::new(Vec::new()));
         let mut threads = Vec::new();
-        let (sender, noted) = (result_sender.clone(), Arc::clone(&notes));
-        threads.push(std::thread::Builder::new().name("dialler".into()).spawn(move || {
-            for Dial { conn, epoch, request } in dial_receiver {
-                let result = dial(&request).map_err(|failure| {
-                    note(&noted, failure.to_string());
-                    DownReason::Refused
-                });
-                if sender.send(Errand::Dialled { conn, epoch, result }).is_err() {
-                    break;
+        // A venue that swallows packets holds a dialling thread for the whole time limit: others go on.
+        let dial_receiver = Arc::new(std::sync::Mutex::new(dial_receiver));
+        for index in 0..DIAL_THREADS {
+            let (sender, noted, receiver) =
+                (result_sender.clone(), Arc::clone(&notes), Arc::clone(&dial_receiver));
+            threads.push(std::thread::Builder::new().name(format!("dial-{index}")).spawn(move || {
+                loop {
+                    let next = match receiver.lock() {
+                        Ok(receiver) => receiver.recv(),
+                        Err(_) => break,
+                    };
+                    let Ok(Dial { conn, epoch, request }) = next else { break };
+                    let result = dial(&request).map_err(|failure| {
+                        note(&noted, failure.to_string());
+                        DownReason::Refused
+                    });
+                    if sender.send(Errand::Dialled { conn, epoch, result }).is_err() {
+                        break;
+                    }
                 }
-            }
-        })?);
+            })?);
+        }
         let call_receiver = Arc::new(std::sync::Mutex::new(call_receiver));
         for index in 0..HTTP_THREADS {
             let (sender, noted, receiver) =

@@ -5,10 +5,10 @@
 //! steady state but TLS records and HTTP.
 
 use super::decode::ConnInfo;
-use super::egress::{JournalState, KillLatch, Vault, admit};
+use super::egress::{KillLatch, Vault, admit, check_epoch};
 use super::errand::{Errand, Errands};
 use crate::domain::effect::{MessageId, OutMsg, Target};
-use crate::domain::event::SessionRole;
+use crate::domain::event::{Seq, SessionRole};
 use crate::domain::input::{
     ConnId, DownReason, FrameKind, FrameMeta, Input, RefuseReason, SendFate, SendOutcome,
 };
@@ -24,12 +24,17 @@ use std::time::Duration;
 /// Largest frame that is accepted: the largest slab class.
 pub const FRAME_MAX: usize = 512 * 1024;
 
+/// Messages after which the sockets are polled although some are still readable.
+const POLL_EVERY: u32 = 8;
+
 struct Line {
     info: ConnInfo,
     url: Arc<str>,
     socket: Option<WsSocket>,
     epoch: u32,
     readable: bool,
+    /// When it became readable.
+    readable_at: Nanos,
 }
 
 /// What the gateway received.
@@ -79,8 +84,9 @@ pub struct Gateway {
     latch: Arc<KillLatch>,
     sealed: Vec<u8>,
     ready: VecDeque<Input>,
-    readable_at: Nanos,
-    journal: JournalState,
+    since_poll: u32,
+    /// Verdict on the latest opening order: the other legs of its basket share it.
+    verdict: Option<(Seq, Result<(), RefuseReason>)>,
     queued: u64,
     orders: Orders,
 }
@@ -113,6 +119,7 @@ impl Gateway {
                     socket: None,
                     epoch: 0,
                     readable: false,
+                    readable_at: 0,
                 })
                 .collect(),
             private_lines: order.iter().filter(|index| conns[**index].role != SessionRole::Market).count(),
@@ -124,18 +131,20 @@ impl Gateway {
             latch,
             sealed: Vec::with_capacity(8192),
             ready: VecDeque::with_capacity(256),
-            readable_at: 0,
-            journal: JournalState::Off,
+            since_poll: 0,
+            verdict: None,
             queued: 0,
             orders,
         })
     }
 
     /// The next thing that happened, with its bytes in `bytes`; `None` when nothing is waiting after
-    /// polling the sockets for at most `timeout` (zero = do not sleep).
+    /// polling the sockets for at most `timeout` (zero = do not sleep). With `markets` false, market data
+    /// stays in its sockets: there is no room for it now.
     pub fn next(
         &mut self,
         bytes: &mut Vec<u8>,
+        markets: bool,
         timeout: Duration,
         clock: &mut impl FnMut() -> Nanos,
     ) -> io::Result<Option<Inbound>> {
@@ -148,21 +157,35 @@ impl Gateway {
         {
             return Ok(Some(Inbound { input, readable: clock() }));
         }
-        if let Some(input) = self.read_ready(bytes) {
-            return Ok(Some(Inbound { input, readable: self.readable_at }));
+        // A market that never falls silent must not keep private frames, pongs and half-written orders
+        // waiting: the sockets are polled every few messages in any case.
+        self.since_poll += 1;
+        if self.since_poll >= POLL_EVERY {
+            self.poll_sockets(Duration::ZERO, clock)?;
         }
+        if let Some(inbound) = self.read_ready(bytes, markets) {
+            return Ok(Some(inbound));
+        }
+        self.poll_sockets(timeout, clock)?;
+        Ok(self.read_ready(bytes, markets))
+    }
+
+    fn poll_sockets(&mut self, timeout: Duration, clock: &mut impl FnMut() -> Nanos) -> io::Result<()> {
+        self.since_poll = 0;
         match self.poll.poll(&mut self.events, Some(timeout)) {
             Ok(()) => {}
-            Err(failure) if failure.kind() == io::ErrorKind::Interrupted => return Ok(None),
+            Err(failure) if failure.kind() == io::ErrorKind::Interrupted => return Ok(()),
             Err(failure) => return Err(failure),
         }
         if self.events.is_empty() {
-            return Ok(None);
+            return Ok(());
         }
-        self.readable_at = clock();
+        let now = clock();
         for event in &self.events {
             let Some(line) = self.lines.get_mut(event.token().0) else { continue };
-            line.readable |= event.is_readable() || event.is_read_closed() || event.is_error();
+            if !line.readable && (event.is_readable() || event.is_read_closed() || event.is_error()) {
+                (line.readable, line.readable_at) = (true, now);
+            }
             if event.is_writable()
                 && let Some(socket) = &mut line.socket
                 && socket.wants_write()
@@ -171,32 +194,37 @@ impl Gateway {
                 let _ = socket.flush();
             }
         }
-        Ok(self.read_ready(bytes).map(|input| Inbound { input, readable: self.readable_at }))
+        Ok(())
     }
 
     /// Reads one message: private connections first, then market data in turn, so that a busy market
     /// does not starve the others.
-    fn read_ready(&mut self, bytes: &mut Vec<u8>) -> Option<Input> {
+    fn read_ready(&mut self, bytes: &mut Vec<u8>, with_markets: bool) -> Option<Inbound> {
         for index in 0..self.private_lines {
-            if let Some(input) = self.read_line(self.order[index], bytes) {
-                return Some(input);
+            if let Some(inbound) = self.read_line(self.order[index], bytes) {
+                return Some(inbound);
             }
         }
-        let markets = self.order.len() - self.private_lines;
+        let markets = if with_markets { self.order.len() - self.private_lines } else { 0 };
         for _ in 0..markets {
             let conn = self.order[self.private_lines + self.market_turn % markets];
-            if let Some(input) = self.read_line(conn, bytes) {
+            if let Some(inbound) = self.read_line(conn, bytes) {
                 // The rest of a burst first: its end is when edges are evaluated.
-                let burst_goes_on = matches!(input, Input::Frame(FrameMeta { last: false, .. }));
+                let burst_goes_on = matches!(inbound.input, Input::Frame(FrameMeta { last: false, .. }));
                 self.market_turn += usize::from(!burst_goes_on);
-                return Some(input);
+                return Some(inbound);
             }
             self.market_turn += 1;
         }
         None
     }
 
-    fn read_line(&mut self, conn: usize, bytes: &mut Vec<u8>) -> Option<Input> {
+    fn read_line(&mut self, conn: usize, bytes: &mut Vec<u8>) -> Option<Inbound> {
+        let readable = self.lines[conn].readable_at;
+        self.read_message(conn, bytes).map(|input| Inbound { input, readable })
+    }
+
+    fn read_message(&mut self, conn: usize, bytes: &mut Vec<u8>) -> Option<Input> {
         let line = &mut self.lines[conn];
         if !line.readable {
             return None;
@@ -344,11 +372,27 @@ impl Gateway {
     fn keep(&self, message: &OutMsg, now: Nanos) -> SendFate {
         // There is no session on paper: every other rule of the gate holds.
         let epoch = Some(message.meta.epoch);
-        match (self.orders, admit(&message.meta, &self.latch, epoch, self.journal, now)) {
+        match (self.orders, admit(&message.meta, &self.latch, epoch, now)) {
             (Orders::Paper, Ok(())) => SendFate::Sent,
             (Orders::Paper, Err(reason)) => SendFate::Refused(reason),
             (Orders::None | Orders::Live, _) => SendFate::Refused(RefuseReason::Unsigned),
         }
+    }
+
+    /// The gate's word. Legs of one basket share the first one's, so that the gate itself never splits
+    /// a basket; only the connection may.
+    fn admit(&mut self, message: &OutMsg, epoch: Option<u32>, now: Nanos) -> Result<(), RefuseReason> {
+        let meta = &message.meta;
+        let is_opening = meta.order.is_some() && !meta.urgent;
+        if !is_opening {
+            return admit(meta, &self.latch, epoch, now);
+        }
+        let shared = match self.verdict {
+            Some((cause, verdict)) if cause == meta.cause => verdict,
+            _ => admit(meta, &self.latch, Some(meta.epoch), now),
+        };
+        self.verdict = Some((meta.cause, shared));
+        shared.and_then(|()| check_epoch(meta, epoch))
     }
 
     fn send(&mut self, conn: ConnId, message: &OutMsg, now: Nanos) -> SendFate {
@@ -356,7 +400,8 @@ impl Gateway {
         let venue = line.info.venue.index();
         let epoch = line.socket.as_ref().map(|_| line.epoch);
         let order = message.meta.order.is_some();
-        let admitted = admit(&message.meta, &self.latch, epoch, self.journal, now)
+        let admitted = self
+            .admit(message, epoch, now)
             .and_then(|()| self.vault.seal(venue, &message.payload, &mut self.sealed));
         if let Err(reason) = admitted {
             return SendFate::Refused(reason);
@@ -378,11 +423,6 @@ impl Gateway {
                 SendFate::Unknown
             }
         }
-    }
-
-    /// What the gate shall assume of the journal from now on.
-    pub fn set_journal(&mut self, state: JournalState) {
-        self.journal = state;
     }
 
     /// Failures of diallings and HTTP requests, as sentences.

@@ -49,9 +49,9 @@ impl Recorder {
             time_ns: at.mono,
             parts: &[header, raw.bytes],
         };
-        self.records += 1;
-        self.bytes += (header.len() + raw.bytes.len()) as u64;
         if self.failed.is_none() {
+            self.records += 1;
+            self.bytes += (header.len() + raw.bytes.len()) as u64;
             self.failed = self.inputs.append(&record).err();
         }
     }
@@ -83,9 +83,9 @@ impl Recorder {
             time_ns: mono,
             parts: &[header, raw],
         };
-        self.records += 1;
-        self.bytes += (header.len() + raw.len()) as u64;
         if self.failed.is_none() {
+            self.records += 1;
+            self.bytes += (header.len() + raw.len()) as u64;
             self.failed = self.outputs.append(&record).err();
         }
     }

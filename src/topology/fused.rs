@@ -5,7 +5,7 @@ use crate::domain::effect::OutMsg;
 use crate::domain::event::{Event, Seq};
 use crate::domain::input::{Input, InputClass, RawInput, SendFate, SendOutcome};
 use crate::domain::intent::{Denial, Intent};
-use crate::domain::output::{OutputKey, Stage};
+use crate::domain::output::{Output, OutputKey, Stage};
 use crate::domain::time::{Nanos, Stamp};
 use crate::stage::river::{River, Tap};
 use std::collections::VecDeque;
@@ -30,12 +30,54 @@ pub struct Fused {
     river: River,
     keeper: Keeper,
     loopback: VecDeque<Input>,
+    held: Held,
+}
+
+/// What the present input made, held back until everything has left: recording must not stand between a
+/// price and its order. It is written before the next input is taken.
+struct Held {
+    outputs: Vec<(OutputKey, Output)>,
+    /// Messages, with the number of `outputs` that came before each.
+    messages: Vec<(usize, OutputKey, OutMsg)>,
+}
+
+/// Held outputs and messages beyond these are written at once: a halt cancels many orders.
+const HELD_MAX: usize = 16;
+
+impl Held {
+    fn new() -> Self {
+        Self { outputs: Vec::with_capacity(HELD_MAX), messages: Vec::with_capacity(HELD_MAX) }
+    }
+
+    fn is_full(&self) -> bool {
+        self.outputs.len() == HELD_MAX || self.messages.len() == HELD_MAX
+    }
+
+    /// Writes everything in the order in which it was made.
+    fn write(&mut self, keeper: &mut Keeper) {
+        let mut messages = self.messages.drain(..).peekable();
+        for (index, (key, output)) in self.outputs.drain(..).enumerate() {
+            while let Some((_, key, message)) = messages.next_if(|(before, ..)| *before <= index) {
+                keeper.message(key, &message);
+            }
+            match output {
+                Output::Intent(intent) => keeper.intent(key, &intent),
+                Output::Approved(intent) => keeper.approved(key, &intent),
+                Output::Denied(denial) => keeper.denied(key, &denial),
+                Output::State(hash) => keeper.state(key, hash),
+                Output::Events(_) | Output::Message(_) => {}
+            }
+        }
+        for (_, key, message) in messages {
+            keeper.message(key, &message);
+        }
+    }
 }
 
 impl Fused {
     /// Composes an engine.
     pub fn new(river: River, keeper: Keeper) -> Self {
-        Self { river, keeper, loopback: VecDeque::with_capacity(LOOPBACK_CAPACITY) }
+        Self { river, keeper, loopback: VecDeque::with_capacity(LOOPBACK_CAPACITY), held: Held::new() }
     }
 
     /// Passes one input, and every loopback that it causes, through the river.
@@ -47,9 +89,14 @@ impl Fused {
     }
 
     fn pass(&mut self, raw: &RawInput<'_>, egress: &mut impl Egress) {
-        let Self { river, keeper, loopback } = self;
-        let mut tap = FusedTap { keeper, loopback, egress, mono: raw.mono };
+        let Self { river, keeper, loopback, held } = self;
+        let mut tap = FusedTap { keeper, loopback, held, egress, mono: raw.mono, numbered: None };
         river.input(raw, &mut tap);
+        if let Some((seq, at, class)) = tap.numbered {
+            keeper.input(seq, at, class, raw);
+            held.write(keeper);
+            keeper.end(seq);
+        }
         egress.enter(None);
     }
 
@@ -72,14 +119,25 @@ impl Fused {
 struct FusedTap<'a, E> {
     keeper: &'a mut Keeper,
     loopback: &'a mut VecDeque<Input>,
+    held: &'a mut Held,
     egress: &'a mut E,
     mono: Nanos,
+    numbered: Option<(Seq, Stamp, InputClass)>,
+}
+
+impl<E: Egress> FusedTap<'_, E> {
+    fn hold(&mut self, key: OutputKey, output: Output) {
+        if self.held.is_full() {
+            self.held.write(self.keeper);
+        }
+        self.held.outputs.push((key, output));
+    }
 }
 
 impl<E: Egress> Tap for FusedTap<'_, E> {
-    fn input(&mut self, seq: Seq, at: Stamp, class: InputClass, raw: &RawInput<'_>) {
+    fn input(&mut self, seq: Seq, at: Stamp, class: InputClass, _raw: &RawInput<'_>) {
         self.mono = at.mono;
-        self.keeper.input(seq, at, class, raw);
+        self.numbered = Some((seq, at, class));
     }
 
     fn event(&mut self, event: &Event) {
@@ -87,37 +145,35 @@ impl<E: Egress> Tap for FusedTap<'_, E> {
     }
 
     fn intent(&mut self, key: OutputKey, intent: &Intent) {
-        self.keeper.intent(key, intent);
+        self.hold(key, Output::Intent(*intent));
     }
 
     fn approved(&mut self, key: OutputKey, intent: &Intent) {
-        self.keeper.approved(key, intent);
+        self.hold(key, Output::Approved(*intent));
     }
 
     fn denied(&mut self, key: OutputKey, denial: &Denial) {
-        self.keeper.denied(key, denial);
+        self.hold(key, Output::Denied(*denial));
         self.loopback.push_back(Input::Denied(*denial));
     }
 
     fn message(&mut self, key: OutputKey, message: &OutMsg) {
-        // First to the wire, then to record, as on the threaded profiles: recording (a page of the journal may
-        // be new) would stand between price and order. Both happen before anything else is processed.
-        let fate = self.egress.send(message, self.mono);
-        self.keeper.message(key, message);
-        if let Some(fate) = fate {
+        if let Some(fate) = self.egress.send(message, self.mono) {
             let outcome = SendOutcome { message: message.meta.message, fate, order: message.meta.order };
             self.loopback.push_back(Input::Outcome(outcome));
         }
         debug_assert!(self.loopback.len() < LOOPBACK_CAPACITY, "route's credit bounds the loopbacks");
+        if self.held.is_full() {
+            self.held.write(self.keeper);
+        }
+        self.held.messages.push((self.held.outputs.len(), key, *message));
     }
 
     fn state(&mut self, key: OutputKey, hash: u64) {
-        self.keeper.state(key, hash);
+        self.hold(key, Output::State(hash));
     }
 
-    fn end(&mut self, seq: Seq) {
-        self.keeper.end(seq);
-    }
+    fn end(&mut self, _seq: Seq) {}
 
     fn enter(&mut self, stage: Stage) {
         self.egress.enter(Some(stage));

@@ -5,27 +5,54 @@ use super::publish;
 use super::threaded::record::Chores;
 use crate::domain::effect::OutMsg;
 use crate::domain::event::{Event, Seq};
-use crate::domain::input::{Input, InputClass, RawInput};
+use crate::domain::input::{Command, Input, InputClass, RawInput};
 use crate::domain::intent::{Denial, Intent};
 use crate::domain::output::{Output, OutputKey};
 use crate::domain::time::{Nanos, Stamp};
 use crate::ops::latency::Path;
 use crate::ops::view::Board;
 use crate::ops::watch::Watch;
+use crate::stage::egress::KillLatch;
 use crate::stage::record::Recorder;
 use crate::stage::river::Tap;
+use std::sync::{Arc, mpsc};
 
 /// Records (when recording) and watches.
 pub struct Keeper {
     recorder: Option<Recorder>,
     watch: Watch,
     mono: Nanos,
+    alarm: Option<Alarm>,
+}
+
+/// What a failed journal sets off: no opening order passes the gate any more, and the engine halts.
+struct Alarm {
+    latch: Arc<KillLatch>,
+    commands: mpsc::Sender<Command>,
 }
 
 impl Keeper {
     /// Without a recorder nothing is journaled.
     pub fn new(recorder: Option<Recorder>) -> Self {
-        Self { recorder, watch: Watch::new(), mono: 0 }
+        Self { recorder, watch: Watch::new(), mono: 0, alarm: None }
+    }
+
+    /// A journal that fails stops trading: the gate at once, the engine by a sequenced command.
+    #[must_use]
+    pub fn with_alarm(mut self, latch: Arc<KillLatch>, commands: mpsc::Sender<Command>) -> Self {
+        self.alarm = Some(Alarm { latch, commands });
+        self
+    }
+
+    /// Once per input: has the journal failed since the last one?
+    fn watch_journal(&mut self) {
+        if self.recorder.as_ref().is_some_and(|recorder| recorder.failure().is_some())
+            && let Some(alarm) = self.alarm.take()
+        {
+            alarm.latch.fail_journal();
+            // Recorder lag of 100 %: risk halts and cancels. A run that is ending no longer listens.
+            let _ = alarm.commands.send(Command::RecorderLag { percent: 100 });
+        }
     }
 
     fn output(&mut self, key: OutputKey, output: &Output) {
@@ -97,6 +124,7 @@ impl Tap for Keeper {
         if let Some(recorder) = &mut self.recorder {
             recorder.end(seq, self.mono);
         }
+        self.watch_journal();
     }
 }
 

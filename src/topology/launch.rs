@@ -10,7 +10,7 @@ use super::observer::{Observer, ObserverFiles};
 use super::probe::Pool;
 use super::threaded::{self, Feed, Threaded};
 use crate::domain::codec::SCHEMA_VERSION;
-use crate::domain::input::Command;
+use crate::domain::input::{Command, Scope};
 use crate::journal::{Hash256, Host, JournalError, JournalOptions, Manifest, RunId};
 use crate::net::http::HttpClient;
 use crate::net::tls::{Trust, TrustError};
@@ -148,8 +148,9 @@ pub fn launch(launch: Launch, board: &Board) -> Result<Running, LaunchError> {
     let observer = ObserverFiles::create(dir, wall)?;
     // Nobody holds the board yet.
     board.read().names = Arc::new(Names::of(&launch.config.params));
-    let keeper = Keeper::new(recorder);
     let latch = Arc::new(KillLatch::default());
+    let (commands, received) = mpsc::channel();
+    let keeper = Keeper::new(recorder).with_alarm(Arc::clone(&latch), commands.clone());
     let tls = launch.trust.client_config()?;
     let errands =
         Errands::start(tls, HttpClient::new(&launch.trust, HTTP_TIMEOUT)).map_err(system("a thread"))?;
@@ -159,7 +160,6 @@ pub fn launch(launch: Launch, board: &Board) -> Result<Running, LaunchError> {
             .map_err(system("a poll of sockets"))?;
     let origin = ClockOrigin::begin();
     let mut pool = Pool::new();
-    let (commands, received) = mpsc::channel();
     let threads = if launch.plan.layout == Layout::Fused {
         let stop = StopFlag::new();
         let planned = &launch.plan.threads[0];
@@ -194,9 +194,11 @@ pub fn launch(launch: Launch, board: &Board) -> Result<Running, LaunchError> {
 impl Running {
     /// Submits a command; it is sequenced within a millisecond or at the next gap.
     pub fn command(&self, command: Command) {
-        if let Command::Kill(_) = command {
+        match command {
             // The gate first: the sequenced command cancels what is open.
-            self.latch.kill();
+            Command::Kill(Scope::Global) => self.latch.kill(),
+            Command::Resume => self.latch.release(),
+            _ => {}
         }
         // A run that is ending no longer listens.
         let _ = self.commands.send(command);

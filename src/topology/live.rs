@@ -50,14 +50,9 @@ impl Metronome {
         self.last_input = now;
     }
 
-    /// What to sequence when nothing else came for a millisecond; commands wait at most that long, or
-    /// for the next gap.
+    /// Commands and anchors: asked for in every round, so that steady traffic cannot hold them up.
     #[inline]
-    pub fn next(&mut self, now: Nanos, clock: &mut Clock) -> Option<Input> {
-        if now - self.last_input < MILLI {
-            return None;
-        }
-        self.last_input = now;
+    pub fn urgent(&mut self, now: Nanos, clock: &mut Clock) -> Option<Input> {
         if let Ok(command) = self.commands.try_recv() {
             return Some(Input::Command(command));
         }
@@ -70,6 +65,16 @@ impl Metronome {
                 return Some(Input::Anchor(anchor));
             }
         }
+        None
+    }
+
+    /// A tick, when nothing else was sequenced for a millisecond.
+    #[inline]
+    pub fn tick(&mut self, now: Nanos) -> Option<Input> {
+        if now - self.last_input < MILLI {
+            return None;
+        }
+        self.last_input = now;
         Some(Input::Tick)
     }
 
@@ -176,11 +181,20 @@ impl Agent for FusedAgent {
     }
 
     fn do_work(&mut self) -> usize {
+        let now = self.clock.mono_ns();
+        if let Some(input) = self.metronome.urgent(now, &mut self.clock) {
+            self.metronome.heard(now);
+            self.bytes.clear();
+            self.input(input, now, now);
+        }
+        if now - self.last_publish > PUBLISH_INTERVAL_NS {
+            self.publish(now);
+        }
         // Sleeping happens in the poll of the sockets, so that a frame ends it.
         let sleep = self.rested && self.idle == IdleMode::Park;
         let timeout = if sleep { self.metronome.patience(self.clock.mono_ns()) } else { Duration::ZERO };
         let clock = &mut self.clock;
-        let found = match self.gateway.next(&mut self.bytes, timeout, &mut || clock.mono_ns()) {
+        let found = match self.gateway.next(&mut self.bytes, true, timeout, &mut || clock.mono_ns()) {
             Ok(found) => found,
             Err(failure) => {
                 self.stop.fail(format!("polling the sockets failed: {failure}"));
@@ -201,13 +215,10 @@ impl Agent for FusedAgent {
             return 1;
         }
         let now = self.clock.mono_ns();
-        let Some(input) = self.metronome.next(now, &mut self.clock) else { return usize::from(sleep) };
+        let Some(input) = self.metronome.tick(now) else { return usize::from(sleep) };
         self.bytes.clear();
         self.input(input, now, now);
         self.stages.discard();
-        if now - self.last_publish > PUBLISH_INTERVAL_NS {
-            self.publish(now);
-        }
         usize::from(sleep)
     }
 

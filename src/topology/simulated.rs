@@ -13,7 +13,7 @@ use crate::domain::instrument::VenueId;
 use crate::domain::time::{MILLI, Nanos};
 use crate::sim::{HttpRequest, LedgerServer, Push, SimConn};
 use crate::stage::decode::ConnInfo;
-use crate::stage::egress::{JournalState, KillLatch, Vault, admit};
+use crate::stage::egress::{KillLatch, Vault, admit};
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
 
@@ -72,8 +72,7 @@ impl Egress for SimTransport {
             Target::Socket(conn) => {
                 let info = self.conns.get(conn.index())?;
                 let link = self.links[conn.index()];
-                let admitted =
-                    admit(&message.meta, &self.latch, link.up.then_some(link.epoch), JournalState::Off, mono);
+                let admitted = admit(&message.meta, &self.latch, link.up.then_some(link.epoch), mono);
                 let sealed = admitted
                     .and_then(|()| self.vault.seal(info.venue.index(), &message.payload, &mut self.sealed));
                 if let Err(reason) = sealed {

@@ -3,7 +3,7 @@
 //! Sans-I/O: bytes and time come in as arguments, events and wishes go out through [`Out`]. No sockets,
 //! no clock, no randomness, no secrets (only holes for them), and nothing of another venue. Imports
 //! only `domain`. The decode stage drives [`Adapter`]s, the route stage [`Encoder`]s, and the `decode`
-//! and `book` commands [`Decoder`]s, so all three see the same parser.
+//! and `book` commands [`message::Decoder`]s, so all three see the same parser.
 
 pub mod binance;
 pub mod json;

@@ -20,6 +20,9 @@ use crate::topology::probe::Probe;
 /// Inputs of one kind per round.
 const BATCH: usize = 16;
 
+/// Rounds of yielding after which a full ring is given up, when the run has been told to end.
+const WAIT_ROUNDS_MAX: u32 = 1_000_000;
+
 /// Where inputs come from.
 #[allow(clippy::large_enum_variant)] // there is one
 pub enum Source {
@@ -68,11 +71,18 @@ pub struct DecodeAgent {
 }
 
 /// Publishes, waiting for room: the design's policy for this hop. The ring counts the rounds of waiting.
+///
+/// Readers that have stopped for good (a panic) are not waited for once the run is told to end.
 fn publish(publisher: &mut FanProducer<Hop>, hop: &Hop, stop: &StopFlag) {
+    let mut waited = 0u32;
     loop {
         match publisher.try_publish(hop) {
             Ok(()) => return,
-            Err(PublishError::Full) => std::thread::yield_now(),
+            Err(PublishError::Full) if stop.is_stopped() && waited > WAIT_ROUNDS_MAX => return,
+            Err(PublishError::Full) => {
+                waited = waited.saturating_add(1);
+                std::thread::yield_now();
+            }
             Err(PublishError::ConsumerGone) => return stop.fail(PublishError::ConsumerGone.to_string()),
         }
     }
@@ -102,9 +112,11 @@ impl DecodeAgent {
             }
             Body::Heap(mut bytes) => {
                 numbered.heap = true;
+                let mut waited = 0u32;
                 while let Err(Full(back)) = bodies.try_push(bytes) {
                     bytes = back;
-                    if bodies.is_abandoned() {
+                    waited = waited.saturating_add(1);
+                    if bodies.is_abandoned() || (stop.is_stopped() && waited > WAIT_ROUNDS_MAX) {
                         break;
                     }
                     std::thread::yield_now();
@@ -126,6 +138,13 @@ impl DecodeAgent {
 
     fn live(&mut self) -> usize {
         let mut work = 0;
+        let now = self.clock.mono_ns();
+        if let Source::Live(live) = &mut self.source
+            && let Some(input) = live.metronome.urgent(now, &mut self.clock)
+        {
+            self.pass(now, 0, input, Body::None);
+            work += 1;
+        }
         for _ in 0..BATCH {
             let Source::Live(live) = &mut self.source else { return 0 };
             let Some(arrival) = live.private.pop() else { break };
@@ -151,7 +170,7 @@ impl DecodeAgent {
         let Source::Live(live) = &mut self.source else { return 0 };
         if work > 0 {
             live.metronome.heard(now);
-        } else if let Some(input) = live.metronome.next(now, &mut self.clock) {
+        } else if let Some(input) = live.metronome.tick(now) {
             self.pass(now, 0, input, Body::None);
             work += 1;
         }

@@ -16,6 +16,7 @@ use crate::stage::decode::ConnInfo;
 use crate::stage::gateway::{FRAME_MAX, Gateway, outcome};
 use crate::stage::route::CREDIT_MAX;
 use crate::topology::probe::Probe;
+use std::collections::VecDeque;
 use std::time::Duration;
 
 /// Messages and frames per round.
@@ -55,8 +56,15 @@ pub struct GatewayAgent {
     pub probe: Probe,
     /// Cause of the latest order and when its last message left.
     pub last_order: Option<(Seq, Nanos, Nanos)>,
-    /// Frame that found no slab slot yet.
-    pub waiting: Option<Arrival>,
+    /// A private arrival that found no room yet; its bytes are in `bytes`.
+    pub waiting_private: Option<Arrival>,
+    /// Market arrivals that found no room yet, in order: one frame at most, whose bytes are in
+    /// `market_bytes`, and changes of connections.
+    pub waiting_market: VecDeque<Arrival>,
+    /// See `waiting_market`.
+    pub market_bytes: Vec<u8>,
+    /// A market arrival waits.
+    pub market_waits: bool,
     /// Times that reading stopped because a ring or the slab was full.
     pub stalls: u64,
     /// Nothing was found last time.
@@ -102,42 +110,68 @@ impl GatewayAgent {
     fn messages(&mut self) -> usize {
         let mut work = 0;
         while work < BATCH {
-            let Some(message) = self.urgent.pop().or_else(|| self.normal.pop()) else { break };
+            let Some(message) = self.next_message() else { break };
             self.carry_out(&message);
             work += 1;
         }
         work
     }
 
-    /// Hands the waiting arrival to decode; false = no room now.
-    fn hand_over(&mut self) -> bool {
-        let Some(mut arrival) = self.waiting.take() else { return true };
-        let market = match arrival.input {
-            Input::Frame(meta) => self.is_market(meta.conn.index()),
-            Input::ConnUp { conn, .. } | Input::ConnDown { conn, .. } => self.is_market(conn.index()),
-            _ => false,
-        };
+    /// Hands an arrival to decode, or keeps it as the one that waits; false = no room now.
+    fn hand_over(&mut self, mut arrival: Arrival) -> bool {
+        let market = self.is_of_market(&arrival.input);
         let room =
             if market { self.market.has_room(1) } else { self.private.has_room(CREDIT_MAX as usize + 1) };
-        let leased = matches!(arrival.body, Body::Slot(_));
-        if room && !leased && matches!(arrival.input, Input::Frame(_)) {
+        let is_frame = matches!(arrival.input, Input::Frame(_));
+        if room && is_frame && !matches!(arrival.body, Body::Slot(_)) {
+            let bytes = if market && self.market_waits { &self.market_bytes } else { &self.bytes };
             // The gateway's socket limits keep frames within the largest slot.
-            match self.slab.publish(&self.bytes) {
-                Ok(lease) => arrival.body = Body::Slot(lease),
-                Err(_) => {
-                    self.waiting = Some(arrival);
-                    return false;
-                }
+            if let Ok(lease) = self.slab.publish(bytes) {
+                arrival.body = Body::Slot(lease);
             }
         }
-        if !room {
-            self.waiting = Some(arrival);
+        if !room || (is_frame && !matches!(arrival.body, Body::Slot(_))) {
+            self.stalls += 1;
+            if market && !self.market_waits {
+                // Its bytes move aside, so that private frames can still be read.
+                std::mem::swap(&mut self.bytes, &mut self.market_bytes);
+                self.market_waits = true;
+            }
+            if market {
+                self.waiting_market.push_front(arrival);
+            } else {
+                self.waiting_private = Some(arrival);
+            }
             return false;
         }
         let ring = if market { &mut self.market } else { &mut self.private };
-        let pushed = ring.try_push(arrival).is_ok();
-        debug_assert!(pushed, "room was checked");
+        if ring.try_push(arrival).is_err() {
+            self.stop.fail("a ring to decode is full although room was checked".into());
+        }
+        if market {
+            self.market_waits = !self.waiting_market.is_empty();
+        }
         true
+    }
+
+    fn is_of_market(&self, input: &Input) -> bool {
+        match input {
+            Input::Frame(meta) => self.is_market(meta.conn.index()),
+            Input::ConnUp { conn, .. } | Input::ConnDown { conn, .. } => self.is_market(conn.index()),
+            _ => false,
+        }
+    }
+
+    /// The message that must leave next: urgent ones first, but no cancel or query before an order that
+    /// was sent earlier and still waits, for it may be about that order.
+    fn next_message(&mut self) -> Option<OutMsg> {
+        let overtakes = match (self.urgent.peek(), self.normal.peek()) {
+            (Some(urgent), Some(normal)) => {
+                urgent.meta.order.is_none() && normal.meta.message < urgent.meta.message
+            }
+            _ => false,
+        };
+        if overtakes { self.normal.pop() } else { self.urgent.pop().or_else(|| self.normal.pop()) }
     }
 
     fn is_market(&self, conn: usize) -> bool {
@@ -148,23 +182,30 @@ impl GatewayAgent {
 impl Agent for GatewayAgent {
     fn on_start(&mut self) {
         self.bytes.reserve(FRAME_MAX);
+        self.market_bytes.reserve(FRAME_MAX);
     }
 
     fn do_work(&mut self) -> usize {
         let mut work = self.messages();
         for _ in 0..BATCH {
-            if self.waiting.is_some() {
-                // Full rings and slabs stop the reading, never the writing.
-                if !self.hand_over() {
-                    self.stalls += 1;
-                    return work;
+            // Full rings and slabs stop the reading of what they are full of, never the writing.
+            if let Some(arrival) = self.waiting_private.take()
+                && !self.hand_over(arrival)
+            {
+                return work;
+            }
+            while let Some(arrival) = self.waiting_market.pop_front() {
+                if !self.hand_over(arrival) {
+                    break;
                 }
-                work += 1;
             }
             let timeout =
                 if self.idle == IdleMode::Park && self.rested && work == 0 { NAP } else { Duration::ZERO };
             let clock = &mut self.clock;
-            let found = match self.gateway.next(&mut self.bytes, timeout, &mut || clock.mono_ns()) {
+            let found = match self
+                .gateway
+                .next(&mut self.bytes, !self.market_waits, timeout, &mut || clock.mono_ns())
+            {
                 Ok(found) => found,
                 Err(failure) => {
                     self.stop.fail(format!("polling the sockets failed: {failure}"));
@@ -182,7 +223,13 @@ impl Agent for GatewayAgent {
                 Input::HttpReply { .. } if !self.bytes.is_empty() => Body::Heap(self.bytes.clone()),
                 _ => Body::None,
             };
-            self.waiting = Some(Arrival { mono, readable: inbound.readable, input: inbound.input, body });
+            work += 1;
+            let arrival = Arrival { mono, readable: inbound.readable, input: inbound.input, body };
+            if self.is_of_market(&arrival.input) && self.market_waits {
+                self.waiting_market.push_back(arrival);
+            } else {
+                let _ = self.hand_over(arrival);
+            }
         }
         let now = self.clock.mono_ns();
         if now - self.noted > crate::topology::live::PUBLISH_INTERVAL_NS {

@@ -1,5 +1,6 @@
 //! What travels between the threads.
 
+use crate::domain::effect::OutMsg;
 use crate::domain::event::{Event, Flow, Seq};
 use crate::domain::input::{Input, InputClass};
 use crate::domain::intent::{Denial, Intent};
@@ -75,7 +76,19 @@ pub enum Current {
     Shutdown,
 }
 
-/// Scan, risk, route → record.
+/// Route → record: everything of the stage in one ring, because its outputs are compared in order.
+#[derive(Clone, Copy)]
+#[allow(clippy::large_enum_variant)] // one slot size for all
+pub enum Sent {
+    /// A message on its way to the gateway.
+    Message(OutputKey, OutMsg),
+    /// A basket that could not go whole.
+    Denied(OutputKey, Denial),
+    /// Nothing follows.
+    Shutdown,
+}
+
+/// Scan, risk → record.
 #[derive(Clone, Copy, Debug)]
 #[allow(clippy::large_enum_variant)] // one slot size for all
 pub enum Note {
@@ -83,7 +96,7 @@ pub enum Note {
     Intent(OutputKey, Intent),
     /// Risk approved this.
     Approved(OutputKey, Intent),
-    /// Risk or route denied this.
+    /// Risk denied this.
     Denied(OutputKey, Denial),
     /// A state hash.
     State(OutputKey, u64),

@@ -49,13 +49,15 @@ const MESSAGE_CAPACITY: usize = 1 << 8;
 const MARKET_CAPACITY: usize = 1 << 12;
 /// Arrivals of private data, outcomes included.
 const PRIVATE_CAPACITY: usize = 1 << 11;
-/// Frame memory: 22 MiB.
-const SLAB: SlabCounts = SlabCounts { small: 2_048, medium: 256, large: 20 };
+/// Frame memory: 31 MiB; more small slots than the rings hold frames, so that a backlog of market data
+/// never takes the slots of private frames.
+const SLAB: SlabCounts = SlabCounts { small: 6_400, medium: 256, large: 20 };
 /// Large bodies between decode and record.
 const BODIES_CAPACITY: usize = 1 << 8;
 /// How long the stages may take to finish what is in the rings.
 const DRAIN_LIMIT: Duration = Duration::from_secs(30);
 
+const _: () = assert!(SLAB.small > MARKET_CAPACITY + PRIVATE_CAPACITY);
 // The private ring must hold the outcomes of every message on credit beside what was read.
 const _: () = assert!(PRIVATE_CAPACITY > 2 * CREDIT_MAX as usize);
 const _: () = assert!(FLOW_CAPACITY > 2 * pure::ROOM);
@@ -122,8 +124,7 @@ pub fn start<T: Tap + Chores + Send + 'static>(
     let (risk_flows, route_input) = channel("risk→route", FLOW_CAPACITY);
     let (scan_notes, scan_noted) = channel("scan→record", FLOW_CAPACITY);
     let (risk_notes, risk_noted) = channel("risk→record", FLOW_CAPACITY);
-    let (route_notes, route_noted) = channel("route→record", FLOW_CAPACITY);
-    let (route_sent, record_sent) = channel("route→record messages", MESSAGE_CAPACITY);
+    let (route_sent, record_sent) = channel("route→record", MESSAGE_CAPACITY);
     let (bodies, record_bodies) = channel("decode→record bodies", BODIES_CAPACITY);
     let Parts { conns, decode, scan, risk, route } = parts;
     let mut agents: BTreeMap<StageName, Box<dyn Agent + Send>> = BTreeMap::new();
@@ -155,7 +156,10 @@ pub fn start<T: Tap + Chores + Send + 'static>(
                 bytes: Vec::new(),
                 probe: pool.probe(&[Path::TickToOrder, Path::WireToWire]),
                 last_order: None,
-                waiting: None,
+                waiting_private: None,
+                waiting_market: std::collections::VecDeque::new(),
+                market_bytes: Vec::new(),
+                market_waits: false,
                 stalls: 0,
                 rested: false,
                 noted: now,
@@ -200,6 +204,7 @@ pub fn start<T: Tap + Chores + Send + 'static>(
             events: scan_events,
             flows: scan_flows,
             notes: scan_notes,
+            stop: down.clone(),
             keys: Ordinals::new(Stage::Scan),
             clock: origin.clock(),
             probe: pool.probe(&[Path::MarketData, Path::Stage(Stage::Scan)]),
@@ -216,6 +221,7 @@ pub fn start<T: Tap + Chores + Send + 'static>(
             flows: risk_flows,
             notes: risk_notes,
             denials: risk_denials,
+            stop: down.clone(),
             keys: Ordinals::new(Stage::Risk),
             clock: origin.clock(),
             probe: pool.probe(&[Path::Stage(Stage::Risk)]),
@@ -230,8 +236,8 @@ pub fn start<T: Tap + Chores + Send + 'static>(
             input: route_input,
             messages,
             sent: route_sent,
-            notes: route_notes,
             denials: route_denials,
+            stop: down.clone(),
             keys: Ordinals::new(Stage::Route),
             clock: origin.clock(),
             probe: pool.probe(&[Path::Stage(Stage::Route)]),
@@ -244,7 +250,7 @@ pub fn start<T: Tap + Chores + Send + 'static>(
             events: record_events,
             bodies: record_bodies,
             slab: returner,
-            notes: [scan_noted, risk_noted, route_noted],
+            notes: [scan_noted, risk_noted],
             sent: record_sent,
             ended: 0,
             finished: Arc::clone(&finished),

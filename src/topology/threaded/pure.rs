@@ -1,17 +1,17 @@
 //! Scan, risk and route on their threads. None of them ever waits: a stage whose next ring has too little
 //! room leaves its input where it is until the next round.
 
-use super::hops::{Current, Hop, Note};
+use super::hops::{Current, Hop, Note, Sent};
 use crate::domain::effect::OutMsg;
 use crate::domain::event::{EventBody, Flow, FlowBody};
 use crate::domain::intent::Denial;
-use crate::domain::output::{OutputKey, Stage};
+use crate::domain::output::Stage;
 use crate::domain::time::Nanos;
 use crate::ops::latency::Path;
 use crate::ops::view::Board;
 use crate::ring::fan::FanConsumer;
 use crate::ring::spsc::{Receiver, Sender};
-use crate::runtime::agent::Agent;
+use crate::runtime::agent::{Agent, StopFlag};
 use crate::runtime::clock::Clock;
 use crate::stage::Made;
 use crate::stage::risk::Risk;
@@ -38,6 +38,8 @@ pub struct ScanAgent {
     pub flows: Sender<Current>,
     /// To record.
     pub notes: Sender<Note>,
+    /// For what must not happen.
+    pub stop: StopFlag,
     /// Numbers the outputs.
     pub keys: Ordinals,
     /// This thread's clock.
@@ -54,7 +56,7 @@ pub struct ScanAgent {
 
 impl Agent for ScanAgent {
     fn do_work(&mut self) -> usize {
-        let Self { scan, events, flows, notes, keys, clock, probe, board, spent, published, .. } = self;
+        let Self { scan, events, flows, notes, stop, keys, clock, probe, board, spent, published, .. } = self;
         let mut work = 0;
         // One event at a time while intents flow; their rings are rarely more than empty.
         while work < BATCH && flows.has_room(ROOM) && notes.has_room(ROOM) {
@@ -63,13 +65,13 @@ impl Agent for ScanAgent {
                 Hop::Event(event) => {
                     let started = clock.mono_ns();
                     scan.on_event(event, &mut |made| match made {
-                        Made::State(hash) => note(notes, Note::State(keys.next(event.seq), hash)),
+                        Made::State(hash) => note(notes, Note::State(keys.next(event.seq), hash), stop),
                         Made::Denied(_) => {}
                         Made::Item(flow) => {
                             if let FlowBody::Intent(intent) = &flow.body {
-                                note(notes, Note::Intent(keys.next(event.seq), *intent));
+                                note(notes, Note::Intent(keys.next(event.seq), *intent), stop);
                             }
-                            pass(flows, *flow);
+                            pass(flows, *flow, stop);
                         }
                     });
                     let now = clock.mono_ns();
@@ -89,7 +91,7 @@ impl Agent for ScanAgent {
                     *spent = 0;
                 }
                 Hop::Shutdown => {
-                    note(notes, Note::Shutdown);
+                    note(notes, Note::Shutdown, stop);
                     let _ = flows.try_push(Current::Shutdown);
                 }
             });
@@ -120,6 +122,8 @@ pub struct RiskAgent {
     pub notes: Sender<Note>,
     /// To decode; `None` in a replay, where denials come from the journal.
     pub denials: Option<Sender<Denial>>,
+    /// For what must not happen.
+    pub stop: StopFlag,
     /// Numbers the outputs.
     pub keys: Ordinals,
     /// This thread's clock.
@@ -135,27 +139,34 @@ pub struct RiskAgent {
 impl Agent for RiskAgent {
     fn do_work(&mut self) -> usize {
         let mut work = 0;
-        while work < BATCH && self.flows.has_room(ROOM) && self.notes.has_room(ROOM) {
+        while work < BATCH
+            && self.flows.has_room(ROOM)
+            && self.notes.has_room(ROOM)
+            && has_room(&self.denials)
+        {
             let Some(current) = self.input.pop() else { break };
             work += 1;
             let flow = match current {
                 Current::Flow(flow) => flow,
                 Current::Shutdown => {
-                    note(&mut self.notes, Note::Shutdown);
+                    note(&mut self.notes, Note::Shutdown, &self.stop);
                     let _ = self.flows.try_push(Current::Shutdown);
                     continue;
                 }
             };
-            let Self { risk, flows, notes, denials, keys, .. } = self;
+            let Self { risk, flows, notes, denials, stop, keys, .. } = self;
             let started = self.clock.mono_ns();
             risk.on_flow(&flow, &mut |made| match made {
-                Made::State(hash) => note(notes, Note::State(keys.next(flow.seq), hash)),
-                Made::Denied(denial) => deny(notes, denials, keys.next(flow.seq), denial),
+                Made::State(hash) => note(notes, Note::State(keys.next(flow.seq), hash), stop),
+                Made::Denied(denial) => {
+                    note(notes, Note::Denied(keys.next(flow.seq), *denial), stop);
+                    loop_back(denials, denial, stop);
+                }
                 Made::Item(flow) => {
                     if let FlowBody::Intent(intent) = &flow.body {
-                        note(notes, Note::Approved(keys.next(flow.seq), *intent));
+                        note(notes, Note::Approved(keys.next(flow.seq), *intent), stop);
                     }
-                    pass(flows, *flow);
+                    pass(flows, *flow, stop);
                 }
             });
             let now = self.clock.mono_ns();
@@ -185,12 +196,12 @@ pub struct RouteAgent {
     pub input: Receiver<Current>,
     /// To the gateway: urgent, normal; `None` in a replay, where nothing leaves.
     pub messages: Option<[Sender<OutMsg>; 2]>,
-    /// Messages to record.
-    pub sent: Sender<(OutputKey, OutMsg)>,
     /// To record.
-    pub notes: Sender<Note>,
+    pub sent: Sender<Sent>,
     /// To decode; `None` in a replay.
     pub denials: Option<Sender<Denial>>,
+    /// For what must not happen.
+    pub stop: StopFlag,
     /// Numbers the outputs.
     pub keys: Ordinals,
     /// This thread's clock.
@@ -205,7 +216,7 @@ const MESSAGES: usize = 8;
 impl RouteAgent {
     fn has_room(&self) -> bool {
         let out = self.messages.as_ref().is_none_or(|rings| rings.iter().all(|ring| ring.has_room(MESSAGES)));
-        out && self.sent.has_room(MESSAGES) && self.notes.has_room(MESSAGES)
+        out && self.sent.has_room(MESSAGES) && has_room(&self.denials)
     }
 }
 
@@ -218,22 +229,28 @@ impl Agent for RouteAgent {
             let flow = match current {
                 Current::Flow(flow) => flow,
                 Current::Shutdown => {
-                    note(&mut self.notes, Note::Shutdown);
+                    record(&mut self.sent, Sent::Shutdown, &self.stop);
                     continue;
                 }
             };
-            let Self { route, messages, sent, notes, denials, keys, .. } = self;
+            let Self { route, messages, sent, denials, stop, keys, .. } = self;
             let started = self.clock.mono_ns();
             route.on_flow(&flow, &mut |made| match made {
-                Made::State(hash) => note(notes, Note::State(keys.next(flow.seq), hash)),
-                Made::Denied(denial) => deny(notes, denials, keys.next(flow.seq), denial),
+                // Route's state is its credit and its budgets, which its messages show.
+                Made::State(_) => {}
+                Made::Denied(denial) => {
+                    record(sent, Sent::Denied(keys.next(flow.seq), *denial), stop);
+                    loop_back(denials, denial, stop);
+                }
                 Made::Item(message) => {
                     // First to the wire, then to record: the recorder is not on the critical path.
                     if let Some([urgent, normal]) = messages {
                         let ring = if message.meta.urgent { urgent } else { normal };
-                        let _ = ring.try_push(*message);
+                        if ring.try_push(*message).is_err() {
+                            stop.fail("a ring to the gateway is full although room was checked".into());
+                        }
                     }
-                    let _ = sent.try_push((keys.next(flow.seq), *message));
+                    record(sent, Sent::Message(keys.next(flow.seq), *message), stop);
                 }
             });
             if matches!(flow.body, FlowBody::Intent(_)) {
@@ -249,22 +266,35 @@ impl Agent for RouteAgent {
     }
 }
 
-// Room was checked before the item was taken, so these cannot fail.
+// Room was checked before the item was taken. Should a stage ever make more of one item than that, the run
+// ends with a word instead of losing something in silence.
 
-fn note(notes: &mut Sender<Note>, item: Note) {
-    let pushed = notes.try_push(item).is_ok();
-    debug_assert!(pushed, "room was checked");
+fn has_room(denials: &Option<Sender<Denial>>) -> bool {
+    denials.as_ref().is_none_or(|ring| ring.has_room(MESSAGES))
 }
 
-fn pass(flows: &mut Sender<Current>, flow: Flow) {
-    let pushed = flows.try_push(Current::Flow(flow)).is_ok();
-    debug_assert!(pushed, "room was checked");
+fn note(notes: &mut Sender<Note>, item: Note, stop: &StopFlag) {
+    if notes.try_push(item).is_err() {
+        stop.fail("a stage made more records of one input than its ring to the recorder has room for".into());
+    }
 }
 
-fn deny(notes: &mut Sender<Note>, denials: &mut Option<Sender<Denial>>, key: OutputKey, denial: &Denial) {
-    note(notes, Note::Denied(key, *denial));
-    if let Some(denials) = denials {
-        let pushed = denials.try_push(*denial).is_ok();
-        debug_assert!(pushed, "risk bounds the baskets in flight");
+fn pass(flows: &mut Sender<Current>, flow: Flow, stop: &StopFlag) {
+    if flows.try_push(Current::Flow(flow)).is_err() {
+        stop.fail("a stage made more of one input than the ring to the next stage has room for".into());
+    }
+}
+
+fn record(sent: &mut Sender<Sent>, item: Sent, stop: &StopFlag) {
+    if sent.try_push(item).is_err() {
+        stop.fail("the ring of messages to the recorder is full although room was checked".into());
+    }
+}
+
+fn loop_back(denials: &mut Option<Sender<Denial>>, denial: &Denial, stop: &StopFlag) {
+    if let Some(denials) = denials
+        && denials.try_push(*denial).is_err()
+    {
+        stop.fail("the loopback of denials is full although the baskets in flight are bounded".into());
     }
 }

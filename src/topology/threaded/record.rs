@@ -1,9 +1,7 @@
 //! Record on its own thread: the last reader of everything.
 
-use super::hops::{Hop, Note};
-use crate::domain::effect::OutMsg;
+use super::hops::{Hop, Note, Sent};
 use crate::domain::input::{Command, RawInput};
-use crate::domain::output::OutputKey;
 use crate::domain::time::Nanos;
 use crate::ops::view::Board;
 use crate::ring::fan::FanConsumer;
@@ -37,10 +35,10 @@ pub struct RecordAgent<T> {
     pub bodies: Receiver<Vec<u8>>,
     /// Frame memory; `None` in a replay.
     pub slab: Option<SlabReturner>,
-    /// From scan, risk and route.
-    pub notes: [Receiver<Note>; 3],
-    /// Messages from route.
-    pub sent: Receiver<(OutputKey, OutMsg)>,
+    /// From scan and risk.
+    pub notes: [Receiver<Note>; 2],
+    /// From route.
+    pub sent: Receiver<Sent>,
     /// Streams that have said `Shutdown` (of four).
     pub ended: usize,
     /// Everything has been recorded.
@@ -103,9 +101,13 @@ impl<T: Tap + Chores> RecordAgent<T> {
             }
         }
         for _ in 0..BATCH {
-            let Some((key, message)) = sent.pop() else { break };
+            let Some(item) = sent.pop() else { break };
             work += 1;
-            tap.message(key, &message);
+            match item {
+                Sent::Message(key, message) => tap.message(key, &message),
+                Sent::Denied(key, denial) => tap.denied(key, &denial),
+                Sent::Shutdown => *ended += 1,
+            }
         }
         work
     }

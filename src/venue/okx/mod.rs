@@ -1,8 +1,8 @@
 //! OKX swaps, protocol v5: decoder, continuity, sessions, metadata, accounts and order entry.
 //!
-//! Sans-I/O like every dialect. Frames enter by [`parse`] (one pass, no allocation); [`adapter`] is the
-//! decode side with [`market`] for books and prices, [`account`] for orders and balances and [`session`]
-//! for timers and back-off; [`encoder`] is the route side. Both halves speak the codes of [`calls`].
+//! Sans-I/O like every dialect. Frames enter by `parse` (one pass, no allocation); `adapter` is the
+//! decode side with `market` for books and prices, `account` for orders and balances and `session`
+//! for timers and back-off; `encoder` is the route side. Both halves speak the codes of `calls`.
 //!
 //! Understood public channels: `bbo-tbt`, `books`, `books-l2-tbt`, `books50-l2-tbt`, `books5`, `trades`,
 //! `tickers`, `mark-price`, `index-tickers`, `funding-rate`, `open-interest`, `liquidation-orders`; HTTP:
