@@ -135,7 +135,7 @@ pub fn depths(venue: &str, files: &[PathBuf]) -> Vec<(String, OwnedDepth)> {
     let mut decoder = perpring::venue::dialect(venue).unwrap().decoder();
     let mut symbols = decode::Attribution::default();
     let mut depths = Vec::new();
-    capture::read(files, |line| {
+    let unreadable = capture::read(files, |line| {
         symbols.line(&line);
         if line.kind == capture::LineKind::Frame {
             decoder
@@ -150,6 +150,7 @@ pub fn depths(venue: &str, files: &[PathBuf]) -> Vec<(String, OwnedDepth)> {
         Ok(())
     })
     .unwrap();
+    assert!(unreadable.is_empty(), "{unreadable:?}");
     depths
 }
 

@@ -1,10 +1,10 @@
 //! The three pinning profiles over real sockets: what is recorded under each replays under each.
 
 use crate::simulated::TempDir;
+use perpring::cli::Signals;
 use perpring::cli::demo::{DemoArgs, plan, trade};
 use perpring::runtime::idle::IdleMode;
 use perpring::topology::replayed::verify_on;
-use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 const PROFILES: [&str; 3] = ["fused", "split", "dedicated"];
@@ -26,7 +26,7 @@ fn a_run_recorded_under_each_profile_replays_identically_under_each() {
             json: true,
             ..DemoArgs::default()
         };
-        let report = trade(&args, &AtomicBool::new(false)).expect("a demo on loopback");
+        let report = trade(&args, &Signals::default()).expect("a demo on loopback");
         let json = serde_json::to_value(&report).expect("plain data");
         println!("{recorded_on}: {json}");
         assert_eq!(json["failure"], serde_json::Value::Null, "{recorded_on}");

@@ -3,13 +3,13 @@
 
 use super::capture::{self, LineKind};
 use super::decode::Attribution;
-use super::error::{CliError, EXIT_CLEAN, EXIT_FINDING, dialect};
+use super::error::{CliError, EXIT_CANNOT, EXIT_CLEAN, EXIT_FINDING, dialect};
 use crate::domain::event::BookState;
 use crate::domain::number::{Num, SCALE_MAX};
 use crate::venue::message::{Continuity, Depth, Level, Message, Verdict};
 use ring::digest::{SHA256, digest};
 use serde_json::{Value, json};
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fmt::Write as _;
 use std::io::Write;
 use std::path::PathBuf;
@@ -77,7 +77,8 @@ impl Default for Options {
 }
 
 /// Runs the command; the exit code is 1 when there was a gap, a checksum mismatch, a book that never
-/// started, or a line that could not be decoded.
+/// started, no book at all, or a line that could not be decoded; 2 when a file could not be read to its end
+/// (the others are processed all the same).
 ///
 /// # Errors
 /// [`CliError`] when it cannot run (exit code 2).
@@ -95,16 +96,18 @@ pub fn run(
     let mut decoder = dialect.decoder();
     let mut books = Books::new(dialect.decoder(), options.instrument.clone());
     let mut symbols = Attribution::default();
-    let mut errors = 0u64;
+    let (mut lines, mut unknown, mut errors) = (0u64, 0u64, 0u64);
     let mut notes: Vec<(String, Note)> = Vec::new();
-    capture::read(files, |line| {
+    let unreadable = capture::read(files, |line| {
         if matches!(line.kind, LineKind::Recorder(_)) {
             return Ok(());
         }
+        lines += 1;
         symbols.line(&line);
         notes.clear();
         let result = decoder.decode(line.payload, &mut |message| {
             let symbol = symbols.of(message);
+            unknown += u64::from(*message == Message::Unknown);
             if let Message::Depth(depth) = message {
                 books.on_depth(&symbol, depth, &mut |note| notes.push((symbol.clone(), note)));
             }
@@ -134,10 +137,18 @@ pub fn run(
         }
         Ok(())
     })?;
+    let unreadable: Vec<String> = unreadable.iter().map(ToString::to_string).collect();
+    for failure in &unreadable {
+        writeln!(err, "{failure}")?;
+    }
     if options.json {
         let instruments: serde_json::Map<String, Value> =
             books.iter().map(|(symbol, book)| (symbol.to_owned(), book.json(options.depth))).collect();
-        writeln!(out, "{}", json!({ "instruments": instruments }))?;
+        let mut whole = json!({ "instruments": instruments });
+        if !unreadable.is_empty() {
+            whole["unreadable"] = json!(unreadable);
+        }
+        writeln!(out, "{whole}")?;
     } else {
         for (symbol, book) in books.iter() {
             print(out, symbol, book, options.depth)?;
@@ -146,9 +157,25 @@ pub fn run(
     for (symbol, book) in books.iter().filter(|(_, book)| book.state() != BookState::Live) {
         writeln!(err, "{symbol}: the book is not usable at the end: {:?}", book.state())?;
     }
+    let none = books.iter().next().is_none();
+    if none && !books.others.is_empty() {
+        let seen: Vec<&str> = books.others.iter().map(String::as_str).collect();
+        let wanted = options.instrument.as_deref().unwrap_or_default();
+        writeln!(err, "no message of {wanted}; the depth messages are of {}", seen.join(", "))?;
+    } else if none {
+        writeln!(
+            err,
+            "no depth message of a known instrument in {lines} lines: {unknown} messages of unknown type, {errors} \
+             errors; is `{venue}` the right venue?"
+        )?;
+    }
     out.flush()?;
     let gaps = books.iter().any(|(_, book)| book.gaps > 0 || book.state() != BookState::Live);
-    Ok(if gaps || errors > 0 { EXIT_FINDING } else { EXIT_CLEAN })
+    Ok(match (unreadable.is_empty(), gaps || none || errors > 0) {
+        (false, _) => EXIT_CANNOT,
+        (true, true) => EXIT_FINDING,
+        (true, false) => EXIT_CLEAN,
+    })
 }
 
 fn print(out: &mut dyn Write, symbol: &str, book: &Book, depth: usize) -> std::io::Result<()> {
@@ -249,12 +276,14 @@ pub struct Books {
     books: BTreeMap<String, Book>,
     /// Snapshots that came before their symbol was known.
     orphans: Vec<OwnedDepth>,
+    /// Symbols that were passed over.
+    others: BTreeSet<String>,
 }
 
 impl Books {
     /// Empty; `decoder` makes the continuity machines; `only` restricts to one symbol.
     pub fn new(decoder: Box<dyn crate::venue::message::Decoder>, only: Option<String>) -> Self {
-        Self { decoder, only, books: BTreeMap::new(), orphans: Vec::new() }
+        Self { decoder, only, books: BTreeMap::new(), orphans: Vec::new(), others: BTreeSet::new() }
     }
 
     /// The books by symbol.
@@ -275,6 +304,9 @@ impl Books {
             return;
         }
         if self.only.as_deref().is_some_and(|only| only != symbol) {
+            if !self.others.contains(symbol) {
+                self.others.insert(symbol.to_owned());
+            }
             return;
         }
         let decoder = &self.decoder;
@@ -452,4 +484,35 @@ fn set(side: &mut BTreeMap<i128, Level>, levels: &[Level]) {
 /// The price at 18 decimals, where all prices compare.
 fn key(price: Num) -> i128 {
     i128::from(price.mantissa) * 10i128.pow(u32::from(SCALE_MAX - price.scale.min(SCALE_MAX)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const DEPTH: &str = r#"{"e":"depthUpdate","E":1,"T":1,"s":"BTCUSDT","U":1,"u":2,"pu":0,"b":[["1.0","2"]],"a":[["1.1","2"]]}"#;
+
+    fn said(files: &[PathBuf], instrument: Option<&str>) -> (u8, String, String) {
+        let options = Options { instrument: instrument.map(str::to_owned), json: true, ..Options::default() };
+        let (mut out, mut err) = (Vec::new(), Vec::new());
+        let code = run("binance-usdm", files, &options, &mut out, &mut err).unwrap();
+        (code, String::from_utf8(out).unwrap(), String::from_utf8(err).unwrap())
+    }
+
+    #[test]
+    fn no_book_is_a_finding_that_says_what_was_seen() {
+        let dir = crate::cli::demo::tempdir().unwrap();
+        let (depth, odd) = (dir.join("depth"), dir.join("odd"));
+        std::fs::write(&depth, DEPTH).unwrap();
+        std::fs::write(&odd, "{\"e\":\"neverHeardOf\",\"E\":1,\"s\":\"BTCUSDT\"}\n").unwrap();
+        let (code, _, err) = said(&[odd], None);
+        assert!(code == EXIT_FINDING && err.contains("1 messages of unknown type"), "{err}");
+        let (code, _, err) = said(std::slice::from_ref(&depth), Some("ETHUSDT"));
+        assert!(code == EXIT_FINDING && err.contains("no message of ETHUSDT"), "{err}");
+        assert!(err.contains("BTCUSDT"), "{err}");
+        let (code, out, err) = said(&[dir.join("absent"), depth], None);
+        assert!(code == EXIT_CANNOT && err.contains("absent"), "{err}");
+        let whole: Value = serde_json::from_str(&out).unwrap();
+        assert!(whole["instruments"]["BTCUSDT"].is_object() && whole["unreadable"].is_array(), "{out}");
+    }
 }

@@ -42,24 +42,39 @@ pub struct Line<'a> {
     pub payload: &'a [u8],
 }
 
-/// Hands every non-empty line of the files, in order, to `each`.
+/// Hands every non-empty line of the files, in order, to `each`. Returns what could not be opened or read: of
+/// such a file the lines before the unreadable place were handed out, and the files after it as well.
 ///
 /// # Errors
-/// [`CliError::Read`] when a file cannot be opened or read, and whatever `each` returns. The lines before
-/// the unreadable place were handed out.
+/// [`CliError::NoInput`], and whatever `each` returns.
 pub fn read(
     files: &[PathBuf],
     mut each: impl FnMut(Line<'_>) -> Result<(), CliError>,
-) -> Result<(), CliError> {
+) -> Result<Vec<CliError>, CliError> {
     if files.is_empty() {
         return Err(CliError::NoInput);
     }
     let mut buffer = Vec::new();
+    let mut unreadable = Vec::new();
     for (file, path) in files.iter().enumerate() {
-        let fail = |source| CliError::Read { path: path.clone(), source };
-        let mut reader = open(path).map_err(fail)?;
+        let mut fail = |source| unreadable.push(CliError::Read { path: path.clone(), source });
+        let mut reader = match open(path) {
+            Ok(reader) => reader,
+            Err(source) => {
+                fail(source);
+                continue;
+            }
+        };
         let mut number = 0;
-        while let Some(fits) = read_line(&mut reader, &mut buffer).map_err(fail)? {
+        loop {
+            let fits = match read_line(&mut reader, &mut buffer) {
+                Ok(Some(fits)) => fits,
+                Ok(None) => break,
+                Err(source) => {
+                    fail(source);
+                    break;
+                }
+            };
             number += 1;
             let text = buffer.trim_ascii();
             if !fits {
@@ -70,7 +85,7 @@ pub fn read(
             }
         }
     }
-    Ok(())
+    Ok(unreadable)
 }
 
 /// Name of a file for messages.
@@ -217,7 +232,7 @@ mod tests {
             Ok(())
         });
         std::fs::remove_file(&path).unwrap();
-        result.unwrap();
+        assert!(result.unwrap().is_empty(), "all of it is readable");
         lines
     }
 
@@ -235,9 +250,25 @@ mod tests {
     }
 
     #[test]
-    fn a_missing_file_is_named() {
-        let error = read(&[PathBuf::from("/nonexistent/capture")], |_| Ok(())).unwrap_err();
-        assert!(error.to_string().contains("/nonexistent/capture"), "{error}");
+    fn a_missing_file_is_named_and_the_rest_is_read() {
+        let dir = crate::cli::demo::tempdir().unwrap();
+        let (good, cut) = (dir.join("good"), dir.join("cut.gz"));
+        std::fs::write(&good, b"{}\n").unwrap();
+        let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        encoder.write_all(b"[1]\n[2]\n").unwrap();
+        let whole = encoder.finish().unwrap();
+        std::fs::write(&cut, &whole[..whole.len() - 4]).unwrap();
+        let mut files = Vec::new();
+        let missing = PathBuf::from("/nonexistent/capture");
+        let unreadable = read(&[missing, cut, good], |line| {
+            files.push(line.file);
+            Ok(())
+        })
+        .unwrap();
+        assert!(files.ends_with(&[2]), "{files:?}");
+        let said: Vec<String> = unreadable.iter().map(ToString::to_string).collect();
+        assert!(said.len() == 2 && said[0].contains("/nonexistent/capture"), "{said:?}");
+        assert!(said[1].contains("cut.gz"), "{said:?}");
         assert!(matches!(read(&[], |_| Ok(())), Err(CliError::NoInput)));
     }
 }

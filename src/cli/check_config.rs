@@ -1,12 +1,16 @@
 //! `perpring check-config`: everything that is wrong with a configuration, or what it says in short.
 
 use super::Failure;
+use super::demo::plan;
 use super::error::{EXIT_CLEAN, EXIT_FINDING};
 use crate::config::{Config, ConfigError, Settings, secrets};
 use crate::domain::intent::BPS;
+use crate::net::tls::Trust;
+use crate::runtime::profile::Profile;
 use clap::Args;
+use rustix::fs::Access;
 use std::fmt::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Arguments of `check-config`.
 #[derive(Args, Debug)]
@@ -22,31 +26,32 @@ pub fn run(args: &CheckConfigArgs) -> Result<u8, Failure> {
         Ok(config) => config,
         Err(unreadable @ ConfigError::Read { .. }) => return Err(unreadable.into()),
         Err(wrong) => {
-            println!("{wrong}");
+            say!("{wrong}")?;
             return Ok(EXIT_FINDING);
         }
     };
     match check(&config, &lookup) {
         Ok(settings) => {
-            println!("{}", summary(&config, &settings));
+            say!("{}", summary(&config, &settings))?;
             Ok(EXIT_CLEAN)
         }
         Err(findings) => {
             for finding in &findings {
-                println!("{finding}");
+                say!("{finding}")?;
             }
-            println!("{}: {} finding(s)", args.file.display(), findings.len());
+            say!("{}: {} finding(s)", args.file.display(), findings.len())?;
             Ok(EXIT_FINDING)
         }
     }
 }
 
 /// The settings that the configuration asks for, or every finding. Credentials are looked for where they
-/// will be needed (live), and key files wherever they are named.
+/// will be needed (live), and key files wherever they are named. What depends on this host (cores, files,
+/// directories) is checked too; nothing is created.
 pub fn check(config: &Config, lookup: &dyn Fn(&str) -> Option<String>) -> Result<Settings, Vec<String>> {
     let live = config.engine.live;
     let settings = config.settings(live);
-    let mut missing: Vec<String> = Vec::new();
+    let mut missing: Vec<String> = host_findings(config);
     for venue in config.venues.iter().filter(|venue| live || venue.credentials_file.is_some()) {
         missing.extend(secrets::load(venue, lookup).err());
     }
@@ -58,6 +63,38 @@ pub fn check(config: &Config, lookup: &dyn Fn(&str) -> Option<String>) -> Result
             Err(findings)
         }
     }
+}
+
+/// What this host cannot give.
+fn host_findings(config: &Config) -> Vec<String> {
+    let engine = &config.engine;
+    let mut findings = Vec::new();
+    // A profile that cannot be read is a finding of the settings already.
+    if engine.pinning.as_deref().is_none_or(|name| Profile::load(name).is_ok())
+        && let Err(unfit) = plan(engine.pinning.as_deref(), engine.idle)
+    {
+        findings.push(format!("[engine] pinning: {unfit}"));
+    }
+    if let Some(Err(unusable)) = engine.ca_file.as_deref().map(|file| Trust::nobody().add_pem_file(file)) {
+        findings.push(format!("[engine] ca_file: {unusable}"));
+    }
+    findings.extend(engine.journal_dir.as_deref().and_then(unwritable));
+    findings
+}
+
+/// Why no run could be recorded below `dir`, which may be absent where it can be created.
+fn unwritable(dir: &Path) -> Option<String> {
+    let absolute = std::path::absolute(dir).ok()?;
+    let nearest = absolute.ancestors().find(|path| path.exists())?;
+    let shown = nearest.display();
+    let what = if !nearest.is_dir() {
+        format!("{shown} is not a directory")
+    } else if rustix::fs::access(nearest, Access::WRITE_OK | Access::EXEC_OK).is_err() {
+        format!("{shown} cannot be written to")
+    } else {
+        return None;
+    };
+    Some(format!("[engine] journal_dir {}: {what}; choose another directory", dir.display()))
 }
 
 /// What the configuration says, in short.
@@ -132,6 +169,21 @@ mod tests {
         let config = Config::load(path.as_ref()).unwrap();
         let text = summary(&config, &check(&config, &|_| None).unwrap());
         assert!(text.contains("paper only: 100000") && text.contains("BTC-USDT-SWAP at okx"), "{text}");
+    }
+
+    #[test]
+    fn what_the_host_cannot_give_is_found_and_nothing_is_created() {
+        let dir = crate::cli::demo::tempdir().unwrap();
+        let file = dir.join("file");
+        std::fs::write(&file, b"no certificate").unwrap();
+        let mut config = Config::default();
+        config.engine.journal_dir = Some(dir.join("a/b"));
+        assert_eq!(host_findings(&config), Vec::<String>::new());
+        assert!(!dir.join("a").exists());
+        config.engine.journal_dir = Some(file.join("journals"));
+        config.engine.ca_file = Some(file);
+        let found = host_findings(&config).join("\n");
+        assert!(found.contains("is not a directory") && found.contains("ca_file"), "{found}");
     }
 
     #[test]

@@ -2,7 +2,7 @@
 //! cannot be decoded is reported with file, number and reason, and nothing after it is lost.
 
 use super::capture::{self, Line, LineKind};
-use super::error::{CliError, EXIT_CLEAN, EXIT_FINDING, dialect};
+use super::error::{CliError, EXIT_CANNOT, EXIT_CLEAN, EXIT_FINDING, dialect};
 use crate::domain::number::Num;
 use crate::domain::order::Side;
 use crate::venue::message::{DecodeError, Decoder, Level, Message};
@@ -42,8 +42,8 @@ pub fn main(args: &DecodeArgs) -> Result<u8, CliError> {
 }
 
 /// Runs the command; the exit code is 0 when clean and 1 when lines could not be decoded (with `strict`:
-/// or messages were unknown). With `summary`, the last line on `out` is a [`Summary`]; a short one for
-/// people is always on `err`.
+/// or messages were unknown), 2 when a file could not be read to its end; the others are processed all the
+/// same. With `summary`, the last line on `out` is a [`Summary`]; a short one for people is always on `err`.
 ///
 /// # Errors
 /// [`CliError`] when it cannot run (exit code 2).
@@ -61,7 +61,7 @@ pub fn run(
     let mut totals = Summary { kind: "summary", venue: venue.to_owned(), ..Summary::default() };
     let mut symbols = Attribution::default();
     let (mut text, mut oracle) = (String::new(), String::new());
-    capture::read(files, |line| {
+    let unreadable = capture::read(files, |line| {
         totals.lines += 1;
         symbols.line(&line);
         text.clear();
@@ -86,6 +86,10 @@ pub fn run(
         }
         Ok(())
     })?;
+    totals.unreadable = unreadable.iter().map(ToString::to_string).collect();
+    for failure in &totals.unreadable {
+        writeln!(err, "{failure}")?;
+    }
     writeln!(
         err,
         "{} lines: {} messages, {} ignored, {} private, {} unknown, {} errors",
@@ -102,7 +106,11 @@ pub fn run(
     }
     out.flush()?;
     let found = totals.errors > 0 || (strict && totals.unknown > 0);
-    Ok(if found { EXIT_FINDING } else { EXIT_CLEAN })
+    Ok(match (unreadable.is_empty(), found) {
+        (false, _) => EXIT_CANNOT,
+        (true, true) => EXIT_FINDING,
+        (true, false) => EXIT_CLEAN,
+    })
 }
 
 /// Decodes one line; recorder lines are counted as ignored.
@@ -187,6 +195,9 @@ pub struct Summary {
     pub unknown: u64,
     /// Lines that could not be decoded.
     pub errors: u64,
+    /// Files that could not be read, or not to their end, and why.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub unreadable: Vec<String>,
 }
 
 /// Count and checksum of a channel.
@@ -343,5 +354,40 @@ impl<'a> Object<'a> {
             let _ = write!(self.text, "{comma}[\"{price}\",\"{qty}\"]");
         }
         self.text.push(']');
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::{Error, ErrorKind};
+
+    /// A reader of the output that has gone away.
+    struct Gone;
+
+    impl Write for Gone {
+        fn write(&mut self, _: &[u8]) -> std::io::Result<usize> {
+            Err(Error::from(ErrorKind::BrokenPipe))
+        }
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn an_unreadable_file_is_said_and_the_summary_still_comes() {
+        let dir = crate::cli::demo::tempdir().unwrap();
+        let good = dir.join("good");
+        std::fs::write(&good, b"{\"result\":null,\"id\":1}\n").unwrap();
+        let files = [dir.join("absent"), good.clone()];
+        let (mut out, mut err) = (Vec::new(), Vec::new());
+        assert_eq!(run("binance-usdm", &files, false, true, &mut out, &mut err).unwrap(), EXIT_CANNOT);
+        let last = String::from_utf8(out).unwrap().lines().last().unwrap().to_owned();
+        let summary: serde_json::Value = serde_json::from_str(&last).unwrap();
+        assert_eq!((&summary["type"], &summary["lines"]), (&"summary".into(), &1.into()));
+        assert!(summary["unreadable"][0].as_str().unwrap().contains("absent"), "{last}");
+        assert!(String::from_utf8(err).unwrap().contains("absent"));
+        let closed = run("binance-usdm", &[good], false, true, &mut Gone, &mut Vec::new()).unwrap_err();
+        assert!(matches!(closed, CliError::Write(e) if e.kind() == ErrorKind::BrokenPipe));
     }
 }

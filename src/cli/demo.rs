@@ -1,8 +1,9 @@
 //! `perpring demo`: simulated venues and the engine over real sockets, with paper money.
 #![allow(clippy::disallowed_methods)] // the command's own pace and duration; the engine gets its time from runtime::clock
 
-use super::Failure;
+use super::live_view::{LiveView, Wish};
 use super::report::{DemoReport, LedgerCheck};
+use super::{CliError, Failure, Signals};
 use crate::domain::input::Command;
 use crate::domain::params::RiskParams;
 use crate::domain::time::SECOND;
@@ -25,7 +26,7 @@ use std::collections::BTreeMap;
 use std::io::{IsTerminal, Write};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 /// How long open trades may take to close at the end.
@@ -163,18 +164,42 @@ pub fn dialect_name(name: &str) -> &str {
 
 /// Runs the command.
 pub fn run(args: &DemoArgs) -> Result<u8, Failure> {
-    let interrupted = super::interruption()?;
-    let report = trade(args, &interrupted)?;
+    let report = trade(args, &Signals::listen()?)?;
     if args.json {
-        println!("{}", serde_json::to_string_pretty(&report)?);
+        say!("{}", serde_json::to_string_pretty(&report)?)?;
     } else {
-        println!("{report}");
+        say!("{report}")?;
     }
     Ok(u8::from(report.has_finding()))
 }
 
+/// Refuses what could only fail after the run.
+fn check(args: &DemoArgs) -> Result<(), CliError> {
+    if args.venues.len() < 2 {
+        let given = args.venues.join(",");
+        let what = format!("two venues are needed for arbitrage; --venues names only `{given}`: add another");
+        return Err(CliError::Argument(what));
+    }
+    if let Some(dir) = &args.ledger {
+        std::fs::create_dir_all(dir).map_err(|failure| {
+            CliError::Argument(format!("cannot create the ledger directory {}: {failure}", dir.display()))
+        })?;
+    }
+    if let Some(path) = &args.picture {
+        // Opened without truncation: an old picture stays until there is a new one.
+        std::fs::OpenOptions::new().create(true).truncate(false).write(true).open(path).map_err(
+            |failure| CliError::Argument(format!("cannot write the picture {}: {failure}", path.display())),
+        )?;
+    }
+    Ok(())
+}
+
 /// The whole demo, up to its report.
-pub fn trade(args: &DemoArgs, interrupted: &AtomicBool) -> Result<DemoReport, Failure> {
+///
+/// # Errors
+/// Everything that keeps venues or engine from starting, or results from being written.
+pub fn trade(args: &DemoArgs, signals: &Signals) -> Result<DemoReport, Failure> {
+    check(args)?;
     let plan = plan(args.pinning.as_deref(), args.idle)?;
     let dialects: Vec<&str> = args.venues.iter().map(|name| dialect_name(name)).collect();
     let sim = SimConfig::demo(args.seed, &dialects, usize::from(args.instruments))?;
@@ -213,16 +238,20 @@ pub fn trade(args: &DemoArgs, interrupted: &AtomicBool) -> Result<DemoReport, Fa
         &board,
     )?;
     let mut memory = Memory::default();
-    watch(args, &running, interrupted, started, &mut memory);
+    watch(args, &running, signals, started, &mut memory);
     let drawn = args.picture.as_ref().map(|_| super::picture::picture(&board.read().clone()));
-    close(&running);
+    close(&running, signals);
+    memory.sample();
     let finished = running.end();
     let seconds = started.elapsed().as_secs_f64();
     let config_of_venues = venues.config.clone();
     let mut servers = venues.stop()?;
     if let Some(dir) = &args.ledger {
         for (venue, server) in config_of_venues.venues.iter().zip(&mut servers) {
-            server.write_ledger(&dir.join(&venue.name))?;
+            let dir = dir.join(&venue.name);
+            server
+                .write_ledger(&dir)
+                .map_err(|failure| format!("cannot write the ledger {}: {failure}", dir.display()))?;
         }
     }
     if let (Some(path), Some(drawn)) = (&args.picture, drawn) {
@@ -250,21 +279,20 @@ pub fn trade(args: &DemoArgs, interrupted: &AtomicBool) -> Result<DemoReport, Fa
 }
 
 /// Shows progress until the time is over, Ctrl-C, or a failure.
-fn watch(
-    args: &DemoArgs,
-    running: &Running,
-    interrupted: &AtomicBool,
-    started: Instant,
-    memory: &mut Memory,
-) {
+fn watch(args: &DemoArgs, running: &Running, signals: &Signals, started: Instant, memory: &mut Memory) {
     let mut next_line = 1;
     let screen = std::io::stdout().is_terminal() && !args.json;
-    let mut live = super::live_view::LiveView::start(screen);
+    let mut live = LiveView::start(screen);
     loop {
         let elapsed = started.elapsed();
         let over = args.duration.is_some_and(|limit| elapsed >= limit);
-        if over || interrupted.load(Ordering::Acquire) || running.failure().is_some() || live.wants_to_quit()
-        {
+        let wish = live.wish();
+        if wish == Some(Wish::Kill) {
+            signals.kill.store(true, Ordering::Release);
+        }
+        signals.heed_kill(running);
+        let stopped = signals.stop.load(Ordering::Acquire) || wish == Some(Wish::Quit);
+        if over || stopped || running.failure().is_some() {
             break;
         }
         if live.is_on() {
@@ -285,14 +313,21 @@ fn watch(
     live.stop();
 }
 
-/// Ends trading in order: no new entries, open trades closed, sessions closed.
-pub fn close(running: &Running) {
+/// Ends trading in order: no new entries, open trades closed, sessions closed. A further Ctrl-C kills and
+/// does not wait for the trades.
+pub fn close(running: &Running, signals: &Signals) {
     running.command(Command::Reduce);
+    signals.stop.store(false, Ordering::Release);
     let begun = Instant::now();
     let mut calm = 0;
     // Figures are published a few times a second: several calm readings in a row mean flat.
     while begun.elapsed() < CLOSE_LIMIT && calm < 5 && running.failure().is_none() {
         std::thread::sleep(Duration::from_millis(100));
+        signals.heed_kill(running);
+        if signals.stop.load(Ordering::Acquire) {
+            super::kill(running);
+            break;
+        }
         let view = running.board().read();
         let flat = view.trades_open == 0 && view.open_orders == 0;
         calm = if flat { calm + 1 } else { 0 };
@@ -342,5 +377,45 @@ impl Drop for TempDir {
     fn drop(&mut self) {
         // What remains in the temporary directory is the system's to clean.
         let _ = std::fs::remove_dir_all(&self.path);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_could_only_fail_after_the_run_is_refused_before_it() {
+        let dir = tempdir().unwrap();
+        let file = dir.join("file");
+        std::fs::write(&file, b"old").unwrap();
+        let said = |args: DemoArgs| trade(&args, &Signals::default()).unwrap_err().to_string();
+        let one = said(DemoArgs { venues: vec!["binance".into()], ..DemoArgs::default() });
+        assert!(one.contains("two venues are needed"), "{one}");
+        let ledger = said(DemoArgs { ledger: Some(file.join("ledger")), ..DemoArgs::default() });
+        assert!(ledger.contains(&file.join("ledger").display().to_string()), "{ledger}");
+        let picture = said(DemoArgs { picture: Some(dir.join("no/x.svg")), ..DemoArgs::default() });
+        assert!(picture.contains("no/x.svg"), "{picture}");
+        check(&DemoArgs { picture: Some(file.clone()), ..DemoArgs::default() }).unwrap();
+        assert_eq!(std::fs::read(&file).unwrap(), b"old", "kept until there is a new one");
+    }
+
+    #[test]
+    fn a_kill_halts_the_run_and_the_end_is_in_order() {
+        let signals = Signals::default();
+        signals.kill.store(true, Ordering::Release);
+        let args = DemoArgs {
+            duration: Some(Duration::from_secs(3)),
+            instruments: 1,
+            json: true,
+            pinning: Some("fused".into()),
+            idle: Some(IdleMode::Park),
+            ..DemoArgs::default()
+        };
+        let report = serde_json::to_value(trade(&args, &signals).unwrap()).unwrap();
+        assert_eq!((&report["orders_sent"], &report["failure"]), (&0.into(), &serde_json::Value::Null));
+        assert!(report["frames"].as_u64().unwrap() > 0, "it went on");
+        assert!(!signals.kill.load(Ordering::Acquire), "once");
+        assert!(report["ledgers"].as_array().unwrap().iter().all(|row| row["equal"] == true), "{report}");
     }
 }

@@ -1,6 +1,6 @@
 //! `perpring journal`: verifies a journal or prints its records. Never changes one.
 
-use super::Failure;
+use super::{CliError, Failure};
 use crate::domain::codec::{decode_input, decode_output, kind_name};
 use crate::domain::event::Seq;
 use crate::journal::{JournalError, Reader, RecordRef, Stream, verify};
@@ -64,13 +64,13 @@ pub fn run(args: &JournalArgs) -> Result<u8, Failure> {
         JournalCommand::Verify(args) => run_verify(args, &mut out),
         JournalCommand::Dump(args) => run_dump(args, &mut out),
     };
-    match code.and_then(|code| out.flush().map(|()| code).map_err(Failure::from)) {
-        // `journal dump | head` is no failure.
-        Err(e) if e.downcast_ref::<io::Error>().is_some_and(|e| e.kind() == io::ErrorKind::BrokenPipe) => {
-            Ok(0)
+    code.and_then(|code| out.flush().map(|()| code).map_err(Failure::from)).map_err(|failure| {
+        // Journals have errors of their own: a bare one comes from the output.
+        match failure.downcast::<io::Error>() {
+            Ok(output) => CliError::Write(*output).into(),
+            Err(other) => other,
         }
-        other => other,
-    }
+    })
 }
 
 fn run_verify(args: &VerifyArgs, out: &mut impl Write) -> Result<u8, Failure> {
@@ -105,6 +105,10 @@ fn run_verify(args: &VerifyArgs, out: &mut impl Write) -> Result<u8, Failure> {
 }
 
 fn run_dump(args: &DumpArgs, out: &mut impl Write) -> Result<u8, Failure> {
+    if args.from > args.to {
+        let what = format!("--from {} lies after --to {}: nothing could be printed", args.from, args.to);
+        return Err(CliError::Argument(what).into());
+    }
     let streams: &[Stream] = match args.stream {
         None => &Stream::ALL,
         Some(StreamName::Inputs) => &[Stream::Inputs],
@@ -123,7 +127,7 @@ fn run_dump(args: &DumpArgs, out: &mut impl Write) -> Result<u8, Failure> {
                 Ok(Some(_)) => {}
                 Err(JournalError::Damaged(damage)) => {
                     out.flush()?;
-                    eprintln!("perpring: damaged journal: {damage}; the records before it were printed");
+                    tell!("perpring: damaged journal: {damage}; the records before it were printed");
                     return Ok(1);
                 }
                 Err(other) => return Err(other.into()),
@@ -226,5 +230,7 @@ mod tests {
         assert_eq!((&report["streams"][0]["records"], &report["damages"]), (&json!(4), &json!(0)));
         std::fs::remove_dir_all(&dir).expect("clean up");
         assert!(run_verify(&args, &mut Vec::new()).is_err(), "no journal is not a clean journal");
+        let backwards = DumpArgs { dir, stream: None, from: 3, to: 2, raw: false };
+        assert!(run_dump(&backwards, &mut Vec::new()).unwrap_err().to_string().contains("--from 3"));
     }
 }

@@ -45,16 +45,19 @@ impl LiveView {
         }
     }
 
-    /// The user asked to quit: `q`, Escape or Ctrl-C, which raw mode delivers as a key.
-    pub fn wants_to_quit(&mut self) -> bool {
+    /// What the user asks for by keys: `k` kills; `q`, Escape or Ctrl-C, which raw mode delivers as a key, quit.
+    pub fn wish(&mut self) -> Option<Wish> {
         while self.is_on() && event::poll(Duration::ZERO).unwrap_or(false) {
             match event::read() {
-                Ok(Event::Key(key)) if quits(&key) => return true,
+                Ok(Event::Key(key)) => match wish_of(&key) {
+                    None => {}
+                    wish => return wish,
+                },
                 Ok(_) => {}
-                Err(_) => return false,
+                Err(_) => return None,
             }
         }
-        false
+        None
     }
 
     /// Gives the terminal back.
@@ -72,10 +75,25 @@ impl Drop for LiveView {
     }
 }
 
-fn quits(key: &KeyEvent) -> bool {
-    let interrupt = key.code == KeyCode::Char('c') && key.modifiers.contains(KeyModifiers::CONTROL);
-    key.kind != KeyEventKind::Release
-        && (interrupt || matches!(key.code, KeyCode::Char('q' | 'Q') | KeyCode::Esc))
+/// What a key asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wish {
+    /// Stop everything but cancels and reductions.
+    Kill,
+    /// End in order.
+    Quit,
+}
+
+fn wish_of(key: &KeyEvent) -> Option<Wish> {
+    let control = key.modifiers.contains(KeyModifiers::CONTROL);
+    match key.code {
+        _ if key.kind == KeyEventKind::Release => None,
+        KeyCode::Char('q' | 'Q') | KeyCode::Esc => Some(Wish::Quit),
+        KeyCode::Char('c') if control => Some(Wish::Quit),
+        // Held down it is asked for once.
+        KeyCode::Char('k' | 'K') if key.kind == KeyEventKind::Press && !control => Some(Wish::Kill),
+        _ => None,
+    }
 }
 
 #[cfg(test)]
@@ -83,18 +101,21 @@ mod tests {
     use super::*;
 
     #[test]
-    fn q_and_ctrl_c_quit_and_nothing_else() {
-        let key = |code, modifiers| quits(&KeyEvent::new(code, modifiers));
-        assert!(key(KeyCode::Char('q'), KeyModifiers::NONE) && key(KeyCode::Esc, KeyModifiers::NONE));
-        assert!(key(KeyCode::Char('c'), KeyModifiers::CONTROL));
-        assert!(!key(KeyCode::Char('c'), KeyModifiers::NONE) && !key(KeyCode::Enter, KeyModifiers::NONE));
+    fn q_and_ctrl_c_quit_k_kills_and_nothing_else() {
+        let key = |code, modifiers| wish_of(&KeyEvent::new(code, modifiers));
+        let plain = |code| key(code, KeyModifiers::NONE);
+        assert_eq!((plain(KeyCode::Char('q')), plain(KeyCode::Esc)), (Some(Wish::Quit), Some(Wish::Quit)));
+        assert_eq!(key(KeyCode::Char('c'), KeyModifiers::CONTROL), Some(Wish::Quit));
+        assert_eq!(plain(KeyCode::Char('k')), Some(Wish::Kill));
+        assert_eq!(key(KeyCode::Char('k'), KeyModifiers::CONTROL), None);
+        assert_eq!((plain(KeyCode::Char('c')), plain(KeyCode::Enter)), (None, None));
     }
 
     #[test]
     fn without_a_terminal_it_shows_nothing() {
         let mut live = LiveView::start(false);
         live.draw(&View::default());
-        assert!(!live.is_on() && !live.wants_to_quit());
+        assert!(!live.is_on() && live.wish().is_none());
         live.stop();
     }
 }

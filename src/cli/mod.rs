@@ -1,4 +1,17 @@
 //! The command line: one file per command. Exit codes: 0 clean, 1 a finding, 2 cannot run.
+//!
+//! Whatever is printed may meet a closed pipe or a full disk: nothing here panics on that. A reader that has
+//! gone away (`| head`) ends a command quietly with 0; output that cannot be written ends it with 2.
+
+/// Prints a line on standard output, as [`say`](crate::cli::say) does.
+macro_rules! say {
+    ($($words:tt)*) => { $crate::cli::say(format_args!($($words)*)) };
+}
+
+/// Prints a line on standard error, as [`tell`](crate::cli::tell) does.
+macro_rules! tell {
+    ($($words:tt)*) => { $crate::cli::tell(format_args!($($words)*)) };
+}
 
 pub mod bench;
 pub mod book;
@@ -18,9 +31,12 @@ pub mod sim;
 
 pub use error::CliError;
 
+use crate::domain::input::Scope;
+use crate::topology::launch::Running;
 use clap::{Parser, Subcommand};
+use std::io::Write;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 /// Low-latency engine for arbitrage of perpetual futures between venues.
@@ -56,28 +72,91 @@ enum Command {
 /// What went wrong with a command, as a sentence.
 pub type Failure = Box<dyn std::error::Error>;
 
-/// Runs one command and returns its exit code.
+/// Prints a line on standard output.
+///
+/// # Errors
+/// [`CliError::Write`].
+pub fn say(words: std::fmt::Arguments<'_>) -> Result<(), CliError> {
+    let mut out = std::io::stdout().lock();
+    writeln!(out, "{words}")?;
+    Ok(out.flush()?)
+}
+
+/// Prints a line on standard error. A run must go on, and end in order, when nobody listens any more.
+pub fn tell(words: std::fmt::Arguments<'_>) {
+    let _ = writeln!(std::io::stderr().lock(), "{words}");
+}
+
+/// Runs one command and returns its exit code; when the reader of its output has gone away, that is 0.
+///
+/// # Errors
+/// Why the command could not run (exit code 2).
 pub fn run(cli: Cli) -> Result<u8, Failure> {
+    match dispatch(cli) {
+        Err(failure) if is_broken_pipe(failure.as_ref()) => Ok(error::EXIT_CLEAN),
+        outcome => outcome,
+    }
+}
+
+/// The reader of the output has gone away. Only errors of writing output count, not those of sockets.
+fn is_broken_pipe(failure: &(dyn std::error::Error + 'static)) -> bool {
+    let cause = match (failure.downcast_ref(), failure.downcast_ref()) {
+        (Some(CliError::Write(cause)), _) | (_, Some(sim::SimError::Output(cause))) => cause,
+        _ => return false,
+    };
+    cause.kind() == std::io::ErrorKind::BrokenPipe
+}
+
+fn dispatch(cli: Cli) -> Result<u8, Failure> {
     match cli.command.unwrap_or_else(|| Command::Demo(demo::DemoArgs::default())) {
         Command::Demo(args) => demo::run(&args),
         Command::Decode(args) => decode::main(&args).map_err(Into::into),
         Command::Book(args) => book::main(&args).map_err(Into::into),
         Command::Journal(args) => journal::run(&args),
         Command::Bench(args) => bench::run(&args),
-        Command::Sim(args) => sim::run(&args, interruption()?.as_ref()).map_err(Into::into),
+        Command::Sim(args) => sim::run(&args, &Signals::listen()?.stop).map_err(Into::into),
         Command::Run(args) => run::run(&args),
         Command::CheckConfig(args) => check_config::run(&args),
         Command::Replay(args) => replay::run(&args),
     }
 }
 
-/// A flag that Ctrl-C and SIGTERM raise, for an end in order.
-pub fn interruption() -> Result<Arc<AtomicBool>, Failure> {
-    let flag = Arc::new(AtomicBool::new(false));
-    for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
-        signal_hook::flag::register(signal, Arc::clone(&flag))?;
+/// What the operator says by signals.
+#[derive(Clone, Debug, Default)]
+pub struct Signals {
+    /// Ctrl-C or SIGTERM: end in order. Once more while trades are being closed: kill, and wait no longer.
+    pub stop: Arc<AtomicBool>,
+    /// SIGUSR1: kill. Nothing leaves any more but cancels and orders that reduce.
+    pub kill: Arc<AtomicBool>,
+}
+
+impl Signals {
+    /// Listens to the signals of this process.
+    ///
+    /// # Errors
+    /// The system's, when it refuses a handler.
+    pub fn listen() -> std::io::Result<Self> {
+        let signals = Self::default();
+        for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
+            signal_hook::flag::register(signal, Arc::clone(&signals.stop))?;
+        }
+        signal_hook::flag::register(signal_hook::consts::SIGUSR1, Arc::clone(&signals.kill))?;
+        Ok(signals)
     }
-    Ok(flag)
+
+    /// Kills the run if that was asked for since the last look.
+    pub fn heed_kill(&self, running: &Running) {
+        if self.kill.swap(false, Ordering::AcqRel) {
+            kill(running);
+        }
+    }
+}
+
+/// Kills a run: the gate closes at once, everything that rests is cancelled. The run itself goes on, so that
+/// what is open can be reduced.
+pub fn kill(running: &Running) {
+    running.command(crate::domain::input::Command::Kill(Scope::Global));
+    tell!("killed: nothing leaves any more but cancels and orders that reduce");
 }
 
 /// Parses `500ms`, `20s`, `5m` or `2h`.
@@ -85,11 +164,44 @@ pub fn parse_duration(text: &str) -> Result<Duration, String> {
     let split = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
     let (number, unit) = text.split_at(split);
     let number: u64 = number.parse().map_err(|_| format!("`{text}` is not a time such as 20s or 5m"))?;
-    match unit {
-        "ms" => Ok(Duration::from_millis(number)),
-        "s" | "" => Ok(Duration::from_secs(number)),
-        "m" => Ok(Duration::from_secs(number * 60)),
-        "h" => Ok(Duration::from_secs(number * 3600)),
-        _ => Err(format!("`{unit}` is not a unit of time: use ms, s, m or h")),
+    let millis: u64 = match unit {
+        "ms" => 1,
+        "s" | "" => 1_000,
+        "m" => 60_000,
+        "h" => 3_600_000,
+        _ => return Err(format!("`{unit}` is not a unit of time: use ms, s, m or h")),
+    };
+    match number.checked_mul(millis) {
+        None => Err(format!("`{text}` is too long; leave it out to run until Ctrl-C")),
+        Some(0) => Err("a run of no time does nothing: give a time such as 20s or 5m".to_owned()),
+        Some(millis) => Ok(Duration::from_millis(millis)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::{Error, ErrorKind};
+
+    #[test]
+    fn times_have_units_and_no_time_is_refused() {
+        for (text, millis) in
+            [("60s", 60_000), ("500ms", 500), ("2h", 7_200_000), ("5", 5_000), ("3m", 180_000)]
+        {
+            assert_eq!(parse_duration(text), Ok(Duration::from_millis(millis)));
+        }
+        for bad in ["", "s", "1.5s", "-1s", "1d", "0s", "0", "99999999999999999999s", "9999999999999999999h"]
+        {
+            assert!(parse_duration(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn only_a_reader_of_the_output_that_has_gone_is_no_failure() {
+        let pipe = || Error::from(ErrorKind::BrokenPipe);
+        assert!(is_broken_pipe(&CliError::Write(pipe())));
+        assert!(is_broken_pipe(&sim::SimError::Output(pipe())));
+        assert!(!is_broken_pipe(&CliError::Write(Error::from(ErrorKind::StorageFull))));
+        assert!(!is_broken_pipe(&pipe()), "a socket's");
     }
 }

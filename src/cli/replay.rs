@@ -32,26 +32,26 @@ pub fn run(args: &ReplayArgs) -> Result<u8, Failure> {
     let plan = super::demo::plan(Some(&args.pinning), Some(args.idle))?;
     let report = verify_on(&args.dir, &plan, &mut |inputs| {
         if show {
-            eprint!("\rreplayed {inputs} inputs");
-            let _ = std::io::stderr().flush();
+            let mut out = std::io::stderr().lock();
+            let _ = write!(out, "\rreplayed {inputs} inputs").and_then(|()| out.flush());
         }
     })?;
     if show {
-        eprintln!();
+        tell!("");
     }
     if args.json {
-        println!("{}", serde_json::to_string_pretty(&report)?);
+        say!("{}", serde_json::to_string_pretty(&report)?)?;
     } else {
-        println!("inputs replayed: {}", report.inputs);
+        say!("inputs replayed: {}", report.inputs)?;
         for (kind, count) in &report.compared {
-            println!("compared {kind:>10}: {count}");
+            say!("compared {kind:>10}: {count}")?;
         }
         if report.unrecorded > 0 {
-            println!("outputs beyond the end of the journal (unclean end): {}", report.unrecorded);
+            say!("outputs beyond the end of the journal (unclean end): {}", report.unrecorded)?;
         }
         match &report.divergence {
-            Some(divergence) => println!("{divergence}"),
-            None if report.total() > 0 => println!("identical"),
+            Some(divergence) => say!("{divergence}")?,
+            None if report.total() > 0 => say!("identical")?,
             None => {}
         }
     }

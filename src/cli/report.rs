@@ -2,11 +2,13 @@
 
 use super::Failure;
 use super::demo::DemoArgs;
-use crate::domain::money::Money;
+use crate::domain::money::{MONEY_UNIT, Money};
 use crate::ops::latency::{Summary, Target};
 use crate::ops::view::View;
 use crate::ops::watch::Counts;
 use crate::replay::source::RunConfig;
+use crate::runtime::affinity::AllowedCpus;
+use crate::runtime::idle::IdleMode;
 use crate::runtime::profile::Plan;
 use crate::sim::VenueLedger;
 use crate::topology::launch::Finished;
@@ -14,6 +16,9 @@ use serde::Serialize;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::Path;
+
+/// The last unit of a wallet as venues state it.
+const WALLET_UNIT: Money = Money(MONEY_UNIT / 100_000_000);
 
 /// Where the run was recorded.
 #[derive(Clone, Debug, Serialize)]
@@ -40,7 +45,8 @@ pub struct LedgerCheck {
 }
 
 impl LedgerCheck {
-    /// Compares positions, fees, funding and realised profit of the venue with number `venue`.
+    /// Compares positions, fees, funding, realised profit and the wallet of the venue with number `venue`. The
+    /// wallet is compared where the venue has stated one, to the 8 decimals that venues state.
     pub fn compare(venue: usize, view: &View, ledger: &VenueLedger) -> Self {
         let mut differences = Vec::new();
         let mut check = |name: String, ours: String, theirs: String| {
@@ -55,7 +61,11 @@ impl LedgerCheck {
             fees += row.position.fees;
             funding += row.position.funding;
             let symbol = row.instrument.symbol.to_string();
-            if let (Some(account), Some((id, listing))) = (account, ledger.listing(&symbol)) {
+            let Some((id, listing)) = ledger.listing(&symbol) else {
+                check(format!("{symbol} listing"), "traded".into(), "unknown".into());
+                continue;
+            };
+            if let Some(account) = account {
                 let theirs = listing.qty_text(ledger.position(account, id).qty);
                 let ours = crate::domain::number::Num::new(row.position.qty, row.instrument.qty_scale);
                 let theirs =
@@ -68,6 +78,16 @@ impl LedgerCheck {
             check("fees".into(), fees.to_string(), totals.fees.to_string());
             check("funding".into(), funding.to_string(), totals.funding.to_string());
             check("realised".into(), realised.to_string(), totals.realised.to_string());
+            let stated = view.accounts.iter().filter(|row| row.venue.index() == venue);
+            if let Some(wallet) = stated.filter_map(|row| row.wallet).reduce(|sum, wallet| sum + wallet) {
+                let theirs = totals.wallet;
+                // A venue states fewer decimals than its books have.
+                if (wallet - theirs).abs() >= WALLET_UNIT {
+                    check("wallet".into(), wallet.to_string(), theirs.to_string());
+                }
+            }
+        } else {
+            check("account".into(), "traded with".into(), "unknown".into());
         }
         Self {
             venue: ledger.venue().to_owned(),
@@ -95,6 +115,9 @@ pub struct DemoReport {
     journal: JournalReport,
     latency_ns: BTreeMap<&'static str, Summary>,
     targets: Vec<Target>,
+    /// Why the targets are not judged.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    not_judged: Option<String>,
     threads: Vec<String>,
     notes: Vec<String>,
     failure: Option<String>,
@@ -128,6 +151,10 @@ impl DemoReport {
         }
         let violations = crate::replay::audit::check_dir(journal_dir, &config.params)?;
         let totals = view.totals;
+        let not_judged = crowded(plan, AllowedCpus::capture().count());
+        let targets = finished.latency.targets().into_iter();
+        let targets =
+            targets.map(|target| if not_judged.is_some() { target.unfit_host() } else { target }).collect();
         Ok(Self {
             seed: args.seed,
             seconds,
@@ -147,7 +174,8 @@ impl DemoReport {
             rss_anon_bytes_max,
             journal,
             latency_ns: finished.latency.summaries().into_iter().collect(),
-            targets: finished.latency.targets(),
+            targets,
+            not_judged,
             threads: finished
                 .exits
                 .iter()
@@ -163,8 +191,15 @@ impl DemoReport {
         self.violations > 0
             || self.failure.is_some()
             || self.ledgers.iter().any(|ledger| !ledger.equal)
-            || self.targets.iter().any(|target| !target.pass)
+            || self.targets.iter().any(Target::is_finding)
     }
+}
+
+/// Why latencies say nothing about the engine here: more waiting threads than cores, placed by the scheduler.
+fn crowded(plan: &Plan, cores: usize) -> Option<String> {
+    let loose = plan.idle != IdleMode::Spin && plan.threads.iter().all(|thread| thread.cpu.is_none());
+    (loose && plan.threads.len() > cores)
+        .then(|| format!("{} threads on {cores} core(s)", plan.threads.len()))
 }
 
 fn pin_text(pin: &crate::runtime::affinity::PinReport) -> String {
@@ -257,15 +292,17 @@ impl fmt::Display for DemoReport {
             )?;
         }
         for target in &self.targets {
-            writeln!(
-                f,
-                "target {}: {} ({} {}, limit {})",
-                target.name,
-                if target.pass { "passed" } else { "MISSED" },
-                target.basis,
-                duration_text(target.p999),
-                duration_text(target.limit_ns)
-            )?;
+            let (name, verdict, limit) = (target.name, target.verdict(), duration_text(target.limit_ns));
+            if target.samples == 0 {
+                writeln!(f, "target {name}: {verdict} (limit {limit})")?;
+                continue;
+            }
+            let value = duration_text(target.p999);
+            write!(f, "target {name}: {verdict} ({} {value}, limit {limit})", target.basis)?;
+            match &self.not_judged {
+                Some(why) if !target.pass => writeln!(f, ", not judged: {why}")?,
+                _ => writeln!(f)?,
+            }
         }
         for note in &self.notes {
             writeln!(f, "note: {note}")?;
@@ -274,5 +311,60 @@ impl fmt::Display for DemoReport {
             writeln!(f, "FAILED: {failure}")?;
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::core::position::{Position, PositionView};
+    use crate::domain::instrument::{Instrument, VenueId};
+    use crate::domain::text::Text;
+    use crate::ops::view::AccountView;
+    use crate::runtime::profile::Profile;
+    use crate::sim::config::SimConfig;
+    use crate::sim::server_at;
+
+    #[test]
+    fn ledgers_differ_in_a_wallet_an_unknown_listing_or_a_missing_account() {
+        let config = SimConfig::demo(7, &["binance-usdm", "okx"], 1).unwrap();
+        let server = server_at(&config, 0).unwrap();
+        let ledger = server.ledger();
+        let wallet = ledger.totals(ledger.account_ids().next().unwrap()).wallet;
+        let mut view = View::default();
+        let names = |view: &View, ledger: &VenueLedger| -> Vec<String> {
+            let check = LedgerCheck::compare(0, view, ledger);
+            assert_eq!(check.equal, check.differences.is_empty());
+            check.differences.into_iter().map(|difference| difference.0).collect()
+        };
+        assert_eq!(names(&view, ledger), Vec::<String>::new(), "no wallet stated");
+        let account = AccountView { venue: VenueId(0), wallet: Some(wallet), ..AccountView::default() };
+        view.accounts = vec![account.clone(), AccountView { venue: VenueId(1), ..account }];
+        assert_eq!(names(&view, ledger), Vec::<String>::new());
+        view.accounts[0].wallet = Some(wallet + Money::from_units(1));
+        assert_eq!(names(&view, ledger), ["wallet"]);
+        view.accounts.clear();
+        let instrument = Instrument { symbol: Text::new("NOWHERE").unwrap(), ..Instrument::default() };
+        let position = Position::default();
+        let unrealised = Money::ZERO;
+        view.positions =
+            vec![PositionView { instrument, position, unrealised, venue_qty: None, discrepant: false }];
+        assert_eq!(names(&view, ledger), ["NOWHERE listing"]);
+        view.positions.clear();
+        assert_eq!(names(&view, &VenueLedger::default()), ["account"]);
+    }
+
+    #[test]
+    fn only_loose_threads_that_outnumber_the_cores_are_not_judged() {
+        let plan = |name: &str, idle, cores: usize| {
+            let allowed = AllowedCpus::from_list((0..cores).collect());
+            let plan = Profile::load(name).unwrap().with_idle(idle).plan(&allowed).unwrap();
+            crowded(&plan, cores)
+        };
+        let why = plan("dedicated", IdleMode::Yield, 2).unwrap();
+        assert!(why.ends_with("threads on 2 core(s)"), "{why}");
+        assert_eq!(plan("dedicated", IdleMode::Park, 64), None);
+        assert_eq!(plan("fused", IdleMode::Yield, 2), None);
+        assert_eq!(plan("split", IdleMode::Spin, 4), None);
     }
 }

@@ -1,14 +1,13 @@
 //! `perpring run`: the engine against real venues, on paper unless both the command line and the
 //! configuration say live.
 
-use super::Failure;
 use super::demo::{close, plan};
 use super::error::CliError;
 use super::report::line;
+use super::{Failure, Signals};
 use crate::config::{Config, Settings, secrets};
 use crate::journal::JournalOptions;
 use crate::net::tls::Trust;
-use crate::ops::http::{Endpoints, HttpServer};
 use crate::ops::view::{Board, View};
 use crate::replay::source::RunConfig;
 use crate::stage::egress::Credentials;
@@ -18,11 +17,8 @@ use clap::Args;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
-
-/// Figures older than this mean that the engine hangs, seconds.
-const HANGS_AFTER_S: f64 = 10.0;
 
 /// Arguments of `run`.
 #[derive(Args, Clone, Debug)]
@@ -40,9 +36,8 @@ pub struct RunArgs {
 
 /// Runs the command.
 pub fn run(args: &RunArgs) -> Result<u8, Failure> {
-    let interrupted = super::interruption()?;
-    let report = trade(args, &interrupted)?;
-    println!("{}", report.text);
+    let report = trade(args, &Signals::listen()?)?;
+    say!("{}", report.text)?;
     Ok(u8::from(report.failed))
 }
 
@@ -60,7 +55,7 @@ pub struct RunReport {
 /// # Errors
 /// Everything that keeps the engine from starting, with what to do.
 #[allow(clippy::disallowed_methods)] // the operator's side: names the run and tells how long it took
-pub fn trade(args: &RunArgs, interrupted: &AtomicBool) -> Result<RunReport, Failure> {
+pub fn trade(args: &RunArgs, signals: &Signals) -> Result<RunReport, Failure> {
     let config = Config::load(&args.config)?;
     let (settings, credentials) = prepare(&config, args.live, &|name| std::env::var(name).ok())?;
     let plan = plan(config.engine.pinning.as_deref(), config.engine.idle)?;
@@ -79,7 +74,14 @@ pub fn trade(args: &RunArgs, interrupted: &AtomicBool) -> Result<RunReport, Fail
     let mode = if args.live { "live" } else { "paper" };
     let journal =
         config.engine.journal_dir.as_ref().map(|dir| dir.join(format!("run-{wall}-{}", std::process::id())));
+    if let Some(dir) = &config.engine.journal_dir {
+        std::fs::create_dir_all(dir)
+            .map_err(|failure| format!("[engine] journal_dir: cannot create {}: {failure}", dir.display()))?;
+    }
     let board = Board::default();
+    // Before anything can trade: a taken port keeps the run from starting.
+    let monitor =
+        config.engine.metrics_bind.map(|bind| crate::ops::metrics::serve(bind, &board)).transpose()?;
     let started = Instant::now();
     let running = launch(
         Launch {
@@ -98,19 +100,9 @@ pub fn trade(args: &RunArgs, interrupted: &AtomicBool) -> Result<RunReport, Fail
         },
         &board,
     )?;
-    let monitor =
-        match config.engine.metrics_bind.map(|bind| HttpServer::start(bind, endpoints(&board, started))) {
-            Some(Err(refused)) => {
-                // Nothing was traded yet: end in order before saying why.
-                let _ = running.end();
-                return Err(refused.into());
-            }
-            Some(Ok(server)) => Some(server),
-            None => None,
-        };
-    eprintln!("{mode} run on {plan}; Ctrl-C ends it in order");
-    watch(args, &running, interrupted, started);
-    close(&running);
+    tell!("{mode} run on {plan}; Ctrl-C ends it in order");
+    watch(args, &running, signals, started);
+    close(&running, signals);
     let finished = running.end();
     drop(monitor);
     let view = board.read().clone();
@@ -152,13 +144,14 @@ pub fn prepare(
 
 /// A line a second, and new notes, until the time is over, Ctrl-C, or a failure.
 #[allow(clippy::disallowed_methods)] // the main thread has nothing to do between two lines
-fn watch(args: &RunArgs, running: &Running, interrupted: &AtomicBool, started: Instant) {
+fn watch(args: &RunArgs, running: &Running, signals: &Signals, started: Instant) {
     let mut next_line = 1;
     let mut shown: Vec<String> = Vec::new();
     loop {
         let elapsed = started.elapsed();
         let over = args.duration.is_some_and(|limit| elapsed >= limit);
-        if over || interrupted.load(Ordering::Acquire) || running.failure().is_some() {
+        signals.heed_kill(running);
+        if over || signals.stop.load(Ordering::Acquire) || running.failure().is_some() {
             return;
         }
         if elapsed.as_secs() >= next_line {
@@ -168,70 +161,13 @@ fn watch(args: &RunArgs, running: &Running, interrupted: &AtomicBool, started: I
             let notes = view.notes.clone();
             drop(view);
             for note in notes.iter().filter(|note| !shown.contains(note)) {
-                eprintln!("note: {note}");
+                tell!("note: {note}");
             }
             shown = notes;
-            eprintln!("{text}");
+            tell!("{text}");
         }
         std::thread::sleep(Duration::from_millis(20));
     }
-}
-
-fn endpoints(board: &Board, started: Instant) -> Endpoints {
-    let [figures, pulse, fitness] = [board.clone(), board.clone(), board.clone()];
-    Endpoints {
-        metrics: Box::new(move || metrics(&figures.read())),
-        live: Box::new(move || {
-            let age = started.elapsed().as_secs_f64() - pulse.read().seconds;
-            if age < HANGS_AFTER_S {
-                Ok(())
-            } else {
-                Err(format!("no figures for {age:.0} s: the engine hangs"))
-            }
-        }),
-        ready: Box::new(move || {
-            let ages = fitness.read().book_ages.clone();
-            let without = ages.iter().filter(|age| age.is_none()).count();
-            if !ages.is_empty() && without == 0 {
-                Ok(())
-            } else {
-                Err(format!("{without} listings have no live book"))
-            }
-        }),
-    }
-}
-
-/// Prometheus text.
-fn metrics(view: &View) -> String {
-    let c = &view.counts;
-    let mut text = String::new();
-    let counters = [
-        ("frames", c.frames),
-        ("events", c.events),
-        ("intents", c.intents),
-        ("orders_sent", c.orders_sent),
-        ("fills", c.fills),
-        ("misses", c.misses),
-        ("trades_opened", c.trades_opened),
-        ("trades_closed", c.trades_closed),
-        ("denials", c.denials),
-        ("refused", c.refused),
-        ("unknown", c.unknown),
-        ("rejects", c.rejects),
-    ];
-    for (name, value) in counters {
-        let _ = writeln!(text, "# TYPE perpring_{name}_total counter\nperpring_{name}_total {value}");
-    }
-    let gauges = [
-        ("trades_open", f64::from(view.trades_open)),
-        ("open_orders", view.open_orders as f64),
-        ("profit_net", view.totals.net().to_f64()),
-        ("fees_paid", view.totals.fees.to_f64()),
-    ];
-    for (name, value) in gauges {
-        let _ = writeln!(text, "# TYPE perpring_{name} gauge\nperpring_{name} {value}");
-    }
-    text
 }
 
 fn report(

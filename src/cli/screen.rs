@@ -261,7 +261,7 @@ fn notes(view: &View, room: usize, palette: Palette) -> Vec<Line<'static>> {
     let mut lines: Vec<Line<'static>> =
         view.notes[from..].iter().map(|note| Line::from(span(format!("! {note}"), palette.note()))).collect();
     if lines.len() < room {
-        lines.push(Line::from(span("q quits", palette.calm())));
+        lines.push(Line::from(span("q quits  k kills", palette.calm())));
     }
     lines
 }
@@ -331,6 +331,6 @@ mod tests {
             drawn(&sample(), width, height, true);
             drawn(&View::default(), width, height, false);
         }
-        assert!(drawn(&sample(), 140, 40, false).iter().any(|row| row.contains("q quits")));
+        assert!(drawn(&sample(), 140, 40, false).iter().any(|row| row.contains("q quits  k kills")));
     }
 }

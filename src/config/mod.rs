@@ -72,13 +72,17 @@ impl Config {
     pub fn parse(origin: &str, text: &str) -> Result<Self, ConfigError> {
         // The parser's own display quotes the line, which may hold a secret: only its sentence is used.
         let syntax = |error: toml::de::Error| {
-            let (line, column) = position(text, error.span().map_or(0, |span| span.start));
+            let at = error.span().map_or(0, |span| span.start);
+            let (line, column) = position(text, at);
             let mut what = error.message().trim().to_owned();
             if what.starts_with("invalid type: string") || what.starts_with("invalid value: string") {
                 what = format!(
                     "a text where {} belongs",
                     what.rsplit("expected ").next().unwrap_or("another type")
                 );
+            }
+            if let Some(key) = key_at(text, at).filter(|key| !what.contains(&format!("`{key}`"))) {
+                what = format!("`{key}`: {what}");
             }
             ConfigError::Syntax { origin: origin.to_owned(), line, column, what }
         };
@@ -97,6 +101,18 @@ fn position(text: &str, offset: usize) -> (usize, usize) {
     let before = text.get(..offset).unwrap_or(text);
     let line_start = before.rfind('\n').map_or(0, |at| at + 1);
     (before.matches('\n').count() + 1, before[line_start..].chars().count() + 1)
+}
+
+/// The key whose value stands at a byte offset. Never a piece of a value: only what stands bare before a `=`
+/// with no quotation mark in front of it.
+fn key_at(text: &str, offset: usize) -> Option<&str> {
+    let before = text.get(..offset)?;
+    let line = &before[before.rfind('\n').map_or(0, |at| at + 1)..];
+    let quoted = line.contains(['"', '\'']);
+    let (head, _) = if quoted { line.split_once('=') } else { line.rsplit_once('=') }?;
+    let bare = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.');
+    let key = head.trim_end().rsplit(|c| !bare(c)).next().filter(|key| !key.is_empty())?;
+    (!head.contains(['"', '\''])).then_some(key)
 }
 
 /// The first key that names a secret, at any depth.

@@ -65,7 +65,11 @@ fn errors_name_line_and_key() {
         ("[scan]\nthreshold_ppb = 3\n", "line 2, column 1: unknown field `threshold_ppb`"),
         ("[[venues]]\ndialect = \"okx\"\n", "missing field `taker_fee_bps`"),
         ("[engine\n", "x.toml, line 1, column 8"),
-        ("[engine]\nlive = \"hunter2\"\n", "line 2, column 8: a text where a boolean belongs"),
+        ("[engine]\nlive = \"hunter2\"\n", "line 2, column 8: `live`: a text where a boolean belongs"),
+        ("engine = { live = 3 }\n", "`live`: "),
+        ("[scan]\n\nhold_max_ms = true\n", "line 3, column 15: `hold_max_ms`: "),
+        ("[engine]\njournal_dir = [\n\"hunter2==\",\n]\n", "`journal_dir`: "),
+        ("[engine]\njournal_dir = \"hunter2=a\n", "line 2"),
     ] {
         let error = Config::parse("x.toml", text).unwrap_err().to_string();
         assert!(error.contains(expected), "{text:?} gave: {error}");

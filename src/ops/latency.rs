@@ -54,6 +54,35 @@ pub struct Target {
     pub basis: &'static str,
     /// There were samples and the limit held.
     pub pass: bool,
+    /// Samples; without any there is no verdict.
+    pub samples: u64,
+    /// Whether a miss is a finding: there were samples, and the host was fit to judge (see
+    /// [`Target::unfit_host`]).
+    pub judged: bool,
+}
+
+impl Target {
+    /// The host cannot tell how fast the engine is: the target is shown, but nobody is blamed.
+    #[must_use]
+    pub fn unfit_host(mut self) -> Self {
+        self.judged = false;
+        self
+    }
+
+    /// Measured, judged, and missed.
+    pub fn is_finding(&self) -> bool {
+        self.judged && !self.pass
+    }
+
+    /// `passed`, `MISSED`, `missed` (where it is not judged) or `not measured`.
+    pub fn verdict(&self) -> &'static str {
+        match (self.samples > 0, self.pass, self.judged) {
+            (false, ..) => "not measured",
+            (_, true, _) => "passed",
+            (_, _, true) => "MISSED",
+            (_, _, false) => "missed",
+        }
+    }
 }
 
 /// The histograms of a run, or those that one thread fills.
@@ -140,7 +169,10 @@ impl Latency {
                 let (p999, basis) =
                     summary.p999.map_or((summary.max.unwrap_or(0), "max"), |p999| (p999, "p999"));
                 let limit_ns = limit as u64;
-                Target { name, limit_ns, p999, basis, pass: summary.count > 0 && p999 <= limit_ns }
+                let samples = summary.count;
+                let measured = samples > 0;
+                let pass = measured && p999 <= limit_ns;
+                Target { name, limit_ns, p999, basis, pass, samples, judged: measured }
             })
             .collect()
     }
@@ -211,7 +243,12 @@ mod tests {
         assert!(latency.summary(Path::MarketData).p99.is_some());
         let targets = latency.targets();
         assert_eq!((targets[0].basis, targets[0].pass), ("max", false));
+        assert!(targets[0].is_finding() && targets[0].verdict() == "MISSED");
+        let unfit = targets[0].clone().unfit_host();
+        assert!(!unfit.is_finding() && !unfit.pass && unfit.verdict() == "missed");
         assert!(!targets[1].pass, "a target without samples is not met");
+        assert!(!targets[1].is_finding(), "nor is it missed");
+        assert_eq!((targets[1].verdict(), targets[1].samples), ("not measured", 0));
     }
 
     #[test]

@@ -8,7 +8,7 @@
 //! throughput, one thread sends to the other as fast as it can; a bare atomic holds one message, so its
 //! throughput is that of the ping-pong.
 
-use crate::cli::Failure;
+use crate::cli::{CliError, Failure};
 use crate::ring::{Full, Receiver, Sender, channel};
 use crate::runtime::affinity::{AllowedCpus, PinReport, pin_current_thread};
 use crate::runtime::clock::{Clock, ClockOrigin};
@@ -25,7 +25,7 @@ use std::thread;
 #[derive(Args, Debug)]
 pub struct HopArgs {
     /// Seconds in all.
-    #[arg(long, default_value_t = 10)]
+    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=3_600))]
     pub seconds: u64,
     /// One JSON object instead of text.
     #[arg(long)]
@@ -96,21 +96,27 @@ pub struct Target {
 pub fn run(args: &HopArgs) -> Result<u8, Failure> {
     let report = measure(args.seconds, &AllowedCpus::capture());
     if args.json {
-        println!("{}", serde_json::to_string_pretty(&report)?);
+        say!("{}", serde_json::to_string_pretty(&report)?)?;
     } else {
-        print(&report);
+        print(&report)?;
     }
     Ok(0)
 }
 
-fn print(report: &HopReport) {
+fn print(report: &HopReport) -> Result<(), CliError> {
     let how =
         if report.spinning { "spinning" } else { "YIELDING: too few cores, figures are the scheduler's" };
-    println!("one way of {} bytes between cores {:?}, {how}", report.message_bytes, report.cpus);
-    println!(
+    say!("one way of {} bytes between cores {:?}, {how}", report.message_bytes, report.cpus)?;
+    say!(
         "{:>10} {:>8} {:>8} {:>8} {:>8} {:>10} {:>10}",
-        "ns", "p50", "p90", "p99", "p99.9", "max", "M msg/s"
-    );
+        "ns",
+        "p50",
+        "p90",
+        "p99",
+        "p99.9",
+        "max",
+        "M msg/s"
+    )?;
     let kinds = [
         ("floor", &report.floor_ns),
         ("hop", &report.hop_ns),
@@ -121,14 +127,14 @@ fn print(report: &HopReport) {
         let text = |value: Option<u64>| value.map_or_else(|| "-".to_owned(), |value| value.to_string());
         let Percentiles { p50, p90, p99, p999, max, .. } = figures.one_way;
         let millions = figures.messages_per_s as f64 / 1e6;
-        println!(
+        say!(
             "{name:>10} {:>8} {:>8} {:>8} {:>8} {:>10} {millions:>10.1}",
             text(p50),
             text(p90),
             text(p99),
             text(p999),
             text(max)
-        );
+        )?;
     }
     for target in &report.targets {
         if let Some(ratio) = target.ratio {
@@ -137,9 +143,10 @@ fn print(report: &HopReport) {
                 Some(false) => "MISSED",
                 None => "not judged",
             };
-            println!("{}: {ratio:.2} (limit {:.2}): {verdict}", target.name, target.limit);
+            say!("{}: {ratio:.2} (limit {:.2}): {verdict}", target.name, target.limit)?;
         }
     }
+    Ok(())
 }
 
 /// Measures for about `seconds` on two of the allowed cores.

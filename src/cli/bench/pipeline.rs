@@ -55,7 +55,7 @@ const CORES_TO_SPIN: usize = 6;
 #[derive(Args, Debug)]
 pub struct PipelineArgs {
     /// Seconds in all, about.
-    #[arg(long, default_value_t = 15)]
+    #[arg(long, default_value_t = 15, value_parser = clap::value_parser!(u64).range(1..=3_600))]
     pub seconds: u64,
     /// One JSON object instead of text.
     #[arg(long)]
@@ -97,26 +97,27 @@ pub struct Throughput {
 pub fn run(args: &PipelineArgs) -> Result<u8, Failure> {
     let report = measure(args.seconds)?;
     if args.json {
-        println!("{}", serde_json::to_string_pretty(&report)?);
+        say!("{}", serde_json::to_string_pretty(&report)?)?;
         return Ok(0);
     }
     let text = |value: Option<u64>| value.map_or_else(|| "-".to_owned(), |value| value.to_string());
-    println!("{} cores; frame in memory to bytes of the first order, ns", report.cores);
-    println!("{:>8} {:>8} {:>8} {:>8} {:>8} {:>8} {:>10}", "", "count", "p50", "p90", "p99", "p99.9", "max");
+    say!("{} cores; frame in memory to bytes of the first order, ns", report.cores)?;
+    say!("{:>8} {:>8} {:>8} {:>8} {:>8} {:>8} {:>10}", "", "count", "p50", "p90", "p99", "p99.9", "max")?;
     for (name, tail) in [("fused", &report.fused), ("hops", &report.hops)] {
         let Tail { count, p50, p90, p99, p999, max, .. } = *tail;
         let [p50, p90, p99, p999, max] = [p50, p90, p99, p999, max].map(text);
-        println!("{name:>8} {count:>8} {p50:>8} {p90:>8} {p99:>8} {p999:>8} {max:>10}");
+        say!("{name:>8} {count:>8} {p50:>8} {p90:>8} {p99:>8} {p999:>8} {max:>10}")?;
     }
     if !report.hops_spinning {
-        println!("hops YIELD: fewer than {CORES_TO_SPIN} cores, figures are the scheduler's");
+        say!("hops YIELD: fewer than {CORES_TO_SPIN} cores, figures are the scheduler's")?;
     }
     for throughput in &report.throughput {
         let verdict = if throughput.pass { "met" } else { "MISSED" };
-        println!(
+        say!(
             "{}: {} best prices a second to book and edge (at least {FRAMES_PER_S_MIN}): {verdict}",
-            throughput.venue, throughput.frames_per_s
-        );
+            throughput.venue,
+            throughput.frames_per_s
+        )?;
     }
     Ok(0)
 }

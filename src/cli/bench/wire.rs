@@ -10,8 +10,8 @@ pub mod floor;
 pub mod load;
 
 use self::load::{Arrival, LoadServer, Schedule};
-use crate::cli::Failure;
 use crate::cli::demo::{TempDir, tempdir};
+use crate::cli::{CliError, Failure};
 use crate::domain::params::{RiskParams, ScanParams};
 use crate::domain::time::{MILLI, Nanos, SECOND};
 use crate::journal::JournalOptions;
@@ -58,7 +58,7 @@ const TICK_P50_MAX: u64 = 3_000;
 #[derive(Args, Debug)]
 pub struct WireArgs {
     /// Measured seconds of each case (and of its floor).
-    #[arg(long, default_value_t = 60)]
+    #[arg(long, default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..=3_600))]
     pub seconds: u64,
     /// Only the first case, in one round.
     #[arg(long)]
@@ -173,9 +173,9 @@ struct Wanted {
 pub fn run(args: &WireArgs) -> Result<u8, Failure> {
     let report = measure(args.seconds, args.quick)?;
     if args.json {
-        println!("{}", serde_json::to_string_pretty(&report)?);
+        say!("{}", serde_json::to_string_pretty(&report)?)?;
     } else {
-        print(&report);
+        print(&report)?;
     }
     Ok(0)
 }
@@ -395,7 +395,7 @@ fn engine_round(
     for host in &venues.hosts {
         let (found, refusals) = host.with(|server, _, _| (server.habits(), server.refusals().to_vec()))?;
         for refusal in refusals {
-            eprintln!("refused: {refusal}");
+            tell!("refused: {refusal}");
         }
         habits.push(found);
     }
@@ -483,7 +483,7 @@ fn match_legs(planned: &[(Nanos, usize)], arrivals: &[Vec<Arrival>]) -> Matched 
     matched
 }
 
-fn print(report: &WireReport) {
+fn print(report: &WireReport) -> Result<(), CliError> {
     let micros =
         |ns: Option<u64>| ns.map_or_else(|| "-".to_owned(), |ns| format!("{:.1}", ns as f64 / 1_000.0));
     let row = |name: &str, tail: &Tail, floor: Option<&Tail>| {
@@ -495,7 +495,7 @@ fn print(report: &WireReport) {
         if let Some(floor) = floor {
             (half, tail_ratio) = (ratio(tail.p50, floor.p50), ratio(tail.p99, floor.p99));
         }
-        println!(
+        say!(
             "  {name:<16} {:>6} {:>9} {:>9} {:>9} {:>9} {:>9} {:>9} {half:>7} {tail_ratio:>7}",
             tail.count,
             micros(tail.p50),
@@ -504,20 +504,29 @@ fn print(report: &WireReport) {
             micros(tail.p999),
             micros(tail.p9999),
             micros(tail.max)
-        );
+        )
     };
-    println!(
+    say!(
         "{} cores; microseconds; {PACE_PER_S} frames/s at x1, {INSTRUMENTS} instruments on each of two venues",
         report.cores
-    );
-    println!(
+    )?;
+    say!(
         "  {:<16} {:>6} {:>9} {:>9} {:>9} {:>9} {:>9} {:>9} {:>7} {:>7}",
-        "", "count", "p50", "p90", "p99", "p99.9", "p99.99", "max", "p50/fl", "p99/fl"
-    );
-    row("plain echo", &report.floor.plain_echo, None);
+        "",
+        "count",
+        "p50",
+        "p90",
+        "p99",
+        "p99.9",
+        "p99.99",
+        "max",
+        "p50/fl",
+        "p99/fl"
+    )?;
+    row("plain echo", &report.floor.plain_echo, None)?;
     for case in &report.cases {
         let mark = if case.cores_suffice { "" } else { " (TOO FEW CORES: the scheduler is measured too)" };
-        println!(
+        say!(
             "{} {} | tls {} | journal {} | x{}{mark}: {} triggers, {} unanswered, {} stray, {} refused",
             case.profile,
             case.idle,
@@ -528,31 +537,33 @@ fn print(report: &WireReport) {
             case.unanswered,
             case.stray,
             case.refused
-        );
-        row("floor first leg", &case.floor_first_leg, None);
-        row("floor last leg", &case.floor_last_leg, None);
-        row("first leg", &case.first_leg, Some(&case.floor_first_leg));
-        row("last leg", &case.last_leg, Some(&case.floor_last_leg));
-        row("tick to order", &case.tick_to_order, None);
+        )?;
+        row("floor first leg", &case.floor_first_leg, None)?;
+        row("floor last leg", &case.floor_last_leg, None)?;
+        row("first leg", &case.first_leg, Some(&case.floor_first_leg))?;
+        row("last leg", &case.last_leg, Some(&case.floor_last_leg))?;
+        row("tick to order", &case.tick_to_order, None)?;
     }
     if let Some(case) = report.cases.first() {
         let verdict = |name: &str, value: Option<f64>, limit: f64| {
             if let Some(value) = value {
-                println!(
+                say!(
                     "{name}: {value:.2} (limit {limit:.2}): {}",
                     if value <= limit { "met" } else { "MISSED" }
-                );
+                )?;
             }
+            Ok::<(), CliError>(())
         };
         let ratio = |a: Option<u64>, b: Option<u64>| a.zip(b).map(|(a, b)| a as f64 / b.max(1) as f64);
-        verdict("first leg p50 / floor", ratio(case.first_leg.p50, case.floor_first_leg.p50), FIRST_P50_MAX);
-        verdict("first leg p99 / floor", ratio(case.first_leg.p99, case.floor_first_leg.p99), FIRST_P99_MAX);
+        verdict("first leg p50 / floor", ratio(case.first_leg.p50, case.floor_first_leg.p50), FIRST_P50_MAX)?;
+        verdict("first leg p99 / floor", ratio(case.first_leg.p99, case.floor_first_leg.p99), FIRST_P99_MAX)?;
         verdict(
             "tick-to-order p50, us",
             case.tick_to_order.p50.map(|ns| ns as f64 / 1e3),
             TICK_P50_MAX as f64 / 1e3,
-        );
+        )?;
     }
+    Ok(())
 }
 
 #[cfg(test)]

@@ -22,14 +22,13 @@ fn config(engine: &str, venue: &str) -> String {
 fn without_venues_a_run_says_so_and_ends_in_order() {
     let dir = super::super::demo::tempdir().unwrap();
     let journal = dir.join("journal");
-    std::fs::create_dir(&journal).unwrap();
     let path = file(
         &dir,
         "perpring.toml",
         &config(&format!("journal_dir = {:?}", journal.display().to_string()), ""),
     );
     let args = RunArgs { config: path, live: false, duration: Some(Duration::from_millis(1500)) };
-    let report = trade(&args, &AtomicBool::new(false)).unwrap();
+    let report = trade(&args, &Signals::default()).unwrap();
     assert!(!report.failed, "{}", report.text);
     assert!(report.text.contains("paper run") && report.text.contains("orders 0"), "{}", report.text);
     assert!(report.text.contains("note: "), "unreachable venues must show: {}", report.text);
@@ -44,7 +43,9 @@ fn without_venues_a_run_says_so_and_ends_in_order() {
 fn the_stop_flag_ends_a_run_at_once() {
     let dir = super::super::demo::tempdir().unwrap();
     let args = RunArgs { config: file(&dir, "perpring.toml", &config("", "")), live: false, duration: None };
-    let report = trade(&args, &AtomicBool::new(true)).unwrap();
+    let signals = Signals::default();
+    signals.stop.store(true, Ordering::Release);
+    let report = trade(&args, &signals).unwrap();
     assert!(!report.failed && report.text.contains("nothing was recorded"), "{}", report.text);
 }
 
@@ -90,7 +91,6 @@ fn a_paper_run_trades_without_any_order_leaving() {
          hold_max_ms = 500\ncooldown_ms = 100\n",
         dir.join("journals").display().to_string()
     );
-    std::fs::create_dir(dir.join("journals")).unwrap();
     let mut first = 0;
     for (index, venue) in venues.config.venues.iter().enumerate() {
         let socket = &venues.addresses.sockets[first];
@@ -113,7 +113,7 @@ fn a_paper_run_trades_without_any_order_leaving() {
         live: false,
         duration: Some(Duration::from_secs(6)),
     };
-    let report = trade(&args, &AtomicBool::new(false)).unwrap();
+    let report = trade(&args, &Signals::default()).unwrap();
     for server in venues.stop().unwrap() {
         assert_eq!(server.ledger().fills().len(), 0, "an order reached a venue: {}", report.text);
     }

@@ -1,0 +1,59 @@
+//! The program itself, as a shell sees it: exit codes and words when its output is closed or full, or when
+//! its arguments make no sense.
+
+use std::process::{Command, Output, Stdio};
+
+const EXAMPLE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/config.example.toml");
+
+fn program(args: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_perpring"));
+    command.args(args).current_dir(env!("CARGO_MANIFEST_DIR"));
+    command
+}
+
+fn said(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+#[test]
+fn a_reader_that_has_gone_away_is_no_failure() {
+    let (reader, writer) = std::io::pipe().expect("a pipe");
+    drop(reader);
+    let output = program(&["check-config", EXAMPLE]).stdout(writer).output().expect("the program");
+    assert_eq!((output.status.code(), said(&output).as_str()), (Some(0), ""));
+}
+
+#[test]
+fn output_that_cannot_be_written_is_said() {
+    let full = std::fs::OpenOptions::new().write(true).open("/dev/full").expect("Linux has it");
+    let output = program(&["check-config", EXAMPLE]).stdout(full).output().expect("the program");
+    assert_eq!(output.status.code(), Some(2));
+    assert!(said(&output).contains("cannot write the output"), "{}", said(&output));
+}
+
+#[test]
+fn a_run_goes_on_when_nobody_reads_its_progress() {
+    let (reader, writer) = std::io::pipe().expect("a pipe");
+    drop(reader);
+    let args =
+        ["demo", "--for", "2s", "--json", "--instruments", "1", "--pinning", "fused", "--idle", "park"];
+    let output = program(&args).stderr(writer).stdout(Stdio::piped()).output().expect("the program");
+    let report: serde_json::Value = serde_json::from_slice(&output.stdout).expect("a report");
+    assert!(report["frames"].as_u64() > Some(0), "{report}");
+}
+
+#[test]
+fn arguments_without_sense_cannot_run() {
+    for (args, expected) in [
+        (&["demo", "--venues", "binance"][..], "two venues are needed"),
+        (&["demo", "--for", "0s"], "a run of no time"),
+        (&["demo", "--for", "9999999999999999999h"], "too long"),
+        (&["bench", "hop", "--seconds", "0"], "not in 1..=3600"),
+        (&["journal", "dump", "nowhere", "--from", "3", "--to", "2"], "--from 3 lies after --to 2"),
+        (&["decode", "--venue", "okx", "nowhere/capture"], "nowhere/capture"),
+    ] {
+        let output = program(args).output().expect("the program");
+        assert_eq!(output.status.code(), Some(2), "{args:?}: {}", said(&output));
+        assert!(said(&output).contains(expected), "{args:?}: {}", said(&output));
+    }
+}
