@@ -2,13 +2,15 @@
 
 use clap::Parser;
 use perpring::cli::{Cli, run};
+use std::io::Write;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
     match run(Cli::parse()) {
         Ok(code) => ExitCode::from(code),
         Err(failure) => {
-            eprintln!("perpring: {failure}");
+            // Nobody may be listening any more.
+            let _ = writeln!(std::io::stderr(), "perpring: {failure}");
             ExitCode::from(2)
         }
     }
