@@ -3,12 +3,12 @@
 //! Whatever is printed may meet a closed pipe or a full disk: nothing here panics on that. A reader that has
 //! gone away (`| head`) ends a command quietly with 0; output that cannot be written ends it with 2.
 
-/// Prints a line on standard output, as [`say`](crate::cli::say) does.
+/// Prints a line on standard output, as [`say`] does.
 macro_rules! say {
     ($($words:tt)*) => { $crate::cli::say(format_args!($($words)*)) };
 }
 
-/// Prints a line on standard error, as [`tell`](crate::cli::tell) does.
+/// Prints a line on standard error, as [`tell`] does.
 macro_rules! tell {
     ($($words:tt)*) => { $crate::cli::tell(format_args!($($words)*)) };
 }
