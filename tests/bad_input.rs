@@ -23,6 +23,8 @@ struct Mute {
     inner: Box<dyn LedgerServer>,
     from: Nanos,
     until: Nanos,
+    /// A message that holds one of these is lost.
+    signs: &'static [&'static str],
     lost: u32,
 }
 
@@ -45,8 +47,7 @@ impl Server for Mute {
             let before = out.len();
             out.retain(|push| {
                 let Push::Text(_, text) = push else { return true };
-                let of_orders = ["\"op\":\"order\"", "\"channel\":\"orders\""];
-                of_orders.iter().all(|sign| memchr::memmem::find(text, sign.as_bytes()).is_none())
+                self.signs.iter().all(|sign| memchr::memmem::find(text, sign.as_bytes()).is_none())
             });
             self.lost += (before - out.len()) as u32;
         }
@@ -67,19 +68,32 @@ impl LedgerServer for Mute {
 
 #[test]
 fn orders_that_nobody_answers_are_unknown_queried_and_settled_by_the_venues_word() {
+    settles_what_a_mute_venue_did(1, &["\"op\":\"order\"", "\"channel\":\"orders\""]);
+}
+
+#[test]
+fn fills_that_the_user_stream_lost_are_asked_for_and_booked() {
+    settles_what_a_mute_venue_did(0, &["\"ORDER_TRADE_UPDATE\"", "\"TRADE_LITE\""]);
+}
+
+/// Venue `muted` (0 = Binance, 1 = OKX) pushes nothing that holds one of `signs` for half a minute.
+fn settles_what_a_mute_venue_did(muted: usize, signs: &'static [&'static str]) {
     let sim = sim_config(7, &["binance-usdm", "okx"], |_| {});
     let params = world::engine_params(&sim, 7, world::demo_scan(), RiskParams::default());
     let config = RunConfig { trading: true, params };
     let parts = Parts::new(&config.params, true).expect("known dialects");
     let conns = parts.conns.clone();
     let engine = Fused::new(River::new(parts), Keeper::new(None));
-    let okx = Mute {
-        inner: server_at(&sim, 1).expect("a valid world"),
+    let mute = Mute {
+        inner: server_at(&sim, muted).expect("a valid world"),
         from: START + 15 * SECOND,
         until: START + 45 * SECOND,
+        signs,
         lost: 0,
     };
-    let servers: Vec<Box<dyn LedgerServer>> = vec![server_at(&sim, 0).expect("a valid world"), Box::new(okx)];
+    let other = server_at(&sim, 1 - muted).expect("a valid world");
+    let servers: Vec<Box<dyn LedgerServer>> =
+        if muted == 0 { vec![Box::new(mute), other] } else { vec![other, Box::new(mute)] };
     let vault = Vault::new(world::credentials(&sim));
     let mut simulation =
         Simulation::new(engine, servers, conns, vault, START, 100 * MICRO, &config.to_bytes());

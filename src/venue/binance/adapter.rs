@@ -2,6 +2,7 @@
 //! [`Market`] and the user stream. All HTTP goes through one table of chores with back-off, and every reply
 //! is recognised by its id alone.
 
+use super::backfill::{self, Backfill};
 use super::link::{Link, LinkState, NEVER, backoff};
 use super::market::{Heard, LINKS, Market};
 use super::symbols::Listings;
@@ -27,9 +28,12 @@ const KEEP_ALIVE: Nanos = 29 * 60 * SECOND;
 const BALANCE_PERIOD: Nanos = 30 * SECOND;
 /// The venue pings every 3 min: a private connection without anything for this long is dead.
 const PRIVATE_SILENCE: Nanos = 600 * SECOND;
-/// HTTP ids: low bits = which listing's snapshot, or [`CHORE_CODE`] + chore.
+/// HTTP ids: low bits = which listing's snapshot, [`CHORE_CODE`] + chore, or [`BACKFILL_CODE`] + place.
 const CODE_BITS: u32 = 10;
 const CHORE_CODE: u32 = 512;
+/// From here on: places of [`Backfill`].
+const BACKFILL_CODE: u32 = 576;
+const _: () = assert!(BACKFILL_CODE as usize + backfill::ROOM <= 1 << CODE_BITS);
 /// The upper half of the id range belongs to order requests.
 const SEQUENCE_MAX: u32 = (1 << (31 - CODE_BITS)) - 1;
 
@@ -85,6 +89,7 @@ pub struct BinanceAdapter {
     /// Reconciliation parts still missing, by bit of [`RECONCILE`]; 0 = none under way.
     missing: u8,
     chores: [Chore; DUTIES.len()],
+    backfill: Backfill,
     specs: Vec<Option<VenueSpec>>,
     sequence: u32,
     /// No HTTP before this (429, 418).
@@ -111,6 +116,7 @@ impl BinanceAdapter {
             orders_ready: false,
             missing: 0,
             chores: [Chore { due: NEVER, request: None, attempts: 0 }; DUTIES.len()],
+            backfill: Backfill::default(),
             specs: vec![None; context.listings.len()],
             sequence: 0,
             http_pause: 0,
@@ -198,6 +204,7 @@ impl BinanceAdapter {
 
     fn account_down(&mut self, out: &mut Out) {
         self.missing = 0;
+        self.backfill.clear();
         for duty in RECONCILE {
             *self.chore(duty) = Chore { due: NEVER, request: None, attempts: 0 };
         }
@@ -256,6 +263,15 @@ impl BinanceAdapter {
         self.update_market_ready(out);
         self.run_chores(mono, out);
         if mono >= self.http_pause {
+            if let Some((place, order)) = self.backfill.next(self.conn_base, mono) {
+                let what = VenueCall {
+                    op: op::USER_TRADES,
+                    arg: order.venue_order_id,
+                    instrument: order.instrument,
+                };
+                let id = self.request(BACKFILL_CODE + place as u32, what, out);
+                self.backfill.requested(place, id, mono, mono + HTTP_TIMEOUT);
+            }
             let mut from = 0;
             while let Some(index) = self.market.next_snapshot(from, mono) {
                 let instrument = Some(self.listings.params(index).id);
@@ -327,7 +343,14 @@ impl BinanceAdapter {
             }
             Duty::KeepAlive => self.chore(duty).due = mono + KEEP_ALIVE,
             Duty::OpenOrders => {
-                account::open_orders(body, self.venue, &self.listings, out).or_else(tolerable)?;
+                let from = out.items().len();
+                let result = account::open_orders(body, self.venue, &self.listings, out);
+                for item in &out.items()[from..] {
+                    if let Emit::Report(report) = item {
+                        self.backfill.want(report, mono);
+                    }
+                }
+                result.or_else(tolerable)?;
             }
             Duty::Positions => account::positions(body, &self.listings, now.wall, out)?,
             Duty::Balances => {
@@ -446,7 +469,13 @@ impl Adapter for BinanceAdapter {
         match index {
             conn::PRIVATE => self.on_user_frame(frame, out),
             conn::API => match orders::reply(frame, self.venue, &self.listings) {
-                Ok(report) => out.emit(Emit::Report(report)),
+                Ok((request, report)) => {
+                    out.emit(Emit::Report(report));
+                    if request == orders::Request::Query {
+                        // The total alone: its fills may never have come.
+                        self.backfill.want(&report, now.mono);
+                    }
+                }
                 Err(kind) => self.odd(index, kind, out),
             },
             _ => self.on_market_frame(index, frame, now, out),
@@ -465,6 +494,16 @@ impl Adapter for BinanceAdapter {
             let odd = self.market.on_snapshot(code as usize, id.0, reply, &self.listings, now.mono, out);
             if let Some(kind) = odd {
                 self.odd(conn::PUBLIC, kind, out);
+            }
+            return;
+        }
+        if code >= BACKFILL_CODE {
+            let place = (code - BACKFILL_CODE) as usize;
+            let Self { backfill, listings, conn_base, .. } = self;
+            let result =
+                backfill.on_reply(place, (id.0, status, body), (*conn_base, listings), now.mono, out);
+            if let Err(kind) = result {
+                self.odd(conn::PRIVATE, kind, out);
             }
             return;
         }

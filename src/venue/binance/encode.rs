@@ -18,7 +18,7 @@ use crate::domain::order::{OrderSpec, Side, TimeInForce};
 use crate::domain::text::Text;
 use crate::domain::time::Stamp;
 use crate::venue::{Encoder, Rendered, VenueContext};
-use std::fmt::Write;
+use std::fmt::{Arguments, Write};
 
 /// Largest `recvWindow` that the venue accepts, ms; also used for what must not be late (queries, cancels).
 const RECV_WINDOW_MAX: i64 = 60_000;
@@ -26,6 +26,9 @@ const RECV_WINDOW_MAX: i64 = 60_000;
 const RECV_WINDOW: i64 = 5_000;
 /// Levels of a depth snapshot; the stream touches more, and they arrive with it.
 const DEPTH_LIMIT: &str = "1000";
+
+/// Trades of one order in a reply: the venue's maximum.
+const TRADES_LIMIT: u32 = 1000;
 
 /// The route side of one Binance market.
 #[derive(Debug)]
@@ -150,14 +153,21 @@ impl BinanceEncoder {
         )
     }
 
-    fn signed_get(&self, path: &str, now: Stamp, to: &mut Payload) -> Result<(), PayloadFull> {
+    /// A signed request; `query` is empty or ends with `&`.
+    fn signed_get(
+        &self,
+        path: &str,
+        query: Arguments<'_>,
+        now: Stamp,
+        to: &mut Payload,
+    ) -> Result<(), PayloadFull> {
         let (window, timestamp) = (RECV_WINDOW, now.wall_ms());
-        write!(to, "GET {path}?recvWindow={window}&timestamp={timestamp}&signature=")
+        write!(to, "GET {path}?{query}recvWindow={window}&timestamp={timestamp}&signature=")
             .map_err(|_| PayloadFull)?;
         to.push_hole(HoleKind::Signature)?;
         self.key_header(to)?;
         to.scheme = SignScheme::HmacSha256Hex;
-        write!(Signed(to), "recvWindow={window}&timestamp={timestamp}").map_err(|_| PayloadFull)
+        write!(Signed(to), "{query}recvWindow={window}&timestamp={timestamp}").map_err(|_| PayloadFull)
     }
 
     fn key_header(&self, to: &mut Payload) -> Result<(), PayloadFull> {
@@ -301,9 +311,15 @@ impl Encoder for BinanceEncoder {
                 self.key_header(to)?;
                 return Ok(Some(redact));
             }
-            op::OPEN_ORDERS => self.signed_get(rest.open_orders, now, to)?,
-            op::POSITION_RISK => self.signed_get(rest.position_risk, now, to)?,
-            op::BALANCE => self.signed_get(rest.balance, now, to)?,
+            op::OPEN_ORDERS => self.signed_get(rest.open_orders, format_args!(""), now, to)?,
+            op::POSITION_RISK => self.signed_get(rest.position_risk, format_args!(""), now, to)?,
+            op::BALANCE => self.signed_get(rest.balance, format_args!(""), now, to)?,
+            op::USER_TRADES => {
+                let index = what.instrument.and_then(|id| self.listings.index(id)).ok_or(PayloadFull)?;
+                let (symbol, order) = (self.listings.params(index).symbol, what.arg);
+                let query = format_args!("symbol={symbol}&orderId={order}&limit={TRADES_LIMIT}&");
+                self.signed_get(rest.user_trades, query, now, to)?;
+            }
             _ => return Err(PayloadFull),
         }
         Ok(None)

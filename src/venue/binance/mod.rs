@@ -10,6 +10,7 @@
 
 pub mod account;
 pub mod adapter;
+mod backfill;
 pub mod continuity;
 pub mod decode;
 pub mod encode;
@@ -63,6 +64,7 @@ pub struct RestPaths {
     pub open_orders: &'static str,
     pub position_risk: &'static str,
     pub balance: &'static str,
+    pub user_trades: &'static str,
 }
 
 /// USDⓈ-margined futures.
@@ -83,6 +85,7 @@ pub static USDM: Variant = Variant {
         open_orders: "/fapi/v1/openOrders",
         position_risk: "/fapi/v3/positionRisk",
         balance: "/fapi/v3/balance",
+        user_trades: "/fapi/v1/userTrades",
     },
     kind: ContractKind::Linear,
 };
@@ -119,6 +122,8 @@ pub(crate) mod op {
     pub const POSITION_RISK: u16 = 7;
     /// `GET balance`.
     pub const BALANCE: u16 = 8;
+    /// `GET userTrades` of the call's instrument and order (`arg` = the venue's order id).
+    pub const USER_TRADES: u16 = 9;
     /// `SUBSCRIBE` to the streams of a [`super::Batch`].
     pub const SUBSCRIBE: u16 = 20;
 }

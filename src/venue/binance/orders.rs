@@ -142,11 +142,15 @@ pub fn order_status(status: &[u8]) -> Option<ReportKind> {
     })
 }
 
-/// A reply on the WebSocket API as a report.
+/// A reply on the WebSocket API as a report, with what had been asked.
 ///
 /// # Errors
 /// What is odd about it: not JSON, an id that is not ours, a refused query.
-pub fn reply(frame: &[u8], venue: VenueId, listings: &Listings) -> std::result::Result<OrderReport, OddKind> {
+pub fn reply(
+    frame: &[u8],
+    venue: VenueId,
+    listings: &Listings,
+) -> std::result::Result<(Request, OrderReport), OddKind> {
     let parsed = read_reply(frame).map_err(|_| OddKind::Malformed)?;
     let Some(id) = RequestId::parse(parsed.id) else {
         return Err(if parsed.failed() { OddKind::Refused } else { OddKind::Unknown });
@@ -161,7 +165,7 @@ pub fn reply(frame: &[u8], venue: VenueId, listings: &Listings) -> std::result::
             // The query itself failed: says nothing of the order.
             Request::Query => return Err(OddKind::Refused),
         };
-        return Ok(OrderReport { kind, reject: class, code: parsed.code, ..base });
+        return Ok((id.request, OrderReport { kind, reject: class, code: parsed.code, ..base }));
     }
     let mut cursor = Cursor::new(parsed.result.ok_or(OddKind::Malformed)?);
     let view = OrderView::read(&mut cursor).map_err(|_| OddKind::Malformed)?;
@@ -172,7 +176,7 @@ pub fn reply(frame: &[u8], venue: VenueId, listings: &Listings) -> std::result::
         report.kind = ReportKind::Acked;
         report.filled = None;
     }
-    Ok(report)
+    Ok((id.request, report))
 }
 
 #[derive(Default)]
@@ -225,7 +229,7 @@ mod tests {
     use crate::venue::binance::tests::{client, listings};
 
     fn reply_of(text: &str) -> std::result::Result<OrderReport, OddKind> {
-        reply(text.as_bytes(), VenueId(0), &listings())
+        reply(text.as_bytes(), VenueId(0), &listings()).map(|(_, report)| report)
     }
 
     fn id(request: Request) -> String {

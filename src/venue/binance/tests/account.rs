@@ -7,7 +7,7 @@ const POSITIONS: &str = r#"[{"symbol":"BTCUSDT","positionSide":"BOTH","positionA
 const BALANCES: &str = r#"[{"asset":"USDT","balance":"375.50","availableBalance":"300.25"},{"asset":"BNB","balance":"0.0","availableBalance":"0"}]"#;
 
 /// A trading rig whose account session is ready.
-fn trading() -> Rig {
+pub(super) fn trading() -> Rig {
     let mut fresh = Rig::new(true);
     fresh.adapter.on_start(fresh.at(), &mut fresh.out);
     let seen = fresh.take();

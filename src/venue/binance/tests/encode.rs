@@ -192,6 +192,16 @@ fn http_requests_and_paths_are_as_documented() {
         assert_eq!(text, format!("GET /fapi/{path}?{signed}&signature={signature}\nX-MBX-APIKEY: KEY\n\n"));
         assert_eq!(redact, None);
     }
+    let call = VenueCall { op: op::USER_TRADES, arg: 851545009715, instrument: Some(InstrumentId(11)) };
+    assert_eq!(encoder.http(call, now, &mut payload).unwrap(), None);
+    let (signed, text) = finish(&payload, "KEY", "SECRET");
+    let query = "symbol=ETHUSDT&orderId=851545009715&limit=1000";
+    assert_eq!(signed, format!("{query}&recvWindow=5000&timestamp={}", WALL / MILLI));
+    let signature = hmac("SECRET", &signed);
+    assert_eq!(
+        text,
+        format!("GET /fapi/v1/userTrades?{signed}&signature={signature}\nX-MBX-APIKEY: KEY\n\n")
+    );
     for (index, path) in
         ["/public/ws", "/market/ws", "/private/ws/<slot 9>", "/ws-fapi/v1"].into_iter().enumerate()
     {

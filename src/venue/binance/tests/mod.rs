@@ -1,6 +1,7 @@
 //! Tests of the dialect as a whole; here is what they share.
 
 mod account;
+mod backfill;
 mod corpus;
 mod encode;
 mod market;
