@@ -18,17 +18,13 @@ use perpring::topology::launch::manifest;
 use perpring::topology::simulated::Simulation;
 use perpring::topology::world;
 
-/// A venue that says nothing of orders for a while: acknowledgements and private pushes are lost.
-struct Mute {
+/// A simulated venue whose messages pass through `spoil` on their way out.
+struct Spoilt<F> {
     inner: Box<dyn LedgerServer>,
-    from: Nanos,
-    until: Nanos,
-    /// A message that holds one of these is lost.
-    signs: &'static [&'static str],
-    lost: u32,
+    spoil: F,
 }
 
-impl Server for Mute {
+impl<F: FnMut(Nanos, &mut Vec<Push>) + Send> Server for Spoilt<F> {
     fn on_connect(&mut self, conn: SimConn, path: &str, now: Nanos, out: &mut Vec<Push>) -> bool {
         self.inner.on_connect(conn, path, now, out)
     }
@@ -43,21 +39,14 @@ impl Server for Mute {
     }
     fn advance(&mut self, now: Nanos, out: &mut Vec<Push>) {
         self.inner.advance(now, out);
-        if (self.from..self.until).contains(&now) {
-            let before = out.len();
-            out.retain(|push| {
-                let Push::Text(_, text) = push else { return true };
-                self.signs.iter().all(|sign| memchr::memmem::find(text, sign.as_bytes()).is_none())
-            });
-            self.lost += (before - out.len()) as u32;
-        }
+        (self.spoil)(now, out);
     }
     fn next_due(&self) -> Nanos {
         self.inner.next_due()
     }
 }
 
-impl LedgerServer for Mute {
+impl<F: FnMut(Nanos, &mut Vec<Push>) + Send> LedgerServer for Spoilt<F> {
     fn ledger(&self) -> &VenueLedger {
         self.inner.ledger()
     }
@@ -84,13 +73,15 @@ fn settles_what_a_mute_venue_did(muted: usize, signs: &'static [&'static str]) {
     let parts = Parts::new(&config.params, true).expect("known dialects");
     let conns = parts.conns.clone();
     let engine = Fused::new(River::new(parts), Keeper::new(None));
-    let mute = Mute {
-        inner: server_at(&sim, muted).expect("a valid world"),
-        from: START + 15 * SECOND,
-        until: START + 45 * SECOND,
-        signs,
-        lost: 0,
+    let spoil = move |now: Nanos, out: &mut Vec<Push>| {
+        if (START + 15 * SECOND..START + 45 * SECOND).contains(&now) {
+            out.retain(|push| {
+                let Push::Text(_, text) = push else { return true };
+                signs.iter().all(|sign| memchr::memmem::find(text, sign.as_bytes()).is_none())
+            });
+        }
     };
+    let mute = Spoilt { inner: server_at(&sim, muted).expect("a valid world"), spoil };
     let other = server_at(&sim, 1 - muted).expect("a valid world");
     let servers: Vec<Box<dyn LedgerServer>> =
         if muted == 0 { vec![Box::new(mute), other] } else { vec![other, Box::new(mute)] };
@@ -115,14 +106,6 @@ fn settles_what_a_mute_venue_did(muted: usize, signs: &'static [&'static str]) {
     assert_eq!(simulation.engine().river().parts().risk.rules().open_orders(), 0);
 }
 
-/// A venue whose every `every`-th message is followed or replaced by rubbish.
-struct Faulty {
-    inner: Box<dyn LedgerServer>,
-    every: usize,
-    count: usize,
-    until: Nanos,
-}
-
 const RUBBISH: [&str; 10] = [
     "{\"e\":\"bookTicker\",\"u\":1",
     "{\"e\":\"bookTicker\",\"u\":\"x\",\"s\":\"BTCUSDT\",\"b\":{},\"B\":[],\"a\":1,\"A\":null,\"T\":true,\"E\":0}",
@@ -136,19 +119,19 @@ const RUBBISH: [&str; 10] = [
     "",
 ];
 
-impl Faulty {
-    fn spoil(&mut self, now: Nanos, out: &mut Vec<Push>) {
-        if now > self.until {
+/// Puts rubbish behind every 97th message until `until`; every other time the true message is lost as well.
+fn rubbish(until: Nanos) -> impl FnMut(Nanos, &mut Vec<Push>) + Send {
+    const EVERY: usize = 97;
+    let mut count = 0;
+    move |now, out| {
+        if now > until {
             return;
         }
-        let pushed = std::mem::take(out);
-        for push in pushed {
-            self.count += 1;
-            let rubbish = self.count.is_multiple_of(self.every);
-            let number = self.count / self.every;
+        for push in std::mem::take(out) {
+            count += 1;
+            let number = count / EVERY;
             match push {
-                Push::Text(conn, bytes) if rubbish => {
-                    // Every other time the true message is lost as well.
+                Push::Text(conn, bytes) if count.is_multiple_of(EVERY) => {
                     if number.is_multiple_of(2) {
                         out.push(Push::Text(conn, bytes));
                     }
@@ -157,37 +140,6 @@ impl Faulty {
                 other => out.push(other),
             }
         }
-    }
-}
-
-impl Server for Faulty {
-    fn on_connect(&mut self, conn: SimConn, path: &str, now: Nanos, out: &mut Vec<Push>) -> bool {
-        self.inner.on_connect(conn, path, now, out)
-    }
-    fn on_text(&mut self, conn: SimConn, text: &[u8], now: Nanos, out: &mut Vec<Push>) {
-        self.inner.on_text(conn, text, now, out);
-    }
-    fn on_closed(&mut self, conn: SimConn, now: Nanos, out: &mut Vec<Push>) {
-        self.inner.on_closed(conn, now, out);
-    }
-    fn on_http(&mut self, request: &HttpRequest, now: Nanos, out: &mut Vec<Push>) -> HttpReply {
-        self.inner.on_http(request, now, out)
-    }
-    fn advance(&mut self, now: Nanos, out: &mut Vec<Push>) {
-        self.inner.advance(now, out);
-        self.spoil(now, out);
-    }
-    fn next_due(&self) -> Nanos {
-        self.inner.next_due()
-    }
-}
-
-impl LedgerServer for Faulty {
-    fn ledger(&self) -> &VenueLedger {
-        self.inner.ledger()
-    }
-    fn ledger_mut(&mut self) -> &mut VenueLedger {
-        self.inner.ledger_mut()
     }
 }
 
@@ -207,8 +159,7 @@ fn rubbish_on_the_wire_is_counted_quarantined_and_survived() {
     let servers: Vec<Box<dyn LedgerServer>> = (0..2)
         .map(|venue| {
             let inner = server_at(&sim, venue).expect("a valid world");
-            Box::new(Faulty { inner, every: 97, count: 0, until: START + 40 * SECOND })
-                as Box<dyn LedgerServer>
+            Box::new(Spoilt { inner, spoil: rubbish(START + 40 * SECOND) }) as Box<dyn LedgerServer>
         })
         .collect();
     let vault = Vault::new(world::credentials(&sim));
