@@ -4,7 +4,7 @@ use super::Failure;
 use super::demo::DemoArgs;
 use crate::domain::money::{MONEY_UNIT, Money};
 use crate::ops::latency::{Summary, Target};
-use crate::ops::view::View;
+use crate::ops::view::{OddCounts, View};
 use crate::ops::watch::Counts;
 use crate::replay::source::RunConfig;
 use crate::runtime::affinity::AllowedCpus;
@@ -107,6 +107,8 @@ pub struct DemoReport {
     profile: String,
     #[serde(flatten)]
     counts: Counts,
+    odd: OddCounts,
+    alarms: u64,
     violations: usize,
     violation_details: Vec<String>,
     pnl: BTreeMap<&'static str, Money>,
@@ -161,6 +163,8 @@ impl DemoReport {
             venues: args.venues.clone(),
             profile: plan.to_string(),
             counts,
+            odd: view.odd,
+            alarms: view.alarms,
             violations: violations.len(),
             violation_details: violations.iter().take(20).map(ToString::to_string).collect(),
             pnl: BTreeMap::from([
@@ -262,6 +266,9 @@ impl fmt::Display for DemoReport {
             } else {
                 writeln!(f, "ledger of {}: DIFFERENT: {:?}", ledger.venue, ledger.differences)?;
             }
+        }
+        if self.odd != OddCounts::default() || self.alarms > 0 {
+            writeln!(f, "odd on the wire: {:?}; insane edges: {}", self.odd, self.alarms)?;
         }
         writeln!(f, "violations: {}", self.violations)?;
         for violation in &self.violation_details {

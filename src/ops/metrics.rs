@@ -148,6 +148,21 @@ pub fn exposition(view: &View) -> String {
     page.single("failures_total", "counter", "Failures of connections and requests", view.notes_total as f64);
     page.single("journal_records_total", "counter", "Records in the journal", view.journal.0 as f64);
     page.single("journal_bytes_total", "counter", "Body bytes in the journal", view.journal.1 as f64);
+    page.family("odd_messages_total", "counter", "Messages that venues should not have sent, by kind");
+    let odd = &view.odd;
+    for (kind, count) in [
+        ("malformed", odd.malformed),
+        ("unknown", odd.unknown),
+        ("symbol", odd.symbols),
+        ("inexact", odd.inexact),
+        ("execution", odd.executions),
+        ("refused", odd.refused),
+        ("specification", odd.specs),
+        ("order", odd.orders),
+    ] {
+        page.row("odd_messages_total", &[("kind", kind)], count as f64);
+    }
+    page.single("insane_edges_total", "counter", "Edges too good for too long", view.alarms as f64);
     page.single("orders_open", "gauge", "Orders that are not terminal", view.open_orders as f64);
     page.single("trades_open", "gauge", "Trades open now", f64::from(view.trades_open));
     page.single("trades_unbalanced", "gauge", "Open trades with unequal legs", f64::from(view.unbalanced));

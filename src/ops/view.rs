@@ -13,6 +13,7 @@ use crate::domain::money::Money;
 use crate::domain::params::EngineParams;
 use crate::domain::text::Currency;
 use crate::domain::time::Nanos;
+use serde::Serialize;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// A venue's account in one currency.
@@ -65,6 +66,27 @@ impl Names {
     }
 }
 
+/// Counts of what was odd on the wire, by kind.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct OddCounts {
+    /// Frames that could not be decoded.
+    pub malformed: u64,
+    /// Types or channels outside the documented lists.
+    pub unknown: u64,
+    /// Symbols that are not configured.
+    pub symbols: u64,
+    /// Numbers that are not exact at their scale.
+    pub inexact: u64,
+    /// Execution types outside the documented list.
+    pub executions: u64,
+    /// Session requests that the venue refused.
+    pub refused: u64,
+    /// Contract specifications that cannot be expressed exactly.
+    pub specs: u64,
+    /// Words about orders that contradict what is known.
+    pub orders: u64,
+}
+
 /// Everything.
 #[derive(Clone, Debug, Default)]
 pub struct View {
@@ -94,6 +116,10 @@ pub struct View {
     pub unbalanced: u32,
     /// Largest number of trades with unequal legs that was seen.
     pub unbalanced_max: u32,
+    /// What was odd on the wire.
+    pub odd: OddCounts,
+    /// Edges that were too good for too long: broken data, the pair was disarmed.
+    pub alarms: u64,
     /// Latency lines.
     pub latency: Vec<(&'static str, Summary)>,
     /// Sessions that have come up or gone down, with their last state.

@@ -12,6 +12,7 @@ use crate::domain::input::{Command, ConnId, FrameMeta, Input, InputClass, RawInp
 use crate::domain::instrument::{Instrument, VenueId};
 use crate::domain::params::EngineParams;
 use crate::domain::time::{MILLI, Nanos, Stamp};
+use crate::ops::view::OddCounts;
 use crate::venue::{self, Adapter, Emit, OddKind, Out, VenueContext};
 
 /// Timers of adapters and ledger run at most this often.
@@ -60,27 +61,6 @@ pub fn plan(
 pub struct UnknownDialect {
     /// The name.
     pub name: String,
-}
-
-/// Counts of what was odd on the wire, by kind.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct OddCounts {
-    /// Frames that could not be decoded.
-    pub malformed: u64,
-    /// Types or channels outside the documented lists.
-    pub unknown: u64,
-    /// Symbols that are not configured.
-    pub symbols: u64,
-    /// Numbers that are not exact at their scale.
-    pub inexact: u64,
-    /// Execution types outside the documented list.
-    pub executions: u64,
-    /// Session requests that the venue refused.
-    pub refused: u64,
-    /// Contract specifications that cannot be expressed exactly.
-    pub specs: u64,
-    /// Words about orders that contradict what is known.
-    pub orders: u64,
 }
 
 /// Runs from input to typed events.

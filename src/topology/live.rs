@@ -162,6 +162,7 @@ impl FusedAgent {
         self.last_publish = now;
         publish::notes(&self.gateway, &self.board);
         let parts = self.engine.river().parts();
+        publish::decode(&parts.decode, &self.board);
         publish::scan(parts.scan.scanner(), parts.scan.listings(), &self.board);
         publish::risk(parts.risk.rules(), &self.board);
         // Percentiles are computed where the boxes go.

@@ -6,6 +6,7 @@ use crate::core::scanner::Scanner;
 use crate::domain::instrument::InstrumentId;
 use crate::domain::time::{Nanos, SECOND};
 use crate::ops::view::{AccountView, Board};
+use crate::stage::decode::Decode;
 use crate::stage::gateway::Gateway;
 use crate::stage::record::Recorder;
 
@@ -18,10 +19,17 @@ pub fn scan(scanner: &Scanner, listings: usize, board: &Board) {
         view.book_ages.extend((0..listings).map(|index| scanner.book_age(InstrumentId(index as u16))));
         let totals = scanner.totals();
         view.mode = totals.mode;
+        view.alarms = totals.alarms;
         view.trades_open = totals.trades_open;
         view.unbalanced = totals.unbalanced;
         view.unbalanced_max = view.unbalanced_max.max(totals.unbalanced);
     });
+}
+
+/// Decode's part: what was odd on the wire.
+pub fn decode(decode: &Decode, board: &Board) {
+    let odd = decode.odd();
+    board.try_update(|view| view.odd = odd);
 }
 
 /// Risk's part: positions, margin, profit and loss.

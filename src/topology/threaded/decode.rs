@@ -7,6 +7,7 @@ use crate::domain::intent::Denial;
 use crate::domain::output::Stage;
 use crate::domain::time::Nanos;
 use crate::ops::latency::Path;
+use crate::ops::view::Board;
 use crate::replay::source::Inputs;
 use crate::ring::fan::{FanProducer, PublishError};
 use crate::ring::slab::{Parcel, SlabReader};
@@ -14,8 +15,9 @@ use crate::ring::spsc::{Full, Receiver, Sender};
 use crate::runtime::agent::{Agent, StopFlag};
 use crate::runtime::clock::Clock;
 use crate::stage::decode::{ConnInfo, Decode};
-use crate::topology::live::Metronome;
+use crate::topology::live::{Metronome, PUBLISH_INTERVAL_NS};
 use crate::topology::probe::Probe;
+use crate::topology::publish as publishing;
 
 /// Inputs of one kind per round.
 const BATCH: usize = 16;
@@ -66,6 +68,10 @@ pub struct DecodeAgent {
     pub stop: StopFlag,
     /// Own histograms.
     pub probe: Probe,
+    /// Figures.
+    pub board: Board,
+    /// When figures were published last.
+    pub published: Nanos,
     /// `Shutdown` was published.
     pub ended: bool,
 }
@@ -128,6 +134,10 @@ impl DecodeAgent {
             self.probe.record(Path::Stage(Stage::Decode), self.clock.mono_ns() - started);
         }
         self.probe.hand_over(started);
+        if started - self.published > PUBLISH_INTERVAL_NS {
+            self.published = started;
+            publishing::decode(&self.decode, &self.board);
+        }
     }
 
     fn arrival(&mut self, arrival: Arrival) {
@@ -227,6 +237,7 @@ impl Agent for DecodeAgent {
     }
 
     fn on_close(&mut self) {
+        publishing::decode(&self.decode, &self.board);
         self.end();
         self.probe.close();
     }

@@ -194,6 +194,8 @@ pub fn start<T: Tap + Chores + Send + 'static>(
             clock: origin.clock(),
             stop: up.clone(),
             probe: pool.probe(&[Path::Stage(Stage::Decode)]),
+            board: board.clone(),
+            published: 0,
             ended: false,
         }),
     );
