@@ -13,5 +13,6 @@ mod oracle;
 mod profiles;
 mod replay;
 mod river_alloc;
+mod safety;
 mod simulated;
 mod tidy;
