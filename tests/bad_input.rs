@@ -1,7 +1,9 @@
 //! What venues should never send, and configurations that cannot work: the rest goes on, nothing is lost.
 
 use crate::simulated::{START, TempDir, sim_config, simulation};
+use perpring::core::pair::WhyNot;
 use perpring::domain::input::Command;
+use perpring::domain::instrument::VenueId;
 use perpring::domain::money::Money;
 use perpring::domain::params::RiskParams;
 use perpring::domain::time::{MICRO, Nanos, SECOND};
@@ -206,7 +208,12 @@ fn a_wrong_signature_stops_that_venue_and_nothing_else() {
     let counts = *simulation.engine().keeper().watch().counts();
     println!("{counts:?}");
     assert_eq!(counts.orders_sent, 0, "no order can be hedged there");
-    assert!(counts.denials > 0 && counts.frames > 10_000, "{counts:?}");
+    assert!(counts.frames > 10_000, "{counts:?}");
+    let parts = simulation.engine().river().parts();
+    let held = |why| matches!(why, WhyNot::VenueHeld);
+    assert!(parts.scan.scanner().views().any(|view| held(view.why)), "its account was never read back");
+    assert!(!parts.risk.rules().start_gate().is_open(VenueId(1)));
+    assert!(parts.risk.rules().start_gate().is_open(VenueId(0)), "the other one was");
     let odd = simulation.engine().river().parts().decode.odd();
     assert!(odd.refused > 0, "{odd:?}");
 }

@@ -14,5 +14,6 @@ mod oracle;
 mod profiles;
 mod replay;
 mod river_alloc;
+mod safety;
 mod simulated;
 mod tidy;

@@ -6,7 +6,9 @@ use crate::domain::instrument::{
 };
 use crate::domain::intent::ONE_PPB;
 use crate::domain::params::{CanonicalParams, EngineParams, ListingParams, VenueParams};
+use crate::domain::standing::CheckSet;
 use crate::domain::text::Text;
+use crate::domain::time::SECOND;
 use crate::net::endpoint::Endpoint;
 use crate::runtime::profile::Profile;
 use crate::venue::{DIALECTS, dialect};
@@ -63,6 +65,8 @@ impl Config {
                 orders_per_10s_max: venue.orders_per_10s_max,
                 ack_timeout_ns: nanos(venue.ack_timeout_ms),
                 order_valid_ms: venue.order_valid_ms,
+                start_checks: dialect(&venue.dialect).map_or(CheckSet::EMPTY, |of| of.start_checks()),
+                dead_man_ns: venue.dead_man_s * SECOND,
             });
         }
         if self.venues.len() < 2 {
@@ -133,6 +137,11 @@ impl Config {
         positive("retry_ms", scan.retry_ns);
         positive("trades_open_max", scan.trades_open_max.into());
         positive("mid_agreement_bps", scan.mid_agreement_ppb);
+        positive("index_agreement_bps", scan.index_agreement_ppb);
+        positive("index_age_max_ms", scan.index_age_max_ns);
+        positive("clock_ahead_max_ms", scan.clock_ahead_max_ns);
+        positive("clock_offset_max_ms", scan.clock_offset_max_ns);
+        positive("clock_uncertainty_max_ms", scan.clock_uncertainty_max_ns);
         positive("edge_insane_bps", scan.edge_insane_ppb);
         positive("loss_max_bps", scan.loss_max_ppb);
         let mut not_negative = |key: &str, value: i64| {
@@ -311,6 +320,9 @@ fn check_venue(venue: &VenueTable, live: bool, findings: &mut Vec<String>) -> Ve
     }
     if !(1..=60_000).contains(&venue.order_valid_ms) {
         say("order_valid_ms must lie between 1 and 60000".to_owned());
+    }
+    if venue.dead_man_s != 0 && !(10..=120).contains(&venue.dead_man_s) {
+        say("dead_man_s must be 0 (off) or lie between 10 and 120".to_owned());
     }
     let env_name = |byte: u8| byte.is_ascii_uppercase() || byte.is_ascii_digit() || byte == b'_';
     if let Some(prefix) = &venue.credentials_env

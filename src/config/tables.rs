@@ -77,6 +77,9 @@ pub struct VenueTable {
     /// How long an opening order may take to reach the venue, after which the venue refuses it.
     #[serde(default = "order_valid_ms")]
     pub order_valid_ms: i64,
+    /// Silence of ours after which the venue cancels our orders; 0 = never.
+    #[serde(default = "dead_man_s")]
+    pub dead_man_s: i64,
     /// Base addresses of the connections instead of the production ones: one for all, or one each.
     #[serde(default)]
     pub sockets: Vec<String>,
@@ -98,6 +101,10 @@ fn orders_per_10s_max() -> u32 {
 
 fn ack_timeout_ms() -> f64 {
     1_000.0
+}
+
+fn dead_man_s() -> i64 {
+    60
 }
 
 fn order_valid_ms() -> i64 {
@@ -178,6 +185,18 @@ table! {
         level_shift_bps: f64 => level_shift_ppb by ppb,
         /// Both mids agree within this.
         mid_agreement_bps: f64 => mid_agreement_ppb by ppb,
+        /// Both index prices agree within this.
+        index_agreement_bps: f64 => index_agreement_ppb by ppb,
+        /// Oldest index price.
+        index_age_max_ms: f64 => index_age_max_ns by nanos,
+        /// Whether a pair needs both index prices.
+        index_required: bool => index_required by same,
+        /// How far a book may lie ahead of its venue's clock.
+        clock_ahead_max_ms: f64 => clock_ahead_max_ns by nanos,
+        /// How far a venue's clock may be from ours.
+        clock_offset_max_ms: f64 => clock_offset_max_ns by nanos,
+        /// How well a venue's clock must be known.
+        clock_uncertainty_max_ms: f64 => clock_uncertainty_max_ns by nanos,
         /// An edge that means broken data.
         edge_insane_bps: f64 => edge_insane_ppb by ppb,
         /// For this long.

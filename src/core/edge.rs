@@ -60,6 +60,22 @@ impl PairMid {
     }
 }
 
+/// True when two positive decimals differ by at most `limit` of their mean. What cannot be compared
+/// exactly does not agree.
+pub fn agree_within(a: Num, b: Num, limit: Ppb) -> bool {
+    let scale = a.scale.max(b.scale);
+    let at = |num: Num| {
+        let unit = 10i128.checked_pow(u32::from(scale - num.scale))?;
+        i128::from(num.mantissa).checked_mul(unit).filter(|value| *value > 0)
+    };
+    let judged = || {
+        let (a, b) = (at(a)?, at(b)?);
+        let difference = (a - b).abs().checked_mul(2 * i128::from(ONE_PPB))?;
+        Some(difference <= a.checked_add(b)?.checked_mul(i128::from(limit))?)
+    };
+    judged().unwrap_or(false)
+}
+
 /// What one direction of a pair is priced from.
 #[derive(Clone, Copy, Debug)]
 pub struct EdgeInput {
@@ -236,6 +252,17 @@ mod tests {
         assert!((mid.basis() + reversed.basis()).abs() <= 1);
         assert!(mid.agrees_within(50 * BPS) && !mid.agrees_within(49 * BPS));
         assert!(reversed.agrees_within(50 * BPS) && !reversed.agrees_within(49 * BPS));
+    }
+
+    #[test]
+    fn decimals_of_different_scales_are_compared_exactly_or_not_at_all() {
+        let num = |text: &str| Num::parse(text.as_bytes()).unwrap();
+        assert!(agree_within(num("60000.5"), num("60000.50000000"), 0));
+        assert!(agree_within(num("100"), num("102.0"), 200 * BPS));
+        assert!(!agree_within(num("100"), num("102.1"), 200 * BPS));
+        assert!(agree_within(num("0.00000074573"), num("0.0000007457"), BPS));
+        assert!(!agree_within(num("0"), num("0"), 200 * BPS), "no price");
+        assert!(!agree_within(Num::new(i64::MAX, 0), Num::new(1, 18), 200 * BPS));
     }
 
     #[test]

@@ -10,22 +10,23 @@ use crate::domain::input::ConnId;
 use crate::domain::instrument::{ContractKind, Instrument, Price, Status};
 use crate::domain::intent::Ppb;
 use crate::domain::money::MONEY_SCALE;
-use crate::domain::number::SCALE_MAX;
+use crate::domain::number::{Num, SCALE_MAX};
 use crate::domain::order::Side;
 use crate::domain::params::ListingParams;
 use crate::domain::time::Nanos;
 
-/// Whether a listing can be traded on now, as far as it alone is concerned.
+/// Whether a listing's book can be priced from now. Whether the venue lets it trade is
+/// [`Listing::is_trading`]: what is held on a suspended listing is still priced, and may be reduced.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Served {
-    /// Contract not known, or not open for trading.
+    /// Contract not known.
     #[default]
     NoInstrument,
     /// The book is not live.
     NotLive,
     /// Bid at or above ask, or a side is empty.
     Crossed,
-    /// Fit to trade on.
+    /// Fit to price from.
     Yes,
 }
 
@@ -40,6 +41,10 @@ pub struct Listing {
     pub book: Book,
     /// Funding.
     pub funding: FundingTerms,
+    /// Index price as last stated, and its venue time (ns since the epoch).
+    pub index: Option<(Num, Nanos)>,
+    /// What the venue's clock shows beyond ours, ns; 0 while unknown.
+    pub clock_offset: Nanos,
     /// The connection that last brought its data.
     pub conn: Option<ConnId>,
     /// Input that last changed the book.
@@ -76,6 +81,8 @@ impl Listing {
             instrument: Instrument { id: params.id, venue: params.venue, ..Instrument::default() },
             book: Book::new(),
             funding: FundingTerms::default(),
+            index: None,
+            clock_offset: 0,
             conn: None,
             touched: Seq(0),
             dirty: false,
@@ -116,6 +123,9 @@ impl Listing {
         if let Some(rate) = mark.rate {
             self.funding.rate = rate_ppb(rate);
         }
+        if let Some(index) = mark.index.filter(|index| index.mantissa > 0) {
+            self.index = Some((index, mark.venue_ns));
+        }
         if mark.funding_ns > 0 {
             self.funding.at = mark.funding_ns;
         }
@@ -136,7 +146,7 @@ impl Listing {
         }
         self.fresh = true;
         self.version = self.version.wrapping_add(1);
-        self.served = if !self.is_known() || self.instrument.spec.status != Status::Trading {
+        self.served = if !self.is_known() {
             Served::NoInstrument
         } else if !self.book.is_served() {
             Served::NotLive
@@ -164,14 +174,34 @@ impl Listing {
         Price(self.mid2 / 2)
     }
 
-    /// Age of the touch at `wall`; a venue clock ahead of ours counts as age 0.
+    /// True while the venue lets the contract trade.
+    pub fn is_trading(&self) -> bool {
+        self.instrument.spec.status == Status::Trading
+    }
+
+    /// Age of the touch at `wall` (ours) on the venue's clock; what lies in its future counts as age 0.
     pub fn touch_age(&self, wall: Nanos) -> Nanos {
-        wall.saturating_sub(self.touch_ns).max(0)
+        self.age(self.touch_ns, wall).max(0)
+    }
+
+    /// How far the touch lies in the venue's future at `wall`; 0 when it does not.
+    pub fn touch_lead(&self, wall: Nanos) -> Nanos {
+        self.age(self.touch_ns, wall).saturating_neg().max(0)
     }
 
     /// Age of the depth behind the touch at `wall`.
     pub fn depth_age(&self, wall: Nanos) -> Nanos {
-        wall.saturating_sub(self.book.depth_ns()).max(0)
+        self.age(self.book.depth_ns(), wall).max(0)
+    }
+
+    /// The index price, unless there is none or it is older than `age_max`.
+    pub fn index_at(&self, wall: Nanos, age_max: Nanos) -> Option<Num> {
+        self.index.filter(|(_, stated)| self.age(*stated, wall) <= age_max).map(|(index, _)| index)
+    }
+
+    /// Negative while `venue_ns` lies ahead of the venue's clock.
+    fn age(&self, venue_ns: Nanos, wall: Nanos) -> Nanos {
+        wall.saturating_add(self.clock_offset).saturating_sub(venue_ns)
     }
 
     /// Adds the state to a digest.
@@ -182,6 +212,12 @@ impl Listing {
         to.mix_signed(self.funding.rate);
         to.mix_signed(self.funding.at);
         to.mix_signed(self.funding.interval);
+        to.mix_signed(self.clock_offset);
+        if let Some((index, stated)) = self.index {
+            to.mix_signed(index.mantissa);
+            to.mix(u64::from(index.scale));
+            to.mix_signed(stated);
+        }
         to.mix(self.conn.map_or(u64::MAX, |conn| u64::from(conn.0)));
         to.mix(self.touched.0);
         to.mix(u64::from(self.dirty));

@@ -20,5 +20,7 @@ pub mod position;
 pub mod registry;
 pub mod risk;
 pub mod scanner;
+pub mod start_gate;
 pub mod table;
 pub mod trade;
+pub mod venue_clock;

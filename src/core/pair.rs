@@ -11,7 +11,7 @@ pub use why::WhyNot;
 
 use super::book::Fill;
 use super::digest::{Digest, scramble};
-use super::edge::{EdgeInput, PairMid, net_funding, terms};
+use super::edge::{EdgeInput, PairMid, agree_within, net_funding, terms};
 use super::listing::{Listing, Served};
 use super::median::Median;
 pub use super::mode::Mode;
@@ -57,6 +57,10 @@ pub struct Gate {
     pub mode: Mode,
     /// A connection of either listing has unread data.
     pub behind: bool,
+    /// A venue's clock is off, or not known well enough.
+    pub clock_off: bool,
+    /// A venue is held by the start gate.
+    pub closed: bool,
     /// No further trade may be opened.
     pub full: bool,
     /// The input, for choices at random.
@@ -151,6 +155,9 @@ impl Pair {
         let mid = PairMid { first: a.mid2, second: b.mid2 };
         let is_fresh = |leg: &Listing| leg.touch_age(now.wall) <= params.book_age_max_ns;
         if !is_fresh(a) || !is_fresh(b) || !mid.agrees_within(params.mid_agreement_ppb) {
+            return;
+        }
+        if !indices_agree(legs, now, params) || legs.iter().any(|leg| is_ahead(leg, now, params)) {
             return;
         }
         let price = Price((mid.first + mid.second) / 4);
@@ -254,6 +261,7 @@ impl Pair {
         let [a, b] = legs;
         for leg in legs {
             match leg.served {
+                _ if leg.is_known() && !leg.is_trading() => return Err(WhyNot::Suspended),
                 Served::Yes => {}
                 Served::NoInstrument => return Err(WhyNot::NoInstrument),
                 Served::NotLive => return Err(WhyNot::NotLive),
@@ -263,12 +271,21 @@ impl Pair {
         if gate.behind {
             return Err(WhyNot::Behind);
         }
+        if gate.clock_off {
+            return Err(WhyNot::ClockOff);
+        }
         if legs.iter().any(|leg| leg.touch_age(now.wall) > params.book_age_max_ns) {
             return Err(WhyNot::Stale);
+        }
+        if legs.iter().any(|leg| is_ahead(leg, now, params)) {
+            return Err(WhyNot::ClockAhead);
         }
         let mid = PairMid { first: a.mid2, second: b.mid2 };
         if !mid.agrees_within(params.mid_agreement_ppb) {
             return Err(WhyNot::MidsDisagree);
+        }
+        if !indices_agree(legs, now, params) {
+            return Err(WhyNot::IndicesDisagree);
         }
         let Some(size) = self.size else {
             if !are_comparable(&a.instrument, &b.instrument) {
@@ -319,6 +336,7 @@ impl Pair {
         match (gate.mode, self.disarmed) {
             (Mode::Halted, _) => WhyNot::Halted,
             (Mode::Reducing, _) => WhyNot::Reducing,
+            _ if gate.closed => WhyNot::VenueHeld,
             _ if legs.iter().any(|leg| leg.trade.is_some()) => WhyNot::TradeOpen,
             (_, Some((_, why))) => why,
             _ if !is_warm => WhyNot::Warmup,
@@ -407,4 +425,17 @@ impl Pair {
             to.mix(u64::from(way.denials));
         }
     }
+}
+
+/// Both venues value the same thing: their index prices agree, as far as they state them.
+fn indices_agree(legs: [&Listing; 2], now: Stamp, params: &ScanParams) -> bool {
+    match legs.map(|leg| leg.index_at(now.wall, params.index_age_max_ns)) {
+        [Some(a), Some(b)] => agree_within(a, b, params.index_agreement_ppb),
+        _ => !params.index_required,
+    }
+}
+
+/// The touch lies further in its venue's future than clocks explain.
+fn is_ahead(leg: &Listing, now: Stamp, params: &ScanParams) -> bool {
+    leg.touch_lead(now.wall) > params.clock_ahead_max_ns
 }

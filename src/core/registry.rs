@@ -97,8 +97,9 @@ impl Registry {
     }
 
     /// Takes in what a venue states and appends the listings that (re)begin: none when nothing is new, the
-    /// listing alone when the generation's scales hold, else every known listing of the canonical
-    /// instrument in a new generation. After an error nothing has changed.
+    /// listing alone in its generation when only its status changed or the generation's scales hold, else
+    /// every known listing of the canonical instrument in a new generation. After an error nothing has
+    /// changed.
     pub fn on_spec(&mut self, spec: &VenueSpec, out: &mut Vec<Instrument>) -> Result<(), RegistryError> {
         let known = self
             .instruments
@@ -106,6 +107,13 @@ impl Registry {
             .ok_or(RegistryError::UnknownListing(spec.instrument))?;
         let spec = validated(spec, known)?;
         if known.generation > 0 && known.spec == spec {
+            return Ok(());
+        }
+        if known.generation > 0 && (VenueSpec { status: known.spec.status, ..spec }) == known.spec {
+            // Only whether it trades changed: prices, quantities and books stay what they are.
+            let changed = Instrument { spec, ..*known };
+            self.instruments[spec.instrument.index()] = changed;
+            out.push(changed);
             return Ok(());
         }
         let (first, canonical) = (known.generation == 0, known.canonical);
@@ -285,8 +293,11 @@ mod tests {
             "never coarser"
         );
         let suspended = VenueSpec { status: Status::Suspended, ..spec(0, "0.1", "0.001", "1") };
-        assert_eq!(feed(&mut registry, &suspended), [(0, 4, 4, 4), (1, 4, 4, 3)]);
+        assert_eq!(feed(&mut registry, &suspended), [(0, 3, 4, 4)], "the status alone begins nothing");
         assert_eq!(registry.get(InstrumentId(0)).unwrap().spec.status, Status::Suspended);
+        let resumed = VenueSpec { step: num("0.01"), status: Status::Trading, ..suspended };
+        assert_eq!(feed(&mut registry, &resumed), [(0, 4, 4, 4), (1, 4, 4, 3)], "a new step does");
+        assert_eq!(feed(&mut registry, &VenueSpec { status: Status::Suspended, ..resumed }).len(), 1);
         assert_eq!(registry.get(InstrumentId(1)).unwrap().spec.status, Status::Trading);
     }
 

@@ -12,6 +12,7 @@ use super::digest::Digest;
 use super::listing::{Listing, Served};
 use super::mode::{Mode, Modes};
 use super::pair::{Gate, Pair};
+use super::start_gate::StartGate;
 use super::trade::ExitReason;
 use super::trade::desk::{Desk, Floor};
 use super::trade::measure::touches;
@@ -58,6 +59,9 @@ pub struct Scanner {
     pairs: Vec<Pair>,
     desk: Desk,
     modes: Modes,
+    start: StartGate,
+    /// Our wall clock less `mono`, as of the last event: when it steps, venues' offsets do.
+    anchor: Nanos,
     /// Listings that changed since their pairs were last evaluated.
     dirty: Vec<u16>,
     /// Connections with unread data.
@@ -108,6 +112,8 @@ impl Scanner {
             listings,
             pairs,
             modes: Modes::default(),
+            start: StartGate::new(params),
+            anchor: 0,
             behind: [false; 256],
             now: Stamp::default(),
             sample_at: None,
@@ -122,6 +128,11 @@ impl Scanner {
     /// Handles one event of the river: passes on what risk and route need, fires due timers, then acts.
     pub fn on_event(&mut self, event: &Event, out: &mut ScanOut) {
         self.now = event.at;
+        let anchor = event.at.wall.saturating_sub(event.at.mono);
+        if anchor != self.anchor {
+            self.anchor = anchor;
+            self.follow_clocks();
+        }
         let is_market = matches!(
             event.body,
             EventBody::Bbo(_)
@@ -159,6 +170,11 @@ impl Scanner {
             EventBody::Denied(denial) => self.with_desk(out, |desk, floor| desk.on_denied(denial, floor)),
             EventBody::Conn(status) => self.on_conn(status),
             EventBody::Command(command) => self.on_command(*command, out),
+            EventBody::Clock(sample) => {
+                self.start.on_clock(sample, event.at);
+                self.follow_clocks();
+            }
+            EventBody::Check(check) => self.start.on_check(check),
             EventBody::Tick
             | EventBody::Trade(_)
             | EventBody::Position(_)
@@ -166,7 +182,16 @@ impl Scanner {
             | EventBody::Funding(_)
             | EventBody::Session(_)
             | EventBody::Outcome(_)
-            | EventBody::Action(_) => {}
+            | EventBody::Action(_)
+            | EventBody::Pace(_) => {}
+        }
+    }
+
+    /// Ages are measured on the clock of the venue that stated the time.
+    fn follow_clocks(&mut self) {
+        for listing in &mut self.listings {
+            let estimate = self.start.clocks().estimate(listing.params.venue, self.now);
+            listing.clock_offset = estimate.map_or(0, |estimate| estimate.offset);
         }
     }
 
@@ -177,6 +202,7 @@ impl Scanner {
         self.pairs.iter().for_each(|pair| pair.digest(&mut digest));
         self.desk.digest(&mut digest);
         self.modes.digest(&mut digest);
+        self.start.digest(&mut digest);
         self.behind
             .iter()
             .enumerate()
@@ -262,6 +288,8 @@ impl Scanner {
         let legs = [&self.listings[a], &self.listings[b]];
         let gate = Gate {
             mode: self.modes.at(legs[0].params.venue).max(self.modes.at(legs[1].params.venue)),
+            clock_off: legs.iter().any(|leg| !self.start.is_clock_fit(leg.params.venue, self.now)),
+            closed: legs.iter().any(|leg| !self.start.is_open(leg.params.venue)),
             behind: is_behind,
             full: self.desk.is_full(&self.params),
             seq,

@@ -7,6 +7,7 @@ use super::intent::{Denial, Intent};
 use super::money::Money;
 use super::number::Num;
 use super::order::{OrderUpdate, Side};
+use super::standing::{ClockSample, Pace, StartCheck};
 use super::text::Currency;
 use super::time::{Nanos, Stamp};
 use serde::{Deserialize, Serialize};
@@ -66,6 +67,12 @@ pub enum EventBody {
     Outcome(SendOutcome),
     /// A session machine wants something done; passes through to route.
     Action(SessionAction),
+    /// The venue states its time.
+    Clock(ClockSample),
+    /// The venue states a setting of our account.
+    Check(StartCheck),
+    /// The venue states how much of its limits is used.
+    Pace(Pace),
 }
 
 /// Best bid and ask of one instrument.

@@ -15,5 +15,6 @@ pub mod number;
 pub mod order;
 pub mod output;
 pub mod params;
+pub mod standing;
 pub mod text;
 pub mod time;

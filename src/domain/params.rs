@@ -3,6 +3,7 @@
 use super::instrument::{CanonicalId, ContractKind, InstrumentId, VenueId};
 use super::intent::{BPS, Ppb};
 use super::money::Money;
+use super::standing::CheckSet;
 use super::text::{Currency, Symbol};
 use super::time::{MILLI, Nanos, SECOND};
 use serde::{Deserialize, Serialize};
@@ -60,6 +61,13 @@ pub struct VenueParams {
     pub ack_timeout_ns: Nanos,
     /// `recvWindow` / `expTime` sent with opening orders, ms.
     pub order_valid_ms: i64,
+    /// What must be read back as configured before the venue takes opening orders; a dialect says what it
+    /// can read (`Dialect::start_checks`).
+    #[serde(default)]
+    pub start_checks: CheckSet,
+    /// The venue cancels our orders when it has not heard of us for this long, ns; 0 = it does not.
+    #[serde(default)]
+    pub dead_man_ns: Nanos,
 }
 
 /// A canonical instrument.
@@ -113,6 +121,19 @@ pub struct ScanParams {
     pub level_shift_ppb: Ppb,
     /// A pair arms only when both mids agree within this, ppb.
     pub mid_agreement_ppb: Ppb,
+    /// A pair arms only when both index prices agree within this, ppb.
+    pub index_agreement_ppb: Ppb,
+    /// An index price older than this counts as absent, ns.
+    pub index_age_max_ns: Nanos,
+    /// True: a pair without both index prices does not arm. False: absent ones are not held against it.
+    pub index_required: bool,
+    /// A book whose venue time lies this far ahead of the venue's clock is not traded on, ns.
+    pub clock_ahead_max_ns: Nanos,
+    /// A venue whose clock differs from ours by more than this is not traded on, ns. Requests are signed
+    /// with the venue's time, so this bounds what a broken clock may do to ages and deadlines.
+    pub clock_offset_max_ns: Nanos,
+    /// A venue whose clock is known no better than this is not traded on, ns.
+    pub clock_uncertainty_max_ns: Nanos,
     /// A net edge above this for longer than `edge_insane_ns` means broken data: disarm and alarm, ppb.
     pub edge_insane_ppb: Ppb,
     /// See `edge_insane_ppb`, ns.
@@ -156,6 +177,12 @@ impl Default for ScanParams {
             basis_samples_min: 31,
             level_shift_ppb: 20 * BPS,
             mid_agreement_ppb: 200 * BPS,
+            index_agreement_ppb: 200 * BPS,
+            index_age_max_ns: 60 * SECOND,
+            index_required: false,
+            clock_ahead_max_ns: 50 * MILLI,
+            clock_offset_max_ns: SECOND,
+            clock_uncertainty_max_ns: 250 * MILLI,
             edge_insane_ppb: 300 * BPS,
             edge_insane_ns: 2 * SECOND,
             disarm_ns: 30 * SECOND,

@@ -137,6 +137,44 @@ pub struct SimListing {
     pub notional_min: Num,
     /// The venue's price stands above the latent one by this, ppb.
     pub basis_ppb: i64,
+    /// The venue suspends the listing this long after the start, ns; 0 = never. Reductions stay possible.
+    pub suspend_after_ns: Nanos,
+    /// And lets it trade again this long after the start, ns; 0 = never.
+    pub resume_after_ns: Nanos,
+}
+
+/// Settings of a client account, as they were made at the venue.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct SimAccountSettings {
+    /// Long and short positions instead of one net position: orders that do not say which are refused.
+    pub long_short: bool,
+    /// Isolated margin.
+    pub isolated: bool,
+    /// Margin of all assets together.
+    pub multi_asset: bool,
+    /// The key may trade.
+    pub may_trade: bool,
+    /// Account level (OKX `acctLv`).
+    pub level: u8,
+    /// The account's own self-trade prevention (OKX `acctStpMode`).
+    pub self_trade: String,
+    /// Leverage; 0 = the venue's.
+    pub leverage: u32,
+}
+
+impl Default for SimAccountSettings {
+    fn default() -> Self {
+        Self {
+            long_short: false,
+            isolated: false,
+            multi_asset: false,
+            may_trade: true,
+            level: 2,
+            self_trade: "cancel_maker".into(),
+            leverage: 0,
+        }
+    }
 }
 
 /// A client account.
@@ -151,6 +189,8 @@ pub struct SimAccount {
     pub passphrase: String,
     /// Starting wallet in whole settlement units.
     pub balance: i64,
+    /// Its settings.
+    pub settings: SimAccountSettings,
 }
 
 /// Never shows keys: configurations end up in logs.
@@ -229,6 +269,8 @@ impl Default for SimListing {
             qty_max: Num::new(1_000, 0),
             notional_min: Num::ZERO,
             basis_ppb: 0,
+            suspend_after_ns: 0,
+            resume_after_ns: 0,
         }
     }
 }
@@ -240,6 +282,7 @@ impl Default for SimAccount {
             secret: "sim-secret".into(),
             passphrase: "sim-passphrase".into(),
             balance: 100_000,
+            settings: SimAccountSettings::default(),
         }
     }
 }

@@ -14,7 +14,9 @@ pub mod market;
 pub mod okx;
 pub mod socket;
 
-pub use config::{ConfigError, SimAccount, SimConfig, SimInstrument, SimListing, SimVenueConfig};
+pub use config::{
+    ConfigError, SimAccount, SimAccountSettings, SimConfig, SimInstrument, SimListing, SimVenueConfig,
+};
 pub use exchange::VenueLedger;
 
 use crate::domain::time::Nanos;

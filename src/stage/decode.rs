@@ -77,6 +77,8 @@ pub struct Decode {
     out: Out,
     ledger_out: LedgerOut,
     defined: Vec<Instrument>,
+    /// What each listing's adapter was last told.
+    generations: Vec<u16>,
     odd: OddCounts,
     frames: u64,
     stale_frames: u64,
@@ -100,6 +102,7 @@ impl Decode {
             out: Out::with_capacity(OUT_CAPACITY),
             ledger_out: LedgerOut::with_capacity(256),
             defined: Vec::with_capacity(params.listings.len() * 2),
+            generations: vec![0; params.listings.len()],
             odd: OddCounts::default(),
             frames: 0,
             stale_frames: 0,
@@ -252,7 +255,15 @@ impl Decode {
                             paper.on_instrument(instrument);
                         }
                         self.ledger.on_instrument(instrument, &mut self.ledger_out);
-                        self.adapters[instrument.venue.index()].on_instrument(instrument, at, &mut self.out);
+                        // Within a generation only the status changes, which is no affair of a decoder.
+                        let known = &mut self.generations[instrument.id.index()];
+                        if std::mem::replace(known, instrument.generation) != instrument.generation {
+                            self.adapters[instrument.venue.index()].on_instrument(
+                                instrument,
+                                at,
+                                &mut self.out,
+                            );
+                        }
                     }
                 }
                 Emit::ReconcileEnd(venue) => {

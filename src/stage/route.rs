@@ -6,6 +6,7 @@
 
 use super::decode::ConnInfo;
 use crate::core::budget::Budget;
+use crate::core::venue_clock::VenueClocks;
 use crate::domain::effect::{
     HttpId, MessageId, OutMeta, OutMsg, Payload, PayloadFull, SessionAction, Target,
 };
@@ -34,6 +35,8 @@ pub struct Route {
     orders_ready: [bool; VENUES_MAX],
     encoders: Vec<Box<dyn Encoder>>,
     budgets: Vec<Budget>,
+    /// Requests are stamped and signed with the time of their venue.
+    clocks: VenueClocks,
     send_age_max_ns: Nanos,
     next_message: u64,
     outstanding: u32,
@@ -68,6 +71,7 @@ impl Route {
             orders_ready: [false; VENUES_MAX],
             encoders,
             budgets: params.venues.iter().map(|venue| Budget::new(venue.orders_per_10s_max)).collect(),
+            clocks: VenueClocks::default(),
             send_age_max_ns: params.risk.send_age_max_ns,
             next_message: 0,
             outstanding: 0,
@@ -88,8 +92,9 @@ impl Route {
                 let meta = self.meta(flow, true);
                 let message = &mut self.staged[0];
                 message.payload.clear();
+                let at = self.clocks.stamp(order.venue, flow.at);
                 let rendered =
-                    self.encoders[order.venue.index()].cancel(order, &meta, flow.at, &mut message.payload);
+                    self.encoders[order.venue.index()].cancel(order, &meta, at, &mut message.payload);
                 self.finish(rendered, meta, order, sink);
             }
             FlowBody::Mid(..) => {}
@@ -109,6 +114,7 @@ impl Route {
             EventBody::Instrument(instrument) => {
                 self.encoders[instrument.venue.index()].on_instrument(instrument);
             }
+            EventBody::Clock(sample) => self.clocks.on_sample(sample),
             EventBody::Outcome(_) => self.outstanding = self.outstanding.saturating_sub(1),
             EventBody::Action(action) => self.on_action(flow, action, sink),
             _ => {}
@@ -134,17 +140,20 @@ impl Route {
                 let Some(info) = self.conns.get(conn.index()) else { return };
                 meta.target = Target::Socket(conn);
                 meta.epoch = self.epochs[conn.index()];
-                self.encoders[info.venue.index()].send(conn, what, flow.at, &mut message.payload)
+                let at = self.clocks.stamp(info.venue, flow.at);
+                self.encoders[info.venue.index()].send(conn, what, at, &mut message.payload)
             }
             SessionAction::Http { venue, id, what } => {
-                let rendered = self.encoders[venue.index()].http(what, flow.at, &mut message.payload);
+                let at = self.clocks.stamp(venue, flow.at);
+                let rendered = self.encoders[venue.index()].http(what, at, &mut message.payload);
                 meta.target = Target::Http { venue, id, redact: rendered.unwrap_or(None) };
                 rendered.map(|_| ())
             }
             SessionAction::Query(order) => {
                 meta.urgent = true;
+                let at = self.clocks.stamp(order.venue, flow.at);
                 let rendered =
-                    self.encoders[order.venue.index()].query(&order, &meta, flow.at, &mut message.payload);
+                    self.encoders[order.venue.index()].query(&order, &meta, at, &mut message.payload);
                 return self.finish(rendered, meta, &order, sink);
             }
         };
@@ -201,7 +210,8 @@ impl Route {
             meta.order = Some(*order);
             let payload = &mut self.staged[slot].payload;
             payload.clear();
-            match self.encoders[order.venue.index()].order(order, &meta, flow.at, payload) {
+            let at = self.clocks.stamp(order.venue, flow.at);
+            match self.encoders[order.venue.index()].order(order, &meta, at, payload) {
                 Ok(rendered) => self.aim(rendered, &mut meta, order.venue, order.client_id),
                 Err(_) => {
                     self.refused_renders += 1;

@@ -5,10 +5,12 @@ use crate::domain::intent::ONE_PPB;
 use crate::domain::params::{
     CanonicalParams, EngineParams, ListingParams, RiskParams, ScanParams, VenueParams,
 };
+use crate::domain::standing::CheckSet;
 use crate::domain::text::Text;
 use crate::domain::time::{MILLI, SECOND};
 use crate::sim::config::SimConfig;
 use crate::stage::egress::Credentials;
+use crate::venue::dialect;
 
 /// Parameters of an engine that trades every instrument of `sim` on every venue that lists it.
 /// Names that do not fit the engine's short texts are left out.
@@ -32,6 +34,8 @@ pub fn engine_params(sim: &SimConfig, boot_epoch: u64, scan: ScanParams, risk: R
             orders_per_10s_max: 200,
             ack_timeout_ns: SECOND,
             order_valid_ms: 2_000,
+            start_checks: dialect(&venue.dialect).map_or(CheckSet::EMPTY, |of| of.start_checks()),
+            dead_man_ns: 60 * SECOND,
         });
         for listing in &venue.listings {
             let Some(symbol) = Text::new(&listing.symbol) else { continue };

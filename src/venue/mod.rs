@@ -19,6 +19,7 @@ use crate::domain::instrument::{Instrument, VenueId, VenueSpec};
 use crate::domain::intent::OrderRef;
 use crate::domain::order::{OrderReport, OrderSpec};
 use crate::domain::params::{ListingParams, VenueParams};
+use crate::domain::standing::{CheckSet, Pace};
 use crate::domain::time::Stamp;
 
 /// Something that an adapter produced while handling one input.
@@ -145,10 +146,16 @@ pub trait Adapter: Send {
     fn on_frame(&mut self, meta: FrameMeta, frame: &[u8], now: Stamp, out: &mut Out);
     /// The reply to a request; `status` 0 = there was none.
     fn on_http(&mut self, id: HttpId, status: u16, body: &[u8], now: Stamp, out: &mut Out);
-    /// The registry defined (or redefined, with a higher generation) one of its listings.
+    /// The registry defined (or redefined, with a higher generation) one of its listings. A listing that a
+    /// list of the venue no longer names is to be stated as `Status::Suspended`.
     fn on_instrument(&mut self, instrument: &Instrument, now: Stamp, out: &mut Out);
     /// Time passed; called before every other input too, so deadlines fire on time.
     fn on_tick(&mut self, now: Stamp, out: &mut Out);
+    /// The venue said how much of its limits is used, or refused a request for their sake; comes just before
+    /// the reply that carried it. The default leaves it to the reply's status.
+    fn on_pace(&mut self, pace: &Pace, now: Stamp, out: &mut Out) {
+        let _ = (pace, now, out);
+    }
     /// The run ends: unsubscribe is not needed, closing is.
     fn on_stop(&mut self, now: Stamp, out: &mut Out);
 }
@@ -220,6 +227,12 @@ pub trait Dialect: Sync {
     fn http_url(&self) -> &'static str;
     /// HTTP header that carries the API key, where there is one (for documentation and checks).
     fn adapter(&self, context: &VenueContext) -> Box<dyn Adapter>;
+    /// What this dialect reads back from the account and states as `EventBody::Check` (and, for
+    /// `Check::Clock`, as `EventBody::Clock`) when it trades: a live run holds the venue until all of it
+    /// was stated as configured. The default reads nothing back and is held by nothing.
+    fn start_checks(&self) -> CheckSet {
+        CheckSet::EMPTY
+    }
     /// The route side.
     fn encoder(&self, context: &VenueContext) -> Box<dyn Encoder>;
     /// The stateless parser for the `decode` and `book` commands.

@@ -13,6 +13,7 @@ use self::load::{Arrival, LoadServer, Schedule};
 use crate::cli::demo::{TempDir, tempdir};
 use crate::cli::{CliError, Failure};
 use crate::domain::params::{RiskParams, ScanParams};
+use crate::domain::standing::CheckSet;
 use crate::domain::time::{MILLI, Nanos, SECOND};
 use crate::journal::JournalOptions;
 use crate::net::tls::Trust;
@@ -354,7 +355,9 @@ fn engine_round(
     ticks: &mut Histogram<u64>,
 ) -> Result<Vec<load::Habits>, Failure> {
     let boot = venues.clock.now() as u64 / SECOND as u64;
-    let params = world::engine_params(sim, boot, scan_params(), RiskParams::default());
+    let mut params = world::engine_params(sim, boot, scan_params(), RiskParams::default());
+    // The load's venues have no accounts to read back.
+    params.venues.iter_mut().for_each(|venue| venue.start_checks = CheckSet::EMPTY);
     let journal = wanted.journal.then(|| {
         let options = JournalOptions { segment_bytes: 16 << 20, ..JournalOptions::default() };
         (scratch.join(format!("journal-{round}")), options)

@@ -8,8 +8,14 @@ use std::fmt;
 pub enum WhyNot {
     /// Nothing stands in the way: it enters.
     Ready,
-    /// A contract is unknown, closed for trading, or differs in quote or settlement currency.
+    /// A contract is unknown, or differs in quote or settlement currency.
     NoInstrument,
+    /// A venue has delisted or suspended a contract.
+    Suspended,
+    /// A venue's clock is unknown, known too badly, or too far from ours.
+    ClockOff,
+    /// A venue's data carry times that lie in its future.
+    ClockAhead,
     /// A book is not live.
     #[default]
     NotLive,
@@ -25,6 +31,8 @@ pub enum WhyNot {
     Thin,
     /// The mids differ too much to be the same thing.
     MidsDisagree,
+    /// The index prices differ too much to be of the same thing, or one is absent and must not be.
+    IndicesDisagree,
     /// Too few samples of the basis.
     Warmup,
     /// The basis has shifted; a new baseline is being learnt.
@@ -35,6 +43,8 @@ pub enum WhyNot {
     Halted,
     /// Only closing is allowed.
     Reducing,
+    /// A venue's account is not as configured, or was not read back yet.
+    VenueHeld,
     /// One of the listings serves an open trade.
     TradeOpen,
     /// The net edge is below the threshold.
@@ -53,6 +63,9 @@ impl WhyNot {
         match self {
             Self::Ready => "ready",
             Self::NoInstrument => "no instrument",
+            Self::Suspended => "suspended",
+            Self::ClockOff => "clock off",
+            Self::ClockAhead => "clock ahead",
             Self::NotLive => "book not live",
             Self::Crossed => "book crossed",
             Self::Behind => "connection behind",
@@ -60,11 +73,13 @@ impl WhyNot {
             Self::TooSmall => "too small",
             Self::Thin => "book thin",
             Self::MidsDisagree => "mids disagree",
+            Self::IndicesDisagree => "indices disagree",
             Self::Warmup => "warming up",
             Self::LevelShift => "level shift",
             Self::InsaneEdge => "insane edge",
             Self::Halted => "halted",
             Self::Reducing => "reducing",
+            Self::VenueHeld => "venue held",
             Self::TradeOpen => "trade open",
             Self::BelowThreshold => "below threshold",
             Self::Unproven => "not proven yet",

@@ -71,9 +71,12 @@ impl Risk {
     fn check_venue(&self, leg: usize, order: &OrderSpec, safe: bool) -> Result<(), Violation> {
         let venue = self.venues.get(order.venue.index()).copied().unwrap_or_default();
         let listed = self.positions.instrument(order.instrument);
-        let trading = listed.is_none_or(|instrument| instrument.spec.status == Status::Trading);
+        // What is held on a suspended contract may still be reduced, if the venue lets it.
+        let trading =
+            order.reduce_only || listed.is_none_or(|instrument| instrument.spec.status == Status::Trading);
         let ready = venue.configured && venue.orders_ready && trading;
-        if ready && (safe || (venue.account_ready && venue.strays == 0)) {
+        let fit = venue.account_ready && venue.strays == 0 && self.start.is_open(order.venue);
+        if ready && (safe || fit) {
             return Ok(());
         }
         let strays = Money::from_units(i64::from(venue.strays));

@@ -8,7 +8,8 @@
 //! |---|---|---|---|
 //! | kill, halt | denied | denied | pass |
 //! | reducing | denied | pass | pass |
-//! | venue ready | account + orders session, no stray order | orders session | orders session |
+//! | venue ready | account + orders session, start gate, no stray order | orders session | orders session |
+//! | contract open for trading | yes | yes | – |
 //! | order validity | yes | yes | yes |
 //! | notional of an order | limit | 2 × | 2 × |
 //! | age of the book | limit | 10 × | 10 × |
@@ -33,6 +34,7 @@ use super::limits::{Exposure, RateWindow, TradingState, Violation};
 use super::order::LIVE_MAX;
 use super::order::entry::{NEVER, rescale};
 use super::position::{Positions, mul_div_up, settled};
+use super::start_gate::StartGate;
 use super::table::IdMap;
 use crate::domain::event::{EventBody, Flow, FlowBody, SessionRole, SessionStatus};
 use crate::domain::input::{Command, Scope};
@@ -166,6 +168,7 @@ pub struct Risk {
     recorder_lags: bool,
     failures: u32,
     cancel_due: Nanos,
+    start: StartGate,
     digest: Digest,
 }
 
@@ -204,6 +207,7 @@ impl Risk {
             recorder_lags: false,
             failures: 0,
             cancel_due: NEVER,
+            start: StartGate::new(params),
             digest: Digest::new(),
             params: params.risk.clone(),
         }
@@ -264,6 +268,11 @@ impl Risk {
         self.strays.len()
     }
 
+    /// What venues have stated of our accounts.
+    pub const fn start_gate(&self) -> &StartGate {
+        &self.start
+    }
+
     /// Trades lost or failed in a row.
     pub const fn failures(&self) -> u32 {
         self.failures
@@ -273,6 +282,7 @@ impl Risk {
     pub fn digest(&self) -> u64 {
         let mut digest = self.digest;
         digest.mix(self.positions.digest());
+        self.start.digest(&mut digest);
         digest.value()
     }
 
@@ -295,7 +305,9 @@ impl Risk {
             }
             EventBody::Instrument(instrument) => self.on_instrument(instrument),
             EventBody::Session(status) => self.on_session(status),
-            EventBody::Conn(_) | EventBody::Action(_) | EventBody::Outcome(_) => {}
+            EventBody::Conn(_) | EventBody::Action(_) | EventBody::Outcome(_) | EventBody::Pace(_) => {}
+            EventBody::Clock(sample) => self.start.on_clock(sample, at),
+            EventBody::Check(check) => return self.start.on_check(check),
             EventBody::Position(report) => {
                 self.positions.on_report(report, at.mono);
                 self.refresh(report.instrument);

@@ -7,7 +7,7 @@ use crate::core::mode::Mode;
 use crate::core::pair::{Pair, WhyNot};
 use crate::core::trade::desk::DeskCounters;
 use crate::core::trade::{Phase, Trade};
-use crate::domain::instrument::{CanonicalId, InstrumentId, Qty};
+use crate::domain::instrument::{CanonicalId, InstrumentId, Price, Qty};
 use crate::domain::intent::{EdgeTerms, Ppb, TradeId};
 use crate::domain::time::Nanos;
 use serde::Serialize;
@@ -93,6 +93,12 @@ impl Scanner {
         (listing.served == Served::Yes).then(|| listing.touch_age(self.now.wall))
     }
 
+    /// A listing's mid; `None` while its book is not served.
+    pub fn mid(&self, instrument: InstrumentId) -> Option<Price> {
+        let listing = self.listings.get(instrument.index())?;
+        (listing.served == Served::Yes).then(|| listing.mid())
+    }
+
     /// Sums.
     pub fn totals(&self) -> ScanTotals {
         let unbalanced = self.desk.trades().filter(|trade| trade.phase < Phase::Open).count();
@@ -116,10 +122,13 @@ impl Scanner {
         let basis = PairMid { first: buy.mid2, second: sell.mid2 }.basis();
         let limit = self.params.book_age_max_ns;
         let is_stale = buy.touch_age(self.now.wall) > limit || sell.touch_age(self.now.wall) > limit;
+        let is_clock_off = [buy, sell].iter().any(|leg| !self.start.is_clock_fit(leg.params.venue, self.now));
         let why = match (buy.served, sell.served) {
             (Served::NoInstrument, _) | (_, Served::NoInstrument) => WhyNot::NoInstrument,
+            _ if !buy.is_trading() || !sell.is_trading() => WhyNot::Suspended,
             (Served::NotLive, _) | (_, Served::NotLive) => WhyNot::NotLive,
             (Served::Crossed, _) | (_, Served::Crossed) => WhyNot::Crossed,
+            _ if is_clock_off => WhyNot::ClockOff,
             _ if is_stale => WhyNot::Stale,
             _ => pair.ways[way].why,
         };

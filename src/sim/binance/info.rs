@@ -75,7 +75,7 @@ pub(super) fn exchange_info(exchange: &Exchange, now: Nanos) -> String {
             format!(
                 concat!(
                     "{{\"symbol\":\"{symbol}\",\"pair\":\"{symbol}\",\"contractType\":\"PERPETUAL\",\"deliveryDate\":4133404800000,",
-                    "\"onboardDate\":1569398400000,\"status\":\"TRADING\",\"maintMarginPercent\":\"2.5000\",",
+                    "\"onboardDate\":1569398400000,\"status\":\"{status}\",\"maintMarginPercent\":\"2.5000\",",
                     "\"requiredMarginPercent\":\"5.0000\",\"baseAsset\":\"{base}\",\"quoteAsset\":\"{quote}\",\"marginAsset\":\"{settle}\",",
                     "\"pricePrecision\":{price_precision},\"quantityPrecision\":{qty_precision},\"baseAssetPrecision\":8,\"quotePrecision\":8,",
                     "\"underlyingType\":\"COIN\",\"underlyingSubType\":[],\"triggerProtect\":\"0.0500\",\"liquidationFee\":\"0.012500\",",
@@ -90,6 +90,7 @@ pub(super) fn exchange_info(exchange: &Exchange, now: Nanos) -> String {
                 ),
                 symbol = listing.symbol,
                 base = listing.base,
+                status = if listing.is_trading(now) { "TRADING" } else { "SETTLING" },
                 quote = listing.quote,
                 settle = listing.settle,
                 price_precision = listing.tick.scale,

@@ -1,6 +1,6 @@
 //! Who listens to which stream, and the publication of market events and timed streams to them.
 
-use super::stream::{Day, Pending, Stream, agg_trade, book_ticker, mark_price, trade};
+use super::stream::{Day, Pending, Stream, agg_trade, book_ticker, contract_info, mark_price, trade};
 use crate::domain::time::{MILLI, Nanos};
 use crate::sim::exchange::{Exchange, ListingId, Side, SimEvent, SimEventBody};
 use crate::sim::{Push, SimConn};
@@ -24,13 +24,16 @@ pub(super) struct MarketData {
     /// Per diff or partial stream that somebody listens to.
     pending: BTreeMap<Stream, Pending>,
     days: Vec<Day>,
+    /// Whether each listing traded at the last tick.
+    trading: Vec<bool>,
 }
 
 impl MarketData {
     pub fn new(exchange: &Exchange) -> Self {
         // Aggregate ids start high, as at a venue with a history.
         let day = Day { aggregates: 300_000_000, ..Day::default() };
-        Self { days: vec![day; exchange.listings().len()], ..Self::default() }
+        let count = exchange.listings().len();
+        Self { days: vec![day; count], trading: vec![true; count], ..Self::default() }
     }
 
     /// The day of a listing.
@@ -125,6 +128,11 @@ impl MarketData {
     /// Sends what is due at `at`, a multiple of [`TICK_NS`].
     pub fn on_tick(&mut self, exchange: &Exchange, at: Nanos, out: &mut Vec<Push>) {
         self.flush(|speed| speed != 0 && at % (Nanos::from(speed) * MILLI) == 0, exchange, at, out);
+        for (index, listing) in exchange.listings().iter().enumerate() {
+            if std::mem::replace(&mut self.trading[index], listing.is_trading(at)) != listing.is_trading(at) {
+                self.send(Stream::ContractInfo, &contract_info(listing, at), out);
+            }
+        }
         if at % (1_000 * MILLI) != 0 {
             return;
         }

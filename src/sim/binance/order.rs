@@ -24,7 +24,20 @@ pub(super) fn place(
     params: &Params,
     now: Nanos,
 ) -> Result<String, ApiError> {
+    let settings = exchange.account_settings(account);
+    if !settings.may_trade {
+        return Err(ApiError::new(
+            -2015,
+            "Invalid API-key, IP, or permissions for action, request ip: 127.0.0.1",
+        ));
+    }
+    if settings.long_short && params.get("positionSide").is_none_or(|side| side == "BOTH") {
+        return Err(ApiError::new(-4061, "Order's position side does not match user's setting."));
+    }
     let (new, detail) = parse(exchange, account, params, now)?;
+    if !new.reduce_only && !exchange.listing(new.listing).is_trading(now) {
+        return Err(ApiError::new(-4140, "Invalid symbol status for opening position."));
+    }
     let id = exchange.place(&new, now)?;
     let order = exchange.order(account, &OrderKey::Id(id)).ok_or_else(unknown)?;
     let listing = exchange.listing(order.listing);

@@ -231,6 +231,7 @@ impl BinanceServer {
     fn account_query(&self, path: &str, account: AccountId, call: &Call<'_>) -> Result<String, ApiError> {
         let exchange = self.venue.exchange();
         let (params, now) = (&call.params, call.now);
+        let settings = exchange.account_settings(account);
         let wanted = symbol_maybe(exchange, params)?;
         let list = |rows: Vec<String>| format!("[{}]", rows.join(","));
         let orders = |keep: &dyn Fn(&crate::sim::exchange::Order) -> bool| {
@@ -269,16 +270,25 @@ impl BinanceServer {
                     None => list(ids(exchange).map(text).collect()),
                 }
             }
-            "/fapi/v1/positionSide/dual" => "{\"dualSidePosition\":false}".into(),
-            "/fapi/v1/multiAssetsMargin" => "{\"multiAssetsMargin\":false}".into(),
+            "/fapi/v1/positionSide/dual" => format!("{{\"dualSidePosition\":{}}}", settings.long_short),
+            "/fapi/v1/multiAssetsMargin" => format!("{{\"multiAssetsMargin\":{}}}", settings.multi_asset),
+            "/fapi/v1/accountConfig" => format!(
+                concat!(
+                    "{{\"feeTier\":0,\"canTrade\":{},\"canDeposit\":true,\"canWithdraw\":false,\"dualSidePosition\":{},",
+                    "\"updateTime\":0,\"multiAssetsMargin\":{},\"tradeGroupId\":-1}}"
+                ),
+                settings.may_trade, settings.long_short, settings.multi_asset
+            ),
+            "/fapi/v1/apiTradingStatus" => format!("{{\"indicators\":{{}},\"updateTime\":{}}}", now / MILLI),
             "/fapi/v1/symbolConfig" => list(
                 ids(exchange)
                     .filter(|(id, _)| wanted.is_none_or(|w| w == *id))
                     .map(|(_, listing)| {
                         format!(
-                            "{{\"symbol\":\"{}\",\"marginType\":\"CROSSED\",\"isAutoAddMargin\":false,\"leverage\":{},\"maxNotionalValue\":\"100000000\"}}",
+                            "{{\"symbol\":\"{}\",\"marginType\":\"{}\",\"isAutoAddMargin\":false,\"leverage\":{},\"maxNotionalValue\":\"100000000\"}}",
                             listing.symbol,
-                            exchange.settings().leverage
+                            if settings.isolated { "ISOLATED" } else { "CROSSED" },
+                            exchange.leverage_of(account)
                         )
                     })
                     .collect(),
@@ -328,7 +338,7 @@ impl Call<'_> {
 }
 
 /// Signed paths and their methods.
-const ACCOUNT_PATHS: [(&[&str], &str); 24] = [
+const ACCOUNT_PATHS: [(&[&str], &str); 26] = [
     (&["GET", "POST", "PUT", "DELETE"], "/fapi/v1/order"),
     (&["GET"], "/fapi/v1/openOrder"),
     (&["GET"], "/fapi/v1/openOrders"),
@@ -339,6 +349,8 @@ const ACCOUNT_PATHS: [(&[&str], &str); 24] = [
     (&["POST"], "/fapi/v1/marginType"),
     (&["GET", "POST"], "/fapi/v1/positionSide/dual"),
     (&["GET"], "/fapi/v1/multiAssetsMargin"),
+    (&["GET"], "/fapi/v1/accountConfig"),
+    (&["GET"], "/fapi/v1/apiTradingStatus"),
     (&["GET"], "/fapi/v1/account"),
     (&["GET"], "/fapi/v2/account"),
     (&["GET"], "/fapi/v3/account"),
@@ -372,7 +384,8 @@ fn weight(call: &Call<'_>) -> u32 {
         "/fapi/v1/order" if call.request.method != "GET" => u32::from(call.request.method == "DELETE"),
         "/fapi/v1/countdownCancelAll" => 10,
         "/fapi/v1/commissionRate" => 20,
-        "/fapi/v1/income" | "/fapi/v1/positionSide/dual" => 30,
+        "/fapi/v1/income" | "/fapi/v1/positionSide/dual" | "/fapi/v1/multiAssetsMargin" => 30,
+        "/fapi/v1/accountConfig" | "/fapi/v1/symbolConfig" => 5,
         path if path.ends_with("/account")
             || path.ends_with("/balance")
             || path.ends_with("/positionRisk") =>

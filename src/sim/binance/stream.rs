@@ -42,6 +42,8 @@ pub(super) enum Stream {
     Ticker(ListingId),
     /// `<s>@miniTicker`
     MiniTicker(ListingId),
+    /// `!contractInfo`
+    ContractInfo,
 }
 
 impl Stream {
@@ -53,6 +55,7 @@ impl Stream {
 
     fn of_name(name: &str, exchange: &Exchange) -> Option<Self> {
         match name {
+            "!contractInfo" => return Some(Self::ContractInfo),
             "!bookTicker" => return Some(Self::BookTickerAll),
             "!markPrice@arr" => return Some(Self::MarkAll(3)),
             "!markPrice@arr@1s" => return Some(Self::MarkAll(1)),
@@ -359,4 +362,18 @@ impl Day {
             self.count
         )
     }
+}
+
+/// A listing began or ceased to trade.
+pub(super) fn contract_info(listing: &Listing, at: Nanos) -> String {
+    format!(
+        concat!(
+            "{{\"e\":\"contractInfo\",\"E\":{},\"s\":\"{}\",\"ps\":\"{}\",\"ct\":\"PERPETUAL\",\"dt\":4133404800000,",
+            "\"ot\":1569398400000,\"cs\":\"{}\"}}"
+        ),
+        at / MILLI,
+        listing.symbol,
+        listing.symbol,
+        if listing.is_trading(at) { "TRADING" } else { "SETTLING" },
+    )
 }

@@ -43,6 +43,8 @@ pub struct Listing {
     pub funding_at: Nanos,
     /// Time between settlements, ns.
     pub funding_interval_ns: Nanos,
+    /// Suspended from, and until (wall ns).
+    pub suspended: (Nanos, Nanos),
 }
 
 impl Listing {
@@ -63,6 +65,7 @@ impl Listing {
             i64::try_from(Money::from_num(num).0 / Money::from_num(listing.step).0).unwrap_or(i64::MAX)
         };
         let interval = venue.funding_interval_ns.max(1);
+        let after = |ns: Nanos| if ns > 0 { start + ns } else { Nanos::MAX };
         Self {
             symbol: listing.symbol.clone(),
             base: currencies[0].into(),
@@ -81,7 +84,13 @@ impl Listing {
             funding_rate_ppb: 0,
             funding_at: (start.div_euclid(interval) + 1) * interval,
             funding_interval_ns: interval,
+            suspended: (after(listing.suspend_after_ns), after(listing.resume_after_ns)),
         }
+    }
+
+    /// Whether it takes orders that open positions; those that reduce are always taken.
+    pub fn is_trading(&self, now: Nanos) -> bool {
+        !(self.suspended.0..self.suspended.1).contains(&now)
     }
 
     /// Exact notional in the quote currency.

@@ -129,6 +129,19 @@ impl Exchange {
         &self.settings.accounts[account.index() - 1]
     }
 
+    /// How a client account is set up (from [`Exchange::authenticate`]).
+    pub fn account_settings(&self, account: AccountId) -> &super::config::SimAccountSettings {
+        &self.keys(account).settings
+    }
+
+    /// The leverage that a client account states.
+    pub fn leverage_of(&self, account: AccountId) -> u32 {
+        match self.account_settings(account).leverage {
+            0 => self.settings.leverage,
+            own => own,
+        }
+    }
+
     /// An account.
     pub fn account(&self, id: AccountId) -> &Account {
         &self.accounts[id.index()]

@@ -1,11 +1,12 @@
 //! Instrument metadata and what else a client must know before it can trade.
 
 use super::wire::with_blanks;
+use crate::domain::time::Nanos;
 use crate::sim::exchange::{Exchange, Listing};
 use serde_json::{Value, json};
 
 /// An instrument as `public/instruments` and the `instruments` channel show it.
-pub(super) fn instrument(exchange: &Exchange, listing: &Listing) -> Value {
+pub(super) fn instrument(exchange: &Exchange, listing: &Listing, now: Nanos) -> Value {
     let family = format!("{}-{}", listing.base, listing.quote);
     let plain = |num: crate::domain::number::Num| crate::domain::money::Money::from_num(num).to_string();
     let most = super::wire::size(listing, listing.qty_max);
@@ -38,7 +39,7 @@ pub(super) fn instrument(exchange: &Exchange, listing: &Listing) -> Value {
         "openType": "call_auction",
         "ruleType": "normal",
         "settleCcy": listing.settle,
-        "state": "live",
+        "state": if listing.is_trading(now) { "live" } else { "suspend" },
         "tickSz": plain(listing.tick),
         "tradeQuoteCcyList": [],
         "uly": family,

@@ -25,7 +25,7 @@ use super::{HttpReply, HttpRequest, LedgerServer, Push, Server, SimConfig, SimCo
 use crate::domain::time::{MICRO, MILLI, Nanos, SECOND};
 use feed::Feed;
 use request::OrderRequest;
-use session::{Client, Endpoint};
+use session::{Channel, Client, Endpoint};
 use std::collections::BTreeMap;
 use trade::Limits;
 
@@ -44,6 +44,8 @@ pub struct OkxServer {
     events: Vec<SimEvent>,
     /// `reqId` of the amendment that is being executed.
     amend_request: String,
+    /// Whether each listing traded when it was last looked.
+    trading: Vec<bool>,
 }
 
 /// Something between a client and the matching engine.
@@ -94,6 +96,7 @@ impl OkxServer {
             timers: Vec::new(),
             events: Vec::new(),
             amend_request: String::new(),
+            trading: vec![true; config.venues[venue].listings.len()],
         }
     }
 
@@ -154,7 +157,10 @@ impl OkxServer {
         match timer {
             Timer::Bbo => self.feed.publish_bbo(exchange, at, out),
             Timer::Books => self.feed.publish_books(exchange, at, out),
-            Timer::Marks => self.feed.publish_marks(exchange, at, out),
+            Timer::Marks => {
+                self.feed.publish_marks(exchange, at, out);
+                self.tell_suspensions(at, out);
+            }
             Timer::Interest => self.feed.publish_interest(exchange, at, out),
             Timer::Funding => self.feed.publish_funding(exchange, None, at, out),
             Timer::Accounts => self.push_periodically(at, out),
@@ -169,6 +175,26 @@ impl OkxServer {
                         self.forget(conn);
                     }
                 }
+            }
+        }
+    }
+
+    /// Tells who follows `instruments` what began or ceased to trade.
+    fn tell_suspensions(&mut self, at: Nanos, out: &mut Vec<Push>) {
+        let exchange = self.venue.exchange();
+        let mut changed = Vec::new();
+        for (before, listing) in self.trading.iter_mut().zip(exchange.listings()) {
+            if std::mem::replace(before, listing.is_trading(at)) != listing.is_trading(at) {
+                changed.push(instruments::instrument(exchange, listing, at));
+            }
+        }
+        if changed.is_empty() {
+            return;
+        }
+        for (conn, client) in &self.clients {
+            for follower in client.subscriptions.iter().filter(|s| s.channel == Channel::Instruments) {
+                let text = serde_json::json!({"arg": follower.arg, "data": changed}).to_string();
+                out.push(Push::Text(*conn, text.into_bytes()));
             }
         }
     }

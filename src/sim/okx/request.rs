@@ -168,7 +168,7 @@ impl OkxServer {
         } else if channel == Channel::Instruments {
             let exchange = self.venue.exchange();
             let all: Vec<Value> =
-                exchange.listings().iter().map(|l| instruments::instrument(exchange, l)).collect();
+                exchange.listings().iter().map(|l| instruments::instrument(exchange, l, now)).collect();
             send(json!({"arg": arg, "data": all}).to_string());
         }
         Ok(())

@@ -128,7 +128,7 @@ impl OkxServer {
             Service::Orders(action, batch) => return self.serve_orders(account, action, batch, args, now),
             Service::CancelAllAfter => return self.cancel_all_after(account, args, now),
             Service::Instruments => selected(exchange, args).map(|ids| {
-                ids.iter().map(|id| instruments::instrument(exchange, exchange.listing(*id))).collect()
+                ids.iter().map(|id| instruments::instrument(exchange, exchange.listing(*id), now)).collect()
             }),
             Service::Books => books(exchange, args, now),
             Service::Tickers => selected(exchange, args)
@@ -152,10 +152,10 @@ impl OkxServer {
             }
             Service::Balance => Ok(vec![private::balance(exchange, account, now)]),
             Service::Positions => selected(exchange, args).map(|ids| self.positions(account, &ids)),
-            Service::Config => Ok(vec![config(account)]),
+            Service::Config => Ok(vec![config(exchange, account)]),
             Service::Fees => Ok(vec![fees(exchange, now)]),
-            Service::Leverage => needed(exchange, args).map(|id| vec![leverage(exchange, id)]),
-            Service::SetLeverage => set_leverage(exchange, args),
+            Service::Leverage => leverages(exchange, account, args),
+            Service::SetLeverage => set_leverage(exchange, account, args),
             Service::SetPositionMode => match text(args, "posMode").as_deref() {
                 Some("net_mode") => Ok(vec![json!({"posMode": "net_mode"})]),
                 _ => Err(Fault::parameter("posMode")), // the simulated account is in net mode
@@ -355,12 +355,14 @@ fn books(exchange: &Exchange, args: &Value, now: Nanos) -> Result<Vec<Value>, Fa
     })])
 }
 
-fn config(account: AccountId) -> Value {
+fn config(exchange: &Exchange, account: AccountId) -> Value {
+    let settings = exchange.account_settings(account);
     json!({
-        "acctLv": "2", "acctStpMode": "cancel_maker", "autoLoan": false, "ctIsoMode": "automatic",
+        "acctLv": settings.level.to_string(), "acctStpMode": settings.self_trade, "autoLoan": false, "ctIsoMode": "automatic",
         "enableSpotBorrow": false, "feeType": "0", "greeksType": "PA", "ip": "", "kycLv": "3", "label": "simulated",
         "level": "Lv1", "levelTmp": "", "liquidationGear": "-1", "mainUid": private::uid(account), "mgnIsoMode": "automatic",
-        "opAuth": "0", "perm": "read_only,trade", "posMode": "net_mode", "roleType": "0", "settleCcy": "USDT",
+        "opAuth": "0", "perm": if settings.may_trade { "read_only,trade" } else { "read_only" },
+        "posMode": if settings.long_short { "long_short_mode" } else { "net_mode" }, "roleType": "0", "settleCcy": "USDT",
         "settleCcyList": ["USDT"], "spotBorrowAutoRepay": false, "spotOffsetType": "", "spotRoleType": "0",
         "spotTraderInsts": [], "traderInsts": [], "type": "0", "uid": private::uid(account),
     })
@@ -376,23 +378,39 @@ fn fees(exchange: &Exchange, now: Nanos) -> Value {
     })
 }
 
-fn leverage(exchange: &Exchange, id: ListingId) -> Value {
+fn leverage(exchange: &Exchange, account: AccountId, id: ListingId) -> Value {
     json!({
-        "ccy": "", "instId": exchange.listing(id).symbol, "lever": exchange.settings().leverage.to_string(),
+        "ccy": "", "instId": exchange.listing(id).symbol, "lever": exchange.leverage_of(account).to_string(),
         "mgnMode": "cross", "posSide": "net",
     })
 }
 
+/// Leverages of up to twenty instruments, named in a list.
+fn leverages(exchange: &Exchange, account: AccountId, args: &Value) -> Result<Vec<Value>, Fault> {
+    match text(args, "mgnMode").as_deref() {
+        Some("cross") => {}
+        Some("isolated") => return Ok(Vec::new()),
+        _ => return Err(Fault::missing("mgnMode")),
+    }
+    let ids = selected(exchange, args)?;
+    match text(args, "instId") {
+        Some(names) if !names.is_empty() && ids.len() <= 20 => {
+            Ok(ids.into_iter().map(|id| leverage(exchange, account, id)).collect())
+        }
+        _ => Err(Fault::missing("instId")),
+    }
+}
+
 /// The leverage of a simulated venue is fixed: setting the same is granted, another is refused.
-fn set_leverage(exchange: &Exchange, args: &Value) -> Result<Vec<Value>, Fault> {
+fn set_leverage(exchange: &Exchange, account: AccountId, args: &Value) -> Result<Vec<Value>, Fault> {
     let id = needed(exchange, args)?;
-    let fixed = exchange.settings().leverage.to_string();
+    let fixed = exchange.leverage_of(account).to_string();
     if text(args, "mgnMode").as_deref() != Some("cross") {
         return Err(Fault::parameter("mgnMode"));
     }
     match text(args, "lever") {
         None => Err(Fault::missing("lever")),
-        Some(lever) if lever == fixed => Ok(vec![leverage(exchange, id)]),
+        Some(lever) if lever == fixed => Ok(vec![leverage(exchange, account, id)]),
         Some(_) => Err(Fault::new("59102", format!("Leverage is fixed at {fixed} on this simulated venue."))),
     }
 }

@@ -143,7 +143,20 @@ fn place(
     arg: &Value,
     now: Nanos,
 ) -> Result<OrderId, Fault> {
+    let settings = exchange.account_settings(account);
+    if !settings.may_trade {
+        return Err(Fault::new("50120", "This API key doesn't have permission to use this function"));
+    }
+    if settings.long_short {
+        return Err(Fault::parameter("posSide")); // it is needed in that mode, and not simulated
+    }
+    if settings.level < 2 {
+        return Err(Fault::new("51010", "You can't complete this request under your current account mode."));
+    }
     let new = parse_order(exchange, account, listing, arg)?;
+    if !new.reduce_only && !exchange.listing(listing).is_trading(now) {
+        return Err(Fault::new("51022", "Contract suspended"));
+    }
     exchange.place(&new, now).map_err(|reject| reject_fault(reject, exchange.listing(listing), exchange))
 }
 

@@ -24,6 +24,8 @@ pub enum UserEvent {
     Done,
     /// The listen key is no longer valid: a new one, a new connection, reconcile.
     KeyExpired,
+    /// A setting of the account changed: read them back.
+    Changed,
 }
 
 type Odd<T> = Result<T, OddKind>;
@@ -42,6 +44,7 @@ pub fn user_event(frame: &[u8], venue: VenueId, listings: &Listings, out: &mut O
         b"ORDER_TRADE_UPDATE" => order_update(&event, venue, listings, out)?,
         b"TRADE_LITE" => trade_lite(&event, venue, listings, out)?,
         b"ACCOUNT_UPDATE" => account_update(&event, venue, listings, out)?,
+        b"ACCOUNT_CONFIG_UPDATE" => return Ok(UserEvent::Changed),
         b"listenKeyExpired" | b"eventStreamTerminated" => return Ok(UserEvent::KeyExpired),
         other => {
             // The rest of the documented list changes nothing that we keep.

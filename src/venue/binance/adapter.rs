@@ -3,14 +3,16 @@
 //! is recognised by its id alone.
 
 use super::backfill::{self, Backfill};
+use super::dead_man::DeadMan;
 use super::link::{Link, LinkState, NEVER, backoff};
 use super::market::{Heard, LINKS, Market};
+use super::standing::Standing;
 use super::symbols::Listings;
 use super::{Variant, account, conn, metadata, op, orders};
 use crate::domain::effect::{HttpId, SecretSlot, SessionAction, VenueCall};
 use crate::domain::event::{EventBody, SessionRole, SessionStatus};
 use crate::domain::input::{ConnId, DownReason, FrameKind, FrameMeta};
-use crate::domain::instrument::{Instrument, VenueId, VenueSpec};
+use crate::domain::instrument::{Instrument, Status, VenueId, VenueSpec};
 use crate::domain::time::{MILLI, Nanos, SECOND, Stamp};
 use crate::venue::{Adapter, Emit, OddKind, Oddity, Out, VenueContext};
 
@@ -26,6 +28,18 @@ const METADATA_PAUSE: Nanos = 30 * SECOND;
 const KEEP_ALIVE: Nanos = 29 * 60 * SECOND;
 /// Free margin is in no stream.
 const BALANCE_PERIOD: Nanos = 30 * SECOND;
+/// The venue's word about a contract is read up after this: it announces several at a time.
+const ANNOUNCED_PAUSE: Nanos = SECOND;
+/// The venue's time is asked for this often, and at the start this often for the first few times.
+const TIME_PERIOD: Nanos = 60 * SECOND;
+const TIME_PERIOD_FIRST: Nanos = SECOND;
+const TIMES_FIRST: u32 = 8;
+/// Settings are read back after this, while they are as configured and while they are not.
+const SETTINGS_PERIOD: Nanos = 1800 * SECOND;
+const SETTINGS_RETRY: Nanos = 30 * SECOND;
+/// Commissions cost 20 of 2400 weight units a listing: quickly for a few listings, else slowly.
+const COMMISSION_QUICK: usize = 20;
+const COMMISSION_PAUSE: [Nanos; 2] = [100 * MILLI, 2 * SECOND];
 /// The venue pings every 3 min: a private connection without anything for this long is dead.
 const PRIVATE_SILENCE: Nanos = 600 * SECOND;
 /// HTTP ids: low bits = which listing's snapshot, [`CHORE_CODE`] + chore, or [`BACKFILL_CODE`] + place.
@@ -48,10 +62,19 @@ enum Duty {
     OpenOrders,
     Positions,
     Balances,
+    Time,
+    AccountConfig,
+    SymbolConfig,
+    Commission,
+    Foreign,
+    Countdown,
 }
 
-/// All of them, in the order of [`Duty`]; the first two need no account.
-const DUTIES: [(Duty, u16); 7] = [
+/// What is asked when the account comes up, beside the reconciliation.
+const SETTINGS: [Duty; 3] = [Duty::AccountConfig, Duty::SymbolConfig, Duty::Commission];
+
+/// All of them, in the order of [`Duty`].
+const DUTIES: [(Duty, u16); 13] = [
     (Duty::ExchangeInfo, op::EXCHANGE_INFO),
     (Duty::FundingInfo, op::FUNDING_INFO),
     (Duty::ListenKey, op::LISTEN_KEY),
@@ -59,6 +82,12 @@ const DUTIES: [(Duty, u16); 7] = [
     (Duty::OpenOrders, op::OPEN_ORDERS),
     (Duty::Positions, op::POSITION_RISK),
     (Duty::Balances, op::BALANCE),
+    (Duty::Time, op::TIME),
+    (Duty::AccountConfig, op::ACCOUNT_CONFIG),
+    (Duty::SymbolConfig, op::SYMBOL_CONFIG),
+    (Duty::Commission, op::COMMISSION),
+    (Duty::Foreign, op::OPEN_ORDERS),
+    (Duty::Countdown, op::COUNTDOWN),
 ];
 
 /// The three replies that make a reconciliation complete.
@@ -90,8 +119,14 @@ pub struct BinanceAdapter {
     missing: u8,
     chores: [Chore; DUTIES.len()],
     backfill: Backfill,
+    standing: Standing,
+    /// Times of the venue asked for so far.
+    times: u32,
+    dead_man: DeadMan,
     specs: Vec<Option<VenueSpec>>,
     sequence: u32,
+    /// When the request was made whose reply is being read.
+    asked_at: Nanos,
     /// No HTTP before this (429, 418).
     http_pause: Nanos,
     http_limited: u32,
@@ -117,8 +152,12 @@ impl BinanceAdapter {
             missing: 0,
             chores: [Chore { due: NEVER, request: None, attempts: 0 }; DUTIES.len()],
             backfill: Backfill::default(),
+            standing: Standing::new(context.venue, &context.params),
+            times: 0,
+            dead_man: DeadMan::new(context.params.dead_man_ns, context.listings.len()),
             specs: vec![None; context.listings.len()],
             sequence: 0,
+            asked_at: 0,
             http_pause: 0,
             http_limited: 0,
             next_sweep: 0,
@@ -166,7 +205,7 @@ impl BinanceAdapter {
     }
 
     fn on_market_frame(&mut self, link: usize, frame: &[u8], now: Stamp, out: &mut Out) {
-        let Heard { odd, control, stale_metadata } =
+        let Heard { odd, control, stale_metadata, announced } =
             self.market.on_frame(link, frame, &self.listings, now.mono, out);
         if let Some(kind) = odd {
             self.odd(link, kind, out);
@@ -174,16 +213,20 @@ impl BinanceAdapter {
         if control {
             self.update_market_ready(out);
         }
-        if stale_metadata {
-            let due = now.mono + METADATA_PAUSE;
+        if stale_metadata || announced {
+            let due = now.mono + if announced { ANNOUNCED_PAUSE } else { METADATA_PAUSE };
             let chore = self.chore(Duty::ExchangeInfo);
             chore.due = chore.due.min(due);
         }
     }
 
-    fn on_user_frame(&mut self, frame: &[u8], out: &mut Out) {
+    fn on_user_frame(&mut self, frame: &[u8], now: Nanos, out: &mut Out) {
         match account::user_event(frame, self.venue, &self.listings, out) {
             Ok(account::UserEvent::Done) => {}
+            Ok(account::UserEvent::Changed) => {
+                self.chore(Duty::AccountConfig).due = now;
+                self.chore(Duty::SymbolConfig).due = now;
+            }
             Ok(account::UserEvent::KeyExpired) => {
                 // The reconnect fetches a new key first.
                 self.links[conn::PRIVATE].close(out);
@@ -205,7 +248,7 @@ impl BinanceAdapter {
     fn account_down(&mut self, out: &mut Out) {
         self.missing = 0;
         self.backfill.clear();
-        for duty in RECONCILE {
+        for duty in RECONCILE.into_iter().chain(SETTINGS).chain([Duty::Foreign, Duty::Countdown]) {
             *self.chore(duty) = Chore { due: NEVER, request: None, attempts: 0 };
         }
         if self.account_ready {
@@ -217,9 +260,12 @@ impl BinanceAdapter {
     /// Begins a reconciliation; what is under way is asked for anew.
     fn reconcile(&mut self, now: Nanos) {
         self.missing = (1 << RECONCILE.len()) - 1;
-        for duty in RECONCILE {
+        for duty in RECONCILE.into_iter().chain(SETTINGS) {
             *self.chore(duty) = Chore { due: now, request: None, attempts: 0 };
         }
+        self.standing.commission_at = 0;
+        self.dead_man.begin();
+        self.chore(Duty::Countdown).due = self.dead_man.due(now);
     }
 
     fn reconciled(&mut self, duty: Duty, out: &mut Out) {
@@ -289,16 +335,28 @@ impl BinanceAdapter {
             }
             let chore = self.chores[duty as usize];
             if chore.request.is_none() && now >= chore.due && now >= self.http_pause {
-                let id = self.request(
-                    CHORE_CODE + duty as u32,
-                    VenueCall { op: code, ..VenueCall::default() },
-                    out,
-                );
+                let what = self.call(duty, code);
+                let id = self.request(CHORE_CODE + duty as u32, what, out);
                 let chore = self.chore(duty);
                 chore.request = Some((id, now + HTTP_TIMEOUT));
                 chore.due = NEVER;
             }
         }
+    }
+
+    /// The request of a duty; some are about one listing after the other.
+    fn call(&self, duty: Duty, op: u16) -> VenueCall {
+        let listing = |index: usize| (index < self.listings.len()).then(|| self.listings.params(index).id);
+        let (instrument, arg) = match duty {
+            Duty::Commission => (listing(self.standing.commission_at), 0),
+            Duty::Countdown => (listing(self.dead_man.at()), self.dead_man.milliseconds()),
+            _ => (None, 0),
+        };
+        VenueCall { op, arg, instrument }
+    }
+
+    fn settings_due(good: bool, now: Nanos) -> Nanos {
+        now + if good { SETTINGS_PERIOD } else { SETTINGS_RETRY }
     }
 
     fn chore_failed(&mut self, duty: Duty, now: Nanos) {
@@ -351,14 +409,56 @@ impl BinanceAdapter {
                     }
                 }
                 result.or_else(tolerable)?;
+                self.on_foreign(body, mono, out)?;
             }
             Duty::Positions => account::positions(body, &self.listings, now.wall, out)?,
+            Duty::Time => {
+                let sent = self.asked_at;
+                self.standing.time(body, sent, mono, out)?;
+                self.times += 1;
+                let period = if self.times < TIMES_FIRST { TIME_PERIOD_FIRST } else { TIME_PERIOD };
+                self.chore(duty).due = mono + period;
+            }
+            Duty::AccountConfig => {
+                let good = self.standing.account(body, out)?;
+                self.chore(duty).due = Self::settings_due(good, mono);
+            }
+            Duty::SymbolConfig => {
+                let good = self.standing.symbols(body, &self.listings, out)?;
+                self.chore(duty).due = Self::settings_due(good, mono);
+            }
+            Duty::Commission => {
+                let good = self.standing.commission(body, &self.listings, out)?;
+                let count = self.listings.len();
+                let pause = COMMISSION_PAUSE[usize::from(count > COMMISSION_QUICK)];
+                // A fee that is too high is asked for again; the others wait for it.
+                self.standing.commission_at += usize::from(good);
+                self.chore(duty).due = if !good {
+                    mono + SETTINGS_RETRY
+                } else if self.standing.commission_at < count {
+                    mono + pause
+                } else {
+                    self.standing.commission_at = 0;
+                    mono + SETTINGS_PERIOD
+                };
+            }
+            Duty::Foreign => self.on_foreign(body, mono, out)?,
+            Duty::Countdown => {
+                self.dead_man.posted();
+                self.chore(duty).due = self.dead_man.due(mono);
+            }
             Duty::Balances => {
                 account::balances(body, self.venue, &self.listings, now.wall, out)?;
                 self.chore(duty).due = mono + BALANCE_PERIOD;
             }
         }
         self.reconciled(duty, out);
+        Ok(())
+    }
+
+    fn on_foreign(&mut self, body: &[u8], now: Nanos, out: &mut Out) -> Result<(), OddKind> {
+        let good = self.standing.foreign(body, out)?;
+        self.chore(Duty::Foreign).due = if good { NEVER } else { now + SETTINGS_RETRY };
         Ok(())
     }
 
@@ -387,7 +487,14 @@ impl BinanceAdapter {
             },
         )
         .map_err(|_| OddKind::Malformed)?;
-        seen.iter().filter(|seen| !**seen).for_each(|_| odd(OddKind::UnknownSymbol));
+        for index in (0..seen.len()).filter(|index| !seen[*index]) {
+            odd(OddKind::UnknownSymbol);
+            // Delisted since: what is known stays, but it no longer trades.
+            if let Some(spec) = specs[index].as_mut().filter(|spec| spec.status == Status::Trading) {
+                spec.status = Status::Suspended;
+                fresh.push(*spec);
+            }
+        }
         for spec in fresh {
             out.emit(Emit::Spec(spec));
         }
@@ -406,6 +513,7 @@ impl Adapter for BinanceAdapter {
         self.next_sweep = now.mono;
         self.chore(Duty::ExchangeInfo).due = now.mono;
         self.chore(Duty::FundingInfo).due = now.mono;
+        self.chore(Duty::Time).due = now.mono;
         for link in 0..self.links.len() {
             // The private connection needs its key first.
             self.links[link].retry_at = now.mono;
@@ -467,7 +575,7 @@ impl Adapter for BinanceAdapter {
             FrameKind::Binary => return self.odd(index, OddKind::Malformed, out),
         }
         match index {
-            conn::PRIVATE => self.on_user_frame(frame, out),
+            conn::PRIVATE => self.on_user_frame(frame, now.mono, out),
             conn::API => match orders::reply(frame, self.venue, &self.listings) {
                 Ok((request, report)) => {
                     out.emit(Emit::Report(report));
@@ -512,6 +620,7 @@ impl Adapter for BinanceAdapter {
             return;
         }
         let result = if status == 200 {
+            self.asked_at = self.chore(duty).request.map_or(now.mono, |(_, until)| until - HTTP_TIMEOUT);
             self.chore(duty).request = None;
             self.on_chore_reply(duty, body, now, out)
         } else {
@@ -522,7 +631,7 @@ impl Adapter for BinanceAdapter {
             Err(kind) => {
                 if status != 0 {
                     self.odd(
-                        if matches!(duty, Duty::ExchangeInfo | Duty::FundingInfo) {
+                        if matches!(duty, Duty::ExchangeInfo | Duty::FundingInfo | Duty::Time) {
                             conn::PUBLIC
                         } else {
                             conn::PRIVATE

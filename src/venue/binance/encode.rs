@@ -69,6 +69,11 @@ impl BinanceEncoder {
         self.listings.index(id).and_then(|index| self.listings.instrument(index)).ok_or(PayloadFull)
     }
 
+    fn symbol(&self, what: VenueCall) -> Result<crate::domain::text::Symbol, PayloadFull> {
+        let index = what.instrument.and_then(|id| self.listings.index(id)).ok_or(PayloadFull)?;
+        Ok(self.listings.params(index).symbol)
+    }
+
     fn api(&self) -> Rendered {
         Rendered::Socket(ConnId(self.conn_base.0 + conn::API as u8))
     }
@@ -153,7 +158,7 @@ impl BinanceEncoder {
         )
     }
 
-    /// A signed request; `query` is empty or ends with `&`.
+    /// A signed request without body; `query` is empty or ends with `&`.
     fn signed_get(
         &self,
         path: &str,
@@ -161,8 +166,19 @@ impl BinanceEncoder {
         now: Stamp,
         to: &mut Payload,
     ) -> Result<(), PayloadFull> {
+        self.signed("GET", path, query, now, to)
+    }
+
+    fn signed(
+        &self,
+        method: &str,
+        path: &str,
+        query: Arguments<'_>,
+        now: Stamp,
+        to: &mut Payload,
+    ) -> Result<(), PayloadFull> {
         let (window, timestamp) = (RECV_WINDOW, now.wall_ms());
-        write!(to, "GET {path}?{query}recvWindow={window}&timestamp={timestamp}&signature=")
+        write!(to, "{method} {path}?{query}recvWindow={window}&timestamp={timestamp}&signature=")
             .map_err(|_| PayloadFull)?;
         to.push_hole(HoleKind::Signature)?;
         self.key_header(to)?;
@@ -184,6 +200,11 @@ impl BinanceEncoder {
         };
         to.push(b"{\"method\":\"SUBSCRIBE\",\"params\":[")?;
         let mut separator: &[u8] = b"\"";
+        if link == conn::MARKET && batch.start == 0 {
+            // The venue's word about listings; asking again changes nothing.
+            to.push(b"\"!contractInfo\"")?;
+            separator = b",\"";
+        }
         for index in batch.listings().filter(|index| *index < self.listings.len()) {
             let mut name = [0u8; 32];
             let symbol = self.listings.params(index).symbol;
@@ -224,7 +245,7 @@ impl Encoder for BinanceEncoder {
     fn order(
         &mut self,
         order: &OrderSpec,
-        _: &OutMeta,
+        meta: &OutMeta,
         now: Stamp,
         to: &mut Payload,
     ) -> Result<Rendered, PayloadFull> {
@@ -240,14 +261,18 @@ impl Encoder for BinanceEncoder {
             TimeInForce::Gtc => "GTC",
             TimeInForce::PostOnly => "GTX",
         };
+        // An opening order that arrives late is worth nothing; a reduction or a hedge must not be refused.
+        let lasting = meta.urgent || order.reduce_only;
+        let window = if lasting { self.recv_window.max(RECV_WINDOW) } else { self.recv_window };
         let before = [
             ("apiKey", Value::Key),
             ("newClientOrderId", Value::Text(ascii(&hex))),
             ("newOrderRespType", Value::Text("ACK")),
             ("price", Value::Num(instrument.price_num(order.price))),
             ("quantity", Value::Num(instrument.qty_num(order.qty))),
-            ("recvWindow", Value::Int(self.recv_window)),
+            ("recvWindow", Value::Int(window)),
             ("reduceOnly", Value::Text("true")),
+            ("selfTradePreventionMode", Value::Text("EXPIRE_MAKER")),
             ("side", Value::Text(side)),
             ("symbol", Value::Text(instrument.symbol.as_str())),
             ("timeInForce", Value::Text(tif)),
@@ -258,8 +283,8 @@ impl Encoder for BinanceEncoder {
         if order.reduce_only {
             return self.request(id, "order.place", &before, to);
         }
-        let [a, b, c, d, e, f, _, h, i, j, k, l] = before;
-        self.request(id, "order.place", &[a, b, c, d, e, f, h, i, j, k, l], to)
+        let [a, b, c, d, e, f, _, h, i, j, k, l, m] = before;
+        self.request(id, "order.place", &[a, b, c, d, e, f, h, i, j, k, l, m], to)
     }
 
     fn cancel(
@@ -314,6 +339,18 @@ impl Encoder for BinanceEncoder {
             op::OPEN_ORDERS => self.signed_get(rest.open_orders, format_args!(""), now, to)?,
             op::POSITION_RISK => self.signed_get(rest.position_risk, format_args!(""), now, to)?,
             op::BALANCE => self.signed_get(rest.balance, format_args!(""), now, to)?,
+            op::TIME => write!(to, "GET {}\n\n", rest.time).map_err(|_| PayloadFull)?,
+            op::ACCOUNT_CONFIG => self.signed_get(rest.account_config, format_args!(""), now, to)?,
+            op::SYMBOL_CONFIG => self.signed_get(rest.symbol_config, format_args!(""), now, to)?,
+            op::COMMISSION => {
+                let symbol = self.symbol(what)?;
+                self.signed_get(rest.commission_rate, format_args!("symbol={symbol}&"), now, to)?;
+            }
+            op::COUNTDOWN => {
+                let (symbol, ms) = (self.symbol(what)?, what.arg);
+                let query = format_args!("symbol={symbol}&countdownTime={ms}&");
+                self.signed("POST", rest.countdown, query, now, to)?;
+            }
             op::USER_TRADES => {
                 let index = what.instrument.and_then(|id| self.listings.index(id)).ok_or(PayloadFull)?;
                 let (symbol, order) = (self.listings.params(index).symbol, what.arg);

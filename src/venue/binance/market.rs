@@ -85,6 +85,8 @@ pub struct Heard {
     pub control: bool,
     /// Metadata no longer fits what the venue sends.
     pub stale_metadata: bool,
+    /// The venue announced a change of one of our contracts.
+    pub announced: bool,
 }
 
 impl Market {
@@ -167,6 +169,9 @@ impl Market {
             if link == conn::PUBLIC {
                 self.malformed(frame, listings, now, out);
             }
+        }
+        if heard.announced {
+            heard.announced = named_symbol(frame).is_some_and(|symbol| listings.find(symbol).is_some());
         }
         if heard.control {
             self.on_control(link, frame, listings, now, out, &mut heard);
@@ -354,6 +359,7 @@ fn on_message(
     match message {
         Message::Ignored { kind } => {
             heard.control |= matches!(*kind, "ack" | "refusal");
+            heard.announced |= *kind == "contractInfo";
             return Ok(());
         }
         Message::Private { .. } | Message::Unknown => return Err(OddKind::Unknown),

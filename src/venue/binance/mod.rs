@@ -12,6 +12,7 @@ pub mod account;
 pub mod adapter;
 mod backfill;
 pub mod continuity;
+mod dead_man;
 pub mod decode;
 pub mod encode;
 pub mod errors;
@@ -21,12 +22,14 @@ pub mod link;
 pub mod market;
 pub mod metadata;
 pub mod orders;
+mod standing;
 pub mod symbols;
 
 use super::message::Decoder;
 use super::{Adapter, ConnSpec, Dialect, Encoder, VenueContext};
 use crate::domain::event::SessionRole;
 use crate::domain::instrument::ContractKind;
+use crate::domain::standing::CheckSet;
 
 /// What differs between Binance's derivative markets.
 #[derive(Debug)]
@@ -65,6 +68,11 @@ pub struct RestPaths {
     pub position_risk: &'static str,
     pub balance: &'static str,
     pub user_trades: &'static str,
+    pub time: &'static str,
+    pub account_config: &'static str,
+    pub symbol_config: &'static str,
+    pub commission_rate: &'static str,
+    pub countdown: &'static str,
 }
 
 /// USDⓈ-margined futures.
@@ -86,6 +94,11 @@ pub static USDM: Variant = Variant {
         position_risk: "/fapi/v3/positionRisk",
         balance: "/fapi/v3/balance",
         user_trades: "/fapi/v1/userTrades",
+        time: "/fapi/v1/time",
+        account_config: "/fapi/v1/accountConfig",
+        symbol_config: "/fapi/v1/symbolConfig",
+        commission_rate: "/fapi/v1/commissionRate",
+        countdown: "/fapi/v1/countdownCancelAll",
     },
     kind: ContractKind::Linear,
 };
@@ -124,6 +137,16 @@ pub(crate) mod op {
     pub const BALANCE: u16 = 8;
     /// `GET userTrades` of the call's instrument and order (`arg` = the venue's order id).
     pub const USER_TRADES: u16 = 9;
+    /// `GET time`.
+    pub const TIME: u16 = 10;
+    /// `GET accountConfig`.
+    pub const ACCOUNT_CONFIG: u16 = 11;
+    /// `GET symbolConfig`.
+    pub const SYMBOL_CONFIG: u16 = 12;
+    /// `GET commissionRate` of the call's instrument.
+    pub const COMMISSION: u16 = 13;
+    /// `POST countdownCancelAll` of the call's instrument (`arg` = ms).
+    pub const COUNTDOWN: u16 = 14;
     /// `SUBSCRIBE` to the streams of a [`super::Batch`].
     pub const SUBSCRIBE: u16 = 20;
 }
@@ -184,6 +207,10 @@ impl Dialect for BinanceUsdm {
 
     fn adapter(&self, context: &VenueContext) -> Box<dyn Adapter> {
         Box::new(adapter::BinanceAdapter::new(&USDM, context))
+    }
+
+    fn start_checks(&self) -> CheckSet {
+        standing::CHECKS
     }
 
     fn encoder(&self, context: &VenueContext) -> Box<dyn Encoder> {

@@ -365,10 +365,14 @@ impl OkxAdapter {
             return Ok(code);
         }
         let conn = self.account_conn();
+        if self.requests[Ask::Pending as usize].arg == 0 {
+            self.standing.foreign = 0;
+        }
         let (mut count, mut oldest) = (0, 0);
         data.ok_or(DecodeError::Missing("data"))?.array(|c| {
             let row = rows::order(c)?;
             (count, oldest) = (count + 1, row.order_id);
+            self.standing.foreign += i64::from(row.client_id == ClientId::NONE);
             self.on_order(conn, &row, None, out);
             Ok(())
         })?;
@@ -376,6 +380,7 @@ impl OkxAdapter {
             self.want_page(Ask::Pending, oldest, now);
         } else {
             self.requests[Ask::Pending as usize].wanted = false;
+            self.on_foreign_counted(now, out);
         }
         Ok(0)
     }

@@ -8,11 +8,12 @@ use super::continuity::{OkxContinuity, SentBook};
 use super::errors::is_fatal;
 use super::parse::{EventKind, Frame, Parser};
 use super::session::{NEVER, Phase, Session, Wish, back_off};
+use super::standing::Standing;
 use super::{ACCOUNT, MARKET, ORDERS, rows};
 use crate::domain::effect::{HttpId, SessionAction, VenueCall};
 use crate::domain::event::{BookReason, BookState, BookStatus, EventBody, SessionRole, SessionStatus};
 use crate::domain::input::{ConnId, DownReason, FrameKind, FrameMeta};
-use crate::domain::instrument::{Instrument, InstrumentId, Price, Qty, VenueId, VenueSpec};
+use crate::domain::instrument::{Instrument, InstrumentId, Price, Qty, Status, VenueId, VenueSpec};
 use crate::domain::money::Money;
 use crate::domain::text::Symbol;
 use crate::domain::time::{MILLI, Nanos, SECOND, Stamp};
@@ -25,6 +26,10 @@ const CONNECT_EVERY: Nanos = 350 * MILLI;
 const HTTP_WITHIN: Nanos = 10 * SECOND;
 /// Metadata of a listing that was not listed is asked for again after this.
 const ABSENT_AGAIN: Nanos = 60 * SECOND;
+/// Metadata is read again after this.
+const METADATA_PERIOD: Nanos = 1800 * SECOND;
+/// The venue's word about a contract is read up after this: it announces several at a time.
+const ANNOUNCED_PAUSE: Nanos = SECOND;
 /// Metadata is asked for again at most this often when a number does not fit it.
 pub(super) const REFRESH_EVERY: Nanos = 10 * SECOND;
 /// Patience for the snapshot after subscribing a book.
@@ -41,15 +46,36 @@ pub(super) enum Ask {
     Positions,
     Balance,
     Fills,
+    Time,
+    Config,
+    Leverage,
+    Fee,
+    Foreign,
+    DeadMan,
 }
+
+/// How many kinds of questions there are.
+const ASKS: usize = 11;
 
 /// What makes the account known again.
 const ACCOUNT_ASKS: [Ask; 3] = [Ask::Pending, Ask::Positions, Ask::Balance];
 /// Bits of an [`HttpId`] that say what was asked for.
-const ASK_BITS: u32 = 3;
+const ASK_BITS: u32 = 4;
 
 impl Ask {
-    const ALL: [Self; 5] = [Self::Instruments, Self::Pending, Self::Positions, Self::Balance, Self::Fills];
+    const ALL: [Self; ASKS] = [
+        Self::Instruments,
+        Self::Pending,
+        Self::Positions,
+        Self::Balance,
+        Self::Fills,
+        Self::Time,
+        Self::Config,
+        Self::Leverage,
+        Self::Fee,
+        Self::Foreign,
+        Self::DeadMan,
+    ];
 
     const fn op(self) -> u16 {
         match self {
@@ -58,6 +84,12 @@ impl Ask {
             Self::Positions => calls::POSITIONS,
             Self::Balance => calls::BALANCE,
             Self::Fills => calls::FILLS,
+            Self::Time => calls::TIME,
+            Self::Config => calls::CONFIG,
+            Self::Leverage => calls::LEVERAGE,
+            Self::Fee => calls::FEE,
+            Self::Foreign => calls::PENDING,
+            Self::DeadMan => calls::DEAD_MAN,
         }
     }
 }
@@ -113,7 +145,8 @@ pub(super) struct OkxAdapter {
     /// Positions in `listings`, ordered by symbol.
     by_symbol: Vec<(Symbol, usize)>,
     pub sessions: Vec<Session>,
-    pub requests: [Request; 5],
+    pub requests: [Request; ASKS],
+    pub standing: Standing,
     /// Orders (by the venue's id) whose fills have to be listed; the first one is being asked for.
     pub fills_wanted: Vec<u64>,
     pub parser: Parser,
@@ -163,7 +196,8 @@ impl OkxAdapter {
             listings,
             by_symbol,
             sessions: (0..used).map(|at| Session::new(conn(at), roles[at])).collect(),
-            requests: [Request::default(); 5],
+            requests: [Request::default(); ASKS],
+            standing: Standing::new(&context.params),
             fills_wanted: Vec::with_capacity(64),
             parser: Parser::new(),
             scratch: Vec::with_capacity(1024),
@@ -247,6 +281,7 @@ impl OkxAdapter {
                 for ask in ACCOUNT_ASKS {
                     self.requests[ask as usize] = Request::default();
                 }
+                self.forget_settings();
             }
             _ => {}
         }
@@ -312,8 +347,8 @@ impl OkxAdapter {
             if request.id != 0 {
                 return self.failed(ask, 0, now);
             }
-            // 28 bits of count and 3 of kind stay below the half of the range that route uses.
-            self.next_id = self.next_id % 0x0fff_ffff + 1;
+            // 27 bits of count and 4 of kind stay below the half of the range that route uses.
+            self.next_id = self.next_id % 0x07ff_fffe + 1;
             request.id = (self.next_id << ASK_BITS) | ask as u32;
             request.due = now + HTTP_WITHIN;
             let what = call_arg(ask.op(), request.arg);
@@ -354,7 +389,9 @@ impl OkxAdapter {
                 out.event(EventBody::Book(BookStatus { instrument, state, reason: BookReason::Sync }));
             }
             self.send(MARKET, call_arg(calls::SUBSCRIBE_MARKET, calls::range(at, count)), out);
-            self.sessions[MARKET].acks += (count * calls::MARKET_CHANNELS.len()) as u32;
+            // The first batch asks for the venue's word about its contracts too.
+            self.sessions[MARKET].acks +=
+                (count * calls::MARKET_CHANNELS.len() + usize::from(at == 0)) as u32;
             self.sessions[MARKET].step(now);
             self.arm(now);
             at += count;
@@ -437,7 +474,10 @@ impl OkxAdapter {
         match session.role {
             SessionRole::Market => self.status(at, true, out),
             // What happens from now on arrives by itself; what was before is asked for.
-            SessionRole::Account => self.reconcile(now),
+            SessionRole::Account => {
+                self.reconcile(now);
+                self.read_settings(now);
+            }
             SessionRole::Orders => {}
         }
     }
@@ -446,6 +486,20 @@ impl OkxAdapter {
         self.reconciled = false;
         for ask in ACCOUNT_ASKS {
             self.want(ask, now);
+        }
+    }
+
+    /// Reads metadata again after `pause`, unless it was read just now or is being asked for.
+    pub fn refresh(&mut self, pause: Nanos, now: Nanos) {
+        let request = &self.requests[Ask::Instruments as usize];
+        let asking = request.wanted && (request.id != 0 || request.failures > 0 || request.due <= now);
+        let free_at = self.refreshed_at.saturating_add(REFRESH_EVERY);
+        if asking || (pause == 0 && now < free_at) {
+            return;
+        }
+        let due = (now + pause).max(free_at);
+        if !request.wanted || due < request.due {
+            self.want(Ask::Instruments, due);
         }
     }
 
@@ -476,15 +530,18 @@ impl OkxAdapter {
             }
             Ok(())
         })?;
-        let absent = self.listings.iter().filter(|listing| !listing.seen).count();
-        for _ in 0..absent {
-            self.odd(conn, OddKind::UnknownSymbol, out);
+        let mut again = METADATA_PERIOD;
+        for listing in self.listings.iter_mut().filter(|listing| !listing.seen) {
+            again = ABSENT_AGAIN;
+            out.emit(Emit::Odd(Oddity { conn, kind: OddKind::UnknownSymbol }));
+            // Delisted since: what is known stays, but it no longer trades.
+            if let Some(spec) = listing.spec.as_mut().filter(|spec| spec.status == Status::Trading) {
+                spec.status = Status::Suspended;
+                out.emit(Emit::Spec(*spec));
+            }
         }
-        self.requests[Ask::Instruments as usize].wanted = false;
         self.refreshed_at = now;
-        if absent > 0 {
-            self.want(Ask::Instruments, now + ABSENT_AGAIN);
-        }
+        self.want(Ask::Instruments, now + again);
         Ok(0)
     }
 }
@@ -495,6 +552,7 @@ impl Adapter for OkxAdapter {
             session.phase = Phase::Down { due: now.mono };
         }
         self.want(Ask::Instruments, now.mono);
+        self.want(Ask::Time, now.mono);
         self.work(now, out);
     }
 
@@ -507,11 +565,9 @@ impl Adapter for OkxAdapter {
         if at != MARKET {
             self.send(at, call(calls::LOGIN), out);
             self.sessions[at].step(now.mono);
-        } else if !self.requests[Ask::Instruments as usize].wanted
-            && now.mono.saturating_sub(self.refreshed_at) >= REFRESH_EVERY
-        {
+        } else {
             // We may have missed a change of specification.
-            self.want(Ask::Instruments, now.mono);
+            self.refresh(0, now.mono);
         }
         self.work(now, out);
     }
@@ -546,6 +602,7 @@ impl Adapter for OkxAdapter {
                 self.on_event(at, kind, code, id, now.mono, out);
                 self.work(now, out);
             }
+            Ok(Frame::Ignored("instruments")) => self.refresh(ANNOUNCED_PAUSE, now.mono),
             Ok(Frame::Pong | Frame::Ignored(_)) => {}
             Ok(Frame::Rest { .. } | Frame::Unknown) => self.odd(meta.conn, OddKind::Unknown, out),
             Err(_) => {
@@ -566,16 +623,24 @@ impl Adapter for OkxAdapter {
         if !request.wanted || request.id != id.0 {
             return;
         }
+        let sent = request.due - HTTP_WITHIN;
         let result = match (status, ask) {
             (200, Ask::Instruments) => self.on_instruments(body, now.mono, out),
             (200, Ask::Pending) => self.on_pending(body, now.mono, out),
             (200, Ask::Positions) => self.on_positions_list(body, now, out),
             (200, Ask::Balance) => self.on_balance(body, now, out),
             (200, Ask::Fills) => self.on_fills(body, now.mono, out),
+            (200, Ask::Time) => self.on_time(body, sent, now.mono, out),
+            (200, Ask::Config) => self.on_config(body, now.mono, out),
+            (200, Ask::Leverage) => self.on_leverage(body, now.mono, out),
+            (200, Ask::Fee) => self.on_fee(body, now.mono, out),
+            (200, Ask::Foreign) => self.on_foreign(body, now.mono, out),
+            (200, Ask::DeadMan) => self.on_dead_man(body, now.mono),
             // Errors come with their own status (401 for a bad key) and the code in the body.
             _ => rows::envelope(body).map(|(code, _)| if code == 0 { 50001 } else { code }).or(Ok(50001)),
         };
-        let conn = if ask == Ask::Instruments { self.sessions[MARKET].conn } else { self.account_conn() };
+        let public = matches!(ask, Ask::Instruments | Ask::Time);
+        let conn = if public { self.sessions[MARKET].conn } else { self.account_conn() };
         match result {
             Ok(0) => self.reconcile_end(out),
             Ok(code) => {
@@ -619,7 +684,7 @@ impl Adapter for OkxAdapter {
             self.close(at, false, now.mono, out);
             self.sessions[at].phase = Phase::Idle;
         }
-        self.requests = [Request::default(); 5];
+        self.requests = [Request::default(); ASKS];
         self.due = NEVER;
     }
 }

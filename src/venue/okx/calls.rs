@@ -27,14 +27,33 @@ pub(super) const BALANCE: u16 = 19;
 /// `GET /api/v5/trade/fills`; `arg` = order id.
 pub(super) const FILLS: u16 = 20;
 
-/// Channels subscribed for every listing, in the order of the subscription.
-pub(super) const MARKET_CHANNELS: [&str; 5] = ["bbo-tbt", "books", "trades", "mark-price", "funding-rate"];
+/// `GET /api/v5/public/time`.
+pub(super) const TIME: u16 = 21;
+/// `GET /api/v5/account/config`.
+pub(super) const CONFIG: u16 = 22;
+/// `GET /api/v5/account/leverage-info`; `arg` = first listing.
+pub(super) const LEVERAGE: u16 = 23;
+/// `GET /api/v5/account/trade-fee`.
+pub(super) const FEE: u16 = 24;
+/// `POST /api/v5/trade/cancel-all-after`; `arg` = seconds.
+pub(super) const DEAD_MAN: u16 = 25;
+
+/// Channels subscribed for every listing, in the order of the subscription; [`INDEX_CHANNEL`] by the name of
+/// its index.
+pub(super) const MARKET_CHANNELS: [&str; 6] =
+    ["bbo-tbt", "books", "trades", "mark-price", "funding-rate", INDEX_CHANNEL];
+
+/// Index prices.
+pub(super) const INDEX_CHANNEL: &str = "index-tickers";
+
+/// What a swap's name has beyond that of its index.
+pub(super) const SWAP_SUFFIX: &str = "-SWAP";
 
 /// Channels of the account connection.
 pub(super) const ACCOUNT_CHANNELS: u32 = 3;
 
-/// Listings in one subscription: five channels of a 32-byte symbol are about 360 bytes each.
-pub(super) const LISTINGS_PER_BATCH: usize = 5;
+/// Listings in one subscription: six channels of a 32-byte symbol are about 430 bytes each.
+pub(super) const LISTINGS_PER_BATCH: usize = 4;
 
 /// Rows in a full page of pending orders.
 pub(super) const PENDING_PAGE: usize = 100;

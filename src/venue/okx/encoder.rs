@@ -2,6 +2,7 @@
 //! secrets go. Knows the listings and their scales, nothing of sessions.
 
 use super::calls::{self, MARKET_CHANNELS};
+use super::standing::LEVERAGE_PAGE;
 use super::{MARKET, ORDERS};
 use crate::domain::effect::{
     HoleKind, OutMeta, Payload, PayloadFull, Redact, SecretSlot, SignScheme, VenueCall,
@@ -16,6 +17,9 @@ use crate::venue::{Encoder, Rendered, VenueContext};
 use std::fmt::Write as _;
 
 type Result<T> = std::result::Result<T, PayloadFull>;
+
+/// A hedge is refused after this at the earliest, ms.
+const HEDGE_VALID_MS: i64 = 5_000;
 
 /// What is signed to log in on a WebSocket, after the timestamp.
 const LOGIN_TEXT: &[u8] = b"GET/users/self/verify";
@@ -78,9 +82,21 @@ fn text(to: &mut Payload, what: std::fmt::Arguments<'_>) -> Result<()> {
     to.write_fmt(what).map_err(|_| PayloadFull)
 }
 
-/// A signed GET request: request line, authentication headers with holes, text to sign.
+/// A signed GET request.
 fn signed_get(path: std::fmt::Arguments<'_>, now: Stamp, to: &mut Payload) -> Result<()> {
-    to.push(b"GET ")?;
+    signed("GET", path, "", now, to)
+}
+
+/// A signed request: request line, authentication headers with holes, body, text to sign.
+fn signed(
+    method: &str,
+    path: std::fmt::Arguments<'_>,
+    body: &str,
+    now: Stamp,
+    to: &mut Payload,
+) -> Result<()> {
+    to.push(method.as_bytes())?;
+    to.push(b" ")?;
     let from = usize::from(to.text_len);
     text(to, path)?;
     let until = usize::from(to.text_len);
@@ -94,12 +110,14 @@ fn signed_get(path: std::fmt::Arguments<'_>, now: Stamp, to: &mut Payload) -> Re
     to.push(b"\nOK-ACCESS-PASSPHRASE: ")?;
     to.push_hole(HoleKind::Passphrase)?;
     to.push(b"\nContent-Type: application/json\n\n")?;
+    to.push(body.as_bytes())?;
     let mut signed = [0; 256];
     let signed = signed.get_mut(..until - from).ok_or(PayloadFull)?;
     signed.copy_from_slice(&to.bytes[from..until]);
     to.push_sign(&stamp)?;
-    to.push_sign(b"GET")?;
+    to.push_sign(method.as_bytes())?;
     to.push_sign(signed)?;
+    to.push_sign(body.as_bytes())?;
     to.scheme = SignScheme::HmacSha256Base64;
     Ok(())
 }
@@ -151,20 +169,16 @@ impl Encoder for OkxEncoder {
     }
 
     /// `{"id":"<client id>","op":"order",…}`: the id comes back in every reply, also in those without rows.
-    fn order(
-        &mut self,
-        order: &OrderSpec,
-        _meta: &OutMeta,
-        now: Stamp,
-        to: &mut Payload,
-    ) -> Result<Rendered> {
+    fn order(&mut self, order: &OrderSpec, meta: &OutMeta, now: Stamp, to: &mut Payload) -> Result<Rendered> {
         to.clear();
         let instrument = self.instrument(order.instrument)?;
         let id = order.client_id;
         text(to, format_args!("{{\"id\":\"{id}\",\"op\":\"order\","))?;
         if self.order_valid_ms > 0 && !order.reduce_only {
-            // An opening order that arrives late is worth nothing; a reduction is.
-            text(to, format_args!("\"expTime\":\"{}\",", now.wall_ms() + self.order_valid_ms))?;
+            // An opening order that arrives late is worth nothing; a reduction is, and a hedge for a while.
+            let valid =
+                if meta.urgent { self.order_valid_ms.max(HEDGE_VALID_MS) } else { self.order_valid_ms };
+            text(to, format_args!("\"expTime\":\"{}\",", now.wall_ms() + valid))?;
         }
         to.push(b"\"args\":[{")?;
         Self::name_instrument(instrument, to)?;
@@ -184,7 +198,7 @@ impl Encoder for OkxEncoder {
         if order.reduce_only {
             to.push(b",\"reduceOnly\":true")?;
         }
-        to.push(b"}]}")?;
+        to.push(b",\"stpMode\":\"cancel_maker\"}]}")?;
         Ok(Rendered::Socket(self.orders_conn()))
     }
 
@@ -244,13 +258,21 @@ impl Encoder for OkxEncoder {
                 let mut comma = "";
                 for listing in listings {
                     for channel in MARKET_CHANNELS {
-                        let symbol = listing.symbol;
+                        let name = listing.symbol;
+                        let mut symbol = name.as_str();
+                        if channel == calls::INDEX_CHANNEL {
+                            symbol = symbol.strip_suffix(calls::SWAP_SUFFIX).unwrap_or(symbol);
+                        }
                         text(
                             to,
                             format_args!("{comma}{{\"channel\":\"{channel}\",\"instId\":\"{symbol}\"}}"),
                         )?;
                         comma = ",";
                     }
+                }
+                if first == 0 {
+                    // The venue's word about its contracts.
+                    to.push(b",{\"channel\":\"instruments\",\"instType\":\"SWAP\"}")?;
                 }
                 to.push(b"]}")
             }
@@ -286,6 +308,33 @@ impl Encoder for OkxEncoder {
                 signed_get(format_args!("/api/v5/trade/fills?instType=SWAP&ordId={order}"), now, to)?;
             }
             calls::POSITIONS => signed_get(format_args!("/api/v5/account/positions?instType=SWAP"), now, to)?,
+            calls::TIME => to.push(b"GET /api/v5/public/time\n\n")?,
+            calls::CONFIG => signed_get(format_args!("/api/v5/account/config"), now, to)?,
+            calls::FEE => signed_get(format_args!("/api/v5/account/trade-fee?instType=SWAP"), now, to)?,
+            calls::LEVERAGE => {
+                let first = usize::try_from(what.arg).map_err(|_| PayloadFull)?;
+                let page = self.listings.get(first..).ok_or(PayloadFull)?;
+                let mut names = Names::default();
+                for listing in page.iter().take(LEVERAGE_PAGE) {
+                    names.add(listing.symbol.as_str())?;
+                }
+                let names = names.text();
+                signed_get(
+                    format_args!("/api/v5/account/leverage-info?instId={names}&mgnMode=cross"),
+                    now,
+                    to,
+                )?;
+            }
+            calls::DEAD_MAN => {
+                let mut digits = Decimal::default();
+                let seconds = digits.of(i64::try_from(what.arg).map_err(|_| PayloadFull)?);
+                let seconds = std::str::from_utf8(seconds).map_err(|_| PayloadFull)?;
+                let mut body = Names::default();
+                for part in ["{\"timeOut\":\"", seconds, "\"}"] {
+                    body.push(part)?;
+                }
+                signed("POST", format_args!("/api/v5/trade/cancel-all-after"), body.text(), now, to)?;
+            }
             calls::BALANCE => signed_get(format_args!("/api/v5/account/balance"), now, to)?,
             _ => return Err(PayloadFull),
         }
@@ -299,6 +348,39 @@ impl Encoder for OkxEncoder {
         } else {
             to.push(b"/ws/v5/private")
         }
+    }
+}
+
+/// A short text, without allocation.
+struct Names {
+    bytes: [u8; 40 * LEVERAGE_PAGE],
+    len: usize,
+}
+
+impl Default for Names {
+    fn default() -> Self {
+        Self { bytes: [0; 40 * LEVERAGE_PAGE], len: 0 }
+    }
+}
+
+impl Names {
+    fn push(&mut self, part: &str) -> Result<()> {
+        let to = self.bytes.get_mut(self.len..self.len + part.len()).ok_or(PayloadFull)?;
+        to.copy_from_slice(part.as_bytes());
+        self.len += part.len();
+        Ok(())
+    }
+
+    /// Another name, after a comma.
+    fn add(&mut self, name: &str) -> Result<()> {
+        if self.len > 0 {
+            self.push(",")?;
+        }
+        self.push(name)
+    }
+
+    fn text(&self) -> &str {
+        std::str::from_utf8(&self.bytes[..self.len]).unwrap_or_default()
     }
 }
 

@@ -3,7 +3,8 @@
 //! A book that lost continuity is told `Invalid` and not served until its next snapshot; nothing here
 //! allocates in steady state.
 
-use super::adapter::{Ask, OkxAdapter, REFRESH_EVERY};
+use super::adapter::OkxAdapter;
+use super::calls::SWAP_SUFFIX;
 use super::continuity::SentBook;
 use super::parse::{Channel, DepthRow, Item};
 use super::session::{NEVER, back_off};
@@ -36,6 +37,9 @@ impl OkxAdapter {
         now: Stamp,
         out: &mut Out,
     ) {
+        if channel == Channel::Index {
+            return self.on_index(conn, out);
+        }
         let Some(at) = self.find(symbol) else { return self.odd(conn, OddKind::UnknownSymbol, out) };
         if self.listings[at].instrument.generation == 0 {
             return;
@@ -76,6 +80,33 @@ impl OkxAdapter {
                 }
                 // Channels that are understood but not subscribed by this machine, or another instrument's row.
                 _ => self.odd(conn, OddKind::Unknown, out),
+            }
+        }
+    }
+
+    /// Index prices go by the name of the index; they are those of the swap on it.
+    fn on_index(&mut self, conn: ConnId, out: &mut Out) {
+        for item in &self.parser.items {
+            let Item::Mark(row) = item else { continue };
+            let name = row.symbol.as_bytes();
+            let mut swap = [0; 32];
+            let end = name.len() + SWAP_SUFFIX.len();
+            let found = swap.get_mut(..end).and_then(|swap| {
+                swap[..name.len()].copy_from_slice(name);
+                swap[name.len()..].copy_from_slice(SWAP_SUFFIX.as_bytes());
+                Symbol::from_bytes(swap).and_then(|symbol| self.find(&symbol))
+            });
+            let Some(at) = found else {
+                self.odd(conn, OddKind::UnknownSymbol, out);
+                continue;
+            };
+            if self.listings[at].instrument.generation > 0 {
+                out.event(EventBody::Mark(Mark {
+                    instrument: self.listings[at].id,
+                    index: row.index,
+                    venue_ns: nanos(row.time_ms),
+                    ..Mark::default()
+                }));
             }
         }
     }
@@ -187,12 +218,7 @@ impl OkxAdapter {
     fn inexact(&mut self, conn: ConnId, at: usize, now: Nanos, out: &mut Out) {
         self.odd(conn, OddKind::Inexact, out);
         self.lose_book(at, BookReason::Malformed, now, out);
-        if now.saturating_sub(self.refreshed_at) >= REFRESH_EVERY
-            && !self.requests[Ask::Instruments as usize].wanted
-        {
-            self.refreshed_at = now;
-            self.want(Ask::Instruments, now);
-        }
+        self.refresh(0, now);
     }
 
     /// Quarantines one book and plans its resynchronisation.

@@ -34,6 +34,7 @@ mod market;
 mod parse;
 mod rows;
 mod session;
+mod standing;
 #[cfg(test)]
 mod tests;
 
@@ -43,6 +44,7 @@ pub use decoder::OkxDecoder;
 use super::message::Decoder;
 use super::{Adapter, ConnSpec, Dialect, Encoder, VenueContext};
 use crate::domain::event::SessionRole;
+use crate::domain::standing::CheckSet;
 
 /// The dialect of OKX perpetual swaps.
 #[derive(Clone, Copy, Debug, Default)]
@@ -73,6 +75,10 @@ impl Dialect for Okx {
 
     fn adapter(&self, context: &VenueContext) -> Box<dyn Adapter> {
         Box::new(adapter::OkxAdapter::new(context))
+    }
+
+    fn start_checks(&self) -> CheckSet {
+        standing::CHECKS
     }
 
     fn encoder(&self, context: &VenueContext) -> Box<dyn Encoder> {

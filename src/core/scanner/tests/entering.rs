@@ -4,11 +4,12 @@ use super::rig::{MID, Rig, WALL, instrument, scan_params};
 use crate::core::pair::WhyNot;
 use crate::domain::event::{BookState, BurstEnd, ConnStatus, EventBody, FlowBody, Mark};
 use crate::domain::input::ConnId;
-use crate::domain::instrument::{InstrumentId, Qty, VenueId};
+use crate::domain::instrument::{InstrumentId, Qty, Status, VenueId};
 use crate::domain::intent::{BPS, BasketKind};
 use crate::domain::number::Num;
 use crate::domain::order::{Side, TimeInForce};
 use crate::domain::params::ScanParams;
+use crate::domain::standing::{ClockSample, StartCheck};
 use crate::domain::text::Currency;
 use crate::domain::time::{MILLI, SECOND};
 
@@ -115,11 +116,124 @@ fn every_obstacle_has_its_name() {
 }
 
 #[test]
-fn a_venue_clock_ahead_of_ours_is_age_zero() {
+fn a_venue_clock_a_little_ahead_of_ours_is_age_zero_and_far_ahead_is_not_traded_on() {
     let mut rig = Rig::warm();
-    rig.bbo(1, MID + 180_000, 1_000_000, MID + 180_200, 1_000_000, -5 * SECOND);
+    for ahead in [51 * MILLI, 5 * SECOND, i64::MIN / 2] {
+        rig.bbo(1, MID + 180_000, 1_000_000, MID + 180_200, 1_000_000, -ahead.abs());
+        rig.burst_end(1, true);
+        assert_eq!((rig.basket(), rig.view(0).why), (None, WhyNot::ClockAhead), "{ahead}");
+    }
+    rig.bbo(1, MID + 180_000, 1_000_000, MID + 180_200, 1_000_000, -50 * MILLI);
     rig.burst_end(1, true);
     assert_eq!(rig.basket().expect("not stale").book_age_ns[1], 0);
+}
+
+/// The venue states its time, 1 ms after it was asked.
+fn clock(rig: &mut Rig, venue: u8, offset: i64, round_trip: i64) {
+    let stated = WALL + rig.now - round_trip / 2 + offset;
+    let (sent, received) = (rig.now - round_trip, rig.now);
+    rig.event(EventBody::Clock(ClockSample { venue: VenueId(venue), sent, received, stated, resolution: 0 }));
+}
+
+#[test]
+fn ages_are_measured_on_the_clock_of_the_venue() {
+    let mut rig = Rig::warm();
+    // Venue 1 is 400 ms behind us: what it stamps now looks 400 ms old to us, and is not.
+    clock(&mut rig, 1, -400 * MILLI, 2 * MILLI);
+    rig.quote(0, MID);
+    rig.bbo(1, MID + 180_000, 1_000_000, MID + 180_200, 1_000_000, 400 * MILLI);
+    rig.burst_end(1, true);
+    assert_eq!(rig.basket().expect("fresh").book_age_ns[1], 0);
+    // And 800 ms old to us is 400 ms in its time.
+    let mut rig = Rig::warm();
+    clock(&mut rig, 1, -400 * MILLI, 2 * MILLI);
+    rig.quote(0, MID);
+    rig.bbo(1, MID + 180_000, 1_000_000, MID + 180_200, 1_000_000, 800 * MILLI);
+    rig.burst_end(1, true);
+    assert_eq!(rig.basket().expect("fresh enough").book_age_ns[1], 400 * MILLI);
+}
+
+#[test]
+fn a_clock_too_far_off_or_too_vague_stops_its_venue_until_it_is_better() {
+    for (offset, round_trip) in [(1_100 * MILLI, 2 * MILLI), (0, 600 * MILLI)] {
+        let mut rig = Rig::warm();
+        clock(&mut rig, 1, offset, round_trip);
+        rig.spread(30);
+        assert_eq!((rig.basket(), rig.view(0).why), (None, WhyNot::ClockOff));
+        clock(&mut rig, 1, 0, MILLI);
+        rig.spread(30);
+        assert!(rig.basket().is_some(), "a better answer");
+    }
+}
+
+#[test]
+fn indices_must_agree_and_an_absent_one_counts_as_configured() {
+    let index = |rig: &mut Rig, at: u16, text: &str| {
+        let index = Num::parse(text.as_bytes()).ok();
+        let venue_ns = WALL + rig.now;
+        rig.event(EventBody::Mark(Mark { instrument: InstrumentId(at), index, venue_ns, ..Mark::default() }));
+    };
+    let mut rig = Rig::warm();
+    index(&mut rig, 0, "60000");
+    index(&mut rig, 1, "58700.5");
+    rig.spread(30);
+    assert_eq!((rig.basket(), rig.view(0).why), (None, WhyNot::IndicesDisagree));
+    index(&mut rig, 1, "58815.25");
+    rig.spread(30);
+    assert!(rig.basket().is_some(), "within 2 %");
+
+    let mut rig = Rig::warm();
+    index(&mut rig, 0, "1");
+    rig.spread(30);
+    assert!(rig.basket().is_some(), "the other one is absent");
+    let mut rig = Rig::warm();
+    index(&mut rig, 0, "1");
+    index(&mut rig, 1, "60000");
+    rig.run_ms(60_010);
+    rig.spread(30);
+    assert!(rig.basket().is_some(), "both are as good as absent after a minute");
+
+    let mut rig = Rig::warm_with(2, ScanParams { index_required: true, ..scan_params() });
+    rig.spread(30);
+    assert_eq!((rig.basket(), rig.view(0).why), (None, WhyNot::IndicesDisagree));
+    for at in [0, 1] {
+        index(&mut rig, at, "60000");
+    }
+    rig.spread(0);
+    rig.run_ms(1_500);
+    rig.spread(30);
+    assert!(rig.basket().is_some());
+}
+
+#[test]
+fn a_suspended_contract_is_not_entered_and_what_is_held_is_still_reduced() {
+    let mut suspended = instrument(1);
+    suspended.spec.status = Status::Suspended;
+    let mut rig = Rig::warm();
+    rig.event(EventBody::Instrument(suspended));
+    rig.spread(30);
+    assert_eq!((rig.basket(), rig.view(0).why), (None, WhyNot::Suspended));
+    rig.event(EventBody::Instrument(instrument(1)));
+    rig.spread(30);
+    assert!(rig.basket().is_some(), "its book was never lost");
+
+    let mut rig = Rig::open();
+    rig.event(EventBody::Instrument(suspended));
+    rig.spread(0);
+    let exit = rig.basket().expect("converged: closed by its own rules");
+    assert!(exit.kind == BasketKind::Exit && exit.orders().iter().all(|order| order.reduce_only));
+}
+
+#[test]
+fn a_venue_held_by_the_start_gate_is_not_entered() {
+    let mut rig = Rig::warm();
+    let held = StartCheck { venue: VenueId(1), stated: 2, wanted: 1, ..StartCheck::default() };
+    rig.event(EventBody::Check(held));
+    rig.spread(30);
+    assert_eq!((rig.basket(), rig.view(0).why), (None, WhyNot::VenueHeld));
+    rig.event(EventBody::Check(StartCheck { passed: true, stated: 1, ..held }));
+    rig.spread(30);
+    assert!(rig.basket().is_some());
 }
 
 #[test]

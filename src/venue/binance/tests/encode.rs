@@ -91,13 +91,14 @@ fn signatures_equal_the_documented_vectors() {
     assert_eq!(
         signed,
         format!(
-            "apiKey={key}&newClientOrderId={}&newOrderRespType=ACK&price=52000&quantity=0.01&recvWindow=2000&side=SELL&symbol=BTCUSDT&timeInForce=GTC&timestamp=1645423376532&type=LIMIT",
+            "apiKey={key}&newClientOrderId={}&newOrderRespType=ACK&price=52000&quantity=0.01&recvWindow=2000&selfTradePreventionMode=EXPIRE_MAKER&side=SELL&symbol=BTCUSDT&timeInForce=GTC&timestamp=1645423376532&type=LIMIT",
             client(3)
         )
     );
     // Brought to the vector's parameters, our text is the vector's.
     let vector = signed
         .replace(&format!("newClientOrderId={}&", client(3)), "")
+        .replace("selfTradePreventionMode=EXPIRE_MAKER&", "")
         .replace("price=52000&", "price=52000.00&")
         .replace("quantity=0.01&", "quantity=0.01000000&")
         .replace("recvWindow=2000", "recvWindow=100");
@@ -230,6 +231,11 @@ fn the_largest_subscription_fits_and_names_its_streams() {
         let json: serde_json::Value = serde_json::from_slice(payload.text()).unwrap();
         assert_eq!(json["params"].as_array().unwrap().len(), 40);
         assert_eq!(json["id"], 0xfff_ffff);
+        let call = VenueCall { arg: Batch { start: 0, ..batch }.encode(), ..call };
+        encoder.send(ConnId(BASE + index as u8), call, Stamp::default(), &mut payload).unwrap();
+        let whole: serde_json::Value = serde_json::from_slice(payload.text()).unwrap();
+        let announced = whole["params"][0] == "!contractInfo";
+        assert_eq!(announced, index == conn::MARKET, "asked for once, where it is published");
         let first = json["params"][0].as_str().unwrap();
         assert!(first.ends_with(if index == conn::PUBLIC {
             "492usdt@bookTicker"

@@ -99,7 +99,7 @@ fn subscriptions_wait_for_instruments_and_books_for_snapshots() {
     assert_eq!(books(&items), [(BTC, BookState::AwaitSnapshot, BookReason::Sync)]);
     let bbo = r#"{"arg":{"channel":"bbo-tbt","instId":"BTC-USDT-SWAP"},"data":[{"asks":[["61000.2","5","0","1"]],"bids":[["61000.1","7","0","1"]],"ts":"1787612486107","seqId":99}]}"#;
     assert_eq!(rig.frame(PUBLIC, bbo), [], "not served before the snapshot");
-    for left in (0..5).rev() {
+    for left in (0..7).rev() {
         let items =
             rig.frame(PUBLIC, r#"{"event":"subscribe","arg":{"channel":"books","instId":"BTC-USDT-SWAP"}}"#);
         assert_eq!(statuses(&items).len(), usize::from(left == 0));

@@ -154,6 +154,10 @@ impl Rig {
                 );
             }
         }
+        rig.frame(
+            PUBLIC,
+            r#"{"event":"subscribe","arg":{"channel":"instruments","instType":"SWAP"},"connId":"a"}"#,
+        );
         rig.frame(PUBLIC, &book("BTC-USDT-SWAP", "snapshot", 100, -1));
         rig.frame(PUBLIC, &book("ETH-USDT-SWAP", "snapshot", 100, -1));
         rig

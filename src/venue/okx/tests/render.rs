@@ -121,7 +121,7 @@ fn orders_and_cancels_are_rendered_exactly() {
     assert_eq!(encoder.order(&order, &meta(), at(0), &mut payload), Ok(Rendered::Socket(ORDERS)));
     assert_eq!(
         filled(&payload, SECRET),
-        r#"{"id":"00000000000000030000000000000abc","op":"order","expTime":"1607418538715","args":[{"instIdCode":10459,"tdMode":"cross","side":"buy","ordType":"ioc","px":"61000.1","sz":"1.5","clOrdId":"00000000000000030000000000000abc"}]}"#
+        r#"{"id":"00000000000000030000000000000abc","op":"order","expTime":"1607418538715","args":[{"instIdCode":10459,"tdMode":"cross","side":"buy","ordType":"ioc","px":"61000.1","sz":"1.5","clOrdId":"00000000000000030000000000000abc","stpMode":"cancel_maker"}]}"#
     );
     assert_eq!(payload.scheme, SignScheme::None);
     let exit =
@@ -129,8 +129,11 @@ fn orders_and_cancels_are_rendered_exactly() {
     encoder.order(&exit, &meta(), at(0), &mut payload).unwrap();
     assert_eq!(
         filled(&payload, SECRET),
-        r#"{"id":"00000000000000030000000000000abc","op":"order","args":[{"instId":"ETH-USDT-SWAP","tdMode":"cross","side":"sell","ordType":"fok","px":"61000.1","sz":"1.5","clOrdId":"00000000000000030000000000000abc","reduceOnly":true}]}"#
+        r#"{"id":"00000000000000030000000000000abc","op":"order","args":[{"instId":"ETH-USDT-SWAP","tdMode":"cross","side":"sell","ordType":"fok","px":"61000.1","sz":"1.5","clOrdId":"00000000000000030000000000000abc","reduceOnly":true,"stpMode":"cancel_maker"}]}"#
     );
+    // A hedge must not be refused for being a second late.
+    encoder.order(&order, &OutMeta { urgent: true, ..meta() }, at(0), &mut payload).unwrap();
+    assert!(filled(&payload, SECRET).contains("\"expTime\":\"1607418542715\""));
     for (tif, name) in [(TimeInForce::Gtc, "limit"), (TimeInForce::PostOnly, "post_only")] {
         encoder.order(&OrderSpec { tif, ..order }, &meta(), at(0), &mut payload).unwrap();
         assert!(filled(&payload, SECRET).contains(&format!("\"ordType\":\"{name}\"")));
@@ -160,8 +163,10 @@ fn session_messages_and_requests_are_rendered_exactly() {
     );
     let market: serde_json::Value =
         serde_json::from_str(&text(call_arg(calls::SUBSCRIBE_MARKET, calls::range(0, 2)))).unwrap();
-    assert_eq!(market["args"].as_array().unwrap().len(), 10);
-    assert_eq!(market["args"][6], serde_json::json!({"channel": "books", "instId": "ETH-USDT-SWAP"}));
+    assert_eq!(market["args"].as_array().unwrap().len(), 13);
+    assert_eq!(market["args"][7], serde_json::json!({"channel": "books", "instId": "ETH-USDT-SWAP"}));
+    assert_eq!(market["args"][11], serde_json::json!({"channel": "index-tickers", "instId": "ETH-USDT"}));
+    assert_eq!(market["args"][12], serde_json::json!({"channel": "instruments", "instType": "SWAP"}));
     let account: serde_json::Value = serde_json::from_str(&text(call(calls::SUBSCRIBE_ACCOUNT))).unwrap();
     assert_eq!(account["args"].as_array().unwrap().len(), calls::ACCOUNT_CHANNELS as usize);
     let line =
@@ -171,6 +176,16 @@ fn session_messages_and_requests_are_rendered_exactly() {
         b"GET /api/v5/public/instruments?instType=SWAP\n\n"
     );
     assert_eq!(line(call_arg(calls::PENDING, 7)), "GET /api/v5/trade/orders-pending?instType=SWAP&after=7");
+    assert_eq!(
+        line(call_arg(calls::LEVERAGE, 0)),
+        "GET /api/v5/account/leverage-info?instId=BTC-USDT-SWAP,ETH-USDT-SWAP&mgnMode=cross"
+    );
+    let switch = requested(call_arg(calls::DEAD_MAN, 60));
+    assert_eq!(
+        switch.sign_text(),
+        br#"2020-12-08T09:08:57.715ZPOST/api/v5/trade/cancel-all-after{"timeOut":"60"}"#
+    );
+    assert!(switch.text().ends_with(b"\n\n{\"timeOut\":\"60\"}"));
     assert_eq!(line(call(calls::POSITIONS)), "GET /api/v5/account/positions?instType=SWAP");
     let mut payload = Payload::new();
     for (conn, path) in [(PUBLIC, "/ws/v5/public"), (ACCOUNT, "/ws/v5/private"), (ORDERS, "/ws/v5/private")] {

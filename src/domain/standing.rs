@@ -1,0 +1,199 @@
+//! How we stand with a venue: its clock, the settings of our account read back from it, its limits.
+//!
+//! Adapters state these as events, so that every rule built on them is a function of sequenced inputs. What
+//! a dialect does not state is absent, and holds nothing up unless [`crate::domain::params::VenueParams`]
+//! requires it: a new dialect works without, and adopts them one by one.
+
+use super::instrument::{InstrumentId, VenueId};
+use super::intent::BPS;
+use super::time::Nanos;
+use serde::{Deserialize, Serialize};
+
+/// A question about the venue's time and its answer.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ClockSample {
+    /// Whose clock.
+    pub venue: VenueId,
+    /// `mono` of the input that caused the question, ns: at or before the sending.
+    pub sent: Nanos,
+    /// `mono` of the reply, ns: at or after its arrival.
+    pub received: Nanos,
+    /// The time that the reply states, ns since the epoch.
+    pub stated: Nanos,
+    /// Unit of that statement, ns: the true time was up to this much later.
+    pub resolution: Nanos,
+}
+
+/// A setting of the account that must be as configured before orders are opened.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum Check {
+    /// One-way (net) positions. 1 = one-way, 2 = long and short.
+    #[default]
+    PositionMode,
+    /// Cross margin. 1 = cross, 2 = isolated.
+    MarginMode,
+    /// Margin of one currency pays for that currency alone. 1 = single, 2 = multi-asset.
+    AssetMode,
+    /// Leverage, as configured.
+    Leverage,
+    /// The venue's account level; the least that can trade perpetuals is wanted.
+    AccountLevel,
+    /// Self-trade prevention. 1 = cancels the maker, 2 = anything else.
+    SelfTrade,
+    /// Taker fee, ppb; at most the configured one.
+    Fee,
+    /// The key may trade. 1 = yes, 2 = no.
+    Permission,
+    /// Open orders on the account that are not ours; none are wanted.
+    ForeignOrders,
+    /// The venue's clock against ours, ns.
+    Clock,
+}
+
+/// How many kinds of [`Check`] there are.
+pub const CHECKS: usize = 10;
+
+impl Check {
+    /// All of them.
+    pub const ALL: [Self; CHECKS] = [
+        Self::PositionMode,
+        Self::MarginMode,
+        Self::AssetMode,
+        Self::Leverage,
+        Self::AccountLevel,
+        Self::SelfTrade,
+        Self::Fee,
+        Self::Permission,
+        Self::ForeignOrders,
+        Self::Clock,
+    ];
+
+    /// Short words for people.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::PositionMode => "position mode",
+            Self::MarginMode => "margin mode",
+            Self::AssetMode => "asset mode",
+            Self::Leverage => "leverage",
+            Self::AccountLevel => "account level",
+            Self::SelfTrade => "self-trade prevention",
+            Self::Fee => "taker fee",
+            Self::Permission => "permission to trade",
+            Self::ForeignOrders => "open orders of others",
+            Self::Clock => "clock",
+        }
+    }
+
+    /// A stated or wanted value for people.
+    pub fn value(self, value: i64) -> String {
+        let named = |one: &str, other: &str| if value == 1 { one } else { other }.to_owned();
+        match self {
+            Self::PositionMode => named("one-way", "long and short"),
+            Self::MarginMode => named("cross", "isolated"),
+            Self::AssetMode => named("single-asset", "multi-asset"),
+            Self::SelfTrade => named("cancel maker", "another rule"),
+            Self::Permission => named("granted", "not granted"),
+            Self::Leverage | Self::AccountLevel | Self::ForeignOrders => value.to_string(),
+            Self::Fee => format!("{} bps", value as f64 / BPS as f64),
+            Self::Clock => format!("{} ms off", value as f64 / 1e6),
+        }
+    }
+
+    /// How the wanted value is to be read.
+    pub const fn relation(self) -> &'static str {
+        match self {
+            Self::Fee | Self::Clock => "at most ",
+            Self::AccountLevel => "at least ",
+            _ => "",
+        }
+    }
+}
+
+/// A set of checks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CheckSet(pub u16);
+
+impl CheckSet {
+    /// None.
+    pub const EMPTY: Self = Self(0);
+
+    /// These.
+    pub const fn of(checks: &[Check]) -> Self {
+        let (mut bits, mut at) = (0, 0);
+        while at < checks.len() {
+            bits |= 1 << checks[at] as u16;
+            at += 1;
+        }
+        Self(bits)
+    }
+
+    /// Whether it is one of them.
+    pub const fn contains(self, check: Check) -> bool {
+        self.0 & (1 << check as u16) != 0
+    }
+}
+
+/// A setting as the venue states it, held against what is wanted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StartCheck {
+    /// Venue.
+    pub venue: VenueId,
+    /// Which setting.
+    pub check: Check,
+    /// The listing concerned; `None` = the whole account.
+    pub listing: Option<InstrumentId>,
+    /// It is as wanted.
+    pub passed: bool,
+    /// What the venue states, as [`Check`] counts it.
+    pub stated: i64,
+    /// What is wanted.
+    pub wanted: i64,
+}
+
+/// What a venue says of the use of its limits, from the headers of a reply.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Pace {
+    /// Venue.
+    pub venue: VenueId,
+    /// Status of the reply: 429 = too fast, 418 = banned.
+    pub status: u16,
+    /// Pause that the venue asks for, s; 0 = none stated.
+    pub retry_after_s: u32,
+    /// Request weight used in the minute under way, where stated.
+    pub weight_1m: Option<u32>,
+    /// Orders counted in the 10 s under way, where stated.
+    pub orders_10s: Option<u32>,
+    /// Orders counted in the minute under way, where stated.
+    pub orders_1m: Option<u32>,
+}
+
+impl Pace {
+    /// True when the venue refused for the sake of its limits.
+    pub const fn is_refusal(&self) -> bool {
+        matches!(self.status, 429 | 418)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_set_holds_what_it_was_made_of() {
+        let set = CheckSet::of(&[Check::Leverage, Check::Clock]);
+        for check in Check::ALL {
+            assert_eq!(set.contains(check), matches!(check, Check::Leverage | Check::Clock), "{check:?}");
+        }
+        assert_eq!(
+            Check::ALL.iter().map(|check| *check as usize).collect::<Vec<_>>(),
+            (0..CHECKS).collect::<Vec<_>>()
+        );
+    }
+
+    #[test]
+    fn values_read_as_people_say_them() {
+        assert_eq!(Check::Fee.value(500_000), "5 bps");
+        assert_eq!(Check::PositionMode.value(2), "long and short");
+        assert_eq!(Check::Leverage.value(20), "20");
+    }
+}
