@@ -113,6 +113,14 @@ fn binance_long_captures_at_sampled_places() {
 }
 
 #[test]
+fn coin_margined_captures_at_sampled_places() {
+    let Some(shared) = shared() else { return };
+    let file = shared.join("corpus/binance-usdm/capture/coinm_btcusd_perp_20240808.gz");
+    let (found, _) = conform("binance-coinm", &[file], 24);
+    assert!(found > 30, "{found}");
+}
+
+#[test]
 fn okx_captures_at_sampled_places() {
     let Some(shared) = shared() else { return };
     let folder = shared.join("corpus/okx/capture");

@@ -1,4 +1,4 @@
-//! Every USDⓈ-M and OKX capture that an independent program evaluated: messages per channel with their
+//! Every Binance and OKX capture that an independent program evaluated: messages per channel with their
 //! checksums, and the rebuilt books, must equal its findings. Skips when the shared captures are absent.
 
 use perpring::cli::book::{Books, Options, OwnedDepth};
@@ -25,13 +25,14 @@ struct Case {
     expected: Value,
 }
 
+/// The cases whose name begins with `prefix`; USDⓈ-M and COIN-M share one.
 fn cases(prefix: &str, venue: &'static str) -> Vec<Case> {
     let Some(shared) = shared() else { return Vec::new() };
     let mut cases = Vec::new();
     for entry in std::fs::read_dir(shared.join("oracle/expected")).unwrap() {
         let path = entry.unwrap().path();
         let name = path.file_stem().unwrap().to_string_lossy().into_owned();
-        if !name.starts_with(prefix) || name.contains("coinm") {
+        if !name.starts_with(prefix) || name.contains("coinm") != (venue == "binance-coinm") {
             continue;
         }
         let expected: Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
@@ -182,4 +183,19 @@ fn okx_books_equal_the_oracle() {
 #[test]
 fn okx_books_equal_the_oracle_on_the_way() {
     cases("shared-okx-", "okx").iter().for_each(checkpoints_equal);
+}
+
+#[test]
+fn coin_margined_messages_equal_the_oracle() {
+    cases("shared-binance-coinm-", "binance-coinm").iter().for_each(decode_equals);
+}
+
+#[test]
+fn coin_margined_books_equal_the_oracle() {
+    cases("shared-binance-coinm-", "binance-coinm").iter().for_each(books_equal);
+}
+
+#[test]
+fn coin_margined_books_equal_the_oracle_on_the_way() {
+    cases("shared-binance-coinm-", "binance-coinm").iter().for_each(checkpoints_equal);
 }

@@ -6,6 +6,7 @@ mod bench;
 mod book_conformance;
 mod ccxt;
 mod checker;
+mod coinm_world;
 mod command_line;
 mod decode_alloc;
 mod fuzz;

@@ -158,6 +158,7 @@ impl Venues {
 pub fn dialect_name(name: &str) -> &str {
     match name {
         "binance" => "binance-usdm",
+        "coinm" => "binance-coinm",
         other => other,
     }
 }

@@ -152,6 +152,7 @@ fn announce(name: &str, dialect: &str, addr: SocketAddr, tls: Option<&TlsIdentit
 fn dialect(name: &str) -> &str {
     match name {
         "binance" => "binance-usdm",
+        "coinm" => "binance-coinm",
         other => other,
     }
 }

@@ -289,6 +289,7 @@ impl Config {
 fn native_symbol(dialect: &str, (base, quote, settle): Parts<'_>) -> Option<String> {
     match dialect {
         "binance-usdm" => (settle == quote).then(|| format!("{base}{quote}")),
+        "binance-coinm" => (settle == base).then(|| format!("{base}{quote}_PERP")),
         "okx" => Some(format!("{base}-{quote}-SWAP")),
         _ => None,
     }

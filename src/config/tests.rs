@@ -117,7 +117,7 @@ fn contradictions_say_what_to_do() {
         ),
         (
             "[[venues]]\ndialect = \"kraken\"\ntaker_fee_bps = 5\nmaker_fee_bps = 2",
-            "known are binance-usdm, okx",
+            "known are binance-usdm, binance-coinm, okx",
         ),
         ("leverage = 500", "leverage is 500"),
         ("taker_fee_bps = 0", "duplicate"),

@@ -35,7 +35,7 @@ pub struct SimInstrument {
     pub base: String,
     /// Quote currency.
     pub quote: String,
-    /// Settlement currency (equal to the quote: the simulated contracts are linear).
+    /// Settlement currency: the quote (linear contracts) or the base (inverse ones).
     pub settle: String,
     /// Latent price at the start.
     pub price0: Num,
@@ -57,7 +57,7 @@ pub struct SimInstrument {
 pub struct SimVenueConfig {
     /// Name in ledgers; also salts everything seeded per venue.
     pub name: String,
-    /// `binance-usdm` or `okx`.
+    /// `binance-usdm`, `binance-coinm` or `okx`.
     pub dialect: String,
     /// This venue's makers follow the latent price this late, ns. Drawn anew around this value per
     /// instrument and every few seconds (see `lag_spread_ppm`); 0 = no lag at all.
@@ -127,7 +127,7 @@ pub struct SimListing {
     pub tick: Num,
     /// Quantity step, in contracts.
     pub step: Num,
-    /// Base units per contract.
+    /// Base units (linear) or quote units (inverse) per contract.
     pub multiplier: Num,
     /// Smallest quantity, contracts.
     pub qty_min: Num,
@@ -292,13 +292,18 @@ impl SimInstrument {
     pub fn name(&self) -> String {
         format!("{}/{}:{}", self.base, self.quote, self.settle)
     }
+
+    /// Settled in the base coin.
+    pub fn is_inverse(&self) -> bool {
+        self.settle == self.base && self.settle != self.quote
+    }
 }
 
 /// Why a world cannot be built.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ConfigError {
     /// No simulated venue of that dialect exists.
-    #[error("no simulated venue speaks {0:?}; known: binance-usdm, okx")]
+    #[error("no simulated venue speaks {0:?}; known: binance-usdm, binance-coinm, okx")]
     Dialect(String),
     /// A listing refers to no instrument, or its numbers do not fit.
     #[error("listing {symbol} of venue {venue}: {what}")]
@@ -331,7 +336,16 @@ impl SimConfig {
     ///
     /// Errors name an unknown dialect.
     pub fn demo(seed: u64, dialects: &[&str], instruments: usize) -> Result<Self, ConfigError> {
-        let instruments = (0..instruments.max(1)).map(demo_instrument).collect();
+        let linear = if dialects.iter().all(|dialect| is_inverse(dialect)) { 0 } else { instruments.max(1) };
+        let mut instruments: Vec<SimInstrument> = (0..linear).map(demo_instrument).collect();
+        if dialects.iter().any(|dialect| is_inverse(dialect)) {
+            // One: a simulated account has one wallet, and every base coin would need its own.
+            instruments.push(SimInstrument {
+                quote: "USD".into(),
+                settle: "BTC".into(),
+                ..SimInstrument::default()
+            });
+        }
         let mut config = Self { seed, instruments, ..Self::default() };
         for (index, dialect) in dialects.iter().enumerate() {
             let mut venue = SimVenueConfig::of_dialect(dialect)?;
@@ -341,6 +355,9 @@ impl SimConfig {
             venue.lag_ns = if index == 0 { 0 } else { 250 * MILLI };
             venue.half_spread_ppb += 5_000 * index as i64;
             for instrument in 0..config.instruments.len() {
+                if is_inverse(dialect) != config.instruments[instrument].is_inverse() {
+                    continue;
+                }
                 let mut listing = demo_listing(dialect, instrument, &config.instruments[instrument].base);
                 listing.basis_ppb = static_basis_ppb(seed, index, instrument);
                 venue.listings.push(listing);
@@ -369,6 +386,18 @@ impl SimConfig {
                 if listing.instrument >= self.instruments.len() {
                     return refuse("its instrument is not in the list of instruments");
                 }
+                let instrument = &self.instruments[listing.instrument];
+                if instrument.is_inverse() != is_inverse(&venue.dialect) {
+                    return refuse(
+                        "binance-coinm lists contracts that settle in their base coin, the others those that settle in the quote currency",
+                    );
+                }
+                let first = self.instruments.get(venue.listings[0].instrument);
+                if first.is_some_and(|first| first.settle != instrument.settle) {
+                    return refuse(
+                        "a simulated account has one wallet: all listings must settle in one currency",
+                    );
+                }
                 if listing.tick.mantissa <= 0
                     || listing.step.mantissa <= 0
                     || listing.multiplier.mantissa <= 0
@@ -390,6 +419,12 @@ impl SimVenueConfig {
         let common = Self { name: dialect.into(), dialect: dialect.into(), ..Self::default() };
         match dialect {
             "binance-usdm" => Ok(Self { order_id_base: 8_389_765_000_000, ..common }),
+            "binance-coinm" => Ok(Self {
+                order_id_base: 9_190_405_000,
+                maker_fee_ppb: 100_000,
+                accounts: vec![SimAccount { balance: 10, ..SimAccount::default() }],
+                ..common
+            }),
             "okx" => Ok(Self {
                 order_id_base: 2_510_789_768_709_120_000,
                 refuses_unfillable: false,
@@ -416,7 +451,19 @@ fn demo_instrument(index: usize) -> SimInstrument {
 fn demo_listing(dialect: &str, instrument: usize, base: &str) -> SimListing {
     let known = KNOWN.get(instrument).copied().unwrap_or(("", 0, (1, 3), (1, 1), (1, 3), (1, 1), (1, 0)));
     let num = |(mantissa, scale): (i64, u8)| Num::new(mantissa, scale);
-    if dialect == "okx" {
+    if is_inverse(dialect) {
+        // The venue's BTCUSD_PERP: 100 US dollars a contract.
+        SimListing {
+            instrument,
+            symbol: format!("{base}USD_PERP"),
+            tick: Num::new(1, 1),
+            step: Num::new(1, 0),
+            multiplier: Num::new(100, 0),
+            qty_min: Num::new(1, 0),
+            qty_max: Num::new(1_000_000, 0),
+            ..SimListing::default()
+        }
+    } else if dialect == "okx" {
         SimListing {
             instrument,
             symbol: format!("{base}-USDT-SWAP"),
@@ -440,6 +487,11 @@ fn demo_listing(dialect: &str, instrument: usize, base: &str) -> SimListing {
             ..SimListing::default()
         }
     }
+}
+
+/// Whether a dialect lists contracts that settle in their base coin.
+fn is_inverse(dialect: &str) -> bool {
+    dialect == "binance-coinm"
 }
 
 /// Up to ± 1 bps, zero for the first venue.

@@ -128,7 +128,9 @@ pub fn server(dialect: &str, config: &SimConfig) -> Option<Box<dyn LedgerServer>
 pub fn server_at(config: &SimConfig, venue: usize) -> Result<Box<dyn LedgerServer>, ConfigError> {
     config.check()?;
     match config.venues[venue].dialect.as_str() {
-        "binance-usdm" => Ok(Box::new(frames::FrameHasher::new(binance::BinanceServer::new(config, venue)))),
+        "binance-usdm" | "binance-coinm" => {
+            Ok(Box::new(frames::FrameHasher::new(binance::BinanceServer::new(config, venue))))
+        }
         "okx" => Ok(Box::new(frames::FrameHasher::new(okx::OkxServer::new(config, venue)))),
         other => Err(ConfigError::Dialect(other.into())),
     }

@@ -22,7 +22,7 @@ pub fn engine_params(sim: &SimConfig, boot_epoch: u64, scan: ScanParams, risk: R
             base: Text::new(&instrument.base).unwrap_or_default(),
             quote: Text::new(&instrument.quote).unwrap_or_default(),
             settle: Text::new(&instrument.settle).unwrap_or_default(),
-            kind: ContractKind::Linear,
+            kind: if instrument.is_inverse() { ContractKind::Inverse } else { ContractKind::Linear },
         });
     }
     for (index, venue) in sim.venues.iter().enumerate() {

@@ -240,7 +240,7 @@ pub trait Dialect: Sync {
 }
 
 /// Every dialect that there is.
-pub static DIALECTS: &[&dyn Dialect] = &[&binance::BinanceUsdm, &okx::Okx];
+pub static DIALECTS: &[&dyn Dialect] = &[&binance::BinanceUsdm, &binance::BinanceCoinm, &okx::Okx];
 
 /// The dialect of that name.
 pub fn dialect(name: &str) -> Option<&'static dyn Dialect> {

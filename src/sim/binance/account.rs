@@ -71,7 +71,7 @@ pub(super) fn account_json(exchange: &Exchange, id: AccountId, now: Nanos) -> St
         .map(|(listing_id, listing)| {
             let position = account.positions[listing_id.index()];
             let margin = exchange.position_margin(id, listing_id);
-            let notional = listing.notional_at_mark(position.qty);
+            let notional = listing.settled_at_mark(position.qty);
             format!(
                 concat!(
                     "{{\"symbol\":\"{}\",\"initialMargin\":\"{}\",\"maintMargin\":\"{}\",\"unrealizedProfit\":\"{}\",",
@@ -124,7 +124,7 @@ pub(super) fn position_risk(exchange: &Exchange, account: AccountId, id: Listing
     let position = exchange.account(account).positions[id.index()];
     let unrealised = exchange.account(account).unrealised(id.index(), listing).fixed(8);
     let (entry, amount) = (entry_price(listing, &position), listing.qty_text(position.qty));
-    let (mark, notional) = (listing.mark.fixed(8), listing.notional_at_mark(position.qty).fixed(8));
+    let (mark, notional) = (listing.mark.fixed(8), listing.settled_at_mark(position.qty).fixed(8));
     let margin = exchange.position_margin(account, id);
     let (initial, maintenance) = (margin.fixed(8), Money(margin.0 / 10).fixed(8));
     let (symbol, updated) = (&listing.symbol, position.updated / MILLI);
@@ -201,7 +201,7 @@ pub(super) fn user_trades(
             format!(
                 concat!(
                     "{{\"symbol\":\"{}\",\"id\":{},\"orderId\":{},\"side\":\"{}\",\"price\":\"{}\",\"qty\":\"{}\",\"realizedPnl\":\"{}\",",
-                    "\"quoteQty\":\"{}\",\"commission\":\"{}\",\"commissionAsset\":\"{}\",\"time\":{},\"positionSide\":\"BOTH\",\"buyer\":{},\"maker\":{}}}"
+                    "\"{}\":\"{}\",\"commission\":\"{}\",\"commissionAsset\":\"{}\",\"time\":{},\"positionSide\":\"BOTH\",\"buyer\":{},\"maker\":{}}}"
                 ),
                 listing.symbol,
                 row.fill.trade_id,
@@ -210,7 +210,8 @@ pub(super) fn user_trades(
                 listing.price_text(row.fill.price),
                 listing.qty_text(row.fill.qty),
                 row.fill.realised.fixed(8),
-                row.notional,
+                if listing.is_inverse() { "baseQty" } else { "quoteQty" },
+                if listing.is_inverse() { row.notional.cut(8) } else { row.notional },
                 row.fill.fee.fixed(8),
                 listing.settle,
                 row.at / MILLI,

@@ -74,8 +74,8 @@ pub(super) fn exchange_info(exchange: &Exchange, now: Nanos) -> String {
             let (qty_min, qty_max) = (listing.qty_text(listing.qty_min), listing.qty_text(listing.qty_max));
             format!(
                 concat!(
-                    "{{\"symbol\":\"{symbol}\",\"pair\":\"{symbol}\",\"contractType\":\"PERPETUAL\",\"deliveryDate\":4133404800000,",
-                    "\"onboardDate\":1569398400000,\"status\":\"{status}\",\"maintMarginPercent\":\"2.5000\",",
+                    "{{\"symbol\":\"{symbol}\",\"pair\":\"{pair}\",{size}\"contractType\":\"PERPETUAL\",\"deliveryDate\":4133404800000,",
+                    "\"onboardDate\":1569398400000,\"{status_key}\":\"{status}\",\"maintMarginPercent\":\"2.5000\",",
                     "\"requiredMarginPercent\":\"5.0000\",\"baseAsset\":\"{base}\",\"quoteAsset\":\"{quote}\",\"marginAsset\":\"{settle}\",",
                     "\"pricePrecision\":{price_precision},\"quantityPrecision\":{qty_precision},\"baseAssetPrecision\":8,\"quotePrecision\":8,",
                     "\"underlyingType\":\"COIN\",\"underlyingSubType\":[],\"triggerProtect\":\"0.0500\",\"liquidationFee\":\"0.012500\",",
@@ -84,11 +84,22 @@ pub(super) fn exchange_info(exchange: &Exchange, now: Nanos) -> String {
                     "{{\"filterType\":\"LOT_SIZE\",\"minQty\":\"{qty_min}\",\"maxQty\":\"{qty_max}\",\"stepSize\":\"{step}\"}},",
                     "{{\"filterType\":\"MARKET_LOT_SIZE\",\"minQty\":\"{qty_min}\",\"maxQty\":\"{qty_max}\",\"stepSize\":\"{step}\"}},",
                     "{{\"filterType\":\"MAX_NUM_ORDERS\",\"limit\":{max_orders}}},{{\"filterType\":\"MAX_NUM_ALGO_ORDERS\",\"limit\":10}},",
-                    "{{\"filterType\":\"MIN_NOTIONAL\",\"notional\":\"{notional}\"}},",
+                    "{notional}",
                     "{{\"filterType\":\"PERCENT_PRICE\",\"multiplierUp\":\"{up}\",\"multiplierDown\":\"{down}\",\"multiplierDecimal\":\"4\"}}],",
                     "\"orderTypes\":[\"LIMIT\",\"MARKET\"],\"timeInForce\":[\"GTC\",\"IOC\",\"FOK\",\"GTX\",\"GTD\"]}}"
                 ),
                 symbol = listing.symbol,
+                pair = if listing.is_inverse() {
+                    format!("{}{}", listing.base, listing.quote)
+                } else {
+                    listing.symbol.clone()
+                },
+                size = if listing.is_inverse() {
+                    format!("\"contractSize\":{},", listing.multiplier)
+                } else {
+                    String::new()
+                },
+                status_key = if listing.is_inverse() { "contractStatus" } else { "status" },
                 base = listing.base,
                 status = if listing.is_trading(now) { "TRADING" } else { "SETTLING" },
                 quote = listing.quote,
@@ -102,7 +113,12 @@ pub(super) fn exchange_info(exchange: &Exchange, now: Nanos) -> String {
                 qty_max = qty_max,
                 step = step,
                 max_orders = settings.open_orders_max,
-                notional = listing.notional_min,
+                notional = if listing.is_inverse() {
+                    String::new()
+                } else {
+                    let least = listing.notional_min;
+                    format!("{{\"filterType\":\"MIN_NOTIONAL\",\"notional\":\"{least}\"}},")
+                },
                 up = band(settings.price_band_ppb),
                 down = band(-settings.price_band_ppb),
             )

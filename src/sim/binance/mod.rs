@@ -1,5 +1,5 @@
-//! Binance USDⓈ-M futures as a simulated venue: REST, market streams, user stream and WebSocket API, by the
-//! venue's public documentation.
+//! Binance USDⓈ-M and COIN-M futures as simulated venues: REST, market streams, user stream and WebSocket API, by
+//! the venue's public documentation. What differs between the two markets is in `flavour`.
 //!
 //! Connections, time and delivery are here; `stream`/`market_data` hold the market side, `rest`, `api`, `order`
 //! and `auth` the requests, `info`/`account` the larger replies, `user`/`users` the private stream. The rules
@@ -9,6 +9,7 @@ mod account;
 mod api;
 mod auth;
 mod error;
+mod flavour;
 mod info;
 mod limits;
 mod market_data;
@@ -27,6 +28,7 @@ use super::{HttpReply, HttpRequest, LedgerServer, Push, Server, SimConfig, SimCo
 use crate::domain::money::Money;
 use crate::domain::time::{MILLI, Nanos, SECOND};
 use api::{ApiRequest, INVALID};
+use flavour::Flavour;
 use limits::Limits;
 use market_data::{MarketData, TICK_NS};
 use serde_json::Value;
@@ -66,6 +68,7 @@ struct Conn {
 /// The protocol server.
 pub struct BinanceServer {
     venue: SimVenue,
+    flavour: Flavour,
     market_data: MarketData,
     users: Users,
     limits: Limits,
@@ -87,6 +90,7 @@ impl BinanceServer {
         let core = SimVenue::new(config, venue);
         let settings = core.exchange().settings();
         Self {
+            flavour: Flavour::of(&settings.dialect),
             users: Users::new(config.seed, &settings.name),
             limits: Limits::new(settings),
             market_data: MarketData::new(core.exchange()),
@@ -204,7 +208,9 @@ impl BinanceServer {
         match &event.body {
             SimEventBody::Order { order, exec } => {
                 let listing = exchange.listing(order.listing);
-                if let Exec::Trade(fill) = exec {
+                if let Exec::Trade(fill) = exec
+                    && self.flavour == Flavour::Usdm
+                {
                     let early = event.at + exchange.settings().latency_out_ns * 3 / 4;
                     texts.push((early, user::trade_lite(listing, order, fill, event.at, early)));
                 }
@@ -319,24 +325,17 @@ impl Server for BinanceServer {
                 .unwrap_or("")
         };
         let mut wanted = Vec::new();
-        let role = if path == "/ws-fapi/v1" {
+        let role = if path == self.flavour.api_path() {
             Role::Api
-        } else if let Some(key) = path.strip_prefix("/private/ws/") {
+        } else if let Some(key) = self.flavour.listen_key(path) {
             self.users.connect(conn, key);
             Role::User
-        } else if path == "/private/ws" || path == "/private/stream" {
+        } else if self.flavour == Flavour::Usdm && (path == "/private/ws" || path == "/private/stream") {
             let key = if asked("listenKey").is_empty() { asked("streams") } else { asked("listenKey") };
             self.users.connect(conn, key);
             Role::User
         } else {
-            // The un-prefixed `/ws` and `/stream` were shut off in April 2026.
-            let (group, rest) = match path.strip_prefix("/public/") {
-                Some(rest) => (Group::Public, rest),
-                None => match path.strip_prefix("/market/") {
-                    Some(rest) => (Group::Market, rest),
-                    None => return false,
-                },
-            };
+            let Some((group, rest)) = self.flavour.group(path) else { return false };
             let (combined, names) = match rest {
                 "stream" => (true, asked("streams")),
                 "ws" => (false, ""),

@@ -2,10 +2,11 @@
 
 use super::auth::Params;
 use super::error::ApiError;
+use super::flavour::pair_field;
 use crate::domain::time::{MILLI, Nanos, SECOND};
 use crate::sim::exchange::{
-    AccountId, Exchange, Listing, ListingId, NewOrder, Order, OrderId, OrderKey, OrderKind, OrderStatus,
-    SelfTrade, Side, Tif,
+    AccountId, Exchange, Listing, ListingId, MoneyText, NewOrder, Order, OrderId, OrderKey, OrderKind,
+    OrderStatus, SelfTrade, Side, Tif,
 };
 
 /// How much of a new order's fate the reply tells.
@@ -108,14 +109,15 @@ pub(super) fn json(listing: &Listing, order: &Order, query: bool) -> String {
     let time = if query { format!("\"time\":{},", order.created / MILLI) } else { String::new() };
     format!(
         concat!(
-            "{{\"orderId\":{},\"symbol\":\"{}\",\"status\":\"{}\",\"clientOrderId\":{},\"price\":\"{}\",\"avgPrice\":\"{}\",",
-            "\"origQty\":\"{}\",\"executedQty\":\"{}\",{}\"cumQuote\":\"{}\",\"timeInForce\":\"{}\",\"type\":\"{}\",",
+            "{{\"orderId\":{},\"symbol\":\"{}\",{}\"status\":\"{}\",\"clientOrderId\":{},\"price\":\"{}\",\"avgPrice\":\"{}\",",
+            "\"origQty\":\"{}\",\"executedQty\":\"{}\",{}\"{}\":\"{}\",\"timeInForce\":\"{}\",\"type\":\"{}\",",
             "\"reduceOnly\":{},\"closePosition\":false,\"side\":\"{}\",\"positionSide\":\"BOTH\",\"stopPrice\":\"0.00\",",
             "\"workingType\":\"CONTRACT_PRICE\",\"priceProtect\":false,\"origType\":\"{}\",\"priceMatch\":\"NONE\",",
             "\"selfTradePreventionMode\":\"{}\",\"goodTillDate\":{},{}\"updateTime\":{}}}"
         ),
         order.id.0,
         listing.symbol,
+        pair_field("pair", listing),
         status_text(order.status),
         quoted(&order.client_id),
         listing.price_text(order.price),
@@ -123,7 +125,8 @@ pub(super) fn json(listing: &Listing, order: &Order, query: bool) -> String {
         listing.qty_text(order.qty),
         filled,
         cum_qty,
-        order.notional,
+        if listing.is_inverse() { "cumBase" } else { "cumQuote" },
+        if listing.is_inverse() { order.notional.cut(8) } else { order.notional },
         tif_text(order),
         kind_text(order.kind),
         order.reduce_only,

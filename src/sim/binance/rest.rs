@@ -4,6 +4,7 @@ use super::BinanceServer;
 use super::account::{account_json, balance_json, income, leverage_bracket, position_risk, user_trades};
 use super::auth::{Params, check_key, check_rest};
 use super::error::ApiError;
+use super::flavour::pair_field;
 use super::info::{book_ticker, exchange_info, funding_info, premium_index};
 use super::order::{self, symbol, symbol_maybe};
 use super::stream::{levels_text, rate_text};
@@ -22,6 +23,11 @@ struct Call<'a> {
 impl BinanceServer {
     /// Answers a request at once (order latency applies to the WebSocket API).
     pub(super) fn answer(&mut self, request: &HttpRequest, now: Nanos) -> HttpReply {
+        let Some(path) = self.flavour.rest_path(&request.path).map(std::borrow::Cow::into_owned) else {
+            let error = no_path(&request.method, &request.path);
+            return HttpReply { status: error.status, headers: Vec::new(), body: error.body().into_bytes() };
+        };
+        let request = &HttpRequest { path, ..request.clone() };
         let body = String::from_utf8_lossy(&request.body).into_owned();
         let params = Params::of_query(&request.query, &body);
         let call = Call { request, params, body, now };
@@ -63,11 +69,7 @@ impl BinanceServer {
         }
         let known = ACCOUNT_PATHS.iter().any(|(methods, known)| *known == path && methods.contains(&method));
         if !known {
-            return Err(ApiError {
-                status: 404,
-                code: -5000,
-                msg: format!("Path {path}, Method {method} is invalid"),
-            });
+            return Err(no_path(method, path));
         }
         let exchange = self.venue.exchange();
         let account =
@@ -130,8 +132,13 @@ impl BinanceServer {
         }
         let (book, listing, now) = (exchange.book(id), exchange.listing(id), call.now / MILLI);
         Ok(format!(
-            "{{\"lastUpdateId\":{},\"E\":{now},\"T\":{now},\"bids\":{},\"asks\":{}}}",
+            "{{\"lastUpdateId\":{},{}\"E\":{now},\"T\":{now},\"bids\":{},\"asks\":{}}}",
             exchange.last_update(id),
+            if listing.is_inverse() {
+                format!("\"symbol\":\"{}\",{}", listing.symbol, pair_field("pair", listing))
+            } else {
+                String::new()
+            },
             levels_text(listing, &book.levels(Side::Buy, limit as usize)),
             levels_text(listing, &book.levels(Side::Sell, limit as usize)),
         ))
@@ -325,6 +332,11 @@ impl BinanceServer {
             .collect();
         format!("[{}]", rows[rows.len().saturating_sub(500)..].join(","))
     }
+}
+
+/// A path that the market does not have.
+fn no_path(method: &str, path: &str) -> ApiError {
+    ApiError { status: 404, code: -5000, msg: format!("Path {path}, Method {method} is invalid") }
 }
 
 impl Call<'_> {

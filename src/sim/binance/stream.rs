@@ -3,6 +3,7 @@
 //! `/public` carries `bookTicker` and `depth*`, `/market` everything else; a stream asked for on the wrong
 //! path is accepted and stays silent, as is a stream that does not exist.
 
+use super::flavour::pair_field;
 use crate::domain::money::Money;
 use crate::domain::time::{MILLI, Nanos};
 use crate::sim::exchange::{
@@ -17,6 +18,8 @@ pub(super) enum Group {
     Public,
     /// `/market`.
     Market,
+    /// Everything on one path (COIN-M).
+    All,
 }
 
 /// A stream that pushes something.
@@ -50,7 +53,7 @@ impl Stream {
     /// The stream of that name on that path, if it ever pushes anything.
     pub fn parse(name: &str, group: Group, exchange: &Exchange) -> Option<Self> {
         let stream = Self::of_name(name, exchange)?;
-        (stream.group() == group).then_some(stream)
+        (group == Group::All || stream.group() == group).then_some(stream)
     }
 
     fn of_name(name: &str, exchange: &Exchange) -> Option<Self> {
@@ -147,10 +150,11 @@ impl Pending {
             ),
         };
         let text = format!(
-            "{{\"e\":\"depthUpdate\",\"E\":{},\"T\":{},\"s\":\"{}\",\"U\":{},\"u\":{},\"pu\":{},\"b\":{},\"a\":{}}}",
+            "{{\"e\":\"depthUpdate\",\"E\":{},\"T\":{},\"s\":\"{}\",{}\"U\":{},\"u\":{},\"pu\":{},\"b\":{},\"a\":{}}}",
             at / MILLI,
             at / MILLI,
             listing.symbol,
+            pair_field("ps", listing),
             self.first,
             self.last,
             self.sent,
@@ -193,9 +197,10 @@ pub(super) fn book_ticker(
 ) -> Option<String> {
     let (bid, ask) = (bid?, ask?);
     Some(format!(
-        "{{\"e\":\"bookTicker\",\"u\":{},\"s\":\"{}\",\"b\":\"{}\",\"B\":\"{}\",\"a\":\"{}\",\"A\":\"{}\",\"T\":{},\"E\":{}}}",
+        "{{\"e\":\"bookTicker\",\"u\":{},\"s\":\"{}\",{}\"b\":\"{}\",\"B\":\"{}\",\"a\":\"{}\",\"A\":\"{}\",\"T\":{},\"E\":{}}}",
         update,
         listing.symbol,
+        pair_field("ps", listing),
         listing.price_text(bid.price),
         listing.qty_text(bid.qty),
         listing.price_text(ask.price),
@@ -289,7 +294,7 @@ impl Day {
         self.high = self.high.max(trade.price);
         self.low = self.low.min(trade.price);
         self.volume += trade.qty;
-        self.turnover += listing.notional(trade.price, trade.qty);
+        self.turnover += listing.settled(trade.price, trade.qty);
         self.last_id = trade.last;
         self.count += trade.last - trade.first + 1;
         self.aggregates += 1;

@@ -53,12 +53,13 @@ impl Account {
     ) -> Money {
         let (index, listing) = listing;
         let (price, qty) = fill;
-        let sign = side.sign();
+        let sign = i128::from(side.sign());
+        let cost = |qty| Money(sign * listing.cost(listing.settled(price, qty)).0);
         let position = &mut self.positions[index];
-        let closed = if position.qty * sign < 0 { qty.min(position.qty.abs()) } else { 0 };
+        let closed = if position.qty * side.sign() < 0 { qty.min(position.qty.abs()) } else { 0 };
         let mut realised = Money::ZERO;
         if closed > 0 {
-            let proceeds = Money(-i128::from(sign) * listing.notional(price, closed).0);
+            let proceeds = -cost(closed);
             if closed == position.qty.abs() {
                 realised = proceeds - position.cost;
                 position.cost = Money::ZERO;
@@ -67,11 +68,11 @@ impl Account {
                 realised = (proceeds - share).cut(decimals);
                 position.cost -= proceeds - realised;
             }
-            position.qty += sign * closed;
+            position.qty += side.sign() * closed;
         }
-        let opened = qty - closed;
-        position.qty += sign * opened;
-        position.cost += Money(i128::from(sign) * listing.notional(price, opened).0);
+        position.qty += side.sign() * (qty - closed);
+        // Not the cost of the opened part alone: what is cut off inverse values must not be lost.
+        position.cost += cost(qty) - cost(closed);
         position.realised += realised;
         position.fees += fee;
         position.updated = now;
@@ -86,7 +87,7 @@ impl Account {
         if position.qty == 0 {
             return Money::ZERO;
         }
-        (listing.notional_at_mark(position.qty) - position.cost).cut(8)
+        (listing.cost(listing.settled_at_mark(position.qty)) - position.cost).cut(8)
     }
 
     /// Unrealised PnL of all positions at the marks.

@@ -38,7 +38,7 @@ pub struct FillRow {
     pub side: Side,
     /// Price, quantity, fee, PnL.
     pub fill: Fill,
-    /// Notional, quote currency.
+    /// Value, settlement currency.
     pub notional: Money,
     /// Wall time, ns.
     pub at: Nanos,

@@ -1,7 +1,12 @@
 //! A listing: contract numbers and exact conversion between the venue's decimal text and ticks and steps.
+//!
+//! A linear contract is worth face × price in the quote currency, an inverse one face ÷ price in the base coin,
+//! cut at 10⁻¹⁸. Profit follows from *cost*: what a long position pays for, negative for inverse contracts, whose
+//! holder owes coins; so one rule books both kinds.
 
 use super::super::config::{SimListing, SimVenueConfig};
 use super::types::{Side, Steps, Ticks};
+use crate::domain::instrument::ContractKind;
 use crate::domain::money::{MONEY_SCALE, Money};
 use crate::domain::number::{Num, POW10};
 use crate::domain::time::Nanos;
@@ -23,7 +28,9 @@ pub struct Listing {
     pub tick: Num,
     /// Quantity step, contracts.
     pub step: Num,
-    /// Base units per contract.
+    /// Linear: settled in the quote currency; inverse: in the base coin.
+    pub kind: ContractKind,
+    /// Base units (linear) or quote units (inverse) per contract.
     pub multiplier: Num,
     /// Smallest quantity.
     pub qty_min: Steps,
@@ -31,7 +38,7 @@ pub struct Listing {
     pub qty_max: Steps,
     /// Smallest notional; zero = none.
     pub notional_min: Money,
-    /// One tick times one step of one contract: the unit of notional.
+    /// One tick times one step of one contract: the unit of a linear contract's notional.
     pub unit: Money,
     /// Mark price (10⁻¹⁸ quote units per base unit), set by the market.
     pub mark: Money,
@@ -74,6 +81,7 @@ impl Listing {
             code: listing.code,
             tick: listing.tick,
             step: listing.step,
+            kind: kind_of(currencies),
             multiplier: listing.multiplier,
             qty_min: steps(listing.qty_min).max(1),
             qty_max: steps(listing.qty_max).max(1),
@@ -93,19 +101,62 @@ impl Listing {
         !(self.suspended.0..self.suspended.1).contains(&now)
     }
 
+    /// Settled in the base coin.
+    pub fn is_inverse(&self) -> bool {
+        self.kind == ContractKind::Inverse
+    }
+
     /// Exact notional in the quote currency.
     pub fn notional(&self, price: Ticks, qty: Steps) -> Money {
-        Money(self.unit.0 * i128::from(price) * i128::from(qty))
+        match self.kind {
+            ContractKind::Linear => Money(self.unit.0 * i128::from(price) * i128::from(qty)),
+            ContractKind::Inverse => self.face(qty),
+        }
     }
 
-    /// Notional of a (signed) quantity at the mark, cut below 10⁻⁸ towards zero.
+    /// Notional of a (signed) quantity at the mark in the quote currency, cut below 10⁻⁸ towards zero.
     pub fn notional_at_mark(&self, qty: Steps) -> Money {
-        // 10^-18 base × 10^-8 price stays inside i128 up to notionals of 10^12.
-        Money(self.base_amount(qty).0 * (self.mark.0 / 10_000_000_000) / 100_000_000).cut(8)
+        match self.kind {
+            // 10^-18 base × 10^-8 price stays inside i128 up to notionals of 10^12.
+            ContractKind::Linear => {
+                Money(self.face(qty).0 * (self.mark.0 / 10_000_000_000) / 100_000_000).cut(8)
+            }
+            ContractKind::Inverse => self.face(qty),
+        }
     }
 
-    /// Base units of a (signed) quantity, 10⁻¹⁸.
-    pub fn base_amount(&self, qty: Steps) -> Money {
+    /// Value of a (signed) quantity in the settlement currency: exact (linear) or cut at 10⁻¹⁸ (inverse).
+    pub fn settled(&self, price: Ticks, qty: Steps) -> Money {
+        match self.kind {
+            ContractKind::Linear => self.notional(price, qty),
+            ContractKind::Inverse => {
+                let price = i128::from(self.tick.mantissa) * i128::from(price.max(1));
+                Money(self.face(qty).0 * 10i128.pow(u32::from(self.tick.scale)) / price)
+            }
+        }
+    }
+
+    /// Value of a (signed) quantity at the mark in the settlement currency, cut below 10⁻⁸ towards zero.
+    pub fn settled_at_mark(&self, qty: Steps) -> Money {
+        match self.kind {
+            ContractKind::Linear => self.notional_at_mark(qty),
+            ContractKind::Inverse => {
+                let mark = (self.mark.0 / 10_000_000_000).max(1);
+                Money(self.face(qty).0 * 100_000_000 / mark).cut(8)
+            }
+        }
+    }
+
+    /// What a long position of this value has paid: the value itself, or coins owed.
+    pub fn cost(&self, value: Money) -> Money {
+        match self.kind {
+            ContractKind::Linear => value,
+            ContractKind::Inverse => -value,
+        }
+    }
+
+    /// Base units (linear) or quote units (inverse) of a (signed) quantity, 10⁻¹⁸.
+    pub fn face(&self, qty: Steps) -> Money {
         let scale = self.step.scale + self.multiplier.scale;
         let face = i128::from(self.step.mantissa) * i128::from(self.multiplier.mantissa);
         Money(face * i128::from(qty) * 10i128.pow(u32::from(MONEY_SCALE - scale)))
@@ -121,18 +172,22 @@ impl Listing {
         fixed(i128::from(qty) * i128::from(self.step.mantissa), self.step.scale)
     }
 
-    /// Average price of a notional over a quantity, with `decimals`, cut towards zero; `0.00…` for none.
-    pub fn average_text(&self, notional: Money, qty: Steps, decimals: u8) -> String {
-        let base = self.base_amount(qty).0;
-        if base == 0 {
+    /// Average price of a settlement value over a quantity, with `decimals`, cut towards zero; `0.00…` for none.
+    pub fn average_text(&self, value: Money, qty: Steps, decimals: u8) -> String {
+        let face = self.face(qty).0;
+        let (above, below) = match self.kind {
+            ContractKind::Linear => (value.0, face),
+            ContractKind::Inverse => (face.abs(), value.0.abs()),
+        };
+        if below == 0 {
             return fixed(0, decimals);
         }
-        // notional / base, both at 10^-18, to `decimals` places; split to stay inside i128.
-        let (whole, rest) = (notional.0 / base, notional.0 % base);
+        // Both at 10^-18, to `decimals` places; split to stay inside i128.
+        let (whole, rest) = (above / below, above % below);
         let power = i128::from(POW10[usize::from(decimals.min(18))]);
         let fraction = match rest.checked_mul(power) {
-            Some(product) => product / base,
-            None => rest / (base / power).max(1),
+            Some(product) => product / below,
+            None => rest / (below / power).max(1),
         };
         fixed(whole * power + fraction, decimals)
     }
@@ -192,6 +247,11 @@ pub fn fixed(mantissa: i128, scale: u8) -> String {
     let sign = if mantissa < 0 { "-" } else { "" };
     let digits = mantissa.unsigned_abs();
     format!("{sign}{}.{:0width$}", digits / power, digits % power, width = usize::from(scale))
+}
+
+/// Contracts that settle in their base coin are inverse.
+fn kind_of([base, quote, settle]: [&str; 3]) -> ContractKind {
+    if settle == base && settle != quote { ContractKind::Inverse } else { ContractKind::Linear }
 }
 
 fn whole_units(text: &str, unit: Num) -> Option<i64> {

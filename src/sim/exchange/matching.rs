@@ -452,7 +452,7 @@ impl Exchange {
     /// Books one side of a match: account, order, ledger, event.
     fn book_fill(&mut self, listing: ListingId, party: Party, side: Side, mut fill: Fill, now: Nanos) {
         let index = listing.index();
-        let notional = self.listings[index].notional(fill.price, fill.qty);
+        let notional = self.listings[index].settled(fill.price, fill.qty);
         let Party::Client(id) = party else {
             let decimals = self.settings.money_decimals;
             self.accounts[0].book(

@@ -238,7 +238,7 @@ impl Exchange {
     }
 
     /// Pays funding of a listing at its settlement instant and plans the next one: long pays short when the
-    /// rate is positive; amount = notional at mark × rate, cut to the venue's decimals towards zero. The
+    /// rate is positive; amount = value at mark × rate, cut to the venue's decimals towards zero. The
     /// simulated market is the other side.
     pub fn settle_funding(&mut self, listing: ListingId, now: Nanos) {
         let index = listing.index();
@@ -249,9 +249,8 @@ impl Exchange {
             if qty == 0 {
                 continue;
             }
-            let notional = self.listings[index].notional_at_mark(qty);
-            let amount =
-                Money(-notional.0 / 1_000_000_000 * i128::from(rate)).cut(self.settings.money_decimals);
+            let value = self.listings[index].settled_at_mark(qty);
+            let amount = Money(-value.0 / 1_000_000_000 * i128::from(rate)).cut(self.settings.money_decimals);
             for (id, amount) in [(id, amount), (AccountId::MARKET, -amount)] {
                 let account = &mut self.accounts[id.index()];
                 account.wallet += amount;
@@ -296,8 +295,7 @@ impl Exchange {
 
     fn margin_of(&self, listing: ListingId, qty: Steps) -> Money {
         Money(
-            self.listings[listing.index()].notional_at_mark(qty).0
-                / i128::from(self.settings.leverage.max(1)),
+            self.listings[listing.index()].settled_at_mark(qty).0 / i128::from(self.settings.leverage.max(1)),
         )
     }
 

@@ -445,3 +445,56 @@ proptest! {
         }
     }
 }
+
+fn inverse() -> Exchange {
+    let mut config = SimConfig::demo(7, &["binance-coinm"], 1).unwrap();
+    config.venues[0].accounts = vec![Default::default(); 2];
+    config.venues[0].accounts[1].api_key = "other".into();
+    config.check().unwrap();
+    Exchange::new(&config, 0)
+}
+
+#[test]
+fn inverse_profit_and_fees_are_in_coins() {
+    let mut x = inverse();
+    // 600 contracts of 100 dollars: bought at 60 000 (1 BTC), sold at 50 000 (1.2 BTC): 0.2 BTC lost.
+    x.market_quote(BTC, Side::Sell, 600_000, 600, 1);
+    x.place(&order(CLIENT, Side::Buy, 600_000, 600), 2).unwrap();
+    let position = x.account(CLIENT).positions[0];
+    assert_eq!((position.qty, position.cost.to_string()), (600, "-1".to_owned()));
+    assert_eq!(position.fees.to_string(), "0.0005", "5 bps of 1 BTC");
+    assert_eq!(x.listing(BTC).average_text(position.cost, position.qty, 2), "60000.00");
+    x.set_mark(BTC, Money::from_units(50_000), Money::from_units(50_000));
+    assert_eq!(x.account(CLIENT).unrealised(0, x.listing(BTC)).to_string(), "-0.2");
+    assert_eq!(x.position_margin(CLIENT, BTC).to_string(), "0.12", "a tenth of 1.2 BTC");
+    x.set_funding_rate(BTC, 100_000);
+    x.settle_funding(BTC, 3);
+    assert_eq!(x.account(CLIENT).positions[0].funding.to_string(), "-0.00012", "long pays 1 bps of 1.2 BTC");
+    x.market_quote(BTC, Side::Buy, 500_000, 600, 4);
+    let id = x.place(&order(CLIENT, Side::Sell, 500_000, 600), 5).unwrap();
+    let closed = x.account(CLIENT).positions[0];
+    assert_eq!((closed.qty, closed.cost), (0, Money::ZERO));
+    assert_eq!(closed.realised.to_string(), "-0.2");
+    assert_eq!(closed.fees.to_string(), "0.0011");
+    assert_eq!(x.order(CLIENT, &OrderKey::Id(id)).unwrap().notional.to_string(), "1.2");
+    assert_eq!(drift(&x), Money::ZERO);
+}
+
+proptest! {
+    #[test]
+    fn no_coin_is_made_or_lost_by_inverse_trades(
+        trades in proptest::collection::vec((any::<bool>(), 1..2_000_000i64, 1..500i64, any::<bool>()), 1..60),
+    ) {
+        let mut x = inverse();
+        for (now, (buy, price, qty, other)) in trades.iter().enumerate() {
+            let (now, price) = (now as Nanos + 1, 590_000 + price % 20_000);
+            let side = if *buy { Side::Buy } else { Side::Sell };
+            let account = if *other { OTHER } else { CLIENT };
+            x.market_quote(BTC, side.opposite(), price, *qty, now);
+            let _ = x.place(&NewOrder { tif: Tif::Ioc, ..order(account, side, price, *qty + 3) }, now);
+            x.market_quote(BTC, side.opposite(), price, 0, now);
+            prop_assert_eq!(drift(&x), Money::ZERO);
+            prop_assert_eq!(x.accounts.iter().map(|a| a.positions[0].qty).sum::<Steps>(), 0);
+        }
+    }
+}

@@ -214,7 +214,7 @@ pub struct Order {
     pub qty: Steps,
     /// Filled so far.
     pub filled: Steps,
-    /// Notional of all fills, quote currency.
+    /// Value of all fills, settlement currency.
     pub notional: Money,
     /// Fees of all fills (positive = paid).
     pub fee: Money,
@@ -317,7 +317,7 @@ pub struct LevelView {
 pub struct Position {
     /// Signed quantity.
     pub qty: Steps,
-    /// Signed notional at entry: positive for long.
+    /// Signed value at entry: positive for long; for inverse contracts negative (coins owed).
     pub cost: Money,
     /// All PnL realised so far, before fees.
     pub realised: Money,

@@ -292,7 +292,7 @@ impl Feed {
             size(listing, last_qty),
             or_last(stream.high),
             or_last(stream.low),
-            listing.base_amount(stream.volume),
+            listing.face(stream.volume),
             size(listing, stream.volume),
             ms(at),
         )

@@ -111,7 +111,7 @@ pub(super) fn interest(exchange: &Exchange, id: ListingId, at: Nanos) -> String 
         r#"{{"instId":"{}","instType":"SWAP","oi":"{}","oiCcy":"{}","oiUsd":"{}","ts":"{}"}}"#,
         listing.symbol,
         size(listing, qty),
-        listing.base_amount(qty),
+        listing.face(qty),
         listing.notional_at_mark(qty),
         ms(at),
     )

@@ -1,7 +1,7 @@
-//! Binance USDⓈ-M futures: decoder, continuity, sessions, account, order entry, metadata.
+//! Binance USDⓈ-M and COIN-M futures: decoder, continuity, sessions, account, order entry, metadata.
 //!
-//! What differs between Binance's look-alike markets (COIN-M: `dapi`, inverse contracts) stands in
-//! [`Variant`]; everything else is common. The protocol's facts are cited by section of the venue's
+//! What differs between Binance's look-alike markets (COIN-M: `dapi`, inverse contracts settled in their base
+//! coin, no split of the stream paths) stands in [`Variant`]; everything else is common. The protocol's facts are cited by section of the venue's
 //! documentation (`developers.binance.com/docs/derivatives`). Start at [`adapter`] for the decode side,
 //! [`encode`] for the route side, [`decode`] for the messages.
 //!
@@ -103,6 +103,35 @@ pub static USDM: Variant = Variant {
     kind: ContractKind::Linear,
 };
 
+/// COIN-margined futures: inverse contracts of `contractSize` US dollars.
+pub static COINM: Variant = Variant {
+    name: "binance-coinm",
+    http_url: "https://dapi.binance.com",
+    stream_url: "wss://dstream.binance.com",
+    api_url: "wss://ws-dapi.binance.com",
+    path_public: "/ws",
+    path_market: "/ws",
+    path_private: "/ws/",
+    path_api: "/ws-dapi/v1",
+    rest: RestPaths {
+        exchange_info: "/dapi/v1/exchangeInfo",
+        funding_info: "/dapi/v1/fundingInfo",
+        depth: "/dapi/v1/depth",
+        listen_key: "/dapi/v1/listenKey",
+        open_orders: "/dapi/v1/openOrders",
+        position_risk: "/dapi/v1/positionRisk",
+        balance: "/dapi/v1/balance",
+        user_trades: "/dapi/v1/userTrades",
+        time: "/dapi/v1/time",
+        // *verify*: documented for USDⓈ-M only. A venue that does not serve them is never ready for live orders.
+        account_config: "/dapi/v1/accountConfig",
+        symbol_config: "/dapi/v1/symbolConfig",
+        commission_rate: "/dapi/v1/commissionRate",
+        countdown: "/dapi/v1/countdownCancelAll",
+    },
+    kind: ContractKind::Inverse,
+};
+
 /// Connections in the order of [`Dialect::connections`].
 pub(crate) mod conn {
     /// `bookTicker` and `depth`.
@@ -188,38 +217,52 @@ impl Batch {
     }
 }
 
-/// Binance USDⓈ-M futures.
-#[derive(Debug)]
-pub struct BinanceUsdm;
+/// A market as a [`Dialect`].
+macro_rules! market {
+    ($(#[$about:meta])* $name:ident = $variant:ident) => {
+        $(#[$about])*
+        #[derive(Debug)]
+        pub struct $name;
 
-impl Dialect for BinanceUsdm {
-    fn name(&self) -> &'static str {
-        USDM.name
-    }
+        impl Dialect for $name {
+            fn name(&self) -> &'static str {
+                $variant.name
+            }
 
-    fn connections(&self, trading: bool) -> Vec<ConnSpec> {
-        USDM.connections(trading)
-    }
+            fn connections(&self, trading: bool) -> Vec<ConnSpec> {
+                $variant.connections(trading)
+            }
 
-    fn http_url(&self) -> &'static str {
-        USDM.http_url
-    }
+            fn http_url(&self) -> &'static str {
+                $variant.http_url
+            }
 
-    fn adapter(&self, context: &VenueContext) -> Box<dyn Adapter> {
-        Box::new(adapter::BinanceAdapter::new(&USDM, context))
-    }
+            fn adapter(&self, context: &VenueContext) -> Box<dyn Adapter> {
+                Box::new(adapter::BinanceAdapter::new(&$variant, context))
+            }
 
-    fn start_checks(&self) -> CheckSet {
-        standing::CHECKS
-    }
+            fn start_checks(&self) -> CheckSet {
+                standing::CHECKS
+            }
 
-    fn encoder(&self, context: &VenueContext) -> Box<dyn Encoder> {
-        Box::new(encode::BinanceEncoder::new(&USDM, context))
-    }
+            fn encoder(&self, context: &VenueContext) -> Box<dyn Encoder> {
+                Box::new(encode::BinanceEncoder::new(&$variant, context))
+            }
 
-    fn decoder(&self) -> Box<dyn Decoder> {
-        Box::new(decode::BinanceDecoder::default())
-    }
+            fn decoder(&self) -> Box<dyn Decoder> {
+                Box::new(decode::BinanceDecoder::default())
+            }
+        }
+    };
+}
+
+market! {
+    /// Binance USDⓈ-M futures.
+    BinanceUsdm = USDM
+}
+market! {
+    /// Binance COIN-M futures.
+    BinanceCoinm = COINM
 }
 
 impl Variant {

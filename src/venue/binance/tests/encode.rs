@@ -244,3 +244,26 @@ fn the_largest_subscription_fits_and_names_its_streams() {
         }));
     }
 }
+
+#[test]
+fn coin_margined_requests_go_to_their_own_paths() {
+    let mut encoder = BinanceEncoder::new(&super::super::COINM, &context(true));
+    let mut payload = Payload::new();
+    let now = Stamp { mono: 0, wall: WALL };
+    for (op, start) in [
+        (op::EXCHANGE_INFO, "GET /dapi/v1/exchangeInfo\n"),
+        (op::FUNDING_INFO, "GET /dapi/v1/fundingInfo\n"),
+        (op::LISTEN_KEY, "POST /dapi/v1/listenKey\n"),
+        (op::POSITION_RISK, "GET /dapi/v1/positionRisk?"),
+        (op::BALANCE, "GET /dapi/v1/balance?"),
+        (op::OPEN_ORDERS, "GET /dapi/v1/openOrders?"),
+    ] {
+        encoder.http(VenueCall { op, arg: 0, instrument: None }, now, &mut payload).unwrap();
+        let (_, text) = finish(&payload, "KEY", "SECRET");
+        assert!(text.starts_with(start), "{text}");
+    }
+    for (index, path) in ["/ws", "/ws", "/ws/<slot 9>", "/ws-dapi/v1"].into_iter().enumerate() {
+        encoder.connect(ConnId(BASE + index as u8), Some(SecretSlot(9)), &mut payload).unwrap();
+        assert_eq!(finish(&payload, "KEY", "SECRET").1, path);
+    }
+}
