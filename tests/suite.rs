@@ -11,6 +11,7 @@ mod decode_alloc;
 mod okx_world;
 mod oracle;
 mod profiles;
+mod rehearsal;
 mod replay;
 mod river_alloc;
 mod simulated;
