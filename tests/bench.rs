@@ -31,16 +31,21 @@ fn pipeline_makes_orders_of_frames_on_one_thread_and_through_hops() {
 
 #[test]
 fn wire_measures_accepted_orders_of_the_engine_against_its_floor() {
-    let report = wire::measure(2, true).expect("the bench runs");
+    let report = wire::measure(2, true, &[]).expect("the bench runs");
     let json = serde_json::to_value(&report).expect("plain data");
     for leg in ["first_leg", "last_leg", "plain_echo"] {
         has(&json["floor"][leg], &TAIL);
     }
     let case = &json["cases"][0];
-    has(case, &["profile", "tls", "journal", "rate", "first_leg", "last_leg", "tick_to_order"]);
+    has(case, &["profile", "tls", "journal", "rate", "first_leg", "last_leg", "tick_to_order", "parts"]);
     has(&case["first_leg"], &TAIL);
     assert!(report.floor.first_leg.count > 0, "the floor answered no trigger");
+    assert_eq!(report.targets.len(), 3);
     let case = &report.cases[0];
+    assert!(
+        case.parts.iter().all(|part| part.count == case.tick_to_order.count),
+        "every order has all parts"
+    );
     assert!(case.first_leg.count > 0, "the engine answered no trigger: {case:?}");
     assert_eq!((case.refused, case.first_leg.count + case.unanswered), (0, case.triggers));
 }

@@ -13,6 +13,7 @@ mod fuzz;
 mod okx_world;
 mod oracle;
 mod profiles;
+mod rehearsal;
 mod replay;
 mod river_alloc;
 mod safety;

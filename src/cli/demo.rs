@@ -235,6 +235,7 @@ pub fn trade(args: &DemoArgs, signals: &Signals) -> Result<DemoReport, Failure> 
             )),
             notes,
             orders: Orders::Live,
+            rehearse: true,
         },
         &board,
     )?;

@@ -97,6 +97,7 @@ pub fn trade(args: &RunArgs, signals: &Signals) -> Result<RunReport, Failure> {
                 ("profile".to_owned(), plan.to_string()),
             ]),
             orders: if args.live { Orders::Live } else { Orders::Paper },
+            rehearse: true,
         },
         &board,
     )?;

@@ -3,6 +3,7 @@
 //!
 //! Evaluates only; what an entry leads to is the business of [`super::trade`].
 
+mod imagine;
 pub mod size;
 pub mod why;
 

@@ -4,6 +4,7 @@
 //! connection of theirs has unread data. Reads no clock and allocates nothing after construction, but
 //! for a [`ScanOut`] that is asked to hold more than it was made for.
 
+mod imagine;
 mod view;
 
 pub use view::{PairView, ScanTotals};

@@ -73,6 +73,23 @@ fn echo_over_plain_tcp_at_every_length_class() {
 }
 
 #[test]
+fn a_rehearsed_message_never_reaches_the_peer_nor_waits_to_be_written() {
+    let (address, server) = serve(|tcp| echo(tungstenite::accept(tcp).unwrap()));
+    let mut socket = connect(format!("ws://{address}"), &Trust::nobody());
+    for text in ["first", "second"] {
+        socket.rehearse_text(b"imagined");
+        assert!(!socket.wants_write());
+        assert_eq!(socket.send_text_now(text.as_bytes()), Ok(Handed::Sent));
+        socket.rehearse_text(b"imagined");
+        assert_eq!(next(&mut socket).unwrap().payload, text.as_bytes());
+    }
+    socket.close(1000).unwrap();
+    socket.rehearse_text(b"imagined");
+    assert_eq!(next(&mut socket), Err(NetError::ClosedByUs));
+    assert_eq!(server.join().unwrap(), 2, "only what was sent has arrived");
+}
+
+#[test]
 fn echo_over_tls_with_a_generated_certificate() {
     let (trust, config) = certificate();
     let (address, server) = serve(move |tcp| echo(tungstenite::accept(server_tls(tcp, config)).unwrap()));

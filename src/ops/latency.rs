@@ -21,10 +21,41 @@ pub enum Path {
     WireToWire,
     /// Detection → both legs terminal.
     EndToEndTrade,
+    /// The part of one of them in [`Path::TickToOrder`].
+    Order(OrderPart),
+    /// Frame read → the write of the first order begins: what the engine itself takes. One thread only.
+    TickToWrite,
 }
 
+/// What the way from a frame to its first order consists of, in order. Measured on one thread only.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OrderPart {
+    /// Numbering, timers that were due, decoding.
+    Decode,
+    /// Books, edge, basket.
+    Scan,
+    /// Checks.
+    Risk,
+    /// Rendering of all legs.
+    Route,
+    /// Egress gate, secrets, signature.
+    Gate,
+    /// The frame and the system call that takes it.
+    Write,
+}
+
+/// Every part of an order's way, in order.
+pub const ORDER_PARTS: [OrderPart; 6] = [
+    OrderPart::Decode,
+    OrderPart::Scan,
+    OrderPart::Risk,
+    OrderPart::Route,
+    OrderPart::Gate,
+    OrderPart::Write,
+];
+
 /// Everything that is measured, in the order of [`NAMES`].
-pub const ALL: [Path; 8] = [
+pub const ALL: [Path; 15] = [
     Path::Stage(STAGES[0]),
     Path::Stage(STAGES[1]),
     Path::Stage(STAGES[2]),
@@ -33,11 +64,33 @@ pub const ALL: [Path; 8] = [
     Path::TickToOrder,
     Path::WireToWire,
     Path::EndToEndTrade,
+    Path::Order(ORDER_PARTS[0]),
+    Path::Order(ORDER_PARTS[1]),
+    Path::Order(ORDER_PARTS[2]),
+    Path::Order(ORDER_PARTS[3]),
+    Path::Order(ORDER_PARTS[4]),
+    Path::Order(ORDER_PARTS[5]),
+    Path::TickToWrite,
 ];
 
 /// Names in reports, in order.
-pub const NAMES: [&str; 8] =
-    ["decode", "scan", "risk", "route", "market_data", "tick_to_order", "wire_to_wire", "end_to_end_trade"];
+pub const NAMES: [&str; 15] = [
+    "decode",
+    "scan",
+    "risk",
+    "route",
+    "market_data",
+    "tick_to_order",
+    "wire_to_wire",
+    "end_to_end_trade",
+    "order_decode",
+    "order_scan",
+    "order_risk",
+    "order_route",
+    "order_gate",
+    "order_write",
+    "tick_to_write",
+];
 
 pub use crate::telemetry::histogram::Percentiles as Summary;
 
@@ -185,6 +238,8 @@ fn index(path: Path) -> usize {
         Path::TickToOrder => 5,
         Path::WireToWire => 6,
         Path::EndToEndTrade => 7,
+        Path::Order(part) => 8 + part as usize,
+        Path::TickToWrite => 14,
     }
 }
 
@@ -205,6 +260,16 @@ impl StageClock {
         }
         self.current = stage;
         self.since = now;
+    }
+
+    /// Time per stage of the present input so far, in the order of [`STAGES`].
+    #[inline]
+    pub fn so_far(&self, now: Nanos) -> [Nanos; STAGES.len()] {
+        let mut spent = self.spent;
+        if let Some(current) = self.current {
+            spent[current as usize] += now - self.since;
+        }
+        spent
     }
 
     /// Forgets the time per stage (ticks are not worth a sample).

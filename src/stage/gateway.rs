@@ -15,6 +15,7 @@ use crate::domain::input::{
 use crate::domain::order::OrderSpec;
 use crate::domain::time::Nanos;
 use crate::net::socket::{Handed, MessageKind, NetError, SendError, SocketLimits, WsSocket};
+use crate::runtime::clock::Clock;
 use mio::{Events, Interest, Poll, Token};
 use std::collections::VecDeque;
 use std::io;
@@ -89,6 +90,9 @@ pub struct Gateway {
     verdict: Option<(Seq, Result<(), RefuseReason>)>,
     queued: u64,
     orders: Orders,
+    /// For telling the gate's time from the kernel's.
+    timer: Option<Clock>,
+    write_began: Nanos,
 }
 
 impl Gateway {
@@ -135,7 +139,35 @@ impl Gateway {
             verdict: None,
             queued: 0,
             orders,
+            timer: None,
+            write_began: 0,
         })
+    }
+
+    /// From now on [`Gateway::write_began`] is stamped.
+    pub fn time_writes(&mut self, clock: Clock) {
+        self.timer = Some(clock);
+    }
+
+    /// When the write of the latest order began: behind the gate's word and the signature. 0 = not timed.
+    pub fn write_began(&self) -> Nanos {
+        self.write_began
+    }
+
+    /// Does with an imagined order all that sending one does (the gate's rules, secrets, signature, frame)
+    /// but the write, and keeps nothing of it.
+    pub fn rehearse(&mut self, message: &OutMsg, now: Nanos) {
+        let Target::Socket(conn) = message.meta.target else { return };
+        let Some(line) = self.lines.get_mut(conn.index()) else { return };
+        let epoch = line.socket.as_ref().map(|_| line.epoch);
+        std::hint::black_box(admit(&message.meta, &self.latch, epoch, now).is_ok());
+        if self.orders == Orders::Live
+            && self.vault.seal(line.info.venue.index(), &message.payload, &mut self.sealed).is_ok()
+            && let Some(socket) = &mut line.socket
+        {
+            socket.rehearse_text(&self.sealed);
+        }
+        self.sealed.clear();
     }
 
     /// The next thing that happened, with its bytes in `bytes`; `None` when nothing is waiting after
@@ -408,6 +440,9 @@ impl Gateway {
         }
         let line = &mut self.lines[conn.index()];
         let Some(socket) = &mut line.socket else { return SendFate::Refused(RefuseReason::Epoch) };
+        if order && let Some(timer) = &mut self.timer {
+            self.write_began = timer.mono_ns();
+        }
         let handed = if order { socket.send_text_now(&self.sealed) } else { socket.send_text(&self.sealed) };
         match handed {
             Ok(Handed::Sent) => SendFate::Sent,

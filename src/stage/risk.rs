@@ -24,7 +24,7 @@ impl Risk {
         if self.clock.is_due(flow.seq) {
             sink(Made::State(self.rules.digest()));
         }
-        self.rules.on_flow(flow, &mut self.out);
+        let admitted = self.rules.decide(flow, &mut self.out);
         for body in &self.out.flows {
             sink(Made::Item(&Flow { seq: flow.seq, at: flow.at, body: *body }));
         }
@@ -32,6 +32,10 @@ impl Risk {
             sink(Made::Denied(denial));
         }
         self.out.clear();
+        // What the basket binds is booked when it has left: nothing else is handled in between.
+        if let Some(admission) = admitted {
+            self.rules.bind_flow(flow, &admission);
+        }
     }
 
     /// The rules and their state.

@@ -11,7 +11,7 @@ use super::scan::Scan;
 use crate::domain::effect::OutMsg;
 use crate::domain::event::{Event, FlowBody, Seq};
 use crate::domain::input::{InputClass, RawInput};
-use crate::domain::intent::{Denial, Intent};
+use crate::domain::intent::{Basket, Denial, Intent};
 use crate::domain::output::{OutputKey, Stage};
 use crate::domain::params::EngineParams;
 use crate::domain::time::Stamp;
@@ -38,6 +38,36 @@ pub trait Tap {
     /// The stage that works from now on: for latency accounting.
     fn enter(&mut self, stage: Stage) {
         let _ = stage;
+    }
+}
+
+/// Where a rehearsal stands. A step is at most a few µs of work, so that an input never waits longer.
+#[derive(Clone, Debug, Default)]
+pub struct Rehearsal {
+    step: Step,
+    /// Goes round pairs and directions.
+    turn: usize,
+    /// The imagined entry, from scan to route.
+    basket: Basket,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Step {
+    #[default]
+    Scan,
+    Risk,
+    Route,
+}
+
+impl Rehearsal {
+    /// Between two rounds: the next step begins with another pair.
+    pub fn is_at_start(&self) -> bool {
+        self.step == Step::Scan
+    }
+
+    /// The imagined entry that is on its way.
+    pub fn basket(&self) -> &Basket {
+        &self.basket
     }
 }
 
@@ -172,6 +202,31 @@ impl River {
             tap.enter(Stage::Decode);
         });
         tap.end(seq);
+    }
+
+    /// One step of a rehearsal: walks the code and the data of an order's way without effect, so that they
+    /// are warm when an input makes an order. `gate` gets every message that would leave. Nothing that a
+    /// journal, a state hash or a counter shows is touched.
+    pub fn rehearse(&mut self, rehearsal: &mut Rehearsal, gate: &mut impl FnMut(&OutMsg)) {
+        let Parts { decode, scan, risk, route, .. } = &mut self.parts;
+        let now = scan.scanner().now();
+        match rehearsal.step {
+            Step::Scan => {
+                if let Some(basket) = scan.scanner().imagined_entry(rehearsal.turn) {
+                    (rehearsal.basket, rehearsal.step) = (basket, Step::Risk);
+                }
+                rehearsal.turn = rehearsal.turn.wrapping_add(1);
+            }
+            Step::Risk => {
+                rehearsal.step = Step::Route;
+                // Denied or not: the rest is as cold either way.
+                std::hint::black_box(risk.rules().rehearse(&rehearsal.basket, now).is_ok());
+            }
+            Step::Route => {
+                rehearsal.step = Step::Scan;
+                route.rehearse(&rehearsal.basket, decode.next_seq(), now, gate);
+            }
+        }
     }
 
     /// The stages, for views and reports.

@@ -10,12 +10,12 @@ use crate::core::venue_clock::VenueClocks;
 use crate::domain::effect::{
     HttpId, MessageId, OutMeta, OutMsg, Payload, PayloadFull, SessionAction, Target,
 };
-use crate::domain::event::{EventBody, Flow, FlowBody, SessionRole};
+use crate::domain::event::{EventBody, Flow, FlowBody, Seq, SessionRole};
 use crate::domain::input::ConnId;
 use crate::domain::instrument::{VENUES_MAX, VenueId};
 use crate::domain::intent::{Basket, Denial, DenyReason, Intent, LEGS_MAX, OrderRef};
 use crate::domain::money::Money;
-use crate::domain::order::ClientId;
+use crate::domain::order::{ClientId, OrderSpec};
 use crate::domain::params::EngineParams;
 use crate::domain::time::{Nanos, Stamp};
 use crate::stage::Made;
@@ -47,18 +47,19 @@ pub struct Route {
 }
 
 fn blank() -> OutMsg {
-    OutMsg {
-        meta: OutMeta {
-            message: MessageId(0),
-            cause: crate::domain::event::Seq(0),
-            cause_mono: 0,
-            age_max: 0,
-            target: Target::Close(ConnId(0)),
-            epoch: 0,
-            urgent: false,
-            order: None,
-        },
-        payload: Payload::new(),
+    OutMsg { meta: blank_meta(), payload: Payload::new() }
+}
+
+const fn blank_meta() -> OutMeta {
+    OutMeta {
+        message: MessageId(0),
+        cause: Seq(0),
+        cause_mono: 0,
+        age_max: 0,
+        target: Target::Close(ConnId(0)),
+        epoch: 0,
+        urgent: false,
+        order: None,
     }
 }
 
@@ -205,20 +206,11 @@ impl Route {
         // Render every leg before the first one leaves.
         for (slot, order) in basket.orders().iter().enumerate() {
             let mut meta = self.meta(flow, urgent);
-            meta.message = MessageId(self.next_message + 1 + slot as u64);
-            meta.age_max = if urgent { 0 } else { self.send_age_max_ns };
-            meta.order = Some(*order);
-            let payload = &mut self.staged[slot].payload;
-            payload.clear();
-            let at = self.clocks.stamp(order.venue, flow.at);
-            match self.encoders[order.venue.index()].order(order, &meta, at, payload) {
-                Ok(rendered) => self.aim(rendered, &mut meta, order.venue, order.client_id),
-                Err(_) => {
-                    self.refused_renders += 1;
-                    return sink(Made::Denied(&denial(basket, slot as u8)));
-                }
+            meta.message.0 += slot as u64;
+            if self.stage_order(slot, order, meta, flow.at).is_err() {
+                self.refused_renders += 1;
+                return sink(Made::Denied(&denial(basket, slot as u8)));
             }
-            self.staged[slot].meta = meta;
         }
         for slot in 0..basket.orders().len() {
             let meta = self.staged[slot].meta;
@@ -229,6 +221,48 @@ impl Route {
                 urgent,
             );
             self.emit(slot, meta, sink);
+        }
+    }
+
+    /// Renders an order into a slot. One copy of its code, for orders and rehearsals.
+    #[inline(never)]
+    fn stage_order(
+        &mut self,
+        slot: usize,
+        order: &OrderSpec,
+        mut meta: OutMeta,
+        at: Stamp,
+    ) -> Result<(), PayloadFull> {
+        meta.age_max = if meta.urgent { 0 } else { self.send_age_max_ns };
+        meta.order = Some(*order);
+        let payload = &mut self.staged[slot].payload;
+        payload.clear();
+        let at = self.clocks.stamp(order.venue, at);
+        let rendered = self.encoders[order.venue.index()].order(order, &meta, at, payload)?;
+        self.aim(rendered, &mut meta, order.venue, order.client_id);
+        self.staged[slot].meta = meta;
+        Ok(())
+    }
+
+    /// Renders an imagined basket and shows each message to `gate`. Nothing is emitted, no number and no
+    /// budget is used, and the slots are blank again afterwards.
+    pub fn rehearse(&mut self, basket: &Basket, seq: Seq, at: Stamp, gate: &mut impl FnMut(&OutMsg)) {
+        let venues = self.orders_ready.len().min(self.budgets.len());
+        // Looking at a budget lets it flow in; it is put back.
+        let mut kept = [None; VENUES_MAX];
+        kept.iter_mut().zip(&self.budgets[..venues]).for_each(|(kept, budget)| *kept = Some(*budget));
+        let blocked = self.first_blocked(basket, at, false);
+        self.budgets.iter_mut().zip(kept).for_each(|(budget, kept)| *budget = kept.unwrap_or(*budget));
+        if blocked.is_some() {
+            return;
+        }
+        for (slot, order) in basket.orders().iter().enumerate() {
+            let meta = OutMeta { message: MessageId(0), ..self.meta_of(seq, at, false) };
+            if self.stage_order(slot, order, meta, at).is_ok() {
+                gate(&self.staged[slot]);
+            }
+            self.staged[slot].payload.clear();
+            self.staged[slot].meta = blank_meta();
         }
     }
 
@@ -251,15 +285,16 @@ impl Route {
     }
 
     fn meta(&self, flow: &Flow, urgent: bool) -> OutMeta {
+        self.meta_of(flow.seq, flow.at, urgent)
+    }
+
+    fn meta_of(&self, cause: Seq, at: Stamp, urgent: bool) -> OutMeta {
         OutMeta {
             message: MessageId(self.next_message + 1),
-            cause: flow.seq,
-            cause_mono: flow.at.mono,
-            age_max: 0,
-            target: Target::Close(ConnId(0)),
-            epoch: 0,
+            cause,
+            cause_mono: at.mono,
             urgent,
-            order: None,
+            ..blank_meta()
         }
     }
 

@@ -4,10 +4,10 @@ use super::keeper::Keeper;
 use crate::domain::effect::OutMsg;
 use crate::domain::event::{Event, Seq};
 use crate::domain::input::{Input, InputClass, RawInput, SendFate, SendOutcome};
-use crate::domain::intent::{Denial, Intent};
+use crate::domain::intent::{Basket, Denial, Intent};
 use crate::domain::output::{Output, OutputKey, Stage};
 use crate::domain::time::{Nanos, Stamp};
-use crate::stage::river::{River, Tap};
+use crate::stage::river::{Rehearsal, River, Tap};
 use std::collections::VecDeque;
 
 /// Loopbacks that can wait while one input is processed: more than route's credit.
@@ -18,6 +18,11 @@ pub trait Egress {
     /// Sends, schedules or refuses the message. `None` when its fate shows otherwise (an HTTP reply, a
     /// connection that comes up): only socket messages have an outcome.
     fn send(&mut self, message: &OutMsg, mono: Nanos) -> Option<SendFate>;
+
+    /// Does with an imagined message all that [`Egress::send`] does short of letting it leave.
+    fn rehearse(&mut self, message: &OutMsg) {
+        let _ = message;
+    }
 
     /// The stage that works from now on; `None` = none. For latency accounting, never for decisions.
     fn enter(&mut self, stage: Option<Stage>) {
@@ -31,6 +36,7 @@ pub struct Fused {
     keeper: Keeper,
     loopback: VecDeque<Input>,
     held: Held,
+    rehearsal: Rehearsal,
 }
 
 /// What the present input made, held back until everything has left: recording must not stand between a
@@ -51,6 +57,16 @@ impl Held {
 
     fn is_full(&self) -> bool {
         self.outputs.len() == HELD_MAX || self.messages.len() == HELD_MAX
+    }
+
+    /// Warms the places of the first two outputs; does nothing while something is held.
+    fn touch(&mut self, basket: &Basket) {
+        if self.outputs.is_empty() {
+            let key = OutputKey { cause: Seq(0), stage: Stage::Scan, ordinal: 0 };
+            self.outputs.push((key, Output::Intent(Intent::Basket(*basket))));
+            self.outputs.push((key, Output::Approved(Intent::Basket(*basket))));
+            std::hint::black_box(&mut self.outputs).clear();
+        }
     }
 
     /// Writes everything in the order in which it was made.
@@ -77,7 +93,13 @@ impl Held {
 impl Fused {
     /// Composes an engine.
     pub fn new(river: River, keeper: Keeper) -> Self {
-        Self { river, keeper, loopback: VecDeque::with_capacity(LOOPBACK_CAPACITY), held: Held::new() }
+        Self {
+            river,
+            keeper,
+            loopback: VecDeque::with_capacity(LOOPBACK_CAPACITY),
+            held: Held::new(),
+            rehearsal: Rehearsal::default(),
+        }
     }
 
     /// Passes one input, and every loopback that it causes, through the river.
@@ -88,8 +110,17 @@ impl Fused {
         }
     }
 
+    /// One step of a rehearsal, between two inputs; true when a round has ended. See [`River::rehearse`].
+    pub fn rehearse(&mut self, egress: &mut impl Egress) -> bool {
+        let Self { river, rehearsal, held, .. } = self;
+        river.rehearse(rehearsal, &mut |message| egress.rehearse(message));
+        // Between inputs nothing is held: the places where an intent will wait are touched and left empty.
+        held.touch(rehearsal.basket());
+        rehearsal.is_at_start()
+    }
+
     fn pass(&mut self, raw: &RawInput<'_>, egress: &mut impl Egress) {
-        let Self { river, keeper, loopback, held } = self;
+        let Self { river, keeper, loopback, held, .. } = self;
         let mut tap = FusedTap { keeper, loopback, held, egress, mono: raw.mono, numbered: None };
         river.input(raw, &mut tap);
         if let Some((seq, at, class)) = tap.numbered {

@@ -56,6 +56,8 @@ pub struct Launch {
     pub notes: BTreeMap<String, String>,
     /// What becomes of orders.
     pub orders: Orders,
+    /// Keep the way of orders warm in idle rounds (profile `fused`, unless its thread sleeps).
+    pub rehearse: bool,
 }
 
 /// Why an engine could not be launched.
@@ -155,7 +157,7 @@ pub fn launch(launch: Launch, board: &Board) -> Result<Running, LaunchError> {
     let errands =
         Errands::start(tls, HttpClient::new(&launch.trust, HTTP_TIMEOUT)).map_err(system("a thread"))?;
     let vault = Vault::new(launch.credentials);
-    let gateway =
+    let mut gateway =
         Gateway::new(&parts.conns, &launch.addresses, errands, vault, Arc::clone(&latch), launch.orders)
             .map_err(system("a poll of sockets"))?;
     let origin = ClockOrigin::begin();
@@ -165,6 +167,7 @@ pub fn launch(launch: Launch, board: &Board) -> Result<Running, LaunchError> {
         let planned = &launch.plan.threads[0];
         let thread = AgentThread { name: planned.name.clone(), cpu: planned.cpu, idle: launch.plan.idle };
         let conns = parts.conns.clone();
+        gateway.time_writes(origin.clock());
         let engine = Fused::new(River::new(parts), keeper);
         let agent = FusedAgent::new(
             engine,
@@ -177,7 +180,8 @@ pub fn launch(launch: Launch, board: &Board) -> Result<Running, LaunchError> {
             board.clone(),
             config_bytes,
             pool.probe(&ALL),
-        );
+        )
+        .with_rehearsals(launch.rehearse);
         let handle = AgentHandle::spawn(thread, stop.clone(), move || agent).map_err(system("a thread"))?;
         Threads::Fused(Box::new(handle), stop)
     } else {

@@ -11,7 +11,7 @@ use crate::domain::event::SessionRole;
 use crate::domain::input::{Command, Input, RawInput, SendFate};
 use crate::domain::output::Stage;
 use crate::domain::time::{MILLI, Nanos, SECOND};
-use crate::ops::latency::{Path, StageClock};
+use crate::ops::latency::{ORDER_PARTS, Path, StageClock};
 use crate::ops::view::Board;
 use crate::runtime::agent::{Agent, StopFlag};
 use crate::runtime::clock::Clock;
@@ -30,24 +30,31 @@ const ANCHOR_INTERVAL_NS: Nanos = SECOND;
 /// Drift of the wall clock that is worth a new anchor, ns.
 const ANCHOR_DRIFT_NS: Nanos = 10_000;
 
+/// Between the beginnings of two rehearsals of an order's way. Shorter warms no better and longer lets the
+/// caches forget: see docs/PERFORMANCE.md.
+pub const REHEARSAL_INTERVAL_NS: Nanos = 25_000;
+
 /// Makes the inputs that come from time and from people: ticks, anchors, commands.
 pub struct Metronome {
     commands: Receiver<Command>,
     anchor: Nanos,
-    last_input: Nanos,
+    /// When decode's timers last ran: with the first input a millisecond after the time before.
+    timers_at: Nanos,
     last_anchor: Nanos,
 }
 
 impl Metronome {
     /// Starts at `now`; the first anchor is `anchor`.
     pub fn new(commands: Receiver<Command>, anchor: Nanos, now: Nanos) -> Self {
-        Self { commands, anchor, last_input: now, last_anchor: now }
+        Self { commands, anchor, timers_at: now, last_anchor: now }
     }
 
     /// Something else was sequenced at `now`.
     #[inline]
     pub fn heard(&mut self, now: Nanos) {
-        self.last_input = now;
+        if now - self.timers_at >= MILLI {
+            self.timers_at = now;
+        }
     }
 
     /// Commands and anchors: asked for in every round, so that steady traffic cannot hold them up.
@@ -68,19 +75,20 @@ impl Metronome {
         None
     }
 
-    /// A tick, when nothing else was sequenced for a millisecond.
+    /// A tick, when timers are due and nothing else is: the next frame, which may be a price that pays,
+    /// finds them done.
     #[inline]
     pub fn tick(&mut self, now: Nanos) -> Option<Input> {
-        if now - self.last_input < MILLI {
+        if now - self.timers_at < MILLI {
             return None;
         }
-        self.last_input = now;
+        self.timers_at = now;
         Some(Input::Tick)
     }
 
     /// How long the gateway may sleep before the next tick is due.
     pub fn patience(&self, now: Nanos) -> Duration {
-        Duration::from_nanos((self.last_input + MILLI - now).clamp(0, MILLI) as u64)
+        Duration::from_nanos((self.timers_at + MILLI - now).clamp(0, MILLI) as u64)
     }
 }
 
@@ -100,6 +108,12 @@ pub struct FusedAgent {
     config: Vec<u8>,
     rested: bool,
     last_publish: Nanos,
+    /// Rehearse in idle rounds.
+    rehearses: bool,
+    /// When the latest rehearsal began.
+    rehearsed_at: Nanos,
+    /// A rehearsal has begun and not ended.
+    rehearsing: bool,
 }
 
 impl FusedAgent {
@@ -134,7 +148,29 @@ impl FusedAgent {
             config,
             rested: false,
             last_publish: now,
+            rehearses: false,
+            rehearsed_at: now,
+            rehearsing: false,
         }
+    }
+
+    /// Keeps the way of orders warm in idle rounds: see [`Fused::rehearse`]. A thread that sleeps has none.
+    #[must_use]
+    pub fn with_rehearsals(mut self, on: bool) -> Self {
+        self.rehearses = on && self.idle != IdleMode::Park;
+        self
+    }
+
+    /// One step of a rehearsal when it is time for one. Not an input: it has no number, no record and no
+    /// place in a histogram.
+    fn rehearse(&mut self, now: Nanos) {
+        if !self.rehearsing && now - self.rehearsed_at < REHEARSAL_INTERVAL_NS {
+            return;
+        }
+        if !self.rehearsing {
+            self.rehearsed_at = now;
+        }
+        self.rehearsing = !self.engine.rehearse(&mut Rehearsing { gateway: &mut self.gateway, now });
     }
 
     fn input(&mut self, input: Input, readable: Nanos, mono: Nanos) {
@@ -142,14 +178,18 @@ impl FusedAgent {
             gateway: &mut self.gateway,
             clock: &mut self.clock,
             stages: &mut self.stages,
-            first_order: None,
+            first: None,
             last_order: 0,
         };
         self.engine.input(&RawInput { mono, input, bytes: &self.bytes }, &mut egress);
-        if let Some(first) = egress.first_order {
+        if let Some(first) = egress.first {
             let last = egress.last_order;
-            self.probe.record(Path::TickToOrder, first - mono);
+            self.probe.record(Path::TickToOrder, first.sent - mono);
             self.probe.record(Path::WireToWire, last - readable);
+            self.probe.record(Path::TickToWrite, first.write_began() - mono);
+            for (part, spent) in ORDER_PARTS.into_iter().zip(first.parts()) {
+                self.probe.record(Path::Order(part), spent);
+            }
         }
     }
 
@@ -187,6 +227,7 @@ impl Agent for FusedAgent {
             self.metronome.heard(now);
             self.bytes.clear();
             self.input(input, now, now);
+            self.stages.discard();
         }
         if now - self.last_publish > PUBLISH_INTERVAL_NS {
             self.publish(now);
@@ -216,7 +257,12 @@ impl Agent for FusedAgent {
             return 1;
         }
         let now = self.clock.mono_ns();
-        let Some(input) = self.metronome.tick(now) else { return usize::from(sleep) };
+        let Some(input) = self.metronome.tick(now) else {
+            if self.rehearses {
+                self.rehearse(now);
+            }
+            return usize::from(sleep);
+        };
         self.bytes.clear();
         self.input(input, now, now);
         self.stages.discard();
@@ -235,16 +281,62 @@ struct LiveEgress<'a> {
     gateway: &'a mut Gateway,
     clock: &'a mut Clock,
     stages: &'a mut StageClock,
-    first_order: Option<Nanos>,
+    first: Option<FirstOrder>,
     last_order: Nanos,
+}
+
+/// The first order of an input.
+#[derive(Clone, Copy)]
+struct FirstOrder {
+    /// Time in each stage until it was handed to the gateway.
+    stages: [Nanos; 4],
+    handed: Nanos,
+    write_began: Nanos,
+    sent: Nanos,
+}
+
+impl FirstOrder {
+    fn write_began(&self) -> Nanos {
+        self.write_began.clamp(self.handed, self.sent)
+    }
+
+    /// By [`ORDER_PARTS`].
+    fn parts(&self) -> [Nanos; 6] {
+        let [decode, scan, risk, route] = self.stages;
+        let write_began = self.write_began();
+        [decode, scan, risk, route, write_began - self.handed, self.sent - write_began]
+    }
+}
+
+/// The gateway in a rehearsal: nothing leaves.
+struct Rehearsing<'a> {
+    gateway: &'a mut Gateway,
+    now: Nanos,
+}
+
+impl Egress for Rehearsing<'_> {
+    fn send(&mut self, _: &OutMsg, _: Nanos) -> Option<SendFate> {
+        None
+    }
+
+    fn rehearse(&mut self, message: &OutMsg) {
+        self.gateway.rehearse(message, self.now);
+    }
 }
 
 impl Egress for LiveEgress<'_> {
     fn send(&mut self, message: &OutMsg, _mono: Nanos) -> Option<SendFate> {
-        let fate = self.gateway.carry_out(message, self.clock.mono_ns());
+        let handed = self.clock.mono_ns();
+        let fate = self.gateway.carry_out(message, handed);
         if message.meta.order.is_some() && fate == Some(SendFate::Sent) {
             let sent = self.clock.mono_ns();
-            self.first_order.get_or_insert(sent);
+            let (stages, gateway) = (&*self.stages, &*self.gateway);
+            self.first.get_or_insert_with(|| FirstOrder {
+                stages: stages.so_far(handed),
+                handed,
+                write_began: gateway.write_began(),
+                sent,
+            });
             self.last_order = sent;
         }
         fate

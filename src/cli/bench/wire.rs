@@ -8,16 +8,18 @@
 
 pub mod floor;
 pub mod load;
+pub mod verdict;
 
 use self::load::{Arrival, LoadServer, Schedule};
-use crate::cli::demo::{TempDir, tempdir};
+use self::verdict::WireTarget;
+use crate::cli::demo::tempdir;
 use crate::cli::{CliError, Failure};
 use crate::domain::params::{RiskParams, ScanParams};
 use crate::domain::standing::CheckSet;
 use crate::domain::time::{MILLI, Nanos, SECOND};
 use crate::journal::JournalOptions;
 use crate::net::tls::Trust;
-use crate::ops::latency::Path as Way;
+use crate::ops::latency::{Latency, ORDER_PARTS, Path as Way};
 use crate::ops::view::Board;
 use crate::replay::source::RunConfig;
 use crate::runtime::affinity::AllowedCpus;
@@ -28,10 +30,10 @@ use crate::sim::server_at;
 use crate::sim::socket::{HostOptions, SimHost, TlsIdentity, WallClock};
 use crate::stage::gateway::{Addresses, Orders};
 use crate::telemetry::histogram::{Samples, percentile};
-use crate::topology::launch::{Launch, launch};
+use crate::topology::launch::{Launch, Running, launch};
 use crate::topology::world;
 use crate::venue::dialect;
-use clap::Args;
+use clap::{Args, ValueEnum};
 use hdrhistogram::Histogram;
 use serde::Serialize;
 use std::net::SocketAddr;
@@ -46,27 +48,48 @@ const INSTRUMENTS: usize = 50;
 const TRIGGER_NS: Nanos = 110 * MILLI;
 /// An order later than this after its trigger belongs to nothing.
 const MATCH_NS: Nanos = 90 * MILLI;
+/// Most seconds of a quick run.
+const QUICK_S: u64 = 20;
 /// Longest wait for an engine to be ready.
 const READY_LIMIT: Duration = Duration::from_secs(40);
-/// Ratios to the floor that should hold.
-const FIRST_P50_MAX: f64 = 1.3;
-/// See [`FIRST_P50_MAX`].
-const FIRST_P99_MAX: f64 = 1.6;
-/// Tick-to-order median that should hold, ns.
-const TICK_P50_MAX: u64 = 3_000;
+/// Parts of tick-to-order, as printed; by [`ORDER_PARTS`].
+const PART_NAMES: [&str; 6] = ["  decode", "  scan", "  risk", "  route", "  gate, sign", "  frame, write"];
 
 /// Arguments of `bench wire`.
 #[derive(Args, Debug)]
 pub struct WireArgs {
-    /// Measured seconds of each case (and of its floor).
-    #[arg(long, default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..=3_600))]
+    /// Measured seconds of each case (and of its floor). A p99 needs 1,000 triggers: 115 s.
+    #[arg(long, default_value_t = 130, value_parser = clap::value_parser!(u64).range(1..=3_600))]
     pub seconds: u64,
-    /// Only the first case, in one round.
+    /// Cases to run; all but `cold` without this. Cases of one run take turns, so that what disturbs the
+    /// machine disturbs them alike.
+    #[arg(long = "case", value_enum, value_delimiter = ',')]
+    pub cases: Vec<CaseName>,
+    /// One round of at most 20 seconds; without `--case` only the first case.
     #[arg(long)]
     pub quick: bool,
     /// One JSON object instead of text.
     #[arg(long)]
     pub json: bool,
+}
+
+/// What can be measured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum CaseName {
+    /// One thread, journal on, the usual background.
+    Fused,
+    /// Ten times the background.
+    X10,
+    /// Without a journal.
+    NoJournal,
+    /// TLS to the venues.
+    Tls,
+    /// Profile `split`.
+    Split,
+    /// Profile `dedicated`.
+    Dedicated,
+    /// As `fused`, without rehearsals of the order's way: what they bring.
+    Cold,
 }
 
 /// Percentiles with as many nines as the samples bear (10 samples beyond each), ns.
@@ -108,8 +131,10 @@ impl Tail {
 pub struct WireReport {
     /// Cores that the process may use.
     pub cores: usize,
-    /// The floor at × 1.
+    /// The floor of the first case.
     pub floor: FloorFigures,
+    /// What should hold, and whether it does.
+    pub targets: Vec<WireTarget>,
     /// The cases.
     pub cases: Vec<Case>,
 }
@@ -126,8 +151,10 @@ pub struct FloorFigures {
 }
 
 /// One case.
-#[derive(Debug, Serialize)]
+#[derive(Clone, Debug, Default, Serialize)]
 pub struct Case {
+    /// Its name on the command line.
+    pub name: &'static str,
     /// Threads.
     pub profile: String,
     /// How they wait.
@@ -138,6 +165,8 @@ pub struct Case {
     pub tls: bool,
     /// Journal on.
     pub journal: bool,
+    /// Idle rounds keep the way of orders warm (profile `fused` alone does).
+    pub rehearsals: bool,
     /// Background, times the captured pace.
     pub rate: u32,
     /// Planned instant to first order read.
@@ -146,6 +175,12 @@ pub struct Case {
     pub last_leg: Tail,
     /// Frame read to order handed to the socket, inside the engine.
     pub tick_to_order: Tail,
+    /// Frame read to the write of the first order, without the write; empty on several threads.
+    pub tick_to_write: Tail,
+    /// Parts of `tick_to_order`, by `part_names`; empty on several threads.
+    pub parts: [Tail; ORDER_PARTS.len()],
+    /// Names of `parts`.
+    pub part_names: [&'static str; ORDER_PARTS.len()],
     /// Triggers sent.
     pub triggers: u64,
     /// Triggers without two accepted orders: misses of the engine or of this harness.
@@ -161,55 +196,79 @@ pub struct Case {
 }
 
 struct Wanted {
+    name: &'static str,
     profile: &'static str,
     tls: bool,
     journal: bool,
+    rehearse: bool,
     rate: u32,
 }
 
-/// Runs the command.
+impl CaseName {
+    /// All that are run unless some are named.
+    const USUAL: [Self; 6] =
+        [Self::Fused, Self::X10, Self::NoJournal, Self::Tls, Self::Split, Self::Dedicated];
+
+    fn wanted(self) -> Wanted {
+        let fused =
+            Wanted { name: "fused", profile: "fused", tls: false, journal: true, rehearse: true, rate: 1 };
+        match self {
+            Self::Fused => fused,
+            Self::X10 => Wanted { name: "x10", rate: 10, ..fused },
+            Self::NoJournal => Wanted { name: "no-journal", journal: false, ..fused },
+            Self::Tls => Wanted { name: "tls", tls: true, ..fused },
+            Self::Split => Wanted { name: "split", profile: "split", rehearse: false, ..fused },
+            Self::Dedicated => Wanted { name: "dedicated", profile: "dedicated", rehearse: false, ..fused },
+            Self::Cold => Wanted { name: "cold", rehearse: false, ..fused },
+        }
+    }
+}
+
+/// Runs the command; 1 = a judged target was missed, or a venue refused an order.
 ///
 /// # Errors
 /// When a venue or an engine cannot be started.
 pub fn run(args: &WireArgs) -> Result<u8, Failure> {
-    let report = measure(args.seconds, args.quick)?;
+    let report = measure(args.seconds, args.quick, &args.cases)?;
     if args.json {
         say!("{}", serde_json::to_string_pretty(&report)?)?;
     } else {
         print(&report)?;
     }
-    Ok(0)
+    Ok(verdict::exit_code(&report))
 }
 
-/// Measures all cases (`quick`: the first alone).
+/// Measures `cases`, or the usual ones when none are named (`quick`: the first alone, in one round).
 ///
 /// # Errors
 /// When a venue or an engine cannot be started, or is not ready in time.
-pub fn measure(seconds: u64, quick: bool) -> Result<WireReport, Failure> {
-    let case = |profile, tls, journal, rate| Wanted { profile, tls, journal, rate };
-    let wanted = [
-        case("fused", false, true, 1),
-        case("fused", false, true, 10),
-        case("fused", false, false, 1),
-        case("fused", true, true, 1),
-        case("split", false, true, 1),
-        case("dedicated", false, true, 1),
-    ];
+pub fn measure(seconds: u64, quick: bool, cases: &[CaseName]) -> Result<WireReport, Failure> {
+    let usual = if quick { &CaseName::USUAL[..1] } else { &CaseName::USUAL[..] };
+    let cases = if cases.is_empty() { usual } else { cases };
     let rounds = if quick { 1 } else { 3 };
-    let count = if quick { 1 } else { wanted.len() };
+    let seconds = if quick { seconds.min(QUICK_S) } else { seconds };
     let round_ns = (seconds.clamp(1, 3_600) * SECOND as u64 / rounds) as Nanos;
     let mut echo = Samples::new();
     floor::plain_echo(Duration::from_millis(if quick { 200 } else { 2_000 }), |ns| echo.record(ns))?;
-    let mut floor = FloorFigures { plain_echo: Tail::of(echo.histogram()), ..FloorFigures::default() };
-    let mut cases = Vec::new();
-    for wanted in &wanted[..count] {
-        let (case, of_floor) = one(wanted, rounds, round_ns)?;
-        if cases.is_empty() {
-            (floor.first_leg, floor.last_leg) = of_floor;
+    let mut runs = cases.iter().map(|case| Run::new(case.wanted())).collect::<Result<Vec<_>, _>>()?;
+    let sim = quiet_world()?;
+    for round in 0..rounds {
+        for run in &mut runs {
+            tell!(
+                "round {} of {rounds}, case {}: {:.0} s of the engine, then of the floor",
+                round + 1,
+                run.wanted.name,
+                round_ns as f64 / SECOND as f64
+            );
+            run.round(&sim, round_ns)?;
         }
-        cases.push(case);
     }
-    Ok(WireReport { cores: AllowedCpus::capture().count(), floor, cases })
+    let cases = runs.iter().map(Run::case).collect::<Vec<Case>>();
+    let cores = AllowedCpus::capture().count();
+    let (first_leg, last_leg) =
+        cases.first().map(|case| (case.floor_first_leg, case.floor_last_leg)).unwrap_or_default();
+    let floor = FloorFigures { first_leg, last_leg, plain_echo: Tail::of(echo.histogram()) };
+    Ok(WireReport { cores, floor, targets: verdict::targets(cores, &cases), cases })
 }
 
 /// The threads of a case, with the strategy of waiting that the cores allow.
@@ -298,121 +357,139 @@ struct Legs {
     refused: u64,
 }
 
-fn one(wanted: &Wanted, rounds: u64, round_ns: Nanos) -> Result<(Case, (Tail, Tail)), Failure> {
-    let (plan, cores_suffice) = plan_for(wanted.profile)?;
-    let sim = quiet_world()?;
-    let scratch = tempdir()?;
-    let (mut legs, mut floor) = (Legs::default(), Legs::default());
-    let mut ticks = Histogram::<u64>::new(3)?;
-    for round in 0..rounds {
-        // New venues each time: both programs begin alike.
-        let venues = start_venues(&sim, wanted.tls, wanted.rate)?;
-        let habits =
-            engine_round(wanted, &plan, &sim, &venues, &scratch, round, round_ns, &mut legs, &mut ticks)?;
-        let venues = start_venues(&sim, false, wanted.rate)?;
+/// A case on its way: what its rounds have brought so far.
+struct Run {
+    wanted: Wanted,
+    plan: Plan,
+    cores_suffice: bool,
+    legs: Legs,
+    floor: Legs,
+    latency: Latency,
+}
+
+impl Run {
+    fn new(wanted: Wanted) -> Result<Self, Failure> {
+        let (plan, cores_suffice) = plan_for(wanted.profile)?;
+        let latency = Latency::new();
+        Ok(Self { wanted, plan, cores_suffice, legs: Legs::default(), floor: Legs::default(), latency })
+    }
+
+    /// The engine, then the floor. New venues each time: both programs begin alike.
+    fn round(&mut self, sim: &SimConfig, round_ns: Nanos) -> Result<(), Failure> {
+        let venues = start_venues(sim, self.wanted.tls, self.wanted.rate)?;
+        let habits = self.engine(sim, &venues, round_ns)?;
+        let venues = start_venues(sim, false, self.wanted.rate)?;
         let mut at = Vec::new();
         for (host, habits) in venues.hosts.iter().zip(habits) {
             host.with(|server, _, _| server.serve_floor(true))?;
             at.push((host.addr(), habits));
         }
-        let running = floor::start(&at, plan.threads[0].cpu, plan.idle == IdleMode::Park)?;
+        let running = floor::start(&at, self.plan.threads[0].cpu, self.plan.idle == IdleMode::Park)?;
         std::thread::sleep(Duration::from_millis(300));
-        fire(&venues, round_ns, true, &mut floor)?;
+        fire(&venues, round_ns, true, &mut self.floor)?;
         running.end()?;
+        Ok(())
     }
-    let tails = |legs: &Legs| (Tail::of(legs.first.histogram()), Tail::of(legs.last.histogram()));
-    let ((first_leg, last_leg), of_floor) = (tails(&legs), tails(&floor));
-    let case = Case {
-        profile: wanted.profile.to_owned(),
-        idle: plan.idle.name().to_owned(),
-        cores_suffice,
-        tls: wanted.tls,
-        journal: wanted.journal,
-        rate: wanted.rate,
-        first_leg,
-        last_leg,
-        tick_to_order: Tail::of(&ticks),
-        triggers: legs.triggers,
-        unanswered: legs.unanswered,
-        stray: legs.stray,
-        refused: legs.refused,
-        floor_first_leg: of_floor.0,
-        floor_last_leg: of_floor.1,
-    };
-    Ok((case, of_floor))
+
+    fn engine(
+        &mut self,
+        sim: &SimConfig,
+        venues: &Venues,
+        round_ns: Nanos,
+    ) -> Result<Vec<load::Habits>, Failure> {
+        let scratch = tempdir()?;
+        let boot = venues.clock.now() as u64 / SECOND as u64;
+        let mut params = world::engine_params(sim, boot, scan_params(), RiskParams::default());
+        // The load's venues have no accounts to read back.
+        params.venues.iter_mut().for_each(|venue| venue.start_checks = CheckSet::EMPTY);
+        let journal = self.wanted.journal.then(|| {
+            let options = JournalOptions { segment_bytes: 16 << 20, ..JournalOptions::default() };
+            (scratch.join("journal"), options)
+        });
+        let engine = Launch {
+            config: RunConfig { trading: true, params },
+            addresses: venues.addresses.clone(),
+            credentials: world::credentials(sim),
+            trust: venues.trust.clone(),
+            plan: self.plan.clone(),
+            journal,
+            notes: [("command".to_owned(), "bench wire".to_owned())].into(),
+            orders: Orders::Live,
+            rehearse: self.wanted.rehearse,
+        };
+        let running = launch(engine, &Board::default())?;
+        await_ready(&running, venues)?;
+        // A window of samples.
+        std::thread::sleep(Duration::from_millis(1_500));
+        fire(venues, round_ns, false, &mut self.legs)?;
+        let mut habits = Vec::new();
+        for host in &venues.hosts {
+            let (found, refusals) =
+                host.with(|server, _, _| (server.habits(), server.refusals().to_vec()))?;
+            for refusal in refusals {
+                tell!("refused: {refusal}");
+            }
+            habits.push(found);
+        }
+        let finished = running.end();
+        if let Some(failure) = finished.failure {
+            return Err(failure.into());
+        }
+        self.latency.merge(&finished.latency);
+        if habits.iter().any(|habits| habits.order.is_empty()) {
+            return Err("no order reached a venue: the engine did not trade on any trigger".into());
+        }
+        Ok(habits)
+    }
+
+    fn case(&self) -> Case {
+        let Self { wanted, legs, floor, latency, .. } = self;
+        let inside = |way| latency.histogram(way).map(Tail::of).unwrap_or_default();
+        Case {
+            name: wanted.name,
+            profile: wanted.profile.to_owned(),
+            idle: self.plan.idle.name().to_owned(),
+            cores_suffice: self.cores_suffice,
+            tls: wanted.tls,
+            journal: wanted.journal,
+            rehearsals: wanted.rehearse && self.plan.idle != IdleMode::Park,
+            rate: wanted.rate,
+            first_leg: Tail::of(legs.first.histogram()),
+            last_leg: Tail::of(legs.last.histogram()),
+            tick_to_order: inside(Way::TickToOrder),
+            tick_to_write: inside(Way::TickToWrite),
+            parts: ORDER_PARTS.map(|part| inside(Way::Order(part))),
+            part_names: ["decode", "scan", "risk", "route", "gate", "write"],
+            triggers: legs.triggers,
+            unanswered: legs.unanswered,
+            stray: legs.stray,
+            refused: legs.refused,
+            floor_first_leg: Tail::of(floor.first.histogram()),
+            floor_last_leg: Tail::of(floor.last.histogram()),
+        }
+    }
 }
 
-#[allow(clippy::too_many_arguments)] // what one round consists of
-fn engine_round(
-    wanted: &Wanted,
-    plan: &Plan,
-    sim: &SimConfig,
-    venues: &Venues,
-    scratch: &TempDir,
-    round: u64,
-    round_ns: Nanos,
-    legs: &mut Legs,
-    ticks: &mut Histogram<u64>,
-) -> Result<Vec<load::Habits>, Failure> {
-    let boot = venues.clock.now() as u64 / SECOND as u64;
-    let mut params = world::engine_params(sim, boot, scan_params(), RiskParams::default());
-    // The load's venues have no accounts to read back.
-    params.venues.iter_mut().for_each(|venue| venue.start_checks = CheckSet::EMPTY);
-    let journal = wanted.journal.then(|| {
-        let options = JournalOptions { segment_bytes: 16 << 20, ..JournalOptions::default() };
-        (scratch.join(format!("journal-{round}")), options)
-    });
-    let engine = Launch {
-        config: RunConfig { trading: true, params },
-        addresses: venues.addresses.clone(),
-        credentials: world::credentials(sim),
-        trust: venues.trust.clone(),
-        plan: plan.clone(),
-        journal,
-        notes: [("command".to_owned(), "bench wire".to_owned())].into(),
-        orders: Orders::Live,
-    };
-    let running = launch(engine, &Board::default())?;
+/// Waits until every market is sent and its snapshot fetched.
+fn await_ready(running: &Running, venues: &Venues) -> Result<(), Failure> {
     let begun = Instant::now();
     loop {
         let mut live = 0;
         for host in &venues.hosts {
             live += host.with(|server, _, _| server.ready())?;
         }
-        if live == INSTRUMENTS * venues.hosts.len() {
-            break;
+        let ready = INSTRUMENTS * venues.hosts.len();
+        if live == ready {
+            return Ok(());
         }
         if let Some(failure) = running.failure() {
             return Err(failure.into());
         }
         if begun.elapsed() > READY_LIMIT {
-            let ready = INSTRUMENTS * venues.hosts.len();
             return Err(format!("the engine is ready for {live} of {ready} markets in {READY_LIMIT:?}; is the machine overloaded?").into());
         }
         std::thread::sleep(Duration::from_millis(20));
     }
-    // A window of samples.
-    std::thread::sleep(Duration::from_millis(1_500));
-    fire(venues, round_ns, false, legs)?;
-    let mut habits = Vec::new();
-    for host in &venues.hosts {
-        let (found, refusals) = host.with(|server, _, _| (server.habits(), server.refusals().to_vec()))?;
-        for refusal in refusals {
-            tell!("refused: {refusal}");
-        }
-        habits.push(found);
-    }
-    let finished = running.end();
-    if let Some(failure) = finished.failure {
-        return Err(failure.into());
-    }
-    if let Some(histogram) = finished.latency.histogram(Way::TickToOrder) {
-        ticks.add(histogram)?;
-    }
-    if habits.iter().any(|habits| habits.order.is_empty()) {
-        return Err("no order reached a venue: the engine did not trade on any trigger".into());
-    }
-    Ok(habits)
 }
 
 /// Sends the triggers of a round and collects what came back.
@@ -530,7 +607,8 @@ fn print(report: &WireReport) -> Result<(), CliError> {
     for case in &report.cases {
         let mark = if case.cores_suffice { "" } else { " (TOO FEW CORES: the scheduler is measured too)" };
         say!(
-            "{} {} | tls {} | journal {} | x{}{mark}: {} triggers, {} unanswered, {} stray, {} refused",
+            "{}: {} {} | tls {} | journal {} | x{}{mark}: {} triggers, {} unanswered, {} stray, {} refused",
+            case.name,
             case.profile,
             case.idle,
             case.tls,
@@ -546,25 +624,15 @@ fn print(report: &WireReport) -> Result<(), CliError> {
         row("first leg", &case.first_leg, Some(&case.floor_first_leg))?;
         row("last leg", &case.last_leg, Some(&case.floor_last_leg))?;
         row("tick to order", &case.tick_to_order, None)?;
+        if case.tick_to_write.count > 0 {
+            row("tick to write", &case.tick_to_write, None)?;
+        }
+        for (name, part) in PART_NAMES.iter().zip(&case.parts).filter(|(_, part)| part.count > 0) {
+            row(name, part, None)?;
+        }
     }
-    if let Some(case) = report.cases.first() {
-        let verdict = |name: &str, value: Option<f64>, limit: f64| {
-            if let Some(value) = value {
-                say!(
-                    "{name}: {value:.2} (limit {limit:.2}): {}",
-                    if value <= limit { "met" } else { "MISSED" }
-                )?;
-            }
-            Ok::<(), CliError>(())
-        };
-        let ratio = |a: Option<u64>, b: Option<u64>| a.zip(b).map(|(a, b)| a as f64 / b.max(1) as f64);
-        verdict("first leg p50 / floor", ratio(case.first_leg.p50, case.floor_first_leg.p50), FIRST_P50_MAX)?;
-        verdict("first leg p99 / floor", ratio(case.first_leg.p99, case.floor_first_leg.p99), FIRST_P99_MAX)?;
-        verdict(
-            "tick-to-order p50, us",
-            case.tick_to_order.p50.map(|ns| ns as f64 / 1e3),
-            TICK_P50_MAX as f64 / 1e3,
-        )?;
+    for target in &report.targets {
+        say!("{}", target.line())?;
     }
     Ok(())
 }

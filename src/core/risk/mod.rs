@@ -23,6 +23,7 @@
 
 mod admit;
 mod follow;
+mod rehearse;
 #[cfg(test)]
 mod tests;
 mod trades;
@@ -131,9 +132,10 @@ struct VenueState {
     configured: bool,
 }
 
-/// A basket that passed every check, with what it binds.
+/// A basket that passed every check, with what it binds: [`Risk::bind_flow`] wants it.
 #[derive(Clone, Copy, Debug, Default)]
-struct Admission {
+#[must_use]
+pub struct Admission {
     margins: [(AccountId, Money); LEGS_MAX],
 }
 
@@ -215,6 +217,16 @@ impl Risk {
 
     /// Handles one item of the flow from scan.
     pub fn on_flow(&mut self, flow: &Flow, out: &mut RiskOut) {
+        if let Some(admission) = self.decide(flow, out) {
+            self.bind_flow(flow, &admission);
+        }
+    }
+
+    /// Handles one item, but for the bookkeeping of a basket that it admits: [`Risk::bind_flow`] must follow
+    /// with what this returns, before anything else. Between the two the basket may leave, so that reserving
+    /// and following it does not stand between a price and its order.
+    #[must_use]
+    pub fn decide(&mut self, flow: &Flow, out: &mut RiskOut) -> Option<Admission> {
         self.positions.on_time(flow.at.wall);
         match &flow.body {
             FlowBody::Event(event) => self.on_event(event, flow.at, out),
@@ -222,8 +234,16 @@ impl Risk {
                 self.positions.on_mid(*id, *mid);
                 self.refresh(*id);
             }
-            FlowBody::Intent(Intent::Basket(basket)) => self.on_basket(basket, flow.at, out),
+            FlowBody::Intent(Intent::Basket(basket)) => return self.on_basket(basket, flow.at, out),
             FlowBody::Intent(cancel @ Intent::Cancel(_)) => out.flows.push(FlowBody::Intent(*cancel)),
+        }
+        None
+    }
+
+    /// Reserves and follows the basket that [`Risk::decide`] has just admitted.
+    pub fn bind_flow(&mut self, flow: &Flow, admission: &Admission) {
+        if let FlowBody::Intent(Intent::Basket(basket)) = &flow.body {
+            self.bind(basket, admission, flow.at.mono);
         }
     }
 
@@ -437,17 +457,18 @@ impl Risk {
         self.refresh(instrument.id);
     }
 
-    fn on_basket(&mut self, basket: &Basket, at: Stamp, out: &mut RiskOut) {
+    fn on_basket(&mut self, basket: &Basket, at: Stamp, out: &mut RiskOut) -> Option<Admission> {
         match self.admit(basket, at) {
             Ok(admission) => {
-                self.bind(basket, &admission, at.mono);
                 out.flows.push(FlowBody::Intent(Intent::Basket(*basket)));
+                Some(admission)
             }
             Err(Violation { reason, leg, value, limit }) => {
                 let Basket { trade, attempt, kind, .. } = *basket;
                 self.digest.mix(u64::from(trade.0) << 16 | u64::from(attempt));
                 self.digest.mix(reason as u64);
                 out.denials.push(Denial { trade, attempt, kind, reason, leg, value, limit });
+                None
             }
         }
     }

@@ -4,6 +4,7 @@
 //! terminal. Reduces only on the venue where something is held, never on a third one.
 
 mod act;
+mod imagine;
 
 use super::measure::{executable_exit, order_min, rescale};
 use super::outcome::Outcome;
@@ -129,17 +130,8 @@ impl Desk {
     pub fn enter(&mut self, pair_at: usize, way: usize, floor: &mut Floor<'_>) {
         let Some(slot) = self.trades.iter().position(Option::is_none) else { return };
         let pair = &floor.pairs[pair_at];
-        let (Some(size), Some(fills)) = (pair.size, pair.fills(way)) else { return };
-        let at = [pair.listings[way], pair.listings[1 - way]];
-        let sides = [Side::Buy, Side::Sell];
-        let qty = [size.qty[way].0, size.qty[1 - way].0];
-        let mut wants = [None; 2];
-        for leg in 0..2 {
-            let instrument = &floor.listings[usize::from(at[leg])].instrument;
-            let price = limit_price(instrument, sides[leg], fills[leg].worst, floor.params.limit_slack_ppb);
-            let Some(price) = price else { return };
-            wants[leg] = Some(Want { leg, side: sides[leg], qty: qty[leg], price, reduce_only: false });
-        }
+        let Some(fills) = pair.fills(way) else { return };
+        let Some((at, wants)) = entry_wants(pair, way, floor.listings, floor.params) else { return };
         let mid2 = floor.listings[usize::from(at[0])].mid2 + floor.listings[usize::from(at[1])].mid2;
         self.trade_last += 1;
         let mut trade = Trade {
@@ -153,7 +145,7 @@ impl Desk {
             ..Trade::default()
         };
         for leg in 0..2 {
-            trade.legs[leg] = Leg { listing: at[leg], side: sides[leg], ..Leg::default() };
+            trade.legs[leg] = Leg { listing: at[leg], side: ENTRY_SIDES[leg], ..Leg::default() };
             floor.listings[usize::from(at[leg])].trade = Some(slot as u16);
         }
         trade.edge.threshold = pair.ways[way].terms.threshold;
@@ -380,6 +372,31 @@ impl Desk {
     fn reschedule(&mut self) {
         self.due = self.trades.iter().flatten().map(next_due).min().unwrap_or(Nanos::MAX);
     }
+}
+
+/// Sides of an entry: the first leg buys.
+const ENTRY_SIDES: [Side; 2] = [Side::Buy, Side::Sell];
+
+/// Listings and orders with which a pair enters in a direction, at the quotes that it was priced from.
+/// One copy of its code, so that a rehearsal warms what an entry runs.
+#[inline(never)]
+fn entry_wants(
+    pair: &Pair,
+    way: usize,
+    listings: &[Listing],
+    params: &ScanParams,
+) -> Option<([u16; 2], [Option<Want>; 2])> {
+    let (size, fills) = (pair.size?, pair.fills(way)?);
+    let at = [pair.listings[way], pair.listings[1 - way]];
+    let qty = [size.qty[way].0, size.qty[1 - way].0];
+    let mut wants = [None; 2];
+    for leg in 0..2 {
+        let instrument = &listings[usize::from(at[leg])].instrument;
+        let side = ENTRY_SIDES[leg];
+        let price = limit_price(instrument, side, fills[leg].worst, params.limit_slack_ppb)?;
+        wants[leg] = Some(Want { leg, side, qty: qty[leg], price, reduce_only: false });
+    }
+    Some((at, wants))
 }
 
 fn next_due(trade: &Trade) -> Nanos {

@@ -58,6 +58,11 @@ impl Recent {
         self.ring[place(id)] = Seen { id, listing, side, qty, filled: 0 };
     }
 
+    /// Whether an order is remembered.
+    pub fn knows(&self, id: ClientId) -> bool {
+        self.ring[place(id)].id == id
+    }
+
     /// Counts an update; `None` when the order is not remembered. A cumulative fill never falls and never
     /// exceeds the order.
     pub fn take(&mut self, update: &OrderUpdate) -> Option<News> {

@@ -9,6 +9,7 @@ use crate::domain::event::FlowBody;
 use crate::domain::instrument::{Price, Qty};
 use crate::domain::intent::{Basket, BasketKind, Intent, LEGS_MAX};
 use crate::domain::order::{ClientId, OrderSpec, OrderState, Side, TimeInForce};
+use crate::domain::time::{Nanos, Stamp};
 
 /// Retries after refusals in a row wait up to `retry_ns` × 2 to this power.
 const BACKOFF_MAX: u32 = 6;
@@ -21,6 +22,29 @@ pub(super) struct Want {
     pub qty: i64,
     pub price: Price,
     pub reduce_only: bool,
+}
+
+/// An order as wanted, the mid of its book and the age of what it was priced from.
+#[inline(never)]
+pub(super) fn leg_order(
+    listing: &Listing,
+    want: &Want,
+    id: ClientId,
+    deep: bool,
+    now: Stamp,
+) -> (OrderSpec, Price, Nanos) {
+    let order = OrderSpec {
+        client_id: id,
+        venue: listing.params.venue,
+        instrument: listing.params.id,
+        side: want.side,
+        qty: Qty(want.qty),
+        price: want.price,
+        tif: TimeInForce::Ioc,
+        reduce_only: want.reduce_only,
+    };
+    let age = if deep { listing.depth_age(now.wall) } else { 0 };
+    (order, listing.mid(), age.max(listing.touch_age(now.wall)))
 }
 
 impl Desk {
@@ -227,19 +251,8 @@ impl Desk {
             let listing = &floor.listings[usize::from(leg.listing)];
             let id = ClientId::new(self.epoch, self.order_last);
             let at = usize::from(basket.len).min(LEGS_MAX - 1);
-            basket.legs[at] = OrderSpec {
-                client_id: id,
-                venue: listing.params.venue,
-                instrument: listing.params.id,
-                side: want.side,
-                qty: Qty(want.qty),
-                price: want.price,
-                tif: TimeInForce::Ioc,
-                reduce_only: want.reduce_only,
-            };
-            basket.mids[at] = listing.mid();
-            let age = if deep[want.leg] { listing.depth_age(floor.now.wall) } else { 0 };
-            basket.book_age_ns[at] = age.max(listing.touch_age(floor.now.wall));
+            (basket.legs[at], basket.mids[at], basket.book_age_ns[at]) =
+                leg_order(listing, &want, id, deep[want.leg], floor.now);
             basket.len = at as u8 + 1;
             leg.working = Some(Working {
                 id,
