@@ -112,7 +112,7 @@ fn message(target: Target, text: &str, order: Option<OrderSpec>) -> OutMsg {
         cause_mono: 0,
         age_max: 0,
         target,
-        epoch: 0,
+        epoch: 1,
         urgent: false,
         order,
     };
