@@ -21,8 +21,8 @@ fn collect(value: &Value, path: &str, keys: &mut BTreeSet<String>) {
             for (key, value) in fields {
                 let below = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
                 keys.insert(below.clone());
-                let same = below.strip_prefix("latency_ns.").is_some_and(|rest| rest != "decode");
-                if !(same && !below.starts_with("latency_ns.decode.")) {
+                let repeated = below.starts_with("latency_ns.") && !below.starts_with("latency_ns.decode");
+                if !repeated {
                     collect(value, &below, keys);
                 }
             }
