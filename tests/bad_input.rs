@@ -19,6 +19,8 @@ use perpring::topology::keeper::Keeper;
 use perpring::topology::launch::manifest;
 use perpring::topology::simulated::Simulation;
 use perpring::topology::world;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// A simulated venue whose messages pass through `spoil` on their way out.
 struct Spoilt<F> {
@@ -216,6 +218,102 @@ fn a_wrong_signature_stops_that_venue_and_nothing_else() {
     assert!(parts.risk.rules().start_gate().is_open(VenueId(0)), "the other one was");
     let odd = simulation.engine().river().parts().decode.odd();
     assert!(odd.refused > 0, "{odd:?}");
+}
+
+#[test]
+fn with_three_venues_a_wrong_signature_at_one_leaves_the_others_trading() {
+    let sim = sim_config(7, &["binance-usdm", "okx", "okx"], |_| {});
+    let params = world::engine_params(&sim, 7, world::demo_scan(), RiskParams::default());
+    let config = RunConfig { trading: true, params };
+    let parts = Parts::new(&config.params, true).expect("known dialects");
+    let conns = parts.conns.clone();
+    let engine = Fused::new(River::new(parts), Keeper::new(None));
+    let servers = (0..3).map(|venue| server_at(&sim, venue).expect("a valid world")).collect();
+    let mut credentials = world::credentials(&sim);
+    if let Some(third) = &mut credentials[2] {
+        third.secret = "not the secret".into();
+    }
+    let vault = Vault::new(credentials);
+    let mut simulation =
+        Simulation::new(engine, servers, conns, vault, START, 100 * MICRO, &config.to_bytes());
+    simulation.run_for(40 * SECOND);
+    let counts = *simulation.engine().keeper().watch().counts();
+    println!("{counts:?}");
+    assert!(counts.trades_opened > 3 && counts.trades_closed > 3, "{counts:?}");
+    assert!(simulation.engine().river().parts().decode.odd().refused > 0);
+    let fills: Vec<usize> = simulation.servers().iter().map(|server| server.ledger().fills().len()).collect();
+    assert!(fills[0] > 0 && fills[1] > 0 && fills[2] == 0, "{fills:?}");
+}
+
+/// The market data of one instrument at one venue turns into `garbage`; counts what was spoilt.
+fn spoil_instrument(
+    mark: &'static [u8],
+    from: Nanos,
+    until: Nanos,
+    garbage: &'static [u8],
+    spoilt: Arc<AtomicU64>,
+) -> impl FnMut(Nanos, &mut Vec<Push>) + Send {
+    move |now, out| {
+        if !(from..until).contains(&now) {
+            return;
+        }
+        for push in out {
+            if let Push::Text(_, text) = push
+                && memchr::memmem::find(text, mark).is_some()
+                && memchr::memmem::find(text, b"\"channel\":\"b").is_some()
+            {
+                *text = garbage.to_vec();
+                spoilt.fetch_add(1, Ordering::Relaxed);
+            }
+        }
+    }
+}
+
+#[test]
+fn an_instrument_whose_messages_are_garbage_is_not_traded_and_the_others_are() {
+    const GARBAGE: &[u8] =
+        b"{\"arg\":{\"channel\":\"books\",\"instId\":\"BTC-USDT-SWAP\"},\"data\":[{\"asks\":7";
+    let dir = TempDir::new();
+    let sim = sim_config(7, &["binance-usdm", "okx"], |_| {});
+    let params = world::engine_params(&sim, 7, world::demo_scan(), RiskParams::default());
+    let config = RunConfig { trading: true, params };
+    let bytes = config.to_bytes();
+    let options = JournalOptions { segment_bytes: 4 << 20, helper: false, ..JournalOptions::default() };
+    let recorder =
+        Recorder::create(dir.path(), &manifest(&bytes, START, Default::default()), &options).expect("fresh");
+    let parts = Parts::new(&config.params, true).expect("known dialects");
+    let conns = parts.conns.clone();
+    let engine = Fused::new(River::new(parts), Keeper::new(Some(recorder)));
+    let (from, until) = (START + 15 * SECOND, START + 55 * SECOND);
+    let spoilt = Arc::new(AtomicU64::new(0));
+    let spoil = spoil_instrument(b"BTC-USDT-SWAP", from, until, GARBAGE, Arc::clone(&spoilt));
+    let servers: Vec<Box<dyn LedgerServer>> = vec![
+        server_at(&sim, 0).expect("a valid world"),
+        Box::new(Spoilt { inner: server_at(&sim, 1).expect("a valid world"), spoil }),
+    ];
+    let vault = Vault::new(world::credentials(&sim));
+    let mut simulation = Simulation::new(engine, servers, conns, vault, START, 100 * MICRO, &bytes);
+    simulation.run_for(60 * SECOND);
+    // What was open then is closed within the holding time; from there on only the other instrument trades.
+    let quiet = from + 6 * SECOND..until;
+    let mut fills = [0, 0];
+    for server in simulation.servers() {
+        for fill in server.ledger().fills().iter().filter(|fill| quiet.contains(&fill.at)) {
+            fills[usize::from(fill.listing.0)] += 1;
+        }
+    }
+    assert!(fills[0] == 0 && fills[1] > 0, "{fills:?}");
+    // Every one of the bad messages is in the journal, and the run replays.
+    let (_, keeper) = simulation.into_parts().0.into_parts();
+    keeper.into_parts().0.expect("recorded").close().expect("temporary disk");
+    let mut reader = Reader::open(dir.path(), Stream::Inputs).expect("a journal");
+    let mut recorded = 0;
+    while let Some(record) = reader.next().expect("undamaged") {
+        recorded += u64::from(record.body.ends_with(GARBAGE));
+    }
+    assert_eq!(recorded, spoilt.load(Ordering::Relaxed));
+    assert!(recorded > 100, "{recorded}");
+    assert_eq!(verify(dir.path(), &mut |_| {}).expect("a readable journal").divergence, None);
 }
 
 #[test]

@@ -57,3 +57,49 @@ fn arguments_without_sense_cannot_run() {
         assert!(said(&output).contains(expected), "{args:?}: {}", said(&output));
     }
 }
+
+#[test]
+fn a_journal_that_cannot_be_made_is_said_before_anything_runs() {
+    let output = program(&["demo", "--for", "2s", "--journal", "/nowhere/at/all/journal"])
+        .output()
+        .expect("the program");
+    let said = said(&output);
+    assert!(
+        output.status.code() == Some(2) && said.contains("/nowhere/at/all"),
+        "{:?}: {said}",
+        output.status
+    );
+    assert!(!said.contains("frames"), "nothing ran: {said}");
+}
+
+#[test]
+fn a_configuration_that_cannot_be_parsed_is_named_with_line_and_key() {
+    let folder = std::env::temp_dir().join(format!("perpring-bad-config-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).expect("temporary disk");
+    let example = std::fs::read_to_string(EXAMPLE).expect("the example");
+    let line_of = |text: &str, part: &str| {
+        text.lines().position(|line| line.starts_with(part)).expect("it is there") + 1
+    };
+    for (from, to, key) in [
+        ("leverage = 5", "leverage = \"five\"", "leverage"),
+        ("threshold_bps = 1.0", "treshold_bps = 1.0", "treshold_bps"),
+        ("live = false", "live = maybe", "live"),
+        ("notional_usd = 1000", "notional_usd = ", "notional_usd"),
+    ] {
+        let text = example.replacen(from, to, 1);
+        let line = line_of(&text, to.trim_end());
+        let path = folder.join("bad.toml");
+        std::fs::write(&path, &text).expect("temporary disk");
+        let path = path.display().to_string();
+        for (args, code) in [(&["check-config", &path][..], 1), (&["run", "--config", &path], 2)] {
+            let output = program(args).output().expect("the program");
+            let said = String::from_utf8_lossy(&output.stdout).into_owned() + &said(&output);
+            assert_eq!(output.status.code(), Some(code), "{args:?}, {to}: {said}");
+            assert!(
+                said.contains(&format!("line {line}")) && said.contains(key),
+                "{to}, line {line}: {said}"
+            );
+        }
+    }
+    std::fs::remove_dir_all(folder).expect("clean up");
+}

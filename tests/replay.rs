@@ -3,17 +3,20 @@
 use crate::simulated::{TempDir, sim_config, simulation};
 use perpring::domain::codec::{HEADER_MAX, decode_output, encode_output, input_kind};
 use perpring::domain::effect::HttpId;
-use perpring::domain::event::{EventBody, Seq};
+use perpring::domain::event::{EventBody, FlowBody, Seq};
 use perpring::domain::input::{ConnId, DownReason, FrameMeta, Input};
 use perpring::domain::instrument::Instrument;
-use perpring::domain::output::Output;
+use perpring::domain::output::{Output, Stage};
 use perpring::domain::params::RiskParams;
 use perpring::domain::time::{MICRO, SECOND, Stamp};
-use perpring::journal::{OwnedRecord, Reader, Stream, rewrite};
+use perpring::journal::{JournalOptions, OwnedRecord, Reader, Stream, rewrite};
 use perpring::replay::divergence::Divergence;
-use perpring::replay::source::RunConfig;
+use perpring::replay::source::{Inputs, RunConfig};
 use perpring::replay::verify::{Report, verify, verify_with};
-use perpring::stage::river::Parts;
+use perpring::stage::Made;
+use perpring::stage::record::Recorder;
+use perpring::stage::river::{Ordinals, Parts, Tap as _};
+use perpring::topology::keeper::Keeper;
 use perpring::topology::world;
 use perpring::venue::{Adapter, Emit, Out};
 use std::path::Path;
@@ -255,4 +258,106 @@ fn one_missing_output_is_found_wherever_it_stood() {
         let divergence = found(dir.path());
         assert!(divergence.recorded == "nothing" || divergence.field == "output", "{divergence}");
     }
+}
+
+/// Replays the inputs of the journal in `dir` through the stages and records the outcome in `to`, with a clock
+/// read between decode and scan: what `core` would do if it asked the machine for the time.
+#[allow(clippy::disallowed_methods)] // the fault that is planted
+fn record_with_a_clock_in_scan(dir: &Path, to: &Path, config: &RunConfig) {
+    let options = JournalOptions { segment_bytes: 4 << 20, helper: false, ..JournalOptions::default() };
+    let manifest = Reader::open(dir, Stream::Inputs).expect("a journal").manifest().clone();
+    let mut keeper = Keeper::new(Some(Recorder::create(to, &manifest, &options).expect("fresh")));
+    let Parts { mut decode, mut scan, mut risk, mut route, .. } =
+        Parts::new(&config.params, config.trading).expect("known dialects");
+    let mut keys = [Stage::Scan, Stage::Risk, Stage::Route].map(Ordinals::new);
+    let begun = std::time::Instant::now();
+    let mut inputs = Inputs::open(dir).expect("a journal");
+    while let Some((_, raw)) = inputs.next().expect("undamaged") {
+        let (seq, at) = decode.sequence(&raw);
+        keeper.input(seq, at, decode.class(&raw.input), &raw);
+        let [scan_keys, risk_keys, route_keys] = &mut keys;
+        decode.on_input(&raw, seq, at, &mut |event| {
+            keeper.event(event);
+            let mut event = *event;
+            event.at.mono += 1 + begun.elapsed().as_nanos() as i64;
+            scan.on_event(&event, &mut |made| match made {
+                Made::State(hash) => keeper.state(scan_keys.next(seq), hash),
+                Made::Denied(_) => {}
+                Made::Item(flow) => {
+                    let mut flow = *flow;
+                    flow.at = at;
+                    if let FlowBody::Intent(intent) = &flow.body {
+                        keeper.intent(scan_keys.next(seq), intent);
+                    }
+                    risk.on_flow(&flow, &mut |made| match made {
+                        Made::State(hash) => keeper.state(risk_keys.next(seq), hash),
+                        Made::Denied(denial) => keeper.denied(risk_keys.next(seq), denial),
+                        Made::Item(flow) => {
+                            if let FlowBody::Intent(intent) = &flow.body {
+                                keeper.approved(risk_keys.next(seq), intent);
+                            }
+                            route.on_flow(flow, &mut |made| match made {
+                                Made::State(hash) => keeper.state(route_keys.next(seq), hash),
+                                Made::Denied(denial) => keeper.denied(route_keys.next(seq), denial),
+                                Made::Item(message) => keeper.message(route_keys.next(seq), message),
+                            });
+                        }
+                    });
+                }
+            });
+        });
+        keeper.end(seq);
+    }
+    keeper.into_parts().0.expect("recorded").close().expect("temporary disk");
+}
+
+#[test]
+fn a_clock_read_planted_in_core_is_found_and_its_stage_named() {
+    let (dir, planted) = (TempDir::new(), TempDir::new());
+    let config = record(dir.path(), 7, 12);
+    record_with_a_clock_in_scan(dir.path(), planted.path(), &config);
+    let divergence = found(planted.path());
+    println!("{divergence}");
+    assert_eq!(divergence.stage, "scan");
+}
+
+/// `perpring replay` as a shell sees it: exit code and output.
+fn replay(args: &[&str], dir: &Path) -> (Option<i32>, String) {
+    let output = std::process::Command::new(env!("CARGO_BIN_EXE_perpring"))
+        .arg("replay")
+        .args(args)
+        .arg(dir)
+        .output()
+        .expect("the program");
+    let said =
+        String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+    (output.status.code(), said)
+}
+
+#[test]
+fn verify_ends_with_0_when_identical_1_on_a_divergence_and_2_when_it_cannot_tell() {
+    let dir = TempDir::new();
+    record(dir.path(), 7, 12);
+    let (code, said) = replay(&["--verify"], dir.path());
+    assert!(code == Some(0) && said.contains("identical"), "{code:?}: {said}");
+
+    let at = tamper(dir.path(), Stream::Outputs, |record| {
+        let Ok((_, Output::State(_), _)) = decode_output(Seq(record.seq), &record.body) else { return false };
+        *record.body.last_mut().expect("a hash") ^= 1;
+        true
+    });
+    let (code, said) = replay(&["--verify"], dir.path());
+    assert_eq!(code, Some(1), "{said}");
+    assert!(said.contains(&at.to_string()) && !said.contains("identical"), "{said}");
+    let (code, said) = replay(&["--verify", "--json"], dir.path());
+    let json: serde_json::Value = serde_json::from_str(&said).expect("one object");
+    assert_eq!((code, &json["divergence"]["seq"]), (Some(1), &at.into()), "{said}");
+    // Without --verify it only shows.
+    assert_eq!(replay(&[], dir.path()).0, Some(0));
+
+    std::fs::remove_file(dir.path().join("manifest.json")).expect("it was there");
+    let (code, said) = replay(&["--verify"], dir.path());
+    assert!(code == Some(2) && said.contains(&dir.path().display().to_string()), "{code:?}: {said}");
+    let (code, said) = replay(&["--verify"], Path::new("/nowhere/at/all"));
+    assert!(code == Some(2) && said.contains("/nowhere/at/all"), "{code:?}: {said}");
 }
