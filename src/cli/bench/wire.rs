@@ -368,6 +368,7 @@ fn engine_round(
         journal,
         notes: [("command".to_owned(), "bench wire".to_owned())].into(),
         orders: Orders::Live,
+        write_ahead: crate::stage::egress::WriteAhead::Off,
     };
     let running = launch(engine, &Board::default())?;
     let begun = Instant::now();

@@ -17,6 +17,7 @@ pub mod encode;
 pub mod errors;
 pub mod fast;
 pub mod feed;
+mod kill;
 pub mod link;
 pub mod market;
 pub mod metadata;
@@ -24,7 +25,7 @@ pub mod orders;
 pub mod symbols;
 
 use super::message::Decoder;
-use super::{Adapter, ConnSpec, Dialect, Encoder, VenueContext};
+use super::{Adapter, ConnSpec, Dialect, Encoder, KillSwitch, VenueContext};
 use crate::domain::event::SessionRole;
 use crate::domain::instrument::ContractKind;
 
@@ -188,6 +189,10 @@ impl Dialect for BinanceUsdm {
 
     fn encoder(&self, context: &VenueContext) -> Box<dyn Encoder> {
         Box::new(encode::BinanceEncoder::new(&USDM, context))
+    }
+
+    fn kill_switch(&self, context: &VenueContext) -> Option<Box<dyn KillSwitch>> {
+        Some(Box::new(kill::BinanceKill::new(context)))
     }
 
     fn decoder(&self) -> Box<dyn Decoder> {

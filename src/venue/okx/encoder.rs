@@ -79,8 +79,20 @@ fn text(to: &mut Payload, what: std::fmt::Arguments<'_>) -> Result<()> {
 }
 
 /// A signed GET request: request line, authentication headers with holes, text to sign.
-fn signed_get(path: std::fmt::Arguments<'_>, now: Stamp, to: &mut Payload) -> Result<()> {
-    to.push(b"GET ")?;
+pub(super) fn signed_get(path: std::fmt::Arguments<'_>, now: Stamp, to: &mut Payload) -> Result<()> {
+    signed(b"GET", path, b"", now, to)
+}
+
+/// A signed request: method, path with query, body.
+pub(super) fn signed(
+    method: &[u8],
+    path: std::fmt::Arguments<'_>,
+    body: &[u8],
+    now: Stamp,
+    to: &mut Payload,
+) -> Result<()> {
+    to.push(method)?;
+    to.push(b" ")?;
     let from = usize::from(to.text_len);
     text(to, path)?;
     let until = usize::from(to.text_len);
@@ -94,12 +106,14 @@ fn signed_get(path: std::fmt::Arguments<'_>, now: Stamp, to: &mut Payload) -> Re
     to.push(b"\nOK-ACCESS-PASSPHRASE: ")?;
     to.push_hole(HoleKind::Passphrase)?;
     to.push(b"\nContent-Type: application/json\n\n")?;
+    to.push(body)?;
     let mut signed = [0; 256];
     let signed = signed.get_mut(..until - from).ok_or(PayloadFull)?;
     signed.copy_from_slice(&to.bytes[from..until]);
     to.push_sign(&stamp)?;
-    to.push_sign(b"GET")?;
+    to.push_sign(method)?;
     to.push_sign(signed)?;
+    to.push_sign(body)?;
     to.scheme = SignScheme::HmacSha256Base64;
     Ok(())
 }
