@@ -116,7 +116,7 @@ fn message(target: Target, text: &str, order: Option<OrderSpec>) -> OutMsg {
         urgent: false,
         order,
     };
-    OutMsg { meta, payload }
+    OutMsg { meta, token: MessageId(0), payload }
 }
 
 /// Peer 0 sends one message and then `spoil`s the stream, peer 1 is well: what came before the fault is

@@ -17,6 +17,7 @@ use crate::runtime::profile::{Plan, Profile};
 use crate::sim::config::SimConfig;
 use crate::sim::socket::{HostOptions, SimHost, TlsIdentity, WallClock};
 use crate::sim::{LedgerServer, server_at};
+use crate::stage::egress::WriteAhead;
 use crate::stage::gateway::{Addresses, Orders};
 use crate::topology::launch::{Launch, Running, launch};
 use crate::topology::world;
@@ -68,6 +69,12 @@ pub struct DemoArgs {
     /// Draw the live view at the end of trading into this SVG file.
     #[arg(long, value_name = "FILE")]
     pub picture: Option<PathBuf>,
+    /// What of an opening order must be recorded before it leaves: off, written or synced.
+    #[arg(long, value_name = "MODE", default_value = "off")]
+    pub write_ahead: WriteAhead,
+    /// Size of a journal segment, KiB; a multiple of 4.
+    #[arg(long, value_name = "KIB", default_value_t = 16 << 10)]
+    pub segment_kib: u32,
     /// One JSON object at the end instead of text.
     #[arg(long)]
     pub json: bool,
@@ -87,6 +94,8 @@ impl Default for DemoArgs {
             idle: None,
             metrics: None,
             picture: None,
+            write_ahead: WriteAhead::Off,
+            segment_kib: 16 << 10,
             json: false,
         }
     }
@@ -231,11 +240,15 @@ pub fn trade(args: &DemoArgs, signals: &Signals) -> Result<DemoReport, Failure> 
             plan: plan.clone(),
             journal: Some((
                 journal_dir.clone(),
-                JournalOptions { segment_bytes: 16 << 20, ..JournalOptions::default() },
+                JournalOptions {
+                    segment_bytes: (args.segment_kib as usize) << 10,
+                    ..JournalOptions::default()
+                },
             )),
             notes,
             orders: Orders::Live,
             rehearse: true,
+            write_ahead: args.write_ahead,
         },
         &board,
     )?;

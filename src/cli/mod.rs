@@ -28,6 +28,7 @@ pub mod report;
 pub mod run;
 pub mod screen;
 pub mod sim;
+pub mod top;
 
 pub use error::CliError;
 
@@ -65,6 +66,8 @@ enum Command {
     Run(run::RunArgs),
     /// Check a configuration and say what it means.
     CheckConfig(check_config::CheckConfigArgs),
+    /// Watch a run from outside, while it runs or after a crash.
+    Top(top::TopArgs),
     /// Replay a journal through the engine.
     Replay(replay::ReplayArgs),
 }
@@ -117,6 +120,7 @@ fn dispatch(cli: Cli) -> Result<u8, Failure> {
         Command::Sim(args) => sim::run(&args, &Signals::listen()?.stop).map_err(Into::into),
         Command::Run(args) => run::run(&args),
         Command::CheckConfig(args) => check_config::run(&args),
+        Command::Top(args) => top::run(&args),
         Command::Replay(args) => replay::run(&args),
     }
 }

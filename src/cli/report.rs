@@ -4,7 +4,7 @@ use super::Failure;
 use super::demo::DemoArgs;
 use crate::domain::money::{MONEY_UNIT, Money};
 use crate::ops::latency::{Summary, Target};
-use crate::ops::view::{OddCounts, View};
+use crate::ops::view::{OddCounts, Stalls, View};
 use crate::ops::watch::Counts;
 use crate::replay::source::RunConfig;
 use crate::runtime::affinity::AllowedCpus;
@@ -109,6 +109,11 @@ pub struct DemoReport {
     counts: Counts,
     odd: OddCounts,
     alarms: u64,
+    stalls: Stalls,
+    /// Trades and orders that the engine still holds open.
+    open_at_end: usize,
+    unhedged_notional: Money,
+    unhedged_notional_max: Money,
     violations: usize,
     violation_details: Vec<String>,
     pnl: BTreeMap<&'static str, Money>,
@@ -165,6 +170,10 @@ impl DemoReport {
             counts,
             odd: view.odd,
             alarms: view.alarms,
+            stalls: view.stalls,
+            open_at_end: view.trades_open as usize + view.open_orders,
+            unhedged_notional: view.unhedged,
+            unhedged_notional_max: view.unhedged_max,
             violations: violations.len(),
             violation_details: violations.iter().take(20).map(ToString::to_string).collect(),
             pnl: BTreeMap::from([
@@ -270,6 +279,15 @@ impl fmt::Display for DemoReport {
         if self.odd != OddCounts::default() || self.alarms > 0 {
             writeln!(f, "odd on the wire: {:?}; insane edges: {}", self.odd, self.alarms)?;
         }
+        writeln!(
+            f,
+            "unhedged notional at most {}; stalls: gateway {}, decode {}, journal {}; recorder at most {} % full",
+            self.unhedged_notional_max,
+            self.stalls.gateway,
+            self.stalls.decode,
+            self.stalls.journal,
+            self.stalls.recorder_lag_max
+        )?;
         writeln!(f, "violations: {}", self.violations)?;
         for violation in &self.violation_details {
             writeln!(f, "  {violation}")?;

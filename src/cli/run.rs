@@ -6,7 +6,7 @@ use super::error::CliError;
 use super::report::line;
 use super::{Failure, Signals};
 use crate::config::{Config, Settings, secrets};
-use crate::journal::JournalOptions;
+use crate::journal::{JournalOptions, take_epoch};
 use crate::net::tls::Trust;
 use crate::ops::view::{Board, View};
 use crate::replay::source::RunConfig;
@@ -65,7 +65,15 @@ pub fn trade(args: &RunArgs, signals: &Signals) -> Result<RunReport, Failure> {
     }
     let mut params = settings.params;
     let wall = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
-    params.boot_epoch = wall;
+    if let Some(dir) = &config.engine.journal_dir {
+        std::fs::create_dir_all(dir)
+            .map_err(|failure| format!("[engine] journal_dir: cannot create {}: {failure}", dir.display()))?;
+    }
+    // On the disk before the first connect.
+    params.boot_epoch = match &config.engine.journal_dir {
+        Some(dir) => take_epoch(dir, wall)?,
+        None => wall,
+    };
     let mut addresses = Addresses::default();
     for venue in &settings.venues {
         addresses.sockets.extend(venue.sockets.iter().cloned());
@@ -74,10 +82,6 @@ pub fn trade(args: &RunArgs, signals: &Signals) -> Result<RunReport, Failure> {
     let mode = if args.live { "live" } else { "paper" };
     let journal =
         config.engine.journal_dir.as_ref().map(|dir| dir.join(format!("run-{wall}-{}", std::process::id())));
-    if let Some(dir) = &config.engine.journal_dir {
-        std::fs::create_dir_all(dir)
-            .map_err(|failure| format!("[engine] journal_dir: cannot create {}: {failure}", dir.display()))?;
-    }
     let board = Board::default();
     // Before anything can trade: a taken port keeps the run from starting.
     let monitor =
@@ -98,6 +102,7 @@ pub fn trade(args: &RunArgs, signals: &Signals) -> Result<RunReport, Failure> {
             ]),
             orders: if args.live { Orders::Live } else { Orders::Paper },
             rehearse: true,
+            write_ahead: config.engine.write_ahead,
         },
         &board,
     )?;

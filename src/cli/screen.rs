@@ -99,7 +99,13 @@ fn heading(view: &View, width: u16, palette: Palette) -> Vec<Line<'static>> {
         ]),
         Line::from(vec![
             span(
-                format!("unhedged {} now {} max", view.unbalanced, view.unbalanced_max),
+                format!(
+                    "unhedged {} now {} max, {:.0}/{:.0} usd",
+                    view.unbalanced,
+                    view.unbalanced_max,
+                    view.unhedged.to_f64(),
+                    view.unhedged_max.to_f64()
+                ),
                 if view.unbalanced == 0 { palette.good() } else { palette.note() },
             ),
             Span::raw(format!("  trades {} open {} closed", view.trades_open, counts.trades_closed)),

@@ -11,6 +11,7 @@ use crate::domain::text::Text;
 use crate::domain::time::SECOND;
 use crate::net::endpoint::Endpoint;
 use crate::runtime::profile::Profile;
+use crate::stage::egress::WriteAhead;
 use crate::venue::{DIALECTS, dialect};
 
 /// Addresses of a venue.
@@ -103,6 +104,18 @@ impl Config {
         if (live || engine.live) && engine.journal_dir.is_none() {
             findings.push(
                 "[engine] journal_dir is needed for real orders: every run must be recorded".to_owned(),
+            );
+        }
+        if engine.write_ahead != WriteAhead::Off && engine.journal_dir.is_none() {
+            findings.push(
+                "[engine] write_ahead needs a journal: set journal_dir, or write_ahead = \"off\"".to_owned(),
+            );
+        }
+        if engine.write_ahead == WriteAhead::Synced && engine.pinning.as_deref() == Some("fused") {
+            findings.push(
+                "[engine] write_ahead = \"synced\" needs a thread for the recorder: use pinning = \"split\" or \
+                 \"dedicated\", or write_ahead = \"written\""
+                    .to_owned(),
             );
         }
         if let Some(bind) = engine.metrics_bind.filter(|bind| !bind.ip().is_loopback()) {

@@ -4,6 +4,7 @@ use crate::domain::intent::BPS;
 use crate::domain::params::{PaperParams, RiskParams, ScanParams};
 use crate::domain::time::{MILLI, Nanos};
 use crate::runtime::idle::IdleMode;
+use crate::stage::egress::WriteAhead;
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -41,6 +42,8 @@ pub struct EngineTable {
     pub journal_dir: Option<PathBuf>,
     /// Where monitors ask, on loopback.
     pub metrics_bind: Option<SocketAddr>,
+    /// What of an opening order must be recorded before it leaves.
+    pub write_ahead: WriteAhead,
     /// A further certificate authority (PEM) beside the system's.
     pub ca_file: Option<PathBuf>,
 }
@@ -249,6 +252,8 @@ table! {
         price_collar_bps: f64 => price_collar_ppb by ppb,
         /// Loss of a UTC day that stops entries.
         daily_loss_max_usd: i64 => daily_loss_max_usd by same,
+        /// Whether that loss also closes the open trades.
+        daily_loss_closes: bool => daily_loss_closes by same,
         /// Failures in a row that stop entries.
         consecutive_failures_max: u32 => consecutive_failures_max by same,
         /// Baskets under way.

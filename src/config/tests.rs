@@ -46,7 +46,7 @@ fn the_example_is_valid_and_its_comments_show_the_defaults() {
     assert_eq!(all.scan.params(), ScanParams::default());
     assert_eq!(all.risk.params(), RiskParams::default());
     assert_eq!(all.paper.params(), PaperParams::default());
-    assert_eq!(shown.matches('=').count(), 27 + 13 + 2, "every key is shown");
+    assert_eq!(shown.matches('=').count(), 27 + 14 + 2, "every key is shown");
 }
 
 #[test]
@@ -107,6 +107,11 @@ fn contradictions_say_what_to_do() {
         ("[scan]\nthreshold_bps = 400", "not below edge_insane_bps"),
         ("[engine]\nmetrics_bind = \"0.0.0.0:9\"", "not on loopback"),
         ("[engine]\npinning = \"nowhere\"", "pinning"),
+        ("[engine]\nwrite_ahead = \"written\"", "write_ahead needs a journal"),
+        (
+            "[engine]\njournal_dir = \"j\"\npinning = \"fused\"\nwrite_ahead = \"synced\"",
+            "needs a thread for the recorder",
+        ),
         ("[engine]\nlive = true", "journal_dir is needed"),
         ("[[instruments]]\nname = \"BTCUSDT\"", "BASE/QUOTE:SETTLE"),
         ("[[instruments]]\nname = \"BTC/USD:BTC\"", "listed on 1 configured venue"),

@@ -20,6 +20,7 @@ use super::trade::measure::touches;
 use crate::domain::event::{BookState, BookStatus, BurstEnd, ConnStatus, Event, EventBody, FlowBody, Seq};
 use crate::domain::input::{Command, ConnId, Scope};
 use crate::domain::instrument::{INSTRUMENTS_MAX, Instrument, InstrumentId};
+use crate::domain::intent::EVERY_TRADE;
 use crate::domain::params::{EngineParams, ScanParams};
 use crate::domain::time::{MILLI, Nanos, Stamp};
 
@@ -168,6 +169,9 @@ impl Scanner {
             EventBody::Book(status) => self.on_book(status),
             EventBody::Instrument(instrument) => self.on_instrument(instrument, out),
             EventBody::Order(update) => self.with_desk(out, |desk, floor| desk.on_order(update, floor)),
+            EventBody::Denied(denial) if denial.trade == EVERY_TRADE => {
+                self.with_desk(out, |desk, floor| desk.close(ExitReason::Commanded, floor, |_, _| true));
+            }
             EventBody::Denied(denial) => self.with_desk(out, |desk, floor| desk.on_denied(denial, floor)),
             EventBody::Conn(status) => self.on_conn(status),
             EventBody::Command(command) => self.on_command(*command, out),

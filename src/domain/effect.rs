@@ -260,11 +260,20 @@ pub struct OutMeta {
     pub order: Option<OrderSpec>,
 }
 
+impl OutMeta {
+    /// Whether it places an order that may begin a risk: the only messages that the gate ever holds.
+    pub const fn is_opening(&self) -> bool {
+        self.order.is_some() && !self.urgent
+    }
+}
+
 /// An outbound message.
 #[derive(Clone, Copy)]
 pub struct OutMsg {
     /// About it.
     pub meta: OutMeta,
+    /// Its journal token: the last message of its basket. Once that one is recorded, all of them are.
+    pub token: MessageId,
     /// Its bytes.
     pub payload: Payload,
 }

@@ -22,6 +22,9 @@ pub const ONE_PPB: Ppb = 1_000_000_000;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct TradeId(pub u32);
 
+/// The trade of a denial that concerns every trade: the daily loss closes what is open.
+pub const EVERY_TRADE: TradeId = TradeId(u32::MAX);
+
 /// Why a basket is sent.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum BasketKind {

@@ -225,6 +225,8 @@ pub struct RiskParams {
     pub price_collar_ppb: Ppb,
     /// Realised plus unrealised loss since 00:00 UTC after which entries stop; open trades end by their own rules.
     pub daily_loss_max_usd: i64,
+    /// The daily loss also closes the open trades, once a day.
+    pub daily_loss_closes: bool,
     /// Trades lost or failed in a row after which entries stop (rejects and one-leg failures, not misses).
     pub consecutive_failures_max: u32,
     /// Baskets approved whose orders are not all terminal.
@@ -246,6 +248,7 @@ impl Default for RiskParams {
             book_age_max_ns: SECOND,
             price_collar_ppb: 100 * BPS,
             daily_loss_max_usd: 1_000,
+            daily_loss_closes: false,
             consecutive_failures_max: 10,
             baskets_in_flight_max: 8,
             send_age_max_ns: 50 * MILLI,

@@ -108,6 +108,12 @@ pub enum JournalError {
         /// One of the things in it.
         found: String,
     },
+    /// The file with the last boot epoch is damaged.
+    #[error("{} is damaged, so it is not known which client ids were used before; find the largest `boot_epoch` in the journals beside it, remove the file, and begin the next run at a later time than that", .path.display())]
+    Epoch {
+        /// The file.
+        path: PathBuf,
+    },
     /// The disk is full.
     #[error("the disk is full: no room for the next {needed} bytes of {}; free space or move the journal; everything recorded so far is intact", .path.display())]
     DiskFull {

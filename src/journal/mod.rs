@@ -3,6 +3,7 @@
 //! an append but at a segment's end. The bytes are drawn in [`layout`] and in `docs/JOURNAL.md`; start
 //! reading at `writer` and `reader`.
 
+mod epoch;
 mod error;
 mod helper;
 pub mod layout;
@@ -15,6 +16,7 @@ mod segment;
 mod verify;
 mod writer;
 
+pub use epoch::{EPOCH_FILE, read_epoch, take_epoch};
 pub use error::{Damage, DamageKind, JournalError};
 pub use layout::{SegmentHeader, Stream};
 pub use manifest::{Hash256, Host, MANIFEST_FILE, Manifest, RunId};

@@ -167,6 +167,16 @@ pub fn exposition(view: &View) -> String {
     page.single("trades_open", "gauge", "Trades open now", f64::from(view.trades_open));
     page.single("trades_unbalanced", "gauge", "Open trades with unequal legs", f64::from(view.unbalanced));
     page.single("trades_unbalanced_max", "gauge", "Largest number of them", f64::from(view.unbalanced_max));
+    page.single("unhedged_notional", "gauge", "Notional that no other leg hedges", view.unhedged.to_f64());
+    page.single("unhedged_notional_max", "gauge", "Largest such notional", view.unhedged_max.to_f64());
+    page.family("stalls_total", "counter", "Times that a stage found no room or no segment");
+    for (stage, count) in
+        [("gateway", view.stalls.gateway), ("decode", view.stalls.decode), ("journal", view.stalls.journal)]
+    {
+        page.row("stalls_total", &[("stage", stage)], count as f64);
+    }
+    let lag = f64::from(view.stalls.recorder_lag_max) / 100.0;
+    page.single("recorder_lag_max_ratio", "gauge", "How full the recorder's fullest ring ever was", lag);
     page.family("trading_state", "gauge", "1 for the mode in force");
     for mode in [Mode::Normal, Mode::Reducing, Mode::Halted] {
         page.row("trading_state", &[("state", mode_text(mode))], truth(view.mode == mode));

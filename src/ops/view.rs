@@ -87,6 +87,19 @@ pub struct OddCounts {
     pub orders: u64,
 }
 
+/// Where the engine had to wait.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Stalls {
+    /// Times that the gateway found a ring or the frame memory full.
+    pub gateway: u64,
+    /// Attempts of decode that found its ring full.
+    pub decode: u64,
+    /// Segments of the journal that were not prepared in time.
+    pub journal: u64,
+    /// How full the fullest ring to the recorder ever was, percent.
+    pub recorder_lag_max: u8,
+}
+
 /// Everything.
 #[derive(Clone, Debug, Default)]
 pub struct View {
@@ -118,6 +131,12 @@ pub struct View {
     pub unbalanced_max: u32,
     /// What was odd on the wire.
     pub odd: OddCounts,
+    /// Where the engine had to wait.
+    pub stalls: Stalls,
+    /// Notional that no other leg hedges now, quote currency.
+    pub unhedged: Money,
+    /// Largest such notional that was seen.
+    pub unhedged_max: Money,
     /// Edges that were too good for too long: broken data, the pair was disarmed.
     pub alarms: u64,
     /// Latency lines.

@@ -3,17 +3,23 @@
 //! [`admit`] decides whether a message may still go; [`Vault`] fills its holes and signs it, and removes
 //! secrets from what comes in. Nothing here is ever journaled or logged.
 
-use crate::domain::effect::{Hole, HoleKind, OutMeta, Payload, Redact, SecretSlot, SignScheme, Target};
+use super::record::Progress;
+use crate::domain::effect::{
+    Hole, HoleKind, OutMeta, OutMsg, Payload, Redact, SecretSlot, SignScheme, Target,
+};
 use crate::domain::input::RefuseReason;
 use crate::domain::instrument::VENUES_MAX;
 use crate::domain::time::Nanos;
 use ring::hmac;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 /// What stops opening orders at the gate, at once and from any thread.
 #[derive(Debug, Default)]
 pub struct KillLatch {
     killed: AtomicBool,
+    /// Rises with every kill: what the kill threads wait for.
+    generation: AtomicU64,
     journal_failed: AtomicBool,
 }
 
@@ -21,6 +27,12 @@ impl KillLatch {
     /// Stops every order that does not reduce a position.
     pub fn kill(&self) {
         self.killed.store(true, Ordering::Release);
+        self.generation.fetch_add(1, Ordering::AcqRel);
+    }
+
+    /// Number of kills so far.
+    pub fn generation(&self) -> u64 {
+        self.generation.load(Ordering::Acquire)
     }
 
     /// Lets orders pass again (the operator's word).
@@ -41,6 +53,78 @@ impl KillLatch {
     /// Whether the journal has failed.
     pub fn is_journal_failed(&self) -> bool {
         self.journal_failed.load(Ordering::Acquire)
+    }
+}
+
+/// What of an opening order must be recorded before it leaves.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum WriteAhead {
+    /// Nothing: orders leave before they are recorded.
+    #[default]
+    Off,
+    /// The order, every leg of its basket and the input that caused it are in the journal: they survive the
+    /// end of this process.
+    Written,
+    /// The same is on the disk: it survives the loss of power. Needs the recorder's own thread.
+    Synced,
+}
+
+impl WriteAhead {
+    /// Its name in configuration.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Off => "off",
+            Self::Written => "written",
+            Self::Synced => "synced",
+        }
+    }
+}
+
+impl std::str::FromStr for WriteAhead {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            "off" => Ok(Self::Off),
+            "written" => Ok(Self::Written),
+            "synced" => Ok(Self::Synced),
+            _ => Err(format!("unknown write-ahead mode {text:?}: choose off, written or synced")),
+        }
+    }
+}
+
+/// The write-ahead part of the gate: compares an order's token with the recorder's watermark.
+#[derive(Clone, Debug)]
+pub struct AheadGate {
+    mode: WriteAhead,
+    progress: Arc<Progress>,
+    wait_max: Nanos,
+}
+
+impl AheadGate {
+    /// Holds opening orders until `progress` says that they are recorded as `mode` demands; those whose cause
+    /// is older than `wait_max` (ns) by then are refused.
+    pub fn new(mode: WriteAhead, progress: Arc<Progress>, wait_max: Nanos) -> Self {
+        Self { mode, progress, wait_max }
+    }
+
+    /// Whether the message is recorded far enough to leave.
+    #[inline]
+    pub fn has_reached(&self, message: &OutMsg) -> bool {
+        let Some((inputs, messages)) = (match self.mode {
+            WriteAhead::Off => None,
+            WriteAhead::Written => Some(self.progress.written()),
+            WriteAhead::Synced => Some(self.progress.synced()),
+        }) else {
+            return true;
+        };
+        inputs >= message.meta.cause && messages >= message.token
+    }
+
+    /// Whether the message may still wait for the recorder at `now`.
+    pub fn is_patient(&self, message: &OutMsg, now: Nanos) -> bool {
+        now - message.meta.cause_mono <= self.wait_max
     }
 }
 
@@ -76,7 +160,7 @@ pub fn check_epoch(meta: &OutMeta, conn_epoch: Option<u32>) -> Result<(), Refuse
 }
 
 /// Credentials of one venue.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub struct Credentials {
     /// API key.
     pub api_key: String,

@@ -164,10 +164,13 @@ fn note(notes: &std::sync::Mutex<Vec<String>>, text: String) {
     }
 }
 
-/// Sends the text form of an HTTP effect: `METHOD path?query`, header lines, an empty line, the body.
-fn perform(client: &HttpClient, call: &Http) -> Result<(u16, Vec<u8>), String> {
+/// Sends the text form of an HTTP effect: `METHOD path?query`, header lines, an empty line, the body. Blocks.
+///
+/// # Errors
+/// A sentence without secrets.
+pub fn exchange(client: &HttpClient, base: &str, text: &[u8]) -> Result<(u16, Vec<u8>), String> {
     let broken = || "an HTTP request of a dialect is not in the effect's form".to_owned();
-    let mut parts = call.text.splitn(2, |byte| *byte == b'\n');
+    let mut parts = text.splitn(2, |byte| *byte == b'\n');
     let first = std::str::from_utf8(parts.next().unwrap_or_default()).map_err(|_| broken())?;
     let (method, path_and_query) = first.split_once(' ').ok_or_else(broken)?;
     let mut rest = parts.next().unwrap_or_default();
@@ -180,9 +183,13 @@ fn perform(client: &HttpClient, call: &Http) -> Result<(u16, Vec<u8>), String> {
         headers.push((name.trim(), value.trim()));
     }
     let reply = client
-        .request(&HttpCall { method, base: &call.base, path_and_query, headers: &headers, body: rest })
+        .request(&HttpCall { method, base, path_and_query, headers: &headers, body: rest })
         .map_err(|failure| failure.to_string())?;
     Ok((reply.status, reply.body))
+}
+
+fn perform(client: &HttpClient, call: &Http) -> Result<(u16, Vec<u8>), String> {
+    exchange(client, &call.base, &call.text)
 }
 
 #[cfg(test)]

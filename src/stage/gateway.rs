@@ -5,10 +5,10 @@
 //! steady state but TLS records and HTTP.
 
 use super::decode::ConnInfo;
-use super::egress::{KillLatch, Vault, admit, check_epoch};
+use super::egress::{AheadGate, KillLatch, Vault, admit, check_epoch};
 use super::errand::{Errand, Errands};
 use crate::domain::effect::{MessageId, OutMsg, Target};
-use crate::domain::event::{Seq, SessionRole};
+use crate::domain::event::SessionRole;
 use crate::domain::input::{
     ConnId, DownReason, FrameKind, FrameMeta, Input, RefuseReason, SendFate, SendOutcome,
 };
@@ -87,12 +87,14 @@ pub struct Gateway {
     ready: VecDeque<Input>,
     since_poll: u32,
     /// Verdict on the latest opening order: the other legs of its basket share it.
-    verdict: Option<(Seq, Result<(), RefuseReason>)>,
+    verdict: Option<(MessageId, Result<(), RefuseReason>)>,
     queued: u64,
     orders: Orders,
     /// For telling the gate's time from the kernel's.
     timer: Option<Clock>,
     write_began: Nanos,
+    /// Write-ahead; `None` = off.
+    ahead: Option<AheadGate>,
 }
 
 impl Gateway {
@@ -141,6 +143,7 @@ impl Gateway {
             orders,
             timer: None,
             write_began: 0,
+            ahead: None,
         })
     }
 
@@ -168,6 +171,33 @@ impl Gateway {
             socket.rehearse_text(&self.sealed);
         }
         self.sealed.clear();
+    }
+
+    /// Lets opening orders leave only once they are recorded as the gate demands.
+    #[must_use]
+    pub fn with_write_ahead(mut self, ahead: Option<AheadGate>) -> Self {
+        self.ahead = ahead;
+        self
+    }
+
+    /// True for an opening order that is not recorded far enough yet and may wait for it: ask again. What
+    /// the gate would refuse anyway does not wait.
+    pub fn must_wait(&self, message: &OutMsg, now: Nanos) -> bool {
+        let Some(ahead) = &self.ahead else { return false };
+        message.meta.is_opening()
+            && !ahead.has_reached(message)
+            && ahead.is_patient(message, now)
+            && admit(&message.meta, &self.latch, Some(message.meta.epoch), now).is_ok()
+    }
+
+    /// Whether the record demanded of an opening order is there.
+    fn check_ahead(&self, message: &OutMsg) -> Result<(), RefuseReason> {
+        match &self.ahead {
+            Some(ahead) if message.meta.is_opening() && !ahead.has_reached(message) => {
+                Err(RefuseReason::Journal)
+            }
+            _ => Ok(()),
+        }
     }
 
     /// The next thing that happened, with its bytes in `bytes`; `None` when nothing is waiting after
@@ -354,6 +384,11 @@ impl Gateway {
         match message.meta.target {
             Target::Socket(conn) => Some(self.send(conn, message, now)),
             Target::Http { venue, id, redact } => {
+                if message.meta.order.is_some()
+                    && let Err(reason) = self.admit(message, None, now)
+                {
+                    return Some(SendFate::Refused(reason));
+                }
                 let base = self.http.get(venue.index()).cloned();
                 let sealed = self.vault.seal(venue.index(), &message.payload, &mut self.sealed);
                 match (base, sealed) {
@@ -404,7 +439,8 @@ impl Gateway {
     fn keep(&self, message: &OutMsg, now: Nanos) -> SendFate {
         // There is no session on paper: every other rule of the gate holds.
         let epoch = Some(message.meta.epoch);
-        match (self.orders, admit(&message.meta, &self.latch, epoch, now)) {
+        let admitted = admit(&message.meta, &self.latch, epoch, now).and_then(|()| self.check_ahead(message));
+        match (self.orders, admitted) {
             (Orders::Paper, Ok(())) => SendFate::Sent,
             (Orders::Paper, Err(reason)) => SendFate::Refused(reason),
             (Orders::None | Orders::Live, _) => SendFate::Refused(RefuseReason::Unsigned),
@@ -415,15 +451,14 @@ impl Gateway {
     /// a basket; only the connection may.
     fn admit(&mut self, message: &OutMsg, epoch: Option<u32>, now: Nanos) -> Result<(), RefuseReason> {
         let meta = &message.meta;
-        let is_opening = meta.order.is_some() && !meta.urgent;
-        if !is_opening {
+        if !meta.is_opening() {
             return admit(meta, &self.latch, epoch, now);
         }
         let shared = match self.verdict {
-            Some((cause, verdict)) if cause == meta.cause => verdict,
-            _ => admit(meta, &self.latch, Some(meta.epoch), now),
+            Some((token, verdict)) if token == message.token => verdict,
+            _ => admit(meta, &self.latch, Some(meta.epoch), now).and_then(|()| self.check_ahead(message)),
         };
-        self.verdict = Some((meta.cause, shared));
+        self.verdict = Some((message.token, shared));
         shared.and_then(|()| check_epoch(meta, epoch))
     }
 

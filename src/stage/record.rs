@@ -4,16 +4,53 @@
 //! was recorded before stays readable.
 
 use crate::domain::codec::{HEADER_MAX, encode_input, encode_output, input_kind, output_kind};
-use crate::domain::effect::OutMsg;
+use crate::domain::effect::{MessageId, OutMsg};
 use crate::domain::event::{Event, EventBody, Seq};
 use crate::domain::input::{InputClass, RawInput};
 use crate::domain::output::{EventsDigest, MessageShape, Output, OutputKey, Stage};
 use crate::domain::time::{Nanos, Stamp};
-use crate::journal::{JournalError, JournalOptions, Manifest, Record, Stream, Writer};
+use crate::journal::{
+    JournalError, JournalOptions, Manifest, Record, Stream, SyncPolicy, Token, Watermark, Writer,
+};
+use std::collections::VecDeque;
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// How far the record of a run has come, for the egress gate on another thread.
+#[derive(Debug, Default)]
+pub struct Progress {
+    inputs: Arc<Watermark>,
+    /// Last message that is in the journal; those before it are too.
+    written: AtomicU64,
+    /// Last message that is on the disk.
+    synced: AtomicU64,
+}
+
+impl Progress {
+    /// Last input and last message in the journal.
+    #[inline]
+    pub fn written(&self) -> (Seq, MessageId) {
+        (Seq(self.inputs.written_seq()), MessageId(self.written.load(Ordering::Acquire)))
+    }
+
+    /// Last input and last message on the disk.
+    #[inline]
+    pub fn synced(&self) -> (Seq, MessageId) {
+        (Seq(self.inputs.synced_seq()), MessageId(self.synced.load(Ordering::Acquire)))
+    }
+}
+
+/// Opening orders that can await the disk at the same time; more than route has credit for.
+const PENDING_MAX: usize = 1024;
 
 /// Writes both streams of a run.
 pub struct Recorder {
+    progress: Arc<Progress>,
+    /// Opening orders that are not known to be on the disk, with the end of their record. Only under the
+    /// `Sync` policy.
+    pending: VecDeque<(MessageId, Token)>,
+    by_us: bool,
     inputs: Writer,
     outputs: Writer,
     digest: EventsDigest,
@@ -27,8 +64,13 @@ pub struct Recorder {
 impl Recorder {
     /// Creates the journal of a new run in `dir`.
     pub fn create(dir: &Path, manifest: &Manifest, options: &JournalOptions) -> Result<Self, JournalError> {
+        let inputs = Writer::create(dir, Stream::Inputs, manifest, options)?;
+        let by_us = options.sync == SyncPolicy::Sync;
         Ok(Self {
-            inputs: Writer::create(dir, Stream::Inputs, manifest, options)?,
+            progress: Arc::new(Progress { inputs: inputs.watermark(), ..Progress::default() }),
+            pending: VecDeque::with_capacity(if by_us { PENDING_MAX } else { 0 }),
+            by_us,
+            inputs,
             outputs: Writer::create(dir, Stream::Outputs, manifest, options)?,
             digest: EventsDigest::default(),
             only_ticks: true,
@@ -94,6 +136,44 @@ impl Recorder {
     pub fn message(&mut self, key: OutputKey, mono: Nanos, message: &OutMsg) {
         let len = usize::from(message.payload.text_len + message.payload.sign_len);
         self.output(key, mono, &Output::Message(MessageShape::of(message)), &message.payload.bytes[..len]);
+        if self.failed.is_some() {
+            return;
+        }
+        let id = message.meta.message;
+        self.progress.written.store(id.0, Ordering::Release);
+        if self.by_us && message.meta.is_opening() {
+            if self.pending.len() == PENDING_MAX {
+                // Waits for more than it must, never for less.
+                self.pending.pop_back();
+            }
+            self.pending.push_back((id, self.outputs.written()));
+        }
+    }
+
+    /// Under the `Sync` policy: carries the record to the disk when an opening order waits for that. Blocks
+    /// for as long as the disk takes.
+    pub fn sync_pending(&mut self) {
+        if self.pending.is_empty() || self.failed.is_some() {
+            return;
+        }
+        match self.inputs.sync().and_then(|_| self.outputs.sync()) {
+            Ok(synced) => {
+                while let Some((id, _)) = self.pending.pop_front_if(|(_, end)| *end <= synced) {
+                    self.progress.synced.store(id.0, Ordering::Release);
+                }
+            }
+            Err(failure) => self.failed = Some(failure),
+        }
+    }
+
+    /// How far the record has come.
+    pub fn progress(&self) -> Arc<Progress> {
+        Arc::clone(&self.progress)
+    }
+
+    /// Segments that had to be waited for because the next one was not prepared yet.
+    pub fn roll_waits(&self) -> u64 {
+        self.inputs.stats().roll_waits + self.outputs.stats().roll_waits
     }
 
     /// The first failure, after which nothing more was written.

@@ -47,7 +47,7 @@ pub struct Route {
 }
 
 fn blank() -> OutMsg {
-    OutMsg { meta: blank_meta(), payload: Payload::new() }
+    OutMsg { meta: blank_meta(), token: MessageId(0), payload: Payload::new() }
 }
 
 const fn blank_meta() -> OutMeta {
@@ -159,7 +159,7 @@ impl Route {
             }
         };
         match rendered {
-            Ok(()) => self.emit(0, meta, sink),
+            Ok(()) => self.emit(0, 0, meta, sink),
             // A request longer than a message is a defect of the dialect's batching: visible as a count
             // and as a session that never becomes ready.
             Err(_) => self.refused_renders += 1,
@@ -177,7 +177,7 @@ impl Route {
         match rendered {
             Ok(rendered) => {
                 self.aim(rendered, &mut meta, order.venue, order.client_id);
-                self.emit(0, meta, sink);
+                self.emit(0, 0, meta, sink);
             }
             Err(_) => self.refused_renders += 1,
         }
@@ -220,7 +220,7 @@ impl Route {
                 1,
                 urgent,
             );
-            self.emit(slot, meta, sink);
+            self.emit(slot, basket.orders().len() - 1 - slot, meta, sink);
         }
     }
 
@@ -298,12 +298,14 @@ impl Route {
         }
     }
 
-    fn emit(&mut self, slot: usize, meta: OutMeta, sink: &mut impl FnMut(Made<'_, OutMsg>)) {
+    /// Emits a staged message that `follow` others of the same basket follow.
+    fn emit(&mut self, slot: usize, follow: usize, meta: OutMeta, sink: &mut impl FnMut(Made<'_, OutMsg>)) {
         self.next_message += 1;
         if matches!(meta.target, Target::Socket(_)) {
             self.outstanding += 1;
         }
         self.staged[slot].meta = OutMeta { message: MessageId(self.next_message), ..meta };
+        self.staged[slot].token = MessageId(self.next_message + follow as u64);
         sink(Made::Item(&self.staged[slot]));
     }
 

@@ -4,7 +4,7 @@ use super::keeper::Keeper;
 use crate::domain::effect::OutMsg;
 use crate::domain::event::{Event, Seq};
 use crate::domain::input::{Input, InputClass, RawInput, SendFate, SendOutcome};
-use crate::domain::intent::{Basket, Denial, Intent};
+use crate::domain::intent::{Basket, Denial, Intent, LEGS_MAX};
 use crate::domain::output::{Output, OutputKey, Stage};
 use crate::domain::time::{Nanos, Stamp};
 use crate::stage::river::{Rehearsal, River, Tap};
@@ -37,6 +37,8 @@ pub struct Fused {
     loopback: VecDeque<Input>,
     held: Held,
     rehearsal: Rehearsal,
+    /// Legs of the basket at hand, kept back until all of them are recorded; `None` = write-ahead off.
+    legs: Option<Vec<OutMsg>>,
 }
 
 /// What the present input made, held back until everything has left: recording must not stand between a
@@ -99,7 +101,15 @@ impl Fused {
             loopback: VecDeque::with_capacity(LOOPBACK_CAPACITY),
             held: Held::new(),
             rehearsal: Rehearsal::default(),
+            legs: None,
         }
+    }
+
+    /// Records opening orders, whole baskets at a time, before they leave.
+    #[must_use]
+    pub fn with_write_ahead(mut self, on: bool) -> Self {
+        self.legs = on.then(|| Vec::with_capacity(LEGS_MAX));
+        self
     }
 
     /// Passes one input, and every loopback that it causes, through the river.
@@ -120,11 +130,24 @@ impl Fused {
     }
 
     fn pass(&mut self, raw: &RawInput<'_>, egress: &mut impl Egress) {
-        let Self { river, keeper, loopback, held, .. } = self;
-        let mut tap = FusedTap { keeper, loopback, held, egress, mono: raw.mono, numbered: None };
+        let Self { river, keeper, loopback, held, legs, .. } = self;
+        let mut tap = FusedTap {
+            keeper,
+            loopback,
+            held,
+            legs: legs.as_mut(),
+            egress,
+            raw,
+            mono: raw.mono,
+            numbered: None,
+            recorded: false,
+        };
         river.input(raw, &mut tap);
+        let recorded = tap.recorded;
         if let Some((seq, at, class)) = tap.numbered {
-            keeper.input(seq, at, class, raw);
+            if !recorded {
+                keeper.input(seq, at, class, raw);
+            }
             held.write(keeper);
             keeper.end(seq);
         }
@@ -151,9 +174,13 @@ struct FusedTap<'a, E> {
     keeper: &'a mut Keeper,
     loopback: &'a mut VecDeque<Input>,
     held: &'a mut Held,
+    legs: Option<&'a mut Vec<OutMsg>>,
     egress: &'a mut E,
+    raw: &'a RawInput<'a>,
     mono: Nanos,
     numbered: Option<(Seq, Stamp, InputClass)>,
+    /// The present input is in the journal already.
+    recorded: bool,
 }
 
 impl<E: Egress> FusedTap<'_, E> {
@@ -162,6 +189,30 @@ impl<E: Egress> FusedTap<'_, E> {
             self.held.write(self.keeper);
         }
         self.held.outputs.push((key, output));
+    }
+
+    fn send(&mut self, message: &OutMsg) {
+        if let Some(fate) = self.egress.send(message, self.mono) {
+            let outcome = SendOutcome { message: message.meta.message, fate, order: message.meta.order };
+            self.loopback.push_back(Input::Outcome(outcome));
+        }
+        debug_assert!(self.loopback.len() < LOOPBACK_CAPACITY, "route's credit bounds the loopbacks");
+    }
+
+    /// Records everything so far, then sends the basket at hand: write-ahead.
+    fn record_and_send(&mut self) {
+        if let (false, Some((seq, at, class))) = (self.recorded, self.numbered) {
+            self.recorded = true;
+            self.keeper.input(seq, at, class, self.raw);
+        }
+        self.held.write(self.keeper);
+        self.keeper.watch_journal();
+        let Some(legs) = self.legs.take() else { return };
+        for message in legs.iter() {
+            self.send(message);
+        }
+        legs.clear();
+        self.legs = Some(legs);
     }
 }
 
@@ -189,15 +240,23 @@ impl<E: Egress> Tap for FusedTap<'_, E> {
     }
 
     fn message(&mut self, key: OutputKey, message: &OutMsg) {
-        if let Some(fate) = self.egress.send(message, self.mono) {
-            let outcome = SendOutcome { message: message.meta.message, fate, order: message.meta.order };
-            self.loopback.push_back(Input::Outcome(outcome));
+        let held_back = match &mut self.legs {
+            Some(legs) if message.meta.is_opening() => {
+                legs.push(*message);
+                true
+            }
+            _ => false,
+        };
+        if !held_back {
+            self.send(message);
         }
-        debug_assert!(self.loopback.len() < LOOPBACK_CAPACITY, "route's credit bounds the loopbacks");
         if self.held.is_full() {
             self.held.write(self.keeper);
         }
         self.held.messages.push((self.held.outputs.len(), key, *message));
+        if held_back && message.meta.message == message.token {
+            self.record_and_send();
+        }
     }
 
     fn state(&mut self, key: OutputKey, hash: u64) {

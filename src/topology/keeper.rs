@@ -44,8 +44,8 @@ impl Keeper {
         self
     }
 
-    /// Once per input: has the journal failed since the last one?
-    fn watch_journal(&mut self) {
+    /// Once per input, and before an order that must be recorded first: has the journal failed since the last one?
+    pub fn watch_journal(&mut self) {
         if self.recorder.as_ref().is_some_and(|recorder| recorder.failure().is_some())
             && let Some(alarm) = self.alarm.take()
         {
@@ -129,6 +129,13 @@ impl Tap for Keeper {
 }
 
 impl Chores for Keeper {
+    fn settle(&mut self) {
+        if let Some(recorder) = &mut self.recorder {
+            recorder.sync_pending();
+            self.watch_journal();
+        }
+    }
+
     fn publish(&mut self, probe: &mut Probe, mono: Nanos, board: &Board) {
         self.watch.drain_trades(|duration| probe.record(Path::EndToEndTrade, duration));
         probe.hand_over(mono);

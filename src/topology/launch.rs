@@ -5,13 +5,15 @@
 
 use super::fused::Fused;
 use super::keeper::Keeper;
+use super::kill::Killers;
 use super::live::FusedAgent;
 use super::observer::{Observer, ObserverFiles};
 use super::probe::Pool;
 use super::threaded::{self, Feed, Threaded};
 use crate::domain::codec::SCHEMA_VERSION;
 use crate::domain::input::{Command, Scope};
-use crate::journal::{Hash256, Host, JournalError, JournalOptions, Manifest, RunId};
+use crate::domain::time::{MILLI, Nanos};
+use crate::journal::{Hash256, Host, JournalError, JournalOptions, Manifest, RunId, SyncPolicy};
 use crate::net::http::HttpClient;
 use crate::net::tls::{Trust, TrustError};
 use crate::ops::latency::{ALL, Latency};
@@ -21,7 +23,7 @@ use crate::runtime::agent::{AgentExit, AgentHandle, AgentThread, StopFlag};
 use crate::runtime::clock::ClockOrigin;
 use crate::runtime::profile::{Layout, Plan};
 use crate::stage::decode::UnknownDialect;
-use crate::stage::egress::{Credentials, KillLatch, Vault};
+use crate::stage::egress::{AheadGate, Credentials, KillLatch, Vault, WriteAhead};
 use crate::stage::errand::Errands;
 use crate::stage::gateway::{Addresses, Gateway, Orders};
 use crate::stage::record::Recorder;
@@ -58,6 +60,8 @@ pub struct Launch {
     pub orders: Orders,
     /// Keep the way of orders warm in idle rounds (profile `fused`, unless its thread sleeps).
     pub rehearse: bool,
+    /// What must be recorded of an opening order before it leaves.
+    pub write_ahead: WriteAhead,
 }
 
 /// Why an engine could not be launched.
@@ -75,6 +79,9 @@ pub enum LaunchError {
     /// TLS.
     #[error(transparent)]
     Trust(#[from] TrustError),
+    /// A demand that the profile or the lack of a journal cannot meet.
+    #[error("{0}")]
+    WriteAhead(&'static str),
     /// The system refused a thread, a poll or a timer.
     #[error("the system refused {what}: {source}")]
     System {
@@ -95,6 +102,8 @@ pub struct Running {
     threads: Threads,
     commands: mpsc::Sender<Command>,
     latch: Arc<KillLatch>,
+    /// Absent where no order reaches a venue.
+    killers: Option<Killers>,
     board: Board,
     pool: Pool,
     observer: Observer,
@@ -131,18 +140,44 @@ pub fn manifest(config_bytes: &[u8], created_wall_ns: i64, notes: BTreeMap<Strin
     }
 }
 
+/// Longest age of an opening order's cause at which it still waits for its record, ns.
+const WRITE_AHEAD_WAIT_MAX: Nanos = 100 * MILLI;
+
+/// Whether a write-ahead mode can be kept by a layout with (or without) a journal.
+///
+/// # Errors
+/// A sentence that says what to change.
+pub fn check_write_ahead(mode: WriteAhead, layout: Layout, has_journal: bool) -> Result<(), LaunchError> {
+    match mode {
+        WriteAhead::Off => Ok(()),
+        _ if !has_journal => Err(LaunchError::WriteAhead(
+            "write-ahead needs a journal: set journal_dir, or write_ahead = \"off\"",
+        )),
+        WriteAhead::Synced if layout == Layout::Fused => Err(LaunchError::WriteAhead(
+            "write-ahead `synced` needs a thread for the recorder, because waiting for the disk would hold up \
+             the market: use pinning = \"split\" or \"dedicated\", or write_ahead = \"written\"",
+        )),
+        _ => Ok(()),
+    }
+}
+
 /// Launches an engine.
 ///
 /// # Errors
 /// [`LaunchError`]; nothing is left running then.
 pub fn launch(launch: Launch, board: &Board) -> Result<Running, LaunchError> {
     let system = |what| move |source| LaunchError::System { what, source };
+    check_write_ahead(launch.write_ahead, launch.plan.layout, launch.journal.is_some())?;
     let config_bytes = launch.config.to_bytes();
     let parts = Parts::new(&launch.config.params, launch.config.trading)?;
     let wall = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_nanos() as i64);
     let recorder = match &launch.journal {
         Some((dir, options)) => {
-            Some(Recorder::create(dir, &manifest(&config_bytes, wall, launch.notes.clone()), options)?)
+            let mut options = options.clone();
+            if launch.write_ahead == WriteAhead::Synced {
+                options.sync = SyncPolicy::Sync;
+            }
+            Some(Recorder::create(dir, &manifest(&config_bytes, wall, launch.notes.clone()), &options)?)
         }
         None => None,
     };
@@ -152,14 +187,35 @@ pub fn launch(launch: Launch, board: &Board) -> Result<Running, LaunchError> {
     board.read().names = Arc::new(Names::of(&launch.config.params));
     let latch = Arc::new(KillLatch::default());
     let (commands, received) = mpsc::channel();
+    let ahead = recorder
+        .as_ref()
+        .filter(|_| launch.write_ahead != WriteAhead::Off)
+        .map(|recorder| AheadGate::new(launch.write_ahead, recorder.progress(), WRITE_AHEAD_WAIT_MAX));
+    let is_ahead = ahead.is_some();
     let keeper = Keeper::new(recorder).with_alarm(Arc::clone(&latch), commands.clone());
+    let killers = match launch.orders {
+        Orders::Live => Some(
+            Killers::start(
+                &launch.config.params,
+                &launch.addresses,
+                &launch.credentials,
+                &launch.trust,
+                &latch,
+                dir,
+                board,
+            )
+            .map_err(system("a thread"))?,
+        ),
+        Orders::Paper | Orders::None => None,
+    };
     let tls = launch.trust.client_config()?;
     let errands =
         Errands::start(tls, HttpClient::new(&launch.trust, HTTP_TIMEOUT)).map_err(system("a thread"))?;
     let vault = Vault::new(launch.credentials);
     let mut gateway =
         Gateway::new(&parts.conns, &launch.addresses, errands, vault, Arc::clone(&latch), launch.orders)
-            .map_err(system("a poll of sockets"))?;
+            .map_err(system("a poll of sockets"))?
+            .with_write_ahead(ahead);
     let origin = ClockOrigin::begin();
     let mut pool = Pool::new();
     let threads = if launch.plan.layout == Layout::Fused {
@@ -168,7 +224,7 @@ pub fn launch(launch: Launch, board: &Board) -> Result<Running, LaunchError> {
         let thread = AgentThread { name: planned.name.clone(), cpu: planned.cpu, idle: launch.plan.idle };
         let conns = parts.conns.clone();
         gateway.time_writes(origin.clock());
-        let engine = Fused::new(River::new(parts), keeper);
+        let engine = Fused::new(River::new(parts), keeper).with_write_ahead(is_ahead);
         let agent = FusedAgent::new(
             engine,
             gateway,
@@ -192,7 +248,7 @@ pub fn launch(launch: Launch, board: &Board) -> Result<Running, LaunchError> {
         Threads::Threaded(Box::new(started))
     };
     let observer = observer.start(pool.clone(), board.clone()).map_err(system("a thread"))?;
-    Ok(Running { threads, commands, latch, board: board.clone(), pool, observer })
+    Ok(Running { threads, commands, latch, killers, board: board.clone(), pool, observer })
 }
 
 impl Running {
@@ -200,7 +256,13 @@ impl Running {
     pub fn command(&self, command: Command) {
         match command {
             // The gate first: the sequenced command cancels what is open.
-            Command::Kill(Scope::Global) => self.latch.kill(),
+            Command::Kill(Scope::Global) => {
+                self.latch.kill();
+                // By themselves, whatever the river does.
+                if let Some(killers) = &self.killers {
+                    killers.wake();
+                }
+            }
             Command::Resume => self.latch.release(),
             _ => {}
         }
@@ -243,6 +305,9 @@ impl Running {
                 }
             }
         };
+        if let Some(killers) = self.killers {
+            killers.end();
+        }
         self.observer.end(&finished.latency);
         finished
     }

@@ -5,6 +5,7 @@
 
 pub mod fused;
 pub mod keeper;
+pub mod kill;
 pub mod launch;
 pub mod live;
 pub mod observer;

@@ -3,6 +3,7 @@
 //! The engine neither waits for it nor notices when it is late.
 
 use super::probe::Pool;
+use crate::domain::money::{MONEY_UNIT, Money};
 use crate::ops::latency::Latency;
 use crate::ops::metrics::COUNTS;
 use crate::ops::view::{Board, View};
@@ -29,11 +30,20 @@ pub const HLOG_FILE: &str = "latency.hlog";
 const INTERVAL: Duration = Duration::from_millis(200);
 
 /// Names of the gauges beside the counts.
-const GAUGES: [(&str, &str); 4] = [
+const GAUGES: [(&str, &str); 13] = [
     ("trades_open", "Trades open now"),
     ("trades_unbalanced", "Trades open now whose legs are unequal"),
     ("orders_open", "Orders that are not terminal"),
     ("journal_bytes", "Body bytes in the journal"),
+    ("updated_seconds", "When these values were written, s since the Unix epoch"),
+    ("trading_state", "0 = normal, 1 = reducing, 2 = halted"),
+    ("net_cents", "Profit and loss after fees and funding, 0.01 of the quote currency"),
+    ("unhedged_cents", "Notional that no other leg hedges, 0.01 of the quote currency"),
+    ("unhedged_max_cents", "Largest such notional, 0.01 of the quote currency"),
+    ("stalls_gateway", "Times that the gateway found a ring or the frame memory full"),
+    ("stalls_decode", "Attempts of decode that found its ring full"),
+    ("stalls_journal", "Segments that were not prepared in time"),
+    ("recorder_lag_max_percent", "How full the recorder's fullest ring ever was"),
 ];
 
 /// The files that the observer feeds; without a directory they are anonymous memory.
@@ -104,6 +114,15 @@ impl ObserverFiles {
             i64::from(view.unbalanced),
             view.open_orders as i64,
             view.journal.1 as i64,
+            wall_ns / 1_000_000_000,
+            view.mode as i64,
+            cents(view.totals.net()),
+            cents(view.unhedged),
+            cents(view.unhedged_max),
+            view.stalls.gateway as i64,
+            view.stalls.decode as i64,
+            view.stalls.journal as i64,
+            i64::from(view.stalls.recorder_lag_max),
         ];
         for (gauge, value) in self.gauges.iter_mut().zip(values) {
             gauge.set_gauge(value);
@@ -126,6 +145,11 @@ impl ObserverFiles {
         }
         log.finish().map(drop)
     }
+}
+
+/// Hundredths, for people; accounts are kept exactly elsewhere.
+fn cents(money: Money) -> i64 {
+    i64::try_from(money.0 / (MONEY_UNIT / 100)).unwrap_or(i64::MAX)
 }
 
 /// What makes a failure distinct: its sentence without the numbers that vary.

@@ -1,9 +1,11 @@
 //! Publishing figures to the board, by whichever thread owns them.
 
 use super::keeper::Keeper;
+use crate::core::position::PositionView;
 use crate::core::risk::Risk;
 use crate::core::scanner::Scanner;
-use crate::domain::instrument::InstrumentId;
+use crate::domain::instrument::{CanonicalId, InstrumentId, Qty};
+use crate::domain::money::Money;
 use crate::domain::time::{Nanos, SECOND};
 use crate::ops::view::{AccountView, Board};
 use crate::stage::decode::Decode;
@@ -34,6 +36,7 @@ pub fn decode(decode: &Decode, board: &Board) {
 
 /// Risk's part: positions, margin, profit and loss.
 pub fn risk(rules: &Risk, board: &Board) {
+    let unhedged = unhedged(rules.positions().positions());
     board.try_update(|view| {
         view.positions.clear();
         view.positions.extend(rules.positions().positions());
@@ -45,19 +48,38 @@ pub fn risk(rules: &Risk, board: &Board) {
             free: account.free(),
         }));
         view.totals = *rules.positions().totals();
+        view.unhedged = unhedged;
+        view.unhedged_max = view.unhedged_max.max(unhedged);
         view.open_orders = rules.open_orders();
     });
+}
+
+/// Notional of what is held of each instrument on all venues together: perfectly hedged legs sum to nothing.
+fn unhedged(rows: impl Iterator<Item = PositionView>) -> Money {
+    let mut nets: Vec<(CanonicalId, Money)> = Vec::new();
+    for row in rows.filter(|row| row.position.qty != 0) {
+        let Some(mark) = row.position.mark else { continue };
+        let notional = row.instrument.notional(Qty(row.position.qty.saturating_abs()), mark);
+        let signed = if row.position.qty < 0 { Money::ZERO - notional } else { notional };
+        match nets.iter_mut().find(|(canonical, _)| *canonical == row.instrument.canonical) {
+            Some((_, net)) => *net += signed,
+            None => nets.push((row.instrument.canonical, signed)),
+        }
+    }
+    nets.into_iter().fold(Money::ZERO, |sum, (_, net)| sum + net.abs())
 }
 
 /// The keeper's part: counts, sessions, the journal's size.
 pub fn keeper(keeper: &mut Keeper, mono: Nanos, board: &Board) {
     let journal = keeper.recorder().map(Recorder::totals);
+    let waits = keeper.recorder().map_or(0, Recorder::roll_waits);
     let watch = keeper.watch();
     board.try_update(|view| {
         view.counts = *watch.counts();
         view.sessions.clear();
         view.sessions.extend_from_slice(watch.sessions());
         view.journal = journal.unwrap_or_default();
+        view.stalls.journal = waits;
         view.seconds = mono as f64 / SECOND as f64;
     });
 }

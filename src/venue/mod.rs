@@ -207,6 +207,33 @@ pub trait Encoder: Send {
     ) -> Result<(), PayloadFull>;
 }
 
+/// Cancels every open order of an account over HTTP, by itself: what a kill does beside the river. Knows no
+/// order of ours: it asks the venue. Deterministic; blocking and retrying are the caller's.
+pub trait KillSwitch: Send {
+    /// The requests that a round begins with, in the form of [`Encoder::http`].
+    fn begin(&mut self, now: Stamp, out: &mut Vec<Payload>) -> Result<(), PayloadFull>;
+    /// Takes the reply to `request`; further requests of the round go to `out`.
+    fn on_reply(
+        &mut self,
+        request: &Payload,
+        status: u16,
+        body: &[u8],
+        now: Stamp,
+        out: &mut Vec<Payload>,
+    ) -> Result<KillReply, PayloadFull>;
+}
+
+/// What a reply means for a kill.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum KillReply {
+    /// The round goes on.
+    Next,
+    /// The venue says that no order is open.
+    Clear,
+    /// The venue refused, or could not be understood: to be tried again.
+    Refused,
+}
+
 /// Where a rendered order message goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Rendered {
@@ -235,6 +262,11 @@ pub trait Dialect: Sync {
     }
     /// The route side.
     fn encoder(&self, context: &VenueContext) -> Box<dyn Encoder>;
+    /// What cancels everything over HTTP beside the river; `None` = this venue has no such way yet.
+    fn kill_switch(&self, context: &VenueContext) -> Option<Box<dyn KillSwitch>> {
+        let _ = context;
+        None
+    }
     /// The stateless parser for the `decode` and `book` commands.
     fn decoder(&self) -> Box<dyn message::Decoder>;
 }

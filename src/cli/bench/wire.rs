@@ -416,6 +416,7 @@ impl Run {
             notes: [("command".to_owned(), "bench wire".to_owned())].into(),
             orders: Orders::Live,
             rehearse: self.wanted.rehearse,
+            write_ahead: crate::stage::egress::WriteAhead::Off,
         };
         let running = launch(engine, &Board::default())?;
         await_ready(&running, venues)?;

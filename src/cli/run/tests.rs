@@ -32,7 +32,8 @@ fn without_venues_a_run_says_so_and_ends_in_order() {
     assert!(!report.failed, "{}", report.text);
     assert!(report.text.contains("paper run") && report.text.contains("orders 0"), "{}", report.text);
     assert!(report.text.contains("note: "), "unreachable venues must show: {}", report.text);
-    let runs: Vec<_> = std::fs::read_dir(&journal).unwrap().flatten().collect();
+    let runs: Vec<_> =
+        std::fs::read_dir(&journal).unwrap().flatten().filter(|entry| entry.path().is_dir()).collect();
     assert_eq!(runs.len(), 1, "one directory for a run");
     let verified = crate::replay::verify::verify(&runs[0].path(), &mut |_| {}).unwrap();
     assert!(verified.divergence.is_none(), "a paper run replays");
@@ -127,7 +128,13 @@ fn a_paper_run_trades_without_any_order_leaving() {
     }
     assert!(!report.failed, "{}", report.text);
     assert!(!report.text.contains("fills 0"), "nothing was executed on paper: {}", report.text);
-    let journal = std::fs::read_dir(dir.join("journals")).unwrap().flatten().next().unwrap().path();
+    let journal = std::fs::read_dir(dir.join("journals"))
+        .unwrap()
+        .filter(|entry| entry.as_ref().is_ok_and(|entry| entry.path().is_dir()))
+        .flatten()
+        .next()
+        .unwrap()
+        .path();
     let verified = crate::replay::verify::verify(&journal, &mut |_| {}).unwrap();
     assert!(
         verified.divergence.is_none() && verified.total() > 0,

@@ -40,7 +40,9 @@ use super::table::IdMap;
 use crate::domain::event::{EventBody, Flow, FlowBody, SessionRole, SessionStatus};
 use crate::domain::input::{Command, Scope};
 use crate::domain::instrument::{Instrument, InstrumentId, Price, Qty, VENUES_MAX};
-use crate::domain::intent::{Basket, BasketKind, Denial, Intent, LEGS_MAX, ONE_PPB, OrderRef, Ppb, TradeId};
+use crate::domain::intent::{
+    Basket, BasketKind, Denial, DenyReason, EVERY_TRADE, Intent, LEGS_MAX, ONE_PPB, OrderRef, Ppb, TradeId,
+};
 use crate::domain::money::Money;
 use crate::domain::order::{ClientId, OrderSpec};
 use crate::domain::params::{EngineParams, RiskParams};
@@ -54,6 +56,8 @@ const BASKETS_MAX: usize = 1024;
 const CLOSED_MAX: usize = 1024;
 /// Pause before an unanswered cancel is repeated, ns.
 const CANCEL_RETRY: Nanos = SECOND;
+/// A UTC day, ns.
+const DAY: Nanos = 86_400 * SECOND;
 /// Recorder lag above which nothing is opened, percent of its ring.
 const LAG_REDUCING_PERCENT: u8 = 25;
 /// Recorder lag above which trading halts, percent of its ring.
@@ -171,6 +175,8 @@ pub struct Risk {
     failures: u32,
     cancel_due: Nanos,
     start: StartGate,
+    /// The UTC day whose loss has closed the open trades; 0 = none.
+    loss_day: i64,
     digest: Digest,
 }
 
@@ -210,6 +216,7 @@ impl Risk {
             failures: 0,
             cancel_due: NEVER,
             start: StartGate::new(params),
+            loss_day: 0,
             digest: Digest::new(),
             params: params.risk.clone(),
         }
@@ -311,6 +318,7 @@ impl Risk {
             EventBody::Tick => {
                 out.flows.push(FlowBody::Event(*event));
                 self.on_tick(at.mono, out);
+                self.watch_loss(at, out);
                 return;
             }
             EventBody::Order(update) => {
@@ -372,6 +380,30 @@ impl Risk {
             }
             self.cancel_due = self.cancel_due.min(stray.cancel_due);
         }
+    }
+
+    /// Once a day, where that is configured: the daily loss tells scan, by a denial of every trade, to close
+    /// what is open. Entries are denied by their own check.
+    fn watch_loss(&mut self, at: Stamp, out: &mut RiskOut) {
+        let day = at.wall.div_euclid(DAY);
+        if !self.params.daily_loss_closes || self.loss_day == day {
+            return;
+        }
+        let (loss, limit) = (-self.positions.daily(), RiskParams::money(self.params.daily_loss_max_usd));
+        if loss < limit {
+            return;
+        }
+        self.loss_day = day;
+        self.digest.mix_signed(day);
+        out.denials.push(Denial {
+            trade: EVERY_TRADE,
+            attempt: 0,
+            kind: BasketKind::Entry,
+            reason: DenyReason::DailyLossExceeded,
+            leg: 255,
+            value: loss,
+            limit,
+        });
     }
 
     fn on_command(&mut self, command: &Command, now: Nanos, out: &mut RiskOut) {

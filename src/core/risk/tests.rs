@@ -513,6 +513,33 @@ fn the_daily_loss_stops_entries_until_midnight() {
 }
 
 #[test]
+fn the_daily_loss_closes_open_trades_once_a_day_where_configured() {
+    for closes in [false, true] {
+        let limits =
+            RiskParams { daily_loss_max_usd: 50, daily_loss_closes: closes, ..RiskParams::default() };
+        let mut bench = Bench::with(limits);
+        bench.now.wall = 86_400 * SECOND * 20_000;
+        let entry = bench.entry(1_000);
+        bench.fill_all(entry);
+        let told = |bench: &mut Bench, mid| {
+            bench.flow(FlowBody::Mid(InstrumentId(0), Price(mid)));
+            bench.out.clear();
+            bench.risk.on_flow(
+                &Flow { seq: Seq(1), at: bench.now, body: FlowBody::Event(EventBody::Tick) },
+                &mut bench.out,
+            );
+            bench.out.denials.iter().filter(|denial| denial.trade == EVERY_TRADE).count()
+        };
+        assert_eq!(told(&mut bench, 9_510), 0, "49 lost");
+        assert_eq!(told(&mut bench, 9_500), usize::from(closes));
+        assert_eq!(told(&mut bench, 9_400), 0, "once a day");
+        bench.now.wall += 86_400 * SECOND;
+        assert_eq!(told(&mut bench, 9_390), 0, "a new day, a new count");
+        assert_eq!(told(&mut bench, 8_000), usize::from(closes));
+    }
+}
+
+#[test]
 fn failures_in_a_row_stop_entries_but_misses_do_not() {
     let limits =
         RiskParams { consecutive_failures_max: 2, baskets_in_flight_max: 100, ..RiskParams::default() };

@@ -3,7 +3,7 @@
 use super::hops::{Arrival, Body};
 use crate::domain::effect::OutMsg;
 use crate::domain::event::{Seq, SessionRole};
-use crate::domain::input::{Input, SendFate};
+use crate::domain::input::{Input, RefuseReason, SendFate};
 use crate::domain::time::Nanos;
 use crate::ops::latency::Path;
 use crate::ops::view::Board;
@@ -17,6 +17,8 @@ use crate::stage::gateway::{FRAME_MAX, Gateway, outcome};
 use crate::stage::route::CREDIT_MAX;
 use crate::topology::probe::Probe;
 use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 /// Messages and frames per round.
@@ -71,6 +73,8 @@ pub struct GatewayAgent {
     pub rested: bool,
     /// When notes were shown last.
     pub noted: Nanos,
+    /// Set at the end: route waits for no room here any more.
+    pub closed: Arc<AtomicBool>,
 }
 
 impl GatewayAgent {
@@ -81,12 +85,7 @@ impl GatewayAgent {
             if message.meta.order.is_some() && fate == SendFate::Sent {
                 self.measure(message, now);
             }
-            let input = outcome(message.meta.message, fate, message.meta.order);
-            let arrival = Arrival { mono: now, readable: now, input, body: Body::None };
-            // Never waited on: reading private sockets stops while fewer slots than the credit are free.
-            if self.private.try_push(arrival).is_err() {
-                self.stop.fail("the loopback of send outcomes is full although credit bounds it".into());
-            }
+            self.answer(message, fate);
         }
     }
 
@@ -110,11 +109,26 @@ impl GatewayAgent {
     fn messages(&mut self) -> usize {
         let mut work = 0;
         while work < BATCH {
-            let Some(message) = self.next_message() else { break };
-            self.carry_out(&message);
+            let Some((message, abandoned)) = self.next_message() else { break };
+            if abandoned {
+                self.answer(&message, SendFate::Refused(RefuseReason::Journal));
+            } else {
+                self.carry_out(&message);
+            }
             work += 1;
         }
         work
+    }
+
+    /// Loops the fate of a message back.
+    fn answer(&mut self, message: &OutMsg, fate: SendFate) {
+        let now = self.clock.mono_ns();
+        let input = outcome(message.meta.message, fate, message.meta.order);
+        let arrival = Arrival { mono: now, readable: now, input, body: Body::None };
+        // Never waited on: reading private sockets stops while fewer slots than the credit are free.
+        if self.private.try_push(arrival).is_err() {
+            self.stop.fail("the loopback of send outcomes is full although credit bounds it".into());
+        }
     }
 
     /// Hands an arrival to decode, or keeps it as the one that waits; false = no room now.
@@ -163,15 +177,23 @@ impl GatewayAgent {
     }
 
     /// The message that must leave next: urgent ones first, but no cancel or query before an order that
-    /// was sent earlier and still waits, for it may be about that order.
-    fn next_message(&mut self) -> Option<OutMsg> {
+    /// was sent earlier and still waits, for it may be about that order. An order that waits for its record
+    /// does not hold up a cancel: it is given up instead (`true`), and never leaves behind the cancel.
+    fn next_message(&mut self) -> Option<(OutMsg, bool)> {
+        let now = self.clock.mono_ns();
+        let waits = self.normal.peek().is_some_and(|message| self.gateway.must_wait(message, now));
         let overtakes = match (self.urgent.peek(), self.normal.peek()) {
             (Some(urgent), Some(normal)) => {
                 urgent.meta.order.is_none() && normal.meta.message < urgent.meta.message
             }
             _ => false,
         };
-        if overtakes { self.normal.pop() } else { self.urgent.pop().or_else(|| self.normal.pop()) }
+        if overtakes {
+            return self.normal.pop().map(|message| (message, waits));
+        }
+        let urgent = self.urgent.pop();
+        let next = if waits { urgent } else { urgent.or_else(|| self.normal.pop()) };
+        next.map(|message| (message, false))
     }
 
     fn is_market(&self, conn: usize) -> bool {
@@ -236,14 +258,20 @@ impl Agent for GatewayAgent {
             self.noted = now;
             self.probe.hand_over(now);
             crate::topology::publish::notes(&self.gateway, &self.board);
+            let stalls = self.stalls;
+            self.board.try_update(|view| view.stalls.gateway = stalls);
         }
         work
     }
 
     fn on_close(&mut self) {
+        self.closed.store(true, Ordering::Release);
         self.flush_order();
         crate::topology::publish::notes(&self.gateway, &self.board);
         self.gateway.stop();
         self.probe.close();
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -54,6 +54,8 @@ const PRIVATE_CAPACITY: usize = 1 << 11;
 const SLAB: SlabCounts = SlabCounts { small: 6_400, medium: 256, large: 20 };
 /// Large bodies between decode and record.
 const BODIES_CAPACITY: usize = 1 << 8;
+/// Events of one input that found no room: what the largest input makes.
+const BACKLOG_CAPACITY: usize = 1 << 14;
 /// How long the stages may take to finish what is in the rings.
 const DRAIN_LIMIT: Duration = Duration::from_secs(30);
 
@@ -76,6 +78,25 @@ pub enum Feed {
     },
     /// A recorded run.
     Journal(Inputs),
+}
+
+/// Sizes of the rings that a test may want tiny.
+#[derive(Clone, Copy, Debug)]
+pub struct Sizes {
+    /// Events between decode and its two readers; a power of two.
+    pub fan: usize,
+    /// Items between the pure stages, and from them to record.
+    pub flow: usize,
+    /// Messages to the gateway, each ring, and to record.
+    pub message: usize,
+    /// Large bodies between decode and record.
+    pub bodies: usize,
+}
+
+impl Default for Sizes {
+    fn default() -> Self {
+        Self { fan: FAN_CAPACITY, flow: FLOW_CAPACITY, message: MESSAGE_CAPACITY, bodies: BODIES_CAPACITY }
+    }
 }
 
 type Stages = Vec<Box<dyn Agent + Send>>;
@@ -115,17 +136,34 @@ pub fn start<T: Tap + Chores + Send + 'static>(
     origin: ClockOrigin,
     board: &Board,
 ) -> io::Result<Threaded<T>> {
+    start_sized(plan, parts, feed, tap, origin, board, Sizes::default())
+}
+
+/// Like [`start`], with rings of other sizes.
+///
+/// # Errors
+/// When the operating system gives no thread.
+pub fn start_sized<T: Tap + Chores + Send + 'static>(
+    plan: &Plan,
+    parts: Parts,
+    feed: Feed,
+    tap: T,
+    origin: ClockOrigin,
+    board: &Board,
+    sizes: Sizes,
+) -> io::Result<Threaded<T>> {
     let (up, down) = (StopFlag::new(), StopFlag::new());
     let finished = Arc::new(AtomicBool::new(false));
     let pool = Pool::new();
     let done = Arc::new(Mutex::new(None));
-    let (publisher, scan_events, record_events) = fan("decode→scan,record", FAN_CAPACITY, Hop::Empty);
-    let (scan_flows, risk_input) = channel("scan→risk", FLOW_CAPACITY);
-    let (risk_flows, route_input) = channel("risk→route", FLOW_CAPACITY);
-    let (scan_notes, scan_noted) = channel("scan→record", FLOW_CAPACITY);
-    let (risk_notes, risk_noted) = channel("risk→record", FLOW_CAPACITY);
-    let (route_sent, record_sent) = channel("route→record", MESSAGE_CAPACITY);
-    let (bodies, record_bodies) = channel("decode→record bodies", BODIES_CAPACITY);
+    let (publisher, scan_events, record_events) = fan("decode→scan,record", sizes.fan, Hop::Empty);
+    let (scan_flows, risk_input) = channel("scan→risk", sizes.flow);
+    let (risk_flows, route_input) = channel("risk→route", sizes.flow);
+    let (scan_notes, scan_noted) = channel("scan→record", sizes.flow);
+    let (risk_notes, risk_noted) = channel("risk→record", sizes.flow);
+    let (route_sent, record_sent) = channel("route→record", sizes.message);
+    let (bodies, record_bodies) = channel("decode→record bodies", sizes.bodies);
+    let gateway_closed = Arc::new(AtomicBool::new(false));
     let Parts { conns, decode, scan, risk, route } = parts;
     let mut agents: BTreeMap<StageName, Box<dyn Agent + Send>> = BTreeMap::new();
 
@@ -135,8 +173,8 @@ pub fn start<T: Tap + Chores + Send + 'static>(
             let mut clock = origin.clock();
             let (now, anchor) = (clock.mono_ns(), clock.wall_offset_ns());
             let (writer, reader, returner) = slab(SLAB, false);
-            let (urgent_sender, urgent) = channel("route→gateway urgent", MESSAGE_CAPACITY);
-            let (normal_sender, normal) = channel("route→gateway", MESSAGE_CAPACITY);
+            let (urgent_sender, urgent) = channel("route→gateway urgent", sizes.message);
+            let (normal_sender, normal) = channel("route→gateway", sizes.message);
             let (private_sender, private) = channel("gateway→decode private", PRIVATE_CAPACITY);
             let (market_sender, market) = channel("gateway→decode market", MARKET_CAPACITY);
             let (risk_denials, risk_denied) = channel("risk→decode denials", FLOW_CAPACITY);
@@ -163,6 +201,7 @@ pub fn start<T: Tap + Chores + Send + 'static>(
                 stalls: 0,
                 rested: false,
                 noted: now,
+                closed: Arc::clone(&gateway_closed),
             };
             agents.insert(StageName::Gateway, Box::new(agent));
             let live = Live {
@@ -197,6 +236,7 @@ pub fn start<T: Tap + Chores + Send + 'static>(
             board: board.clone(),
             published: 0,
             ended: false,
+            backlog: std::collections::VecDeque::with_capacity(BACKLOG_CAPACITY),
         }),
     );
     agents.insert(
@@ -237,6 +277,7 @@ pub fn start<T: Tap + Chores + Send + 'static>(
             route,
             input: route_input,
             messages,
+            gateway_closed,
             sent: route_sent,
             denials: route_denials,
             stop: down.clone(),
@@ -259,6 +300,7 @@ pub fn start<T: Tap + Chores + Send + 'static>(
             done: Arc::clone(&done),
             commands: lag_commands,
             lag: 0,
+            lag_max: 0,
             clock: origin.clock(),
             board: board.clone(),
             published: 0,

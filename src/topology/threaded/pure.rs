@@ -21,6 +21,8 @@ use crate::stage::scan::Scan;
 use crate::topology::live::PUBLISH_INTERVAL_NS;
 use crate::topology::probe::Probe;
 use crate::topology::publish;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Items per round.
 const BATCH: usize = 64;
@@ -196,6 +198,8 @@ pub struct RouteAgent {
     pub input: Receiver<Current>,
     /// To the gateway: urgent, normal; `None` in a replay, where nothing leaves.
     pub messages: Option<[Sender<OutMsg>; 2]>,
+    /// The gateway takes nothing any more: messages are recorded and go nowhere.
+    pub gateway_closed: Arc<AtomicBool>,
     /// To record.
     pub sent: Sender<Sent>,
     /// To decode; `None` in a replay.
@@ -215,7 +219,8 @@ const MESSAGES: usize = 8;
 
 impl RouteAgent {
     fn has_room(&self) -> bool {
-        let out = self.messages.as_ref().is_none_or(|rings| rings.iter().all(|ring| ring.has_room(MESSAGES)));
+        let out = self.gateway_closed.load(Ordering::Acquire)
+            || self.messages.as_ref().is_none_or(|rings| rings.iter().all(|ring| ring.has_room(MESSAGES)));
         out && self.sent.has_room(MESSAGES) && has_room(&self.denials)
     }
 }
@@ -233,7 +238,7 @@ impl Agent for RouteAgent {
                     continue;
                 }
             };
-            let Self { route, messages, sent, denials, stop, keys, .. } = self;
+            let Self { route, messages, gateway_closed, sent, denials, stop, keys, .. } = self;
             let started = self.clock.mono_ns();
             route.on_flow(&flow, &mut |made| match made {
                 // Route's state is its credit and its budgets, which its messages show.
@@ -246,7 +251,7 @@ impl Agent for RouteAgent {
                     // First to the wire, then to record: the recorder is not on the critical path.
                     if let Some([urgent, normal]) = messages {
                         let ring = if message.meta.urgent { urgent } else { normal };
-                        if ring.try_push(*message).is_err() {
+                        if ring.try_push(*message).is_err() && !gateway_closed.load(Ordering::Acquire) {
                             stop.fail("a ring to the gateway is full although room was checked".into());
                         }
                     }

@@ -21,6 +21,8 @@ const BATCH: usize = 256;
 
 /// What the record agent's tap does beside recording.
 pub trait Chores {
+    /// What a round ends with, off everybody's path: carrying to the disk what an order waits for.
+    fn settle(&mut self) {}
     /// Publishes figures; called a few times a second. Samples go to `probe`.
     fn publish(&mut self, probe: &mut Probe, mono: Nanos, board: &Board);
 }
@@ -49,6 +51,8 @@ pub struct RecordAgent<T> {
     pub commands: Option<Sender<Command>>,
     /// Last lag that was reported, percent: 0, 25 or 75.
     pub lag: u8,
+    /// Most that it ever was, percent.
+    pub lag_max: u8,
     /// This thread's clock.
     pub clock: Clock,
     /// Figures.
@@ -112,10 +116,21 @@ impl<T: Tap + Chores> RecordAgent<T> {
         work
     }
 
+    /// How full the fullest of the rings to this thread is, percent.
+    fn fullest(&self) -> u8 {
+        let part = |depth: u64, capacity: usize| depth * 100 / (capacity.max(1) as u64);
+        let fan = part(self.events.depth(), self.events.stats().capacity());
+        let bodies = part(self.bodies.depth() as u64, self.bodies.stats().capacity());
+        let sent = part(self.sent.depth() as u64, self.sent.stats().capacity());
+        let notes = self.notes.iter().map(|ring| part(ring.depth() as u64, ring.stats().capacity()));
+        notes.chain([fan, bodies, sent]).max().unwrap_or_default().min(100) as u8
+    }
+
     /// Tells decode when this thread falls behind: the design's marks of 25 and 75 percent.
     fn report_lag(&mut self) {
         let Some(commands) = &self.commands else { return };
-        let percent = self.events.depth() * 100 / self.events.stats().capacity() as u64;
+        let percent = self.fullest();
+        self.lag_max = self.lag_max.max(percent);
         let mark = if percent > 75 {
             75
         } else if percent > 25 {
@@ -126,7 +141,7 @@ impl<T: Tap + Chores> RecordAgent<T> {
         if mark != self.lag {
             self.lag = mark;
             // A run that is ending no longer listens.
-            let _ = commands.send(Command::RecorderLag { percent: percent as u8 });
+            let _ = commands.send(Command::RecorderLag { percent });
         }
     }
 }
@@ -140,12 +155,20 @@ impl<T: Tap + Chores> Agent for RecordAgent<T> {
     fn do_work(&mut self) -> usize {
         self.report_lag();
         let work = self.inputs() + self.outputs();
+        if let Some(tap) = &mut self.tap {
+            tap.settle();
+        }
         let now = self.clock.mono_ns();
         if now - self.published > PUBLISH_INTERVAL_NS
             && let Some(tap) = &mut self.tap
         {
             self.published = now;
             tap.publish(&mut self.probe, now, &self.board);
+            let (lag_max, fan_full) = (self.lag_max, self.events.stats().full());
+            self.board.try_update(|view| {
+                view.stalls.recorder_lag_max = lag_max;
+                view.stalls.decode = fan_full;
+            });
         }
         if work == 0 && self.ended == 4 {
             self.finished.store(true, Ordering::Release);
@@ -161,5 +184,60 @@ impl<T: Tap + Chores> Agent for RecordAgent<T> {
         if let Ok(mut done) = self.done.lock() {
             *done = self.tap.take();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::output::{OutputKey, Stage};
+    use crate::ring::fan::fan;
+    use crate::ring::spsc::channel;
+    use crate::runtime::clock::ClockOrigin;
+    use crate::topology::keeper::Keeper;
+    use crate::topology::probe::Pool;
+
+    #[test]
+    fn the_fullest_ring_of_all_tells_how_far_the_recorder_is_behind() {
+        let (mut publisher, _scan, events) = fan("fan", 64, Hop::Empty);
+        let (_bodies_sender, bodies) = channel("bodies", 16);
+        let ((mut first, first_end), (mut second, second_end)) = (channel("scan", 64), channel("risk", 64));
+        let (mut sent_sender, sent) = channel("route", 16);
+        let (commands, heard) = std::sync::mpsc::channel();
+        let mut agent = RecordAgent::<Keeper> {
+            tap: Some(Keeper::new(None)),
+            events,
+            bodies,
+            slab: None,
+            notes: [first_end, second_end],
+            sent,
+            ended: 0,
+            finished: Arc::default(),
+            done: Arc::default(),
+            commands: Some(commands),
+            lag: 0,
+            lag_max: 0,
+            clock: ClockOrigin::begin().clock(),
+            board: Board::default(),
+            published: 0,
+            probe: Pool::new().probe(&[]),
+        };
+        let told = |agent: &mut RecordAgent<Keeper>| {
+            agent.report_lag();
+            heard.try_iter().collect::<Vec<_>>()
+        };
+        let key = OutputKey { cause: crate::domain::event::Seq(1), stage: Stage::Scan, ordinal: 0 };
+        (0..16).for_each(|at| assert!(first.try_push(Note::State(key, at)).is_ok()));
+        assert_eq!(told(&mut agent), [], "a quarter is no lag yet");
+        (0..18).for_each(|at| assert!(second.try_push(Note::State(key, at)).is_ok()));
+        assert_eq!(told(&mut agent), [Command::RecorderLag { percent: 28 }]);
+        assert_eq!(told(&mut agent), [], "once");
+        (0..13).for_each(|_| assert!(sent_sender.try_push(Sent::Shutdown).is_ok()));
+        assert_eq!(told(&mut agent), [Command::RecorderLag { percent: 81 }], "the route's ring counts too");
+        agent.outputs();
+        assert_eq!(told(&mut agent), [Command::RecorderLag { percent: 0 }]);
+        (0..50).for_each(|_| assert!(publisher.try_publish(&Hop::Empty).is_ok()));
+        assert_eq!(told(&mut agent), [Command::RecorderLag { percent: 78 }]);
+        assert_eq!(agent.lag_max, 81);
     }
 }

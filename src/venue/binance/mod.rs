@@ -18,6 +18,7 @@ pub mod encode;
 pub mod errors;
 pub mod fast;
 pub mod feed;
+mod kill;
 pub mod link;
 pub mod market;
 pub mod metadata;
@@ -26,7 +27,7 @@ mod standing;
 pub mod symbols;
 
 use super::message::Decoder;
-use super::{Adapter, ConnSpec, Dialect, Encoder, VenueContext};
+use super::{Adapter, ConnSpec, Dialect, Encoder, KillSwitch, VenueContext};
 use crate::domain::event::SessionRole;
 use crate::domain::instrument::ContractKind;
 use crate::domain::standing::CheckSet;
@@ -65,6 +66,7 @@ pub struct RestPaths {
     pub depth: &'static str,
     pub listen_key: &'static str,
     pub open_orders: &'static str,
+    pub all_open_orders: &'static str,
     pub position_risk: &'static str,
     pub balance: &'static str,
     pub user_trades: &'static str,
@@ -91,6 +93,7 @@ pub static USDM: Variant = Variant {
         depth: "/fapi/v1/depth",
         listen_key: "/fapi/v1/listenKey",
         open_orders: "/fapi/v1/openOrders",
+        all_open_orders: "/fapi/v1/allOpenOrders",
         position_risk: "/fapi/v3/positionRisk",
         balance: "/fapi/v3/balance",
         user_trades: "/fapi/v1/userTrades",
@@ -119,6 +122,7 @@ pub static COINM: Variant = Variant {
         depth: "/dapi/v1/depth",
         listen_key: "/dapi/v1/listenKey",
         open_orders: "/dapi/v1/openOrders",
+        all_open_orders: "/dapi/v1/allOpenOrders",
         position_risk: "/dapi/v1/positionRisk",
         balance: "/dapi/v1/balance",
         user_trades: "/dapi/v1/userTrades",
@@ -247,6 +251,10 @@ macro_rules! market {
 
             fn encoder(&self, context: &VenueContext) -> Box<dyn Encoder> {
                 Box::new(encode::BinanceEncoder::new(&$variant, context))
+            }
+
+            fn kill_switch(&self, context: &VenueContext) -> Option<Box<dyn KillSwitch>> {
+                Some(Box::new(kill::BinanceKill::new(&$variant, context)))
             }
 
             fn decoder(&self) -> Box<dyn Decoder> {

@@ -83,15 +83,15 @@ fn text(to: &mut Payload, what: std::fmt::Arguments<'_>) -> Result<()> {
 }
 
 /// A signed GET request.
-fn signed_get(path: std::fmt::Arguments<'_>, now: Stamp, to: &mut Payload) -> Result<()> {
-    signed("GET", path, "", now, to)
+pub(super) fn signed_get(path: std::fmt::Arguments<'_>, now: Stamp, to: &mut Payload) -> Result<()> {
+    signed("GET", path, b"", now, to)
 }
 
 /// A signed request: request line, authentication headers with holes, body, text to sign.
-fn signed(
+pub(super) fn signed(
     method: &str,
     path: std::fmt::Arguments<'_>,
-    body: &str,
+    body: &[u8],
     now: Stamp,
     to: &mut Payload,
 ) -> Result<()> {
@@ -110,14 +110,14 @@ fn signed(
     to.push(b"\nOK-ACCESS-PASSPHRASE: ")?;
     to.push_hole(HoleKind::Passphrase)?;
     to.push(b"\nContent-Type: application/json\n\n")?;
-    to.push(body.as_bytes())?;
+    to.push(body)?;
     let mut signed = [0; 256];
     let signed = signed.get_mut(..until - from).ok_or(PayloadFull)?;
     signed.copy_from_slice(&to.bytes[from..until]);
     to.push_sign(&stamp)?;
     to.push_sign(method.as_bytes())?;
     to.push_sign(signed)?;
-    to.push_sign(body.as_bytes())?;
+    to.push_sign(body)?;
     to.scheme = SignScheme::HmacSha256Base64;
     Ok(())
 }
@@ -333,7 +333,13 @@ impl Encoder for OkxEncoder {
                 for part in ["{\"timeOut\":\"", seconds, "\"}"] {
                     body.push(part)?;
                 }
-                signed("POST", format_args!("/api/v5/trade/cancel-all-after"), body.text(), now, to)?;
+                signed(
+                    "POST",
+                    format_args!("/api/v5/trade/cancel-all-after"),
+                    body.text().as_bytes(),
+                    now,
+                    to,
+                )?;
             }
             calls::BALANCE => signed_get(format_args!("/api/v5/account/balance"), now, to)?,
             _ => return Err(PayloadFull),

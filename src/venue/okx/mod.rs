@@ -30,6 +30,7 @@ mod continuity;
 mod decoder;
 mod encoder;
 mod errors;
+mod kill;
 mod market;
 mod parse;
 mod rows;
@@ -42,7 +43,7 @@ pub use continuity::OkxContinuity;
 pub use decoder::OkxDecoder;
 
 use super::message::Decoder;
-use super::{Adapter, ConnSpec, Dialect, Encoder, VenueContext};
+use super::{Adapter, ConnSpec, Dialect, Encoder, KillSwitch, VenueContext};
 use crate::domain::event::SessionRole;
 use crate::domain::standing::CheckSet;
 
@@ -83,6 +84,10 @@ impl Dialect for Okx {
 
     fn encoder(&self, context: &VenueContext) -> Box<dyn Encoder> {
         Box::new(encoder::OkxEncoder::new(context))
+    }
+
+    fn kill_switch(&self, _context: &VenueContext) -> Option<Box<dyn KillSwitch>> {
+        Some(Box::new(kill::OkxKill))
     }
 
     fn decoder(&self) -> Box<dyn Decoder> {

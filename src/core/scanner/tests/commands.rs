@@ -3,9 +3,11 @@
 use super::rig::{MID, Rig};
 use crate::core::mode::Mode;
 use crate::core::pair::WhyNot;
+use crate::domain::event::EventBody;
 use crate::domain::input::{Command, Scope};
 use crate::domain::instrument::VenueId;
-use crate::domain::intent::BasketKind;
+use crate::domain::intent::{BasketKind, Denial, DenyReason, EVERY_TRADE};
+use crate::domain::money::Money;
 
 #[test]
 fn reduce_closes_what_is_open_and_enters_nothing() {
@@ -21,6 +23,22 @@ fn reduce_closes_what_is_open_and_enters_nothing() {
     rig.command(Command::Resume);
     rig.spread(30);
     assert!(rig.basket().is_some());
+}
+
+#[test]
+fn a_denial_of_every_trade_closes_what_is_open_and_keeps_the_mode() {
+    let mut rig = Rig::open();
+    rig.event(EventBody::Denied(Denial {
+        trade: EVERY_TRADE,
+        attempt: 0,
+        kind: BasketKind::Entry,
+        reason: DenyReason::DailyLossExceeded,
+        leg: 255,
+        value: Money::ZERO,
+        limit: Money::ZERO,
+    }));
+    assert_eq!(rig.basket().unwrap().kind, BasketKind::Exit);
+    assert_eq!(rig.scanner.totals().mode, Mode::Normal, "entries are risk's to deny");
 }
 
 #[test]

@@ -1,0 +1,227 @@
+//! A kill while the river is stuck: the kill threads cancel what rests at real sockets of simulated venues.
+#![allow(clippy::disallowed_methods)] // signs and waits like any client
+
+use crate::simulated::TempDir;
+use perpring::cli::demo::{Venues, plan};
+use perpring::domain::effect::{HoleKind, OutMsg, Payload, SignScheme};
+use perpring::domain::event::{Event, Seq};
+use perpring::domain::input::{Command, InputClass, RawInput, Scope};
+use perpring::domain::intent::{Denial, Intent};
+use perpring::domain::output::OutputKey;
+use perpring::domain::params::RiskParams;
+use perpring::domain::time::{Nanos, Stamp};
+use perpring::net::http::HttpClient;
+use perpring::ops::view::Board;
+use perpring::replay::source::RunConfig;
+use perpring::runtime::clock::ClockOrigin;
+use perpring::runtime::idle::IdleMode;
+use perpring::sim::config::SimConfig;
+use perpring::stage::egress::{KillLatch, Vault};
+use perpring::stage::errand::{Errands, exchange};
+use perpring::stage::gateway::{Gateway, Orders};
+use perpring::stage::river::{Parts, Tap};
+use perpring::topology::kill::{KILL_FILE, Killers};
+use perpring::topology::probe::Probe;
+use perpring::topology::threaded::record::Chores;
+use perpring::topology::threaded::{Feed, Sizes, start_sized};
+use perpring::topology::world;
+use std::fmt::Write;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, mpsc};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+/// A recorder that hangs when told to: everything behind it fills up and stands still.
+#[derive(Default)]
+struct Hanging {
+    hang: Arc<AtomicBool>,
+    inputs: Arc<AtomicU64>,
+}
+
+impl Tap for Hanging {
+    fn input(&mut self, _: Seq, _: Stamp, _: InputClass, _: &RawInput<'_>) {
+        self.inputs.fetch_add(1, Ordering::AcqRel);
+        while self.hang.load(Ordering::Acquire) {
+            std::thread::yield_now();
+        }
+    }
+    fn event(&mut self, _: &Event) {}
+    fn intent(&mut self, _: OutputKey, _: &Intent) {}
+    fn approved(&mut self, _: OutputKey, _: &Intent) {}
+    fn denied(&mut self, _: OutputKey, _: &Denial) {}
+    fn message(&mut self, _: OutputKey, _: &OutMsg) {}
+    fn state(&mut self, _: OutputKey, _: u64) {}
+    fn end(&mut self, _: Seq) {}
+}
+
+impl Chores for Hanging {
+    fn publish(&mut self, _: &mut Probe, _: Nanos, _: &Board) {}
+}
+
+struct Client {
+    http: HttpClient,
+    vault: Vault,
+    bases: Vec<String>,
+}
+
+impl Client {
+    fn ask(&mut self, venue: usize, payload: &Payload) -> serde_json::Value {
+        let mut sealed = Vec::new();
+        self.vault.seal(venue, payload, &mut sealed).expect("credentials");
+        let (status, body) = exchange(&self.http, &self.bases[venue], &sealed).expect("a reply");
+        let body = serde_json::from_slice(&body).expect("JSON");
+        assert_eq!(status, 200, "{body}");
+        body
+    }
+
+    fn plain(&mut self, venue: usize, path: &str) -> serde_json::Value {
+        let mut payload = Payload::new();
+        write!(payload, "GET {path}\n\n").expect("short");
+        self.ask(venue, &payload)
+    }
+
+    fn binance(&mut self, method: &str, path: &str, query: &str) -> serde_json::Value {
+        let mut payload = Payload::new();
+        let ms = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_millis();
+        let text = format!("{query}timestamp={ms}");
+        write!(payload, "{method} {path}?{text}&signature=").expect("short");
+        payload.push_hole(HoleKind::Signature).expect("short");
+        payload.push(b"\nX-MBX-APIKEY: ").expect("short");
+        payload.push_hole(HoleKind::ApiKey).expect("short");
+        payload.push(b"\n\n").expect("short");
+        payload.push_sign(text.as_bytes()).expect("short");
+        payload.scheme = SignScheme::HmacSha256Hex;
+        self.ask(0, &payload)
+    }
+
+    fn okx(&mut self, method: &str, path: &str, body: &str) -> serde_json::Value {
+        let mut payload = Payload::new();
+        let ms = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_millis();
+        let stamp = format!("{}.{:03}", ms / 1000, ms % 1000);
+        let stamp = iso(&stamp);
+        write!(payload, "{method} {path}\nOK-ACCESS-KEY: ").expect("short");
+        payload.push_hole(HoleKind::ApiKey).expect("short");
+        payload.push(b"\nOK-ACCESS-SIGN: ").expect("short");
+        payload.push_hole(HoleKind::Signature).expect("short");
+        write!(payload, "\nOK-ACCESS-TIMESTAMP: {stamp}\nOK-ACCESS-PASSPHRASE: ").expect("short");
+        payload.push_hole(HoleKind::Passphrase).expect("short");
+        write!(payload, "\nContent-Type: application/json\n\n{body}").expect("short");
+        payload.push_sign(format!("{stamp}{method}{path}{body}").as_bytes()).expect("short");
+        payload.scheme = SignScheme::HmacSha256Base64;
+        self.ask(1, &payload)
+    }
+
+    /// Open orders at both venues, as they say themselves.
+    fn open(&mut self) -> [usize; 2] {
+        let binance = self.binance("GET", "/fapi/v1/openOrders", "");
+        let okx = self.okx("GET", "/api/v5/trade/orders-pending?instType=SWAP", "");
+        [binance.as_array().expect("a list").len(), okx["data"].as_array().expect("a list").len()]
+    }
+}
+
+/// `2020-12-08T09:08:57.715Z` of seconds with milliseconds.
+fn iso(seconds: &str) -> String {
+    let out = std::process::Command::new("date")
+        .args(["-u", "-d", &format!("@{seconds}"), "+%Y-%m-%dT%H:%M:%S.%3NZ"])
+        .output()
+        .expect("date");
+    String::from_utf8(out.stdout).expect("ASCII").trim().to_owned()
+}
+
+#[test]
+fn a_kill_cancels_what_rests_at_every_venue_while_the_river_is_stuck() {
+    let dir = TempDir::new();
+    std::fs::create_dir_all(dir.path()).expect("temporary disk");
+    let venues = Venues::start(SimConfig::demo(7, &["binance-usdm", "okx"], 2).expect("a world"), false)
+        .expect("venues on loopback");
+    let params = world::engine_params(&venues.config, 7, world::demo_scan(), RiskParams::default());
+    let config = RunConfig { trading: true, params };
+    let (board, latch) = (Board::default(), Arc::new(KillLatch::default()));
+    let credentials = world::credentials(&venues.config);
+    let killers = Killers::start(
+        &config.params,
+        &venues.addresses,
+        &credentials,
+        &venues.trust,
+        &latch,
+        Some(dir.path()),
+        &board,
+    )
+    .expect("threads");
+
+    // An engine whose recorder hangs, and with it everything: gateway and decode share a thread.
+    let tls = venues.trust.client_config().expect("roots");
+    let client = HttpClient::new(&venues.trust, Duration::from_secs(5));
+    let errands = Errands::start(tls, client.clone()).expect("threads");
+    let parts = Parts::new(&config.params, true).expect("known dialects");
+    let gateway = Gateway::new(
+        &parts.conns,
+        &venues.addresses,
+        errands,
+        Vault::new(credentials.clone()),
+        Arc::clone(&latch),
+        Orders::Live,
+    )
+    .expect("a poll");
+    let tap = Hanging::default();
+    let (hang, inputs) = (Arc::clone(&tap.hang), Arc::clone(&tap.inputs));
+    let (commands, received) = mpsc::channel();
+    let feed = Feed::Live { gateway, commands: (commands.clone(), received), config: config.to_bytes() };
+    let plan = plan(Some("split"), Some(IdleMode::Yield)).expect("yielding threads fit anywhere");
+    let sizes = Sizes { fan: 64, ..Sizes::default() };
+    let origin = ClockOrigin::begin();
+    let threaded = start_sized(&plan, parts, feed, tap, origin, &board, sizes).expect("threads");
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while inputs.load(Ordering::Acquire) < 100 {
+        assert!(Instant::now() < deadline, "the engine reads the market");
+        std::thread::yield_now();
+    }
+    hang.store(true, Ordering::Release);
+
+    // Orders that rest far below the market: 30 at OKX, more than one batch.
+    let mut client =
+        Client { http: client, vault: Vault::new(credentials), bases: venues.addresses.http.clone() };
+    let symbol = |venue: usize| venues.config.venues[venue].listings[0].symbol.clone();
+    let (ours, theirs) = (symbol(0), symbol(1));
+    let price = client.plain(0, &format!("/fapi/v1/ticker/price?symbol={ours}"));
+    let price: f64 = price["price"].as_str().expect("text").parse().expect("a price");
+    let price = (price * 0.97).floor();
+    let before = client.open();
+    for _ in 0..3 {
+        let query = format!("symbol={ours}&side=BUY&type=LIMIT&timeInForce=GTC&quantity=0.05&price={price}&");
+        client.binance("POST", "/fapi/v1/order", &query);
+    }
+    for _ in 0..30 {
+        let body = format!(
+            "{{\"instId\":\"{theirs}\",\"tdMode\":\"cross\",\"side\":\"buy\",\"ordType\":\"limit\",\"px\":\"{price}\",\"sz\":\"1\"}}"
+        );
+        let reply = client.okx("POST", "/api/v5/trade/order", &body);
+        assert_eq!(reply["code"], "0", "{reply}");
+    }
+    let after = client.open();
+    assert_eq!(after, [before[0] + 3, before[1] + 30], "they rest");
+
+    // The river hears nothing: it is stuck. The threads do it by themselves.
+    let stuck_at = inputs.load(Ordering::Acquire);
+    latch.kill();
+    killers.wake();
+    commands.send(Command::Kill(Scope::Global)).expect("the engine lives");
+    while client.open() != [0, 0] {
+        assert!(Instant::now() < deadline, "cancelled by itself: {:?}", board.read().notes);
+        // The venues limit requests.
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    assert_eq!(inputs.load(Ordering::Acquire), stuck_at, "the river stood still all the time");
+    hang.store(false, Ordering::Release);
+    killers.end();
+    let ended = threaded.end();
+    assert_eq!(ended.failure, None);
+    let record = std::fs::read_to_string(dir.path().join(KILL_FILE)).expect("a small journal");
+    for venue in ["binance-usdm", "okx"] {
+        let clear = |line: &&str| line.contains(venue) && line.contains("\"verdict\":\"clear\"");
+        assert_eq!(record.lines().filter(clear).count(), 1, "{record}");
+    }
+    assert!(!record.contains("signature") && !record.contains("timestamp"), "{record}");
+    let notes = board.read().notes.join("\n");
+    assert_eq!(notes.matches("the venue has no open order").count(), 2, "{notes}");
+    venues.stop().expect("venues stop");
+}
