@@ -196,7 +196,9 @@ impl Route {
         }
         // Render every leg before the first one leaves.
         for (slot, order) in basket.orders().iter().enumerate() {
-            if self.stage_order(slot, order, self.meta(flow, urgent), flow.at).is_err() {
+            let message = MessageId(self.next_message + 1 + slot as u64);
+            let meta = OutMeta { message, ..self.meta(flow, urgent) };
+            if self.stage_order(slot, order, meta, flow.at).is_err() {
                 self.refused_renders += 1;
                 return sink(Made::Denied(&denial(basket, slot as u8)));
             }
@@ -222,7 +224,6 @@ impl Route {
         mut meta: OutMeta,
         at: Stamp,
     ) -> Result<(), PayloadFull> {
-        meta.message = MessageId(meta.message.0 + slot as u64);
         meta.age_max = if meta.urgent { 0 } else { self.send_age_max_ns };
         meta.order = Some(*order);
         let payload = &mut self.staged[slot].payload;
@@ -299,6 +300,11 @@ impl Route {
     /// Messages that did not fit: a defect of a dialect.
     pub fn refused_renders(&self) -> u64 {
         self.refused_renders
+    }
+
+    /// What may still be sent, by venue.
+    pub fn budgets(&self) -> &[Budget] {
+        &self.budgets
     }
 
     /// Messages sent so far.
