@@ -22,6 +22,9 @@ use std::path::Path;
 /// Steps after each input: more than a whole round, so that rounds begin and end anywhere.
 const STEPS: usize = 4;
 
+/// Time, input and its bytes.
+type Recorded = (Nanos, Input, Vec<u8>);
+
 fn files(dir: &Path) -> BTreeMap<String, Vec<u8>> {
     let mut found = BTreeMap::new();
     let mut folders = vec![dir.to_path_buf()];
@@ -42,7 +45,7 @@ fn files(dir: &Path) -> BTreeMap<String, Vec<u8>> {
 
 struct Trace {
     journal: BTreeMap<String, Vec<u8>>,
-    /// Everything that scan and risk know.
+    /// Everything that scan and risk know, and the budgets of route.
     states: Vec<String>,
     messages: u64,
     /// Imagined messages that reached the gate, by venue.
@@ -52,7 +55,7 @@ struct Trace {
 }
 
 /// Passes recorded inputs through a river and records what comes out, rehearsing after every input or never.
-fn pass(config: &RunConfig, sim: &SimConfig, inputs: &[(Nanos, Input, Vec<u8>)], steps: usize) -> Trace {
+fn pass(config: &RunConfig, sim: &SimConfig, inputs: &[Recorded], steps: usize) -> Trace {
     let dir = TempDir::new();
     let bytes = config.to_bytes();
     let manifest = Manifest { run_id: RunId(42), ..manifest(&bytes, START, BTreeMap::new()) };
@@ -78,7 +81,7 @@ fn pass(config: &RunConfig, sim: &SimConfig, inputs: &[(Nanos, Input, Vec<u8>)],
         if index % 4_000 == 0 || index + 1 == inputs.len() {
             let parts = river.parts();
             let risk = serde_json::to_string(parts.risk.rules()).expect("plain data");
-            states.push(format!("{:?} {risk}", parts.scan.scanner()));
+            states.push(format!("{:?} {:?} {risk}", parts.scan.scanner(), parts.route.budgets()));
         }
     }
     let messages = river.parts().route.messages();
@@ -87,7 +90,7 @@ fn pass(config: &RunConfig, sim: &SimConfig, inputs: &[(Nanos, Input, Vec<u8>)],
 }
 
 /// A recorded run, with what it was made of.
-fn recorded(seconds: i64) -> (SimConfig, RunConfig, Vec<(Nanos, Input, Vec<u8>)>) {
+fn recorded(seconds: i64) -> (SimConfig, RunConfig, Vec<Recorded>) {
     let dir = TempDir::new();
     let sim = sim_config(7, &["binance-usdm", "okx"], |_| {});
     let (mut simulation, config) =

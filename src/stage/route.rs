@@ -205,8 +205,8 @@ impl Route {
         }
         // Render every leg before the first one leaves.
         for (slot, order) in basket.orders().iter().enumerate() {
-            let mut meta = self.meta(flow, urgent);
-            meta.message.0 += slot as u64;
+            let message = MessageId(self.next_message + 1 + slot as u64);
+            let meta = OutMeta { message, ..self.meta(flow, urgent) };
             if self.stage_order(slot, order, meta, flow.at).is_err() {
                 self.refused_renders += 1;
                 return sink(Made::Denied(&denial(basket, slot as u8)));
@@ -312,6 +312,11 @@ impl Route {
     /// Messages that did not fit: a defect of a dialect.
     pub fn refused_renders(&self) -> u64 {
         self.refused_renders
+    }
+
+    /// What may still be sent, by venue.
+    pub fn budgets(&self) -> &[Budget] {
+        &self.budgets
     }
 
     /// Messages sent so far.

@@ -346,3 +346,30 @@ impl Egress for LiveEgress<'_> {
         self.stages.enter(stage, self.clock.mono_ns());
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_tick_comes_when_timers_are_due_and_not_when_an_input_has_just_run_them() {
+        let (_commands, received) = std::sync::mpsc::channel();
+        let mut metronome = Metronome::new(received, 0, 0);
+        metronome.heard(MILLI / 2);
+        assert_eq!(metronome.tick(MILLI - 1), None);
+        assert_eq!(metronome.tick(MILLI), Some(Input::Tick), "inputs before it do not put it off");
+        assert_eq!(metronome.tick(MILLI + 1), None);
+        metronome.heard(2 * MILLI);
+        assert_eq!(metronome.tick(2 * MILLI + 1), None, "that input ran the timers");
+        assert_eq!(metronome.patience(2 * MILLI + MILLI / 4), Duration::from_micros(750));
+        assert_eq!(metronome.tick(3 * MILLI), Some(Input::Tick));
+    }
+
+    #[test]
+    fn the_parts_of_an_order_add_up() {
+        let order = FirstOrder { stages: [5, 7, 11, 13], handed: 1_000, write_began: 1_017, sent: 1_040 };
+        assert_eq!(order.parts(), [5, 7, 11, 13, 17, 23]);
+        let untimed = FirstOrder { write_began: 0, ..order };
+        assert_eq!(untimed.parts()[4..], [0, 40], "without a timer the gate's time counts as the write's");
+    }
+}

@@ -11,7 +11,7 @@ impl Scanner {
     pub fn imagined_entry(&self, turn: usize) -> Option<Basket> {
         let at = turn % self.pairs.len().max(1);
         let pair = self.pairs.get(at)?;
-        let way = turn / self.pairs.len() & 1;
+        let way = (turn / self.pairs.len()) & 1;
         let legs = pair.listings.map(|listing| &self.listings[usize::from(listing)]);
         let edge = pair.imagine(way, legs, self.now, &self.params)?;
         self.desk.imagine(pair, way, edge, &self.listings, self.now, &self.params)
