@@ -63,11 +63,10 @@ impl Rig {
         let gateway =
             Gateway::new(&conns, &addresses, errands, vault, latch, Orders::Live).expect("a poll of sockets");
         let mut rig = Self { gateway, bytes: Vec::with_capacity(1 << 20), now: 0 };
-        for conn in 0..urls.len() {
-            rig.gateway.carry_out(&message(Target::Connect(ConnId(conn as u8)), "/ws", None), 0);
-        }
-        for _ in urls {
-            assert!(matches!(rig.next(), Input::ConnUp { epoch: 1, .. }));
+        // One after another, the last first: peer 0 may speak as soon as it is connected.
+        for conn in (0..urls.len()).rev().map(|conn| ConnId(conn as u8)) {
+            rig.gateway.carry_out(&message(Target::Connect(conn), "/ws", None), 0);
+            assert_eq!(rig.next(), Input::ConnUp { conn, epoch: 1 });
         }
         rig
     }
