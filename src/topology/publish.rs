@@ -3,9 +3,10 @@
 use super::keeper::Keeper;
 use crate::core::risk::Risk;
 use crate::core::scanner::Scanner;
+use crate::core::start_gate::StartGate;
 use crate::domain::instrument::InstrumentId;
 use crate::domain::time::{Nanos, SECOND};
-use crate::ops::view::{AccountView, Board};
+use crate::ops::view::{AccountView, Board, FindingView, View};
 use crate::stage::decode::Decode;
 use crate::stage::gateway::Gateway;
 use crate::stage::record::Recorder;
@@ -17,6 +18,8 @@ pub fn scan(scanner: &Scanner, listings: usize, board: &Board) {
         view.pairs.extend(scanner.views());
         view.book_ages.clear();
         view.book_ages.extend((0..listings).map(|index| scanner.book_age(InstrumentId(index as u16))));
+        view.quality.clear();
+        view.quality.extend((0..listings).filter_map(|index| scanner.quality(InstrumentId(index as u16))));
         let totals = scanner.totals();
         view.mode = totals.mode;
         view.alarms = totals.alarms;
@@ -46,7 +49,28 @@ pub fn risk(rules: &Risk, board: &Board) {
         }));
         view.totals = *rules.positions().totals();
         view.open_orders = rules.open_orders();
+        findings(rules.start_gate(), view);
     });
+}
+
+/// Findings are text, so they are told anew only when they changed.
+fn findings(gate: &StartGate, view: &mut View) {
+    if view.findings_revision == Some(gate.revision()) {
+        return;
+    }
+    view.findings_revision = Some(gate.revision());
+    let names = &view.names;
+    let symbol = |id: InstrumentId| names.listings.get(id.index()).map(|(_, symbol)| symbol.clone());
+    view.findings = gate
+        .findings()
+        .map(|finding| FindingView {
+            venue: names.venue(finding.venue).to_owned(),
+            symbol: finding.listing.and_then(symbol),
+            check: finding.check.as_str(),
+            what: finding.sentence(),
+            holds: gate.holds(),
+        })
+        .collect();
 }
 
 /// The keeper's part: counts, sessions, the journal's size.
