@@ -208,3 +208,13 @@ fn an_order_that_rests_when_the_engine_dies_is_cancelled_by_the_venue() {
         assert_eq!(row(&**server), Some((false, EndReason::Countdown)), "venue {venue}: the switch fired");
     }
 }
+
+#[test]
+fn a_venue_that_refuses_for_its_limits_is_left_in_peace_and_then_traded() {
+    let sim = sim_config(7, &BOTH, |sim| sim.venues[0].weight_per_minute_max = 150);
+    let mut simulation = tuned(&sim, |_| {});
+    simulation.run_for(150 * SECOND);
+    let counts = *simulation.engine().keeper().watch().counts();
+    assert_eq!(findings(&mut simulation, 0), [], "everything was read in the end");
+    assert!(counts.trades_opened > 0, "{counts:?}");
+}

@@ -4,7 +4,7 @@ use super::Failure;
 use super::demo::DemoArgs;
 use crate::domain::money::{MONEY_UNIT, Money};
 use crate::ops::latency::{Summary, Target};
-use crate::ops::view::{OddCounts, Stalls, View};
+use crate::ops::view::{FindingView, OddCounts, Stalls, View};
 use crate::ops::watch::Counts;
 use crate::replay::source::RunConfig;
 use crate::runtime::affinity::AllowedCpus;
@@ -126,6 +126,8 @@ pub struct DemoReport {
     #[serde(skip_serializing_if = "Option::is_none")]
     not_judged: Option<String>,
     threads: Vec<String>,
+    /// What held venues at the end.
+    findings: Vec<FindingView>,
     notes: Vec<String>,
     failure: Option<String>,
 }
@@ -194,6 +196,7 @@ impl DemoReport {
                 .iter()
                 .map(|exit| format!("{}: {}", exit.name, pin_text(&exit.pin)))
                 .collect(),
+            findings: view.findings.clone(),
             notes: view.notes.clone(),
             failure,
         })
@@ -288,6 +291,9 @@ impl fmt::Display for DemoReport {
             self.stalls.journal,
             self.stalls.recorder_lag_max
         )?;
+        for finding in &self.findings {
+            writeln!(f, "held: {finding}")?;
+        }
         writeln!(f, "violations: {}", self.violations)?;
         for violation in &self.violation_details {
             writeln!(f, "  {violation}")?;

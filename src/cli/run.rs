@@ -164,7 +164,8 @@ fn watch(args: &RunArgs, running: &Running, signals: &Signals, started: Instant)
             next_line = elapsed.as_secs() + 1;
             let view = running.board().read();
             let text = line(elapsed.as_secs(), &view);
-            let notes = view.notes.clone();
+            let mut notes: Vec<String> = view.findings.iter().map(ToString::to_string).collect();
+            notes.extend_from_slice(&view.notes);
             drop(view);
             for note in notes.iter().filter(|note| !shown.contains(note)) {
                 tell!("note: {note}");
@@ -232,6 +233,9 @@ fn report(
         totals.net()
     );
     let _ = writeln!(text, "{recorded}");
+    for finding in &view.findings {
+        let _ = writeln!(text, "finding: {finding}");
+    }
     for note in &view.notes {
         let _ = writeln!(text, "note: {note}");
     }

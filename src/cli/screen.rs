@@ -262,11 +262,18 @@ fn latency(view: &View, palette: Palette) -> Vec<Line<'static>> {
 }
 
 fn notes(view: &View, room: usize, palette: Palette) -> Vec<Line<'static>> {
+    // What holds a venue comes first: nothing trades there until it is corrected.
+    let style = |holds: bool| if holds { palette.bad() } else { palette.note() };
+    let findings = view.findings.iter().take(room.saturating_sub(1));
+    let mut lines: Vec<Line<'static>> =
+        findings.map(|finding| Line::from(span(format!("! {finding}"), style(finding.holds)))).collect();
+    let all = room;
+    let room = room.saturating_sub(lines.len());
     let shown = room.saturating_sub(1).max(usize::from(!view.notes.is_empty()));
     let from = view.notes.len().saturating_sub(shown);
-    let mut lines: Vec<Line<'static>> =
-        view.notes[from..].iter().map(|note| Line::from(span(format!("! {note}"), palette.note()))).collect();
-    if lines.len() < room {
+    let notes = view.notes[from..].iter();
+    lines.extend(notes.map(|note| Line::from(span(format!("! {note}"), palette.note()))));
+    if lines.len() < all {
         lines.push(Line::from(span("q quits  k kills", palette.calm())));
     }
     lines

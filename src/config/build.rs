@@ -155,6 +155,8 @@ impl Config {
         positive("clock_ahead_max_ms", scan.clock_ahead_max_ns);
         positive("clock_offset_max_ms", scan.clock_offset_max_ns);
         positive("clock_uncertainty_max_ms", scan.clock_uncertainty_max_ns);
+        positive("quality_window_ms", scan.quality_window_ns);
+        positive("quality_orders_min", scan.quality_orders_min.into());
         positive("edge_insane_bps", scan.edge_insane_ppb);
         positive("loss_max_bps", scan.loss_max_ppb);
         let mut not_negative = |key: &str, value: i64| {
@@ -163,6 +165,7 @@ impl Config {
             }
         };
         not_negative("allowance_bps", scan.allowance_ppb);
+        not_negative("quality_miss_max_percent", scan.quality_miss_max_ppb);
         not_negative("level_shift_bps", scan.level_shift_ppb);
         not_negative("edge_insane_ms", scan.edge_insane_ns);
         not_negative("disarm_ms", scan.disarm_ns);

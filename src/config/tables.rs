@@ -200,6 +200,12 @@ table! {
         clock_offset_max_ms: f64 => clock_offset_max_ns by nanos,
         /// How well a venue's clock must be known.
         clock_uncertainty_max_ms: f64 => clock_uncertainty_max_ns by nanos,
+        /// Window over which orders are judged.
+        quality_window_ms: f64 => quality_window_ns by nanos,
+        /// Orders before they are judged.
+        quality_orders_min: u32 => quality_orders_min by same,
+        /// Part of them that may fill nothing.
+        quality_miss_max_percent: f64 => quality_miss_max_ppb by ppb_of_percent,
         /// An edge that means broken data.
         edge_insane_bps: f64 => edge_insane_ppb by ppb,
         /// For this long.

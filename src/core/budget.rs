@@ -1,5 +1,15 @@
 //! Token buckets on event time: how many orders route may send to a venue, with a share kept for urgent
 //! ones. Integers only; time is an argument.
+//!
+//! What a venue grants is split into three shares with one owner each:
+//!
+//! | share | what for | owner | shrinks when |
+//! |---|---|---|---|
+//! | data | snapshots, metadata, settings, backfills over HTTP | the venue's adapter | the venue's used weight nears its limit |
+//! | order | opening orders | route's [`Budget`] | the venue counts more orders than we did |
+//! | urgent | hedges, unwinds, exits | the reserve of the same [`Budget`] | never below what the venue refuses |
+//!
+//! A refusal for the sake of limits pauses the first two; a ban pauses all three.
 
 use crate::domain::time::{Nanos, SECOND};
 use serde::{Deserialize, Serialize};
@@ -12,6 +22,12 @@ pub const URGENT_RESERVE_PERCENT: u64 = 20;
 
 /// One token, in the bucket's units: with a refill of N tokens per window, N units flow in each ns.
 const TOKEN: u64 = WINDOW_NS as u64;
+
+/// First pause after an order was refused for being one too many; doubles up to 2 to [`STRIKES_MAX`] times.
+const STRIKE_NS: Nanos = SECOND;
+const STRIKES_MAX: u32 = 6;
+/// So long without a refusal and the next one is the first.
+const FORGIVE_NS: Nanos = 120 * SECOND;
 
 /// More orders per window than any venue grants; keeps the arithmetic inside 64 bits.
 const ORDERS_MAX: u32 = 100_000_000;
@@ -33,6 +49,13 @@ pub struct Budget {
     level: u64,
     /// `mono` at which `level` was true; `None` before the first use.
     at: Option<Nanos>,
+    /// Nothing but urgent orders before this.
+    paused_until: Nanos,
+    /// Nothing at all before this.
+    banned_until: Nanos,
+    /// Refusals in a row, and the last one's instant.
+    strikes: u32,
+    struck_at: Nanos,
 }
 
 impl Budget {
@@ -47,14 +70,50 @@ impl Budget {
             reserve: burst * URGENT_RESERVE_PERCENT / 100 * TOKEN,
             level: level_max,
             at: None,
+            paused_until: Nanos::MIN,
+            banned_until: Nanos::MIN,
+            strikes: 0,
+            struck_at: Nanos::MIN,
         }
     }
 
     /// How many orders could be sent now.
     pub fn available(&mut self, now: Nanos, urgent: bool) -> u32 {
         self.refill(now);
+        if now < self.banned_until || (!urgent && now < self.paused_until) {
+            return 0;
+        }
         let floor = if urgent { 0 } else { self.reserve };
         u32::try_from(self.level.saturating_sub(floor) / TOKEN).unwrap_or(u32::MAX)
+    }
+
+    /// The venue refuses for `pause`: only urgent orders are tried meanwhile.
+    pub fn pause(&mut self, now: Nanos, pause: Nanos) {
+        self.paused_until = self.paused_until.max(now.saturating_add(pause));
+    }
+
+    /// The venue banned us for `pause`: whatever is sent makes it longer.
+    pub fn ban(&mut self, now: Nanos, pause: Nanos) {
+        self.banned_until = self.banned_until.max(now.saturating_add(pause));
+    }
+
+    /// An order was refused for being one too many: pauses, longer each time that it happens again soon.
+    pub fn strike(&mut self, now: Nanos) {
+        if now.saturating_sub(self.struck_at) > FORGIVE_NS {
+            self.strikes = 0;
+        }
+        let pause = STRIKE_NS << self.strikes.min(STRIKES_MAX);
+        self.strikes = self.strikes.saturating_add(1);
+        self.struck_at = now;
+        self.pause(now, pause);
+    }
+
+    /// The venue counted `used` orders in the window under way: no more may be left than it leaves.
+    pub fn on_used(&mut self, now: Nanos, used: u32) {
+        self.refill(now);
+        let allowed = self.level_max / TOKEN + self.refill;
+        let left = allowed.saturating_sub(u64::from(used)).saturating_mul(TOKEN);
+        self.level = self.level.min(left);
     }
 
     /// Takes `count` orders or none at all; `now` is `mono`.
@@ -100,6 +159,45 @@ mod tests {
         assert_eq!(budget.available(0, false), 4);
         assert!(!Budget::new(0).try_take(SECOND, 1, true));
         assert!(Budget::new(0).try_take(SECOND, 0, true));
+    }
+
+    #[test]
+    fn a_pause_lets_urgent_orders_pass_and_a_ban_nothing() {
+        let mut budget = Budget::new(100);
+        budget.pause(0, SECOND);
+        assert_eq!((budget.available(0, false), budget.available(0, true)), (0, 50));
+        budget.ban(0, 2 * SECOND);
+        assert_eq!((budget.available(SECOND, false), budget.available(SECOND, true)), (0, 0));
+        budget.ban(0, SECOND);
+        assert_eq!(budget.available(SECOND, true), 0, "never shortened");
+        assert_eq!((budget.available(2 * SECOND, false), budget.available(2 * SECOND, true)), (40, 50));
+    }
+
+    #[test]
+    fn refusals_in_a_row_pause_longer_and_are_forgiven() {
+        let mut budget = Budget::new(100);
+        let mut now = 0;
+        for seconds in [1, 2, 4, 8, 16, 32, 64, 64] {
+            budget.strike(now);
+            assert_eq!(budget.available(now + seconds * SECOND - 1, false), 0);
+            now += seconds * SECOND;
+            assert!(budget.available(now, false) > 0, "{seconds}");
+        }
+        now += FORGIVE_NS + SECOND;
+        budget.strike(now);
+        assert!(budget.available(now + SECOND, false) > 0);
+    }
+
+    #[test]
+    fn what_the_venue_counted_is_not_there_any_more() {
+        let mut budget = Budget::new(100);
+        budget.on_used(0, 40);
+        assert_eq!(budget.available(0, true), 50, "the burst is within what is left");
+        budget.on_used(0, 80);
+        assert_eq!((budget.available(0, false), budget.available(0, true)), (10, 20));
+        budget.on_used(0, 500);
+        assert_eq!(budget.available(0, true), 0);
+        assert_eq!(budget.available(SECOND, true), 5, "and flows in again");
     }
 
     proptest! {

@@ -5,6 +5,7 @@
 use super::book::Book;
 use super::digest::Digest;
 use super::edge::{FundingTerms, ppb_ceil, rate_ppb};
+use super::quality::Quality;
 use crate::domain::event::{BookState, Mark, Seq};
 use crate::domain::input::ConnId;
 use crate::domain::instrument::{ContractKind, Instrument, Price, Status};
@@ -51,6 +52,8 @@ pub struct Listing {
     pub touched: Seq,
     /// Changed since edges were last evaluated.
     pub dirty: bool,
+    /// How our orders on it fare.
+    pub quality: Quality,
     /// When its mid was last passed on.
     pub mid_sent: Option<Nanos>,
     /// The open trade that uses it (slot); a listing serves at most one, so positions never mix.
@@ -86,6 +89,7 @@ impl Listing {
             conn: None,
             touched: Seq(0),
             dirty: false,
+            quality: Quality::default(),
             mid_sent: None,
             trade: None,
             residual: 0,
@@ -221,6 +225,7 @@ impl Listing {
         to.mix(self.conn.map_or(u64::MAX, |conn| u64::from(conn.0)));
         to.mix(self.touched.0);
         to.mix(u64::from(self.dirty));
+        self.quality.digest(to);
         to.mix_instant(self.mid_sent);
         to.mix(self.trade.map_or(u64::MAX, u64::from));
         to.mix_signed(self.residual);

@@ -17,6 +17,7 @@ pub mod order;
 pub mod pair;
 pub mod paper;
 pub mod position;
+pub mod quality;
 pub mod registry;
 pub mod risk;
 pub mod scanner;

@@ -62,6 +62,8 @@ pub struct Gate {
     pub clock_off: bool,
     /// A venue is held by the start gate.
     pub closed: bool,
+    /// Too many orders on a listing filled nothing lately.
+    pub paused: bool,
     /// No further trade may be opened.
     pub full: bool,
     /// The input, for choices at random.
@@ -345,6 +347,7 @@ impl Pair {
             _ if net < params.threshold_ppb => WhyNot::BelowThreshold,
             _ if !is_proven => WhyNot::Unproven,
             _ if now.mono < self.cooldown_until => WhyNot::Cooldown,
+            _ if gate.paused => WhyNot::Quality,
             _ if gate.full => WhyNot::MaxTrades,
             _ => WhyNot::Ready,
         }

@@ -7,7 +7,7 @@
 mod imagine;
 mod view;
 
-pub use view::{PairView, ScanTotals};
+pub use view::{PairView, QualityView, ScanTotals};
 
 use super::digest::Digest;
 use super::listing::{Listing, Served};
@@ -21,6 +21,7 @@ use crate::domain::event::{BookState, BookStatus, BurstEnd, ConnStatus, Event, E
 use crate::domain::input::{Command, ConnId, Scope};
 use crate::domain::instrument::{INSTRUMENTS_MAX, Instrument, InstrumentId};
 use crate::domain::intent::EVERY_TRADE;
+use crate::domain::order::{OrderState, OrderUpdate};
 use crate::domain::params::{EngineParams, ScanParams};
 use crate::domain::time::{MILLI, Nanos, Stamp};
 
@@ -168,7 +169,10 @@ impl Scanner {
             }
             EventBody::Book(status) => self.on_book(status),
             EventBody::Instrument(instrument) => self.on_instrument(instrument, out),
-            EventBody::Order(update) => self.with_desk(out, |desk, floor| desk.on_order(update, floor)),
+            EventBody::Order(update) => {
+                self.judge(update);
+                self.with_desk(out, |desk, floor| desk.on_order(update, floor));
+            }
             EventBody::Denied(denial) if denial.trade == EVERY_TRADE => {
                 self.with_desk(out, |desk, floor| desk.close(ExitReason::Commanded, floor, |_, _| true));
             }
@@ -189,6 +193,17 @@ impl Scanner {
             | EventBody::Outcome(_)
             | EventBody::Action(_)
             | EventBody::Pace(_) => {}
+        }
+    }
+
+    /// An order of ours ended: it traded or it did not.
+    fn judge(&mut self, update: &OrderUpdate) {
+        let counts = matches!(update.state, OrderState::Filled | OrderState::Canceled | OrderState::Expired);
+        if let Some(listing) = self.listings.get_mut(update.instrument.index())
+            && counts
+            && update.client_id.epoch() == self.epoch
+        {
+            listing.quality.on_end(update.filled.0 > 0, self.now.mono, &self.params);
         }
     }
 
@@ -296,6 +311,7 @@ impl Scanner {
             clock_off: legs.iter().any(|leg| !self.start.is_clock_fit(leg.params.venue, self.now)),
             closed: legs.iter().any(|leg| !self.start.is_open(leg.params.venue)),
             behind: is_behind,
+            paused: legs.iter().any(|leg| leg.quality.is_paused(self.now.mono, &self.params)),
             full: self.desk.is_full(&self.params),
             seq,
             epoch: self.epoch,

@@ -67,6 +67,7 @@ pub fn input_kind(input: &Input) -> u16 {
         Input::Denied(_) => 8,
         Input::Outcome(_) => 9,
         Input::Command(_) => 10,
+        Input::Pace(_) => 11,
     }
 }
 
@@ -95,6 +96,7 @@ pub fn kind_name(kind: u16) -> &'static str {
         8 => "denied",
         9 => "outcome",
         10 => "command",
+        11 => "pace",
         101 => "events",
         102 => "intent",
         103 => "approved",

@@ -4,6 +4,7 @@ use super::effect::HttpId;
 use super::instrument::VenueId;
 use super::intent::Denial;
 use super::order::OrderSpec;
+use super::standing::Pace;
 use super::time::Nanos;
 use serde::{Deserialize, Serialize};
 
@@ -42,6 +43,8 @@ pub enum Input {
     Outcome(SendOutcome),
     /// An operator or the runtime commands.
     Command(Command),
+    /// A venue's reply said how much of its limits is used; stands before the reply itself.
+    Pace(Pace),
 }
 
 /// Class of an input.
@@ -195,6 +198,7 @@ impl Input {
             Self::Config
             | Self::Anchor(_)
             | Self::Command(_)
+            | Self::Pace(_)
             | Self::ConnUp { .. }
             | Self::ConnDown { .. } => InputClass::Control,
         }

@@ -134,6 +134,12 @@ pub struct ScanParams {
     pub clock_offset_max_ns: Nanos,
     /// A venue whose clock is known no better than this is not traded on, ns.
     pub clock_uncertainty_max_ns: Nanos,
+    /// Window over which the orders of a listing are judged, ns.
+    pub quality_window_ns: Nanos,
+    /// Orders in the window before they are judged.
+    pub quality_orders_min: u32,
+    /// Part of them that may fill nothing; above it the listing takes no entries, ppb.
+    pub quality_miss_max_ppb: Ppb,
     /// A net edge above this for longer than `edge_insane_ns` means broken data: disarm and alarm, ppb.
     pub edge_insane_ppb: Ppb,
     /// See `edge_insane_ppb`, ns.
@@ -183,6 +189,9 @@ impl Default for ScanParams {
             clock_ahead_max_ns: 50 * MILLI,
             clock_offset_max_ns: SECOND,
             clock_uncertainty_max_ns: 250 * MILLI,
+            quality_window_ns: 600 * SECOND,
+            quality_orders_min: 100,
+            quality_miss_max_ppb: 950_000_000,
             edge_insane_ppb: 300 * BPS,
             edge_insane_ns: 2 * SECOND,
             disarm_ns: 30 * SECOND,

@@ -103,6 +103,11 @@ pub fn is_ready(view: &View) -> Verdict {
     if let Some(venue) = (0..names.venues.len()).find(|venue| silent(*venue)) {
         return Err(format!("{}: no session yet", names.venues[venue]));
     }
+    if let Some(finding) = view.findings.iter().find(|finding| finding.holds) {
+        let more = view.findings.iter().filter(|finding| finding.holds).count() - 1;
+        let rest = if more > 0 { format!(" (and {more} more)") } else { String::new() };
+        return Err(format!("{finding}{rest}"));
+    }
     if view.book_ages.is_empty() {
         return Err("no books yet".into());
     }
@@ -193,6 +198,23 @@ fn venues(page: &mut Page, view: &View) {
     for session in &view.sessions {
         let labels = [("venue", view.names.venue(session.venue)), ("role", role_text(session.role))];
         page.row("session_ready", &labels, truth(session.ready));
+    }
+    page.family("start_finding", "gauge", "1 with a setting that holds its venue (on paper: that would)");
+    for finding in &view.findings {
+        let symbol = finding.symbol.as_deref().unwrap_or("account");
+        let labels = [("venue", finding.venue.as_str()), ("symbol", symbol), ("check", finding.check)];
+        page.row("start_finding", &labels, 1.0);
+    }
+    page.family("order_miss_ratio", "gauge", "Part of the window's orders that filled nothing");
+    for (index, quality) in view.quality.iter().enumerate().filter(|(_, quality)| quality.orders > 0) {
+        let (venue, symbol) = listing(view, index);
+        let ratio = f64::from(quality.missed) / f64::from(quality.orders);
+        page.row("order_miss_ratio", &[("venue", venue), ("symbol", symbol)], ratio);
+    }
+    page.family("order_quality_paused", "gauge", "1 while a listing takes no entries for its misses");
+    for (index, quality) in view.quality.iter().enumerate() {
+        let (venue, symbol) = listing(view, index);
+        page.row("order_quality_paused", &[("venue", venue), ("symbol", symbol)], truth(quality.paused));
     }
     page.family("book_live", "gauge", "1 while the book is served");
     for (index, age) in view.book_ages.iter().enumerate() {
@@ -505,6 +527,23 @@ pub(crate) mod tests {
         refused(|view| view.book_ages[1] = None, "ETHUSDT");
         refused(|view| view.book_ages.clear(), "no books");
         refused(|view| view.mode = Mode::Halted, "halted");
+        let finding = |holds| super::super::view::FindingView {
+            venue: "okx".into(),
+            symbol: Some("BTC-USDT-SWAP".into()),
+            check: "leverage",
+            what: "leverage is 20, must be 5".into(),
+            holds,
+        };
+        let mut view = sample();
+        view.findings = vec![finding(false)];
+        assert_eq!(is_ready(&view), Ok(()), "paper is only warned");
+        let other = super::super::view::FindingView { symbol: None, ..finding(true) };
+        view.findings = vec![finding(true), other];
+        let said = is_ready(&view).expect_err("held");
+        assert_eq!(said, "okx BTC-USDT-SWAP: leverage is 20, must be 5 (and 1 more)");
+        let (_, rows) = parse(&exposition(&view));
+        let row = "perpring_start_finding{venue=\"okx\",symbol=\"BTC-USDT-SWAP\",check=\"leverage\"}";
+        assert_eq!(rows.get(row), Some(&1.0));
     }
 
     #[test]

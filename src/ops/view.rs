@@ -6,7 +6,7 @@ use super::latency::Summary;
 use super::watch::Counts;
 use crate::core::pair::Mode;
 use crate::core::position::{PositionView, Totals};
-use crate::core::scanner::PairView;
+use crate::core::scanner::{PairView, QualityView};
 use crate::domain::event::SessionStatus;
 use crate::domain::instrument::{CanonicalId, InstrumentId, VenueId};
 use crate::domain::money::Money;
@@ -100,6 +100,29 @@ pub struct Stalls {
     pub recorder_lag_max: u8,
 }
 
+/// Why a venue is held by the start gate, or a warning on paper.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct FindingView {
+    /// Venue.
+    pub venue: String,
+    /// Native name of the listing concerned; `None` = the account.
+    pub symbol: Option<String>,
+    /// What was checked.
+    pub check: &'static str,
+    /// As a sentence.
+    pub what: String,
+    /// False on paper, where it only warns.
+    pub holds: bool,
+}
+
+impl std::fmt::Display for FindingView {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { venue, symbol, what, holds, .. } = self;
+        let symbol = symbol.as_ref().map_or_else(String::new, |symbol| format!(" {symbol}"));
+        write!(f, "{venue}{symbol}: {what}{}", if *holds { "" } else { " (ignored on paper)" })
+    }
+}
+
 /// Everything.
 #[derive(Clone, Debug, Default)]
 pub struct View {
@@ -111,6 +134,12 @@ pub struct View {
     pub counts: Counts,
     /// Ordered venue pairs.
     pub pairs: Vec<PairView>,
+    /// How our orders fare, by listing.
+    pub quality: Vec<QualityView>,
+    /// What holds venues, or would.
+    pub findings: Vec<FindingView>,
+    /// Which state of the start gate `findings` tell; `None` = none yet.
+    pub findings_revision: Option<u32>,
     /// Age of each listing's book, ns; `None` = not served.
     pub book_ages: Vec<Option<Nanos>>,
     /// Listings with their positions.

@@ -185,6 +185,12 @@ impl Decode {
                     adapter.on_http(id, status, raw.bytes, at, &mut self.out);
                 }
             }
+            Input::Pace(pace) => {
+                emit(EventBody::Pace(pace));
+                if let Some(adapter) = self.adapters.get_mut(pace.venue.index()) {
+                    adapter.on_pace(&pace, at, &mut self.out);
+                }
+            }
             Input::Denied(denial) => emit(EventBody::Denied(denial)),
             Input::Outcome(outcome) => {
                 emit(EventBody::Outcome(outcome));

@@ -6,8 +6,10 @@
 use crate::domain::effect::{HttpId, Redact};
 use crate::domain::input::{ConnId, DownReason};
 use crate::domain::instrument::VenueId;
+use crate::domain::standing::Pace;
 use crate::net::dial::{DialRequest, Established, dial};
-use crate::net::http::{HttpCall, HttpClient};
+use crate::net::http::{HttpCall, HttpClient, Reply};
+use crate::venue::pace::pace_of;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::JoinHandle;
@@ -44,7 +46,14 @@ pub enum Errand {
     /// A connection was made, or could not be.
     Dialled { conn: ConnId, epoch: u32, result: Result<Established, DownReason> },
     /// A reply; status 0 = none.
-    Replied { venue: VenueId, id: HttpId, redact: Option<Redact>, status: u16, body: Vec<u8> },
+    Replied {
+        venue: VenueId,
+        id: HttpId,
+        redact: Option<Redact>,
+        status: u16,
+        body: Vec<u8>,
+        pace: Option<Pace>,
+    },
 }
 
 /// Owner of the errand threads; dropping it lets them finish and end.
@@ -100,15 +109,17 @@ impl Errands {
                         Err(_) => break,
                     };
                     let Ok(call) = next else { break };
-                    let (status, body) = match perform(&client, &call) {
-                        Ok(reply) => reply,
+                    let (status, body, headers) = match perform(&client, &call) {
+                        Ok(reply) => (reply.status, reply.body, reply.headers),
                         Err(failure) => {
                             note(&noted, failure);
-                            (0, Vec::new())
+                            (0, Vec::new(), Vec::new())
                         }
                     };
                     let Http { venue, id, redact, .. } = call;
-                    if sender.send(Errand::Replied { venue, id, redact, status, body }).is_err() {
+                    let headers = headers.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+                    let pace = pace_of(venue, status, headers);
+                    if sender.send(Errand::Replied { venue, id, redact, status, body, pace }).is_err() {
                         break;
                     }
                 }
@@ -168,7 +179,7 @@ fn note(notes: &std::sync::Mutex<Vec<String>>, text: String) {
 ///
 /// # Errors
 /// A sentence without secrets.
-pub fn exchange(client: &HttpClient, base: &str, text: &[u8]) -> Result<(u16, Vec<u8>), String> {
+pub fn exchange(client: &HttpClient, base: &str, text: &[u8]) -> Result<Reply, String> {
     let broken = || "an HTTP request of a dialect is not in the effect's form".to_owned();
     let mut parts = text.splitn(2, |byte| *byte == b'\n');
     let first = std::str::from_utf8(parts.next().unwrap_or_default()).map_err(|_| broken())?;
@@ -182,13 +193,12 @@ pub fn exchange(client: &HttpClient, base: &str, text: &[u8]) -> Result<(u16, Ve
         let Some((name, value)) = line.split_once(':') else { break };
         headers.push((name.trim(), value.trim()));
     }
-    let reply = client
+    client
         .request(&HttpCall { method, base, path_and_query, headers: &headers, body: rest })
-        .map_err(|failure| failure.to_string())?;
-    Ok((reply.status, reply.body))
+        .map_err(|failure| failure.to_string())
 }
 
-fn perform(client: &HttpClient, call: &Http) -> Result<(u16, Vec<u8>), String> {
+fn perform(client: &HttpClient, call: &Http) -> Result<Reply, String> {
     exchange(client, &call.base, &call.text)
 }
 

@@ -81,6 +81,8 @@ pub struct Gateway {
     market_turn: usize,
     http: Vec<Arc<str>>,
     errands: Errands,
+    /// A reply whose headers have gone ahead of it.
+    held: Option<Errand>,
     vault: Vault,
     latch: Arc<KillLatch>,
     sealed: Vec<u8>,
@@ -133,6 +135,7 @@ impl Gateway {
             order,
             http: addresses.http.iter().map(|url| url.as_str().into()).collect(),
             errands,
+            held: None,
             vault,
             latch,
             sealed: Vec::with_capacity(8192),
@@ -214,7 +217,7 @@ impl Gateway {
         if let Some(input) = self.ready.pop_front() {
             return Ok(Some(Inbound { input, readable: clock() }));
         }
-        if let Some(errand) = self.errands.poll()
+        if let Some(errand) = self.held.take().or_else(|| self.errands.poll())
             && let Some(input) = self.errand(errand, bytes)
         {
             return Ok(Some(Inbound { input, readable: clock() }));
@@ -365,7 +368,12 @@ impl Gateway {
                     Err(reason) => Some(Input::ConnDown { conn, epoch, reason }),
                 }
             }
-            Errand::Replied { venue, id, redact, status, body } => {
+            Errand::Replied { venue, id, redact, status, body, pace: Some(pace) } => {
+                // What the reply says of limits goes first.
+                self.held = Some(Errand::Replied { venue, id, redact, status, body, pace: None });
+                Some(Input::Pace(pace))
+            }
+            Errand::Replied { venue, id, redact, status, body, pace: None } => {
                 bytes.extend_from_slice(&body);
                 if let Some(redact) = redact {
                     self.vault.redact_reply(&redact, bytes);

@@ -15,14 +15,18 @@ use crate::domain::input::ConnId;
 use crate::domain::instrument::{VENUES_MAX, VenueId};
 use crate::domain::intent::{Basket, Denial, DenyReason, Intent, LEGS_MAX, OrderRef};
 use crate::domain::money::Money;
-use crate::domain::order::{ClientId, OrderSpec};
+use crate::domain::order::{ClientId, OrderSpec, RejectClass};
 use crate::domain::params::EngineParams;
-use crate::domain::time::{Nanos, Stamp};
+use crate::domain::standing::Pace;
+use crate::domain::time::{Nanos, SECOND, Stamp};
 use crate::stage::Made;
 use crate::venue::{Encoder, Rendered};
 
 /// Socket messages that may be on their way to the gateway or back as outcomes; the loopback rings hold more.
 pub const CREDIT_MAX: u32 = 512;
+
+/// Shortest ban of a venue (Binance: 2 min to 3 days) when it does not say how long it is, ns.
+const BAN_NS: Nanos = 120 * SECOND;
 
 /// HTTP ids from here on belong to route's own requests (order queries).
 pub const HTTP_ORDER_BASE: u32 = 1 << 31;
@@ -116,9 +120,33 @@ impl Route {
                 self.encoders[instrument.venue.index()].on_instrument(instrument);
             }
             EventBody::Clock(sample) => self.clocks.on_sample(sample),
+            EventBody::Pace(pace) => self.on_pace(pace, flow.at.mono),
+            EventBody::Order(update) if update.reject == RejectClass::RateLimit => {
+                if let Some(budget) = self.budgets.get_mut(update.venue.index()) {
+                    budget.strike(flow.at.mono);
+                }
+            }
             EventBody::Outcome(_) => self.outstanding = self.outstanding.saturating_sub(1),
             EventBody::Action(action) => self.on_action(flow, action, sink),
             _ => {}
+        }
+    }
+
+    /// The venue says how much of its limits is used, or refuses for their sake.
+    fn on_pace(&mut self, pace: &Pace, now: Nanos) {
+        let Some(budget) = self.budgets.get_mut(pace.venue.index()) else { return };
+        let asked = Nanos::from(pace.retry_after_s) * SECOND;
+        match pace.status {
+            418 => budget.ban(now, asked.max(BAN_NS)),
+            429 => {
+                budget.pause(now, asked);
+                budget.strike(now);
+            }
+            _ => {
+                if let Some(used) = pace.orders_10s {
+                    budget.on_used(now, used);
+                }
+            }
         }
     }
 

@@ -5,7 +5,7 @@
 
 use crate::domain::params::EngineParams;
 use crate::domain::time::Stamp;
-use crate::net::http::HttpClient;
+use crate::net::http::{HttpClient, Reply};
 use crate::net::tls::Trust;
 use crate::ops::view::Board;
 use crate::stage::decode::plan;
@@ -218,7 +218,7 @@ impl Killer {
                 Err(_) => Err("a credential is missing".to_owned()),
             };
             let (status, verdict) = match answer {
-                Ok((status, body)) => {
+                Ok(Reply { status, body, .. }) => {
                     let verdict = switch.on_reply(&request, status, &body, now(), &mut more);
                     queue.extend(more.drain(..));
                     clear = verdict == Ok(KillReply::Clear);

@@ -4,10 +4,11 @@ use super::keeper::Keeper;
 use crate::core::position::PositionView;
 use crate::core::risk::Risk;
 use crate::core::scanner::Scanner;
+use crate::core::start_gate::StartGate;
 use crate::domain::instrument::{CanonicalId, InstrumentId, Qty};
 use crate::domain::money::Money;
 use crate::domain::time::{Nanos, SECOND};
-use crate::ops::view::{AccountView, Board};
+use crate::ops::view::{AccountView, Board, FindingView, View};
 use crate::stage::decode::Decode;
 use crate::stage::gateway::Gateway;
 use crate::stage::record::Recorder;
@@ -19,6 +20,8 @@ pub fn scan(scanner: &Scanner, listings: usize, board: &Board) {
         view.pairs.extend(scanner.views());
         view.book_ages.clear();
         view.book_ages.extend((0..listings).map(|index| scanner.book_age(InstrumentId(index as u16))));
+        view.quality.clear();
+        view.quality.extend((0..listings).filter_map(|index| scanner.quality(InstrumentId(index as u16))));
         let totals = scanner.totals();
         view.mode = totals.mode;
         view.alarms = totals.alarms;
@@ -51,6 +54,7 @@ pub fn risk(rules: &Risk, board: &Board) {
         view.unhedged = unhedged;
         view.unhedged_max = view.unhedged_max.max(unhedged);
         view.open_orders = rules.open_orders();
+        findings(rules.start_gate(), view);
     });
 }
 
@@ -67,6 +71,26 @@ fn unhedged(rows: impl Iterator<Item = PositionView>) -> Money {
         }
     }
     nets.into_iter().fold(Money::ZERO, |sum, (_, net)| sum + net.abs())
+}
+
+/// Findings are text, so they are told anew only when they changed.
+fn findings(gate: &StartGate, view: &mut View) {
+    if view.findings_revision == Some(gate.revision()) {
+        return;
+    }
+    view.findings_revision = Some(gate.revision());
+    let names = &view.names;
+    let symbol = |id: InstrumentId| names.listings.get(id.index()).map(|(_, symbol)| symbol.clone());
+    view.findings = gate
+        .findings()
+        .map(|finding| FindingView {
+            venue: names.venue(finding.venue).to_owned(),
+            symbol: finding.listing.and_then(symbol),
+            check: finding.check.as_str(),
+            what: finding.sentence(),
+            holds: gate.holds(),
+        })
+        .collect();
 }
 
 /// The keeper's part: counts, sessions, the journal's size.

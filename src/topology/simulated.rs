@@ -11,28 +11,66 @@ use crate::domain::input::{
 };
 use crate::domain::instrument::VenueId;
 use crate::domain::time::{MILLI, Nanos};
-use crate::sim::{HttpRequest, LedgerServer, Push, SimConn};
+use crate::sim::{HttpReply, HttpRequest, LedgerServer, Push, SimConn};
 use crate::stage::decode::ConnInfo;
 use crate::stage::egress::{KillLatch, Vault, admit};
+use crate::venue::pace::pace_of;
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
 
 /// A delivery in flight.
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Delivery {
-    ConnectAtVenue { conn: ConnId, epoch: u32, path: String },
-    TextAtVenue { conn: ConnId, epoch: u32, text: Vec<u8> },
-    ClosedAtVenue { conn: ConnId, epoch: u32 },
-    HttpAtVenue { venue: VenueId, id: HttpId, redact: Option<RedactKey>, request: Vec<u8> },
-    ConnUp { conn: ConnId, epoch: u32 },
-    ConnDown { conn: ConnId, epoch: u32, reason: DownKey },
-    Frame { conn: ConnId, epoch: u32, ping: bool, bytes: Vec<u8> },
-    HttpReply { venue: VenueId, id: HttpId, redact: Option<RedactKey>, status: u16, body: Vec<u8> },
+    ConnectAtVenue {
+        conn: ConnId,
+        epoch: u32,
+        path: String,
+    },
+    TextAtVenue {
+        conn: ConnId,
+        epoch: u32,
+        text: Vec<u8>,
+    },
+    ClosedAtVenue {
+        conn: ConnId,
+        epoch: u32,
+    },
+    HttpAtVenue {
+        venue: VenueId,
+        id: HttpId,
+        redact: Option<RedactKey>,
+        request: Vec<u8>,
+    },
+    ConnUp {
+        conn: ConnId,
+        epoch: u32,
+    },
+    ConnDown {
+        conn: ConnId,
+        epoch: u32,
+        reason: DownKey,
+    },
+    Frame {
+        conn: ConnId,
+        epoch: u32,
+        ping: bool,
+        bytes: Vec<u8>,
+    },
+    HttpReply {
+        venue: VenueId,
+        id: HttpId,
+        redact: Option<RedactKey>,
+        status: u16,
+        body: Vec<u8>,
+        headers: Headers,
+    },
 }
 
 /// Orderable stand-ins: deliveries are ordered by time and number only, but the heap wants a total order.
 type RedactKey = (crate::domain::effect::SecretSlot, crate::domain::text::Text<16>);
 type DownKey = bool;
+/// Headers of a reply.
+type Headers = Vec<(String, String)>;
 
 #[derive(Clone, Copy, Debug, Default)]
 struct Link {
@@ -89,8 +127,10 @@ impl Egress for SimTransport {
                         let request = self.sealed.clone();
                         self.at(arrival, Delivery::HttpAtVenue { venue, id, redact, request });
                     }
-                    Err(_) => self
-                        .at(arrival, Delivery::HttpReply { venue, id, redact, status: 0, body: Vec::new() }),
+                    Err(_) => {
+                        let (body, headers) = (Vec::new(), Vec::new());
+                        self.at(arrival, Delivery::HttpReply { venue, id, redact, status: 0, body, headers });
+                    }
                 }
                 None
             }
@@ -279,8 +319,8 @@ impl Simulation {
             Delivery::HttpAtVenue { venue, id, redact, request } => {
                 let reply = self.servers[venue.index()].on_http(&parse_http(&request), now, &mut self.pushes);
                 self.push(venue.index());
-                let delivery =
-                    Delivery::HttpReply { venue, id, redact, status: reply.status, body: reply.body };
+                let HttpReply { status, body, headers } = reply;
+                let delivery = Delivery::HttpReply { venue, id, redact, status, body, headers };
                 self.transport.at(arrival, delivery);
             }
             Delivery::ConnUp { conn, epoch } => {
@@ -307,7 +347,11 @@ impl Simulation {
                 let meta = FrameMeta { conn, epoch, kind, last, drained: last };
                 self.input(Input::Frame(meta), &bytes);
             }
-            Delivery::HttpReply { venue, id, redact, status, mut body } => {
+            Delivery::HttpReply { venue, id, redact, status, mut body, headers } => {
+                let headers = headers.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+                if let Some(pace) = pace_of(venue, status, headers) {
+                    self.input(Input::Pace(pace), &[]);
+                }
                 if let Some((slot, key)) = redact {
                     self.transport.vault.redact_reply(&Redact { slot, key }, &mut body);
                 }

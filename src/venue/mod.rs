@@ -9,6 +9,7 @@ pub mod binance;
 pub mod json;
 pub mod message;
 pub mod okx;
+pub mod pace;
 
 use crate::domain::effect::{
     HttpId, OutMeta, Payload, PayloadFull, Redact, SecretSlot, SessionAction, VenueCall,

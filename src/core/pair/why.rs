@@ -55,6 +55,8 @@ pub enum WhyNot {
     Cooldown,
     /// As many trades are open as allowed.
     MaxTrades,
+    /// Too many orders on a listing filled nothing.
+    Quality,
 }
 
 impl WhyNot {
@@ -85,6 +87,7 @@ impl WhyNot {
             Self::Unproven => "not proven yet",
             Self::Cooldown => "cooling down",
             Self::MaxTrades => "max trades",
+            Self::Quality => "order quality",
         }
     }
 }

@@ -47,6 +47,17 @@ pub struct PairView {
     pub alarms: u32,
 }
 
+/// Order quality of a listing, for people.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct QualityView {
+    /// Orders of the window.
+    pub orders: u32,
+    /// Of them those that filled nothing.
+    pub missed: u32,
+    /// The listing takes no entries for it.
+    pub paused: bool,
+}
+
 /// Sums over the scanner.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct ScanTotals {
@@ -97,6 +108,13 @@ impl Scanner {
     pub fn mid(&self, instrument: InstrumentId) -> Option<Price> {
         let listing = self.listings.get(instrument.index())?;
         (listing.served == Served::Yes).then(|| listing.mid())
+    }
+
+    /// How our orders on a listing fared in the window that ends now.
+    pub fn quality(&self, instrument: InstrumentId) -> Option<QualityView> {
+        let quality = &self.listings.get(instrument.index())?.quality;
+        let (orders, missed) = quality.counts(self.now.mono, &self.params);
+        Some(QualityView { orders, missed, paused: quality.is_paused(self.now.mono, &self.params) })
     }
 
     /// Sums.

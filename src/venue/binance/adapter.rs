@@ -13,6 +13,7 @@ use crate::domain::effect::{HttpId, SecretSlot, SessionAction, VenueCall};
 use crate::domain::event::{EventBody, SessionRole, SessionStatus};
 use crate::domain::input::{ConnId, DownReason, FrameKind, FrameMeta};
 use crate::domain::instrument::{Instrument, Status, VenueId, VenueSpec};
+use crate::domain::standing::Pace;
 use crate::domain::time::{MILLI, Nanos, SECOND, Stamp};
 use crate::venue::{Adapter, Emit, OddKind, Oddity, Out, VenueContext};
 
@@ -24,6 +25,8 @@ const HTTP_TIMEOUT: Nanos = 15 * SECOND;
 const METADATA_PERIOD: Nanos = 1800 * SECOND;
 /// Metadata is not read again sooner than this, whatever does not fit.
 const METADATA_PAUSE: Nanos = 30 * SECOND;
+/// Used weight of a minute, of 2400, beyond which the rest is kept for what keeps the account known.
+const DATA_WEIGHT_MAX: u32 = 1_800;
 /// A listen key lives 60 min; the venue asks for a renewal every 30.
 const KEEP_ALIVE: Nanos = 29 * 60 * SECOND;
 /// Free margin is in no stream.
@@ -129,6 +132,8 @@ pub struct BinanceAdapter {
     asked_at: Nanos,
     /// No HTTP before this (429, 418).
     http_pause: Nanos,
+    /// No snapshots and backfills before this: most of the weight of the minute is used.
+    data_pause: Nanos,
     http_limited: u32,
     next_sweep: Nanos,
     started: bool,
@@ -159,6 +164,7 @@ impl BinanceAdapter {
             sequence: 0,
             asked_at: 0,
             http_pause: 0,
+            data_pause: 0,
             http_limited: 0,
             next_sweep: 0,
             started: false,
@@ -308,7 +314,7 @@ impl BinanceAdapter {
         }
         self.update_market_ready(out);
         self.run_chores(mono, out);
-        if mono >= self.http_pause {
+        if mono >= self.http_pause && mono >= self.data_pause {
             if let Some((place, order)) = self.backfill.next(self.conn_base, mono) {
                 let what = VenueCall {
                     op: op::USER_TRADES,
@@ -371,7 +377,7 @@ impl BinanceAdapter {
     fn on_rate_limit(&mut self, status: u16, now: Nanos) {
         self.http_limited += 1;
         let base = if status == 418 { 120 * SECOND } else { 10 * SECOND };
-        self.http_pause = now + (base << (self.http_limited - 1).min(4));
+        self.http_pause = self.http_pause.max(now + (base << (self.http_limited - 1).min(4)));
     }
 
     fn on_chore_reply(&mut self, duty: Duty, body: &[u8], now: Stamp, out: &mut Out) -> Result<(), OddKind> {
@@ -576,16 +582,22 @@ impl Adapter for BinanceAdapter {
         }
         match index {
             conn::PRIVATE => self.on_user_frame(frame, now.mono, out),
-            conn::API => match orders::reply(frame, self.venue, &self.listings) {
-                Ok((request, report)) => {
-                    out.emit(Emit::Report(report));
-                    if request == orders::Request::Query {
-                        // The total alone: its fills may never have come.
-                        self.backfill.want(&report, now.mono);
-                    }
+            conn::API => {
+                if let Some(pace) = orders::pace(frame, self.venue) {
+                    self.on_pace(&pace, now, out);
+                    out.event(EventBody::Pace(pace));
                 }
-                Err(kind) => self.odd(index, kind, out),
-            },
+                match orders::reply(frame, self.venue, &self.listings) {
+                    Ok((request, report)) => {
+                        out.emit(Emit::Report(report));
+                        if request == orders::Request::Query {
+                            // The total alone: its fills may never have come.
+                            self.backfill.want(&report, now.mono);
+                        }
+                    }
+                    Err(kind) => self.odd(index, kind, out),
+                }
+            }
             _ => self.on_market_frame(index, frame, now, out),
         }
     }
@@ -653,6 +665,17 @@ impl Adapter for BinanceAdapter {
     fn on_instrument(&mut self, instrument: &Instrument, now: Stamp, out: &mut Out) {
         if let Some(index) = self.listings.define(instrument) {
             self.market.on_instrument(index, instrument, now.mono, out);
+        }
+    }
+
+    fn on_pace(&mut self, pace: &Pace, now: Stamp, _: &mut Out) {
+        if pace.is_refusal() {
+            let asked = Nanos::from(pace.retry_after_s) * SECOND;
+            self.http_pause = self.http_pause.max(now.mono.saturating_add(asked));
+        } else if pace.weight_1m.is_some_and(|used| used >= DATA_WEIGHT_MAX) {
+            // The venue's minutes are those of its clock.
+            let minute = 60 * SECOND;
+            self.data_pause = now.mono + (minute - now.wall.rem_euclid(minute));
         }
     }
 

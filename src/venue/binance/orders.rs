@@ -7,6 +7,7 @@ use super::symbols::Listings;
 use crate::domain::instrument::VenueId;
 use crate::domain::number::Num;
 use crate::domain::order::{ClientId, OrderReport, RejectClass, ReportKind, Side};
+use crate::domain::standing::Pace;
 use crate::domain::time::MILLI;
 use crate::venue::OddKind;
 use crate::venue::json::Cursor;
@@ -179,6 +180,54 @@ pub fn reply(
     Ok((id.request, report))
 }
 
+/// What a reply of the WebSocket API says of limits: orders counted, or a refusal and for how long.
+pub fn pace(frame: &[u8], venue: VenueId) -> Option<Pace> {
+    let mut pace = Pace { venue, ..Pace::default() };
+    let (mut until, mut server) = (0, 0);
+    Cursor::new(frame)
+        .object(|key, cursor| match key {
+            b"status" => {
+                let (text, _) = cursor.scalar()?;
+                pace.status =
+                    u16::try_from(uint(text, "status")?).map_err(|_| DecodeError::Field("status"))?;
+                Ok(())
+            }
+            b"error" => cursor.object(|key, cursor| match key {
+                b"data" => cursor.object(|key, cursor| match key {
+                    b"retryAfter" => cursor.int("retryAfter").map(|ms| until = ms),
+                    b"serverTime" => cursor.int("serverTime").map(|ms| server = ms),
+                    _ => cursor.skip(),
+                }),
+                _ => cursor.skip(),
+            }),
+            b"rateLimits" => cursor.array(|cursor| {
+                let (mut kind, mut interval): (&[u8], &[u8]) = (&[], &[]);
+                let (mut number, mut count) = (0, -1);
+                cursor.object(|key, cursor| match key {
+                    b"rateLimitType" => cursor.string().map(|text| kind = text),
+                    b"interval" => cursor.string().map(|text| interval = text),
+                    b"intervalNum" => cursor.int("intervalNum").map(|value| number = value),
+                    b"count" => cursor.int("count").map(|value| count = value),
+                    _ => cursor.skip(),
+                })?;
+                // Counts that do not apply are −1.
+                let count = u32::try_from(count).ok();
+                match (kind, interval, number) {
+                    (b"ORDERS", b"SECOND", 10) => pace.orders_10s = count,
+                    (b"ORDERS", b"MINUTE", 1) => pace.orders_1m = count,
+                    (b"REQUEST_WEIGHT", b"MINUTE", 1) => pace.weight_1m = count,
+                    _ => {}
+                }
+                Ok(())
+            }),
+            _ => cursor.skip(),
+        })
+        .ok()?;
+    pace.retry_after_s = u32::try_from((until - server + 999) / 1_000).unwrap_or(0);
+    let said = pace.orders_10s.or(pace.orders_1m).or(pace.weight_1m);
+    (said.is_some() || pace.is_refusal()).then_some(pace)
+}
+
 #[derive(Default)]
 struct Reply<'a> {
     id: &'a [u8],
@@ -262,6 +311,23 @@ mod tests {
             );
             assert_eq!((report.filled, report.fill), (None, None));
         }
+    }
+
+    #[test]
+    fn replies_tell_what_is_used_and_for_how_long_we_are_banned() {
+        let used = br#"{"id":"x","status":200,"result":{},"rateLimits":[
+            {"rateLimitType":"REQUEST_WEIGHT","interval":"MINUTE","intervalNum":1,"limit":-1,"count":-1},
+            {"rateLimitType":"ORDERS","interval":"SECOND","intervalNum":10,"limit":300,"count":12},
+            {"rateLimitType":"ORDERS","interval":"MINUTE","intervalNum":1,"limit":1200,"count":40}]}"#;
+        let seen = pace(used, VenueId(2)).unwrap();
+        assert_eq!((seen.orders_10s, seen.orders_1m, seen.weight_1m), (Some(12), Some(40), None));
+        let banned =
+            br#"{"id":"x","status":418,"error":{"code":-1003,"msg":"m","data":{"serverTime":1659142907531,
+            "retryAfter":1659146400000}}}"#;
+        let seen = pace(banned, VenueId(2)).unwrap();
+        assert_eq!((seen.status, seen.retry_after_s, seen.venue), (418, 3_493, VenueId(2)));
+        assert_eq!(pace(br#"{"id":"x","status":200,"result":{}}"#, VenueId(2)), None);
+        assert_eq!(pace(b"{", VenueId(2)), None);
     }
 
     #[test]

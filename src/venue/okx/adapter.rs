@@ -15,6 +15,7 @@ use crate::domain::event::{BookReason, BookState, BookStatus, EventBody, Session
 use crate::domain::input::{ConnId, DownReason, FrameKind, FrameMeta};
 use crate::domain::instrument::{Instrument, InstrumentId, Price, Qty, Status, VenueId, VenueSpec};
 use crate::domain::money::Money;
+use crate::domain::standing::Pace;
 use crate::domain::text::Symbol;
 use crate::domain::time::{MILLI, Nanos, SECOND, Stamp};
 use crate::venue::message::DecodeError;
@@ -156,6 +157,8 @@ pub(super) struct OkxAdapter {
     /// Earliest time at which anything has to be done.
     due: Nanos,
     connect_free_at: Nanos,
+    /// Nothing is asked before this (429).
+    asks_free_at: Nanos,
     pub refreshed_at: Nanos,
     /// The account was listed completely since its connection came up.
     pub reconciled: bool,
@@ -204,6 +207,7 @@ impl OkxAdapter {
             next_id: 0,
             due: NEVER,
             connect_free_at: Nanos::MIN,
+            asks_free_at: Nanos::MIN,
             refreshed_at: Nanos::MIN,
             reconciled: false,
         }
@@ -342,6 +346,11 @@ impl OkxAdapter {
         let request = &mut self.requests[ask as usize];
         if !request.wanted {
             return;
+        }
+        // The switch must be armed whatever else waits.
+        if request.id == 0 && now < self.asks_free_at && ask != Ask::DeadMan {
+            let due = request.due.max(self.asks_free_at);
+            return self.arm(due);
         }
         if now >= request.due {
             if request.id != 0 {
@@ -671,6 +680,14 @@ impl Adapter for OkxAdapter {
         }
         // Subscriptions wait for the next tick, so that listings defined together go out together.
         self.arm(now.mono);
+    }
+
+    fn on_pace(&mut self, pace: &Pace, now: Stamp, _: &mut Out) {
+        if pace.is_refusal() {
+            // Budgets are per path and 2 s; without a word of the venue one of them must pass.
+            let asked = Nanos::from(pace.retry_after_s) * SECOND;
+            self.asks_free_at = self.asks_free_at.max(now.mono + asked.max(2 * SECOND));
+        }
     }
 
     fn on_tick(&mut self, now: Stamp, out: &mut Out) {

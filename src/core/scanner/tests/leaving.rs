@@ -1,6 +1,7 @@
 //! Exits until flat: convergence, time, loss; retries, denials, late fills and changed contracts.
 
 use super::rig::{MID, Rig, instrument, scan_params};
+use crate::core::pair::WhyNot;
 use crate::core::trade::Phase;
 use crate::domain::event::{BookState, EventBody};
 use crate::domain::instrument::{InstrumentId, Price, Qty};
@@ -241,4 +242,43 @@ fn random_entries_are_blind_to_the_edge_and_leave_by_time() {
         }
     }
     assert!(ways[0] >= 3 && ways[1] >= 3, "both directions: {ways:?}");
+}
+
+#[test]
+fn a_listing_on_which_most_orders_miss_takes_no_entries_until_the_window_forgets() {
+    let scan = ScanParams {
+        quality_window_ns: 100 * SECOND,
+        quality_orders_min: 6,
+        quality_miss_max_ppb: 500_000_000,
+        cooldown_ns: 0,
+        ..scan_params()
+    };
+    let mut rig = Rig::warm_with(2, scan);
+    // Three misses each: the entry and two hedges.
+    for _ in 0..2 {
+        rig.spread(30);
+        let entry = rig.basket().expect("an edge");
+        // The long leg fills and is unwound, the short one misses.
+        rig.fill(&entry.legs[0]);
+        rig.zero(&entry.legs[1]);
+        // Back at once, so that no sample of the basis is of the edge.
+        rig.spread(0);
+        while let Some(next) = rig.basket() {
+            match next.kind {
+                BasketKind::Hedge => next.orders().iter().for_each(|order| rig.zero(order)),
+                _ => next.orders().iter().for_each(|order| rig.fill(order)),
+            }
+            rig.tick_ms(200);
+        }
+        assert_eq!(rig.trade(), None);
+    }
+    rig.spread(30);
+    assert_eq!((rig.basket(), rig.view(0).why), (None, WhyNot::Quality));
+    assert!(!rig.scanner.quality(InstrumentId(0)).unwrap().paused, "every order filled there");
+    let missed = rig.scanner.quality(InstrumentId(1)).unwrap();
+    assert!(missed.paused && missed.missed == missed.orders && missed.orders >= 6, "{missed:?}");
+    rig.spread(0);
+    rig.run_ms(100_000);
+    rig.spread(30);
+    assert!(rig.basket().is_some(), "forgotten");
 }
