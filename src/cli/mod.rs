@@ -20,6 +20,7 @@ pub mod check_config;
 pub mod decode;
 pub mod demo;
 pub mod error;
+pub mod instruments;
 pub mod journal;
 pub mod live_view;
 pub mod picture;
@@ -65,6 +66,8 @@ enum Command {
     Run(run::RunArgs),
     /// Check a configuration and say what it means.
     CheckConfig(check_config::CheckConfigArgs),
+    /// List instruments as the venues' public metadata states them: scales, limits, funding, status.
+    Instruments(instruments::InstrumentsArgs),
     /// Replay a journal through the engine.
     Replay(replay::ReplayArgs),
 }
@@ -117,6 +120,7 @@ fn dispatch(cli: Cli) -> Result<u8, Failure> {
         Command::Sim(args) => sim::run(&args, &Signals::listen()?.stop).map_err(Into::into),
         Command::Run(args) => run::run(&args),
         Command::CheckConfig(args) => check_config::run(&args),
+        Command::Instruments(args) => instruments::run(&args),
         Command::Replay(args) => replay::run(&args),
     }
 }

@@ -1,5 +1,6 @@
 //! From the file's tables to what an engine is launched with, and everything that contradicts itself.
 
+use super::names::{self, Name};
 use super::tables::{Config, InstrumentTable, VenueTable, nanos, ppb};
 use crate::domain::instrument::{
     CanonicalId, ContractKind, INSTRUMENTS_MAX, InstrumentId, VENUES_MAX, VenueId,
@@ -220,13 +221,13 @@ impl Config {
         params: &mut EngineParams,
         findings: &mut Vec<String>,
     ) {
-        let name = &instrument.name;
-        let Some(parts) = split_name(name) else {
-            findings
-                .push(format!("instrument `{name}`: write it as BASE/QUOTE:SETTLE, such as BTC/USDT:USDT"));
-            return;
+        let dialects: Vec<&str> = self.venues.iter().map(|venue| venue.dialect.as_str()).collect();
+        let unified = match names::resolve(&instrument.name, &dialects) {
+            Ok(unified) => unified,
+            Err(why) => return findings.push(why),
         };
-        let (base, quote, settle) = parts;
+        let name = &unified.to_string();
+        let (base, quote, settle) = (&unified.base, &unified.quote, &unified.settle);
         let kind = if settle == quote { ContractKind::Linear } else { ContractKind::Inverse };
         let (Some(base), Some(quote), Some(settle)) = (Text::new(base), Text::new(quote), Text::new(settle))
         else {
@@ -254,8 +255,14 @@ impl Config {
             if instrument.venues.as_ref().is_some_and(|venues| !venues.contains(&venue.dialect)) {
                 continue;
             }
-            let given = instrument.symbols.get(&venue.dialect).cloned();
-            let Some(symbol) = given.or_else(|| native_symbol(&venue.dialect, parts)) else { continue };
+            let symbol = match symbol_of(instrument, &unified, &venue.dialect) {
+                Ok(Some(symbol)) => symbol,
+                Ok(None) => continue,
+                Err(why) => {
+                    findings.push(format!("instrument `{name}`: {why}"));
+                    continue;
+                }
+            };
             let Some(symbol) = Text::new(&symbol).filter(|symbol| !symbol.is_empty()) else {
                 findings.push(format!(
                     "instrument `{name}`: the symbol at {} must be 1 to 32 ASCII characters",
@@ -263,8 +270,14 @@ impl Config {
                 ));
                 continue;
             };
-            let id = InstrumentId(params.listings.len() as u16);
-            params.listings.push(ListingParams { id, venue: VenueId(index as u8), canonical, symbol });
+            let (id, venue_id) = (InstrumentId(params.listings.len() as u16), VenueId(index as u8));
+            if params.listings.iter().any(|other| other.venue == venue_id && other.symbol == symbol) {
+                findings.push(format!(
+                    "instrument `{name}`: {symbol} at {} is another instrument's symbol already: correct one of them",
+                    venue.dialect
+                ));
+            }
+            params.listings.push(ListingParams { id, venue: venue_id, canonical, symbol });
             listed += 1;
         }
         if listed < 2 && self.venues.len() >= 2 {
@@ -277,7 +290,7 @@ impl Config {
 }
 
 /// The venue's own name for a contract, where it follows from the unified one.
-fn native_symbol(dialect: &str, (base, quote, settle): Parts<'_>) -> Option<String> {
+pub(super) fn native_symbol(dialect: &str, (base, quote, settle): Parts<'_>) -> Option<String> {
     match dialect {
         "binance-usdm" => (settle == quote).then(|| format!("{base}{quote}")),
         "binance-coinm" => (settle == base).then(|| format!("{base}{quote}_PERP")),
@@ -286,11 +299,15 @@ fn native_symbol(dialect: &str, (base, quote, settle): Parts<'_>) -> Option<Stri
     }
 }
 
-fn split_name(name: &str) -> Option<Parts<'_>> {
-    let (base, rest) = name.split_once('/')?;
-    let (quote, settle) = rest.split_once(':')?;
-    let plain = |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_alphanumeric());
-    (plain(base) && plain(quote) && plain(settle)).then_some((base, quote, settle))
+/// The symbol at a venue: as given, when it means this instrument, or as it follows from the name.
+fn symbol_of(instrument: &InstrumentTable, unified: &Name, dialect: &str) -> Result<Option<String>, String> {
+    let Some(given) = instrument.symbols.get(dialect) else { return names::listed(unified, dialect) };
+    let symbol = names::symbol_at(dialect, given)?;
+    let meaning = Name::native(dialect, &symbol);
+    match meaning.and_then(|meaning| unified.differs(&meaning)) {
+        None => Ok(Some(symbol)),
+        Some(why) => Err(format!("the symbol {symbol} at {dialect} does not fit: {why}")),
+    }
 }
 
 fn check_venue(venue: &VenueTable, live: bool, findings: &mut Vec<String>) -> VenueSettings {

@@ -5,6 +5,7 @@
 //! secret itself, only where to find one (see [`secrets`]).
 
 mod build;
+pub mod names;
 pub mod secrets;
 mod tables;
 #[cfg(test)]

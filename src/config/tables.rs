@@ -59,7 +59,7 @@ pub struct PaperTable {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct VenueTable {
-    /// `binance-usdm`, `okx`.
+    /// `binance-usdm`, `binance-coinm`, `okx`.
     pub dialect: String,
     /// Taker fee; the account's own, as it enters every edge.
     pub taker_fee_bps: f64,
@@ -108,7 +108,7 @@ fn order_valid_ms() -> i64 {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct InstrumentTable {
-    /// `BASE/QUOTE:SETTLE`.
+    /// `BASE/QUOTE:SETTLE[-YYMMDD]`, `SYMBOL.VENUE`, or a configured venue's own name.
     pub name: String,
     /// Native names by dialect, where they don't follow from the name.
     #[serde(default)]

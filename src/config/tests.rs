@@ -108,7 +108,22 @@ fn contradictions_say_what_to_do() {
         ("[engine]\nmetrics_bind = \"0.0.0.0:9\"", "not on loopback"),
         ("[engine]\npinning = \"nowhere\"", "pinning"),
         ("[engine]\nlive = true", "journal_dir is needed"),
-        ("[[instruments]]\nname = \"BTCUSDT\"", "BASE/QUOTE:SETTLE"),
+        ("[[instruments]]\nname = \"BTC\"", "BASE/QUOTE:SETTLE"),
+        ("[[instruments]]\nname = \"BTCUSDT\"", "`BTC/USDT:USDT` is configured twice"),
+        ("[[instruments]]\nname = \"BTC-USDT-SWAP.OKX\"", "`BTC/USDT:USDT` is configured twice"),
+        (
+            "[[instruments]]\nname = \"PEPE/USDT:USDT\"\nsymbols = { binance-usdm = \"1000PEPEUSDT\" }",
+            "1000 PEPE where PEPE/USDT:USDT is one on 1",
+        ),
+        ("[[instruments]]\nname = \"1000PEPE/USDT:USDT\"", "okx lists PEPE by the single coin"),
+        (
+            "[[instruments]]\nname = \"ETH/USDT:USDT\"\nsymbols = { okx = \"ETH-USDC-SWAP\" }",
+            "ETH-USDC-SWAP at okx does not fit: it means ETH/USDC:USDC",
+        ),
+        (
+            "[[instruments]]\nname = \"ETH/USDT:USDT\"\nsymbols = { okx = \"E.T.H\" }\n[[instruments]]\nname = \"SOL/USDT:USDT\"\nsymbols = { okx = \"E.T.H\" }",
+            "E.T.H at okx is another instrument's symbol already",
+        ),
         ("[[instruments]]\nname = \"BTC/USD:BTC\"", "listed on 1 configured venue"),
         ("[[instruments]]\nname = \"BTC/USDT:USDT\"", "configured twice"),
         (

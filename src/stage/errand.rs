@@ -100,7 +100,7 @@ impl Errands {
                         Err(_) => break,
                     };
                     let Ok(call) = next else { break };
-                    let (status, body) = match perform(&client, &call) {
+                    let (status, body) = match perform(&client, &call.base, &call.text) {
                         Ok(reply) => reply,
                         Err(failure) => {
                             note(&noted, failure);
@@ -165,9 +165,9 @@ fn note(notes: &std::sync::Mutex<Vec<String>>, text: String) {
 }
 
 /// Sends the text form of an HTTP effect: `METHOD path?query`, header lines, an empty line, the body.
-fn perform(client: &HttpClient, call: &Http) -> Result<(u16, Vec<u8>), String> {
+pub fn perform(client: &HttpClient, base: &str, text: &[u8]) -> Result<(u16, Vec<u8>), String> {
     let broken = || "an HTTP request of a dialect is not in the effect's form".to_owned();
-    let mut parts = call.text.splitn(2, |byte| *byte == b'\n');
+    let mut parts = text.splitn(2, |byte| *byte == b'\n');
     let first = std::str::from_utf8(parts.next().unwrap_or_default()).map_err(|_| broken())?;
     let (method, path_and_query) = first.split_once(' ').ok_or_else(broken)?;
     let mut rest = parts.next().unwrap_or_default();
@@ -180,7 +180,7 @@ fn perform(client: &HttpClient, call: &Http) -> Result<(u16, Vec<u8>), String> {
         headers.push((name.trim(), value.trim()));
     }
     let reply = client
-        .request(&HttpCall { method, base: &call.base, path_and_query, headers: &headers, body: rest })
+        .request(&HttpCall { method, base, path_and_query, headers: &headers, body: rest })
         .map_err(|failure| failure.to_string())?;
     Ok((reply.status, reply.body))
 }
@@ -204,7 +204,7 @@ mod tests {
         for (base, text) in bases.iter().flat_map(|base| texts.map(|text| (base, text))) {
             let (base, text) = (Arc::from(base.as_str()), text.as_bytes().to_vec());
             let call = Http { venue: VenueId(0), id: HttpId::default(), redact: None, base, text };
-            let said = perform(&client, &call).expect_err("nobody answers");
+            let said = perform(&client, &call.base, &call.text).expect_err("nobody answers");
             assert!(!said.is_empty() && !said.contains("S3"), "{said}");
         }
     }

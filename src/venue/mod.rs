@@ -15,11 +15,11 @@ use crate::domain::effect::{
 };
 use crate::domain::event::{EventBody, SessionRole};
 use crate::domain::input::{ConnId, DownReason, FrameMeta};
-use crate::domain::instrument::{Instrument, VenueId, VenueSpec};
+use crate::domain::instrument::{Instrument, InstrumentId, VenueId, VenueSpec};
 use crate::domain::intent::OrderRef;
 use crate::domain::order::{OrderReport, OrderSpec};
 use crate::domain::params::{ListingParams, VenueParams};
-use crate::domain::time::Stamp;
+use crate::domain::time::{Nanos, Stamp};
 
 /// Something that an adapter produced while handling one input.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -149,6 +149,11 @@ pub trait Adapter: Send {
     fn on_instrument(&mut self, instrument: &Instrument, now: Stamp, out: &mut Out);
     /// Time passed; called before every other input too, so deadlines fire on time.
     fn on_tick(&mut self, now: Stamp, out: &mut Out);
+    /// Time between settlements of a listing as the venue's metadata over HTTP states it; `None` where it says
+    /// nothing (yet).
+    fn funding_interval(&self, _: InstrumentId) -> Option<Nanos> {
+        None
+    }
     /// The run ends: unsubscribe is not needed, closing is.
     fn on_stop(&mut self, now: Stamp, out: &mut Out);
 }

@@ -10,7 +10,7 @@ use super::{Variant, account, conn, metadata, op, orders};
 use crate::domain::effect::{HttpId, SecretSlot, SessionAction, VenueCall};
 use crate::domain::event::{EventBody, SessionRole, SessionStatus};
 use crate::domain::input::{ConnId, DownReason, FrameKind, FrameMeta};
-use crate::domain::instrument::{Instrument, VenueId, VenueSpec};
+use crate::domain::instrument::{Instrument, InstrumentId, VenueId, VenueSpec};
 use crate::domain::time::{MILLI, Nanos, SECOND, Stamp};
 use crate::venue::{Adapter, Emit, OddKind, Oddity, Out, VenueContext};
 
@@ -97,6 +97,8 @@ pub struct BinanceAdapter {
     http_limited: u32,
     next_sweep: Nanos,
     started: bool,
+    /// The venue has stated the funding intervals.
+    intervals_known: bool,
 }
 
 impl BinanceAdapter {
@@ -123,6 +125,7 @@ impl BinanceAdapter {
             http_limited: 0,
             next_sweep: 0,
             started: false,
+            intervals_known: false,
         }
     }
 
@@ -331,6 +334,7 @@ impl BinanceAdapter {
                     }
                 })
                 .map_err(|_| OddKind::Malformed)?;
+                self.intervals_known = true;
                 self.chore(duty).due = mono + METADATA_PERIOD;
             }
             Duty::ListenKey => {
@@ -554,6 +558,11 @@ impl Adapter for BinanceAdapter {
         }
         self.next_sweep = now.mono + SWEEP;
         self.sweep(now, out);
+    }
+
+    fn funding_interval(&self, id: InstrumentId) -> Option<Nanos> {
+        let index = self.listings.index(id).filter(|_| self.intervals_known)?;
+        Some(self.market.interval(index))
     }
 
     fn on_stop(&mut self, _: Stamp, out: &mut Out) {
