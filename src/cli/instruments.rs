@@ -5,8 +5,8 @@
 
 use super::Failure;
 use super::error::{CliError, EXIT_CLEAN, EXIT_FINDING, dialect};
-use crate::config::Config;
 use crate::config::names::{self, Name};
+use crate::config::{Config, secrets};
 use crate::core::registry::Registry;
 use crate::domain::effect::{Payload, SecretSlot, SessionAction};
 use crate::domain::input::ConnId;
@@ -16,12 +16,14 @@ use crate::domain::params::{CanonicalParams, EngineParams, ListingParams, VenueP
 use crate::domain::text::Text;
 use crate::domain::time::{Nanos, SECOND, Stamp};
 use crate::net::http::HttpClient;
+use crate::net::proxy::Proxy;
 use crate::net::tls::Trust;
 use crate::stage::errand::perform;
 use crate::venue::{Emit, Out, VenueContext};
 use clap::Args;
 use serde_json::{Value, json};
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// Rounds of requests after which a venue has said what it has to say.
@@ -54,6 +56,7 @@ struct Ask {
     http: String,
     fees: Option<(Ppb, Ppb)>,
     trust: Trust,
+    proxy: Option<Arc<Proxy>>,
     /// Unified name and native symbol.
     wanted: Vec<(Name, String)>,
 }
@@ -104,6 +107,8 @@ fn asks(args: &InstrumentsArgs, config: Option<&Config>) -> Result<Vec<Ask>, Cli
                     http: args.http.clone().unwrap_or_else(|| settings.venues[index].http.clone()),
                     fees: Some((venue.taker_fee_ppb, venue.maker_fee_ppb)),
                     trust: trust(file)?,
+                    proxy: secrets::proxy(&config.venues[index], &|name| std::env::var(name).ok())
+                        .map_err(CliError::Argument)?,
                     wanted,
                 });
             }
@@ -124,6 +129,7 @@ fn asks(args: &InstrumentsArgs, config: Option<&Config>) -> Result<Vec<Ask>, Cli
                         http,
                         fees: None,
                         trust: trust(None)?,
+                        proxy: None,
                         wanted,
                     });
                 }
@@ -201,7 +207,7 @@ fn query(ask: &Ask) -> Result<Vec<Value>, Failure> {
     let venue = dialect(&ask.dialect)?;
     let (mut adapter, mut encoder) = (venue.adapter(&context), venue.encoder(&context));
     let mut registry = Registry::new(&params);
-    let client = HttpClient::new(&ask.trust, TIMEOUT);
+    let client = HttpClient::through(&ask.trust, TIMEOUT, ask.proxy.clone());
     let (mut out, mut payload) = (Out::with_capacity(64), Payload::new());
     let wall = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_nanos() as i64);
     let mut now = Stamp { mono: 0, wall };

@@ -3,10 +3,12 @@
 //! Never from the configuration, and no message ever shows a value.
 
 use super::VenueTable;
+use crate::net::proxy::Proxy;
 use crate::stage::egress::Credentials;
 use serde::Deserialize;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
+use std::sync::Arc;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -45,6 +47,38 @@ pub fn load(venue: &VenueTable, lookup: &dyn Fn(&str) -> Option<String>) -> Resu
         ));
     }
     Ok(credentials)
+}
+
+/// The proxy of a venue; `lookup` reads an environment variable.
+///
+/// # Errors
+/// A sentence that shows no address.
+pub fn proxy(
+    venue: &VenueTable,
+    lookup: &dyn Fn(&str) -> Option<String>,
+) -> Result<Option<Arc<Proxy>>, String> {
+    let name = &venue.dialect;
+    let (text, key) = match (&venue.proxy, &venue.proxy_env) {
+        (None, None) => return Ok(None),
+        (Some(_), Some(_)) => {
+            return Err(format!("venue {name}: both proxy and proxy_env are set: keep one"));
+        }
+        (Some(text), None) => (text.clone(), "proxy"),
+        (None, Some(variable)) => {
+            let value = lookup(variable).filter(|value| !value.trim().is_empty());
+            let missing =
+                || format!("venue {name}: the environment variable of proxy_env is not set or empty: set it");
+            (value.ok_or_else(missing)?.trim().to_owned(), "proxy_env")
+        }
+    };
+    let proxy = Proxy::parse(&text).map_err(|error| format!("venue {name}: {key}: {error}"))?;
+    if key == "proxy" && proxy.has_login() {
+        return Err(format!(
+            "venue {name}: proxy holds credentials; a configuration must not hold any. Put the whole address into an \
+             environment variable and name it by proxy_env"
+        ));
+    }
+    Ok(Some(Arc::new(proxy)))
 }
 
 fn from_environment(prefix: &str, lookup: &dyn Fn(&str) -> Option<String>) -> Result<Credentials, String> {

@@ -82,6 +82,10 @@ pub struct VenueTable {
     pub sockets: Vec<String>,
     /// Base address for HTTP instead of the production one.
     pub http: Option<String>,
+    /// Proxy for all connections: `http://host:port` (CONNECT) or `socks5://host:port`, without credentials.
+    pub proxy: Option<String>,
+    /// The environment variable that holds the proxy's whole address, with its credentials.
+    pub proxy_env: Option<String>,
     /// Prefix of the environment variables with the credentials.
     pub credentials_env: Option<String>,
     /// A file with the credentials that only its owner may read.

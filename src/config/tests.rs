@@ -169,3 +169,26 @@ fn key_files_are_for_their_owner_only() {
     assert!(load(0o600, "okx").unwrap_err().contains("passphrase"));
     std::fs::remove_file(&path).unwrap();
 }
+
+#[test]
+fn proxies_come_without_credentials_or_from_the_environment() {
+    let proxy = |more: &str| {
+        let venue = parse(&venues(more)).venues[0].clone();
+        secrets::proxy(&venue, &|name| (name == "P").then(|| "socks5://u:canary@h:1".to_owned()))
+    };
+    assert!(proxy("").unwrap().is_none());
+    assert_eq!(
+        proxy("proxy = \"http://127.0.0.1:3128\"").unwrap().unwrap().to_string(),
+        "http://127.0.0.1:3128"
+    );
+    assert_eq!(proxy("proxy_env = \"P\"").unwrap().unwrap().to_string(), "socks5://h:1");
+    for (more, expected) in [
+        ("proxy = \"http://u:canary@h:1\"", "by proxy_env"),
+        ("proxy = \"ftp://canary\"", "socks5://"),
+        ("proxy_env = \"Q\"", "not set"),
+        ("proxy = \"http://h:1\"\nproxy_env = \"P\"", "keep one"),
+    ] {
+        let said = proxy(more).unwrap_err();
+        assert!(said.contains(expected) && !said.contains("canary"), "{said}");
+    }
+}

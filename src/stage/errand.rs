@@ -8,6 +8,7 @@ use crate::domain::input::{ConnId, DownReason};
 use crate::domain::instrument::VenueId;
 use crate::net::dial::{DialRequest, Established, dial};
 use crate::net::http::{HttpCall, HttpClient};
+use crate::net::proxy::Proxy;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::JoinHandle;
@@ -54,13 +55,19 @@ pub struct Errands {
     results: Receiver<Errand>,
     threads: Vec<JoinHandle<()>>,
     tls: Arc<rustls::ClientConfig>,
+    /// By venue; none beyond the end.
+    proxies: Vec<Option<Arc<Proxy>>>,
     /// Last few failures, as sentences, for people.
     notes: Arc<std::sync::Mutex<Vec<String>>>,
 }
 
 impl Errands {
-    /// Starts the threads.
-    pub fn start(tls: Arc<rustls::ClientConfig>, client: HttpClient) -> std::io::Result<Self> {
+    /// Starts the threads. `clients` and `proxies` are by venue; a venue beyond the end of `clients` uses the last.
+    pub fn start(
+        tls: Arc<rustls::ClientConfig>,
+        clients: Vec<HttpClient>,
+        proxies: Vec<Option<Arc<Proxy>>>,
+    ) -> std::io::Result<Self> {
         let (result_sender, results) = channel();
         let (dials, dial_receiver) = channel::<Dial>();
         let (calls, call_receiver) = channel::<Http>();
@@ -92,7 +99,7 @@ impl Errands {
         for index in 0..HTTP_THREADS {
             let (sender, noted, receiver) =
                 (result_sender.clone(), Arc::clone(&notes), Arc::clone(&call_receiver));
-            let client = client.clone();
+            let clients = clients.clone();
             threads.push(std::thread::Builder::new().name(format!("http-{index}")).spawn(move || {
                 loop {
                     let next = match receiver.lock() {
@@ -100,7 +107,8 @@ impl Errands {
                         Err(_) => break,
                     };
                     let Ok(call) = next else { break };
-                    let (status, body) = match perform(&client, &call.base, &call.text) {
+                    let Some(client) = clients.get(call.venue.index()).or(clients.last()) else { break };
+                    let (status, body) = match perform(client, &call.base, &call.text) {
                         Ok(reply) => reply,
                         Err(failure) => {
                             note(&noted, failure);
@@ -114,15 +122,16 @@ impl Errands {
                 }
             })?);
         }
-        Ok(Self { dials: Some(dials), calls: Some(calls), results, threads, tls, notes })
+        Ok(Self { dials: Some(dials), calls: Some(calls), results, threads, tls, proxies, notes })
     }
 
     /// Asks for a connection.
-    pub fn dial(&self, conn: ConnId, epoch: u32, url: &str, path_and_query: String) {
+    pub fn dial(&self, venue: VenueId, conn: ConnId, epoch: u32, url: &str, path_and_query: String) {
         let request = DialRequest {
             url: url.to_owned(),
             path_and_query,
             tls: Arc::clone(&self.tls),
+            proxy: self.proxies.get(venue.index()).cloned().flatten(),
             timeout: DIAL_TIMEOUT,
         };
         if let Some(dials) = &self.dials {

@@ -14,6 +14,7 @@ use crate::domain::input::{
 };
 use crate::domain::order::OrderSpec;
 use crate::domain::time::Nanos;
+use crate::net::proxy::Proxy;
 use crate::net::socket::{Handed, MessageKind, NetError, SendError, SocketLimits, WsSocket};
 use mio::{Events, Interest, Poll, Token};
 use std::collections::VecDeque;
@@ -53,6 +54,8 @@ pub struct Addresses {
     pub sockets: Vec<String>,
     /// Base URL for HTTP, by venue.
     pub http: Vec<String>,
+    /// Proxy, by venue; none beyond the end.
+    pub proxies: Vec<Option<Arc<Proxy>>>,
 }
 
 /// What becomes of orders at the gate; session messages are not concerned.
@@ -345,7 +348,7 @@ impl Gateway {
                     Ok(()) => {
                         let path = String::from_utf8_lossy(&self.sealed).into_owned();
                         let url = Arc::clone(&line.url);
-                        self.errands.dial(conn, epoch, &url, path);
+                        self.errands.dial(line.info.venue, conn, epoch, &url, path);
                     }
                     Err(_) => {
                         self.ready.push_back(Input::ConnDown { conn, epoch, reason: DownReason::Refused });
