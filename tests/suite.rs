@@ -9,6 +9,7 @@ mod checker;
 mod coinm_world;
 mod command_line;
 mod decode_alloc;
+mod logon_world;
 mod okx_world;
 mod oracle;
 mod profiles;

@@ -6,7 +6,7 @@ use crate::domain::instrument::{
     CanonicalId, ContractKind, INSTRUMENTS_MAX, InstrumentId, VENUES_MAX, VenueId,
 };
 use crate::domain::intent::ONE_PPB;
-use crate::domain::params::{CanonicalParams, EngineParams, ListingParams, VenueParams};
+use crate::domain::params::{CanonicalParams, EngineParams, ListingParams, SessionKind, VenueParams};
 use crate::domain::text::Text;
 use crate::net::endpoint::Endpoint;
 use crate::runtime::profile::Profile;
@@ -64,6 +64,7 @@ impl Config {
                 orders_per_10s_max: venue.orders_per_10s_max,
                 ack_timeout_ns: nanos(venue.ack_timeout_ms),
                 order_valid_ms: venue.order_valid_ms,
+                session: venue.session,
             });
         }
         if self.venues.len() < 2 {
@@ -82,6 +83,7 @@ impl Config {
         for instrument in &self.instruments {
             self.add_instrument(instrument, &mut params, &mut findings);
         }
+        self.check_quotes(&params, &mut findings);
         if params.listings.len() > INSTRUMENTS_MAX {
             findings.push(format!(
                 "{} listings in all; at most {INSTRUMENTS_MAX} are possible: remove instruments",
@@ -89,6 +91,22 @@ impl Config {
             ));
         }
         if findings.is_empty() { Ok(Settings { params, venues }) } else { Err(findings) }
+    }
+
+    /// Limits and totals are sums over quote currencies: mixing them needs the operator's word.
+    fn check_quotes(&self, params: &EngineParams, findings: &mut Vec<String>) {
+        let mut quotes: Vec<&str> =
+            params.canonicals.iter().map(|canonical| canonical.quote.as_str()).collect();
+        quotes.sort_unstable();
+        quotes.dedup();
+        let at_par = |quote: &&&str| self.quotes.at_par.iter().any(|known| known == **quote);
+        if quotes.len() > 1 && quotes.iter().filter(|quote| !at_par(quote)).count() > 0 {
+            findings.push(format!(
+                "instruments are quoted in {}: limits and totals would add them up one to one. If that is meant, write \
+                 [quotes] at_par = {quotes:?}; else keep to one of them",
+                quotes.join(", ")
+            ));
+        }
     }
 
     fn check_engine(&self, live: bool, findings: &mut Vec<String>) {
@@ -329,6 +347,9 @@ fn check_venue(venue: &VenueTable, live: bool, findings: &mut Vec<String>) -> Ve
     }
     if !(1..=60_000).contains(&venue.order_valid_ms) {
         say("order_valid_ms must lie between 1 and 60000".to_owned());
+    }
+    if venue.session == SessionKind::Logon && !name.starts_with("binance") {
+        say("session = \"logon\" is for Binance only: remove it".to_owned());
     }
     let env_name = |byte: u8| byte.is_ascii_uppercase() || byte.is_ascii_digit() || byte == b'_';
     if let Some(prefix) = &venue.credentials_env

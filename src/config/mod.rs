@@ -12,7 +12,9 @@ mod tables;
 mod tests;
 
 pub use build::{Settings, VenueSettings};
-pub use tables::{Config, EngineTable, InstrumentTable, PaperTable, RiskTable, ScanTable, VenueTable};
+pub use tables::{
+    Config, EngineTable, InstrumentTable, PaperTable, QuotesTable, RiskTable, ScanTable, VenueTable,
+};
 
 use std::path::Path;
 

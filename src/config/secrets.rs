@@ -3,8 +3,10 @@
 //! Never from the configuration, and no message ever shows a value.
 
 use super::VenueTable;
+use crate::domain::params::SessionKind;
 use crate::net::proxy::Proxy;
 use crate::stage::egress::Credentials;
+use crate::stage::signer;
 use serde::Deserialize;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
@@ -40,6 +42,20 @@ pub fn load(venue: &VenueTable, lookup: &dyn Fn(&str) -> Option<String>) -> Resu
             ));
         }
     };
+    let private = signer::is_ed25519(&credentials.secret);
+    if private != (venue.session == SessionKind::Logon) {
+        return Err(format!(
+            "venue {}: session = \"logon\" and an Ed25519 private key (PEM, or ed25519: and the seed in hex) belong \
+             together: set both or none",
+            venue.dialect
+        ));
+    }
+    if !signer::is_usable(&credentials.secret) {
+        return Err(format!(
+            "venue {}: its Ed25519 private key cannot be read: check its form",
+            venue.dialect
+        ));
+    }
     if venue.dialect.starts_with("okx") && credentials.passphrase.is_empty() {
         return Err(format!(
             "venue {}: its API keys have a passphrase too: set it beside key and secret",

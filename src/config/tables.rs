@@ -1,7 +1,7 @@
 //! The tables of the file, as written: units for people, every key optional that has a sound default.
 
 use crate::domain::intent::BPS;
-use crate::domain::params::{PaperParams, RiskParams, ScanParams};
+use crate::domain::params::{PaperParams, RiskParams, ScanParams, SessionKind};
 use crate::domain::time::{MILLI, Nanos};
 use crate::runtime::idle::IdleMode;
 use serde::Deserialize;
@@ -21,6 +21,8 @@ pub struct Config {
     pub venues: Vec<VenueTable>,
     /// What to trade.
     pub instruments: Vec<InstrumentTable>,
+    /// Quote currencies that may be added up.
+    pub quotes: QuotesTable,
     /// The scanner.
     pub scan: ScanTable,
     /// Limits.
@@ -43,6 +45,14 @@ pub struct EngineTable {
     pub metrics_bind: Option<SocketAddr>,
     /// A further certificate authority (PEM) beside the system's.
     pub ca_file: Option<PathBuf>,
+}
+
+/// `[quotes]`.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct QuotesTable {
+    /// Currencies that limits and totals may add at par, by the operator's word; never done silently.
+    pub at_par: Vec<String>,
 }
 
 /// `[paper]`.
@@ -77,6 +87,9 @@ pub struct VenueTable {
     /// How long an opening order may take to reach the venue, after which the venue refuses it.
     #[serde(default = "order_valid_ms")]
     pub order_valid_ms: i64,
+    /// `signed` (the default), or `logon`: an Ed25519 key authenticates the order connection once.
+    #[serde(default)]
+    pub session: SessionKind,
     /// Base addresses of the connections instead of the production ones: one for all, or one each.
     #[serde(default)]
     pub sockets: Vec<String>,

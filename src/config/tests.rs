@@ -115,6 +115,14 @@ fn contradictions_say_what_to_do() {
             "[[instruments]]\nname = \"PEPE/USDT:USDT\"\nsymbols = { binance-usdm = \"1000PEPEUSDT\" }",
             "1000 PEPE where PEPE/USDT:USDT is one on 1",
         ),
+        (
+            "[[instruments]]\nname = \"ETH/USDC:USDC\"",
+            "quoted in USDC, USDT: limits and totals would add them",
+        ),
+        (
+            "[quotes]\nat_par = [\"USDT\"]\n[[instruments]]\nname = \"ETH/USDC:USDC\"",
+            "at_par = [\"USDC\", \"USDT\"]",
+        ),
         ("[[instruments]]\nname = \"1000PEPE/USDT:USDT\"", "okx lists PEPE by the single coin"),
         (
             "[[instruments]]\nname = \"ETH/USDT:USDT\"\nsymbols = { okx = \"ETH-USDC-SWAP\" }",
@@ -150,6 +158,43 @@ fn contradictions_say_what_to_do() {
     let found = parse(one).settings(false).unwrap_err().join("\n");
     assert!(found.contains("needs two or more") && found.contains("no instruments"), "{found}");
     assert!(parse(&venues("")).settings(false).is_ok());
+}
+
+#[test]
+fn quote_currencies_are_joined_only_by_the_operators_word() {
+    let mixed = "[quotes]\nat_par = [\"USDC\", \"USDT\"]\n[[instruments]]\nname = \"ETH/USDC:USDC\"";
+    let settings = parse(&venues(mixed)).settings(false).unwrap();
+    let names: Vec<&str> =
+        settings.params.canonicals.iter().map(|canonical| canonical.name.as_str()).collect();
+    assert_eq!(names, ["ETH/USDC:USDC", "BTC/USDT:USDT"]);
+}
+
+#[test]
+fn ed25519_keys_and_logon_sessions_belong_together() {
+    let load = |session: &str, secret: &'static str| {
+        let venue = parse(&venues(&format!("credentials_env = \"B\"\n{session}"))).venues[0].clone();
+        secrets::load(&venue, &|name| match name {
+            "B_API_KEY" => Some("k".to_owned()),
+            "B_API_SECRET" => Some(secret.to_owned()),
+            _ => None,
+        })
+        .map(|_| ())
+    };
+    const SEED: &str = "ed25519:9d61b19deffd5a60ba844af492ec2cc44449c5697b326919703bac031cae7f60";
+    assert_eq!(load("session = \"logon\"", SEED), Ok(()));
+    assert_eq!(load("", "shared"), Ok(()));
+    for (session, secret) in
+        [("", SEED), ("session = \"logon\"", "shared"), ("session = \"logon\"", "ed25519:canary")]
+    {
+        let said = load(session, secret).unwrap_err();
+        assert!(!said.contains("canary") && !said.contains("9d61"), "{said}");
+    }
+    let okx = venues("").replacen(
+        "[[venues]]\ndialect = \"okx\"",
+        "[[venues]]\nsession = \"logon\"\ndialect = \"okx\"",
+        1,
+    );
+    assert!(parse(&okx).settings(false).unwrap_err().join("").contains("for Binance only"));
 }
 
 #[test]

@@ -43,6 +43,18 @@ impl Default for PaperParams {
     }
 }
 
+/// How order requests are authenticated.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum SessionKind {
+    /// By the dialect's usual way: every request signed, or a login with a shared secret.
+    #[default]
+    Signed,
+    /// Once per connection with an Ed25519 key (Binance `session.logon`); requests then carry neither key nor
+    /// signature.
+    Logon,
+}
+
 /// A venue of the run.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct VenueParams {
@@ -60,6 +72,9 @@ pub struct VenueParams {
     pub ack_timeout_ns: Nanos,
     /// `recvWindow` / `expTime` sent with opening orders, ms.
     pub order_valid_ms: i64,
+    /// How order requests are authenticated.
+    #[serde(default)]
+    pub session: SessionKind,
 }
 
 /// A canonical instrument.

@@ -147,6 +147,8 @@ pub(crate) mod op {
     pub const BALANCE: u16 = 8;
     /// `GET userTrades` of the call's instrument and order (`arg` = the venue's order id).
     pub const USER_TRADES: u16 = 9;
+    /// `session.logon` on the WebSocket API.
+    pub const LOGON: u16 = 21;
     /// `SUBSCRIBE` to the streams of a [`super::Batch`].
     pub const SUBSCRIBE: u16 = 20;
 }
