@@ -8,6 +8,7 @@ use perpring::domain::money::Money;
 use perpring::domain::params::{RiskParams, SessionKind};
 use perpring::domain::time::{MICRO, SECOND};
 use perpring::replay::source::RunConfig;
+use perpring::replay::verify::verify;
 use perpring::sim::SimConfig;
 use perpring::topology::simulated::Simulation;
 use perpring::topology::world;
@@ -50,6 +51,14 @@ fn a_logged_on_session_trades_and_equals_the_ledger() {
     let theirs = ledger.totals(account);
     assert_eq!((fees, realised), (theirs.fees, theirs.realised));
     assert!(fees > Money::ZERO);
+    let (_, keeper) = simulation.into_parts().0.into_parts();
+    keeper.into_parts().0.expect("the run was recorded").close().expect("temporary disk");
+    let report = verify(dir.path(), &mut |_| {}).expect("a readable journal");
+    assert_eq!((report.divergence, report.unrecorded), (None, 0), "a replay renders the same session");
+    for entry in std::fs::read_dir(dir.path()).expect("the journal") {
+        let bytes = std::fs::read(entry.expect("an entry").path()).expect("readable");
+        assert!(!bytes.windows(32).any(|part| part == &SEED.as_bytes()[8..40]), "no key in the journal");
+    }
 }
 
 #[test]
