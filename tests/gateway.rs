@@ -53,11 +53,13 @@ impl Rig {
     fn new(urls: &[String]) -> Self {
         let trust = Trust::nobody();
         let client = HttpClient::new(&trust, Duration::from_secs(5));
-        let errands = Errands::start(trust.client_config().expect("a provider"), client).expect("threads");
+        let errands = Errands::start(trust.client_config().expect("a provider"), vec![client], Vec::new())
+            .expect("threads");
         let conns: Vec<ConnInfo> = (0..urls.len())
             .map(|venue| ConnInfo { venue: VenueId(venue as u8), role: SessionRole::Market })
             .collect();
-        let addresses = Addresses { sockets: urls.to_vec(), http: vec![String::new(); urls.len()] };
+        let addresses =
+            Addresses { sockets: urls.to_vec(), http: vec![String::new(); urls.len()], proxies: Vec::new() };
         let vault = Vault::new(urls.iter().map(|_| None).collect());
         let latch = Arc::new(KillLatch::default());
         let gateway =

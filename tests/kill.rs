@@ -17,7 +17,7 @@ use perpring::runtime::clock::ClockOrigin;
 use perpring::runtime::idle::IdleMode;
 use perpring::sim::config::SimConfig;
 use perpring::stage::egress::{KillLatch, Vault};
-use perpring::stage::errand::{Errands, exchange};
+use perpring::stage::errand::{Errands, perform};
 use perpring::stage::gateway::{Gateway, Orders};
 use perpring::stage::river::{Parts, Tap};
 use perpring::topology::kill::{KILL_FILE, Killers};
@@ -67,7 +67,8 @@ impl Client {
     fn ask(&mut self, venue: usize, payload: &Payload) -> serde_json::Value {
         let mut sealed = Vec::new();
         self.vault.seal(venue, payload, &mut sealed).expect("credentials");
-        let (status, body) = exchange(&self.http, &self.bases[venue], &sealed).expect("a reply");
+        let reply = perform(&self.http, &self.bases[venue], &sealed).expect("a reply");
+        let (status, body) = (reply.status, reply.body);
         let body = serde_json::from_slice(&body).expect("JSON");
         assert_eq!(status, 200, "{body}");
         body
@@ -151,7 +152,7 @@ fn a_kill_cancels_what_rests_at_every_venue_while_the_river_is_stuck() {
     // An engine whose recorder hangs, and with it everything: gateway and decode share a thread.
     let tls = venues.trust.client_config().expect("roots");
     let client = HttpClient::new(&venues.trust, Duration::from_secs(5));
-    let errands = Errands::start(tls, client.clone()).expect("threads");
+    let errands = Errands::start(tls, vec![client.clone()], Vec::new()).expect("threads");
     let parts = Parts::new(&config.params, true).expect("known dialects");
     let gateway = Gateway::new(
         &parts.conns,

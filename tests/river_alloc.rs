@@ -128,7 +128,8 @@ fn a_plain_socket_reads_and_sends_without_allocating() {
         }
     });
     let tls = Trust::nobody().client_config().expect("a provider");
-    let request = DialRequest { url, path_and_query: "/".into(), tls, timeout: Duration::from_secs(5) };
+    let request =
+        DialRequest { proxy: None, url, path_and_query: "/".into(), tls, timeout: Duration::from_secs(5) };
     let established = dial(&request).expect("the server above");
     let mut socket = WsSocket::new(established.stream, &established.leftover, SocketLimits::default())
         .expect("randomness");

@@ -16,6 +16,7 @@ mod full_disk;
 mod fuzz;
 mod gateway;
 mod kill;
+mod logon_world;
 mod memory;
 mod okx_world;
 mod oracle;

@@ -25,7 +25,7 @@ pub struct BookArgs {
     /// Dialect of the capture, such as `binance-usdm` or `okx`.
     #[arg(long)]
     venue: String,
-    /// Only this native symbol.
+    /// Only this instrument: the venue's own name, `BASE/QUOTE:SETTLE`, or `SYMBOL.VENUE`.
     #[arg(long)]
     instrument: Option<String>,
     /// Print the best levels every so many depth messages.
@@ -49,7 +49,11 @@ pub struct BookArgs {
 pub fn main(args: &BookArgs) -> Result<u8, CliError> {
     let (mut out, mut err) = (std::io::BufWriter::new(std::io::stdout().lock()), std::io::stderr().lock());
     let options = Options {
-        instrument: args.instrument.clone(),
+        instrument: args
+            .instrument
+            .as_deref()
+            .map(|name| crate::config::names::symbol_at(&args.venue, name).map_err(CliError::Argument))
+            .transpose()?,
         every: args.every,
         depth: args.depth,
         json: args.json,

@@ -52,6 +52,7 @@ pub fn check(config: &Config, lookup: &dyn Fn(&str) -> Option<String>) -> Result
     let live = config.engine.live;
     let settings = config.settings(live);
     let mut missing: Vec<String> = host_findings(config);
+    missing.extend(config.venues.iter().filter_map(|venue| secrets::proxy(venue, lookup).err()));
     for venue in config.venues.iter().filter(|venue| live || venue.credentials_file.is_some()) {
         missing.extend(secrets::load(venue, lookup).err());
     }

@@ -20,6 +20,7 @@ pub mod check_config;
 pub mod decode;
 pub mod demo;
 pub mod error;
+pub mod instruments;
 pub mod journal;
 pub mod live_view;
 pub mod picture;
@@ -68,6 +69,8 @@ enum Command {
     CheckConfig(check_config::CheckConfigArgs),
     /// Watch a run from outside, while it runs or after a crash.
     Top(top::TopArgs),
+    /// List instruments as the venues' public metadata states them: scales, limits, funding, status.
+    Instruments(instruments::InstrumentsArgs),
     /// Replay a journal through the engine.
     Replay(replay::ReplayArgs),
 }
@@ -121,6 +124,7 @@ fn dispatch(cli: Cli) -> Result<u8, Failure> {
         Command::Run(args) => run::run(&args),
         Command::CheckConfig(args) => check_config::run(&args),
         Command::Top(args) => top::run(&args),
+        Command::Instruments(args) => instruments::run(&args),
         Command::Replay(args) => replay::run(&args),
     }
 }

@@ -79,6 +79,9 @@ pub fn trade(args: &RunArgs, signals: &Signals) -> Result<RunReport, Failure> {
         addresses.sockets.extend(venue.sockets.iter().cloned());
         addresses.http.push(venue.http.clone());
     }
+    for venue in &config.venues {
+        addresses.proxies.push(secrets::proxy(venue, &|name| std::env::var(name).ok())?);
+    }
     let mode = if args.live { "live" } else { "paper" };
     let journal =
         config.engine.journal_dir.as_ref().map(|dir| dir.join(format!("run-{wall}-{}", std::process::id())));

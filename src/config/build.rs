@@ -1,11 +1,12 @@
 //! From the file's tables to what an engine is launched with, and everything that contradicts itself.
 
+use super::names::{self, Name};
 use super::tables::{Config, InstrumentTable, VenueTable, nanos, ppb};
 use crate::domain::instrument::{
     CanonicalId, ContractKind, INSTRUMENTS_MAX, InstrumentId, VENUES_MAX, VenueId,
 };
 use crate::domain::intent::ONE_PPB;
-use crate::domain::params::{CanonicalParams, EngineParams, ListingParams, VenueParams};
+use crate::domain::params::{CanonicalParams, EngineParams, ListingParams, SessionKind, VenueParams};
 use crate::domain::standing::CheckSet;
 use crate::domain::text::Text;
 use crate::domain::time::SECOND;
@@ -68,6 +69,7 @@ impl Config {
                 order_valid_ms: venue.order_valid_ms,
                 start_checks: dialect(&venue.dialect).map_or(CheckSet::EMPTY, |of| of.start_checks()),
                 dead_man_ns: venue.dead_man_s * SECOND,
+                session: venue.session,
             });
         }
         if self.venues.len() < 2 {
@@ -86,6 +88,7 @@ impl Config {
         for instrument in &self.instruments {
             self.add_instrument(instrument, &mut params, &mut findings);
         }
+        self.check_quotes(&params, &mut findings);
         if params.listings.len() > INSTRUMENTS_MAX {
             findings.push(format!(
                 "{} listings in all; at most {INSTRUMENTS_MAX} are possible: remove instruments",
@@ -93,6 +96,22 @@ impl Config {
             ));
         }
         if findings.is_empty() { Ok(Settings { params, venues }) } else { Err(findings) }
+    }
+
+    /// Limits and totals are sums over quote currencies: mixing them needs the operator's word.
+    fn check_quotes(&self, params: &EngineParams, findings: &mut Vec<String>) {
+        let mut quotes: Vec<&str> =
+            params.canonicals.iter().map(|canonical| canonical.quote.as_str()).collect();
+        quotes.sort_unstable();
+        quotes.dedup();
+        let at_par = |quote: &&&str| self.quotes.at_par.iter().any(|known| known == **quote);
+        if quotes.len() > 1 && quotes.iter().filter(|quote| !at_par(quote)).count() > 0 {
+            findings.push(format!(
+                "instruments are quoted in {}: limits and totals would add them up one to one. If that is meant, write \
+                 [quotes] at_par = {quotes:?}; else keep to one of them",
+                quotes.join(", ")
+            ));
+        }
     }
 
     fn check_engine(&self, live: bool, findings: &mut Vec<String>) {
@@ -245,13 +264,13 @@ impl Config {
         params: &mut EngineParams,
         findings: &mut Vec<String>,
     ) {
-        let name = &instrument.name;
-        let Some(parts) = split_name(name) else {
-            findings
-                .push(format!("instrument `{name}`: write it as BASE/QUOTE:SETTLE, such as BTC/USDT:USDT"));
-            return;
+        let dialects: Vec<&str> = self.venues.iter().map(|venue| venue.dialect.as_str()).collect();
+        let unified = match names::resolve(&instrument.name, &dialects) {
+            Ok(unified) => unified,
+            Err(why) => return findings.push(why),
         };
-        let (base, quote, settle) = parts;
+        let name = &unified.to_string();
+        let (base, quote, settle) = (&unified.base, &unified.quote, &unified.settle);
         let kind = if settle == quote { ContractKind::Linear } else { ContractKind::Inverse };
         let (Some(base), Some(quote), Some(settle)) = (Text::new(base), Text::new(quote), Text::new(settle))
         else {
@@ -279,8 +298,14 @@ impl Config {
             if instrument.venues.as_ref().is_some_and(|venues| !venues.contains(&venue.dialect)) {
                 continue;
             }
-            let given = instrument.symbols.get(&venue.dialect).cloned();
-            let Some(symbol) = given.or_else(|| native_symbol(&venue.dialect, parts)) else { continue };
+            let symbol = match symbol_of(instrument, &unified, &venue.dialect) {
+                Ok(Some(symbol)) => symbol,
+                Ok(None) => continue,
+                Err(why) => {
+                    findings.push(format!("instrument `{name}`: {why}"));
+                    continue;
+                }
+            };
             let Some(symbol) = Text::new(&symbol).filter(|symbol| !symbol.is_empty()) else {
                 findings.push(format!(
                     "instrument `{name}`: the symbol at {} must be 1 to 32 ASCII characters",
@@ -288,8 +313,14 @@ impl Config {
                 ));
                 continue;
             };
-            let id = InstrumentId(params.listings.len() as u16);
-            params.listings.push(ListingParams { id, venue: VenueId(index as u8), canonical, symbol });
+            let (id, venue_id) = (InstrumentId(params.listings.len() as u16), VenueId(index as u8));
+            if params.listings.iter().any(|other| other.venue == venue_id && other.symbol == symbol) {
+                findings.push(format!(
+                    "instrument `{name}`: {symbol} at {} is another instrument's symbol already: correct one of them",
+                    venue.dialect
+                ));
+            }
+            params.listings.push(ListingParams { id, venue: venue_id, canonical, symbol });
             listed += 1;
         }
         if listed < 2 && self.venues.len() >= 2 {
@@ -302,7 +333,7 @@ impl Config {
 }
 
 /// The venue's own name for a contract, where it follows from the unified one.
-fn native_symbol(dialect: &str, (base, quote, settle): Parts<'_>) -> Option<String> {
+pub(super) fn native_symbol(dialect: &str, (base, quote, settle): Parts<'_>) -> Option<String> {
     match dialect {
         "binance-usdm" => (settle == quote).then(|| format!("{base}{quote}")),
         "binance-coinm" => (settle == base).then(|| format!("{base}{quote}_PERP")),
@@ -311,11 +342,15 @@ fn native_symbol(dialect: &str, (base, quote, settle): Parts<'_>) -> Option<Stri
     }
 }
 
-fn split_name(name: &str) -> Option<Parts<'_>> {
-    let (base, rest) = name.split_once('/')?;
-    let (quote, settle) = rest.split_once(':')?;
-    let plain = |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_alphanumeric());
-    (plain(base) && plain(quote) && plain(settle)).then_some((base, quote, settle))
+/// The symbol at a venue: as given, when it means this instrument, or as it follows from the name.
+fn symbol_of(instrument: &InstrumentTable, unified: &Name, dialect: &str) -> Result<Option<String>, String> {
+    let Some(given) = instrument.symbols.get(dialect) else { return names::listed(unified, dialect) };
+    let symbol = names::symbol_at(dialect, given)?;
+    let meaning = Name::native(dialect, &symbol);
+    match meaning.and_then(|meaning| unified.differs(&meaning)) {
+        None => Ok(Some(symbol)),
+        Some(why) => Err(format!("the symbol {symbol} at {dialect} does not fit: {why}")),
+    }
 }
 
 fn check_venue(venue: &VenueTable, live: bool, findings: &mut Vec<String>) -> VenueSettings {
@@ -340,6 +375,9 @@ fn check_venue(venue: &VenueTable, live: bool, findings: &mut Vec<String>) -> Ve
     }
     if venue.dead_man_s != 0 && !(10..=120).contains(&venue.dead_man_s) {
         say("dead_man_s must be 0 (off) or lie between 10 and 120".to_owned());
+    }
+    if venue.session == SessionKind::Logon && !name.starts_with("binance") {
+        say("session = \"logon\" is for Binance only: remove it".to_owned());
     }
     let env_name = |byte: u8| byte.is_ascii_uppercase() || byte.is_ascii_digit() || byte == b'_';
     if let Some(prefix) = &venue.credentials_env

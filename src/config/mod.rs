@@ -5,13 +5,16 @@
 //! secret itself, only where to find one (see [`secrets`]).
 
 mod build;
+pub mod names;
 pub mod secrets;
 mod tables;
 #[cfg(test)]
 mod tests;
 
 pub use build::{Settings, VenueSettings};
-pub use tables::{Config, EngineTable, InstrumentTable, PaperTable, RiskTable, ScanTable, VenueTable};
+pub use tables::{
+    Config, EngineTable, InstrumentTable, PaperTable, QuotesTable, RiskTable, ScanTable, VenueTable,
+};
 
 use std::path::Path;
 

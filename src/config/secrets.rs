@@ -3,10 +3,14 @@
 //! Never from the configuration, and no message ever shows a value.
 
 use super::VenueTable;
+use crate::domain::params::SessionKind;
+use crate::net::proxy::Proxy;
 use crate::stage::egress::Credentials;
+use crate::stage::signer;
 use serde::Deserialize;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
+use std::sync::Arc;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -38,6 +42,20 @@ pub fn load(venue: &VenueTable, lookup: &dyn Fn(&str) -> Option<String>) -> Resu
             ));
         }
     };
+    let private = signer::is_ed25519(&credentials.secret);
+    if private != (venue.session == SessionKind::Logon) {
+        return Err(format!(
+            "venue {}: session = \"logon\" and an Ed25519 private key (PEM, or ed25519: and the seed in hex) belong \
+             together: set both or none",
+            venue.dialect
+        ));
+    }
+    if !signer::is_usable(&credentials.secret) {
+        return Err(format!(
+            "venue {}: its Ed25519 private key cannot be read: check its form",
+            venue.dialect
+        ));
+    }
     if venue.dialect.starts_with("okx") && credentials.passphrase.is_empty() {
         return Err(format!(
             "venue {}: its API keys have a passphrase too: set it beside key and secret",
@@ -45,6 +63,38 @@ pub fn load(venue: &VenueTable, lookup: &dyn Fn(&str) -> Option<String>) -> Resu
         ));
     }
     Ok(credentials)
+}
+
+/// The proxy of a venue; `lookup` reads an environment variable.
+///
+/// # Errors
+/// A sentence that shows no address.
+pub fn proxy(
+    venue: &VenueTable,
+    lookup: &dyn Fn(&str) -> Option<String>,
+) -> Result<Option<Arc<Proxy>>, String> {
+    let name = &venue.dialect;
+    let (text, key) = match (&venue.proxy, &venue.proxy_env) {
+        (None, None) => return Ok(None),
+        (Some(_), Some(_)) => {
+            return Err(format!("venue {name}: both proxy and proxy_env are set: keep one"));
+        }
+        (Some(text), None) => (text.clone(), "proxy"),
+        (None, Some(variable)) => {
+            let value = lookup(variable).filter(|value| !value.trim().is_empty());
+            let missing =
+                || format!("venue {name}: the environment variable of proxy_env is not set or empty: set it");
+            (value.ok_or_else(missing)?.trim().to_owned(), "proxy_env")
+        }
+    };
+    let proxy = Proxy::parse(&text).map_err(|error| format!("venue {name}: {key}: {error}"))?;
+    if key == "proxy" && proxy.has_login() {
+        return Err(format!(
+            "venue {name}: proxy holds credentials; a configuration must not hold any. Put the whole address into an \
+             environment variable and name it by proxy_env"
+        ));
+    }
+    Ok(Some(Arc::new(proxy)))
 }
 
 fn from_environment(prefix: &str, lookup: &dyn Fn(&str) -> Option<String>) -> Result<Credentials, String> {

@@ -1,7 +1,7 @@
 //! The tables of the file, as written: units for people, every key optional that has a sound default.
 
 use crate::domain::intent::BPS;
-use crate::domain::params::{PaperParams, RiskParams, ScanParams};
+use crate::domain::params::{PaperParams, RiskParams, ScanParams, SessionKind};
 use crate::domain::time::{MILLI, Nanos};
 use crate::runtime::idle::IdleMode;
 use crate::stage::egress::WriteAhead;
@@ -22,6 +22,8 @@ pub struct Config {
     pub venues: Vec<VenueTable>,
     /// What to trade.
     pub instruments: Vec<InstrumentTable>,
+    /// Quote currencies that may be added up.
+    pub quotes: QuotesTable,
     /// The scanner.
     pub scan: ScanTable,
     /// Limits.
@@ -48,6 +50,14 @@ pub struct EngineTable {
     pub ca_file: Option<PathBuf>,
 }
 
+/// `[quotes]`.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct QuotesTable {
+    /// Currencies that limits and totals may add at par, by the operator's word; never done silently.
+    pub at_par: Vec<String>,
+}
+
 /// `[paper]`.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -62,7 +72,7 @@ pub struct PaperTable {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct VenueTable {
-    /// `binance-usdm`, `okx`.
+    /// `binance-usdm`, `binance-coinm`, `okx`.
     pub dialect: String,
     /// Taker fee; the account's own, as it enters every edge.
     pub taker_fee_bps: f64,
@@ -83,11 +93,18 @@ pub struct VenueTable {
     /// Silence of ours after which the venue cancels our orders; 0 = never.
     #[serde(default = "dead_man_s")]
     pub dead_man_s: i64,
+    /// `signed` (the default), or `logon`: an Ed25519 key authenticates the order connection once.
+    #[serde(default)]
+    pub session: SessionKind,
     /// Base addresses of the connections instead of the production ones: one for all, or one each.
     #[serde(default)]
     pub sockets: Vec<String>,
     /// Base address for HTTP instead of the production one.
     pub http: Option<String>,
+    /// Proxy for all connections: `http://host:port` (CONNECT) or `socks5://host:port`, without credentials.
+    pub proxy: Option<String>,
+    /// The environment variable that holds the proxy's whole address, with its credentials.
+    pub proxy_env: Option<String>,
     /// Prefix of the environment variables with the credentials.
     pub credentials_env: Option<String>,
     /// A file with the credentials that only its owner may read.
@@ -118,7 +135,7 @@ fn order_valid_ms() -> i64 {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct InstrumentTable {
-    /// `BASE/QUOTE:SETTLE`.
+    /// `BASE/QUOTE:SETTLE[-YYMMDD]`, `SYMBOL.VENUE`, or a configured venue's own name.
     pub name: String,
     /// Native names by dialect, where they don't follow from the name.
     #[serde(default)]

@@ -113,7 +113,30 @@ fn contradictions_say_what_to_do() {
             "needs a thread for the recorder",
         ),
         ("[engine]\nlive = true", "journal_dir is needed"),
-        ("[[instruments]]\nname = \"BTCUSDT\"", "BASE/QUOTE:SETTLE"),
+        ("[[instruments]]\nname = \"BTC\"", "BASE/QUOTE:SETTLE"),
+        ("[[instruments]]\nname = \"BTCUSDT\"", "`BTC/USDT:USDT` is configured twice"),
+        ("[[instruments]]\nname = \"BTC-USDT-SWAP.OKX\"", "`BTC/USDT:USDT` is configured twice"),
+        (
+            "[[instruments]]\nname = \"PEPE/USDT:USDT\"\nsymbols = { binance-usdm = \"1000PEPEUSDT\" }",
+            "1000 PEPE where PEPE/USDT:USDT is one on 1",
+        ),
+        (
+            "[[instruments]]\nname = \"ETH/USDC:USDC\"",
+            "quoted in USDC, USDT: limits and totals would add them",
+        ),
+        (
+            "[quotes]\nat_par = [\"USDT\"]\n[[instruments]]\nname = \"ETH/USDC:USDC\"",
+            "at_par = [\"USDC\", \"USDT\"]",
+        ),
+        ("[[instruments]]\nname = \"1000PEPE/USDT:USDT\"", "okx lists PEPE by the single coin"),
+        (
+            "[[instruments]]\nname = \"ETH/USDT:USDT\"\nsymbols = { okx = \"ETH-USDC-SWAP\" }",
+            "ETH-USDC-SWAP at okx does not fit: it means ETH/USDC:USDC",
+        ),
+        (
+            "[[instruments]]\nname = \"ETH/USDT:USDT\"\nsymbols = { okx = \"E.T.H\" }\n[[instruments]]\nname = \"SOL/USDT:USDT\"\nsymbols = { okx = \"E.T.H\" }",
+            "E.T.H at okx is another instrument's symbol already",
+        ),
         ("[[instruments]]\nname = \"BTC/USD:BTC\"", "listed on 1 configured venue"),
         ("[[instruments]]\nname = \"BTC/USDT:USDT\"", "configured twice"),
         (
@@ -143,6 +166,43 @@ fn contradictions_say_what_to_do() {
 }
 
 #[test]
+fn quote_currencies_are_joined_only_by_the_operators_word() {
+    let mixed = "[quotes]\nat_par = [\"USDC\", \"USDT\"]\n[[instruments]]\nname = \"ETH/USDC:USDC\"";
+    let settings = parse(&venues(mixed)).settings(false).unwrap();
+    let names: Vec<&str> =
+        settings.params.canonicals.iter().map(|canonical| canonical.name.as_str()).collect();
+    assert_eq!(names, ["ETH/USDC:USDC", "BTC/USDT:USDT"]);
+}
+
+#[test]
+fn ed25519_keys_and_logon_sessions_belong_together() {
+    let load = |session: &str, secret: &'static str| {
+        let venue = parse(&venues(&format!("credentials_env = \"B\"\n{session}"))).venues[0].clone();
+        secrets::load(&venue, &|name| match name {
+            "B_API_KEY" => Some("k".to_owned()),
+            "B_API_SECRET" => Some(secret.to_owned()),
+            _ => None,
+        })
+        .map(|_| ())
+    };
+    const SEED: &str = "ed25519:9d61b19deffd5a60ba844af492ec2cc44449c5697b326919703bac031cae7f60";
+    assert_eq!(load("session = \"logon\"", SEED), Ok(()));
+    assert_eq!(load("", "shared"), Ok(()));
+    for (session, secret) in
+        [("", SEED), ("session = \"logon\"", "shared"), ("session = \"logon\"", "ed25519:canary")]
+    {
+        let said = load(session, secret).unwrap_err();
+        assert!(!said.contains("canary") && !said.contains("9d61"), "{said}");
+    }
+    let okx = venues("").replacen(
+        "[[venues]]\ndialect = \"okx\"",
+        "[[venues]]\nsession = \"logon\"\ndialect = \"okx\"",
+        1,
+    );
+    assert!(parse(&okx).settings(false).unwrap_err().join("").contains("for Binance only"));
+}
+
+#[test]
 fn key_files_are_for_their_owner_only() {
     let path = std::env::temp_dir().join(format!("perpring-keys-{}.toml", std::process::id()));
     std::fs::write(&path, "api_key = \"k\"\napi_secret = \"s\"\n").unwrap();
@@ -158,4 +218,27 @@ fn key_files_are_for_their_owner_only() {
     assert!(refused.contains("chmod 600") && refused.contains("640"), "{refused}");
     assert!(load(0o600, "okx").unwrap_err().contains("passphrase"));
     std::fs::remove_file(&path).unwrap();
+}
+
+#[test]
+fn proxies_come_without_credentials_or_from_the_environment() {
+    let proxy = |more: &str| {
+        let venue = parse(&venues(more)).venues[0].clone();
+        secrets::proxy(&venue, &|name| (name == "P").then(|| "socks5://u:canary@h:1".to_owned()))
+    };
+    assert!(proxy("").unwrap().is_none());
+    assert_eq!(
+        proxy("proxy = \"http://127.0.0.1:3128\"").unwrap().unwrap().to_string(),
+        "http://127.0.0.1:3128"
+    );
+    assert_eq!(proxy("proxy_env = \"P\"").unwrap().unwrap().to_string(), "socks5://h:1");
+    for (more, expected) in [
+        ("proxy = \"http://u:canary@h:1\"", "by proxy_env"),
+        ("proxy = \"ftp://canary\"", "socks5://"),
+        ("proxy_env = \"Q\"", "not set"),
+        ("proxy = \"http://h:1\"\nproxy_env = \"P\"", "keep one"),
+    ] {
+        let said = proxy(more).unwrap_err();
+        assert!(said.contains(expected) && !said.contains("canary"), "{said}");
+    }
 }

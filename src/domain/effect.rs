@@ -88,6 +88,10 @@ pub enum SignScheme {
     HmacSha256Hex,
     /// HMAC-SHA256, standard base64.
     HmacSha256Base64,
+    /// Ed25519, standard base64.
+    Ed25519Base64,
+    /// Ed25519, base64 percent-encoded for a query string.
+    Ed25519Percent,
 }
 
 /// Bytes to send, with holes. Layout: `bytes[..text_len]` is the message, `bytes[text_len..text_len +

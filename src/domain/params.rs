@@ -44,6 +44,18 @@ impl Default for PaperParams {
     }
 }
 
+/// How order requests are authenticated.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum SessionKind {
+    /// By the dialect's usual way: every request signed, or a login with a shared secret.
+    #[default]
+    Signed,
+    /// Once per connection with an Ed25519 key (Binance `session.logon`); requests then carry neither key nor
+    /// signature.
+    Logon,
+}
+
 /// A venue of the run.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct VenueParams {
@@ -68,6 +80,9 @@ pub struct VenueParams {
     /// The venue cancels our orders when it has not heard of us for this long, ns; 0 = it does not.
     #[serde(default)]
     pub dead_man_ns: Nanos,
+    /// How order requests are authenticated.
+    #[serde(default)]
+    pub session: SessionKind,
 }
 
 /// A canonical instrument.

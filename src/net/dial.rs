@@ -3,6 +3,7 @@
 //! where; path and query, which may hold a listen key, are in none of them.
 
 use super::endpoint::{Endpoint, EndpointError};
+use super::proxy::{Proxy, ProxyFault};
 use super::stream::Stream;
 use rustls::ClientConnection;
 use rustls::pki_types::ServerName;
@@ -29,6 +30,8 @@ pub struct DialRequest {
     pub path_and_query: String,
     /// TLS settings; used by `wss` only.
     pub tls: Arc<rustls::ClientConfig>,
+    /// The proxy to go through.
+    pub proxy: Option<Arc<Proxy>>,
     /// For everything together but DNS, which the operating system bounds.
     pub timeout: Duration,
 }
@@ -56,6 +59,9 @@ pub enum DialError {
     /// The base address is unusable.
     #[error(transparent)]
     Address(#[from] EndpointError),
+    /// The proxy gave no tunnel.
+    #[error(transparent)]
+    Proxy(#[from] ProxyFault),
     /// Path and query cannot be sent (not shown: it may be secret).
     #[error(
         "cannot connect to {host}: the path must begin with '/' and hold no spaces or control characters"
@@ -149,7 +155,15 @@ pub fn dial(request: &DialRequest) -> Result<Established, DialError> {
         return Err(DialError::Path { host: endpoint.to_string() });
     }
     let deadline = Deadline::start(&endpoint, request.timeout);
-    let tcp = connect(&endpoint, &deadline)?;
+    let tcp = match &request.proxy {
+        None => connect(&endpoint, &deadline)?,
+        Some(proxy) => {
+            let tcp = connect(proxy.endpoint(), &deadline)?;
+            let mut wire = PlainWire { tcp, deadline: &deadline };
+            proxy.tunnel(&mut wire, &endpoint.host, endpoint.port)?;
+            wire.tcp
+        }
+    };
     if !endpoint.tls {
         let mut wire = PlainWire { tcp, deadline: &deadline };
         let leftover = upgrade(&mut wire, &endpoint, path, &deadline)?;

@@ -1,15 +1,19 @@
 //! Blocking HTTP for the housekeeping thread: one request, one reply, everything bounded.
 //!
-//! Statuses are answers, not errors; no cookies, redirects or proxies. Errors name host and cause, never
+//! Statuses are answers, not errors; no cookies or redirects, and no proxy but the one that is given. Errors name host and cause, never
 //! path, query, headers or body, which may hold keys and signatures.
 
 use super::endpoint::{Endpoint, EndpointError};
+use super::proxy::{Proxy, ProxyFault};
 use super::tls::Trust;
+use super::tunnel::{NoResolver, TunnelConnector};
 use std::fmt;
 use std::io::{self, ErrorKind};
+use std::sync::Arc;
 use std::time::Duration;
 use thiserror::Error;
 use ureq::http as wire;
+use ureq::unversioned::transport::{Connector, RustlsConnector};
 
 /// The largest reply body, bytes (instrument lists run to several megabytes).
 pub const BODY_MAX: u64 = 32 << 20;
@@ -123,6 +127,11 @@ pub struct HttpClient {
 impl HttpClient {
     /// Trusts these roots; each request may take up to `timeout`, reply included.
     pub fn new(trust: &Trust, timeout: Duration) -> Self {
+        Self::through(trust, timeout, None)
+    }
+
+    /// The same through a proxy.
+    pub fn through(trust: &Trust, timeout: Duration, proxy: Option<Arc<Proxy>>) -> Self {
         let config = ureq::Agent::config_builder()
             .tls_config(trust.http_config())
             .http_status_as_error(false)
@@ -132,7 +141,14 @@ impl HttpClient {
             .timeout_global(Some(timeout))
             .timeout_connect(Some(timeout))
             .build();
-        Self { agent: config.into(), timeout }
+        let agent = match proxy {
+            None => config.into(),
+            Some(proxy) => {
+                let tunnel = TunnelConnector { proxy, timeout };
+                ureq::Agent::with_parts(config, tunnel.chain(RustlsConnector::default()), NoResolver)
+            }
+        };
+        Self { agent, timeout }
     }
 
     /// Sends a request and waits for its whole reply.
@@ -211,6 +227,9 @@ impl HttpClient {
 fn explain_io(host: String, error: &io::Error) -> HttpError {
     if let Some(tls) = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
         return HttpError::Tls { host, what: tls.to_string() };
+    }
+    if let Some(fault) = error.get_ref().and_then(|inner| inner.downcast_ref::<ProxyFault>()) {
+        return HttpError::Connect { host, what: fault.to_string() };
     }
     // The standard library has no error kind for a failed name lookup, only this text.
     let lookup = error.to_string().starts_with("failed to lookup address");

@@ -9,9 +9,11 @@ pub mod dial;
 pub mod endpoint;
 pub mod frame;
 pub mod http;
+pub mod proxy;
 pub mod socket;
 pub mod stream;
 pub mod tls;
+mod tunnel;
 
 #[cfg(test)]
 mod testing;
@@ -20,6 +22,7 @@ pub use backoff::Backoff;
 pub use dial::{DialError, DialRequest, Established, dial};
 pub use frame::Fault;
 pub use http::{HttpCall, HttpClient, HttpError, Reply};
+pub use proxy::{Proxy, ProxyFault};
 pub use socket::{Handed, Message, MessageKind, NetError, SendError, SocketLimits, WsSocket};
 pub use stream::{Stream, Transport};
 pub use tls::Trust;

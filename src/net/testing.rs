@@ -88,6 +88,7 @@ pub fn server_tls(
 /// A request with a short timeout that trusts `trust`.
 pub fn request(url: String, trust: &Trust) -> DialRequest {
     DialRequest {
+        proxy: None,
         url,
         path_and_query: "/ws?listenKey=CANARY".to_owned(),
         tls: trust.client_config().unwrap(),

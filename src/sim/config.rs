@@ -185,6 +185,8 @@ pub struct SimAccount {
     pub api_key: String,
     /// HMAC secret.
     pub secret: String,
+    /// Public half of an Ed25519 key, hex; empty = requests are signed with `secret` (HMAC). Binance only.
+    pub ed25519_public: String,
     /// Passphrase (OKX).
     pub passphrase: String,
     /// Starting wallet in whole settlement units.
@@ -280,6 +282,7 @@ impl Default for SimAccount {
         Self {
             api_key: "sim-key".into(),
             secret: "sim-secret".into(),
+            ed25519_public: String::new(),
             passphrase: "sim-passphrase".into(),
             balance: 100_000,
             settings: SimAccountSettings::default(),

@@ -4,13 +4,13 @@
 //! secrets from what comes in. Nothing here is ever journaled or logged.
 
 use super::record::Progress;
+use super::signer::{SIGNATURE_MAX, Signer};
 use crate::domain::effect::{
     Hole, HoleKind, OutMeta, OutMsg, Payload, Redact, SecretSlot, SignScheme, Target,
 };
 use crate::domain::input::RefuseReason;
 use crate::domain::instrument::VENUES_MAX;
 use crate::domain::time::Nanos;
-use ring::hmac;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
@@ -164,7 +164,7 @@ pub fn check_epoch(meta: &OutMeta, conn_epoch: Option<u32>) -> Result<(), Refuse
 pub struct Credentials {
     /// API key.
     pub api_key: String,
-    /// API secret.
+    /// API secret, or an Ed25519 private key (PEM, or `ed25519:` and the seed in hex).
     pub secret: String,
     /// Passphrase, where the venue has one.
     pub passphrase: String,
@@ -179,8 +179,7 @@ impl std::fmt::Debug for Credentials {
 struct VenueSecrets {
     api_key: Vec<u8>,
     passphrase: Vec<u8>,
-    // The key state is computed once; signing then costs two compressions.
-    signer: hmac::Key,
+    signer: Signer,
 }
 
 /// All secrets of a run.
@@ -204,7 +203,7 @@ impl Vault {
             *to = from.map(|credentials| VenueSecrets {
                 api_key: credentials.api_key.into_bytes(),
                 passphrase: credentials.passphrase.into_bytes(),
-                signer: hmac::Key::new(hmac::HMAC_SHA256, credentials.secret.as_bytes()),
+                signer: Signer::of(&credentials.secret),
             });
         }
         Self { venues, slots: vec![Vec::new(); VENUES_MAX * 4], sign_scratch: Vec::with_capacity(4096) }
@@ -214,7 +213,7 @@ impl Vault {
     pub fn seal(&mut self, venue: usize, payload: &Payload, out: &mut Vec<u8>) -> Result<(), RefuseReason> {
         out.clear();
         let secrets = self.venues.get(venue).and_then(Option::as_ref);
-        let mut signature = [0u8; 64];
+        let mut signature = [0u8; SIGNATURE_MAX];
         let mut signature_len = 0;
         if payload.scheme != SignScheme::None {
             let secrets = secrets.ok_or(RefuseReason::Unsigned)?;
@@ -226,11 +225,10 @@ impl Vault {
                 &mut self.sign_scratch,
                 |kind| value(kind, Some(secrets), &self.slots, &[]),
             )?;
-            let tag = hmac::sign(&secrets.signer, &self.sign_scratch);
-            signature_len = match payload.scheme {
-                SignScheme::HmacSha256Hex => hex(tag.as_ref(), &mut signature),
-                _ => base64(tag.as_ref(), &mut signature),
-            };
+            signature_len = secrets
+                .signer
+                .sign(payload.scheme, &self.sign_scratch, &mut signature)
+                .ok_or(RefuseReason::Unsigned)?;
         }
         splice(payload.text(), 0, payload.text_holes(), out, |kind| {
             value(kind, secrets, &self.slots, &signature[..signature_len])
@@ -314,28 +312,6 @@ fn splice<'a>(
     }
     out.extend_from_slice(&text[from..]);
     Ok(())
-}
-
-fn hex(bytes: &[u8], out: &mut [u8; 64]) -> usize {
-    const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    for (pair, byte) in out.chunks_exact_mut(2).zip(bytes) {
-        pair[0] = DIGITS[usize::from(byte >> 4)];
-        pair[1] = DIGITS[usize::from(byte & 15)];
-    }
-    bytes.len() * 2
-}
-
-fn base64(bytes: &[u8], out: &mut [u8; 64]) -> usize {
-    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    let mut at = 0;
-    for group in bytes.chunks(3) {
-        let word = group.iter().enumerate().fold(0u32, |w, (i, b)| w | u32::from(*b) << (16 - 8 * i));
-        for i in 0..4 {
-            out[at] = if i <= group.len() { DIGITS[(word >> (18 - 6 * i)) as usize & 63] } else { b'=' };
-            at += 1;
-        }
-    }
-    at
 }
 
 #[cfg(test)]

@@ -9,6 +9,7 @@ use crate::domain::instrument::VenueId;
 use crate::domain::standing::Pace;
 use crate::net::dial::{DialRequest, Established, dial};
 use crate::net::http::{HttpCall, HttpClient, Reply};
+use crate::net::proxy::Proxy;
 use crate::venue::pace::pace_of;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -63,13 +64,19 @@ pub struct Errands {
     results: Receiver<Errand>,
     threads: Vec<JoinHandle<()>>,
     tls: Arc<rustls::ClientConfig>,
+    /// By venue; none beyond the end.
+    proxies: Vec<Option<Arc<Proxy>>>,
     /// Last few failures, as sentences, for people.
     notes: Arc<std::sync::Mutex<Vec<String>>>,
 }
 
 impl Errands {
-    /// Starts the threads.
-    pub fn start(tls: Arc<rustls::ClientConfig>, client: HttpClient) -> std::io::Result<Self> {
+    /// Starts the threads. `clients` and `proxies` are by venue; a venue beyond the end of `clients` uses the last.
+    pub fn start(
+        tls: Arc<rustls::ClientConfig>,
+        clients: Vec<HttpClient>,
+        proxies: Vec<Option<Arc<Proxy>>>,
+    ) -> std::io::Result<Self> {
         let (result_sender, results) = channel();
         let (dials, dial_receiver) = channel::<Dial>();
         let (calls, call_receiver) = channel::<Http>();
@@ -101,7 +108,7 @@ impl Errands {
         for index in 0..HTTP_THREADS {
             let (sender, noted, receiver) =
                 (result_sender.clone(), Arc::clone(&notes), Arc::clone(&call_receiver));
-            let client = client.clone();
+            let clients = clients.clone();
             threads.push(std::thread::Builder::new().name(format!("http-{index}")).spawn(move || {
                 loop {
                     let next = match receiver.lock() {
@@ -109,7 +116,8 @@ impl Errands {
                         Err(_) => break,
                     };
                     let Ok(call) = next else { break };
-                    let (status, body, headers) = match perform(&client, &call) {
+                    let Some(client) = clients.get(call.venue.index()).or(clients.last()) else { break };
+                    let (status, body, headers) = match perform(client, &call.base, &call.text) {
                         Ok(reply) => (reply.status, reply.body, reply.headers),
                         Err(failure) => {
                             note(&noted, failure);
@@ -125,15 +133,16 @@ impl Errands {
                 }
             })?);
         }
-        Ok(Self { dials: Some(dials), calls: Some(calls), results, threads, tls, notes })
+        Ok(Self { dials: Some(dials), calls: Some(calls), results, threads, tls, proxies, notes })
     }
 
     /// Asks for a connection.
-    pub fn dial(&self, conn: ConnId, epoch: u32, url: &str, path_and_query: String) {
+    pub fn dial(&self, venue: VenueId, conn: ConnId, epoch: u32, url: &str, path_and_query: String) {
         let request = DialRequest {
             url: url.to_owned(),
             path_and_query,
             tls: Arc::clone(&self.tls),
+            proxy: self.proxies.get(venue.index()).cloned().flatten(),
             timeout: DIAL_TIMEOUT,
         };
         if let Some(dials) = &self.dials {
@@ -179,7 +188,7 @@ fn note(notes: &std::sync::Mutex<Vec<String>>, text: String) {
 ///
 /// # Errors
 /// A sentence without secrets.
-pub fn exchange(client: &HttpClient, base: &str, text: &[u8]) -> Result<Reply, String> {
+pub fn perform(client: &HttpClient, base: &str, text: &[u8]) -> Result<Reply, String> {
     let broken = || "an HTTP request of a dialect is not in the effect's form".to_owned();
     let mut parts = text.splitn(2, |byte| *byte == b'\n');
     let first = std::str::from_utf8(parts.next().unwrap_or_default()).map_err(|_| broken())?;
@@ -196,10 +205,6 @@ pub fn exchange(client: &HttpClient, base: &str, text: &[u8]) -> Result<Reply, S
     client
         .request(&HttpCall { method, base, path_and_query, headers: &headers, body: rest })
         .map_err(|failure| failure.to_string())
-}
-
-fn perform(client: &HttpClient, call: &Http) -> Result<Reply, String> {
-    exchange(client, &call.base, &call.text)
 }
 
 #[cfg(test)]
@@ -221,7 +226,7 @@ mod tests {
         for (base, text) in bases.iter().flat_map(|base| texts.map(|text| (base, text))) {
             let (base, text) = (Arc::from(base.as_str()), text.as_bytes().to_vec());
             let call = Http { venue: VenueId(0), id: HttpId::default(), redact: None, base, text };
-            let said = perform(&client, &call).expect_err("nobody answers");
+            let said = perform(&client, &call.base, &call.text).expect_err("nobody answers");
             assert!(!said.is_empty() && !said.contains("S3"), "{said}");
         }
     }

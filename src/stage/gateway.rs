@@ -14,6 +14,7 @@ use crate::domain::input::{
 };
 use crate::domain::order::OrderSpec;
 use crate::domain::time::Nanos;
+use crate::net::proxy::Proxy;
 use crate::net::socket::{Handed, MessageKind, NetError, SendError, SocketLimits, WsSocket};
 use crate::runtime::clock::Clock;
 use mio::{Events, Interest, Poll, Token};
@@ -54,6 +55,8 @@ pub struct Addresses {
     pub sockets: Vec<String>,
     /// Base URL for HTTP, by venue.
     pub http: Vec<String>,
+    /// Proxy, by venue; none beyond the end.
+    pub proxies: Vec<Option<Arc<Proxy>>>,
 }
 
 /// What becomes of orders at the gate; session messages are not concerned.
@@ -420,7 +423,7 @@ impl Gateway {
                     Ok(()) => {
                         let path = String::from_utf8_lossy(&self.sealed).into_owned();
                         let url = Arc::clone(&line.url);
-                        self.errands.dial(conn, epoch, &url, path);
+                        self.errands.dial(line.info.venue, conn, epoch, &url, path);
                     }
                     Err(_) => {
                         self.ready.push_back(Input::ConnDown { conn, epoch, reason: DownReason::Refused });

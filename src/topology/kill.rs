@@ -10,7 +10,7 @@ use crate::net::tls::Trust;
 use crate::ops::view::Board;
 use crate::stage::decode::plan;
 use crate::stage::egress::{Credentials, KillLatch, Vault};
-use crate::stage::errand::exchange;
+use crate::stage::errand::perform;
 use crate::stage::gateway::Addresses;
 use crate::venue::{KillReply, KillSwitch, VenueContext, dialect};
 use serde::Serialize;
@@ -100,7 +100,11 @@ impl Killers {
             let killer = Killer {
                 base: base.clone(),
                 vault: Vault::new(credentials.to_vec()),
-                client: HttpClient::new(trust, REQUEST_TIMEOUT),
+                client: HttpClient::through(
+                    trust,
+                    REQUEST_TIMEOUT,
+                    addresses.proxies.get(venue).cloned().flatten(),
+                ),
                 latch: Arc::clone(latch),
                 stop: Arc::clone(&stop),
                 board: board.clone(),
@@ -214,7 +218,7 @@ impl Killer {
             *requests += 1;
             let at = self.context.venue.index();
             let answer = match self.vault.seal(at, &request, &mut self.sealed) {
-                Ok(()) => exchange(&self.client, &self.base, &self.sealed),
+                Ok(()) => perform(&self.client, &self.base, &self.sealed),
                 Err(_) => Err("a credential is missing".to_owned()),
             };
             let (status, verdict) = match answer {

@@ -209,8 +209,10 @@ pub fn launch(launch: Launch, board: &Board) -> Result<Running, LaunchError> {
         Orders::Paper | Orders::None => None,
     };
     let tls = launch.trust.client_config()?;
-    let errands =
-        Errands::start(tls, HttpClient::new(&launch.trust, HTTP_TIMEOUT)).map_err(system("a thread"))?;
+    let proxies = launch.addresses.proxies.clone();
+    let client = |proxy| HttpClient::through(&launch.trust, HTTP_TIMEOUT, proxy);
+    let clients = proxies.iter().cloned().chain([None]).map(client).collect();
+    let errands = Errands::start(tls, clients, proxies).map_err(system("a thread"))?;
     let vault = Vault::new(launch.credentials);
     let mut gateway =
         Gateway::new(&parts.conns, &launch.addresses, errands, vault, Arc::clone(&latch), launch.orders)

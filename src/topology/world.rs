@@ -3,7 +3,7 @@
 use crate::domain::instrument::{CanonicalId, ContractKind, InstrumentId, VenueId};
 use crate::domain::intent::ONE_PPB;
 use crate::domain::params::{
-    CanonicalParams, EngineParams, ListingParams, RiskParams, ScanParams, VenueParams,
+    CanonicalParams, EngineParams, ListingParams, RiskParams, ScanParams, SessionKind, VenueParams,
 };
 use crate::domain::standing::CheckSet;
 use crate::domain::text::Text;
@@ -36,6 +36,10 @@ pub fn engine_params(sim: &SimConfig, boot_epoch: u64, scan: ScanParams, risk: R
             order_valid_ms: 2_000,
             start_checks: dialect(&venue.dialect).map_or(CheckSet::EMPTY, |of| of.start_checks()),
             dead_man_ns: 60 * SECOND,
+            session: match venue.accounts.first() {
+                Some(account) if !account.ed25519_public.is_empty() => SessionKind::Logon,
+                _ => SessionKind::Signed,
+            },
         });
         for listing in &venue.listings {
             let Some(symbol) = Text::new(&listing.symbol) else { continue };

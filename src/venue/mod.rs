@@ -16,12 +16,12 @@ use crate::domain::effect::{
 };
 use crate::domain::event::{EventBody, SessionRole};
 use crate::domain::input::{ConnId, DownReason, FrameMeta};
-use crate::domain::instrument::{Instrument, VenueId, VenueSpec};
+use crate::domain::instrument::{Instrument, InstrumentId, VenueId, VenueSpec};
 use crate::domain::intent::OrderRef;
 use crate::domain::order::{OrderReport, OrderSpec};
 use crate::domain::params::{ListingParams, VenueParams};
 use crate::domain::standing::{CheckSet, Pace};
-use crate::domain::time::Stamp;
+use crate::domain::time::{Nanos, Stamp};
 
 /// Something that an adapter produced while handling one input.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -156,6 +156,11 @@ pub trait Adapter: Send {
     /// the reply that carried it. The default leaves it to the reply's status.
     fn on_pace(&mut self, pace: &Pace, now: Stamp, out: &mut Out) {
         let _ = (pace, now, out);
+    }
+    /// Time between settlements of a listing as the venue's metadata over HTTP states it; `None` where it says
+    /// nothing (yet).
+    fn funding_interval(&self, _: InstrumentId) -> Option<Nanos> {
+        None
     }
     /// The run ends: unsubscribe is not needed, closing is.
     fn on_stop(&mut self, now: Stamp, out: &mut Out);

@@ -35,7 +35,7 @@ impl BinanceServer {
         let is_order = matches!(method.as_str(), "order.place" | "order.modify");
         let weight = u32::from(!is_order) * if method.contains("account") { 5 } else { 1 };
         let result = if self.limits.weight(weight, now) {
-            self.call(&method, &params, request.received, now)
+            self.call(&method, &params, (request.conn, request.received), now)
         } else {
             Err(ApiError::new(-1003, "Too many requests; current limit of IP is 2400 requests per minute."))
         };
@@ -57,7 +57,7 @@ impl BinanceServer {
         &mut self,
         method: &str,
         params: &Params,
-        received: Nanos,
+        (conn, received): (SimConn, Nanos),
         now: Nanos,
     ) -> Result<String, ApiError> {
         let exchange = self.venue.exchange();
@@ -83,10 +83,23 @@ impl BinanceServer {
                     now / MILLI
                 ));
             }
-            // Sessions are for Ed25519 keys; the simulated accounts have HMAC keys, as most real ones.
+            // Sessions are for Ed25519 keys.
             "session.logon" => {
-                check_key(exchange, params.get("apiKey"))?;
-                return Err(ApiError::new(-4056, "HMAC_SHA256 API key is not supported."));
+                let account = check_key(exchange, params.get("apiKey"))?;
+                if exchange.keys(account).ed25519_public.is_empty() {
+                    return Err(ApiError::new(-4056, "HMAC_SHA256 API key is not supported."));
+                }
+                check_ws(exchange, params, None, received)?;
+                self.sessions.insert(conn, account);
+                return Ok(format!(
+                    "{{\"apiKey\":{},\"authorizedSince\":{time},\"connectedSince\":{time},\"returnRateLimits\":true,\"serverTime\":{time}}}",
+                    quoted(params.get("apiKey").unwrap_or_default()),
+                    time = now / MILLI
+                ));
+            }
+            "session.logout" => {
+                self.sessions.remove(&conn);
+                return Ok("{\"apiKey\":null,\"authorizedSince\":null}".into());
             }
             "userDataStream.start" => {
                 let account = check_key(exchange, params.get("apiKey"))?;
@@ -121,7 +134,7 @@ impl BinanceServer {
             return Err(ApiError::new(-1000, format!("Unknown method '{method}'.")));
         }
         // The clock that counts is that of arrival, before the way to the matching engine.
-        let account = check_ws(exchange, params, received)?;
+        let account = check_ws(exchange, params, self.sessions.get(&conn).copied(), received)?;
         if method.starts_with("order.") {
             let counts = matches!(method, "order.place" | "order.modify");
             self.limits.order(account, u32::from(counts), now)?;

@@ -7,7 +7,7 @@
 use super::error::ApiError;
 use crate::domain::time::{MILLI, Nanos};
 use crate::sim::exchange::{AccountId, Exchange};
-use ring::hmac;
+use ring::{hmac, signature};
 use serde_json::Value;
 
 /// Decoded parameters, in the order sent (REST) or by name (WebSocket API).
@@ -104,8 +104,19 @@ pub(super) fn check_rest(
     Ok(account)
 }
 
-/// Checks a signed WebSocket API request.
-pub(super) fn check_ws(exchange: &Exchange, params: &Params, now: Nanos) -> Result<AccountId, ApiError> {
+/// Checks a WebSocket API request: signed, or on a connection of `session` (logged on) with a timestamp alone.
+pub(super) fn check_ws(
+    exchange: &Exchange,
+    params: &Params,
+    session: Option<AccountId>,
+    now: Nanos,
+) -> Result<AccountId, ApiError> {
+    if let Some(account) =
+        session.filter(|_| params.get("apiKey").is_none() && params.get("signature").is_none())
+    {
+        check_time(params, now)?;
+        return Ok(account);
+    }
     let account = check_key(exchange, params.get("apiKey"))?;
     check_time(params, now)?;
     check_signature(exchange, account, &params.sorted_text(), params.need("signature")?)?;
@@ -141,15 +152,16 @@ fn check_time(params: &Params, now: Nanos) -> Result<(), ApiError> {
     Ok(())
 }
 
-fn check_signature(
-    exchange: &Exchange,
-    account: AccountId,
-    text: &str,
-    signature: &str,
-) -> Result<(), ApiError> {
+fn check_signature(exchange: &Exchange, account: AccountId, text: &str, given: &str) -> Result<(), ApiError> {
     let invalid = || ApiError::new(-1022, "Signature for this request is not valid.");
+    let public = &exchange.keys(account).ed25519_public;
+    if !public.is_empty() {
+        let key = signature::UnparsedPublicKey::new(&signature::ED25519, unhex(public).ok_or_else(invalid)?);
+        let bytes = unbase64(given).ok_or_else(invalid)?;
+        return key.verify(text.as_bytes(), &bytes).map_err(|_| invalid());
+    }
     let key = hmac::Key::new(hmac::HMAC_SHA256, exchange.keys(account).secret.as_bytes());
-    let tag = unhex(signature).ok_or_else(invalid)?;
+    let tag = unhex(given).ok_or_else(invalid)?;
     hmac::verify(&key, text.as_bytes(), &tag).map_err(|_| invalid())
 }
 
@@ -164,6 +176,15 @@ fn unhex(text: &str) -> Option<Vec<u8>> {
         return None;
     }
     (0..text.len()).step_by(2).map(|at| u8::from_str_radix(&text[at..at + 2], 16).ok()).collect()
+}
+
+fn unbase64(text: &str) -> Option<Vec<u8>> {
+    const DIGITS: &str = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let digits: Option<Vec<usize>> =
+        text.trim_end_matches('=').chars().map(|digit| DIGITS.find(digit)).collect();
+    let bits: Vec<u8> =
+        digits?.iter().flat_map(|digit| (0..6).rev().map(move |bit| (digit >> bit & 1) as u8)).collect();
+    Some(bits.chunks_exact(8).map(|byte| byte.iter().fold(0, |value, bit| value << 1 | bit)).collect())
 }
 
 fn percent_decode(text: &str) -> String {
@@ -237,7 +258,7 @@ mod tests {
             "apiKey": "vmPUZE6mv9SD5VNHk4HlWFsOr6aKE2zvsw0MuIgwCIPy6utIco14y7Ju91duEh8A",
             "signature": "cc15477742bd704c29492d96c7ead9414dfd8e0ec4a00f947bb5bb454ddbd08a",
         }));
-        assert_eq!(check_ws(&exchange, &params, 1_645_423_376_532 * MILLI), Ok(AccountId(1)));
+        assert_eq!(check_ws(&exchange, &params, None, 1_645_423_376_532 * MILLI), Ok(AccountId(1)));
     }
 
     #[test]

@@ -73,6 +73,8 @@ pub struct BinanceServer {
     users: Users,
     limits: Limits,
     conns: BTreeMap<SimConn, Conn>,
+    /// Connections of the WebSocket API that were logged on.
+    sessions: BTreeMap<SimConn, AccountId>,
     inbox: DelayQueue<ApiRequest>,
     outbox: DelayQueue<(SimConn, String)>,
     /// Dead man's switches: when they fire.
@@ -95,6 +97,7 @@ impl BinanceServer {
             limits: Limits::new(settings),
             market_data: MarketData::new(core.exchange()),
             conns: BTreeMap::new(),
+            sessions: BTreeMap::new(),
             inbox: DelayQueue::default(),
             outbox: DelayQueue::default(),
             countdowns: BTreeMap::new(),
@@ -311,6 +314,7 @@ impl BinanceServer {
         self.conns.remove(&conn);
         self.market_data.forget(conn);
         self.users.forget(conn);
+        self.sessions.remove(&conn);
     }
 }
 

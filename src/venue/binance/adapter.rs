@@ -12,7 +12,8 @@ use super::{Variant, account, conn, metadata, op, orders};
 use crate::domain::effect::{HttpId, SecretSlot, SessionAction, VenueCall};
 use crate::domain::event::{EventBody, SessionRole, SessionStatus};
 use crate::domain::input::{ConnId, DownReason, FrameKind, FrameMeta};
-use crate::domain::instrument::{Instrument, Status, VenueId, VenueSpec};
+use crate::domain::instrument::{Instrument, InstrumentId, Status, VenueId, VenueSpec};
+use crate::domain::params::SessionKind;
 use crate::domain::standing::Pace;
 use crate::domain::time::{MILLI, Nanos, SECOND, Stamp};
 use crate::venue::{Adapter, Emit, OddKind, Oddity, Out, VenueContext};
@@ -45,6 +46,8 @@ const COMMISSION_QUICK: usize = 20;
 const COMMISSION_PAUSE: [Nanos; 2] = [100 * MILLI, 2 * SECOND];
 /// The venue pings every 3 min: a private connection without anything for this long is dead.
 const PRIVATE_SILENCE: Nanos = 600 * SECOND;
+/// A `session.logon` without answer for this long failed.
+const LOGON_TIMEOUT: Nanos = 10 * SECOND;
 /// HTTP ids: low bits = which listing's snapshot, [`CHORE_CODE`] + chore, or [`BACKFILL_CODE`] + place.
 const CODE_BITS: u32 = 10;
 const CHORE_CODE: u32 = 512;
@@ -118,6 +121,10 @@ pub struct BinanceAdapter {
     market_ready: bool,
     account_ready: bool,
     orders_ready: bool,
+    /// The order connection is logged on once (else every request is signed).
+    logon: bool,
+    /// When an unanswered logon counts as failed.
+    logon_until: Nanos,
     /// Reconciliation parts still missing, by bit of [`RECONCILE`]; 0 = none under way.
     missing: u8,
     chores: [Chore; DUTIES.len()],
@@ -137,6 +144,8 @@ pub struct BinanceAdapter {
     http_limited: u32,
     next_sweep: Nanos,
     started: bool,
+    /// The venue has stated the funding intervals.
+    intervals_known: bool,
 }
 
 impl BinanceAdapter {
@@ -154,6 +163,8 @@ impl BinanceAdapter {
             market_ready: false,
             account_ready: false,
             orders_ready: false,
+            logon: context.params.session == SessionKind::Logon,
+            logon_until: NEVER,
             missing: 0,
             chores: [Chore { due: NEVER, request: None, attempts: 0 }; DUTIES.len()],
             backfill: Backfill::default(),
@@ -168,6 +179,7 @@ impl BinanceAdapter {
             http_limited: 0,
             next_sweep: 0,
             started: false,
+            intervals_known: false,
         }
     }
 
@@ -251,6 +263,26 @@ impl BinanceAdapter {
         }
     }
 
+    fn orders_up(&mut self, out: &mut Out) {
+        self.orders_ready = true;
+        self.session(SessionRole::Orders, true, out);
+    }
+
+    /// A message before the session is authenticated.
+    fn on_logon(&mut self, frame: &[u8], out: &mut Out) {
+        match orders::logon_reply(frame) {
+            Some(true) => {
+                self.logon_until = NEVER;
+                self.orders_up(out);
+            }
+            Some(false) => {
+                self.odd(conn::API, OddKind::Refused, out);
+                self.links[conn::API].close(out);
+            }
+            None => self.odd(conn::API, OddKind::Unknown, out),
+        }
+    }
+
     fn account_down(&mut self, out: &mut Out) {
         self.missing = 0;
         self.backfill.clear();
@@ -299,6 +331,10 @@ impl BinanceAdapter {
                 } else {
                     self.links[index].connect(None, out);
                 }
+            }
+            if index == conn::API && self.links[index].is_up() && mono >= self.logon_until {
+                self.odd(index, OddKind::Refused, out);
+                self.links[index].close(out);
             }
             let silent = if index < LINKS {
                 self.market.sweep(index, &mut self.links[index], &self.listings, mono, out)
@@ -395,6 +431,7 @@ impl BinanceAdapter {
                     }
                 })
                 .map_err(|_| OddKind::Malformed)?;
+                self.intervals_known = true;
                 self.chore(duty).due = mono + METADATA_PERIOD;
             }
             Duty::ListenKey => {
@@ -536,10 +573,14 @@ impl Adapter for BinanceAdapter {
         }
         match index {
             conn::PRIVATE => self.reconcile(now.mono),
-            conn::API => {
-                self.orders_ready = true;
-                self.session(SessionRole::Orders, true, out);
+            conn::API if self.logon => {
+                self.logon_until = now.mono + LOGON_TIMEOUT;
+                out.action(SessionAction::Send {
+                    conn,
+                    what: VenueCall { op: op::LOGON, ..VenueCall::default() },
+                });
             }
+            conn::API => self.orders_up(out),
             _ => {}
         }
         self.next_sweep = now.mono;
@@ -555,6 +596,7 @@ impl Adapter for BinanceAdapter {
         match index {
             conn::PRIVATE => self.account_down(out),
             conn::API => {
+                self.logon_until = NEVER;
                 if std::mem::take(&mut self.orders_ready) {
                     self.session(SessionRole::Orders, false, out);
                 }
@@ -582,6 +624,7 @@ impl Adapter for BinanceAdapter {
         }
         match index {
             conn::PRIVATE => self.on_user_frame(frame, now.mono, out),
+            conn::API if self.logon_until != NEVER => self.on_logon(frame, out),
             conn::API => {
                 if let Some(pace) = orders::pace(frame, self.venue) {
                     self.on_pace(&pace, now, out);
@@ -686,6 +729,11 @@ impl Adapter for BinanceAdapter {
         }
         self.next_sweep = now.mono + SWEEP;
         self.sweep(now, out);
+    }
+
+    fn funding_interval(&self, id: InstrumentId) -> Option<Nanos> {
+        let index = self.listings.index(id).filter(|_| self.intervals_known)?;
+        Some(self.market.interval(index))
     }
 
     fn on_stop(&mut self, _: Stamp, out: &mut Out) {

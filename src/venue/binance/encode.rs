@@ -4,7 +4,7 @@
 //! Signed text on the WebSocket API: the parameters in alphabetical order, `k=v` joined by `&`, without
 //! percent-encoding; on HTTP: the query string as sent (venue documentation, "Request Security").
 
-use super::orders::{Request, RequestId};
+use super::orders::{LOGON_ID, Request, RequestId};
 use super::symbols::Listings;
 use super::{Batch, Variant, conn, op};
 use crate::domain::effect::{
@@ -15,6 +15,7 @@ use crate::domain::instrument::Instrument;
 use crate::domain::intent::OrderRef;
 use crate::domain::number::Num;
 use crate::domain::order::{OrderSpec, Side, TimeInForce};
+use crate::domain::params::SessionKind;
 use crate::domain::text::Text;
 use crate::domain::time::Stamp;
 use crate::venue::{Encoder, Rendered, VenueContext};
@@ -24,6 +25,8 @@ use std::fmt::{Arguments, Write};
 const RECV_WINDOW_MAX: i64 = 60_000;
 /// `recvWindow` of requests that are no orders, ms: the venue's default.
 const RECV_WINDOW: i64 = 5_000;
+/// Authenticates a connection of the WebSocket API.
+const LOGON: &str = "session.logon";
 /// Levels of a depth snapshot; the stream touches more, and they arrive with it.
 const DEPTH_LIMIT: &str = "1000";
 
@@ -37,6 +40,7 @@ pub struct BinanceEncoder {
     conn_base: ConnId,
     slot: SecretSlot,
     recv_window: i64,
+    session: SessionKind,
     listings: Listings,
 }
 
@@ -60,6 +64,7 @@ impl BinanceEncoder {
                 ..=0 => RECV_WINDOW,
                 ms => ms.min(RECV_WINDOW_MAX),
             },
+            session: context.params.session,
             listings: Listings::new(&context.listings),
         }
     }
@@ -78,23 +83,27 @@ impl BinanceEncoder {
         Rendered::Socket(ConnId(self.conn_base.0 + conn::API as u8))
     }
 
-    /// A request with its parameters in alphabetical order, signed.
+    /// A request with its parameters in alphabetical order, signed; on a session that was logged on neither key
+    /// nor signature are sent.
     fn request(
         &self,
-        id: RequestId,
+        id: &[u8],
         method: &str,
         params: &[(&str, Value<'_>)],
         to: &mut Payload,
     ) -> Result<Rendered, PayloadFull> {
         debug_assert!(params.windows(2).all(|pair| pair[0].0 < pair[1].0), "signed text must be sorted");
+        let signed = self.session == SessionKind::Signed || method == LOGON;
+        let params = params.iter().filter(|(_, value)| signed || !matches!(value, Value::Key));
         to.clear();
         to.push(b"{\"id\":\"")?;
-        to.push(&id.bytes())?;
+        to.push(id)?;
         to.push(b"\",\"method\":\"")?;
         to.push(method.as_bytes())?;
         to.push(b"\",\"params\":{")?;
-        for (name, value) in params {
-            to.push(b"\"")?;
+        let mut separator: &[u8] = b"\"";
+        for (name, value) in params.clone() {
+            to.push(separator)?;
             to.push(name.as_bytes())?;
             to.push(b"\":")?;
             match value {
@@ -111,12 +120,19 @@ impl BinanceEncoder {
                     to.push(b"\"")?;
                 }
             }
-            to.push(b",")?;
+            separator = b",\"";
         }
-        to.push(b"\"signature\":\"")?;
+        if !signed {
+            to.push(b"}}")?;
+            return Ok(self.api());
+        }
+        to.push(b",\"signature\":\"")?;
         to.push_hole(HoleKind::Signature)?;
         to.push(b"\"}}")?;
-        to.scheme = SignScheme::HmacSha256Hex;
+        to.scheme = match self.session {
+            SessionKind::Signed => SignScheme::HmacSha256Hex,
+            SessionKind::Logon => SignScheme::Ed25519Base64,
+        };
         let mut separator: &[u8] = b"";
         for (name, value) in params {
             to.push_sign(separator)?;
@@ -145,7 +161,7 @@ impl BinanceEncoder {
         let symbol = self.listings.params(index).symbol;
         let hex = order.client_id.hex();
         self.request(
-            RequestId { request, client_id: order.client_id },
+            &RequestId { request, client_id: order.client_id }.bytes(),
             method,
             &[
                 ("apiKey", Value::Key),
@@ -182,7 +198,10 @@ impl BinanceEncoder {
             .map_err(|_| PayloadFull)?;
         to.push_hole(HoleKind::Signature)?;
         self.key_header(to)?;
-        to.scheme = SignScheme::HmacSha256Hex;
+        to.scheme = match self.session {
+            SessionKind::Signed => SignScheme::HmacSha256Hex,
+            SessionKind::Logon => SignScheme::Ed25519Percent,
+        };
         write!(Signed(to), "{query}recvWindow={window}&timestamp={timestamp}").map_err(|_| PayloadFull)
     }
 
@@ -279,7 +298,7 @@ impl Encoder for BinanceEncoder {
             ("timestamp", Value::Int(now.wall_ms())),
             ("type", Value::Text("LIMIT")),
         ];
-        let id = RequestId { request: Request::Place, client_id: order.client_id };
+        let id = &RequestId { request: Request::Place, client_id: order.client_id }.bytes();
         if order.reduce_only {
             return self.request(id, "order.place", &before, to);
         }
@@ -307,11 +326,21 @@ impl Encoder for BinanceEncoder {
         self.by_client_id(Request::Query, "order.status", order, now, to)
     }
 
-    fn send(&mut self, conn: ConnId, what: VenueCall, _: Stamp, to: &mut Payload) -> Result<(), PayloadFull> {
+    fn send(
+        &mut self,
+        conn: ConnId,
+        what: VenueCall,
+        now: Stamp,
+        to: &mut Payload,
+    ) -> Result<(), PayloadFull> {
         to.clear();
         let link = conn.index().checked_sub(self.conn_base.index()).ok_or(PayloadFull)?;
         match what.op {
             op::SUBSCRIBE => self.subscribe(link, Batch::decode(what.arg), to),
+            op::LOGON => {
+                let params = [("apiKey", Value::Key), ("timestamp", Value::Int(now.wall_ms()))];
+                self.request(LOGON_ID, LOGON, &params, to).map(|_| ())
+            }
             _ => Err(PayloadFull),
         }
     }

@@ -121,6 +121,11 @@ impl Market {
         self.items[index].interval_ns = interval_ns;
     }
 
+    /// The time between settlements of a listing.
+    pub fn interval(&self, index: usize) -> Nanos {
+        self.items[index].interval_ns
+    }
+
     /// A market connection was lost.
     pub fn on_down(&mut self, link: usize, listings: &Listings, out: &mut Out) {
         for (index, item) in self.items.iter_mut().enumerate() {

@@ -180,6 +180,8 @@ pub(crate) mod op {
     pub const COMMISSION: u16 = 13;
     /// `POST countdownCancelAll` of the call's instrument (`arg` = ms).
     pub const COUNTDOWN: u16 = 14;
+    /// `session.logon` on the WebSocket API.
+    pub const LOGON: u16 = 21;
     /// `SUBSCRIBE` to the streams of a [`super::Batch`].
     pub const SUBSCRIBE: u16 = 20;
 }

@@ -143,6 +143,14 @@ pub fn order_status(status: &[u8]) -> Option<ReportKind> {
     })
 }
 
+/// Id of `session.logon`.
+pub const LOGON_ID: &[u8] = b"logon";
+
+/// Whether the reply to `session.logon` accepts us; `None` when it is another reply.
+pub fn logon_reply(frame: &[u8]) -> Option<bool> {
+    read_reply(frame).ok().filter(|reply| reply.id == LOGON_ID).map(|reply| !reply.failed())
+}
+
 /// A reply on the WebSocket API as a report, with what had been asked.
 ///
 /// # Errors

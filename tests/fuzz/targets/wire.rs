@@ -188,6 +188,7 @@ pub fn http(data: &[u8]) {
             path_and_query: format!("/ws?listenKey={CANARY}"),
             tls: Trust::nobody().client_config().expect("a provider"),
             timeout: PATIENCE,
+            proxy: None,
         };
         if let Err(error) = dial(&request) {
             let said = format!("{error} {error:?}");

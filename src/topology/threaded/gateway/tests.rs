@@ -51,10 +51,12 @@ impl Rig {
         let trust = Trust::nobody();
         let errands = Errands::start(
             trust.client_config().expect("no roots are needed"),
-            HttpClient::new(&trust, Duration::from_secs(1)),
+            vec![HttpClient::new(&trust, Duration::from_secs(1))],
+            Vec::new(),
         )
         .expect("threads");
-        let addresses = Addresses { sockets: vec!["ws://127.0.0.1:1".into()], http: Vec::new() };
+        let addresses =
+            Addresses { sockets: vec!["ws://127.0.0.1:1".into()], http: Vec::new(), proxies: Vec::new() };
         let (vault, latch) = (Vault::new(Vec::new()), Arc::new(KillLatch::default()));
         let gateway = Gateway::new(&conns, &addresses, errands, vault, latch, Orders::Paper)
             .expect("a poll")

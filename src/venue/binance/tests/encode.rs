@@ -267,3 +267,87 @@ fn coin_margined_requests_go_to_their_own_paths() {
         assert_eq!(finish(&payload, "KEY", "SECRET").1, path);
     }
 }
+
+#[test]
+fn after_the_logon_requests_carry_neither_key_nor_signature() {
+    let mut context = context(true);
+    context.params.session = SessionKind::Logon;
+    let mut encoder = BinanceEncoder::new(&USDM, &context);
+    encoder.on_instrument(&instrument(0));
+    let (mut payload, now) = (Payload::new(), Stamp { mono: 0, wall: WALL });
+    let api = ConnId(BASE + conn::API as u8);
+    encoder.send(api, VenueCall { op: op::LOGON, ..VenueCall::default() }, now, &mut payload).unwrap();
+    assert_eq!(payload.scheme, SignScheme::Ed25519Base64);
+    let (signed, text) = finish(&payload, "KEY", "SECRET");
+    assert_eq!(signed, format!("apiKey=KEY&timestamp={}", WALL / MILLI));
+    let json: serde_json::Value = serde_json::from_str(&text).unwrap();
+    assert_eq!((&json["id"], &json["method"]), (&"logon".into(), &"session.logon".into()));
+    assert!(json["params"]["signature"].is_string());
+    let reference = OrderRef { client_id: client(3), instrument: InstrumentId(10), ..OrderRef::default() };
+    let check = |payload: &Payload, method: &str| {
+        assert_eq!((payload.scheme, payload.text_holes().len()), (SignScheme::None, 0));
+        let json: serde_json::Value = serde_json::from_slice(payload.text()).unwrap();
+        assert_eq!(json["method"], method);
+        assert_eq!(json["params"]["timestamp"], WALL / MILLI);
+        assert!(json["params"].get("apiKey").is_none() && json["params"].get("signature").is_none());
+    };
+    encoder.order(&spec(), &meta(), now, &mut payload).unwrap();
+    check(&payload, "order.place");
+    encoder.cancel(&reference, &meta(), now, &mut payload).unwrap();
+    check(&payload, "order.cancel");
+    encoder.query(&reference, &meta(), now, &mut payload).unwrap();
+    check(&payload, "order.status");
+    let call = VenueCall { op: op::BALANCE, ..VenueCall::default() };
+    encoder.http(call, now, &mut payload).unwrap();
+    assert_eq!(payload.scheme, SignScheme::Ed25519Percent, "HTTP knows no sessions");
+}
+
+#[test]
+fn orders_are_ready_when_the_logon_was_accepted_and_not_before() {
+    let mut context = context(true);
+    context.params.session = SessionKind::Logon;
+    let mut adapter = BinanceAdapter::new(&USDM, &context);
+    let mut out = crate::venue::Out::with_capacity(256);
+    let api = ConnId(BASE + conn::API as u8);
+    let at = |mono| Stamp { mono, wall: WALL + mono };
+    let frame = |adapter: &mut BinanceAdapter, out: &mut Out, now, text: &str| {
+        let meta = FrameMeta { conn: api, epoch: 1, kind: FrameKind::Text, last: true, drained: true };
+        adapter.on_frame(meta, text.as_bytes(), at(now), out);
+        let items = out.items().to_vec();
+        out.clear();
+        items
+    };
+    let ready = |items: &[Emit]| {
+        items.iter().any(|item| {
+            matches!(
+                item,
+                Emit::Event(EventBody::Session(SessionStatus { role: SessionRole::Orders, ready: true, .. }))
+            )
+        })
+    };
+    let closes = |items: &[Emit]| {
+        items.iter().any(|item| matches!(item, Emit::Action(SessionAction::Close { conn }) if *conn == api))
+    };
+    adapter.on_start(at(0), &mut out);
+    adapter.on_conn_up(api, 1, at(1), &mut out);
+    assert!(!ready(out.items()));
+    assert!(out.items().iter().any(|item| matches!(item, Emit::Action(SessionAction::Send { conn, what }) if *conn == api && what.op == op::LOGON)));
+    out.clear();
+    assert!(ready(&frame(
+        &mut adapter,
+        &mut out,
+        2,
+        r#"{"id":"logon","status":200,"result":{"apiKey":"x"}}"#
+    )));
+    adapter.on_conn_down(api, 1, DownReason::Closed, at(3), &mut out);
+    adapter.on_conn_up(api, 2, at(4), &mut out);
+    out.clear();
+    let refused =
+        frame(&mut adapter, &mut out, 5, r#"{"id":"logon","status":400,"error":{"code":-1022,"msg":"m"}}"#);
+    assert!(closes(&refused) && !ready(&refused), "{refused:?}");
+    adapter.on_conn_down(api, 2, DownReason::Closed, at(6), &mut out);
+    adapter.on_conn_up(api, 3, at(SECOND), &mut out);
+    out.clear();
+    adapter.on_tick(at(12 * SECOND), &mut out);
+    assert!(closes(out.items()), "no answer");
+}

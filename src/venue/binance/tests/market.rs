@@ -335,3 +335,57 @@ fn a_refused_subscription_is_told_and_tried_again() {
     assert!(rig.wait(4 * SECOND).batches().is_empty());
     assert_eq!(rig.wait(2 * SECOND).batches().len(), 1);
 }
+
+#[test]
+fn every_connection_is_renewed_before_the_venues_cut_and_never_two_at_once() {
+    const HOUR: Nanos = 3_600 * SECOND;
+    let mut adapter = BinanceAdapter::new(&USDM, &context(true));
+    let mut out = Out::with_capacity(1024);
+    let at = |mono: Nanos| Stamp { mono, wall: WALL + mono };
+    adapter.on_start(at(0), &mut out);
+    for index in 0..conn::COUNT {
+        adapter.on_conn_up(ConnId(BASE + index as u8), 1, at(1), &mut out);
+    }
+    out.clear();
+    let (mut closed, mut again, mut now) = (Vec::new(), Vec::new(), 22 * HOUR);
+    while now < 24 * HOUR && again.len() < conn::COUNT {
+        now += SECOND;
+        // Pings and data keep every connection alive.
+        for index in 0..conn::COUNT {
+            let meta = FrameMeta {
+                conn: ConnId(BASE + index as u8),
+                epoch: 1,
+                kind: FrameKind::Ping,
+                ..FrameMeta::default()
+            };
+            adapter.on_frame(meta, b"1", at(now), &mut out);
+        }
+        adapter.on_tick(at(now), &mut out);
+        let items = out.items().to_vec();
+        out.clear();
+        for item in items {
+            match item {
+                Emit::Action(SessionAction::Close { conn }) => {
+                    assert!((23 * HOUR..24 * HOUR).contains(&now), "{now}");
+                    closed.push((conn, now));
+                    adapter.on_conn_down(conn, 1, DownReason::Ours, at(now), &mut out);
+                }
+                Emit::Action(SessionAction::Http { id, what, .. }) if what.op == op::LISTEN_KEY => {
+                    adapter.on_http(id, 200, br#"{"listenKey":"xxxx"}"#, at(now), &mut out);
+                }
+                Emit::Action(SessionAction::Connect { conn, .. }) => {
+                    again.push((conn, now));
+                    adapter.on_conn_up(conn, 2, at(now), &mut out);
+                }
+                _ => {}
+            }
+        }
+    }
+    assert_eq!((closed.len(), again.len()), (conn::COUNT, conn::COUNT), "{closed:?} {again:?}");
+    for (conn, at) in &closed {
+        let up = again.iter().find(|(other, _)| other == conn).unwrap().1;
+        assert!(up - at <= 4 * SECOND, "{conn:?} is back at once");
+        let others = closed.iter().filter(|(other, _)| other != conn);
+        assert!(others.clone().all(|(_, other)| (other - at).abs() > 10 * SECOND), "{closed:?}");
+    }
+}

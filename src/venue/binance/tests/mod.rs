@@ -21,7 +21,7 @@ use crate::domain::intent::OrderRef;
 use crate::domain::money::Money;
 use crate::domain::number::Num;
 use crate::domain::order::{ClientId, OrderReport, OrderSpec, RejectClass, ReportKind, Side, TimeInForce};
-use crate::domain::params::{ListingParams, VenueParams};
+use crate::domain::params::{ListingParams, SessionKind, VenueParams};
 use crate::domain::text::{Currency, Symbol};
 use crate::domain::time::{MILLI, Nanos, SECOND, Stamp};
 use crate::venue::{Adapter, Emit, Encoder, OddKind, Out, Rendered, VenueContext};
