@@ -281,6 +281,9 @@ fn native_symbol(dialect: &str, (base, quote, settle): Parts<'_>) -> Option<Stri
     match dialect {
         "binance-usdm" => (settle == quote).then(|| format!("{base}{quote}")),
         "okx" => Some(format!("{base}-{quote}-SWAP")),
+        "bybit" if settle != quote => None,
+        "bybit" if settle == "USDC" => Some(format!("{base}PERP")),
+        "bybit" => Some(format!("{base}{quote}")),
         _ => None,
     }
 }

@@ -1,0 +1,1 @@
+//! What the Bybit dialect promises.
