@@ -255,7 +255,7 @@ impl SimInstrument {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ConfigError {
     /// No simulated venue of that dialect exists.
-    #[error("no simulated venue speaks {0:?}; known: binance-usdm, okx")]
+    #[error("no simulated venue speaks {0:?}; known: binance-usdm, okx, bybit")]
     Dialect(String),
     /// A listing refers to no instrument, or its numbers do not fit.
     #[error("listing {symbol} of venue {venue}: {what}")]
@@ -353,6 +353,16 @@ impl SimVenueConfig {
                 money_decimals: 12,
                 orders_per_window_max: 60,
                 order_window_ns: 2 * SECOND,
+                messages_per_second_max: 100,
+                ..common
+            }),
+            "bybit" => Ok(Self {
+                order_id_base: 7_000_000,
+                refuses_unfillable: false,
+                taker_fee_ppb: 550_000,
+                orders_per_window_max: 10,
+                order_window_ns: SECOND,
+                open_orders_max: 500,
                 messages_per_second_max: 100,
                 ..common
             }),

@@ -1,0 +1,1 @@
+//! What the simulated Bybit venue promises.
