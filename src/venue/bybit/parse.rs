@@ -406,6 +406,8 @@ impl<'a> Envelope<'a> {
             b"subscribe" => Some(Op::Subscribe),
             b"unsubscribe" => Some(Op::Unsubscribe),
             b"ping" | b"pong" => Some(Op::Pong),
+            // Options answer without naming the operation.
+            b"" if self.kind == b"COMMAND_RESP" => Some(Op::Subscribe),
             _ => None,
         };
         if let Some(op) = session {
