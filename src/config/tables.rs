@@ -59,7 +59,7 @@ pub struct PaperTable {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct VenueTable {
-    /// `binance-usdm`, `okx`.
+    /// `binance-usdm`, `okx`, `bybit`.
     pub dialect: String,
     /// Taker fee; the account's own, as it enters every edge.
     pub taker_fee_bps: f64,

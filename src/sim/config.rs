@@ -57,7 +57,7 @@ pub struct SimInstrument {
 pub struct SimVenueConfig {
     /// Name in ledgers; also salts everything seeded per venue.
     pub name: String,
-    /// `binance-usdm` or `okx`.
+    /// `binance-usdm`, `okx` or `bybit`.
     pub dialect: String,
     /// This venue's makers follow the latent price this late, ns. Drawn anew around this value per
     /// instrument and every few seconds (see `lag_spread_ppm`); 0 = no lag at all.

@@ -23,8 +23,8 @@ def client(venue, base, **keys):
     elif venue == "bybit":
         for name in exchange.urls["api"]:
             exchange.urls["api"][name] = base
+        exchange.has["fetchCurrencies"] = False  # belongs to the asset service
         exchange.options["fetchMarkets"] = {"types": ["linear"]}
-        exchange.options["fetchCurrencies"] = False  # belongs to the asset service
         # What the account service would say: a unified account.
         exchange.options.update({"enableUnifiedMargin": False, "enableUnifiedAccount": True, "unifiedMarginStatus": 5})
         exchange.options["fetchOrder"] = {"acknowledged": True}

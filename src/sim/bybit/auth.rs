@@ -46,10 +46,7 @@ pub(super) fn rest(exchange: &Exchange, request: &HttpRequest, now: Nanos) -> Re
     let body = String::from_utf8_lossy(&request.body);
     let signed = if request.method == "GET" { request.query.as_str() } else { body.as_ref() };
     if header("x-bapi-sign") != sign(&exchange.keys(account).secret, &[stamp, key, window, signed]) {
-        return Err(Fault::new(
-            10004,
-            "error sign! please check your signature generation algorithm.",
-        ));
+        return Err(Fault::new(10004, "error sign! please check your signature generation algorithm."));
     }
     Ok(account)
 }
@@ -65,8 +62,7 @@ pub(super) fn in_time(stamp: &str, window: &str, now: Nanos) -> Result<(), Fault
 
 /// The signature of the parts, one after the other.
 pub(super) fn sign(secret: &str, parts: &[&str]) -> String {
-    let mut context =
-        hmac::Context::with_key(&hmac::Key::new(hmac::HMAC_SHA256, secret.as_bytes()));
+    let mut context = hmac::Context::with_key(&hmac::Key::new(hmac::HMAC_SHA256, secret.as_bytes()));
     for part in parts {
         context.update(part.as_bytes());
     }

@@ -324,8 +324,7 @@ fn ticker_frame<'a>(
     at: Nanos,
 ) -> String {
     let symbol = &exchange.listing(id).symbol;
-    let mut text =
-        format!(r#"{{"topic":"tickers.{symbol}","type":"{kind}","data":{{"symbol":"{symbol}""#);
+    let mut text = format!(r#"{{"topic":"tickers.{symbol}","type":"{kind}","data":{{"symbol":"{symbol}""#);
     for (name, value) in fields {
         let _ = write!(text, r#","{name}":"{value}""#); // writing to a String cannot fail
     }

@@ -123,7 +123,8 @@ impl BybitServer {
             Service::Trade => {
                 let (code, message) =
                     outcome.err().map_or((0, "OK".into()), |fault| (fault.code, fault.message));
-                json!({"retCode": code, "retMsg": message, "op": "auth", "connId": client.conn_id}).to_string()
+                json!({"retCode": code, "retMsg": message, "op": "auth", "connId": client.conn_id})
+                    .to_string()
             }
             _ => {
                 let said = outcome.map(drop).map_err(|fault| fault.message.into_owned());
@@ -260,8 +261,7 @@ fn pong(client: &Client, request: &Value, now: Nanos) -> String {
 fn session_reply(client: &Client, request: &Value, op: &str, said: Result<(), String>) -> String {
     let good = if op == "subscribe" && client.service == Service::Public { "subscribe" } else { "" };
     let (success, message) = said.map_or_else(|why| (false, why), |()| (true, good.to_owned()));
-    let mut reply =
-        json!({"success": success, "ret_msg": message, "conn_id": client.conn_id, "op": op});
+    let mut reply = json!({"success": success, "ret_msg": message, "conn_id": client.conn_id, "op": op});
     if let (Some(id), Some(fields)) = (request.get("req_id"), reply.as_object_mut()) {
         fields.insert("req_id".to_owned(), id.clone());
     }

@@ -25,9 +25,9 @@ impl BybitServer {
             _ => query(&request.query),
         };
         let answer = match (request.method.as_str(), path) {
-            ("GET", "market/time") => Ok(
-                json!({"timeSecond": (now / SECOND).to_string(), "timeNano": now.to_string()}),
-            ),
+            ("GET", "market/time") => {
+                Ok(json!({"timeSecond": (now / SECOND).to_string(), "timeNano": now.to_string()}))
+            }
             ("GET", "market/instruments-info") => self.instruments(&args),
             ("GET", "market/orderbook") => self.book(&args, now),
             ("GET", "market/tickers") => self.tickers(&args),
@@ -58,11 +58,14 @@ impl BybitServer {
             ("GET", "account/wallet-balance") => Ok(json!({"list": [private::wallet(exchange, account)]})),
             ("GET", "position/list") => selected(exchange, args).map(|ids| {
                 let held = |id: &&ListingId| {
-                    text(args, "symbol").is_some()
-                        || exchange.account(account).positions[id.index()].qty != 0
+                    text(args, "symbol").is_some() || exchange.account(account).positions[id.index()].qty != 0
                 };
                 let rows = ids.iter().filter(held);
-                page(args, 200, rows.map(|id| private::position(exchange, account, *id, "avgPrice")).collect())
+                page(
+                    args,
+                    200,
+                    rows.map(|id| private::position(exchange, account, *id, "avgPrice")).collect(),
+                )
             }),
             ("GET", "order/realtime") => orders(exchange, account, args, true),
             ("GET", "order/history") => orders(exchange, account, args, false),
@@ -187,7 +190,10 @@ fn orders(exchange: &Exchange, account: AccountId, args: &Value, open: bool) -> 
     let named = key_of(args).ok();
     let scope = ["symbol", "settleCoin", "baseCoin"].iter().any(|name| text(args, name).is_some());
     if open && named.is_none() && !scope {
-        return Err(Fault::new(10001, "Missing some parameters that must be filled in, symbol or settleCoin or baseCoin"));
+        return Err(Fault::new(
+            10001,
+            "Missing some parameters that must be filled in, symbol or settleCoin or baseCoin",
+        ));
     }
     let mut rows: Vec<&Order> = match named {
         Some(key) => exchange.order(account, &key).into_iter().collect(),

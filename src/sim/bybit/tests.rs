@@ -25,8 +25,7 @@ impl Rig {
     fn with_step(step: Nanos) -> Self {
         let mut config = SimConfig::demo(7, &["bybit"], 2).expect("a known dialect");
         (config.start_wall_ns, config.step_ns) = (START, step);
-        let mut rig =
-            Self { server: BybitServer::new(&config, 0), now: START, out: Vec::new(), requests: 0 };
+        let mut rig = Self { server: BybitServer::new(&config, 0), now: START, out: Vec::new(), requests: 0 };
         for (conn, path) in [(PUBLIC, "/v5/public/linear"), (PRIVATE, "/v5/private"), (TRADE, "/v5/trade")] {
             assert!(rig.server.on_connect(conn, path, rig.now, &mut rig.out));
         }
@@ -271,8 +270,7 @@ fn rest_lists_come_in_pages_and_name_closed_orders() {
     let first = rig.rest("/v5/market/instruments-info?category=linear&limit=1", "");
     let cursor = first["result"]["nextPageCursor"].as_str().unwrap().to_owned();
     assert_eq!(first["result"]["list"][0]["symbol"], "BTCUSDT");
-    let next =
-        rig.rest(&format!("/v5/market/instruments-info?category=linear&limit=1&cursor={cursor}"), "");
+    let next = rig.rest(&format!("/v5/market/instruments-info?category=linear&limit=1&cursor={cursor}"), "");
     assert_eq!(next["result"]["list"][0]["symbol"], "ETHUSDT");
     assert_eq!(next["result"]["nextPageCursor"], "");
     let order = rig.limit("c1", "Sell", "IOC", 50, "0.010");
@@ -285,7 +283,10 @@ fn rest_lists_come_in_pages_and_name_closed_orders() {
     let fills = rig.rest("/v5/execution/list?category=linear&symbol=BTCUSDT", "sim-secret");
     assert_eq!(fills["result"]["list"][0]["orderLinkId"], "c1");
     let held = rig.rest("/v5/position/list?category=linear&settleCoin=USDT", "sim-secret");
-    assert_eq!((&held["result"]["list"][0]["side"], &held["result"]["list"][0]["size"]), (&json!("Sell"), &json!("0.010")));
+    assert_eq!(
+        (&held["result"]["list"][0]["side"], &held["result"]["list"][0]["size"]),
+        (&json!("Sell"), &json!("0.010"))
+    );
     let wallet = rig.rest("/v5/account/wallet-balance?accountType=UNIFIED", "sim-secret");
     assert_eq!(wallet["result"]["list"][0]["accountType"], "UNIFIED");
     assert_eq!(rig.rest("/v5/account/wallet-balance?accountType=UNIFIED", "wrong")["retCode"], 10004);

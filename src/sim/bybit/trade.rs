@@ -20,8 +20,7 @@ impl BybitServer {
     pub(super) fn within_budget(&mut self, account: AccountId, action: Action, now: Nanos) -> bool {
         let settings = self.venue.exchange().settings();
         let (limit, window) = (settings.orders_per_window_max, settings.order_window_ns);
-        let budget =
-            self.budgets.entry((account, action)).or_insert_with(|| RateWindow::new(limit, window));
+        let budget = self.budgets.entry((account, action)).or_insert_with(|| RateWindow::new(limit, window));
         budget.take(1, now)
     }
 
@@ -90,9 +89,8 @@ fn parse_order(
     listing: ListingId,
     arg: &Value,
 ) -> Result<NewOrder, Fault> {
-    let needed = |name: &str| {
-        text(arg, name).filter(|value| !value.is_empty()).ok_or_else(|| Fault::parameter(name))
-    };
+    let needed =
+        |name: &str| text(arg, name).filter(|value| !value.is_empty()).ok_or_else(|| Fault::parameter(name));
     let contract = exchange.listing(listing);
     let side = match needed("side")?.as_str() {
         "Buy" => Side::Buy,

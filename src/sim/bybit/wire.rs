@@ -101,10 +101,7 @@ pub(super) fn success(result: &Value, now: Nanos) -> HttpReply {
 /// The same with an error; HTTP says 200 all the same.
 pub(super) fn failure(fault: &Fault, now: Nanos) -> HttpReply {
     let (code, message) = (fault.code, &fault.message);
-    reply(
-        200,
-        &json!({"retCode": code, "retMsg": message, "result": {}, "retExtInfo": {}, "time": ms(now)}),
-    )
+    reply(200, &json!({"retCode": code, "retMsg": message, "result": {}, "retExtInfo": {}, "time": ms(now)}))
 }
 
 /// Any JSON.

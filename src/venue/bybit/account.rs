@@ -53,9 +53,7 @@ impl BybitAdapter {
                 self.on_position(conn, &row, false, now, out);
                 Ok(())
             }),
-            PrivateChannel::Wallet => {
-                data.array(|c| rows::balances(c, |row| self.on_coin(&row, now, out)))
-            }
+            PrivateChannel::Wallet => data.array(|c| rows::balances(c, |row| self.on_coin(&row, now, out))),
         };
         match result {
             Ok(()) => {}

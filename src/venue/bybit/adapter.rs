@@ -505,8 +505,7 @@ impl Adapter for BybitAdapter {
         if at != MARKET {
             self.send(at, call(calls::AUTH), out);
             self.sessions[at].step(now.mono);
-        } else if !self.wants(Ask::Instruments)
-            && now.mono.saturating_sub(self.refreshed_at) >= REFRESH_EVERY
+        } else if !self.wants(Ask::Instruments) && now.mono.saturating_sub(self.refreshed_at) >= REFRESH_EVERY
         {
             // We may have missed a change of specification.
             self.want(Ask::Instruments, now.mono);

@@ -97,7 +97,10 @@ fn best_prices_come_once_and_share_the_books_sequence() {
         )
     };
     let EventBody::Bbo(bbo) = events(&rig.frame(PUBLIC, &best(5)))[0] else { panic!() };
-    assert_eq!((bbo.bid, bbo.bid_qty, bbo.ask, bbo.update_id), (Price(61_000_100), Qty(7_000), Price(0), 1005));
+    assert_eq!(
+        (bbo.bid, bbo.bid_qty, bbo.ask, bbo.update_id),
+        (Price(61_000_100), Qty(7_000), Price(0), 1005)
+    );
     assert_eq!(rig.frame(PUBLIC, &best(5)), [], "repeated after three seconds without a change");
     assert_eq!(events(&rig.frame(PUBLIC, &best(6))).len(), 1);
 }
@@ -106,7 +109,9 @@ fn best_prices_come_once_and_share_the_books_sequence() {
 fn tickers_in_parts_tell_whole_funding() {
     let mut rig = Rig::live(false);
     let ticker = |kind: &str, fields: &str| {
-        format!(r#"{{"topic":"tickers.BTCUSDT","type":"{kind}","data":{{"symbol":"BTCUSDT",{fields}}},"cs":1,"ts":1673272861686}}"#)
+        format!(
+            r#"{{"topic":"tickers.BTCUSDT","type":"{kind}","data":{{"symbol":"BTCUSDT",{fields}}},"cs":1,"ts":1673272861686}}"#
+        )
     };
     let mut told = |kind: &str, fields: &str| {
         let items = events(&rig.frame(PUBLIC, &ticker(kind, fields)));
@@ -173,17 +178,26 @@ fn trading() -> Rig {
     let items = rig.frame(ACCOUNT, &acked("subscribe", "m"));
     let ids = [calls::PENDING, calls::POSITIONS, calls::BALANCE].map(|op| asked(&items, op).unwrap());
     let list = |rows: &str, cursor: &str| {
-        format!(r#"{{"retCode":0,"retMsg":"OK","result":{{"category":"linear","list":[{rows}],"nextPageCursor":"{cursor}"}}}}"#)
+        format!(
+            r#"{{"retCode":0,"retMsg":"OK","result":{{"category":"linear","list":[{rows}],"nextPageCursor":"{cursor}"}}}}"#
+        )
     };
     let page = rig.http(ids[0], 200, &list(&order("New", "0", "EC_NoError"), "xxxxxxxx"));
     assert_eq!(reports(&page)[0].kind, ReportKind::Open);
     let next = asked(&page, calls::PENDING).expect("the next page");
     rig.http(next, 200, &list("", ""));
     let position = r#"{"positionIdx":0,"symbol":"BTCUSDT","side":"Sell","size":"1.5","avgPrice":"61000.123456789012345678","updatedTime":"1697673600012"}"#;
-    let positions: Vec<_> = events(&rig.http(ids[1], 200, &list(position, "")))
-        .into_iter()
-        .map(|e| if let EventBody::Position(p) = e { (p.instrument, p.qty, p.snapshot) } else { panic!("{e:?}") })
-        .collect();
+    let positions: Vec<_> =
+        events(&rig.http(ids[1], 200, &list(position, "")))
+            .into_iter()
+            .map(|e| {
+                if let EventBody::Position(p) = e {
+                    (p.instrument, p.qty, p.snapshot)
+                } else {
+                    panic!("{e:?}")
+                }
+            })
+            .collect();
     assert_eq!(positions, [(BTC, -1_500, true), (ETH, 0, true)]);
     let wallet = r#"{"accountType":"UNIFIED","coin":[{"coin":"USDT","walletBalance":"94.42612990333333","availableToWithdraw":""}]}"#;
     let done = rig.http(ids[2], 200, &list(wallet, ""));
@@ -289,7 +303,9 @@ fn an_acknowledgement_is_no_outcome_and_a_refusal_has_its_class() {
 fn a_query_tells_the_order_and_asks_for_its_fills_or_that_there_is_none() {
     let mut rig = trading();
     let id = HttpId(1 << 31 | ClientId::new(3, 0xabc).tag());
-    let list = |rows: &str| format!(r#"{{"retCode":0,"result":{{"category":"linear","list":[{rows}],"nextPageCursor":""}}}}"#);
+    let list = |rows: &str| {
+        format!(r#"{{"retCode":0,"result":{{"category":"linear","list":[{rows}],"nextPageCursor":""}}}}"#)
+    };
     let report = reports(&rig.http(id, 200, &list(&order("Filled", "3", ""))))[0];
     assert_eq!((report.kind, report.filled), (ReportKind::Filled, Some(Qty(3_000))));
     let fills = asked(&rig.pass(SECOND / 100), calls::FILLS).expect("its fills are asked for");
