@@ -235,8 +235,7 @@ impl BybitServer {
         let done = at + self.venue.exchange().settings().latency_out_ns;
         let Some(client) = self.clients.get(&request.conn) else { return };
         let named = json!({"reqId": request.id});
-        let reply =
-            trade_reply(client, &named, op_name(request.action), outcome.as_ref().map_err(|f| f), done);
+        let reply = trade_reply(client, &named, op_name(request.action), outcome.as_ref(), done);
         self.under_way.push(done, Travel::Message(request.conn, reply));
     }
 }

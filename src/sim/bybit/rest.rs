@@ -212,10 +212,7 @@ fn orders(exchange: &Exchange, account: AccountId, args: &Value, open: bool) -> 
 fn executions(exchange: &Exchange, account: AccountId, args: &Value) -> Result<Value, Fault> {
     let ids = selected(exchange, args)?;
     let named = key_of(args).ok();
-    let order = match &named {
-        Some(key) => Some(exchange.order(account, key).map(|order| order.id)),
-        None => None,
-    };
+    let order = named.as_ref().map(|key| exchange.order(account, key).map(|order| order.id));
     let rows = exchange.ledger().fills().iter().rev().filter(|row| {
         row.account == account
             && ids.contains(&row.listing)
