@@ -139,3 +139,12 @@ fn okx_captures_at_sampled_places() {
         assert!(found > 30, "{file}: {found}");
     }
 }
+
+#[test]
+fn bybit_capture_at_every_place() {
+    let Some(shared) = shared() else { return };
+    let file = shared.join("corpus/bybit/orderbook/tickvault_orderbook50_2026-08-24.jsonl");
+    let (found, harmless) = conform("bybit", &[file], usize::MAX);
+    // Nine messages: every drop and swap is found, every repetition carries nothing new.
+    assert_eq!((found, harmless), (16, 8));
+}

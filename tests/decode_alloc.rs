@@ -266,3 +266,53 @@ fn binance_allocates_nothing_per_message() {
     assert!(events >= COUNTED, "{events} events: every frame has one at least");
     assert_eq!(allocated, 0, "allocations in {COUNTED} messages");
 }
+
+#[test]
+fn bybit_allocates_nothing_per_message() {
+    let mut bench = Bench::new(dialect("bybit").expect("the dialect is registered"), "BTCUSDT");
+    let ack = |sent: &serde_json::Value| {
+        let (op, id) = (sent.get("op")?, sent.get("req_id")?);
+        Some(format!(r#"{{"success":true,"ret_msg":"","conn_id":"a","req_id":{id},"op":{op}}}"#))
+    };
+    bench.settle(ack, "");
+    let depth = |kind: &str, i: usize| {
+        format!(
+            r#"{{"topic":"orderbook.50.BTCUSDT","type":"{kind}","ts":1787612486107,"data":{{"s":"BTCUSDT","b":[{}],"a":[{}],"u":{},"seq":{}}},"cts":1787612486105}}"#,
+            levels(60_900, i, ""),
+            levels(61_000, i, ""),
+            i + 7,
+            10 * i,
+        )
+    };
+    bench.frame(0, depth("snapshot", 0).as_bytes());
+    let live = |i: &Emit| matches!(i, Emit::Event(EventBody::Book(b)) if b.state == BookState::Live);
+    assert!(bench.out.items().iter().any(live));
+    bench.out.clear();
+    let mut seq = 0;
+    let frames: Vec<(u8, String)> = (0..WARM + COUNTED)
+        .map(|i| {
+            let frame = match i % 5 {
+                0 | 1 => {
+                    seq += 1;
+                    depth("delta", seq)
+                }
+                2 => format!(
+                    r#"{{"topic":"orderbook.1.BTCUSDT","ts":1787612486107,"type":"snapshot","data":{{"s":"BTCUSDT","b":[["60999.1","12.5"]],"a":[["61000.{}","95"]],"u":{i},"seq":{}}},"cts":1787612486105}}"#,
+                    i % 10,
+                    10 * seq,
+                ),
+                3 => format!(
+                    r#"{{"topic":"publicTrade.BTCUSDT","type":"snapshot","ts":1787612486107,"data":[{{"T":1787612486105,"s":"BTCUSDT","S":"Buy","v":"0.12","p":"61000.1","L":"PlusTick","i":"9dc75fca-4bdd-4773-9f78-6f5d7ab{i:05}","BT":false}}]}}"#
+                ),
+                _ => format!(
+                    r#"{{"topic":"tickers.BTCUSDT","type":"delta","data":{{"symbol":"BTCUSDT","markPrice":"61000.{}","fundingRate":"0.0001"}},"cs":{i},"ts":1787612486107}}"#,
+                    i % 10
+                ),
+            };
+            (0, frame)
+        })
+        .collect();
+    let (events, allocated) = bench.run(&frames);
+    assert!(events >= COUNTED, "{events} events: every frame has one at least");
+    assert_eq!(allocated, 0, "allocations in {COUNTED} messages");
+}

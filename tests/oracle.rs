@@ -1,4 +1,4 @@
-//! Every Binance and OKX capture that an independent program evaluated: messages per channel with their
+//! Every capture that an independent program evaluated: messages per channel with their
 //! checksums, and the rebuilt books, must equal its findings. Skips when the shared captures are absent.
 
 use perpring::cli::book::{Books, Options, OwnedDepth};
@@ -36,6 +36,7 @@ fn cases(prefix: &str, venue: &'static str) -> Vec<Case> {
             continue;
         }
         let expected: Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
+        let expected = if venue == "bybit" { by_symbol(expected) } else { expected };
         let files = expected["files"].as_array().unwrap();
         let files = files
             .iter()
@@ -46,6 +47,25 @@ fn cases(prefix: &str, venue: &'static str) -> Vec<Case> {
     assert!(!cases.is_empty(), "no expectations for {prefix} in {}", shared.display());
     cases.sort_by(|a, b| a.name.cmp(&b.name));
     cases
+}
+
+/// Bybit's expectations name books by topic (`orderbook.50.BTCUSDT`): by symbol, as the others do.
+fn by_symbol(mut expected: Value) -> Value {
+    let renamed = |map: &Value, name: &dyn Fn(&str, &str) -> String| -> Value {
+        let entries = map.as_object().unwrap().iter().map(|(key, value)| {
+            let (topic, symbol) = key.rsplit_once('.').unwrap();
+            (name(topic, symbol), value.clone())
+        });
+        Value::Object(entries.collect())
+    };
+    expected["channels"] = renamed(&expected["channels"], &|topic, symbol| format!("{symbol} {topic}"));
+    for key in ["final", "checkpoints"] {
+        expected[key] = renamed(&expected[key], &|_, symbol| symbol.to_owned());
+    }
+    for (_, book) in expected["final"].as_object_mut().unwrap() {
+        book["n"] = book["messages"].clone();
+    }
+    expected
 }
 
 fn last_line(text: &[u8]) -> Value {
@@ -198,4 +218,13 @@ fn coin_margined_books_equal_the_oracle() {
 #[test]
 fn coin_margined_books_equal_the_oracle_on_the_way() {
     cases("shared-binance-coinm-", "binance-coinm").iter().for_each(checkpoints_equal);
+}
+
+#[test]
+fn bybit_messages_and_books_equal_the_oracle() {
+    for case in cases("shared-bybit-", "bybit") {
+        decode_equals(&case);
+        books_equal(&case);
+        checkpoints_equal(&case);
+    }
 }

@@ -4,6 +4,7 @@ mod alloc;
 mod bad_input;
 mod bench;
 mod book_conformance;
+mod bybit_world;
 mod canaries;
 mod ccxt;
 mod checker;

@@ -338,6 +338,9 @@ pub(super) fn native_symbol(dialect: &str, (base, quote, settle): Parts<'_>) -> 
         "binance-usdm" => (settle == quote).then(|| format!("{base}{quote}")),
         "binance-coinm" => (settle == base).then(|| format!("{base}{quote}_PERP")),
         "okx" => Some(format!("{base}-{quote}-SWAP")),
+        "bybit" if settle != quote => None,
+        "bybit" if settle == "USDC" => Some(format!("{base}PERP")),
+        "bybit" => Some(format!("{base}{quote}")),
         _ => None,
     }
 }

@@ -72,7 +72,7 @@ pub struct PaperTable {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct VenueTable {
-    /// `binance-usdm`, `binance-coinm`, `okx`.
+    /// `binance-usdm`, `binance-coinm`, `okx`, `bybit`, `deribit`, `hyperliquid`.
     pub dialect: String,
     /// Taker fee; the account's own, as it enters every edge.
     pub taker_fee_bps: f64,

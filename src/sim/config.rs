@@ -57,7 +57,7 @@ pub struct SimInstrument {
 pub struct SimVenueConfig {
     /// Name in ledgers; also salts everything seeded per venue.
     pub name: String,
-    /// `binance-usdm`, `binance-coinm` or `okx`.
+    /// A dialect: `binance-usdm`, `binance-coinm`, `okx`, `bybit`, `deribit` or `hyperliquid`.
     pub dialect: String,
     /// This venue's makers follow the latent price this late, ns. Drawn anew around this value per
     /// instrument and every few seconds (see `lag_spread_ppm`); 0 = no lag at all.
@@ -306,7 +306,9 @@ impl SimInstrument {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ConfigError {
     /// No simulated venue of that dialect exists.
-    #[error("no simulated venue speaks {0:?}; known: binance-usdm, binance-coinm, okx")]
+    #[error(
+        "no simulated venue speaks {0:?}; known: binance-usdm, binance-coinm, okx, bybit, deribit, hyperliquid"
+    )]
     Dialect(String),
     /// A listing refers to no instrument, or its numbers do not fit.
     #[error("listing {symbol} of venue {venue}: {what}")]
@@ -434,6 +436,16 @@ impl SimVenueConfig {
                 money_decimals: 12,
                 orders_per_window_max: 60,
                 order_window_ns: 2 * SECOND,
+                messages_per_second_max: 100,
+                ..common
+            }),
+            "bybit" => Ok(Self {
+                order_id_base: 7_000_000,
+                refuses_unfillable: false,
+                taker_fee_ppb: 550_000,
+                orders_per_window_max: 10,
+                order_window_ns: SECOND,
+                open_orders_max: 500,
                 messages_per_second_max: 100,
                 ..common
             }),

@@ -6,6 +6,7 @@
 //! common.
 
 pub mod binance;
+pub mod bybit;
 pub mod config;
 pub mod delay;
 pub mod exchange;
@@ -131,6 +132,7 @@ pub fn server_at(config: &SimConfig, venue: usize) -> Result<Box<dyn LedgerServe
         "binance-usdm" | "binance-coinm" => {
             Ok(Box::new(frames::FrameHasher::new(binance::BinanceServer::new(config, venue))))
         }
+        "bybit" => Ok(Box::new(frames::FrameHasher::new(bybit::BybitServer::new(config, venue)))),
         "okx" => Ok(Box::new(frames::FrameHasher::new(okx::OkxServer::new(config, venue)))),
         other => Err(ConfigError::Dialect(other.into())),
     }

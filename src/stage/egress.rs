@@ -240,7 +240,11 @@ impl Vault {
         let needle = format!("\"{}\"", redact.key);
         let Some(at) = memchr::memmem::find(body, needle.as_bytes()) else { return };
         let from = at + needle.len();
-        let Some(open) = body[from..].iter().position(|b| *b == b'"').map(|i| from + i + 1) else { return };
+        // A value that is no string (null) is no secret, and what follows it is not its either.
+        let value = body[from..].iter().position(|b| !matches!(b, b':' | b' ' | b'\n' | b'\r' | b'\t'));
+        let Some(open) = value.map(|i| from + i).filter(|at| body[*at] == b'"').map(|at| at + 1) else {
+            return;
+        };
         let Some(close) = body[open..].iter().position(|b| *b == b'"').map(|i| open + i) else { return };
         if let Some(slot) = self.slots.get_mut(usize::from(redact.slot.0)) {
             // Keep the value while it is asked for again (a renewed key is the same or a new one).

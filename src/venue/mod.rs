@@ -6,6 +6,7 @@
 //! and `book` commands [`message::Decoder`]s, so all three see the same parser.
 
 pub mod binance;
+pub mod bybit;
 pub mod json;
 pub mod message;
 pub mod okx;
@@ -278,7 +279,8 @@ pub trait Dialect: Sync {
 }
 
 /// Every dialect that there is.
-pub static DIALECTS: &[&dyn Dialect] = &[&binance::BinanceUsdm, &binance::BinanceCoinm, &okx::Okx];
+pub static DIALECTS: &[&dyn Dialect] =
+    &[&binance::BinanceUsdm, &binance::BinanceCoinm, &okx::Okx, &bybit::Bybit];
 
 /// The dialect of that name.
 pub fn dialect(name: &str) -> Option<&'static dyn Dialect> {

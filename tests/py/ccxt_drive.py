@@ -1,6 +1,6 @@
 """Drives a simulated venue with ccxt, a client that nobody here wrote, and checks that what it sees makes sense.
 
-Usage: ccxt_drive.py binanceusdm|okx BASE_URL SYMBOL AMOUNT. Prints one JSON object for the caller to compare
+Usage: ccxt_drive.py binanceusdm|okx|bybit BASE_URL SYMBOL AMOUNT. Prints one JSON object for the caller to compare
 with the venue's own ledger; any failed check is an uncaught exception.
 """
 
@@ -9,6 +9,7 @@ import sys
 
 import ccxt
 
+TAKER_FEES = {"okx": 0.0005, "binanceusdm": 0.0005, "bybit": 0.00055}
 KEYS = {"apiKey": "sim-key", "secret": "sim-secret", "password": "sim-passphrase"}
 DEPOSIT = 100_000.0
 
@@ -19,6 +20,14 @@ def client(venue, base, **keys):
         exchange.urls["api"]["rest"] = base
         # Swaps only: the venue lists nothing else.
         exchange.options["fetchMarkets"] = {"types": ["swap"]}
+    elif venue == "bybit":
+        for name in exchange.urls["api"]:
+            exchange.urls["api"][name] = base
+        exchange.has["fetchCurrencies"] = False  # belongs to the asset service
+        exchange.options["fetchMarkets"] = {"types": ["linear"]}
+        # What the account service would say: a unified account.
+        exchange.options.update({"enableUnifiedMargin": False, "enableUnifiedAccount": True, "unifiedMarginStatus": 5})
+        exchange.options["fetchOrder"] = {"acknowledged": True}
     else:
         exchange.options["fetchCurrencies"] = False  # belongs to the spot service
         for name, url in exchange.urls["api"].items():
@@ -117,7 +126,7 @@ def check_trade(exchange, symbol, market, amount, ask):
         near(filled, amount, 1e-9, f"{side} trades")
     fees = sum(trade["fee"]["cost"] for trade in trades)
     turnover = 2 * amount * market["contractSize"] * ask
-    near(fees, turnover * 0.0005, 0.02, "taker fees")
+    near(fees, turnover * TAKER_FEES[exchange.id], 0.02, "taker fees")
     return [bought["id"], sold["id"]]
 
 
@@ -125,7 +134,7 @@ def check_refusals(exchange, venue, base, symbol, market, bid):
     too_much = market["limits"]["amount"]["max"] / 2
     price = float(exchange.price_to_precision(symbol, bid * 0.99))
     # ccxt tells Binance's futures errors from spot ones by the real host name, so here only the code is certain.
-    code = {"okx": '"51008"', "binanceusdm": "-2019"}[venue]
+    code = {"okx": '"51008"', "binanceusdm": "-2019", "bybit": "110007"}[venue]
     refused(ccxt.ExchangeError, lambda: exchange.create_order(symbol, "limit", "buy", too_much, price), "an unpayable order", code)
     refused(ccxt.OrderNotFound, lambda: exchange.cancel_order("1234567", symbol), "canceling an unknown order")
     forger = client(venue, base, secret="wrong")

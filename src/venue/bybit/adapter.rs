@@ -1,0 +1,631 @@
+//! Decode side of Bybit: dispatches frames, drives the connections, and asks for what they need over HTTP.
+//!
+//! Market rows are handled in [`super::market`], account rows in [`super::account`]. Deadlines of any kind
+//! lower `due`; `on_tick` does nothing before that, so that a frame pays one comparison for all timers.
+
+use super::calls::{self, call, call_for};
+use super::continuity::BybitContinuity;
+use super::errors::{classify, is_fatal};
+use super::market::About;
+use super::parse::{Frame, Op, Parser, TickerRow};
+use super::rows::{self, Reply};
+use super::session::{FATAL_DELAY, NEVER, Phase, Session, Wish, back_off};
+use super::{ACCOUNT, MARKET, ORDERS, ROLES};
+use crate::domain::effect::{HttpId, SessionAction, VenueCall};
+use crate::domain::event::{BookReason, BookState, BookStatus, EventBody, SessionRole, SessionStatus};
+use crate::domain::input::{ConnId, DownReason, FrameKind, FrameMeta};
+use crate::domain::instrument::{Instrument, InstrumentId, Price, Qty, VenueId, VenueSpec};
+use crate::domain::order::{ClientId, RejectClass};
+use crate::domain::text::Symbol;
+use crate::domain::time::{Nanos, SECOND, Stamp};
+use crate::venue::message::DecodeError;
+use crate::venue::{Adapter, Emit, OddKind, Oddity, Out, VenueContext};
+
+/// Patience for an HTTP reply.
+const HTTP_WITHIN: Nanos = 10 * SECOND;
+/// Metadata of a listing that was not listed is asked for again after this.
+const ABSENT_AGAIN: Nanos = 60 * SECOND;
+/// Metadata is asked for again at most this often when a number does not fit it.
+pub(super) const REFRESH_EVERY: Nanos = 10 * SECOND;
+/// Patience for the snapshot after subscribing a book.
+const SNAPSHOT_WITHIN: Nanos = 10 * SECOND;
+/// No HTTP request for this long after the venue said "too many visits" (budgets are per second).
+const RATE_PAUSE: Nanos = 2 * SECOND;
+/// No HTTP request for this long after status 403, "access too frequent".
+const BAN_PAUSE: Nanos = 600 * SECOND;
+
+/// What we ask for over HTTP; the number is its place in [`BybitAdapter::requests`] and in the low bits of
+/// the [`HttpId`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Ask {
+    Instruments,
+    Pending,
+    Positions,
+    Balance,
+    Fills,
+}
+
+/// What makes the account known again.
+const ACCOUNT_ASKS: [Ask; 3] = [Ask::Pending, Ask::Positions, Ask::Balance];
+/// Bits of an [`HttpId`] that say what was asked for.
+const ASK_BITS: u32 = 3;
+
+impl Ask {
+    const ALL: [Self; 5] = [Self::Instruments, Self::Pending, Self::Positions, Self::Balance, Self::Fills];
+
+    const fn op(self) -> u16 {
+        match self {
+            Self::Instruments => calls::INSTRUMENTS,
+            Self::Pending => calls::PENDING,
+            Self::Positions => calls::POSITIONS,
+            Self::Balance => calls::BALANCE,
+            Self::Fills => calls::FILLS,
+        }
+    }
+}
+
+/// An HTTP request that is wanted until it succeeds.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Request {
+    /// Not yet answered to our satisfaction.
+    pub wanted: bool,
+    /// Outstanding id, 0 = none.
+    id: u32,
+    /// When to give up waiting (outstanding) or to send (not outstanding).
+    due: Nanos,
+    failures: u32,
+    /// Which coin and page.
+    pub arg: u64,
+    /// Which instrument, where it is about one.
+    pub instrument: Option<InstrumentId>,
+    /// Pages read.
+    pub pages: u32,
+}
+
+/// A configured listing and its book.
+#[derive(Debug)]
+pub(super) struct Listing {
+    pub id: InstrumentId,
+    pub symbol: Symbol,
+    /// Scales; generation 0 = not defined yet.
+    pub instrument: Instrument,
+    /// What was last handed to the registry.
+    spec: Option<VenueSpec>,
+    /// Market topics are subscribed on the present connection.
+    pub subscribed: bool,
+    pub continuity: BybitContinuity,
+    /// As last told to the scanner.
+    pub book: BookState,
+    /// `u` of the last best prices; 0 = none on this connection.
+    pub best_update: u64,
+    /// When to resubscribe the book; [`NEVER`] while all is well.
+    pub resync_due: Nanos,
+    /// Resubscriptions since the book was last good for long.
+    pub resyncs: u32,
+    pub live_since: Nanos,
+    /// Named by the list being read.
+    pub seen: bool,
+    /// Funding as last told in parts.
+    pub funding: TickerRow,
+}
+
+/// Session machines and decoders of Bybit.
+pub(super) struct BybitAdapter {
+    pub venue: VenueId,
+    conn_base: ConnId,
+    pub listings: Vec<Listing>,
+    /// Positions in `listings`, ordered by symbol.
+    by_symbol: Vec<(Symbol, usize)>,
+    pub sessions: Vec<Session>,
+    requests: [Request; 5],
+    /// Orders whose fills have to be listed; the first one's listing is being asked for.
+    pub fills_wanted: Vec<(ClientId, InstrumentId)>,
+    pub parser: Parser,
+    /// Levels of one message at the instrument's scales.
+    pub scratch: Vec<(Price, Qty)>,
+    next_id: u32,
+    /// Earliest time at which anything has to be done.
+    due: Nanos,
+    /// No HTTP request before this.
+    http_free_at: Nanos,
+    pub refreshed_at: Nanos,
+    /// The account was listed completely since its connection came up.
+    pub reconciled: bool,
+}
+
+impl BybitAdapter {
+    /// From the configuration.
+    pub fn new(context: &VenueContext) -> Self {
+        let blank = |id, symbol| Listing {
+            id,
+            symbol,
+            instrument: Instrument::default(),
+            spec: None,
+            subscribed: false,
+            continuity: BybitContinuity::default(),
+            book: BookState::AwaitSnapshot,
+            best_update: 0,
+            resync_due: NEVER,
+            resyncs: 0,
+            live_since: 0,
+            seen: false,
+            funding: TickerRow::default(),
+        };
+        let listings: Vec<Listing> = context.listings.iter().map(|l| blank(l.id, l.symbol)).collect();
+        let mut by_symbol: Vec<_> =
+            listings.iter().enumerate().map(|(at, listing)| (listing.symbol, at)).collect();
+        by_symbol.sort_unstable();
+        let used = if context.trading { ROLES.len() } else { 1 };
+        let conn = |at: usize| ConnId(context.conn_base.0 + at as u8);
+        Self {
+            venue: context.venue,
+            conn_base: context.conn_base,
+            listings,
+            by_symbol,
+            sessions: (0..used).map(|at| Session::new(conn(at), ROLES[at])).collect(),
+            requests: [Request::default(); 5],
+            fills_wanted: Vec::with_capacity(64),
+            parser: Parser::new(),
+            scratch: Vec::with_capacity(2048),
+            next_id: 0,
+            due: NEVER,
+            http_free_at: Nanos::MIN,
+            refreshed_at: Nanos::MIN,
+            reconciled: false,
+        }
+    }
+
+    /// Position of the listing with that native name.
+    #[inline]
+    pub fn find(&self, symbol: &Symbol) -> Option<usize> {
+        self.by_symbol.binary_search_by(|(have, _)| have.cmp(symbol)).ok().map(|at| self.by_symbol[at].1)
+    }
+
+    /// Something has to be done at `at`.
+    pub fn arm(&mut self, at: Nanos) {
+        self.due = self.due.min(at);
+    }
+
+    pub fn odd(&self, conn: ConnId, kind: OddKind, out: &mut Out) {
+        out.emit(Emit::Odd(Oddity { conn, kind }));
+    }
+
+    /// The connection that account replies are attributed to.
+    pub fn account_conn(&self) -> ConnId {
+        self.sessions.get(ACCOUNT).unwrap_or(&self.sessions[MARKET]).conn
+    }
+
+    fn session_at(&self, conn: ConnId) -> Option<usize> {
+        let at = usize::from(conn.0.checked_sub(self.conn_base.0)?);
+        (at < self.sessions.len()).then_some(at)
+    }
+
+    fn send(&self, at: usize, what: VenueCall, out: &mut Out) {
+        out.action(SessionAction::Send { conn: self.sessions[at].conn, what });
+    }
+
+    pub fn status(&mut self, at: usize, ready: bool, out: &mut Out) {
+        if self.sessions[at].ready != ready {
+            self.sessions[at].ready = ready;
+            let role = self.sessions[at].role;
+            out.event(EventBody::Session(SessionStatus { venue: self.venue, role, ready }));
+        }
+    }
+
+    fn close(&mut self, at: usize, fatal: bool, now: Nanos, out: &mut Out) {
+        if matches!(self.sessions[at].phase, Phase::Idle | Phase::Down { .. } | Phase::Closing { .. }) {
+            return;
+        }
+        out.action(SessionAction::Close { conn: self.sessions[at].conn });
+        self.sessions[at].closing(now, fatal);
+        self.quarantine(at, out);
+        self.arm(now);
+    }
+
+    /// Nothing that the connection carried can be trusted until it is back.
+    fn quarantine(&mut self, at: usize, out: &mut Out) {
+        self.status(at, false, out);
+        match at {
+            MARKET => {
+                for listing in &mut self.listings {
+                    listing.continuity.invalidate();
+                    listing.resync_due = NEVER;
+                    listing.best_update = 0;
+                    if std::mem::take(&mut listing.subscribed) && listing.book != BookState::Invalid {
+                        listing.book = BookState::Invalid;
+                        let (instrument, state) = (listing.id, BookState::Invalid);
+                        let reason = BookReason::Disconnected;
+                        out.event(EventBody::Book(BookStatus { instrument, state, reason }));
+                    }
+                }
+            }
+            ACCOUNT => {
+                self.reconciled = false;
+                for ask in ACCOUNT_ASKS {
+                    self.requests[ask as usize] = Request::default();
+                }
+            }
+            _ => {}
+        }
+    }
+
+    pub fn request_mut(&mut self, ask: Ask) -> &mut Request {
+        &mut self.requests[ask as usize]
+    }
+
+    /// Whether the answer to `ask` is still wanted.
+    pub fn wants(&self, ask: Ask) -> bool {
+        self.requests[ask as usize].wanted
+    }
+
+    /// Wants an HTTP reply, from its first page.
+    pub fn want(&mut self, ask: Ask, at: Nanos) {
+        self.requests[ask as usize] = Request { wanted: true, due: at, ..Request::default() };
+        self.arm(at);
+    }
+
+    /// Wants another page of the same.
+    pub fn want_page(&mut self, ask: Ask, arg: u64, now: Nanos) {
+        let instrument = self.requests[ask as usize].instrument;
+        self.requests[ask as usize] =
+            Request { wanted: true, due: now, arg, instrument, ..Request::default() };
+        self.arm(now);
+    }
+
+    /// Does everything that is due, and finds out when the next thing will be.
+    fn work(&mut self, now: Stamp, out: &mut Out) {
+        self.due = NEVER;
+        for at in 0..self.sessions.len() {
+            self.drive(at, now.mono, out);
+        }
+        for ask in Ask::ALL {
+            self.ask(ask, now.mono, out);
+        }
+        if self.sessions[MARKET].phase == Phase::Up {
+            self.subscribe(now.mono, out);
+            self.resync(now.mono, out);
+        }
+    }
+
+    fn drive(&mut self, at: usize, now: Nanos, out: &mut Out) {
+        let (wish, next) = self.sessions[at].due(now);
+        match wish {
+            Wish::None => return self.arm(next),
+            Wish::Connect => {
+                self.sessions[at].connecting(now);
+                out.action(SessionAction::Connect { conn: self.sessions[at].conn, slot: None });
+            }
+            Wish::Ping => {
+                self.send(at, call(calls::PING), out);
+                return self.arm(next);
+            }
+            Wish::Close => self.close(at, false, now, out),
+        }
+        let (_, next) = self.sessions[at].due(now);
+        self.arm(next);
+    }
+
+    fn ask(&mut self, ask: Ask, now: Nanos, out: &mut Out) {
+        let free_at = self.http_free_at;
+        let request = &mut self.requests[ask as usize];
+        if !request.wanted {
+            return;
+        }
+        if request.id == 0 {
+            request.due = request.due.max(free_at);
+        }
+        if now >= request.due {
+            if request.id != 0 {
+                return self.failed(ask, 0, now);
+            }
+            // 28 bits of count and 3 of kind stay below the half of the range that route uses.
+            self.next_id = self.next_id % 0x0fff_ffff + 1;
+            request.id = (self.next_id << ASK_BITS) | ask as u32;
+            request.due = now + HTTP_WITHIN;
+            let what = VenueCall { op: ask.op(), arg: request.arg, instrument: request.instrument };
+            out.action(SessionAction::Http { venue: self.venue, id: HttpId(request.id), what });
+        }
+        let due = self.requests[ask as usize].due;
+        self.arm(due);
+    }
+
+    /// A request failed: it is sent again later.
+    fn failed(&mut self, ask: Ask, code: i32, now: Nanos) {
+        if classify(code) == RejectClass::RateLimit {
+            self.http_free_at = self.http_free_at.max(now + RATE_PAUSE);
+        }
+        let seed = u64::from(self.venue.0) << 8 | ask as u64;
+        let request = &mut self.requests[ask as usize];
+        request.id = 0;
+        request.failures = request.failures.saturating_add(1);
+        request.due = now + if is_fatal(code) { FATAL_DELAY } else { back_off(request.failures, seed) };
+        let due = request.due;
+        self.arm(due);
+    }
+
+    /// Subscribes the listings that are defined and not subscribed.
+    fn subscribe(&mut self, now: Nanos, out: &mut Out) {
+        for at in 0..self.listings.len() {
+            let listing = &mut self.listings[at];
+            if listing.instrument.generation == 0 || listing.subscribed {
+                continue;
+            }
+            listing.subscribed = true;
+            listing.book = BookState::AwaitSnapshot;
+            listing.resync_due = now + SNAPSHOT_WITHIN;
+            let (instrument, state) = (listing.id, BookState::AwaitSnapshot);
+            out.event(EventBody::Book(BookStatus { instrument, state, reason: BookReason::Sync }));
+            self.send(MARKET, call_for(calls::SUBSCRIBE_MARKET, instrument), out);
+            self.sessions[MARKET].acks += 1;
+            self.sessions[MARKET].step(now);
+            self.arm(now);
+        }
+    }
+
+    /// Resubscribes the books that lost continuity, each on its own.
+    fn resync(&mut self, now: Nanos, out: &mut Out) {
+        for at in 0..self.listings.len() {
+            let listing = &mut self.listings[at];
+            if listing.resync_due <= now {
+                listing.continuity.invalidate();
+                listing.resyncs = listing.resyncs.saturating_add(1);
+                let wait = back_off(listing.resyncs, u64::from(listing.id.0));
+                listing.resync_due = now + SNAPSHOT_WITHIN + wait;
+                let id = listing.id;
+                self.send(MARKET, call_for(calls::UNSUBSCRIBE_BOOK, id), out);
+                self.send(MARKET, call_for(calls::SUBSCRIBE_BOOK, id), out);
+            }
+            let due = self.listings[at].resync_due;
+            self.arm(due);
+        }
+    }
+
+    fn on_session(&mut self, at: usize, frame: (Op, bool, i32, &[u8]), now: Nanos, out: &mut Out) {
+        let (op, good, code, id) = frame;
+        let awaited = id.first() == Some(&calls::AWAITED);
+        match (op, good) {
+            (Op::Pong | Op::Unsubscribe, _) => {}
+            (Op::Auth, true) => {
+                self.sessions[at].authenticated = true;
+                self.sessions[at].step_done();
+                if at == ORDERS {
+                    self.status(at, true, out);
+                    if self.sessions[ACCOUNT].authenticated && self.sessions[ACCOUNT].acks == 0 {
+                        // Replies may have been lost with the connection: list the orders again.
+                        self.reconcile(now);
+                    }
+                } else {
+                    self.send(at, call(calls::SUBSCRIBE_ACCOUNT), out);
+                    self.sessions[at].acks = 1;
+                    self.sessions[at].step(now);
+                }
+                self.arm(now);
+            }
+            (Op::Auth, false) => {
+                self.odd(self.sessions[at].conn, OddKind::Refused, out);
+                // The private connection gives no code: a wrong clock looks like a wrong key.
+                self.close(at, code == 0 || is_fatal(code), now, out);
+            }
+            (Op::Subscribe, true) if awaited => self.acked(at, now, out),
+            (Op::Subscribe, true) => {}
+            (Op::Subscribe, false) => {
+                self.odd(self.sessions[at].conn, OddKind::Refused, out);
+                match at {
+                    // One bad symbol: the others have requests of their own.
+                    MARKET if awaited => self.acked(at, now, out),
+                    MARKET => {}
+                    _ => self.close(at, true, now, out),
+                }
+            }
+        }
+    }
+
+    fn acked(&mut self, at: usize, now: Nanos, out: &mut Out) {
+        let session = &mut self.sessions[at];
+        if session.acks == 0 {
+            return;
+        }
+        session.acks -= 1;
+        if session.acks > 0 {
+            return;
+        }
+        session.step_done();
+        match session.role {
+            SessionRole::Market => self.status(at, true, out),
+            // What happens from now on arrives by itself; what was before is asked for.
+            SessionRole::Account => self.reconcile(now),
+            SessionRole::Orders => {}
+        }
+    }
+
+    fn reconcile(&mut self, now: Nanos) {
+        self.reconciled = false;
+        for ask in ACCOUNT_ASKS {
+            self.want(ask, now);
+        }
+    }
+
+    /// A page of specifications.
+    fn on_instruments(&mut self, reply: &Reply<'_>, now: Nanos, out: &mut Out) -> Result<(), DecodeError> {
+        let conn = self.sessions[MARKET].conn;
+        if self.requests[Ask::Instruments as usize].arg == 0 {
+            for listing in &mut self.listings {
+                listing.seen = false;
+            }
+        }
+        reply.list.ok_or(DecodeError::Missing("list"))?.array(|c| {
+            let (symbol, spec) = rows::specification(c)?;
+            let Some(at) = Symbol::from_bytes(symbol).and_then(|symbol| self.find(&symbol)) else {
+                return Ok(());
+            };
+            self.listings[at].seen = true;
+            match spec {
+                Ok(spec) => {
+                    let spec = VenueSpec { instrument: self.listings[at].id, ..spec };
+                    if self.listings[at].spec.replace(spec) != Some(spec) {
+                        out.emit(Emit::Spec(spec));
+                    }
+                }
+                Err(_) => self.odd(conn, OddKind::Malformed, out),
+            }
+            Ok(())
+        })?;
+        if reply.more {
+            self.want_page(Ask::Instruments, calls::NEXT_PAGE, now);
+            return Ok(());
+        }
+        let absent = self.listings.iter().filter(|listing| !listing.seen).count();
+        for _ in 0..absent {
+            self.odd(conn, OddKind::UnknownSymbol, out);
+        }
+        self.requests[Ask::Instruments as usize].wanted = false;
+        self.refreshed_at = now;
+        if absent > 0 {
+            self.want(Ask::Instruments, now + ABSENT_AGAIN);
+        }
+        Ok(())
+    }
+}
+
+impl Adapter for BybitAdapter {
+    fn on_start(&mut self, now: Stamp, out: &mut Out) {
+        for session in &mut self.sessions {
+            session.phase = Phase::Down { due: now.mono };
+        }
+        self.want(Ask::Instruments, now.mono);
+        self.work(now, out);
+    }
+
+    fn on_conn_up(&mut self, conn: ConnId, _epoch: u32, now: Stamp, out: &mut Out) {
+        let Some(at) = self.session_at(conn) else { return };
+        if self.sessions[at].phase == Phase::Idle {
+            return out.action(SessionAction::Close { conn });
+        }
+        self.sessions[at].up(now.mono);
+        if at != MARKET {
+            self.send(at, call(calls::AUTH), out);
+            self.sessions[at].step(now.mono);
+        } else if !self.wants(Ask::Instruments) && now.mono.saturating_sub(self.refreshed_at) >= REFRESH_EVERY
+        {
+            // We may have missed a change of specification.
+            self.want(Ask::Instruments, now.mono);
+        }
+        self.work(now, out);
+    }
+
+    fn on_conn_down(&mut self, conn: ConnId, epoch: u32, _reason: DownReason, now: Stamp, out: &mut Out) {
+        let Some(at) = self.session_at(conn) else { return };
+        self.quarantine(at, out);
+        self.sessions[at].down(now.mono, u64::from(conn.0) << 32 | u64::from(epoch));
+        self.work(now, out);
+    }
+
+    fn on_frame(&mut self, meta: FrameMeta, frame: &[u8], now: Stamp, out: &mut Out) {
+        let Some(at) = self.session_at(meta.conn) else { return };
+        self.sessions[at].heard();
+        if self.sessions[at].phase != Phase::Up {
+            return;
+        }
+        let conn = meta.conn;
+        match meta.kind {
+            FrameKind::Text => {}
+            FrameKind::Binary => return self.odd(conn, OddKind::Malformed, out),
+            FrameKind::Ping | FrameKind::Pong => return,
+        }
+        match self.parser.parse(frame) {
+            Ok(Frame::Market { channel, symbol, snapshot, time_ms }) => {
+                self.on_market(About { conn, channel, snapshot, time_ms }, &symbol, now, out);
+            }
+            Ok(Frame::Private { channel, data }) => self.on_private(conn, channel, data, now, out),
+            Ok(Frame::Reply { op, id, code, data }) => self.on_reply(conn, op, id, code, data, out),
+            Ok(Frame::Session { op, good, code, id }) => {
+                self.on_session(at, (op, good, code, id), now.mono, out);
+                self.work(now, out);
+            }
+            Ok(Frame::Ignored(_)) => {}
+            Ok(Frame::Rest | Frame::Unknown) => self.odd(conn, OddKind::Unknown, out),
+            Err(_) => {
+                self.odd(conn, OddKind::Malformed, out);
+                if let Some(at) = self.parser.book_hint.and_then(|symbol| self.find(&symbol)) {
+                    self.lose_book(at, BookReason::Malformed, now.mono, out);
+                }
+            }
+        }
+    }
+
+    fn on_http(&mut self, id: HttpId, status: u16, body: &[u8], now: Stamp, out: &mut Out) {
+        if status == 403 {
+            self.http_free_at = now.mono + BAN_PAUSE;
+        }
+        if id.0 >> 31 == 1 {
+            return self.on_query(id, status, body, now.mono, out);
+        }
+        let Some(ask) = Ask::ALL.get((id.0 & ((1 << ASK_BITS) - 1)) as usize).copied() else { return };
+        let request = &self.requests[ask as usize];
+        if !request.wanted || request.id != id.0 {
+            return;
+        }
+        let conn = if ask == Ask::Instruments { self.sessions[MARKET].conn } else { self.account_conn() };
+        match rows::envelope(body) {
+            Ok(reply) if status == 200 && reply.code == 0 && reply.linear => {
+                let read = match ask {
+                    Ask::Instruments => self.on_instruments(&reply, now.mono, out),
+                    Ask::Pending => self.on_pending(&reply, now.mono, out),
+                    Ask::Positions => self.on_positions(&reply, now, out),
+                    Ask::Balance => self.on_balance(&reply, now, out),
+                    Ask::Fills => self.on_fills(&reply, now.mono, out),
+                };
+                match read {
+                    Ok(()) => self.reconcile_end(out),
+                    Err(_) => {
+                        self.odd(conn, OddKind::Malformed, out);
+                        self.failed(ask, 0, now.mono);
+                    }
+                }
+            }
+            Ok(reply) => {
+                self.odd(conn, OddKind::Refused, out);
+                self.failed(ask, reply.code, now.mono);
+            }
+            Err(_) => {
+                let kind = if status == 200 { OddKind::Malformed } else { OddKind::Refused };
+                self.odd(conn, kind, out);
+                self.failed(ask, 0, now.mono);
+            }
+        }
+        self.work(now, out);
+    }
+
+    fn on_instrument(&mut self, instrument: &Instrument, now: Stamp, out: &mut Out) {
+        let Some(at) = self.listings.iter().position(|listing| listing.id == instrument.id) else { return };
+        if instrument.generation == 0 || instrument.generation == self.listings[at].instrument.generation {
+            return;
+        }
+        self.listings[at].instrument = *instrument;
+        if self.listings[at].subscribed {
+            // Levels in the old scales are void.
+            self.lose_book(at, BookReason::Generation, now.mono, out);
+        }
+        if self.reconciled {
+            // Positions could not be expressed before, or were in the old scales.
+            self.want(Ask::Positions, now.mono);
+        }
+        // Subscriptions wait for the next tick, so that listings defined together go out together.
+        self.arm(now.mono);
+    }
+
+    fn on_tick(&mut self, now: Stamp, out: &mut Out) {
+        if now.mono >= self.due {
+            self.work(now, out);
+        }
+    }
+
+    fn on_stop(&mut self, now: Stamp, out: &mut Out) {
+        for at in 0..self.sessions.len() {
+            self.close(at, false, now.mono, out);
+            self.sessions[at].phase = Phase::Idle;
+        }
+        self.requests = [Request::default(); 5];
+        self.due = NEVER;
+    }
+}

@@ -1,0 +1,58 @@
+//! Codes of the requests that the Bybit session machines ask for and the encoder renders: the private
+//! language between the two halves of this dialect. Nothing outside this folder may interpret them.
+
+use crate::domain::effect::VenueCall;
+use crate::domain::instrument::InstrumentId;
+
+/// `{"op":"ping"}`.
+pub(super) const PING: u16 = 1;
+/// Authenticate a private or trade connection.
+pub(super) const AUTH: u16 = 2;
+/// Subscribe all market topics of `instrument`: one request each, as one bad topic fails a whole request.
+pub(super) const SUBSCRIBE_MARKET: u16 = 3;
+/// Subscribe orders, executions, positions and the wallet.
+pub(super) const SUBSCRIBE_ACCOUNT: u16 = 4;
+/// Subscribe the book of `instrument`.
+pub(super) const SUBSCRIBE_BOOK: u16 = 5;
+/// Unsubscribe the book of `instrument`.
+pub(super) const UNSUBSCRIBE_BOOK: u16 = 6;
+/// `GET /v5/market/instruments-info`; `arg` = [`NEXT_PAGE`] or 0.
+pub(super) const INSTRUMENTS: u16 = 16;
+/// `GET /v5/order/realtime`; `arg` = coin and page ([`page`]).
+pub(super) const PENDING: u16 = 17;
+/// `GET /v5/position/list`; `arg` = coin and page ([`page`]).
+pub(super) const POSITIONS: u16 = 18;
+/// `GET /v5/account/wallet-balance`.
+pub(super) const BALANCE: u16 = 19;
+/// `GET /v5/execution/list` of `instrument`; `arg` = [`NEXT_PAGE`] or 0.
+pub(super) const FILLS: u16 = 20;
+
+/// Bit of `arg`: go on where the last reply ended (its cursor is in the call's secret slot).
+pub(super) const NEXT_PAGE: u64 = 1;
+
+/// Settlement coins of linear contracts.
+pub(super) const COINS: [&str; 2] = ["USDT", "USDC"];
+
+/// The book that is kept: 50 levels every 20 ms.
+pub(super) const BOOK_TOPIC: &str = "orderbook.50";
+
+/// Topics subscribed for every listing.
+pub(super) const MARKET_TOPICS: [&str; 4] = ["orderbook.1", BOOK_TOPIC, "publicTrade", "tickers"];
+
+/// First letter of `req_id` of subscriptions that a session waits for.
+pub(super) const AWAITED: u8 = b'm';
+
+/// A call without arguments.
+pub(super) const fn call(op: u16) -> VenueCall {
+    VenueCall { op, arg: 0, instrument: None }
+}
+
+/// A call about an instrument.
+pub(super) const fn call_for(op: u16, instrument: InstrumentId) -> VenueCall {
+    VenueCall { op, arg: 0, instrument: Some(instrument) }
+}
+
+/// Packs a position in [`COINS`] and whether it is a further page.
+pub(super) const fn page(coin: u64, next: bool) -> u64 {
+    coin << 1 | next as u64
+}
