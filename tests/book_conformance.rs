@@ -121,3 +121,12 @@ fn okx_captures_at_sampled_places() {
         assert!(found > 30, "{file}: {found}");
     }
 }
+
+#[test]
+fn hyperliquid_captures_at_every_place() {
+    let Some(shared) = shared() else { return };
+    let file = shared.join("corpus/hyperliquid/capture/hyperliquid_btc_20250126.gz");
+    let (found, harmless) = conform("hyperliquid", &[file], usize::MAX);
+    // Every message is a whole snapshot with its time: nothing can be missed, and nothing steps back.
+    assert_eq!((found, harmless), (0, 3 * 45));
+}

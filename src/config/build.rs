@@ -6,7 +6,7 @@ use crate::domain::instrument::{
 };
 use crate::domain::intent::ONE_PPB;
 use crate::domain::params::{CanonicalParams, EngineParams, ListingParams, VenueParams};
-use crate::domain::text::Text;
+use crate::domain::text::{Currency, Text};
 use crate::net::endpoint::Endpoint;
 use crate::runtime::profile::Profile;
 use crate::venue::{DIALECTS, dialect};
@@ -63,6 +63,7 @@ impl Config {
                 orders_per_10s_max: venue.orders_per_10s_max,
                 ack_timeout_ns: nanos(venue.ack_timeout_ms),
                 order_valid_ms: venue.order_valid_ms,
+                settle_at_par: at_par(venue, &mut findings),
             });
         }
         if self.venues.len() < 2 {
@@ -255,7 +256,7 @@ impl Config {
                 continue;
             }
             let given = instrument.symbols.get(&venue.dialect).cloned();
-            let Some(symbol) = given.or_else(|| native_symbol(&venue.dialect, parts)) else { continue };
+            let Some(symbol) = given.or_else(|| native_symbol(venue, parts)) else { continue };
             let Some(symbol) = Text::new(&symbol).filter(|symbol| !symbol.is_empty()) else {
                 findings.push(format!(
                     "instrument `{name}`: the symbol at {} must be 1 to 32 ASCII characters",
@@ -277,12 +278,27 @@ impl Config {
 }
 
 /// The venue's own name for a contract, where it follows from the unified one.
-fn native_symbol(dialect: &str, (base, quote, settle): Parts<'_>) -> Option<String> {
-    match dialect {
+fn native_symbol(venue: &VenueTable, (base, quote, settle): Parts<'_>) -> Option<String> {
+    match venue.dialect.as_str() {
         "binance-usdm" => (settle == quote).then(|| format!("{base}{quote}")),
         "okx" => Some(format!("{base}-{quote}-SWAP")),
+        // Settled in USDC, which must be said to stand for another currency.
+        "hyperliquid" => {
+            let settles = settle == "USDC" || venue.settle_at_par.as_deref() == Some(settle);
+            (settle == quote && settles).then(|| base.to_owned())
+        }
         _ => None,
     }
+}
+
+/// The currency that the venue's own one stands for.
+fn at_par(venue: &VenueTable, findings: &mut Vec<String>) -> Currency {
+    let text = venue.settle_at_par.as_deref().unwrap_or_default();
+    Currency::new(text).unwrap_or_else(|| {
+        findings
+            .push(format!("venue {}: settle_at_par must be a currency code such as USDT", venue.dialect));
+        Currency::EMPTY
+    })
 }
 
 fn split_name(name: &str) -> Option<Parts<'_>> {

@@ -59,7 +59,7 @@ pub struct PaperTable {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct VenueTable {
-    /// `binance-usdm`, `okx`.
+    /// `binance-usdm`, `okx`, `hyperliquid`.
     pub dialect: String,
     /// Taker fee; the account's own, as it enters every edge.
     pub taker_fee_bps: f64,
@@ -77,6 +77,9 @@ pub struct VenueTable {
     /// How long an opening order may take to reach the venue, after which the venue refuses it.
     #[serde(default = "order_valid_ms")]
     pub order_valid_ms: i64,
+    /// What amounts in the venue's own settlement currency count as, one to one (Hyperliquid: `USDT`).
+    #[serde(default)]
+    pub settle_at_par: Option<String>,
     /// Base addresses of the connections instead of the production ones: one for all, or one each.
     #[serde(default)]
     pub sockets: Vec<String>,

@@ -88,6 +88,11 @@ pub enum SignScheme {
     HmacSha256Hex,
     /// HMAC-SHA256, standard base64.
     HmacSha256Base64,
+    /// Hyperliquid's agent signature on mainnet: EIP-712 `Agent` over the Keccak-256 of the signed text
+    /// (MessagePack action, nonce, flags), secp256k1; the signature is the object `{"r":…,"s":…,"v":…}`.
+    AgentMainnet,
+    /// The same for the test network.
+    AgentTestnet,
 }
 
 /// Bytes to send, with holes. Layout: `bytes[..text_len]` is the message, `bytes[text_len..text_len +

@@ -60,6 +60,10 @@ pub struct VenueParams {
     pub ack_timeout_ns: Nanos,
     /// `recvWindow` / `expTime` sent with opening orders, ms.
     pub order_valid_ms: i64,
+    /// What amounts in the venue's own settlement currency count as, one to one (a venue that settles in
+    /// USDC beside others in USDT); empty = as themselves.
+    #[serde(default)]
+    pub settle_at_par: Currency,
 }
 
 /// A canonical instrument.

@@ -7,6 +7,7 @@ use crate::domain::effect::{Hole, HoleKind, OutMeta, Payload, Redact, SecretSlot
 use crate::domain::input::RefuseReason;
 use crate::domain::instrument::VENUES_MAX;
 use crate::domain::time::Nanos;
+use crate::stage::wallet::{OBJECT_MAX, Wallet};
 use ring::hmac;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -97,6 +98,8 @@ struct VenueSecrets {
     passphrase: Vec<u8>,
     // The key state is computed once; signing then costs two compressions.
     signer: hmac::Key,
+    /// Where the secret is a private key of secp256k1: its signing key, likewise computed once.
+    wallet: Option<Wallet>,
 }
 
 /// All secrets of a run.
@@ -121,6 +124,7 @@ impl Vault {
                 api_key: credentials.api_key.into_bytes(),
                 passphrase: credentials.passphrase.into_bytes(),
                 signer: hmac::Key::new(hmac::HMAC_SHA256, credentials.secret.as_bytes()),
+                wallet: Wallet::parse(&credentials.secret),
             });
         }
         Self { venues, slots: vec![Vec::new(); VENUES_MAX * 4], sign_scratch: Vec::with_capacity(4096) }
@@ -130,7 +134,7 @@ impl Vault {
     pub fn seal(&mut self, venue: usize, payload: &Payload, out: &mut Vec<u8>) -> Result<(), RefuseReason> {
         out.clear();
         let secrets = self.venues.get(venue).and_then(Option::as_ref);
-        let mut signature = [0u8; 64];
+        let mut signature = [0u8; OBJECT_MAX];
         let mut signature_len = 0;
         if payload.scheme != SignScheme::None {
             let secrets = secrets.ok_or(RefuseReason::Unsigned)?;
@@ -142,10 +146,16 @@ impl Vault {
                 &mut self.sign_scratch,
                 |kind| value(kind, Some(secrets), &self.slots, &[]),
             )?;
-            let tag = hmac::sign(&secrets.signer, &self.sign_scratch);
+            let tag = || hmac::sign(&secrets.signer, &self.sign_scratch);
+            let mut agent = |source| {
+                let wallet = secrets.wallet.as_ref().ok_or(RefuseReason::Unsigned)?;
+                Ok(wallet.sign_agent(source, &self.sign_scratch, &mut signature))
+            };
             signature_len = match payload.scheme {
-                SignScheme::HmacSha256Hex => hex(tag.as_ref(), &mut signature),
-                _ => base64(tag.as_ref(), &mut signature),
+                SignScheme::AgentMainnet => agent(b"a")?,
+                SignScheme::AgentTestnet => agent(b"b")?,
+                SignScheme::HmacSha256Hex => hex(tag().as_ref(), &mut signature),
+                SignScheme::HmacSha256Base64 | SignScheme::None => base64(tag().as_ref(), &mut signature),
             };
         }
         splice(payload.text(), 0, payload.text_holes(), out, |kind| {
@@ -232,7 +242,7 @@ fn splice<'a>(
     Ok(())
 }
 
-fn hex(bytes: &[u8], out: &mut [u8; 64]) -> usize {
+fn hex(bytes: &[u8], out: &mut [u8]) -> usize {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
     for (pair, byte) in out.chunks_exact_mut(2).zip(bytes) {
         pair[0] = DIGITS[usize::from(byte >> 4)];
@@ -241,7 +251,7 @@ fn hex(bytes: &[u8], out: &mut [u8; 64]) -> usize {
     bytes.len() * 2
 }
 
-fn base64(bytes: &[u8], out: &mut [u8; 64]) -> usize {
+fn base64(bytes: &[u8], out: &mut [u8]) -> usize {
     const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     let mut at = 0;
     for group in bytes.chunks(3) {

@@ -12,6 +12,7 @@ pub mod risk;
 pub mod river;
 pub mod route;
 pub mod scan;
+pub mod wallet;
 
 use crate::domain::event::Seq;
 use crate::domain::intent::Denial;

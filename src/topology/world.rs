@@ -5,7 +5,7 @@ use crate::domain::intent::ONE_PPB;
 use crate::domain::params::{
     CanonicalParams, EngineParams, ListingParams, RiskParams, ScanParams, VenueParams,
 };
-use crate::domain::text::Text;
+use crate::domain::text::{Currency, Text};
 use crate::domain::time::{MILLI, SECOND};
 use crate::sim::config::SimConfig;
 use crate::stage::egress::Credentials;
@@ -32,6 +32,7 @@ pub fn engine_params(sim: &SimConfig, boot_epoch: u64, scan: ScanParams, risk: R
             orders_per_10s_max: 200,
             ack_timeout_ns: SECOND,
             order_valid_ms: 2_000,
+            settle_at_par: at_par(sim, venue),
         });
         for listing in &venue.listings {
             let Some(symbol) = Text::new(&listing.symbol) else { continue };
@@ -44,6 +45,18 @@ pub fn engine_params(sim: &SimConfig, boot_epoch: u64, scan: ScanParams, risk: R
         }
     }
     params
+}
+
+/// A simulated venue that settles in a currency of its own trades beside the others at par: what the real
+/// one's operator has to say explicitly.
+fn at_par(sim: &SimConfig, venue: &crate::sim::config::SimVenueConfig) -> Currency {
+    let settle = venue.listings.first().and_then(|listing| sim.instruments.get(listing.instrument));
+    match settle {
+        Some(instrument) if !venue.settles_in.is_empty() => {
+            Text::new(&instrument.settle).unwrap_or_default()
+        }
+        _ => Currency::EMPTY,
+    }
 }
 
 /// The scanner's parameters for a simulated world: short windows, so that a demo of seconds trades.
