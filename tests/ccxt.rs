@@ -1,4 +1,4 @@
-//! ccxt, a client library that nobody here wrote, trades on both simulated venues over real sockets, and what it
+//! ccxt, a client library that nobody here wrote, trades on the simulated venues over real sockets, and what it
 //! reports equals the venues' own ledgers. Needs `tests/setup-ccxt.sh` to have run; says so and skips otherwise.
 
 use perpring::sim::socket::{HostOptions, SimHost, WallClock};
@@ -36,7 +36,8 @@ fn drive(
     let server = server_at(&config, 0).expect("a sound configuration");
     let options = HostOptions { clock, ..HostOptions::new(dialect) };
     let host = SimHost::start(server, "127.0.0.1:0".parse().unwrap(), options).expect("a host on loopback");
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/py/ccxt_drive.py");
+    let name = if exchange == "hyperliquid" { "ccxt_hyperliquid.py" } else { "ccxt_drive.py" };
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/py").join(name);
     let base = format!("http://{}", host.addr());
     let output = Command::new(python)
         .arg(script)
@@ -86,6 +87,13 @@ fn ccxt_trades_on_the_simulated_okx_and_agrees_with_its_ledger() {
 #[test]
 fn ccxt_trades_on_the_simulated_binance_and_agrees_with_its_ledger() {
     if let Some((report, server)) = drive("binance-usdm", "binanceusdm", "BTC/USDT:USDT", "0.025") {
+        compare(&report, &*server);
+    }
+}
+
+#[test]
+fn ccxt_trades_on_the_simulated_hyperliquid_and_agrees_with_its_ledger() {
+    if let Some((report, server)) = drive("hyperliquid", "hyperliquid", "BTC/USDC:USDC", "0.025") {
         compare(&report, &*server);
     }
 }

@@ -9,6 +9,7 @@ mod checker;
 mod command_line;
 mod decode_alloc;
 mod hyperliquid_signing;
+mod hyperliquid_world;
 mod okx_world;
 mod oracle;
 mod profiles;

@@ -295,8 +295,7 @@ fn native_symbol(venue: &VenueTable, (base, quote, settle): Parts<'_>) -> Option
 fn at_par(venue: &VenueTable, findings: &mut Vec<String>) -> Currency {
     let text = venue.settle_at_par.as_deref().unwrap_or_default();
     Currency::new(text).unwrap_or_else(|| {
-        findings
-            .push(format!("venue {}: settle_at_par must be a currency code such as USDT", venue.dialect));
+        findings.push(format!("venue {}: settle_at_par must be a currency code such as USDT", venue.dialect));
         Currency::EMPTY
     })
 }

@@ -95,6 +95,13 @@ pub enum SignScheme {
     AgentTestnet,
 }
 
+impl SignScheme {
+    /// Whether it takes tens of microseconds (elliptic curves) rather than a few hundred nanoseconds.
+    pub const fn is_slow(self) -> bool {
+        matches!(self, Self::AgentMainnet | Self::AgentTestnet)
+    }
+}
+
 /// Bytes to send, with holes. Layout: `bytes[..text_len]` is the message, `bytes[text_len..text_len +
 /// sign_len]` the text to sign (empty when unsigned). Hole offsets below or at `text_len` with kind
 /// `Signature` or inside the message belong to the message; those in the second part to the signed text

@@ -10,6 +10,7 @@ pub mod config;
 pub mod delay;
 pub mod exchange;
 pub mod frames;
+pub mod hyperliquid;
 pub mod market;
 pub mod okx;
 pub mod socket;
@@ -128,6 +129,9 @@ pub fn server_at(config: &SimConfig, venue: usize) -> Result<Box<dyn LedgerServe
     match config.venues[venue].dialect.as_str() {
         "binance-usdm" => Ok(Box::new(frames::FrameHasher::new(binance::BinanceServer::new(config, venue)))),
         "okx" => Ok(Box::new(frames::FrameHasher::new(okx::OkxServer::new(config, venue)))),
+        "hyperliquid" => {
+            Ok(Box::new(frames::FrameHasher::new(hyperliquid::HyperliquidServer::new(config, venue))))
+        }
         other => Err(ConfigError::Dialect(other.into())),
     }
 }

@@ -144,10 +144,7 @@ mod tests {
     fn keccak_equals_its_published_values() {
         // The Keccak team's vectors for empty input (KeccakKAT, ShortMsgKAT_256) and Ethereum's `transfer`
         // selector (ERC-20).
-        assert_eq!(
-            hex(&keccak(&[b""])),
-            "c5d2460186f7233c927e7db2dcc703c0e500b653ca82273b7bfad8045d85a470"
-        );
+        assert_eq!(hex(&keccak(&[b""])), "c5d2460186f7233c927e7db2dcc703c0e500b653ca82273b7bfad8045d85a470");
         assert_eq!(hex(&keccak(&[b"transfer(address", b",uint256)"])[..4]), "a9059cbb");
         // The type hash of EIP-712's own example contract.
         assert_eq!(

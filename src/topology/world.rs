@@ -52,9 +52,7 @@ pub fn engine_params(sim: &SimConfig, boot_epoch: u64, scan: ScanParams, risk: R
 fn at_par(sim: &SimConfig, venue: &crate::sim::config::SimVenueConfig) -> Currency {
     let settle = venue.listings.first().and_then(|listing| sim.instruments.get(listing.instrument));
     match settle {
-        Some(instrument) if !venue.settles_in.is_empty() => {
-            Text::new(&instrument.settle).unwrap_or_default()
-        }
+        Some(instrument) if !venue.settles_in.is_empty() => Text::new(&instrument.settle).unwrap_or_default(),
         _ => Currency::EMPTY,
     }
 }

@@ -126,7 +126,8 @@ pub(super) const DECIMALS_MAX: u8 = 6;
 /// decimals. Without a level the finest step.
 pub(super) fn tick_at(level: Option<Num>, decimals: u8) -> Num {
     let Some(level) = level.filter(|level| level.mantissa > 0) else { return Num::new(1, decimals) };
-    let exponent = i32::try_from(level.mantissa.unsigned_abs().ilog10()).unwrap_or(0) - i32::from(level.scale);
+    let exponent =
+        i32::try_from(level.mantissa.unsigned_abs().ilog10()).unwrap_or(0) - i32::from(level.scale);
     let wanted = (SIGNIFICANT - 1 - exponent).clamp(0, i32::from(decimals));
     Num::new(1, u8::try_from(wanted).unwrap_or(decimals))
 }

@@ -50,7 +50,12 @@ fn close(nonce: i64, expires: Option<i64>, to: &mut Payload) -> Result<()> {
 fn open(posted: Posted, to: &mut Payload) -> Result<()> {
     to.clear();
     let id = post_id(posted).ok_or(PayloadFull)?;
-    text(to, format_args!("{{\"method\":\"post\",\"id\":{id},\"request\":{{\"type\":\"action\",\"payload\":{{\"action\":"))
+    text(
+        to,
+        format_args!(
+            "{{\"method\":\"post\",\"id\":{id},\"request\":{{\"type\":\"action\",\"payload\":{{\"action\":"
+        ),
+    )
 }
 
 /// A request for private information about the account, whose address stands in a hole.
@@ -246,9 +251,9 @@ impl Encoder for HyperliquidEncoder {
     fn http(&mut self, what: VenueCall, _now: Stamp, to: &mut Payload) -> Result<Option<Redact>> {
         to.clear();
         match what.op {
-            calls::META => to.push(
-                b"POST /info\nContent-Type: application/json\n\n{\"type\":\"metaAndAssetCtxs\"}",
-            )?,
+            calls::META => {
+                to.push(b"POST /info\nContent-Type: application/json\n\n{\"type\":\"metaAndAssetCtxs\"}")?
+            }
             calls::PENDING => {
                 info("frontendOpenOrders", to)?;
                 to.push(b"}")?;

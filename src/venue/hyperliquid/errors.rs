@@ -123,15 +123,39 @@ mod tests {
     fn every_documented_text_has_its_class() {
         use RejectClass as R;
         for (class, texts) in [
-            (R::Never, &["Order must have minimum value of $10. asset=1", "Order has invalid price.", "Order value too large. Max is $5000000.", "Price must be divisible by tick size. asset=0", "what nobody has seen"][..]),
+            (
+                R::Never,
+                &[
+                    "Order must have minimum value of $10. asset=1",
+                    "Order has invalid price.",
+                    "Order value too large. Max is $5000000.",
+                    "Price must be divisible by tick size. asset=0",
+                    "what nobody has seen",
+                ][..],
+            ),
             (R::NotFound, &["Order was never placed, already canceled, or filled. asset=0"]),
-            (R::Fatal, &["User or API Wallet 0x4b6c5b1287e38b78e61d5dbca726d5e267eda747 does not exist.", "Must deposit before performing actions. User: 0x1"]),
+            (
+                R::Fatal,
+                &[
+                    "User or API Wallet 0x4b6c5b1287e38b78e61d5dbca726d5e267eda747 does not exist.",
+                    "Must deposit before performing actions. User: 0x1",
+                ],
+            ),
             (R::Margin, &["Insufficient margin to place order. asset=5"]),
             (R::ReduceOnly, &["Reduce only order would increase position. asset=0"]),
             (R::PostOnly, &["Post only order would have immediately matched, bbo was 1@2. asset=0"]),
-            (R::PriceBand, &["Order price cannot be more than 80% away from the reference price", "Price too far from oracle asset=1"]),
+            (
+                R::PriceBand,
+                &[
+                    "Order price cannot be more than 80% away from the reference price",
+                    "Price too far from oracle asset=1",
+                ],
+            ),
             (R::Clock, &["Invalid nonce", "Invalid nonce: duplicate nonce"]),
-            (R::RateLimit, &["Too many cumulative requests sent (10001 > 10000) for cumulative volume traded $0.00."]),
+            (
+                R::RateLimit,
+                &["Too many cumulative requests sent (10001 > 10000) for cumulative volume traded $0.00."],
+            ),
             (R::VenueDown, &["Cannot process API request", "Trading is halted. asset=3"]),
             (R::Retry, &["Action expired: expiresAfter 1 < 2", "Too many open orders"]),
         ] {

@@ -45,7 +45,9 @@ impl HyperliquidAdapter {
                     self.on_book(conn, at, bids, asks, time_ms, now.mono, out);
                 }
                 Item::Book { .. } => self.odd(conn, OddKind::Unknown, out),
-                Item::Bbo { bid, ask, time_ms, .. } => self.on_bbo(conn, at, bid, ask, time_ms, now.mono, out),
+                Item::Bbo { bid, ask, time_ms, .. } => {
+                    self.on_bbo(conn, at, bid, ask, time_ms, now.mono, out)
+                }
                 Item::Trade { id, price, qty, side, time_ms, .. } => {
                     let listing = &self.listings[at];
                     if nanos(time_ms) < listing.subscribed_wall {
@@ -180,8 +182,7 @@ impl HyperliquidAdapter {
     fn inexact(&mut self, conn: ConnId, at: usize, now: Nanos, out: &mut Out) {
         self.odd(conn, OddKind::Inexact, out);
         self.lose_book(at, BookReason::Malformed, now, out);
-        if now.saturating_sub(self.refreshed_at) >= REFRESH_EVERY
-            && !self.requests[Ask::Meta as usize].wanted
+        if now.saturating_sub(self.refreshed_at) >= REFRESH_EVERY && !self.requests[Ask::Meta as usize].wanted
         {
             self.refreshed_at = now;
             self.want(Ask::Meta, now);

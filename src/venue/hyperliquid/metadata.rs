@@ -140,7 +140,10 @@ mod tests {
         let names = [&b"BTC"[..], b"MATIC", b"GONE"];
         let assets = read(body, 3, |name| names.iter().position(|have| *have == name)).unwrap();
         let btc = assets[0].unwrap().spec(InstrumentId(4));
-        assert_eq!((btc.code, btc.tick, btc.step, btc.status), (2, Num::new(1, 0), Num::new(1, 5), Status::Trading));
+        assert_eq!(
+            (btc.code, btc.tick, btc.step, btc.status),
+            (2, Num::new(1, 0), Num::new(1, 5), Status::Trading)
+        );
         let matic = assets[1].unwrap().spec(InstrumentId(5));
         assert_eq!((matic.code, matic.tick, matic.status), (1, Num::new(1, 5), Status::Suspended));
         assert_eq!(assets[2], None);

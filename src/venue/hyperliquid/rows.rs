@@ -424,8 +424,7 @@ pub(super) fn state<'a>(body: &'a [u8], mut each: impl FnMut(PositionRow<'a>)) -
 }
 
 fn position<'a>(c: &mut Cursor<'a>) -> Result<PositionRow<'a>> {
-    let mut row =
-        PositionRow { symbol: b"", qty: Num::ZERO, entry: Num::ZERO, unrealised: Money::ZERO };
+    let mut row = PositionRow { symbol: b"", qty: Num::ZERO, entry: Num::ZERO, unrealised: Money::ZERO };
     let mut qty = None;
     c.object(|key, c| {
         match key {
@@ -501,7 +500,9 @@ mod tests {
         .unwrap();
         let shown: Vec<&str> = seen.iter().map(|(_, text)| text.as_str()).collect();
         assert!(seen.iter().all(|(id, _)| *id == 7));
-        assert!(shown[0].starts_with("Accepted { order_id: 1") && shown[1].starts_with("Filled { order_id: 2"));
+        assert!(
+            shown[0].starts_with("Accepted { order_id: 1") && shown[1].starts_with("Filled { order_id: 2")
+        );
         assert!(shown[2].starts_with("Refused") && shown[3] == shown[4] && shown.len() == 5);
         for whole in [
             r#"{"id":7,"response":{"type":"action","payload":{"status":"err","response":"bad"}}}"#,

@@ -1,6 +1,8 @@
 //! The session machines, the account and the encoder, driven by frames and time.
 
-use crate::domain::effect::{HttpId, MessageId, OutMeta, Payload, SecretSlot, SessionAction, SignScheme, Target};
+use crate::domain::effect::{
+    HttpId, MessageId, OutMeta, Payload, SecretSlot, SessionAction, SignScheme, Target,
+};
 use crate::domain::event::{BookReason, BookState, EventBody, Seq};
 use crate::domain::input::{ConnId, DownReason, FrameMeta};
 use crate::domain::instrument::{
@@ -78,11 +80,8 @@ struct Rig {
 impl Rig {
     /// Up, subscribed and reconciled.
     fn ready() -> Self {
-        let mut rig = Self {
-            adapter: HyperliquidAdapter::new(&context(0)),
-            out: Out::with_capacity(256),
-            now: SECOND,
-        };
+        let mut rig =
+            Self { adapter: HyperliquidAdapter::new(&context(0)), out: Out::with_capacity(256), now: SECOND };
         rig.adapter.on_start(rig.stamp(), &mut rig.out);
         rig.adapter.on_instrument(&instrument(), rig.stamp(), &mut rig.out);
         for conn in [MARKET, ACCOUNT, ORDERS] {
@@ -120,10 +119,16 @@ impl Rig {
             .collect();
         for (id, op) in &asked {
             let body = match *op {
-                calls::META => r#"[{"universe":[{"name":"ETH","szDecimals":4},{"name":"BTC","szDecimals":5}]},[{},{"markPx":"61000"}]]"#,
+                calls::META => {
+                    r#"[{"universe":[{"name":"ETH","szDecimals":4},{"name":"BTC","szDecimals":5}]},[{},{"markPx":"61000"}]]"#
+                }
                 calls::PENDING => "[]",
-                calls::FILLS => r#"[{"coin":"BTC","px":"61000.0","sz":"0.001","side":"B","time":1790000002000,"oid":9,"crossed":true,"fee":"0.02745","tid":77,"cloid":"0x00000000000000010000000000000007","feeToken":"USDC"}]"#,
-                _ => r#"{"assetPositions":[{"type":"oneWay","position":{"coin":"BTC","szi":"-0.002","entryPx":"61000.0","unrealizedPnl":"1.5"}}],"marginSummary":{"accountValue":"1001.5"},"withdrawable":"900.0","time":1790000001000}"#,
+                calls::FILLS => {
+                    r#"[{"coin":"BTC","px":"61000.0","sz":"0.001","side":"B","time":1790000002000,"oid":9,"crossed":true,"fee":"0.02745","tid":77,"cloid":"0x00000000000000010000000000000007","feeToken":"USDC"}]"#
+                }
+                _ => {
+                    r#"{"assetPositions":[{"type":"oneWay","position":{"coin":"BTC","szi":"-0.002","entryPx":"61000.0","unrealizedPnl":"1.5"}}],"marginSummary":{"accountValue":"1001.5"},"withdrawable":"900.0","time":1790000001000}"#
+                }
             };
             self.adapter.on_http(*id, 200, body.as_bytes(), self.stamp(), &mut self.out);
         }
@@ -183,9 +188,10 @@ fn a_silent_connection_is_pinged_and_the_state_is_asked_for_regularly() {
     let mut rig = Rig::ready();
     rig.out.clear();
     rig.pass(20 * SECOND);
-    let pings = rig.out.items().iter().filter(
-        |i| matches!(i, Emit::Action(SessionAction::Send { what, .. }) if what.op == calls::PING),
-    );
+    let pings =
+        rig.out.items().iter().filter(
+            |i| matches!(i, Emit::Action(SessionAction::Send { what, .. }) if what.op == calls::PING),
+        );
     assert_eq!(pings.count(), 3);
     assert_eq!(rig.answer(), [calls::STATE]);
     rig.out.clear();
@@ -227,7 +233,8 @@ fn snapshots_make_books_and_bad_ones_take_them_away_until_the_next() {
             r#"{{"channel":"l2Book","data":{{"coin":"BTC","time":{time},"levels":[[{{"px":"{price}","sz":"1.5","n":2}}],[{{"px":"61001.0","sz":"2","n":1}}]]}}}}"#
         )
     };
-    let bbo = r#"{"channel":"bbo","data":{"coin":"BTC","time":1700,"bbo":[{"px":"60999.0","sz":"1","n":1},null]}}"#;
+    let bbo =
+        r#"{"channel":"bbo","data":{"coin":"BTC","time":1700,"bbo":[{"px":"60999.0","sz":"1","n":1},null]}}"#;
     let count = |rig: &mut Rig, text: &str| {
         rig.frame(MARKET, text);
         let (mut levels, mut bbos, mut state) = (0, 0, None);
@@ -291,12 +298,21 @@ fn orders_end_by_updates_fills_come_once_each_and_replies_are_only_words() {
     rig.frame(ORDERS, &posted(place, r#"{"error":"Insufficient margin to place order. asset=1"}"#));
     let report = rig.reports()[0];
     assert_eq!((report.kind, report.reject), (ReportKind::Rejected, RejectClass::Margin));
-    rig.frame(ORDERS, &posted(place, r#"{"error":"Order could not immediately match against any resting orders. asset=1"}"#));
+    rig.frame(
+        ORDERS,
+        &posted(
+            place,
+            r#"{"error":"Order could not immediately match against any resting orders. asset=1"}"#,
+        ),
+    );
     assert_eq!(rig.reports()[0].kind, ReportKind::Canceled, "a miss is no refusal");
     let cancel = post_id(Posted::Cancel(id)).unwrap();
     rig.frame(ORDERS, &posted(cancel, "\"success\""));
     assert_eq!(rig.reports(), []);
-    rig.frame(ORDERS, &posted(cancel, r#"{"error":"Order was never placed, already canceled, or filled. asset=1"}"#));
+    rig.frame(
+        ORDERS,
+        &posted(cancel, r#"{"error":"Order was never placed, already canceled, or filled. asset=1"}"#),
+    );
     let report = rig.reports()[0];
     assert_eq!((report.kind, report.reject), (ReportKind::CancelRejected, RejectClass::NotFound));
     let update = |status: &str, rest: &str| {
@@ -353,7 +369,9 @@ fn orders_end_by_updates_fills_come_once_each_and_replies_are_only_words() {
         .out
         .items()
         .iter()
-        .filter_map(|i| if let Emit::Event(EventBody::Funding(f)) = i { Some(f.amount.to_string()) } else { None })
+        .filter_map(|i| {
+            if let Emit::Event(EventBody::Funding(f)) = i { Some(f.amount.to_string()) } else { None }
+        })
         .collect();
     assert_eq!(paid, ["-0.0005"]);
 }
@@ -365,7 +383,10 @@ fn a_query_tells_the_state_and_asks_for_the_fills_behind_it() {
     let id = HttpId(1 << 31 | 77);
     rig.adapter.on_http(id, 200, br#"{"status":"unknownOid"}"#, rig.stamp(), &mut rig.out);
     let report = rig.reports()[0];
-    assert_eq!((report.kind, report.client_id, report.venue_order_id), (ReportKind::NotFound, ClientId::NONE, 77));
+    assert_eq!(
+        (report.kind, report.client_id, report.venue_order_id),
+        (ReportKind::NotFound, ClientId::NONE, 77)
+    );
     let body = br#"{"status":"order","order":{"order":{"coin":"BTC","side":"B","limitPx":"61000.0","sz":"0.0","oid":9,"timestamp":1790000002000,"origSz":"0.001","tif":"Ioc","cloid":"0x00000000000000010000000000000007"},"status":"filled","statusTimestamp":1790000002001}}"#;
     rig.adapter.on_http(id, 200, body, rig.stamp(), &mut rig.out);
     assert_eq!(rig.answer(), [calls::FILLS]);
@@ -427,6 +448,11 @@ fn actions_are_rendered_with_rising_nonces_and_a_hole_for_the_signature() {
     assert!(text.contains(r#""action":{"type":"cancelByCloid","cancels":[{"asset":1,"cloid":"0x00000000000000010000000000000007"}]},"nonce":1790000000002"#), "{text}");
     assert_eq!(encoder.query(&reference, &meta(), now, &mut payload), Ok(Rendered::Http));
     let text = std::str::from_utf8(payload.text()).unwrap();
-    assert!(text.starts_with("POST /info\nContent-Type: application/json\n\n{\"type\":\"orderStatus\",\"user\":\"\""), "{text}");
+    assert!(
+        text.starts_with(
+            "POST /info\nContent-Type: application/json\n\n{\"type\":\"orderStatus\",\"user\":\"\""
+        ),
+        "{text}"
+    );
     assert_eq!(payload.scheme, SignScheme::None);
 }
