@@ -148,3 +148,12 @@ fn bybit_capture_at_every_place() {
     // Nine messages: every drop and swap is found, every repetition carries nothing new.
     assert_eq!((found, harmless), (16, 8));
 }
+
+#[test]
+fn hyperliquid_captures_at_every_place() {
+    let Some(shared) = shared() else { return };
+    let file = shared.join("corpus/hyperliquid/capture/hyperliquid_btc_20250126.gz");
+    let (found, harmless) = conform("hyperliquid", &[file], usize::MAX);
+    // Every message is a whole snapshot with its time: nothing can be missed, and nothing steps back.
+    assert_eq!((found, harmless), (0, 3 * 45));
+}

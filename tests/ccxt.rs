@@ -36,7 +36,8 @@ fn drive(
     let server = server_at(&config, 0).expect("a sound configuration");
     let options = HostOptions { clock, ..HostOptions::new(dialect) };
     let host = SimHost::start(server, "127.0.0.1:0".parse().unwrap(), options).expect("a host on loopback");
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/py/ccxt_drive.py");
+    let name = if exchange == "hyperliquid" { "ccxt_hyperliquid.py" } else { "ccxt_drive.py" };
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/py").join(name);
     let base = format!("http://{}", host.addr());
     let output = Command::new(python)
         .arg(script)
@@ -102,5 +103,12 @@ fn ccxt_trades_on_the_simulated_bybit_and_agrees_with_its_ledger() {
         // Its ids are UUIDs: the ledger's number stands in the last twelve digits.
         let order = |id: &str| u64::from_str_radix(&id[24..], 16).unwrap().to_string();
         compare_ids(&report, &*server, order);
+    }
+}
+
+#[test]
+fn ccxt_trades_on_the_simulated_hyperliquid_and_agrees_with_its_ledger() {
+    if let Some((report, server)) = drive("hyperliquid", "hyperliquid", "BTC/USDC:USDC", "0.025") {
+        compare(&report, &*server);
     }
 }

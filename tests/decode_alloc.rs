@@ -316,3 +316,50 @@ fn bybit_allocates_nothing_per_message() {
     assert!(events >= COUNTED, "{events} events: every frame has one at least");
     assert_eq!(allocated, 0, "allocations in {COUNTED} messages");
 }
+
+#[test]
+fn hyperliquid_allocates_nothing_per_message() {
+    let mut bench = Bench::new(dialect("hyperliquid").expect("the dialect is registered"), "BTC");
+    let ack = |sent: &serde_json::Value| {
+        let subscription = sent.get("subscription")?;
+        let data = serde_json::json!({"method": "subscribe", "subscription": subscription});
+        Some(serde_json::json!({"channel": "subscriptionResponse", "data": data}).to_string())
+    };
+    bench.settle(ack, "");
+    let level =
+        |price: usize, i: usize| format!(r#"{{"px":"{price}.{}","sz":"{}.25","n":3}}"#, i % 10, i % 7);
+    let book = |time: usize| {
+        let side = |base: usize| (0..20).map(|k| level(base + k, time)).collect::<Vec<_>>().join(",");
+        format!(
+            r#"{{"channel":"l2Book","data":{{"coin":"BTC","time":{time},"levels":[[{}],[{}]]}}}}"#,
+            side(60_900),
+            side(61_000),
+        )
+    };
+    bench.frame(0, book(1).as_bytes());
+    bench.out.clear();
+    let now = 1_700_000_100_000u64;
+    let frames: Vec<(u8, String)> = (0..WARM + COUNTED)
+        .map(|i| {
+            let frame = match i % 4 {
+                0 => book(i + 2),
+                1 => format!(
+                    r#"{{"channel":"bbo","data":{{"coin":"BTC","time":{i},"bbo":[{},{}]}}}}"#,
+                    level(60_999, i),
+                    level(61_000, i),
+                ),
+                2 => format!(
+                    r#"{{"channel":"trades","data":[{{"coin":"BTC","side":"A","px":"61000.1","sz":"0.12","time":{now},"hash":"0xab","tid":{i},"users":["0x76","0xbb"]}}]}}"#
+                ),
+                _ => format!(
+                    r#"{{"channel":"activeAssetCtx","data":{{"coin":"BTC","ctx":{{"funding":"0.0000125","openInterest":"5259.34","dayNtlVlm":"965843.7286000003","premium":null,"oraclePx":"61000.{}","markPx":"61000.5","impactPxs":null}}}}}}"#,
+                    i % 10,
+                ),
+            };
+            (0, frame)
+        })
+        .collect();
+    let (events, allocated) = bench.run(&frames);
+    assert!(events >= COUNTED, "{events} events: every frame has one at least");
+    assert_eq!(allocated, 0, "allocations in {COUNTED} messages");
+}

@@ -228,3 +228,18 @@ fn bybit_messages_and_books_equal_the_oracle() {
         checkpoints_equal(&case);
     }
 }
+
+#[test]
+fn hyperliquid_messages_equal_the_oracle() {
+    cases("shared-hyperliquid-", "hyperliquid").iter().for_each(decode_equals);
+}
+
+#[test]
+fn hyperliquid_books_equal_the_oracle() {
+    cases("shared-hyperliquid-", "hyperliquid").iter().for_each(books_equal);
+}
+
+#[test]
+fn hyperliquid_books_equal_the_oracle_on_the_way() {
+    cases("shared-hyperliquid-", "hyperliquid").iter().for_each(checkpoints_equal);
+}

@@ -16,6 +16,8 @@ mod frames;
 mod full_disk;
 mod fuzz;
 mod gateway;
+mod hyperliquid_signing;
+mod hyperliquid_world;
 mod kill;
 mod logon_world;
 mod memory;

@@ -8,7 +8,7 @@ use crate::domain::instrument::{
 use crate::domain::intent::ONE_PPB;
 use crate::domain::params::{CanonicalParams, EngineParams, ListingParams, SessionKind, VenueParams};
 use crate::domain::standing::CheckSet;
-use crate::domain::text::Text;
+use crate::domain::text::{Currency, Text};
 use crate::domain::time::SECOND;
 use crate::net::endpoint::Endpoint;
 use crate::runtime::profile::Profile;
@@ -70,6 +70,7 @@ impl Config {
                 start_checks: dialect(&venue.dialect).map_or(CheckSet::EMPTY, |of| of.start_checks()),
                 dead_man_ns: venue.dead_man_s * SECOND,
                 session: venue.session,
+                settle_at_par: at_par(venue, &mut findings),
             });
         }
         if self.venues.len() < 2 {
@@ -298,7 +299,7 @@ impl Config {
             if instrument.venues.as_ref().is_some_and(|venues| !venues.contains(&venue.dialect)) {
                 continue;
             }
-            let symbol = match symbol_of(instrument, &unified, &venue.dialect) {
+            let symbol = match symbol_of(instrument, &unified, venue) {
                 Ok(Some(symbol)) => symbol,
                 Ok(None) => continue,
                 Err(why) => {
@@ -341,12 +342,22 @@ pub(super) fn native_symbol(dialect: &str, (base, quote, settle): Parts<'_>) -> 
         "bybit" if settle != quote => None,
         "bybit" if settle == "USDC" => Some(format!("{base}PERP")),
         "bybit" => Some(format!("{base}{quote}")),
+        "deribit" if settle == base && quote == "USD" => Some(format!("{base}-PERPETUAL")),
+        "deribit" => (settle == "USDC" && quote == settle).then(|| format!("{base}_{quote}-PERPETUAL")),
+        "hyperliquid" => (settle == "USDC" && quote == settle).then(|| base.to_owned()),
         _ => None,
     }
 }
 
 /// The symbol at a venue: as given, when it means this instrument, or as it follows from the name.
-fn symbol_of(instrument: &InstrumentTable, unified: &Name, dialect: &str) -> Result<Option<String>, String> {
+fn symbol_of(
+    instrument: &InstrumentTable,
+    unified: &Name,
+    venue: &VenueTable,
+) -> Result<Option<String>, String> {
+    let dialect = &venue.dialect;
+    let there = unified.settled_at_par(dialect, venue.settle_at_par.as_deref());
+    let unified = there.as_ref().unwrap_or(unified);
     let Some(given) = instrument.symbols.get(dialect) else { return names::listed(unified, dialect) };
     let symbol = names::symbol_at(dialect, given)?;
     let meaning = Name::native(dialect, &symbol);
@@ -354,6 +365,15 @@ fn symbol_of(instrument: &InstrumentTable, unified: &Name, dialect: &str) -> Res
         None => Ok(Some(symbol)),
         Some(why) => Err(format!("the symbol {symbol} at {dialect} does not fit: {why}")),
     }
+}
+
+/// The currency that the venue's own one stands for.
+fn at_par(venue: &VenueTable, findings: &mut Vec<String>) -> Currency {
+    let text = venue.settle_at_par.as_deref().unwrap_or_default();
+    Currency::new(text).unwrap_or_else(|| {
+        findings.push(format!("venue {}: settle_at_par must be a currency code such as USDT", venue.dialect));
+        Currency::EMPTY
+    })
 }
 
 fn check_venue(venue: &VenueTable, live: bool, findings: &mut Vec<String>) -> VenueSettings {

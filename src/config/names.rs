@@ -91,6 +91,13 @@ impl Name {
         }
     }
 
+    /// The contract that stands for this one at a venue which settles in USDC and counts it as `stands_for`.
+    pub fn settled_at_par(&self, dialect: &str, stands_for: Option<&str>) -> Option<Self> {
+        let own = matches!(dialect, "deribit" | "hyperliquid").then_some("USDC")?;
+        let linear = self.quote == self.settle && Some(self.settle.as_str()) == stands_for;
+        linear.then(|| Self { quote: own.to_owned(), settle: own.to_owned(), ..self.clone() })
+    }
+
     /// The dialect's own name, where it follows.
     pub fn at(&self, dialect: &str) -> Option<String> {
         let parts = (self.base.as_str(), self.quote.as_str(), self.settle.as_str());

@@ -62,6 +62,9 @@ pub fn load(venue: &VenueTable, lookup: &dyn Fn(&str) -> Option<String>) -> Resu
             venue.dialect
         ));
     }
+    if venue.dialect.starts_with("hyperliquid") {
+        check_wallet(&venue.dialect, &credentials)?;
+    }
     Ok(credentials)
 }
 
@@ -95,6 +98,25 @@ pub fn proxy(
         ));
     }
     Ok(Some(Arc::new(proxy)))
+}
+
+/// The key is the account's address, the secret an agent's private key.
+fn check_wallet(dialect: &str, credentials: &Credentials) -> Result<(), String> {
+    let hex = |text: &str, len: usize| text.len() == len && text.bytes().all(|b| b.is_ascii_hexdigit());
+    let address = credentials.api_key.strip_prefix("0x").unwrap_or_default();
+    if !hex(address, 40) || address.bytes().any(|byte| byte.is_ascii_uppercase()) {
+        return Err(format!(
+            "venue {dialect}: its API key is the account's address (of the master account, not of the agent): 0x and \
+             40 lower-case hex digits"
+        ));
+    }
+    let key = credentials.secret.strip_prefix("0x").unwrap_or(&credentials.secret);
+    if !hex(key, 64) {
+        return Err(format!(
+            "venue {dialect}: its API secret is the private key of an approved agent wallet: 64 hex digits"
+        ));
+    }
+    Ok(())
 }
 
 fn from_environment(prefix: &str, lookup: &dyn Fn(&str) -> Option<String>) -> Result<Credentials, String> {

@@ -96,6 +96,9 @@ pub struct VenueTable {
     /// `signed` (the default), or `logon`: an Ed25519 key authenticates the order connection once.
     #[serde(default)]
     pub session: SessionKind,
+    /// What amounts in the venue's own settlement currency count as, one to one (Hyperliquid: `USDT`).
+    #[serde(default)]
+    pub settle_at_par: Option<String>,
     /// Base addresses of the connections instead of the production ones: one for all, or one each.
     #[serde(default)]
     pub sockets: Vec<String>,

@@ -242,3 +242,27 @@ fn proxies_come_without_credentials_or_from_the_environment() {
         assert!(said.contains(expected) && !said.contains("canary"), "{said}");
     }
 }
+
+#[test]
+fn a_wallet_is_an_address_and_a_private_key_and_usdc_stands_for_usdt_only_when_said() {
+    let text = venues("credentials_env = \"HL\"").replace("\"binance-usdm\"", "\"hyperliquid\"");
+    let venue = parse(&text).venues[0].clone();
+    let load = |address: &str, key: &str| {
+        let (address, key) = (address.to_owned(), key.to_owned());
+        secrets::load(&venue, &move |name| {
+            Some(if name == "HL_API_KEY" { address.clone() } else { key.clone() })
+        })
+        .map(|_| ())
+    };
+    let (address, key) = (format!("0x{}", "ab".repeat(20)), "12".repeat(32));
+    assert_eq!(load(&address, &key), Ok(()));
+    assert!(load(&address.to_uppercase(), &key).unwrap_err().contains("lower-case"));
+    let refused = load(&address, "hunter2").unwrap_err();
+    assert!(refused.contains("private key") && !refused.contains("hunter2"));
+    // A USDT contract has no USDC twin unless the operator says at par.
+    assert!(parse(&text).settings(false).unwrap_err().join(" ").contains("listed on 1 configured venue"));
+    let at_par = text.replace("credentials_env", "settle_at_par = \"USDT\"\ncredentials_env");
+    let settings = parse(&at_par).settings(false).unwrap();
+    assert_eq!(settings.params.listings[0].symbol.as_str(), "BTC");
+    assert_eq!(settings.params.venues[0].settle_at_par.as_str(), "USDT");
+}

@@ -92,6 +92,18 @@ pub enum SignScheme {
     Ed25519Base64,
     /// Ed25519, base64 percent-encoded for a query string.
     Ed25519Percent,
+    /// Hyperliquid's agent signature on mainnet: EIP-712 `Agent` over the Keccak-256 of the signed text
+    /// (MessagePack action, nonce, flags), secp256k1; the signature is the object `{"r":…,"s":…,"v":…}`.
+    AgentMainnet,
+    /// The same for the test network.
+    AgentTestnet,
+}
+
+impl SignScheme {
+    /// Whether it takes tens of microseconds (elliptic curves) rather than a few hundred nanoseconds.
+    pub const fn is_slow(self) -> bool {
+        matches!(self, Self::AgentMainnet | Self::AgentTestnet)
+    }
 }
 
 /// Bytes to send, with holes. Layout: `bytes[..text_len]` is the message, `bytes[text_len..text_len +

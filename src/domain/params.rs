@@ -83,6 +83,10 @@ pub struct VenueParams {
     /// How order requests are authenticated.
     #[serde(default)]
     pub session: SessionKind,
+    /// What amounts in the venue's own settlement currency count as, one to one (a venue that settles in
+    /// USDC beside others in USDT); empty = as themselves.
+    #[serde(default)]
+    pub settle_at_par: Currency,
 }
 
 /// A canonical instrument.

@@ -72,6 +72,9 @@ pub struct SimVenueConfig {
     pub maker_fee_ppb: i64,
     /// Taker fee, ppb of notional.
     pub taker_fee_ppb: i64,
+    /// What the venue settles in where that differs from the instruments' settlement currency: its listings
+    /// then are quoted and settled in it, one to one. Empty = as the instruments say.
+    pub settles_in: String,
     /// Decimals of every wallet figure; fees and realised PnL are cut there, towards zero.
     pub money_decimals: u8,
     /// Initial margin = notional / leverage.
@@ -235,6 +238,7 @@ impl Default for SimVenueConfig {
             latency_out_ns: MILLI,
             maker_fee_ppb: 200_000,
             taker_fee_ppb: 500_000,
+            settles_in: String::new(),
             money_decimals: 8,
             leverage: 10,
             price_band_ppb: 50_000_000,
@@ -449,8 +453,32 @@ impl SimVenueConfig {
                 messages_per_second_max: 100,
                 ..common
             }),
+            "hyperliquid" => Ok(hyperliquid_venue(common)),
             other => Err(ConfigError::Dialect(other.into())),
         }
+    }
+}
+
+/// Base tier fees, hourly funding, USDC; keys as its wallets have them (an address, and an agent's private
+/// key that is the one of the venue's published test vectors and holds nothing).
+fn hyperliquid_venue(common: SimVenueConfig) -> SimVenueConfig {
+    SimVenueConfig {
+        order_id_base: 315_452_584_853,
+        taker_fee_ppb: 450_000,
+        maker_fee_ppb: 150_000,
+        settles_in: "USDC".into(),
+        money_decimals: 6,
+        funding_interval_ns: 3_600 * SECOND,
+        open_orders_max: 1_000,
+        orders_per_window_max: 0,
+        weight_per_minute_max: 1_200,
+        accounts: vec![SimAccount {
+            api_key: "0x61fb9e7583dc92cc76eb52f93d88addaa0f02265".into(),
+            secret: "0x0123456789012345678901234567890123456789012345678901234567890123".into(),
+            passphrase: String::new(),
+            ..SimAccount::default()
+        }],
+        ..common
     }
 }
 
@@ -466,6 +494,9 @@ fn demo_instrument(index: usize) -> SimInstrument {
 fn demo_listing(dialect: &str, instrument: usize, base: &str) -> SimListing {
     let known = KNOWN.get(instrument).copied().unwrap_or(("", 0, (1, 3), (1, 1), (1, 3), (1, 1), (1, 0)));
     let num = |(mantissa, scale): (i64, u8)| Num::new(mantissa, scale);
+    if dialect == "hyperliquid" {
+        return hyperliquid_listing(instrument, base);
+    }
     if is_inverse(dialect) {
         // The venue's BTCUSD_PERP: 100 US dollars a contract.
         SimListing {
@@ -507,6 +538,25 @@ fn demo_listing(dialect: &str, instrument: usize, base: &str) -> SimListing {
 /// Whether a dialect lists contracts that settle in their base coin.
 fn is_inverse(dialect: &str) -> bool {
     dialect == "binance-coinm"
+}
+
+/// Decimals of sizes (`szDecimals`) and of prices (five significant figures) at the demo's price level. A
+/// simulated book has one tick, so it is that of the upper end of the price range.
+fn hyperliquid_listing(instrument: usize, base: &str) -> SimListing {
+    const DECIMALS: [(u8, u8); 6] = [(5, 0), (4, 1), (2, 2), (3, 2), (0, 4), (2, 2)];
+    let (size, price) = DECIMALS.get(instrument).copied().unwrap_or((1, 2));
+    SimListing {
+        instrument,
+        symbol: base.into(),
+        // Not the place in the list: assets that are gone keep theirs.
+        code: 3 + 2 * instrument as u64,
+        tick: Num::new(1, price),
+        step: Num::new(1, size),
+        qty_min: Num::new(1, size),
+        qty_max: Num::new(1_000_000, 0),
+        notional_min: Num::new(10, 0),
+        ..SimListing::default()
+    }
 }
 
 /// Up to ± 1 bps, zero for the first venue.

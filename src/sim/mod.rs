@@ -11,6 +11,7 @@ pub mod config;
 pub mod delay;
 pub mod exchange;
 pub mod frames;
+pub mod hyperliquid;
 pub mod market;
 pub mod okx;
 pub mod socket;
@@ -134,6 +135,9 @@ pub fn server_at(config: &SimConfig, venue: usize) -> Result<Box<dyn LedgerServe
         }
         "bybit" => Ok(Box::new(frames::FrameHasher::new(bybit::BybitServer::new(config, venue)))),
         "okx" => Ok(Box::new(frames::FrameHasher::new(okx::OkxServer::new(config, venue)))),
+        "hyperliquid" => {
+            Ok(Box::new(frames::FrameHasher::new(hyperliquid::HyperliquidServer::new(config, venue))))
+        }
         other => Err(ConfigError::Dialect(other.into())),
     }
 }

@@ -11,6 +11,7 @@ use crate::domain::effect::{
 use crate::domain::input::RefuseReason;
 use crate::domain::instrument::VENUES_MAX;
 use crate::domain::time::Nanos;
+use crate::stage::wallet::{OBJECT_MAX, Wallet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
@@ -180,6 +181,23 @@ struct VenueSecrets {
     api_key: Vec<u8>,
     passphrase: Vec<u8>,
     signer: Signer,
+    /// Where the secret is a private key of secp256k1: its signing key, likewise computed once.
+    wallet: Option<Wallet>,
+}
+
+/// Both kinds of signature fit the same place.
+const _: () = assert!(OBJECT_MAX <= SIGNATURE_MAX);
+
+impl VenueSecrets {
+    /// Signs `text`; the length of the signature's text in `out`. `None` when no key of ours makes such ones.
+    fn sign(&self, scheme: SignScheme, text: &[u8], out: &mut [u8; SIGNATURE_MAX]) -> Option<usize> {
+        let mut agent = |source| Some(self.wallet.as_ref()?.sign_agent(source, text, out));
+        match scheme {
+            SignScheme::AgentMainnet => agent(b"a"),
+            SignScheme::AgentTestnet => agent(b"b"),
+            _ => self.signer.sign(scheme, text, out),
+        }
+    }
 }
 
 /// All secrets of a run.
@@ -204,6 +222,7 @@ impl Vault {
                 api_key: credentials.api_key.into_bytes(),
                 passphrase: credentials.passphrase.into_bytes(),
                 signer: Signer::of(&credentials.secret),
+                wallet: Wallet::parse(&credentials.secret),
             });
         }
         Self { venues, slots: vec![Vec::new(); VENUES_MAX * 4], sign_scratch: Vec::with_capacity(4096) }
@@ -226,7 +245,6 @@ impl Vault {
                 |kind| value(kind, Some(secrets), &self.slots, &[]),
             )?;
             signature_len = secrets
-                .signer
                 .sign(payload.scheme, &self.sign_scratch, &mut signature)
                 .ok_or(RefuseReason::Unsigned)?;
         }

@@ -13,6 +13,7 @@ pub mod river;
 pub mod route;
 pub mod scan;
 pub mod signer;
+pub mod wallet;
 
 use crate::domain::event::Seq;
 use crate::domain::intent::Denial;

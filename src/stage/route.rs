@@ -240,7 +240,11 @@ impl Route {
                 return sink(Made::Denied(&denial(basket, slot as u8)));
             }
         }
-        for slot in 0..basket.orders().len() {
+        // What is signed quickly leaves first, so that a slow signature delays nobody's leg but its own.
+        let mut slots: [usize; LEGS_MAX] = std::array::from_fn(|slot| slot);
+        let slots = &mut slots[..basket.orders().len()];
+        slots.sort_by_key(|slot| self.staged[*slot].payload.scheme.is_slow());
+        for slot in slots.iter().copied() {
             let meta = self.staged[slot].meta;
             // Counted as available above; nothing was taken in between.
             let _ = self.budgets[meta.order.map_or(0, |order| order.venue.index())].try_take(

@@ -6,7 +6,7 @@ use crate::domain::params::{
     CanonicalParams, EngineParams, ListingParams, RiskParams, ScanParams, SessionKind, VenueParams,
 };
 use crate::domain::standing::CheckSet;
-use crate::domain::text::Text;
+use crate::domain::text::{Currency, Text};
 use crate::domain::time::{MILLI, SECOND};
 use crate::sim::config::SimConfig;
 use crate::stage::egress::Credentials;
@@ -40,6 +40,7 @@ pub fn engine_params(sim: &SimConfig, boot_epoch: u64, scan: ScanParams, risk: R
                 Some(account) if !account.ed25519_public.is_empty() => SessionKind::Logon,
                 _ => SessionKind::Signed,
             },
+            settle_at_par: at_par(sim, venue),
         });
         for listing in &venue.listings {
             let Some(symbol) = Text::new(&listing.symbol) else { continue };
@@ -52,6 +53,16 @@ pub fn engine_params(sim: &SimConfig, boot_epoch: u64, scan: ScanParams, risk: R
         }
     }
     params
+}
+
+/// A simulated venue that settles in a currency of its own trades beside the others at par: what the real
+/// one's operator has to say explicitly.
+fn at_par(sim: &SimConfig, venue: &crate::sim::config::SimVenueConfig) -> Currency {
+    let settle = venue.listings.first().and_then(|listing| sim.instruments.get(listing.instrument));
+    match settle {
+        Some(instrument) if !venue.settles_in.is_empty() => Text::new(&instrument.settle).unwrap_or_default(),
+        _ => Currency::EMPTY,
+    }
 }
 
 /// The scanner's parameters for a simulated world: short windows, so that a demo of seconds trades.

@@ -7,6 +7,7 @@
 
 pub mod binance;
 pub mod bybit;
+pub mod hyperliquid;
 pub mod json;
 pub mod message;
 pub mod okx;
@@ -280,7 +281,7 @@ pub trait Dialect: Sync {
 
 /// Every dialect that there is.
 pub static DIALECTS: &[&dyn Dialect] =
-    &[&binance::BinanceUsdm, &binance::BinanceCoinm, &okx::Okx, &bybit::Bybit];
+    &[&binance::BinanceUsdm, &binance::BinanceCoinm, &okx::Okx, &bybit::Bybit, &hyperliquid::Hyperliquid];
 
 /// The dialect of that name.
 pub fn dialect(name: &str) -> Option<&'static dyn Dialect> {

@@ -62,7 +62,12 @@ impl Exchange {
             .iter()
             .map(|listing| {
                 let instrument = &config.instruments[listing.instrument];
-                let currencies = [instrument.base.as_str(), &instrument.quote, &instrument.settle];
+                let own = Some(settings.settles_in.as_str()).filter(|own| !own.is_empty());
+                let currencies = [
+                    instrument.base.as_str(),
+                    own.unwrap_or(&instrument.quote),
+                    own.unwrap_or(&instrument.settle),
+                ];
                 Listing::new(&settings, listing, currencies, instrument.price0, config.start_wall_ns)
             })
             .collect();

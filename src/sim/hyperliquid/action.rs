@@ -1,0 +1,226 @@
+//! Actions: who acts, whether the nonce may be used, and what the matching engine makes of it.
+//!
+//! `status: ok` says only that the action was read and allowed; each order has a status of its own.
+
+use super::HyperliquidServer;
+use super::signature::signer;
+use super::wire::{ms, parse_price, size, with_point};
+use super::{NONCES_MAX, TRIGGERS_PER_DAY_MAX};
+use crate::domain::time::{MILLI, Nanos, SECOND};
+use crate::sim::exchange::{
+    AccountId, ListingId, NewOrder, OrderId, OrderKey, OrderKind, OrderStatus, Reject, SelfTrade, Side, Tif,
+};
+use serde_json::{Value, json};
+
+const DAY_MS: i64 = 86_400_000;
+
+fn refused(text: impl Into<String>) -> Value {
+    json!({"status": "err", "response": text.into()})
+}
+
+impl HyperliquidServer {
+    /// The reply to a signed request.
+    pub(super) fn act(&mut self, request: &Value, now: Nanos) -> Value {
+        let action = &request["action"];
+        let Some(address) = signer(request) else {
+            return refused("Failed to deserialize the JSON body into the target type");
+        };
+        let own = |account: &(usize, &String)| {
+            let keys = &self.venue.exchange().settings().accounts[account.0];
+            *account.1 == address || keys.api_key == address
+        };
+        let Some((index, _)) = self.agents.iter().enumerate().find(own) else {
+            return refused(format!("User or API Wallet {address} does not exist."));
+        };
+        let account = AccountId(index as u16 + 1);
+        if !request["vaultAddress"].is_null() {
+            return refused(format!("Vault not registered: {}", request["vaultAddress"]));
+        }
+        if let Err(text) = self.use_nonce(address, request["nonce"].as_u64().unwrap_or(0), now) {
+            return refused(text);
+        }
+        if request["expiresAfter"].as_u64().is_some_and(|deadline| (deadline as i64) < ms(now)) {
+            return refused("Action expired: expiresAfter has passed");
+        }
+        let kind = action["type"].as_str().unwrap_or_default();
+        let statuses = |name: &str, statuses: Vec<Value>| json!({"status": "ok", "response": {"type": name, "data": {"statuses": statuses}}});
+        let list = |name: &str| action[name].as_array().cloned().unwrap_or_default();
+        match kind {
+            "order" => {
+                statuses("order", list("orders").iter().map(|o| self.place(account, o, now)).collect())
+            }
+            "cancel" => {
+                let one = |server: &mut Self, row: &Value| {
+                    let key = OrderKey::Id(OrderId(row["o"].as_u64().unwrap_or(0)));
+                    server.cancel(account, row["a"].as_u64(), &key, now)
+                };
+                statuses("cancel", list("cancels").iter().map(|row| one(self, row)).collect())
+            }
+            "cancelByCloid" => {
+                let one = |server: &mut Self, row: &Value| {
+                    let key = OrderKey::Client(row["cloid"].as_str().unwrap_or_default().to_owned());
+                    server.cancel(account, row["asset"].as_u64(), &key, now)
+                };
+                statuses("cancel", list("cancels").iter().map(|row| one(self, row)).collect())
+            }
+            "scheduleCancel" => match self.schedule(account, action["time"].as_u64(), now) {
+                Ok(()) => json!({"status": "ok", "response": {"type": "default"}}),
+                Err(text) => refused(text),
+            },
+            "updateLeverage" => json!({"status": "ok", "response": {"type": "default"}}),
+            _ => refused("Failed to deserialize the JSON body into the target type"),
+        }
+    }
+
+    /// The 100 highest nonces of a signer are kept: a new one must be above the lowest of them, unused,
+    /// and near the present.
+    fn use_nonce(&mut self, address: String, nonce: u64, now: Nanos) -> Result<(), String> {
+        let range = ms(now) - 2 * DAY_MS..ms(now) + DAY_MS;
+        let used = self.nonces.entry(address).or_default();
+        let low = if used.len() < NONCES_MAX { 0 } else { used[0] };
+        if !range.contains(&(nonce as i64)) || nonce < low {
+            return Err(format!("Invalid nonce: {nonce} is outside of the allowed window"));
+        }
+        match used.binary_search(&nonce) {
+            Ok(_) => Err(format!("Invalid nonce: duplicate nonce {nonce}")),
+            Err(at) => {
+                used.insert(at, nonce);
+                if used.len() > NONCES_MAX {
+                    used.remove(0);
+                }
+                Ok(())
+            }
+        }
+    }
+
+    fn schedule(&mut self, account: AccountId, time: Option<u64>, now: Nanos) -> Result<(), String> {
+        let switch = self.switches.entry(account).or_default();
+        let day = ms(now).div_euclid(DAY_MS);
+        if switch.day != day {
+            (switch.day, switch.triggers) = (day, 0);
+        }
+        let Some(time) = time else {
+            switch.due = None;
+            return Ok(());
+        };
+        let at = (time as i64).saturating_mul(MILLI);
+        if at < now + 5 * SECOND {
+            return Err("Scheduled cancel time too early, must be at least 5 seconds from now.".into());
+        }
+        if switch.triggers >= TRIGGERS_PER_DAY_MAX {
+            return Err("Cannot schedule cancel: too many triggers today".into());
+        }
+        switch.due = Some(at);
+        Ok(())
+    }
+
+    fn asset(&self, asset: Option<u64>) -> Option<ListingId> {
+        self.venue.exchange().find_code(asset?)
+    }
+
+    fn place(&mut self, account: AccountId, row: &Value, now: Nanos) -> Value {
+        let shown = row["a"].as_u64().unwrap_or(0);
+        let error = |text: &str| json!({"error": format!("{text} asset={shown}")});
+        let Some(listing) = self.asset(row["a"].as_u64()) else { return error("Invalid asset.") };
+        let contract = self.venue.exchange().listing(listing);
+        let side = if row["b"] == true { Side::Buy } else { Side::Sell };
+        let text = |name: &str| row[name].as_str().unwrap_or_default();
+        let Some(limit) = parse_price(contract, text("p"), side) else {
+            return error("Price must be divisible by tick size.");
+        };
+        let Some(qty) = contract.parse_qty(text("s")) else { return error("Order has invalid size.") };
+        let tif = match row["t"]["limit"]["tif"].as_str() {
+            Some("Ioc" | "FrontendMarket") => Tif::Ioc,
+            Some("Gtc") => Tif::Gtc,
+            Some("Alo") => Tif::PostOnly,
+            _ => return error("Order type is not supported."),
+        };
+        let new = NewOrder {
+            account,
+            listing,
+            side,
+            kind: OrderKind::Limit,
+            tif,
+            price: limit,
+            qty,
+            reduce_only: row["r"] == true,
+            client_id: text("c").to_owned(),
+            self_trade: SelfTrade::ExpireMaker,
+            expires_at: 0,
+        };
+        match self.venue.exchange_mut().place(&new, now) {
+            Ok(id) => self.placed(account, id, shown),
+            Err(reject) => error(reject_text(reject)),
+        }
+    }
+
+    /// The status of an order that was accepted.
+    fn placed(&self, account: AccountId, id: OrderId, asset: u64) -> Value {
+        let exchange = self.venue.exchange();
+        let Some(order) = exchange.order(account, &OrderKey::Id(id)) else { return json!("success") };
+        let contract = exchange.listing(order.listing);
+        let mut value = json!({"oid": id.0});
+        if order.client_id.starts_with("0x") {
+            value["cloid"] = json!(order.client_id);
+        }
+        if order.status.is_open() {
+            return json!({"resting": value});
+        }
+        if order.filled == 0 {
+            let text = "Order could not immediately match against any resting orders.";
+            return json!({"error": format!("{text} asset={asset}")});
+        }
+        value["totalSz"] = json!(size(contract, order.filled));
+        value["avgPx"] = json!(with_point(contract.average_text(order.notional, order.filled, 8)));
+        json!({"filled": value})
+    }
+
+    fn cancel(&mut self, account: AccountId, asset: Option<u64>, key: &OrderKey, now: Nanos) -> Value {
+        let listing = self.asset(asset);
+        let done = listing.is_some() && self.venue.exchange_mut().cancel(account, listing, key, now).is_ok();
+        if done {
+            return json!("success");
+        }
+        let text = "Order was never placed, already canceled, or filled.";
+        json!({"error": format!("{text} asset={}", asset.unwrap_or(0))})
+    }
+}
+
+fn reject_text(reject: Reject) -> &'static str {
+    match reject {
+        Reject::UnknownListing => "Invalid asset.",
+        Reject::QtyTooSmall => "Order has zero size.",
+        Reject::QtyTooLarge => "Order value too large. Max is $5000000.",
+        Reject::BadPrice => "Order has invalid price.",
+        Reject::PriceTooHigh | Reject::PriceTooLow => {
+            "Order price cannot be more than 80% away from the reference price"
+        }
+        Reject::NotionalTooSmall => "Order must have minimum value of $10.",
+        Reject::Margin => "Insufficient margin to place order.",
+        Reject::ReduceOnly => "Reduce only order would increase position.",
+        Reject::DuplicateClientId => "Duplicate cloid.",
+        Reject::WouldTake => "Post only order would have immediately matched.",
+        Reject::Unfillable => "Order could not immediately match against any resting orders.",
+        Reject::TooManyOpen => "Too many open orders.",
+        Reject::UnknownOrder => "Order was never placed, already canceled, or filled.",
+        Reject::NoChange => "Cannot modify order without a change.",
+    }
+}
+
+/// The status of an order as its updates and queries state it.
+pub(super) fn status(order: &crate::sim::exchange::Order) -> &'static str {
+    use crate::sim::exchange::EndReason;
+    match order.status {
+        OrderStatus::New | OrderStatus::PartiallyFilled => "open",
+        OrderStatus::Filled => "filled",
+        OrderStatus::Rejected => "rejected",
+        _ => match order.ended {
+            EndReason::Remainder | EndReason::Unfillable if order.filled == 0 => "iocCancelRejected",
+            EndReason::SelfTrade => "selfTradeCanceled",
+            EndReason::NothingToReduce => "reduceOnlyCanceled",
+            EndReason::Countdown => "scheduledCancel",
+            EndReason::WouldTake => "badAloPxRejected",
+            _ => "canceled",
+        },
+    }
+}

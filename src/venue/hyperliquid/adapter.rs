@@ -1,0 +1,640 @@
+//! Decode side of Hyperliquid: dispatches frames, drives the connections, and asks for what they need over
+//! HTTP.
+//!
+//! Market rows are handled in [`super::market`], account rows in [`super::account`]. Deadlines of any kind
+//! lower `due`; `on_tick` does nothing before that, so that a frame pays one comparison for all timers.
+
+use super::calls::{self, call, call_arg, call_for};
+use super::continuity::HyperliquidContinuity;
+use super::parse::{Frame, Parser};
+use super::session::{NEVER, Phase, Session, Wish, back_off};
+use super::{ACCOUNT, MARKET, ORDERS, metadata};
+use crate::domain::effect::{HttpId, SessionAction, VenueCall};
+use crate::domain::event::{BookReason, BookState, BookStatus, EventBody, SessionRole, SessionStatus};
+use crate::domain::input::{ConnId, DownReason, FrameKind, FrameMeta};
+use crate::domain::instrument::{Instrument, InstrumentId, Price, Qty, VenueId, VenueSpec};
+use crate::domain::number::Num;
+use crate::domain::text::{Currency, Symbol};
+use crate::domain::time::{MILLI, Nanos, SECOND, Stamp};
+use crate::venue::message::DecodeError;
+use crate::venue::{Adapter, Emit, OddKind, Oddity, Out, VenueContext};
+
+/// Time between two connects: the venue allows 30 a minute.
+const CONNECT_EVERY: Nanos = 2_100 * MILLI;
+/// The first connections of a run need not wait for each other.
+const CONNECT_FREE: u32 = 6;
+/// Patience for an HTTP reply.
+const HTTP_WITHIN: Nanos = 10 * SECOND;
+/// Metadata of a listing that was not listed is asked for again after this.
+const ABSENT_AGAIN: Nanos = 60 * SECOND;
+/// Metadata is asked for again at most this often when a number does not fit it.
+pub(super) const REFRESH_EVERY: Nanos = 10 * SECOND;
+/// Patience for a snapshot.
+pub(super) const SNAPSHOT_WITHIN: Nanos = 10 * SECOND;
+/// The account's state is asked for this long after a fill: no channel states positions.
+pub(super) const STATE_AFTER: Nanos = 500 * MILLI;
+/// The account's state is asked for at least this often.
+const STATE_EVERY: Nanos = 10 * SECOND;
+/// Dead man's switch: all orders are cancelled this long after the last arming; 0 = never armed. Off,
+/// because every arming costs a request of the address's budget (one per USDC traded), the venue triggers
+/// it ten times a day at most, and this engine leaves no order resting.
+const DEAD_MAN_AFTER: Nanos = 0;
+
+/// What we ask for over HTTP; the number is its place in [`HyperliquidAdapter::requests`] and in the low
+/// bits of the [`HttpId`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Ask {
+    Meta,
+    Pending,
+    State,
+    Fills,
+}
+
+/// Bits of an [`HttpId`] that say what was asked for.
+const ASK_BITS: u32 = 3;
+
+impl Ask {
+    const ALL: [Self; 4] = [Self::Meta, Self::Pending, Self::State, Self::Fills];
+
+    const fn op(self) -> u16 {
+        match self {
+            Self::Meta => calls::META,
+            Self::Pending => calls::PENDING,
+            Self::State => calls::STATE,
+            Self::Fills => calls::FILLS,
+        }
+    }
+}
+
+/// An HTTP request that is wanted until it succeeds.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Request {
+    /// Not yet answered to our satisfaction.
+    pub wanted: bool,
+    /// Outstanding id, 0 = none.
+    id: u32,
+    /// When to give up waiting (outstanding) or to send (not outstanding).
+    due: Nanos,
+    failures: u32,
+    /// From when on (fills).
+    pub arg: u64,
+}
+
+/// A configured listing and its book.
+#[derive(Debug)]
+pub(super) struct Listing {
+    pub id: InstrumentId,
+    pub symbol: Symbol,
+    /// Scales; generation 0 = not defined yet.
+    pub instrument: Instrument,
+    /// What was last handed to the registry.
+    spec: Option<VenueSpec>,
+    /// Market channels are subscribed on the present connection.
+    pub subscribed: bool,
+    /// Wall time of that.
+    pub subscribed_wall: Nanos,
+    pub continuity: HyperliquidContinuity,
+    /// As last told to the scanner.
+    pub book: BookState,
+    /// When to resubscribe the book; [`NEVER`] while all is well.
+    pub resync_due: Nanos,
+    /// Position and entry price in the list being read.
+    pub stated: (i64, Num),
+    /// Time of the last funding payment that was told, ms.
+    pub funding_ms: i64,
+}
+
+/// Session machines and decoders of Hyperliquid.
+pub(super) struct HyperliquidAdapter {
+    pub venue: VenueId,
+    conn_base: ConnId,
+    pub listings: Vec<Listing>,
+    /// Positions in `listings`, ordered by symbol.
+    by_symbol: Vec<(Symbol, usize)>,
+    pub sessions: Vec<Session>,
+    pub requests: [Request; 4],
+    pub parser: Parser,
+    /// Levels of one message at the instrument's scales.
+    pub scratch: Vec<(Price, Qty)>,
+    /// What the venue settles in.
+    pub currency: Currency,
+    /// What amounts in it count as; empty = as themselves.
+    pub at_par: Currency,
+    /// Wall time of the start.
+    pub started_wall: Nanos,
+    next_id: u32,
+    /// Earliest time at which anything has to be done.
+    due: Nanos,
+    connect_free_at: Nanos,
+    connects: u32,
+    pub refreshed_at: Nanos,
+    /// When the account's state is due again.
+    pub state_due: Nanos,
+    /// See [`DEAD_MAN_AFTER`].
+    pub dead_man_after: Nanos,
+    dead_man_due: Nanos,
+    /// The account was listed completely since its connection came up.
+    pub reconciled: bool,
+}
+
+impl HyperliquidAdapter {
+    /// From the configuration.
+    pub fn new(context: &VenueContext) -> Self {
+        let listings: Vec<Listing> = context
+            .listings
+            .iter()
+            .map(|listing| Listing {
+                id: listing.id,
+                symbol: listing.symbol,
+                instrument: Instrument::default(),
+                spec: None,
+                subscribed: false,
+                subscribed_wall: 0,
+                continuity: HyperliquidContinuity::default(),
+                book: BookState::AwaitSnapshot,
+                resync_due: NEVER,
+                stated: (0, Num::ZERO),
+                funding_ms: 0,
+            })
+            .collect();
+        let mut by_symbol: Vec<_> =
+            listings.iter().enumerate().map(|(at, listing)| (listing.symbol, at)).collect();
+        by_symbol.sort_unstable();
+        let roles = [SessionRole::Market, SessionRole::Account, SessionRole::Orders];
+        let used = if context.trading { roles.len() } else { 1 };
+        let conn = |at: usize| ConnId(context.conn_base.0 + at as u8);
+        Self {
+            venue: context.venue,
+            conn_base: context.conn_base,
+            listings,
+            by_symbol,
+            sessions: (0..used).map(|at| Session::new(conn(at), roles[at])).collect(),
+            requests: [Request::default(); 4],
+            parser: Parser::new(),
+            scratch: Vec::with_capacity(256),
+            currency: Currency::new("USDC").unwrap_or_default(),
+            at_par: context.params.settle_at_par,
+            started_wall: 0,
+            next_id: 0,
+            due: NEVER,
+            connect_free_at: Nanos::MIN,
+            connects: 0,
+            refreshed_at: Nanos::MIN,
+            state_due: NEVER,
+            dead_man_after: DEAD_MAN_AFTER,
+            dead_man_due: Nanos::MIN,
+            reconciled: false,
+        }
+    }
+
+    /// Position of the listing with that native name.
+    #[inline]
+    pub fn find(&self, symbol: &Symbol) -> Option<usize> {
+        self.by_symbol.binary_search_by(|(have, _)| have.cmp(symbol)).ok().map(|at| self.by_symbol[at].1)
+    }
+
+    /// Something has to be done at `at`.
+    pub fn arm(&mut self, at: Nanos) {
+        self.due = self.due.min(at);
+    }
+
+    pub fn odd(&self, conn: ConnId, kind: OddKind, out: &mut Out) {
+        out.emit(Emit::Odd(Oddity { conn, kind }));
+    }
+
+    /// The connection that account replies are attributed to.
+    pub fn account_conn(&self) -> ConnId {
+        self.sessions.get(ACCOUNT).unwrap_or(&self.sessions[MARKET]).conn
+    }
+
+    fn session_at(&self, conn: ConnId) -> Option<usize> {
+        let at = usize::from(conn.0.checked_sub(self.conn_base.0)?);
+        (at < self.sessions.len()).then_some(at)
+    }
+
+    fn send(&self, at: usize, what: VenueCall, out: &mut Out) {
+        out.action(SessionAction::Send { conn: self.sessions[at].conn, what });
+    }
+
+    pub fn status(&mut self, at: usize, ready: bool, out: &mut Out) {
+        if self.sessions[at].ready != ready {
+            self.sessions[at].ready = ready;
+            let role = self.sessions[at].role;
+            out.event(EventBody::Session(SessionStatus { venue: self.venue, role, ready }));
+        }
+    }
+
+    fn close(&mut self, at: usize, now: Nanos, out: &mut Out) {
+        if matches!(self.sessions[at].phase, Phase::Idle | Phase::Down { .. } | Phase::Closing { .. }) {
+            return;
+        }
+        out.action(SessionAction::Close { conn: self.sessions[at].conn });
+        self.sessions[at].closing(now, false);
+        self.quarantine(at, out);
+        self.arm(now);
+    }
+
+    /// Nothing that the connection carried can be trusted until it is back.
+    fn quarantine(&mut self, at: usize, out: &mut Out) {
+        self.status(at, false, out);
+        match at {
+            MARKET => {
+                for listing in &mut self.listings {
+                    listing.continuity.invalidate();
+                    listing.resync_due = NEVER;
+                    if std::mem::take(&mut listing.subscribed) && listing.book != BookState::Invalid {
+                        listing.book = BookState::Invalid;
+                        let (instrument, state) = (listing.id, BookState::Invalid);
+                        out.event(EventBody::Book(BookStatus {
+                            instrument,
+                            state,
+                            reason: BookReason::Disconnected,
+                        }));
+                    }
+                }
+            }
+            ACCOUNT => {
+                self.reconciled = false;
+                self.state_due = NEVER;
+                for ask in [Ask::Pending, Ask::State] {
+                    self.requests[ask as usize] = Request::default();
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// Wants an HTTP reply.
+    pub fn want(&mut self, ask: Ask, at: Nanos) {
+        self.requests[ask as usize] = Request { wanted: true, due: at, ..Request::default() };
+        self.arm(at);
+    }
+
+    /// Wants a reply that starts at `arg`.
+    pub fn want_page(&mut self, ask: Ask, arg: u64, now: Nanos) {
+        self.want(ask, now);
+        self.requests[ask as usize].arg = arg;
+    }
+
+    /// Wants the account's state as of `at` or later: an outstanding reply may be of before.
+    pub fn want_state(&mut self, at: Nanos) {
+        let request = &self.requests[Ask::State as usize];
+        if !request.wanted || request.id != 0 {
+            self.want(Ask::State, at);
+        }
+    }
+
+    /// Does everything that is due, and finds out when the next thing will be.
+    fn work(&mut self, now: Stamp, out: &mut Out) {
+        self.due = NEVER;
+        for at in 0..self.sessions.len() {
+            self.drive(at, now.mono, out);
+        }
+        if now.mono >= self.state_due {
+            self.state_due = now.mono + STATE_EVERY;
+            self.want_state(now.mono);
+        }
+        self.arm(self.state_due);
+        for ask in Ask::ALL {
+            self.ask(ask, now.mono, out);
+        }
+        if self.sessions[MARKET].phase == Phase::Up {
+            self.subscribe(now, out);
+            self.resync(now.mono, out);
+        }
+        self.hold_dead_man(now, out);
+    }
+
+    /// Arms the dead man's switch anew when half of its time is over.
+    fn hold_dead_man(&mut self, now: Stamp, out: &mut Out) {
+        let ready = self.sessions.get(ORDERS).is_some_and(|session| session.ready);
+        if self.dead_man_after == 0 || !ready {
+            return;
+        }
+        if now.mono >= self.dead_man_due {
+            self.dead_man_due = now.mono + self.dead_man_after / 2;
+            let at = (now.wall + self.dead_man_after) / MILLI;
+            self.send(ORDERS, call_arg(calls::SCHEDULE_CANCEL, at.unsigned_abs()), out);
+        }
+        self.arm(self.dead_man_due);
+    }
+
+    fn drive(&mut self, at: usize, now: Nanos, out: &mut Out) {
+        let (wish, next) = self.sessions[at].due(now);
+        match wish {
+            Wish::None => self.arm(next),
+            Wish::Connect if now < self.connect_free_at => self.arm(self.connect_free_at),
+            Wish::Connect => {
+                self.connects = self.connects.saturating_add(1);
+                if self.connects > CONNECT_FREE {
+                    self.connect_free_at = now + CONNECT_EVERY;
+                }
+                self.sessions[at].connecting(now);
+                out.action(SessionAction::Connect { conn: self.sessions[at].conn, slot: None });
+                let (_, next) = self.sessions[at].due(now);
+                self.arm(next);
+            }
+            Wish::Ping => {
+                self.send(at, call(calls::PING), out);
+                self.arm(next);
+            }
+            Wish::Close => {
+                self.close(at, now, out);
+                let (_, next) = self.sessions[at].due(now);
+                self.arm(next);
+            }
+        }
+    }
+
+    fn ask(&mut self, ask: Ask, now: Nanos, out: &mut Out) {
+        let request = &mut self.requests[ask as usize];
+        if !request.wanted {
+            return;
+        }
+        if now >= request.due {
+            if request.id != 0 {
+                return self.failed(ask, now);
+            }
+            // 28 bits of count and 3 of kind stay below the half of the range that route uses.
+            self.next_id = self.next_id % 0x0fff_ffff + 1;
+            request.id = (self.next_id << ASK_BITS) | ask as u32;
+            request.due = now + HTTP_WITHIN;
+            let what = call_arg(ask.op(), request.arg);
+            out.action(SessionAction::Http { venue: self.venue, id: HttpId(request.id), what });
+        }
+        let due = self.requests[ask as usize].due;
+        self.arm(due);
+    }
+
+    /// A request failed: it is sent again later.
+    fn failed(&mut self, ask: Ask, now: Nanos) {
+        let seed = u64::from(self.venue.0) << 8 | ask as u64;
+        let request = &mut self.requests[ask as usize];
+        request.id = 0;
+        request.failures = request.failures.saturating_add(1);
+        request.due = now + 2 * back_off(request.failures, seed);
+        let due = request.due;
+        self.arm(due);
+    }
+
+    /// Subscribes the listings that are defined and not subscribed; every channel takes a message of its own.
+    fn subscribe(&mut self, now: Stamp, out: &mut Out) {
+        for at in 0..self.listings.len() {
+            let listing = &mut self.listings[at];
+            if listing.instrument.generation == 0 || listing.subscribed {
+                continue;
+            }
+            listing.subscribed = true;
+            listing.subscribed_wall = now.wall;
+            listing.book = BookState::AwaitSnapshot;
+            listing.resync_due = now.mono + SNAPSHOT_WITHIN;
+            let (instrument, state) = (listing.id, BookState::AwaitSnapshot);
+            out.event(EventBody::Book(BookStatus { instrument, state, reason: BookReason::Sync }));
+            for channel in 0..calls::MARKET_CHANNELS.len() as u64 {
+                self.send(MARKET, call_for(calls::SUBSCRIBE_MARKET, channel, instrument), out);
+            }
+            self.sessions[MARKET].subscribed = true;
+            self.sessions[MARKET].acks += calls::MARKET_CHANNELS.len() as u32;
+            self.sessions[MARKET].step(now.mono);
+            self.arm(now.mono);
+        }
+    }
+
+    /// Resubscribes the books whose snapshot does not come, each on its own.
+    fn resync(&mut self, now: Nanos, out: &mut Out) {
+        for at in 0..self.listings.len() {
+            let listing = &mut self.listings[at];
+            if listing.resync_due <= now {
+                listing.continuity.invalidate();
+                listing.resync_due = now + SNAPSHOT_WITHIN;
+                let id = listing.id;
+                self.send(MARKET, call_for(calls::UNSUBSCRIBE_MARKET, calls::BOOK_CHANNEL, id), out);
+                self.send(MARKET, call_for(calls::SUBSCRIBE_MARKET, calls::BOOK_CHANNEL, id), out);
+            }
+            let due = self.listings[at].resync_due;
+            self.arm(due);
+        }
+    }
+
+    fn acked(&mut self, at: usize, now: Nanos, out: &mut Out) {
+        let session = &mut self.sessions[at];
+        if session.acks == 0 {
+            return;
+        }
+        session.acks -= 1;
+        if session.acks > 0 {
+            return;
+        }
+        session.step_done();
+        match session.role {
+            SessionRole::Market => self.status(at, true, out),
+            // What happens from now on arrives by itself; what was before is asked for.
+            SessionRole::Account => self.reconcile(now),
+            SessionRole::Orders => {}
+        }
+    }
+
+    /// The text of an `error`: a subscription that stands already is as good as acknowledged; anything else
+    /// is refused, and where something was being subscribed, the connection starts over.
+    fn on_error(&mut self, at: usize, text: &[u8], now: Nanos, out: &mut Out) {
+        const STANDS: &[u8] = b"Already subscribed";
+        if text.windows(STANDS.len()).any(|part| part == STANDS) {
+            return self.acked(at, now, out);
+        }
+        self.odd(self.sessions[at].conn, OddKind::Refused, out);
+        if self.sessions[at].acks > 0 {
+            self.close(at, now, out);
+        }
+    }
+
+    fn reconcile(&mut self, now: Nanos) {
+        self.reconciled = false;
+        for ask in [Ask::Pending, Ask::State] {
+            self.want(ask, now);
+        }
+    }
+
+    fn on_meta(&mut self, body: &[u8], now: Nanos, out: &mut Out) -> Result<(), DecodeError> {
+        let assets = metadata::read(body, self.listings.len(), |name| {
+            Symbol::from_bytes(name).and_then(|symbol| self.find(&symbol))
+        })?;
+        let conn = self.sessions[MARKET].conn;
+        let mut absent = false;
+        for (at, asset) in assets.into_iter().enumerate() {
+            let Some(asset) = asset else {
+                absent = true;
+                self.odd(conn, OddKind::UnknownSymbol, out);
+                continue;
+            };
+            let spec = asset.spec(self.listings[at].id);
+            if self.listings[at].spec != Some(spec) {
+                self.listings[at].spec = Some(spec);
+                out.emit(Emit::Spec(spec));
+            }
+        }
+        self.refreshed_at = now;
+        if absent {
+            self.want(Ask::Meta, now + ABSENT_AGAIN);
+        }
+        Ok(())
+    }
+}
+
+impl Adapter for HyperliquidAdapter {
+    fn on_start(&mut self, now: Stamp, out: &mut Out) {
+        self.started_wall = now.wall;
+        for listing in &mut self.listings {
+            listing.funding_ms = now.wall_ms();
+        }
+        for session in &mut self.sessions {
+            session.phase = Phase::Down { due: now.mono };
+        }
+        self.want(Ask::Meta, now.mono);
+        self.work(now, out);
+    }
+
+    fn on_conn_up(&mut self, conn: ConnId, _epoch: u32, now: Stamp, out: &mut Out) {
+        let Some(at) = self.session_at(conn) else { return };
+        if self.sessions[at].phase == Phase::Idle {
+            return out.action(SessionAction::Close { conn });
+        }
+        self.sessions[at].up(now.mono);
+        match at {
+            MARKET => {
+                if !self.requests[Ask::Meta as usize].wanted
+                    && now.mono.saturating_sub(self.refreshed_at) >= REFRESH_EVERY
+                {
+                    // We may have missed a change of specification.
+                    self.want(Ask::Meta, now.mono);
+                }
+            }
+            ACCOUNT => {
+                for channel in 0..calls::ACCOUNT_CHANNELS.len() as u64 {
+                    self.send(at, call_arg(calls::SUBSCRIBE_ACCOUNT, channel), out);
+                }
+                self.sessions[at].subscribed = true;
+                self.sessions[at].acks = calls::ACCOUNT_CHANNELS.len() as u32;
+                self.sessions[at].step(now.mono);
+            }
+            _ => {
+                // There is nothing to log in to: every action is signed.
+                self.status(at, true, out);
+                if self.sessions[ACCOUNT].subscribed && self.sessions[ACCOUNT].acks == 0 {
+                    // Replies may have been lost with the connection: list the orders again.
+                    self.reconcile(now.mono);
+                }
+            }
+        }
+        self.work(now, out);
+    }
+
+    fn on_conn_down(&mut self, conn: ConnId, epoch: u32, _reason: DownReason, now: Stamp, out: &mut Out) {
+        let Some(at) = self.session_at(conn) else { return };
+        self.quarantine(at, out);
+        self.sessions[at].down(now.mono, u64::from(conn.0) << 32 | u64::from(epoch));
+        self.work(now, out);
+    }
+
+    fn on_frame(&mut self, meta: FrameMeta, frame: &[u8], now: Stamp, out: &mut Out) {
+        let Some(at) = self.session_at(meta.conn) else { return };
+        self.sessions[at].heard(now.mono);
+        if self.sessions[at].phase != Phase::Up {
+            return;
+        }
+        match meta.kind {
+            FrameKind::Text => {}
+            FrameKind::Binary => return self.odd(meta.conn, OddKind::Malformed, out),
+            FrameKind::Ping | FrameKind::Pong => return,
+        }
+        match self.parser.parse(frame) {
+            Ok(Frame::Market) => self.on_market(meta.conn, now, out),
+            Ok(Frame::Private(channel, data)) => self.on_private(meta.conn, channel, data, now, out),
+            Ok(Frame::Subscribed) => {
+                self.acked(at, now.mono, out);
+                self.work(now, out);
+            }
+            Ok(Frame::Error(text)) => {
+                self.on_error(at, text, now.mono, out);
+                self.work(now, out);
+            }
+            Ok(Frame::Pong | Frame::Unsubscribed | Frame::Ignored(_)) => {}
+            Ok(Frame::RestPrivate(_) | Frame::Unknown) => self.odd(meta.conn, OddKind::Unknown, out),
+            Err(_) => {
+                self.odd(meta.conn, OddKind::Malformed, out);
+                if let Some(at) = self.parser.book_hint.and_then(|symbol| self.find(&symbol)) {
+                    self.lose_book(at, BookReason::Malformed, now.mono, out);
+                }
+            }
+        }
+    }
+
+    fn on_http(&mut self, id: HttpId, status: u16, body: &[u8], now: Stamp, out: &mut Out) {
+        if id.0 >> 31 == 1 {
+            self.on_query(id, status, body, now.mono, out);
+            return self.work(now, out);
+        }
+        let Some(ask) = Ask::ALL.get((id.0 & ((1 << ASK_BITS) - 1)) as usize).copied() else { return };
+        let request = &mut self.requests[ask as usize];
+        if !request.wanted || request.id != id.0 {
+            return;
+        }
+        // Before the reply is read, which may want the same again.
+        request.wanted = status != 200;
+        let result = match (status, ask) {
+            (200, Ask::Meta) => self.on_meta(body, now.mono, out),
+            (200, Ask::Pending) => self.on_pending(body, out),
+            (200, Ask::State) => self.on_state(body, now, out),
+            (200, Ask::Fills) => self.on_fills(body, now.mono, out),
+            _ => Ok(()),
+        };
+        let conn = if ask == Ask::Meta { self.sessions[MARKET].conn } else { self.account_conn() };
+        match result {
+            Ok(()) if status == 200 => self.reconcile_end(now.mono, out),
+            Ok(()) => {
+                if status != 0 {
+                    self.odd(conn, OddKind::Refused, out);
+                }
+                self.failed(ask, now.mono);
+            }
+            Err(_) => {
+                self.odd(conn, OddKind::Malformed, out);
+                self.requests[ask as usize].wanted = true;
+                self.failed(ask, now.mono);
+            }
+        }
+        self.work(now, out);
+    }
+
+    fn on_instrument(&mut self, instrument: &Instrument, now: Stamp, out: &mut Out) {
+        let Some(at) = self.listings.iter().position(|listing| listing.id == instrument.id) else { return };
+        if instrument.generation == 0 || instrument.generation == self.listings[at].instrument.generation {
+            return;
+        }
+        self.listings[at].instrument = *instrument;
+        if self.listings[at].subscribed {
+            // Levels in the old scales are void.
+            self.lose_book(at, BookReason::Generation, now.mono, out);
+        }
+        if self.reconciled {
+            // Positions could not be expressed before, or were in the old scales.
+            self.want_state(now.mono);
+        }
+        // Subscriptions wait for the next tick, so that listings defined together go out together.
+        self.arm(now.mono);
+    }
+
+    fn on_tick(&mut self, now: Stamp, out: &mut Out) {
+        if now.mono >= self.due {
+            self.work(now, out);
+        }
+    }
+
+    fn on_stop(&mut self, now: Stamp, out: &mut Out) {
+        for at in 0..self.sessions.len() {
+            self.close(at, now.mono, out);
+            self.sessions[at].phase = Phase::Idle;
+        }
+        self.requests = [Request::default(); 4];
+        (self.due, self.state_due) = (NEVER, NEVER);
+    }
+}

@@ -1,0 +1,287 @@
+//! Route side of Hyperliquid: renders subscriptions, actions and HTTP requests, with holes where the
+//! account's address and the signature go. Every action is written as JSON and, for the signature, as
+//! MessagePack. Counts nonces; knows nothing of sessions.
+
+use super::action::{DECIMALS_MAX, Pack, Short, accepted_price};
+use super::calls::{self, Posted, post_id};
+use super::{MARKET, ORDERS};
+use crate::domain::effect::{
+    HoleKind, OutMeta, Payload, PayloadFull, Redact, SecretSlot, SignScheme, VenueCall,
+};
+use crate::domain::input::ConnId;
+use crate::domain::instrument::{Instrument, InstrumentId};
+use crate::domain::intent::OrderRef;
+use crate::domain::order::{OrderSpec, Side, TimeInForce};
+use crate::domain::params::ListingParams;
+use crate::domain::time::Stamp;
+use crate::venue::{Encoder, Rendered, VenueContext};
+use std::fmt::Write as _;
+
+type Result<T> = std::result::Result<T, PayloadFull>;
+
+/// Renders Hyperliquid requests.
+#[derive(Debug)]
+pub(super) struct HyperliquidEncoder {
+    conn_base: ConnId,
+    order_valid_ms: i64,
+    listings: Vec<ListingParams>,
+    /// By position in `listings`; generation 0 = not defined yet.
+    instruments: Vec<Instrument>,
+    /// The last nonce used; the signer's nonces must never repeat.
+    last_nonce: i64,
+}
+
+/// `write!` with the payload's error.
+fn text(to: &mut Payload, what: std::fmt::Arguments<'_>) -> Result<()> {
+    to.write_fmt(what).map_err(|_| PayloadFull)
+}
+
+/// Ends a posted action: nonce, the signature's hole, no vault, deadline.
+fn close(nonce: i64, expires: Option<i64>, to: &mut Payload) -> Result<()> {
+    text(to, format_args!(",\"nonce\":{nonce},\"signature\":"))?;
+    to.push_hole(HoleKind::Signature)?;
+    match expires {
+        Some(deadline) => text(to, format_args!(",\"vaultAddress\":null,\"expiresAfter\":{deadline}}}}}}}")),
+        None => to.push(b",\"vaultAddress\":null,\"expiresAfter\":null}}}"),
+    }
+}
+
+/// Begins a posted action.
+fn open(posted: Posted, to: &mut Payload) -> Result<()> {
+    to.clear();
+    let id = post_id(posted).ok_or(PayloadFull)?;
+    text(
+        to,
+        format_args!(
+            "{{\"method\":\"post\",\"id\":{id},\"request\":{{\"type\":\"action\",\"payload\":{{\"action\":"
+        ),
+    )
+}
+
+/// A request for private information about the account, whose address stands in a hole.
+fn info(kind: &str, to: &mut Payload) -> Result<()> {
+    to.push(b"POST /info\nContent-Type: application/json\n\n")?;
+    text(to, format_args!("{{\"type\":\"{kind}\",\"user\":\""))?;
+    to.push_hole(HoleKind::ApiKey)?;
+    to.push(b"\"")
+}
+
+impl HyperliquidEncoder {
+    /// From the configuration.
+    pub fn new(context: &VenueContext) -> Self {
+        Self {
+            conn_base: context.conn_base,
+            order_valid_ms: context.params.order_valid_ms,
+            instruments: vec![Instrument::default(); context.listings.len()],
+            listings: context.listings.clone(),
+            last_nonce: -1,
+        }
+    }
+
+    fn position(&self, id: InstrumentId) -> Result<usize> {
+        self.listings.iter().position(|listing| listing.id == id).ok_or(PayloadFull)
+    }
+
+    /// The instrument of an order. There is no rendering for one that was never defined: risk and route
+    /// do not let such an order come this far.
+    fn instrument(&self, id: InstrumentId) -> Result<Instrument> {
+        let instrument = self.instruments[self.position(id)?];
+        if instrument.generation == 0 { Err(PayloadFull) } else { Ok(instrument) }
+    }
+
+    fn orders_conn(&self) -> ConnId {
+        ConnId(self.conn_base.0 + ORDERS as u8)
+    }
+
+    /// Wall time in ms, but always greater than the last one.
+    fn nonce(&mut self, now: Stamp) -> i64 {
+        self.last_nonce = now.wall_ms().max(self.last_nonce + 1);
+        self.last_nonce
+    }
+
+    fn schedule_cancel(&mut self, at_ms: u64, now: Stamp, to: &mut Payload) -> Result<()> {
+        let nonce = self.nonce(now);
+        open(Posted::Schedule, to)?;
+        match at_ms {
+            0 => to.push(b"{\"type\":\"scheduleCancel\"}")?,
+            time => text(to, format_args!("{{\"type\":\"scheduleCancel\",\"time\":{time}}}"))?,
+        }
+        close(nonce, None, to)?;
+        let mut pack = Pack(to);
+        pack.map(if at_ms == 0 { 1 } else { 2 })?.text(b"type")?.text(b"scheduleCancel")?;
+        if at_ms > 0 {
+            pack.text(b"time")?.uint(at_ms)?;
+        }
+        pack.tail(nonce.unsigned_abs(), None)?;
+        to.scheme = SignScheme::AgentMainnet;
+        Ok(())
+    }
+
+    fn subscription(&self, method: &str, what: VenueCall, to: &mut Payload) -> Result<()> {
+        let channel = calls::MARKET_CHANNELS.get(what.arg as usize).ok_or(PayloadFull)?;
+        let symbol = self.listings[self.position(what.instrument.ok_or(PayloadFull)?)?].symbol;
+        text(
+            to,
+            format_args!(
+                "{{\"method\":\"{method}\",\"subscription\":{{\"type\":\"{channel}\",\"coin\":\"{symbol}\"}}}}"
+            ),
+        )
+    }
+}
+
+/// `tif` of a limit order; the venue has no fill-or-kill.
+const fn time_in_force(tif: TimeInForce) -> Result<&'static str> {
+    match tif {
+        TimeInForce::Ioc => Ok("Ioc"),
+        TimeInForce::Gtc => Ok("Gtc"),
+        TimeInForce::PostOnly => Ok("Alo"),
+        TimeInForce::Fok => Err(PayloadFull),
+    }
+}
+
+impl Encoder for HyperliquidEncoder {
+    fn on_instrument(&mut self, instrument: &Instrument) {
+        if let Ok(at) = self.position(instrument.id) {
+            self.instruments[at] = *instrument;
+        }
+    }
+
+    fn order(
+        &mut self,
+        order: &OrderSpec,
+        _meta: &OutMeta,
+        now: Stamp,
+        to: &mut Payload,
+    ) -> Result<Rendered> {
+        let instrument = self.instrument(order.instrument)?;
+        let (asset, buy) = (instrument.spec.code, order.side == Side::Buy);
+        let decimals = DECIMALS_MAX.saturating_sub(instrument.spec.step.scale);
+        let price = Short::of(accepted_price(instrument.price_num(order.price), decimals, buy))?;
+        let size = Short::of(instrument.qty_num(order.qty))?;
+        let tif = time_in_force(order.tif)?;
+        // An opening order that arrives late is worth nothing; a reduction is.
+        let limited = self.order_valid_ms > 0 && !order.reduce_only;
+        let expires = limited.then(|| now.wall_ms() + self.order_valid_ms);
+        let nonce = self.nonce(now);
+        open(Posted::Place(order.client_id), to)?;
+        text(to, format_args!("{{\"type\":\"order\",\"orders\":[{{\"a\":{asset},\"b\":{buy},\"p\":\""))?;
+        to.push(price.as_bytes())?;
+        to.push(b"\",\"s\":\"")?;
+        to.push(size.as_bytes())?;
+        let (reduce, id) = (order.reduce_only, order.client_id);
+        text(
+            to,
+            format_args!(
+                "\",\"r\":{reduce},\"t\":{{\"limit\":{{\"tif\":\"{tif}\"}}}},\"c\":\"0x{id}\"}}],\"grouping\":\"na\"}}"
+            ),
+        )?;
+        close(nonce, expires, to)?;
+        let cloid = cloid(order.client_id.hex());
+        let mut pack = Pack(to);
+        pack.map(3)?.text(b"type")?.text(b"order")?.text(b"orders")?.array(1)?.map(7)?;
+        pack.text(b"a")?.uint(asset)?.text(b"b")?.boolean(buy)?.text(b"p")?.text(price.as_bytes())?;
+        pack.text(b"s")?.text(size.as_bytes())?.text(b"r")?.boolean(reduce)?;
+        pack.text(b"t")?.map(1)?.text(b"limit")?.map(1)?.text(b"tif")?.text(tif.as_bytes())?;
+        pack.text(b"c")?.text(&cloid)?.text(b"grouping")?.text(b"na")?;
+        pack.tail(nonce.unsigned_abs(), expires.map(i64::unsigned_abs))?;
+        to.scheme = SignScheme::AgentMainnet;
+        Ok(Rendered::Socket(self.orders_conn()))
+    }
+
+    fn cancel(
+        &mut self,
+        order: &OrderRef,
+        _meta: &OutMeta,
+        now: Stamp,
+        to: &mut Payload,
+    ) -> Result<Rendered> {
+        let asset = self.instrument(order.instrument)?.spec.code;
+        let (nonce, id) = (self.nonce(now), order.client_id);
+        open(Posted::Cancel(id), to)?;
+        text(
+            to,
+            format_args!(
+                "{{\"type\":\"cancelByCloid\",\"cancels\":[{{\"asset\":{asset},\"cloid\":\"0x{id}\"}}]}}"
+            ),
+        )?;
+        close(nonce, None, to)?;
+        let mut pack = Pack(to);
+        pack.map(2)?.text(b"type")?.text(b"cancelByCloid")?.text(b"cancels")?.array(1)?.map(2)?;
+        pack.text(b"asset")?.uint(asset)?.text(b"cloid")?.text(&cloid(id.hex()))?;
+        pack.tail(nonce.unsigned_abs(), None)?;
+        to.scheme = SignScheme::AgentMainnet;
+        Ok(Rendered::Socket(self.orders_conn()))
+    }
+
+    fn query(
+        &mut self,
+        order: &OrderRef,
+        _meta: &OutMeta,
+        _now: Stamp,
+        to: &mut Payload,
+    ) -> Result<Rendered> {
+        to.clear();
+        info("orderStatus", to)?;
+        text(to, format_args!(",\"oid\":\"0x{}\"}}", order.client_id))?;
+        Ok(Rendered::Http)
+    }
+
+    fn send(&mut self, _conn: ConnId, what: VenueCall, now: Stamp, to: &mut Payload) -> Result<()> {
+        to.clear();
+        match what.op {
+            calls::PING => to.push(b"{\"method\":\"ping\"}"),
+            calls::SUBSCRIBE_MARKET => self.subscription("subscribe", what, to),
+            calls::UNSUBSCRIBE_MARKET => self.subscription("unsubscribe", what, to),
+            calls::SUBSCRIBE_ACCOUNT => {
+                let channel = calls::ACCOUNT_CHANNELS.get(what.arg as usize).ok_or(PayloadFull)?;
+                text(
+                    to,
+                    format_args!(
+                        "{{\"method\":\"subscribe\",\"subscription\":{{\"type\":\"{channel}\",\"user\":\""
+                    ),
+                )?;
+                to.push_hole(HoleKind::ApiKey)?;
+                to.push(b"\"}}")
+            }
+            calls::SCHEDULE_CANCEL => self.schedule_cancel(what.arg, now, to),
+            _ => Err(PayloadFull),
+        }
+    }
+
+    fn http(&mut self, what: VenueCall, _now: Stamp, to: &mut Payload) -> Result<Option<Redact>> {
+        to.clear();
+        match what.op {
+            calls::META => {
+                to.push(b"POST /info\nContent-Type: application/json\n\n{\"type\":\"metaAndAssetCtxs\"}")?
+            }
+            calls::PENDING => {
+                info("frontendOpenOrders", to)?;
+                to.push(b"}")?;
+            }
+            calls::STATE => {
+                info("clearinghouseState", to)?;
+                to.push(b"}")?;
+            }
+            calls::FILLS => {
+                info("userFillsByTime", to)?;
+                text(to, format_args!(",\"startTime\":{}}}", what.arg))?;
+            }
+            _ => return Err(PayloadFull),
+        }
+        Ok(None)
+    }
+
+    fn connect(&mut self, conn: ConnId, _slot: Option<SecretSlot>, to: &mut Payload) -> Result<()> {
+        to.clear();
+        debug_assert!(conn.0 >= self.conn_base.0 + MARKET as u8);
+        to.push(b"/ws")
+    }
+}
+
+/// `0x` and the 32 hex digits.
+fn cloid(hex: [u8; 32]) -> [u8; 34] {
+    let mut text = [0; 34];
+    text[..2].copy_from_slice(b"0x");
+    text[2..].copy_from_slice(&hex);
+    text
+}

@@ -1,0 +1,86 @@
+//! Hyperliquid perpetuals: decoder, continuity, sessions, metadata, accounts and order entry.
+//!
+//! Sans-I/O like every dialect. Frames enter by `parse` (one pass, no allocation, any key order and
+//! spacing); `adapter` is the decode side with `market` for books and prices, `account` for orders and
+//! balances and `session` for timers and back-off; `encoder` is the route side, which renders every action
+//! twice: as JSON to send and, by `action`, as the MessagePack bytes that the egress gate hashes and signs.
+//!
+//! Understood public channels: `bbo`, `l2Book`, `trades`, `activeAssetCtx`; HTTP: `l2Book`,
+//! `metaAndAssetCtxs`. Private: `orderUpdates`, `userFills`, `userFundings`, `post`; HTTP:
+//! `frontendOpenOrders`, `clearinghouseState`, `orderStatus`, `userFillsByTime`.
+//!
+//! Documented types that are ignored, and counted as such:
+//! - `pong`, the greeting text, `subscriptionResponse` and `error` (session machines read them);
+//! - `allMids`, `candle`, `activeSpotAssetCtx`, `activeAssetData`, `fastAssetCtxs`, `notification`;
+//! - private ones that are not subscribed: `user` (events), `userEvents`, `userNonFundingLedgerUpdates`,
+//!   `clearinghouseState`, `openOrders`, `webData2`, `webData3`, `userTwapSliceFills`, `userTwapHistory`,
+//!   `twapStates`;
+//! - HTTP bodies other than books.
+//!
+//! Everything else is reported as unknown.
+
+mod account;
+mod action;
+mod adapter;
+mod calls;
+mod continuity;
+mod decoder;
+mod encoder;
+mod errors;
+mod market;
+mod metadata;
+mod parse;
+mod rows;
+mod session;
+#[cfg(test)]
+mod tests;
+
+pub use continuity::HyperliquidContinuity;
+pub use decoder::HyperliquidDecoder;
+
+use super::message::Decoder;
+use super::{Adapter, ConnSpec, Dialect, Encoder, VenueContext};
+use crate::domain::event::SessionRole;
+
+/// The dialect of Hyperliquid perpetuals (the first, USDC-settled exchange of mainnet).
+///
+/// Credentials: the API key is the address of the account (the master, never that of the agent), the
+/// secret the private key of an agent wallet that the account has approved.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Hyperliquid;
+
+/// Position of the market connection among the venue's connections.
+const MARKET: usize = 0;
+/// Position of the account connection.
+const ACCOUNT: usize = 1;
+/// Position of the order entry connection.
+const ORDERS: usize = 2;
+
+impl Dialect for Hyperliquid {
+    fn name(&self) -> &'static str {
+        "hyperliquid"
+    }
+
+    fn connections(&self, trading: bool) -> Vec<ConnSpec> {
+        let url = || "wss://api.hyperliquid.xyz".to_owned();
+        let roles = [SessionRole::Market, SessionRole::Account, SessionRole::Orders];
+        let used = if trading { 3 } else { 1 };
+        roles[..used].iter().map(|role| ConnSpec { role: *role, url: url() }).collect()
+    }
+
+    fn http_url(&self) -> &'static str {
+        "https://api.hyperliquid.xyz"
+    }
+
+    fn adapter(&self, context: &VenueContext) -> Box<dyn Adapter> {
+        Box::new(adapter::HyperliquidAdapter::new(context))
+    }
+
+    fn encoder(&self, context: &VenueContext) -> Box<dyn Encoder> {
+        Box::new(encoder::HyperliquidEncoder::new(context))
+    }
+
+    fn decoder(&self) -> Box<dyn Decoder> {
+        Box::new(HyperliquidDecoder::new())
+    }
+}
