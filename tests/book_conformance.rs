@@ -121,3 +121,11 @@ fn okx_captures_at_sampled_places() {
         assert!(found > 30, "{file}: {found}");
     }
 }
+
+#[test]
+fn deribit_captures_at_every_place() {
+    let Some(shared) = shared() else { return };
+    let file = shared.join("corpus/deribit/capture/cryptofeed_DERIBIT.ws.1.0__2021-07-22.txt");
+    let (found, harmless) = conform("deribit", &[file], usize::MAX);
+    assert!(found > 20 && harmless > 20, "{found} {harmless}");
+}

@@ -6,6 +6,7 @@
 //! and `book` commands [`message::Decoder`]s, so all three see the same parser.
 
 pub mod binance;
+pub mod deribit;
 pub mod json;
 pub mod message;
 pub mod okx;
@@ -227,7 +228,7 @@ pub trait Dialect: Sync {
 }
 
 /// Every dialect that there is.
-pub static DIALECTS: &[&dyn Dialect] = &[&binance::BinanceUsdm, &okx::Okx];
+pub static DIALECTS: &[&dyn Dialect] = &[&binance::BinanceUsdm, &okx::Okx, &deribit::Deribit];
 
 /// The dialect of that name.
 pub fn dialect(name: &str) -> Option<&'static dyn Dialect> {

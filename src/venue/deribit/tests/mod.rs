@@ -1,0 +1,3 @@
+//! Tests of the dialect: the corpus, and the session machines without sockets.
+
+mod corpus;
