@@ -8,6 +8,7 @@ mod ccxt;
 mod checker;
 mod command_line;
 mod decode_alloc;
+mod deribit_world;
 mod okx_world;
 mod oracle;
 mod profiles;

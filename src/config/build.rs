@@ -281,6 +281,8 @@ fn native_symbol(dialect: &str, (base, quote, settle): Parts<'_>) -> Option<Stri
     match dialect {
         "binance-usdm" => (settle == quote).then(|| format!("{base}{quote}")),
         "okx" => Some(format!("{base}-{quote}-SWAP")),
+        "deribit" if settle == quote => Some(format!("{base}_{quote}-PERPETUAL")),
+        "deribit" => Some(format!("{base}-PERPETUAL")),
         _ => None,
     }
 }

@@ -255,7 +255,7 @@ impl SimInstrument {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ConfigError {
     /// No simulated venue of that dialect exists.
-    #[error("no simulated venue speaks {0:?}; known: binance-usdm, okx")]
+    #[error("no simulated venue speaks {0:?}; known: binance-usdm, okx, deribit")]
     Dialect(String),
     /// A listing refers to no instrument, or its numbers do not fit.
     #[error("listing {symbol} of venue {venue}: {what}")]
@@ -290,6 +290,13 @@ impl SimConfig {
     pub fn demo(seed: u64, dialects: &[&str], instruments: usize) -> Result<Self, ConfigError> {
         let instruments = (0..instruments.max(1)).map(demo_instrument).collect();
         let mut config = Self { seed, instruments, ..Self::default() };
+        if dialects.contains(&"deribit") {
+            // Deribit's linear perpetuals are quoted and settled in USDC; the other venues list the same
+            // contract, so that nothing has to be converted.
+            for instrument in &mut config.instruments {
+                (instrument.quote, instrument.settle) = ("USDC".into(), "USDC".into());
+            }
+        }
         for (index, dialect) in dialects.iter().enumerate() {
             let mut venue = SimVenueConfig::of_dialect(dialect)?;
             if dialects[..index].contains(dialect) {
@@ -298,7 +305,8 @@ impl SimConfig {
             venue.lag_ns = if index == 0 { 0 } else { 250 * MILLI };
             venue.half_spread_ppb += 5_000 * index as i64;
             for instrument in 0..config.instruments.len() {
-                let mut listing = demo_listing(dialect, instrument, &config.instruments[instrument].base);
+                let SimInstrument { base, quote, .. } = &config.instruments[instrument];
+                let mut listing = demo_listing(dialect, instrument, base, quote);
                 listing.basis_ppb = static_basis_ppb(seed, index, instrument);
                 venue.listings.push(listing);
             }
@@ -356,6 +364,16 @@ impl SimVenueConfig {
                 messages_per_second_max: 100,
                 ..common
             }),
+            "deribit" => Ok(Self {
+                order_id_base: 104_819_327_443,
+                maker_fee_ppb: 0,
+                refuses_unfillable: false,
+                // One currency group's bucket, at a high volume tier.
+                orders_per_window_max: 30,
+                order_window_ns: SECOND,
+                messages_per_second_max: 100,
+                ..common
+            }),
             other => Err(ConfigError::Dialect(other.into())),
         }
     }
@@ -370,13 +388,13 @@ fn demo_instrument(index: usize) -> SimInstrument {
 }
 
 /// The listing of the demo's `instrument`-th instrument as the dialect writes it.
-fn demo_listing(dialect: &str, instrument: usize, base: &str) -> SimListing {
+fn demo_listing(dialect: &str, instrument: usize, base: &str, quote: &str) -> SimListing {
     let known = KNOWN.get(instrument).copied().unwrap_or(("", 0, (1, 3), (1, 1), (1, 3), (1, 1), (1, 0)));
     let num = |(mantissa, scale): (i64, u8)| Num::new(mantissa, scale);
     if dialect == "okx" {
         SimListing {
             instrument,
-            symbol: format!("{base}-USDT-SWAP"),
+            symbol: format!("{base}-{quote}-SWAP"),
             code: 10_459 + instrument as u64,
             tick: num(known.4),
             step: num(known.5),
@@ -385,10 +403,21 @@ fn demo_listing(dialect: &str, instrument: usize, base: &str) -> SimListing {
             qty_max: Num::new(1_000_000, 0),
             ..SimListing::default()
         }
+    } else if dialect == "deribit" {
+        // Amounts are base coins; ticks and steps as Binance has them, within a digit of the venue's own.
+        SimListing {
+            instrument,
+            symbol: format!("{base}_{quote}-PERPETUAL"),
+            tick: num(known.2),
+            step: num(known.3),
+            qty_min: num(known.3),
+            qty_max: Num::new(1_000_000, 0),
+            ..SimListing::default()
+        }
     } else {
         SimListing {
             instrument,
-            symbol: format!("{base}USDT"),
+            symbol: format!("{base}{quote}"),
             tick: num(known.2),
             step: num(known.3),
             qty_min: num(known.3),

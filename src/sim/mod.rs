@@ -8,6 +8,7 @@
 pub mod binance;
 pub mod config;
 pub mod delay;
+pub mod deribit;
 pub mod exchange;
 pub mod frames;
 pub mod market;
@@ -128,6 +129,7 @@ pub fn server_at(config: &SimConfig, venue: usize) -> Result<Box<dyn LedgerServe
     match config.venues[venue].dialect.as_str() {
         "binance-usdm" => Ok(Box::new(frames::FrameHasher::new(binance::BinanceServer::new(config, venue)))),
         "okx" => Ok(Box::new(frames::FrameHasher::new(okx::OkxServer::new(config, venue)))),
+        "deribit" => Ok(Box::new(frames::FrameHasher::new(deribit::DeribitServer::new(config, venue)))),
         other => Err(ConfigError::Dialect(other.into())),
     }
 }

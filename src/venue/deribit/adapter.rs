@@ -427,11 +427,8 @@ impl DeribitAdapter {
             calls::SUBSCRIBE_ACCOUNT => {
                 let mut count = 0;
                 let read = data.array(|c| {
-                    count += usize::from(
-                        calls::ACCOUNT_CHANNELS
-                            .iter()
-                            .any(|name| name.as_bytes() == c.string().unwrap_or(b"")),
-                    );
+                    let name = c.string()?;
+                    count += usize::from(calls::ACCOUNT_CHANNELS.iter().any(|ours| ours.as_bytes() == name));
                     Ok(())
                 });
                 if read.is_err() || count < calls::ACCOUNT_CHANNELS.len() {

@@ -34,8 +34,7 @@ impl Continuity for DeribitContinuity {
     fn on_depth(&mut self, depth: &Depth<'_>) -> Verdict {
         let this = (depth.last, depth.prev);
         if depth.snapshot {
-            let stale = depth.last < std::mem::take(&mut self.passed_over);
-            if stale {
+            if depth.last < self.passed_over {
                 return self.gap();
             }
             *self = Self { state: BookState::Live, last: this, passed_over: 0 };

@@ -13,32 +13,29 @@ pub(super) const TOO_MANY: i32 = 10_028;
 /// Source: Deribit API v2 documentation, "RPC error codes"; see also the protocol notes, section 8.
 pub(super) fn classify(code: i32) -> RejectClass {
     use RejectClass::{
-        Clock, Fatal, Margin, Never, None, NotFound, PostOnly, PriceBand, RateLimit, ReduceOnly, Retry,
+        Fatal, Margin, Never, None, NotFound, PostOnly, PriceBand, RateLimit, ReduceOnly, Retry,
         UnknownOutcome, VenueDown,
     };
     match code {
         0 => None,
-        // too_many_requests, matching_engine_queue_full, too_many_quotes…: slow down.
-        10_028 | 10_047 | 10_066 => RateLimit,
-        // retry, settlement_in_progress, unable to be handled now, not_yet/being edited, locked.
-        10_040 | 10_041 | 10_020 | 11_035 | 11_090 | 13_888 => Retry,
-        // system_maintenance, temporarily_unavailable, currency/instrument locked, 10048 not_on_this_server.
-        11_051 | 13_028 | 10_048 | 11_088 | 10_039 | 10_019 => VenueDown,
-        // internal_server_error: nobody knows what became of the request.
-        11_094 | -32_000 | 10_000 => UnknownOutcome,
-        // not_enough_funds, max position, exposure, margin.
-        10_009 | 10_011 | 10_012 | 10_013 | 10_021 | 10_070 => Margin,
-        // price_too_high/low and its relatives for index and mark bands.
-        10_003 | 10_005..=10_007 | 11_052 | 11_053 => PriceBand,
+        // too_many_requests, matching_engine_queue_full: slow down.
+        TOO_MANY | 10_047 => RateLimit,
+        // retry, settlement_in_progress, too_many_open_orders.
+        10_040 | 10_041 | 11_035 => Retry,
+        // Maintenance, closed books, locks, another server.
+        10_012 | 10_019 | 10_048 | 11_051 | 11_088 | 13_019 | 13_025 | 13_028 => VenueDown,
+        // error, internal_server_error, something_went_wrong, timed_out: nobody knows what became of it.
+        -32_000 | 10_001 | 11_094 | 13_008 | 13_888 => UnknownOutcome,
+        // not_enough_funds, and the limits of portfolio margin.
+        10_009 | 10_013..=10_018 => Margin,
+        // price_too_low, price_too_high and their relatives for index bands, price_not_allowed.
+        10_003 | 10_005..=10_008 | 10_011 => PriceBand,
         11_054 => PostOnly,
-        // reduce-only orders with nothing to reduce.
         11_056 | 11_057 => ReduceOnly,
-        // order_not_found, already_closed, not_open_order.
-        NO_SUCH_ORDER | 10_010 | 10_034 | 11_044 => NotFound,
-        // invalid/expired nonce or timestamp, an order that is too late (`valid_until`).
-        13_005 | 13_006 | 11_049 => Clock,
-        // Credentials, scopes, two-factor, addresses, account limits.
-        13_004 | 13_007..=13_021 | 13_025 | 13_031 | 13_403 | 13_666 | 13_668 | 13_780 | 10_001 => Fatal,
+        // order_not_found, already_closed, already_filled, not_open_order.
+        NO_SUCH_ORDER | 10_010 | 11_008 | 11_044 => NotFound,
+        // Credentials, scopes, subaccounts, verification.
+        10_000 | 13_004 | 13_009 | 13_010 | 13_012 | 13_020 | 13_021 | 13_031 | 13_666 | 13_780 => Fatal,
         _ => Never,
     }
 }
