@@ -14,6 +14,11 @@ use crate::venue::{Adapter, Emit, Out, VenueContext};
 
 const NAMES: [&str; 2] = ["BTC_USDC-PERPETUAL", "ETH_USDC-PERPETUAL"];
 
+/// Code and instrument of a session call.
+type Sent = (u16, Option<InstrumentId>);
+/// A change of a book's state.
+type Changed = (u16, BookState, BookReason);
+
 struct Rig {
     adapter: DeribitAdapter,
     out: Out,
@@ -75,7 +80,7 @@ impl Rig {
     }
 
     /// Codes and instruments of what was sent, and the changes of books, since the last call.
-    fn said(&mut self) -> (Vec<(u16, Option<InstrumentId>)>, Vec<(u16, BookState, BookReason)>) {
+    fn said(&mut self) -> (Vec<Sent>, Vec<Changed>) {
         let (mut sent, mut books) = (Vec::new(), Vec::new());
         for item in self.out.items() {
             match item {
