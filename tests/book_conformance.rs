@@ -157,3 +157,11 @@ fn hyperliquid_captures_at_every_place() {
     // Every message is a whole snapshot with its time: nothing can be missed, and nothing steps back.
     assert_eq!((found, harmless), (0, 3 * 45));
 }
+
+#[test]
+fn deribit_captures_at_every_place() {
+    let Some(shared) = shared() else { return };
+    let file = shared.join("corpus/deribit/capture/cryptofeed_DERIBIT.ws.1.0__2021-07-22.txt");
+    let (found, harmless) = conform("deribit", &[file], usize::MAX);
+    assert!(found > 20 && harmless > 20, "{found} {harmless}");
+}

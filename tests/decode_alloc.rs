@@ -363,3 +363,75 @@ fn hyperliquid_allocates_nothing_per_message() {
     assert!(events >= COUNTED, "{events} events: every frame has one at least");
     assert_eq!(allocated, 0, "allocations in {COUNTED} messages");
 }
+
+#[test]
+fn deribit_allocates_nothing_per_message() {
+    const NAME: &str = "BTC_USDC-PERPETUAL";
+    let mut bench = Bench::new(dialect("deribit").expect("the dialect is registered"), NAME);
+    bench.settle(|_| None, "");
+    let frame = |channel: &str, data: &str| {
+        format!(
+            r#"{{"jsonrpc":"2.0","method":"subscription","params":{{"channel":"{channel}","data":{data}}}}}"#
+        )
+    };
+    let book = |i: usize, prev: Option<usize>| {
+        let side = |base: usize| {
+            let level = |k: usize| format!(r#"["change",{}.{},{}.0]"#, base + (i + k) % 50, k % 10, k + 1);
+            (0..8).map(level).collect::<Vec<_>>().join(",")
+        };
+        let (kind, prev) = match prev {
+            Some(prev) => ("change", format!(r#","prev_change_id":{prev}"#)),
+            None => ("snapshot", String::new()),
+        };
+        frame(
+            &format!("book.{NAME}.100ms"),
+            &format!(
+                r#"{{"timestamp":1789344931302,"type":"{kind}","change_id":{i},"instrument_name":"{NAME}","bids":[{}],"asks":[{}]{prev}}}"#,
+                side(60_900),
+                side(61_000),
+            ),
+        )
+    };
+    bench.frame(0, book(1, None).as_bytes());
+    assert!(
+        bench
+            .out
+            .items()
+            .iter()
+            .any(|i| matches!(i, Emit::Event(EventBody::Book(b)) if b.state == BookState::Live))
+    );
+    bench.out.clear();
+    let mut id = 1;
+    let frames: Vec<(u8, String)> = (0..WARM + COUNTED)
+        .map(|i| {
+            let best = format!(
+                r#""timestamp":1789344931302,"instrument_name":"{NAME}","best_bid_price":60999.0,"best_bid_amount":1.0002e1,"best_ask_price":61000.{},"best_ask_amount":3"#,
+                i % 10
+            );
+            let text = match i % 5 {
+                0 | 1 => {
+                    id += 7;
+                    book(id, Some(id - 7))
+                }
+                2 => frame(&format!("quote.{NAME}"), &format!("{{{best}}}")),
+                3 => frame(
+                    &format!("trades.{NAME}.100ms"),
+                    &format!(
+                        r#"[{{"timestamp":1789344933994,"price":61000.5,"amount":0.1,"direction":"buy","instrument_name":"{NAME}","trade_seq":{i},"starbase_match_id":18446744073709551615,"trade_id":"USDC-{i}"}}]"#
+                    ),
+                ),
+                _ => frame(
+                    &format!("ticker.{NAME}.100ms"),
+                    &format!(
+                        r#"{{{best},"stats":{{"high":null}},"state":"open","mark_price":61000.{},"index_price":61000.123456,"interest_value":-4.467407940520975e-5,"current_funding":-2.171412345678901e-5}}"#,
+                        i % 10
+                    ),
+                ),
+            };
+            (0, text)
+        })
+        .collect();
+    let (events, allocated) = bench.run(&frames);
+    assert!(events >= COUNTED, "{events} events: every frame has one at least");
+    assert_eq!(allocated, 0, "allocations in {COUNTED} messages");
+}

@@ -11,6 +11,7 @@ mod checker;
 mod coinm_world;
 mod command_line;
 mod decode_alloc;
+mod deribit_world;
 mod economics;
 mod frames;
 mod full_disk;

@@ -293,6 +293,14 @@ fn write_message(text: &mut String, line: &Line<'_>, channel: &str, message: &Me
             }
             object.raw("time_ms", time_ms);
         }
+        Message::FullTicker { bid, bid_qty, ask, ask_qty, mark, time_ms, .. } => {
+            let sides =
+                [("bid", bid), ("bid_qty", bid_qty), ("ask", ask), ("ask_qty", ask_qty), ("mark", mark)];
+            for (name, value) in sides {
+                object.optional(name, *value);
+            }
+            object.raw("time_ms", time_ms);
+        }
         Message::Liquidation { side: way, price, qty, time_ms, .. } => {
             object.string("side", side(*way));
             object.num("price", *price);

@@ -454,6 +454,17 @@ impl SimVenueConfig {
                 ..common
             }),
             "hyperliquid" => Ok(hyperliquid_venue(common)),
+            "deribit" => Ok(Self {
+                order_id_base: 104_819_327_443,
+                settles_in: "USDC".into(),
+                maker_fee_ppb: 0,
+                refuses_unfillable: false,
+                // One currency group's bucket, at a high volume tier.
+                orders_per_window_max: 30,
+                order_window_ns: SECOND,
+                messages_per_second_max: 100,
+                ..common
+            }),
             other => Err(ConfigError::Dialect(other.into())),
         }
     }
@@ -518,6 +529,17 @@ fn demo_listing(dialect: &str, instrument: usize, base: &str) -> SimListing {
             step: num(known.5),
             multiplier: num(known.6),
             qty_min: num(known.5),
+            qty_max: Num::new(1_000_000, 0),
+            ..SimListing::default()
+        }
+    } else if dialect == "deribit" {
+        // Amounts are base coins; ticks and steps as Binance has them, within a digit of the venue's own.
+        SimListing {
+            instrument,
+            symbol: format!("{base}_USDC-PERPETUAL"),
+            tick: num(known.2),
+            step: num(known.3),
+            qty_min: num(known.3),
             qty_max: Num::new(1_000_000, 0),
             ..SimListing::default()
         }

@@ -9,6 +9,7 @@ pub mod binance;
 pub mod bybit;
 pub mod config;
 pub mod delay;
+pub mod deribit;
 pub mod exchange;
 pub mod frames;
 pub mod hyperliquid;
@@ -135,6 +136,7 @@ pub fn server_at(config: &SimConfig, venue: usize) -> Result<Box<dyn LedgerServe
         }
         "bybit" => Ok(Box::new(frames::FrameHasher::new(bybit::BybitServer::new(config, venue)))),
         "okx" => Ok(Box::new(frames::FrameHasher::new(okx::OkxServer::new(config, venue)))),
+        "deribit" => Ok(Box::new(frames::FrameHasher::new(deribit::DeribitServer::new(config, venue)))),
         "hyperliquid" => {
             Ok(Box::new(frames::FrameHasher::new(hyperliquid::HyperliquidServer::new(config, venue))))
         }

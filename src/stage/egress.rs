@@ -278,8 +278,12 @@ impl Vault {
         self.known().any(|secret| memchr::memmem::find(frame, secret).is_some())
     }
 
-    /// Blanks every known secret in a frame of a private connection.
+    /// Blanks every known secret in a frame of a private connection, and the tokens of a login (Deribit):
+    /// they hold for the connection that asked for them and are not needed again.
     pub fn redact_frame(&self, frame: &mut [u8]) {
+        for key in [&b"\"access_token\""[..], b"\"refresh_token\""] {
+            blank_values(key, frame);
+        }
         for secret in self.known() {
             while let Some(at) = memchr::memmem::find(frame, secret) {
                 frame[at..at + secret.len()].fill(b'x');
@@ -300,6 +304,23 @@ impl Vault {
     /// Whether a slot holds a value.
     pub fn has_slot(&self, slot: SecretSlot) -> bool {
         self.slots.get(usize::from(slot.0)).is_some_and(|value| !value.is_empty())
+    }
+}
+
+/// Blanks the string values of a JSON key, wherever it stands.
+fn blank_values(key: &[u8], frame: &mut [u8]) {
+    let mut from = 0;
+    while let Some(at) = memchr::memmem::find(&frame[from..], key) {
+        from += at + key.len();
+        let Some(open) = frame[from..].iter().position(|byte| *byte == b'"') else { return };
+        // Only spaces and a colon may stand between a key and its text; else the value is no text.
+        if frame[from..from + open].iter().any(|byte| !matches!(byte, b':' | b' ' | b'\t' | b'\r' | b'\n')) {
+            continue;
+        }
+        let start = from + open + 1;
+        let end = frame[start..].iter().position(|byte| *byte == b'"').map_or(frame.len(), |i| start + i);
+        frame[start..end].fill(b'x');
+        from = end;
     }
 }
 
@@ -410,6 +431,32 @@ mod tests {
         let mut out = Vec::new();
         vault.seal(0, &payload, &mut out).unwrap();
         assert_eq!(out, b"/ws/canaryListenKey123");
+    }
+
+    #[test]
+    fn tokens_of_a_login_are_blanked_although_nobody_knew_them() {
+        let mut frame =
+            br#"{"result":{"token_type":"bearer","refresh_token" : "1.Canary","expires_in":900,"access_token":"2.canary"}}"#
+                .to_vec();
+        vault("s").redact_frame(&mut frame);
+        assert_eq!(
+            String::from_utf8(frame).unwrap(),
+            r#"{"result":{"token_type":"bearer","refresh_token" : "xxxxxxxx","expires_in":900,"access_token":"xxxxxxxx"}}"#
+        );
+        let mut odd = br#"{"access_token":null,"label":"kept"}"#.to_vec();
+        vault("s").redact_frame(&mut odd);
+        assert_eq!(odd, br#"{"access_token":null,"label":"kept"}"#);
+    }
+
+    #[test]
+    fn client_signatures_are_as_documented() {
+        let mut payload = Payload::new();
+        payload.push_hole(HoleKind::Signature).unwrap();
+        payload.push_sign(b"1576074319000\n1iqt2wls\n").unwrap();
+        payload.scheme = SignScheme::HmacSha256Hex;
+        let mut out = Vec::new();
+        vault("AMANDASECRECT").seal(0, &payload, &mut out).unwrap();
+        assert_eq!(out, b"56590594f97921b09b18f166befe0d1319b198bbcdad7ca73382de2f88fe9aa1");
     }
 
     #[test]

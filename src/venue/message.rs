@@ -42,6 +42,16 @@ pub enum Message<'a> {
     OpenInterest { symbol: &'a [u8], qty: Num, time_ms: i64 },
     /// Ticker: last, best bid and ask.
     Ticker { symbol: &'a [u8], last: Option<Num>, bid: Option<Num>, ask: Option<Num>, time_ms: i64 },
+    /// A ticker with quantities and the mark price in one message (Deribit).
+    FullTicker {
+        symbol: &'a [u8],
+        bid: Option<Num>,
+        bid_qty: Option<Num>,
+        ask: Option<Num>,
+        ask_qty: Option<Num>,
+        mark: Option<Num>,
+        time_ms: i64,
+    },
     /// A liquidation order.
     Liquidation { symbol: &'a [u8], side: Side, price: Num, qty: Num, time_ms: i64 },
     /// A message of a documented type that carries nothing for us: acks, klines, pongs. `kind` is from the
@@ -63,6 +73,7 @@ impl<'a> Message<'a> {
             | Self::Mark { symbol, .. }
             | Self::OpenInterest { symbol, .. }
             | Self::Ticker { symbol, .. }
+            | Self::FullTicker { symbol, .. }
             | Self::Liquidation { symbol, .. } => symbol,
             Self::Ignored { .. } | Self::Private { .. } | Self::Unknown => &[],
         }
@@ -76,7 +87,7 @@ impl<'a> Message<'a> {
             Self::Trade { .. } => "trade",
             Self::Mark { .. } => "mark",
             Self::OpenInterest { .. } => "open_interest",
-            Self::Ticker { .. } => "ticker",
+            Self::Ticker { .. } | Self::FullTicker { .. } => "ticker",
             Self::Liquidation { .. } => "liquidation",
             Self::Ignored { .. } => "ignored",
             Self::Private { .. } => "private",

@@ -7,6 +7,7 @@
 
 pub mod binance;
 pub mod bybit;
+pub mod deribit;
 pub mod hyperliquid;
 pub mod json;
 pub mod message;
@@ -280,8 +281,14 @@ pub trait Dialect: Sync {
 }
 
 /// Every dialect that there is.
-pub static DIALECTS: &[&dyn Dialect] =
-    &[&binance::BinanceUsdm, &binance::BinanceCoinm, &okx::Okx, &bybit::Bybit, &hyperliquid::Hyperliquid];
+pub static DIALECTS: &[&dyn Dialect] = &[
+    &binance::BinanceUsdm,
+    &binance::BinanceCoinm,
+    &okx::Okx,
+    &bybit::Bybit,
+    &deribit::Deribit,
+    &hyperliquid::Hyperliquid,
+];
 
 /// The dialect of that name.
 pub fn dialect(name: &str) -> Option<&'static dyn Dialect> {

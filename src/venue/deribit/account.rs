@@ -1,0 +1,393 @@
+//! Account rows of Deribit to order reports, positions and balances, and the reconciliation after a reconnect.
+//!
+//! Says what the venue said and no more: whether a fill is new, and what state an order is in, is decided
+//! by the order ledger. A fill is told by the reply to its order and again by `user.trades`: the trade id
+//! makes it one.
+
+use super::adapter::{ACCOUNT_ASKS, Ask, DeribitAdapter};
+use super::errors::{NO_SUCH_ORDER, TOO_MANY, classify};
+use super::market::nanos;
+use super::parse::PrivateChannel;
+use super::rows::{self, BalanceRow, OrderRow, PositionRow, TradeRow};
+use super::{ACCOUNT, session::Phase};
+use crate::domain::event::{BalanceReport, EventBody, FundingPayment, PositionReport};
+use crate::domain::input::ConnId;
+use crate::domain::money::Money;
+use crate::domain::number::Num;
+use crate::domain::order::{ClientId, FillReport, OrderReport, RejectClass, ReportKind};
+use crate::domain::text::{Currency, Symbol};
+use crate::domain::time::{Nanos, SECOND, Stamp};
+use crate::venue::json::{Cursor, Kind};
+use crate::venue::message::DecodeError;
+use crate::venue::{Emit, OddKind, Out};
+
+/// What linear contracts settle in.
+const LINEAR_SETTLE: &str = "USDC";
+/// Sessions are settled daily at 08:00 UTC; session figures start from zero then.
+const SETTLED_AT: Nanos = 8 * 3_600 * SECOND;
+/// A day.
+const DAY: Nanos = 24 * 3_600 * SECOND;
+
+/// Which order operation a reply is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Operation {
+    Place,
+    Cancel,
+    Query,
+}
+
+/// What a request id says; `None` when it is not one of an order operation.
+pub(super) fn of_request(id: &[u8]) -> Option<(Operation, ClientId)> {
+    if id.len() != 32 {
+        return None;
+    }
+    let operation = match id[0] {
+        b'x' => Operation::Cancel,
+        b'q' => Operation::Query,
+        _ => Operation::Place,
+    };
+    let mut text = [b'0'; 32];
+    text[1..].copy_from_slice(&id[1..]);
+    if operation == Operation::Place {
+        text[0] = id[0];
+    }
+    ClientId::parse(&text).filter(|id| *id != ClientId::NONE).map(|id| (operation, id))
+}
+
+impl DeribitAdapter {
+    /// The data of a private channel.
+    pub fn on_private(
+        &mut self,
+        conn: ConnId,
+        channel: PrivateChannel,
+        mut data: Cursor<'_>,
+        now: Stamp,
+        out: &mut Out,
+    ) {
+        let result = match channel {
+            PrivateChannel::Orders => one_or_several(&mut data, |c| {
+                let row = rows::order(c)?;
+                self.on_order(conn, &row, out);
+                Ok(())
+            }),
+            PrivateChannel::Trades => one_or_several(&mut data, |c| {
+                let row = rows::trade(c)?;
+                self.on_trade(conn, &row, out);
+                Ok(())
+            }),
+            PrivateChannel::Changes => {
+                rows::changes(&mut data, |row| self.on_position(conn, row, false, now, out))
+            }
+            PrivateChannel::Portfolio => rows::balance(&mut data).map(|row| self.on_balance(&row, now, out)),
+        };
+        self.said(conn, result, out);
+    }
+
+    fn said(&self, conn: ConnId, result: Result<(), DecodeError>, out: &mut Out) {
+        match result {
+            Ok(()) => {}
+            Err(DecodeError::Field("order_state")) => self.odd(conn, OddKind::UnknownExecution, out),
+            Err(_) => self.odd(conn, OddKind::Malformed, out),
+        }
+    }
+
+    fn on_order(&self, conn: ConnId, row: &OrderRow<'_>, out: &mut Out) {
+        let listing =
+            Symbol::from_bytes(row.symbol).and_then(|symbol| self.find(&symbol)).map(|at| &self.listings[at]);
+        if listing.is_none() && row.client_id == ClientId::NONE {
+            // Somebody trades another instrument on this account: worth a word, but nothing to track.
+            return self.odd(conn, OddKind::UnknownSymbol, out);
+        }
+        let defined = listing.filter(|listing| listing.instrument.generation > 0);
+        let filled = defined.and_then(|listing| listing.instrument.qty(row.filled));
+        if defined.is_some() && filled.is_none() {
+            self.odd(conn, OddKind::Inexact, out);
+        }
+        out.emit(Emit::Report(OrderReport {
+            venue: self.venue,
+            instrument: listing.map(|listing| listing.id),
+            client_id: row.client_id,
+            venue_order_id: row.order_id,
+            kind: row.kind,
+            side: Some(row.side),
+            filled,
+            reject: if row.kind == ReportKind::Rejected { RejectClass::Never } else { RejectClass::None },
+            venue_ns: nanos(row.time_ms),
+            ..OrderReport::default()
+        }));
+    }
+
+    /// An own trade, as a report that says nothing of the order's state.
+    fn on_trade(&self, conn: ConnId, row: &TradeRow<'_>, out: &mut Out) {
+        let found = Symbol::from_bytes(row.symbol).and_then(|symbol| self.find(&symbol));
+        let Some(listing) = found.map(|at| &self.listings[at]).filter(|l| l.instrument.generation > 0) else {
+            return self.odd(conn, OddKind::UnknownSymbol, out);
+        };
+        let (qty, price) = (listing.instrument.qty(row.qty), listing.instrument.price(row.price));
+        let (Some(qty), Some(price)) = (qty, price) else {
+            return self.odd(conn, OddKind::Inexact, out);
+        };
+        out.emit(Emit::Report(OrderReport {
+            venue: self.venue,
+            instrument: Some(listing.id),
+            client_id: row.client_id,
+            venue_order_id: row.order_id,
+            kind: ReportKind::Acked,
+            side: Some(row.side),
+            fill: Some(FillReport {
+                trade_id: row.trade_id,
+                qty,
+                price,
+                fee: Some(row.fee),
+                fee_currency: self.settled(row.fee_currency),
+                maker: row.maker,
+            }),
+            venue_ns: nanos(row.time_ms),
+            ..OrderReport::default()
+        }));
+    }
+
+    fn on_position(
+        &mut self,
+        conn: ConnId,
+        row: &PositionRow<'_>,
+        snapshot: bool,
+        now: Stamp,
+        out: &mut Out,
+    ) {
+        let found = Symbol::from_bytes(row.symbol).and_then(|symbol| self.find(&symbol));
+        let Some(at) = found else { return self.odd(conn, OddKind::UnknownSymbol, out) };
+        self.listings[at].seen = true;
+        let listing = &self.listings[at];
+        if listing.instrument.generation == 0 {
+            // Told again when the instrument is defined.
+            return;
+        }
+        let Some(qty) = listing.instrument.qty(row.qty) else { return self.odd(conn, OddKind::Inexact, out) };
+        out.event(EventBody::Position(PositionReport {
+            instrument: listing.id,
+            qty: qty.0,
+            entry: row.entry,
+            venue_ns: now.wall,
+            snapshot,
+        }));
+        if let Some(funding) = row.funding {
+            self.on_funding(at, funding, now.wall, out);
+        }
+    }
+
+    /// Funding accrues all the time, and the venue states its sum since the daily settlement: what it changed
+    /// by was paid in between. What was before the first statement is not news.
+    fn on_funding(&mut self, at: usize, funding: Money, wall: Nanos, out: &mut Out) {
+        let session = (wall - SETTLED_AT).div_euclid(DAY);
+        let listing = &mut self.listings[at];
+        let Some((before, of)) = listing.funding.replace((funding, session)) else { return };
+        let before = if of == session { before } else { Money::ZERO };
+        if funding != before {
+            out.event(EventBody::Funding(FundingPayment {
+                venue: self.venue,
+                instrument: Some(listing.id),
+                currency: listing.instrument.settle,
+                amount: funding - before,
+                venue_ns: wall,
+            }));
+        }
+    }
+
+    fn on_balance(&self, row: &BalanceRow, now: Stamp, out: &mut Out) {
+        if row.currency.is_empty() {
+            return;
+        }
+        out.event(EventBody::Balance(BalanceReport {
+            venue: self.venue,
+            currency: self.settled(row.currency),
+            wallet: row.wallet,
+            available: row.available,
+            venue_ns: now.wall,
+        }));
+    }
+
+    /// The currency as which an amount counts: the configured one where it stands at par for USDC, in which
+    /// linear contracts settle.
+    fn settled(&self, currency: Currency) -> Currency {
+        if currency.as_str() == LINEAR_SETTLE && !self.at_par.is_empty() { self.at_par } else { currency }
+    }
+
+    /// The reply to an order operation.
+    pub fn on_operation(
+        &mut self,
+        conn: ConnId,
+        operation: Operation,
+        client_id: ClientId,
+        mut data: Cursor<'_>,
+        now: Nanos,
+        out: &mut Out,
+    ) {
+        let result = match operation {
+            Operation::Place => {
+                // Fills first: the order's state then names a quantity that is booked.
+                let placed = rows::placed(&mut data, |row| self.on_trade(conn, row, out));
+                placed.map(|row| self.on_order(conn, &row, out))
+            }
+            // The number of orders cancelled: `user.orders` tells when it is done.
+            Operation::Cancel => match data.kind() {
+                Ok(Kind::Number) => data.int("result").map(|count| {
+                    if count == 0 {
+                        self.outcome(operation, client_id, NO_SUCH_ORDER, out);
+                    }
+                }),
+                Ok(_) => Ok(()),
+                Err(error) => Err(error),
+            },
+            Operation::Query => self.on_query(conn, client_id, &mut data, now, out),
+        };
+        self.said(conn, result, out);
+    }
+
+    /// The orders that carry a label: ours is unique.
+    fn on_query(
+        &mut self,
+        conn: ConnId,
+        client_id: ClientId,
+        data: &mut Cursor<'_>,
+        now: Nanos,
+        out: &mut Out,
+    ) -> Result<(), DecodeError> {
+        let mut found = false;
+        one_or_several(data, |c| {
+            let row = rows::order(c)?;
+            found |= row.client_id == client_id;
+            self.on_order(conn, &row, out);
+            if !row.filled.is_zero()
+                && let Some(at) = Symbol::from_bytes(row.symbol).and_then(|symbol| self.find(&symbol))
+            {
+                // A query states no single fills: list those of the instrument.
+                self.want_trades(at, now);
+            }
+            Ok(())
+        })?;
+        if !found {
+            self.outcome(Operation::Query, client_id, NO_SUCH_ORDER, out);
+        }
+        Ok(())
+    }
+
+    /// An order operation was refused, or found nothing.
+    pub fn outcome(&self, operation: Operation, client_id: ClientId, code: i32, out: &mut Out) {
+        let reject = classify(code);
+        let kind = match operation {
+            Operation::Place => ReportKind::Rejected,
+            Operation::Cancel => ReportKind::CancelRejected,
+            Operation::Query if reject == RejectClass::NotFound => ReportKind::NotFound,
+            // Nothing was said about the order: the ledger asks again.
+            Operation::Query => return self.odd(self.account_conn(), OddKind::Refused, out),
+        };
+        out.emit(Emit::Report(OrderReport {
+            venue: self.venue,
+            client_id,
+            kind,
+            reject,
+            code,
+            ..OrderReport::default()
+        }));
+    }
+
+    /// The session is ended by the venue for too many requests: come back late.
+    pub fn is_too_many(code: i32) -> bool {
+        code == TOO_MANY
+    }
+
+    fn want_trades(&mut self, at: usize, now: Nanos) {
+        let id = self.listings[at].id;
+        if !self.trades_wanted.contains(&id) {
+            self.trades_wanted.push(id);
+        }
+        if !self.requests[Ask::Trades as usize].wanted {
+            self.want(Ask::Trades, now);
+        }
+    }
+
+    /// The reply to an ask of the account.
+    pub fn on_listed(
+        &mut self,
+        ask: Ask,
+        mut data: Cursor<'_>,
+        now: Stamp,
+        out: &mut Out,
+    ) -> Result<(), DecodeError> {
+        let conn = self.account_conn();
+        match ask {
+            Ask::Instruments => return Ok(()),
+            Ask::OpenOrders => one_or_several(&mut data, |c| {
+                let row = rows::order(c)?;
+                self.on_order(conn, &row, out);
+                Ok(())
+            })?,
+            Ask::Positions => self.on_positions(conn, &mut data, now, out)?,
+            Ask::Summaries => rows::summaries(&mut data, |row| self.on_balance(row, now, out))?,
+            Ask::Trades => {
+                rows::user_trades(&mut data, |row| self.on_trade(conn, row, out))?;
+                if !self.trades_wanted.is_empty() {
+                    self.trades_wanted.remove(0);
+                }
+                if !self.trades_wanted.is_empty() {
+                    self.want(Ask::Trades, now.mono);
+                    return Ok(());
+                }
+            }
+        }
+        self.requests[ask as usize].wanted = false;
+        Ok(())
+    }
+
+    /// The list of positions: what it does not name is flat.
+    fn on_positions(
+        &mut self,
+        conn: ConnId,
+        data: &mut Cursor<'_>,
+        now: Stamp,
+        out: &mut Out,
+    ) -> Result<(), DecodeError> {
+        for listing in &mut self.listings {
+            listing.seen = false;
+        }
+        data.array(|c| {
+            let row = rows::position(c)?;
+            self.on_position(conn, &row, true, now, out);
+            Ok(())
+        })?;
+        for listing in self.listings.iter_mut().filter(|listing| !listing.seen) {
+            out.event(EventBody::Position(PositionReport {
+                instrument: listing.id,
+                qty: 0,
+                entry: Num::ZERO,
+                venue_ns: now.wall,
+                snapshot: true,
+            }));
+        }
+        Ok(())
+    }
+
+    /// When all three lists were read after a login, the account is known again.
+    pub fn reconcile_end(&mut self, out: &mut Out) {
+        let Some(session) = self.sessions.get(ACCOUNT) else { return };
+        let asked = session.phase == Phase::Up && session.logged_in && session.acks == 0;
+        let open = ACCOUNT_ASKS.iter().any(|ask| self.requests[*ask as usize].wanted);
+        if asked && !open && !self.reconciled {
+            self.reconciled = true;
+            out.emit(Emit::ReconcileEnd(self.venue));
+            self.status(ACCOUNT, true, out);
+        }
+    }
+}
+
+/// An object, or an array of them: channels differ by their interval.
+fn one_or_several<'a>(
+    c: &mut Cursor<'a>,
+    mut each: impl FnMut(&mut Cursor<'a>) -> Result<(), DecodeError>,
+) -> Result<(), DecodeError> {
+    match c.kind()? {
+        Kind::Array => c.array(each),
+        _ => each(c),
+    }
+}

@@ -1,0 +1,711 @@
+//! Decode side of Deribit: dispatches frames, drives the connections, and asks for what they need.
+//!
+//! Market rows are handled in [`super::market`], account rows in [`super::account`]. Deadlines of any kind
+//! lower `due`; `on_tick` does nothing before that, so that a frame pays one comparison for all timers.
+
+use super::account::{Operation, of_request};
+use super::calls::{self, call, call_arg, call_for};
+use super::continuity::DeribitContinuity;
+use super::errors::is_fatal;
+use super::parse::{Frame, Parser};
+use super::session::{NEVER, Phase, Session, Wish, back_off};
+use super::{ACCOUNT, MARKET, ORDERS, rows};
+use crate::domain::effect::{HttpId, SessionAction, VenueCall};
+use crate::domain::event::{BookReason, BookState, BookStatus, EventBody, SessionRole, SessionStatus};
+use crate::domain::input::{ConnId, DownReason, FrameKind, FrameMeta};
+use crate::domain::instrument::{Instrument, InstrumentId, Price, Qty, VenueId, VenueSpec};
+use crate::domain::money::Money;
+use crate::domain::text::{Currency, Symbol};
+use crate::domain::time::{MILLI, Nanos, SECOND, Stamp};
+use crate::venue::json::Cursor;
+use crate::venue::message::DecodeError;
+use crate::venue::{Adapter, Emit, OddKind, Oddity, Out, VenueContext};
+
+/// Time between two connects.
+const CONNECT_EVERY: Nanos = 350 * MILLI;
+/// Pause after the venue ended a session for too many requests.
+const TOO_MANY_PAUSE: Nanos = 5 * SECOND;
+/// Patience for a reply.
+const REPLY_WITHIN: Nanos = 10 * SECOND;
+/// Metadata of a listing that was not listed is asked for again after this.
+const ABSENT_AGAIN: Nanos = 60 * SECOND;
+/// Metadata is asked for at most this often: the venue grants one request in 10 s.
+pub(super) const REFRESH_EVERY: Nanos = 10 * SECOND;
+/// Patience for the snapshot after subscribing a book.
+pub(super) const SNAPSHOT_WITHIN: Nanos = 10 * SECOND;
+/// Delay after an error that only a change of configuration can cure.
+const FATAL_DELAY: Nanos = 60 * SECOND;
+
+/// What we ask for; the number is its place in [`DeribitAdapter::requests`] and in the low bits of the id.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Ask {
+    Instruments,
+    OpenOrders,
+    Positions,
+    Summaries,
+    Trades,
+}
+
+/// What makes the account known again.
+pub(super) const ACCOUNT_ASKS: [Ask; 3] = [Ask::OpenOrders, Ask::Positions, Ask::Summaries];
+/// Bits of an id that say what was asked for.
+const ASK_BITS: u32 = 3;
+
+impl Ask {
+    const ALL: [Self; 5] =
+        [Self::Instruments, Self::OpenOrders, Self::Positions, Self::Summaries, Self::Trades];
+
+    const fn op(self) -> u16 {
+        match self {
+            Self::Instruments => calls::INSTRUMENTS,
+            Self::OpenOrders => calls::OPEN_ORDERS,
+            Self::Positions => calls::POSITIONS,
+            Self::Summaries => calls::SUMMARIES,
+            Self::Trades => calls::TRADES,
+        }
+    }
+
+    fn of_id(id: u32) -> Option<Self> {
+        Self::ALL.get((id & ((1 << ASK_BITS) - 1)) as usize).copied()
+    }
+}
+
+/// A request that is wanted until it succeeds.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Request {
+    /// Not yet answered to our satisfaction.
+    pub wanted: bool,
+    /// Outstanding id, 0 = none.
+    id: u32,
+    /// When to give up waiting (outstanding) or to send (not outstanding).
+    due: Nanos,
+    failures: u32,
+}
+
+/// A configured listing and its book.
+#[derive(Debug)]
+pub(super) struct Listing {
+    pub id: InstrumentId,
+    pub symbol: Symbol,
+    /// Scales; generation 0 = not defined yet.
+    pub instrument: Instrument,
+    /// What was last handed to the registry.
+    spec: Option<VenueSpec>,
+    /// Market channels are subscribed on the present connection.
+    pub subscribed: bool,
+    /// The venue named its book among the channels that it subscribed.
+    confirmed: bool,
+    pub continuity: DeribitContinuity,
+    /// As last told to the scanner.
+    pub book: BookState,
+    /// When to resubscribe the book; [`NEVER`] while all is well.
+    pub resync_due: Nanos,
+    /// Resubscriptions since the book was last good for long.
+    pub resyncs: u32,
+    pub live_since: Nanos,
+    /// Named by the list being read.
+    pub seen: bool,
+    /// Funding of the session so far as last stated, and which session that was.
+    pub funding: Option<(Money, i64)>,
+}
+
+/// Session machines and decoders of Deribit.
+pub(super) struct DeribitAdapter {
+    pub venue: VenueId,
+    /// What amounts in the currency of linear contracts count as; empty = as themselves.
+    pub at_par: Currency,
+    conn_base: ConnId,
+    pub listings: Vec<Listing>,
+    /// Positions in `listings`, ordered by symbol.
+    by_symbol: Vec<(Symbol, usize)>,
+    pub sessions: Vec<Session>,
+    pub requests: [Request; 5],
+    /// Instruments whose own trades have to be listed; the first one is being asked for.
+    pub trades_wanted: Vec<InstrumentId>,
+    pub parser: Parser,
+    /// Levels of one message at the instrument's scales.
+    pub scratch: Vec<(Price, Qty)>,
+    /// When to log in again on each connection, before the login lapses.
+    renew_at: [Nanos; 3],
+    next_id: u32,
+    /// Earliest time at which anything has to be done.
+    due: Nanos,
+    connect_free_at: Nanos,
+    pub refreshed_at: Nanos,
+    /// The account was listed completely since its connection came up.
+    pub reconciled: bool,
+}
+
+impl DeribitAdapter {
+    /// From the configuration.
+    pub fn new(context: &VenueContext) -> Self {
+        let listings: Vec<Listing> = context
+            .listings
+            .iter()
+            .map(|listing| Listing {
+                id: listing.id,
+                symbol: listing.symbol,
+                instrument: Instrument::default(),
+                spec: None,
+                subscribed: false,
+                confirmed: false,
+                continuity: DeribitContinuity::default(),
+                book: BookState::AwaitSnapshot,
+                resync_due: NEVER,
+                resyncs: 0,
+                live_since: 0,
+                seen: false,
+                funding: None,
+            })
+            .collect();
+        let mut by_symbol: Vec<_> =
+            listings.iter().enumerate().map(|(at, listing)| (listing.symbol, at)).collect();
+        by_symbol.sort_unstable();
+        let roles = [SessionRole::Market, SessionRole::Account, SessionRole::Orders];
+        let used = if context.trading { roles.len() } else { 1 };
+        let conn = |at: usize| ConnId(context.conn_base.0 + at as u8);
+        Self {
+            venue: context.venue,
+            at_par: context.params.settle_at_par,
+            conn_base: context.conn_base,
+            listings,
+            by_symbol,
+            sessions: (0..used).map(|at| Session::new(conn(at), roles[at])).collect(),
+            requests: [Request::default(); 5],
+            trades_wanted: Vec::with_capacity(64),
+            parser: Parser::new(),
+            scratch: Vec::with_capacity(4096),
+            renew_at: [NEVER; 3],
+            next_id: 0,
+            due: NEVER,
+            connect_free_at: Nanos::MIN,
+            refreshed_at: Nanos::MIN,
+            reconciled: false,
+        }
+    }
+
+    /// Position of the listing with that native name.
+    #[inline]
+    pub fn find(&self, symbol: &Symbol) -> Option<usize> {
+        self.by_symbol.binary_search_by(|(have, _)| have.cmp(symbol)).ok().map(|at| self.by_symbol[at].1)
+    }
+
+    /// Something has to be done at `at`.
+    pub fn arm(&mut self, at: Nanos) {
+        self.due = self.due.min(at);
+    }
+
+    pub fn odd(&self, conn: ConnId, kind: OddKind, out: &mut Out) {
+        out.emit(Emit::Odd(Oddity { conn, kind }));
+    }
+
+    /// The connection that account replies are attributed to.
+    pub fn account_conn(&self) -> ConnId {
+        self.sessions.get(ACCOUNT).unwrap_or(&self.sessions[MARKET]).conn
+    }
+
+    fn session_at(&self, conn: ConnId) -> Option<usize> {
+        let at = usize::from(conn.0.checked_sub(self.conn_base.0)?);
+        (at < self.sessions.len()).then_some(at)
+    }
+
+    fn send(&self, at: usize, what: VenueCall, out: &mut Out) {
+        out.action(SessionAction::Send { conn: self.sessions[at].conn, what });
+    }
+
+    pub fn status(&mut self, at: usize, ready: bool, out: &mut Out) {
+        if self.sessions[at].ready != ready {
+            self.sessions[at].ready = ready;
+            let role = self.sessions[at].role;
+            out.event(EventBody::Session(SessionStatus { venue: self.venue, role, ready }));
+        }
+    }
+
+    fn close(&mut self, at: usize, fatal: bool, now: Nanos, out: &mut Out) {
+        if matches!(self.sessions[at].phase, Phase::Idle | Phase::Down { .. } | Phase::Closing { .. }) {
+            return;
+        }
+        out.action(SessionAction::Close { conn: self.sessions[at].conn });
+        self.sessions[at].closing(now, fatal);
+        self.quarantine(at, out);
+        self.arm(now);
+    }
+
+    /// Nothing that the connection carried can be trusted until it is back.
+    fn quarantine(&mut self, at: usize, out: &mut Out) {
+        self.status(at, false, out);
+        self.renew_at[at] = NEVER;
+        match at {
+            MARKET => {
+                for listing in &mut self.listings {
+                    listing.continuity.invalidate();
+                    listing.resync_due = NEVER;
+                    if std::mem::take(&mut listing.subscribed) && listing.book != BookState::Invalid {
+                        listing.book = BookState::Invalid;
+                        let (instrument, state) = (listing.id, BookState::Invalid);
+                        let reason = BookReason::Disconnected;
+                        out.event(EventBody::Book(BookStatus { instrument, state, reason }));
+                    }
+                }
+            }
+            ACCOUNT => {
+                self.reconciled = false;
+                for ask in Ask::ALL.iter().filter(|ask| **ask != Ask::Instruments) {
+                    self.requests[*ask as usize] = Request::default();
+                }
+                self.trades_wanted.clear();
+            }
+            _ => {}
+        }
+    }
+
+    /// Wants a reply.
+    pub fn want(&mut self, ask: Ask, at: Nanos) {
+        self.requests[ask as usize] = Request { wanted: true, due: at, ..Request::default() };
+        self.arm(at);
+    }
+
+    /// Does everything that is due, and finds out when the next thing will be.
+    fn work(&mut self, now: Stamp, out: &mut Out) {
+        self.due = NEVER;
+        for at in 0..self.sessions.len() {
+            self.drive(at, now.mono, out);
+        }
+        for ask in Ask::ALL {
+            self.ask(ask, now.mono, out);
+        }
+        if self.sessions[MARKET].phase == Phase::Up {
+            self.subscribe(now.mono, out);
+            self.resync(now.mono, out);
+        }
+    }
+
+    fn drive(&mut self, at: usize, now: Nanos, out: &mut Out) {
+        if self.renew_at[at] <= now {
+            self.renew_at[at] = NEVER;
+            self.send(at, call(calls::AUTH), out);
+        }
+        self.arm(self.renew_at[at]);
+        let (wish, next) = self.sessions[at].due(now);
+        match wish {
+            Wish::None => self.arm(next),
+            Wish::Connect if now < self.connect_free_at => self.arm(self.connect_free_at),
+            Wish::Connect => {
+                self.connect_free_at = now + CONNECT_EVERY;
+                self.sessions[at].connecting(now);
+                out.action(SessionAction::Connect { conn: self.sessions[at].conn, slot: None });
+                let (_, next) = self.sessions[at].due(now);
+                self.arm(next);
+            }
+            Wish::Ping => {
+                self.send(at, call(calls::TEST), out);
+                self.arm(next);
+            }
+            Wish::Close => {
+                self.close(at, false, now, out);
+                let (_, next) = self.sessions[at].due(now);
+                self.arm(next);
+            }
+        }
+    }
+
+    fn ask(&mut self, ask: Ask, now: Nanos, out: &mut Out) {
+        let request = &mut self.requests[ask as usize];
+        if !request.wanted {
+            return;
+        }
+        if now >= request.due {
+            if request.id != 0 {
+                return self.failed(ask, 0, now);
+            }
+            // Ids begin beyond the codes of session calls, and stay below the half of the range that route uses.
+            self.next_id = self.next_id % 0x0fff_fff0 + 1;
+            request.id = calls::ASKS_FROM + ((self.next_id << ASK_BITS) | ask as u32);
+            request.due = now + REPLY_WITHIN;
+            let (id, instrument) = (request.id, self.trades_wanted.first().copied());
+            if ask == Ask::Instruments {
+                let what = call(ask.op());
+                out.action(SessionAction::Http { venue: self.venue, id: HttpId(id), what });
+            } else {
+                let what = call_arg(ask.op(), u64::from(id));
+                let instrument = instrument.filter(|_| ask == Ask::Trades);
+                self.send(ACCOUNT, VenueCall { instrument, ..what }, out);
+            }
+        }
+        let due = self.requests[ask as usize].due;
+        self.arm(due);
+    }
+
+    /// A request failed: it is sent again later.
+    fn failed(&mut self, ask: Ask, code: i32, now: Nanos) {
+        let seed = u64::from(self.venue.0) << 8 | ask as u64;
+        let request = &mut self.requests[ask as usize];
+        request.id = 0;
+        request.failures = request.failures.saturating_add(1);
+        let delay = if is_fatal(code) { FATAL_DELAY } else { 4 * back_off(request.failures, seed) };
+        request.due = now + delay;
+        let due = request.due;
+        self.arm(due);
+    }
+
+    /// Subscribes the listings that are defined and not subscribed, in messages of neighbours.
+    fn subscribe(&mut self, now: Nanos, out: &mut Out) {
+        let mut at = 0;
+        while at < self.listings.len() {
+            let wants = |l: &Listing| l.instrument.generation > 0 && !l.subscribed;
+            let count =
+                self.listings[at..].iter().take(calls::LISTINGS_PER_BATCH).take_while(|l| wants(l)).count();
+            if count == 0 {
+                at += 1;
+                continue;
+            }
+            for listing in &mut self.listings[at..at + count] {
+                listing.subscribed = true;
+                listing.confirmed = false;
+                listing.book = BookState::AwaitSnapshot;
+                listing.resync_due = now + SNAPSHOT_WITHIN;
+                let (instrument, state) = (listing.id, BookState::AwaitSnapshot);
+                out.event(EventBody::Book(BookStatus { instrument, state, reason: BookReason::Sync }));
+            }
+            self.send(MARKET, call_arg(calls::SUBSCRIBE_MARKET, calls::range(at, count)), out);
+            self.sessions[MARKET].acks += 1;
+            self.sessions[MARKET].step(now);
+            self.arm(now);
+            at += count;
+        }
+    }
+
+    /// Resubscribes the books that lost continuity, each on its own.
+    fn resync(&mut self, now: Nanos, out: &mut Out) {
+        for at in 0..self.listings.len() {
+            let listing = &mut self.listings[at];
+            if listing.resync_due <= now {
+                listing.continuity.invalidate();
+                listing.resyncs = listing.resyncs.saturating_add(1);
+                listing.resync_due =
+                    now + SNAPSHOT_WITHIN + back_off(listing.resyncs, u64::from(listing.id.0));
+                let id = listing.id;
+                self.send(MARKET, call_for(calls::UNSUBSCRIBE_BOOK, id), out);
+                self.send(MARKET, call_for(calls::SUBSCRIBE_BOOK, id), out);
+            }
+            let due = self.listings[at].resync_due;
+            self.arm(due);
+        }
+    }
+
+    fn on_result(&mut self, at: usize, id: &[u8], data: Cursor<'_>, now: Stamp, out: &mut Out) {
+        let conn = self.sessions[at].conn;
+        if let Some((operation, client_id)) = of_request(id) {
+            return self.on_operation(conn, operation, client_id, data, now.mono, out);
+        }
+        match number(id) {
+            Some(id) if id >= calls::ASKS_FROM => self.on_answer(id, Ok(data), now, out),
+            Some(op) => self.on_step(at, op as u16, data, now.mono, out),
+            None => self.odd(conn, OddKind::Unknown, out),
+        }
+    }
+
+    /// A session call succeeded.
+    fn on_step(&mut self, at: usize, op: u16, mut data: Cursor<'_>, now: Nanos, out: &mut Out) {
+        let conn = self.sessions[at].conn;
+        match op {
+            calls::AUTH => {
+                let lasts = rows::expires_in(&mut data).unwrap_or(0).clamp(0, 1_000_000_000);
+                self.renew_at[at] = if lasts > 0 { now + lasts * SECOND / 5 * 4 } else { NEVER };
+                if std::mem::replace(&mut self.sessions[at].logged_in, true) {
+                    return;
+                }
+                self.send(at, call(calls::HEARTBEAT), out);
+                let next = if at == ORDERS { calls::CANCEL_ON_DISCONNECT } else { calls::SUBSCRIBE_ACCOUNT };
+                self.send(at, call(next), out);
+                self.sessions[at].acks = 1;
+                self.sessions[at].step(now);
+            }
+            calls::SUBSCRIBE_MARKET => {
+                if self.confirm(&mut data).is_err() {
+                    self.odd(conn, OddKind::Malformed, out);
+                }
+                self.acked(at, now, out);
+            }
+            calls::SUBSCRIBE_ACCOUNT => {
+                let mut count = 0;
+                let read = data.array(|c| {
+                    let name = c.string()?;
+                    count += usize::from(calls::ACCOUNT_CHANNELS.iter().any(|ours| ours.as_bytes() == name));
+                    Ok(())
+                });
+                if read.is_err() || count < calls::ACCOUNT_CHANNELS.len() {
+                    // A channel that is silently missing would leave us blind.
+                    self.odd(conn, OddKind::Refused, out);
+                    return self.close(at, true, now, out);
+                }
+                self.acked(at, now, out);
+            }
+            calls::CANCEL_ON_DISCONNECT => self.acked(at, now, out),
+            _ => {}
+        }
+    }
+
+    /// Notes which books the venue subscribed: unknown channels are silently missing.
+    fn confirm(&mut self, data: &mut Cursor<'_>) -> Result<(), DecodeError> {
+        data.array(|c| {
+            let channel = c.string()?;
+            if let Some(rest) = channel.strip_prefix(b"book.")
+                && let Some(at) = rest
+                    .split(|byte| *byte == b'.')
+                    .next()
+                    .and_then(Symbol::from_bytes)
+                    .and_then(|symbol| self.find(&symbol))
+            {
+                self.listings[at].confirmed = true;
+            }
+            Ok(())
+        })
+    }
+
+    fn acked(&mut self, at: usize, now: Nanos, out: &mut Out) {
+        let session = &mut self.sessions[at];
+        if session.acks == 0 {
+            return;
+        }
+        session.acks -= 1;
+        if session.acks > 0 {
+            return;
+        }
+        session.step_done();
+        match session.role {
+            SessionRole::Market => {
+                let conn = self.sessions[at].conn;
+                for _ in self.listings.iter().filter(|l| l.subscribed && !l.confirmed) {
+                    self.odd(conn, OddKind::UnknownSymbol, out);
+                }
+                self.status(at, true, out);
+            }
+            // What happens from now on arrives by itself; what was before is asked for.
+            SessionRole::Account => self.reconcile(now),
+            SessionRole::Orders => {
+                self.status(at, true, out);
+                if self.sessions[ACCOUNT].logged_in && self.sessions[ACCOUNT].acks == 0 {
+                    // Replies may have been lost with the connection: list the orders again.
+                    self.reconcile(now);
+                }
+            }
+        }
+    }
+
+    fn reconcile(&mut self, now: Nanos) {
+        self.reconciled = false;
+        for ask in ACCOUNT_ASKS {
+            self.want(ask, now);
+        }
+    }
+
+    fn on_answer(&mut self, id: u32, answer: Result<Cursor<'_>, i32>, now: Stamp, out: &mut Out) {
+        let Some(ask) = Ask::of_id(id - calls::ASKS_FROM) else { return };
+        let request = &self.requests[ask as usize];
+        if !request.wanted || request.id != id {
+            return;
+        }
+        let conn = if ask == Ask::Instruments { self.sessions[MARKET].conn } else { self.account_conn() };
+        let listed = match answer {
+            Err(code) => {
+                self.odd(conn, OddKind::Refused, out);
+                return self.failed(ask, code, now.mono);
+            }
+            Ok(data) if ask == Ask::Instruments => self.on_instruments(data, now.mono, out),
+            Ok(data) => self.on_listed(ask, data, now, out),
+        };
+        match listed {
+            Ok(()) => self.reconcile_end(out),
+            Err(_) => {
+                self.odd(conn, OddKind::Malformed, out);
+                self.failed(ask, 0, now.mono);
+            }
+        }
+    }
+
+    fn on_error(&mut self, at: usize, id: &[u8], code: i32, now: Stamp, out: &mut Out) {
+        let conn = self.sessions[at].conn;
+        if Self::is_too_many(code) {
+            // The venue ends the session now: come back late, and at our own time.
+            self.connect_free_at = self.connect_free_at.max(now.mono + TOO_MANY_PAUSE);
+        }
+        if let Some((operation, client_id)) = of_request(id) {
+            if operation != Operation::Query {
+                self.odd(conn, OddKind::Refused, out);
+            }
+            return self.outcome(operation, client_id, code, out);
+        }
+        match number(id) {
+            Some(id) if id >= calls::ASKS_FROM => self.on_answer(id, Err(code), now, out),
+            _ => {
+                self.odd(conn, OddKind::Refused, out);
+                let session = &self.sessions[at];
+                let logging_in = session.role != SessionRole::Market && !session.logged_in;
+                let stepping = logging_in || session.acks > 0 || Self::is_too_many(code);
+                if stepping || number(id) == Some(u32::from(calls::AUTH)) {
+                    self.close(at, is_fatal(code), now.mono, out);
+                }
+            }
+        }
+    }
+
+    fn on_instruments(&mut self, mut data: Cursor<'_>, now: Nanos, out: &mut Out) -> Result<(), DecodeError> {
+        let conn = self.sessions[MARKET].conn;
+        for listing in &mut self.listings {
+            listing.seen = false;
+        }
+        data.array(|c| {
+            let (name, spec) = rows::specification(c)?;
+            let Some(at) = Symbol::from_bytes(name).and_then(|symbol| self.find(&symbol)) else {
+                return Ok(());
+            };
+            self.listings[at].seen = true;
+            match spec {
+                Ok(spec) => {
+                    let spec = VenueSpec { instrument: self.listings[at].id, ..spec };
+                    if self.listings[at].spec != Some(spec) {
+                        self.listings[at].spec = Some(spec);
+                        out.emit(Emit::Spec(spec));
+                    }
+                }
+                Err(_) => self.odd(conn, OddKind::Malformed, out),
+            }
+            Ok(())
+        })?;
+        let absent = self.listings.iter().filter(|listing| !listing.seen).count();
+        for _ in 0..absent {
+            self.odd(conn, OddKind::UnknownSymbol, out);
+        }
+        self.requests[Ask::Instruments as usize].wanted = false;
+        self.refreshed_at = now;
+        if absent > 0 {
+            self.want(Ask::Instruments, now + ABSENT_AGAIN);
+        }
+        Ok(())
+    }
+}
+
+/// A JSON-RPC id of digits.
+fn number(id: &[u8]) -> Option<u32> {
+    std::str::from_utf8(id).ok()?.parse().ok()
+}
+
+impl Adapter for DeribitAdapter {
+    fn on_start(&mut self, now: Stamp, out: &mut Out) {
+        for session in &mut self.sessions {
+            session.phase = Phase::Down { due: now.mono };
+        }
+        self.want(Ask::Instruments, now.mono);
+        self.work(now, out);
+    }
+
+    fn on_conn_up(&mut self, conn: ConnId, _epoch: u32, now: Stamp, out: &mut Out) {
+        let Some(at) = self.session_at(conn) else { return };
+        if self.sessions[at].phase == Phase::Idle {
+            return out.action(SessionAction::Close { conn });
+        }
+        self.sessions[at].up(now.mono);
+        if at == MARKET {
+            self.send(at, call(calls::HEARTBEAT), out);
+            self.send(at, call(calls::SUBSCRIBE_STATES), out);
+            if !self.requests[Ask::Instruments as usize].wanted
+                && now.mono.saturating_sub(self.refreshed_at) >= REFRESH_EVERY
+            {
+                // We may have missed a change of specification.
+                self.want(Ask::Instruments, now.mono);
+            }
+        } else {
+            self.send(at, call(calls::AUTH), out);
+            self.sessions[at].step(now.mono);
+        }
+        self.work(now, out);
+    }
+
+    fn on_conn_down(&mut self, conn: ConnId, epoch: u32, _reason: DownReason, now: Stamp, out: &mut Out) {
+        let Some(at) = self.session_at(conn) else { return };
+        self.quarantine(at, out);
+        self.sessions[at].down(now.mono, u64::from(conn.0) << 32 | u64::from(epoch));
+        self.work(now, out);
+    }
+
+    fn on_frame(&mut self, meta: FrameMeta, frame: &[u8], now: Stamp, out: &mut Out) {
+        let Some(at) = self.session_at(meta.conn) else { return };
+        self.sessions[at].heard(now.mono);
+        if self.sessions[at].phase != Phase::Up {
+            return;
+        }
+        match meta.kind {
+            FrameKind::Text => {}
+            FrameKind::Binary => return self.odd(meta.conn, OddKind::Malformed, out),
+            FrameKind::Ping | FrameKind::Pong => return,
+        }
+        match self.parser.parse(frame) {
+            Ok(Frame::Market { channel }) => self.on_market(meta.conn, channel, now.mono, out),
+            Ok(Frame::Private { channel, data }) => self.on_private(meta.conn, channel, data, now, out),
+            Ok(Frame::Result { id, data }) => {
+                self.on_result(at, id, data, now, out);
+                self.work(now, out);
+            }
+            Ok(Frame::Error { id, code }) => {
+                self.on_error(at, id, code, now, out);
+                self.work(now, out);
+            }
+            Ok(Frame::TestRequest) => self.send(at, call(calls::TEST), out),
+            Ok(Frame::Heartbeat | Frame::Ignored(_)) => {}
+            Ok(Frame::Unknown) => self.odd(meta.conn, OddKind::Unknown, out),
+            Err(_) => {
+                self.odd(meta.conn, OddKind::Malformed, out);
+                if let Some(at) = self.parser.book_hint.and_then(|symbol| self.find(&symbol)) {
+                    self.lose_book(at, BookReason::Malformed, now.mono, out);
+                }
+            }
+        }
+    }
+
+    fn on_http(&mut self, id: HttpId, _status: u16, body: &[u8], now: Stamp, out: &mut Out) {
+        if id.0 < calls::ASKS_FROM || id.0 >> 31 == 1 {
+            return;
+        }
+        // Errors come as JSON-RPC too; anything else is a failure of the way.
+        match self.parser.parse(body) {
+            Ok(Frame::Result { data, .. }) => self.on_answer(id.0, Ok(data), now, out),
+            Ok(Frame::Error { code, .. }) => self.on_answer(id.0, Err(code), now, out),
+            _ => self.on_answer(id.0, Err(-32_000), now, out),
+        }
+        self.work(now, out);
+    }
+
+    fn on_instrument(&mut self, instrument: &Instrument, now: Stamp, out: &mut Out) {
+        let Some(at) = self.listings.iter().position(|listing| listing.id == instrument.id) else { return };
+        if instrument.generation == 0 || instrument.generation == self.listings[at].instrument.generation {
+            return;
+        }
+        self.listings[at].instrument = *instrument;
+        if self.listings[at].subscribed {
+            // Levels in the old scales are void.
+            self.lose_book(at, BookReason::Generation, now.mono, out);
+        }
+        if self.reconciled {
+            // Positions could not be expressed before, or were in the old scales.
+            self.want(Ask::Positions, now.mono);
+        }
+        // Subscriptions wait for the next tick, so that listings defined together go out together.
+        self.arm(now.mono);
+    }
+
+    fn on_tick(&mut self, now: Stamp, out: &mut Out) {
+        if now.mono >= self.due {
+            self.work(now, out);
+        }
+    }
+
+    fn on_stop(&mut self, now: Stamp, out: &mut Out) {
+        for at in 0..self.sessions.len() {
+            self.close(at, false, now.mono, out);
+            self.sessions[at].phase = Phase::Idle;
+        }
+        self.requests = [Request::default(); 5];
+        self.due = NEVER;
+    }
+}
