@@ -222,7 +222,7 @@ mod tests {
             published: 0,
             probe: Pool::new().probe(&[]),
         };
-        let mut told = |agent: &mut RecordAgent<Keeper>| {
+        let told = |agent: &mut RecordAgent<Keeper>| {
             agent.report_lag();
             heard.try_iter().collect::<Vec<_>>()
         };
