@@ -100,7 +100,7 @@ fn heading(view: &View, width: u16, palette: Palette) -> Vec<Line<'static>> {
         Line::from(vec![
             span(
                 format!(
-                    "unhedged {} now {} max, {:.0}/{:.0} usd",
+                    "unhedged {} now {} max ({:.0}, {:.0} usd)",
                     view.unbalanced,
                     view.unbalanced_max,
                     view.unhedged.to_f64(),
@@ -254,7 +254,10 @@ fn latency(view: &View, palette: Palette) -> Vec<Line<'static>> {
     );
     let mut lines = vec![Line::from(span(head, palette.head()))];
     let cell = |value: Option<u64>| value.map_or_else(|| "-".to_owned(), duration_text);
-    lines.extend(view.latency.iter().map(|(name, Summary { count, p50, p90, p99, p999, max, .. })| {
+    // The parts of an order's way are for reports: a terminal has other needs of its lines.
+    let is_part = |name: &str| name.starts_with("order_") || name == "tick_to_write";
+    let shown = view.latency.iter().filter(|(name, _)| !is_part(name));
+    lines.extend(shown.map(|(name, Summary { count, p50, p90, p99, p999, max, .. })| {
         let [p50, p90, p99, p999, max] = [p50, p90, p99, p999, max].map(|value| cell(*value));
         Line::from(format!("{name:<17}{count:>10}{p50:>10}{p90:>10}{p99:>10}{p999:>10}{max:>11}"))
     }));

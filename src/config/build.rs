@@ -399,6 +399,10 @@ fn check_venue(venue: &VenueTable, live: bool, findings: &mut Vec<String>) -> Ve
     if venue.dead_man_s != 0 && !(10..=120).contains(&venue.dead_man_s) {
         say("dead_man_s must be 0 (off) or lie between 10 and 120".to_owned());
     }
+    if live && dialect(name).is_some_and(|dialect| dialect.start_checks() == CheckSet::EMPTY) {
+        say("its account settings cannot be read back yet, so it trades on paper only: leave it out of a live run"
+            .to_owned());
+    }
     if venue.session == SessionKind::Logon && !name.starts_with("binance") {
         say("session = \"logon\" is for Binance only: remove it".to_owned());
     }

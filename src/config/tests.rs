@@ -266,3 +266,12 @@ fn a_wallet_is_an_address_and_a_private_key_and_usdc_stands_for_usdt_only_when_s
     assert_eq!(settings.params.listings[0].symbol.as_str(), "BTC");
     assert_eq!(settings.params.venues[0].settle_at_par.as_str(), "USDT");
 }
+
+#[test]
+fn a_venue_whose_settings_cannot_be_read_back_takes_no_live_orders() {
+    let text = venues("credentials_env = \"B\"").replace("\"okx\"", "\"bybit\"");
+    let config = parse(&text);
+    let said = config.settings(true).unwrap_err().join("\n");
+    assert!(said.contains("venue bybit: its account settings cannot be read back"), "{said}");
+    assert!(!said.contains("venue binance-usdm: its account"), "{said}");
+}

@@ -30,8 +30,10 @@ pub const KILL_FILE: &str = "kill.jsonl";
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(3);
 /// Longest time for one kill at one venue.
 const KILL_TIMEOUT: Duration = Duration::from_secs(20);
-/// Pause between two rounds.
+/// Pause between the first two rounds.
 const PAUSE: Duration = Duration::from_millis(150);
+/// Longest pause between two rounds.
+const PAUSE_MAX: Duration = Duration::from_millis(1_200);
 /// Requests of one kill at one venue: its own budget, far below what venues allow in that time.
 const REQUESTS_MAX: u32 = 200;
 /// How often a thread that nobody woke looks at the latch.
@@ -178,6 +180,7 @@ impl Killer {
             .and_then(|path| OpenOptions::new().append(true).create(true).open(path).ok());
         let begun = Instant::now();
         let mut requests = 0;
+        let mut pause = PAUSE;
         while begun.elapsed() < KILL_TIMEOUT && requests < REQUESTS_MAX && self.latch.is_killed() {
             if self.round(&mut *switch, generation, &venue, &mut record, &mut requests) {
                 note(
@@ -186,7 +189,9 @@ impl Killer {
                 );
                 return;
             }
-            std::thread::sleep(PAUSE);
+            // Longer each time: a list of all open orders is dear at some venues, and the limit is shared.
+            std::thread::sleep(pause);
+            pause = (2 * pause).min(PAUSE_MAX);
         }
         let why = if self.latch.is_killed() { "not confirmed" } else { "released before it was confirmed" };
         note(
