@@ -22,7 +22,7 @@ const BUFFER_MAX: usize = 10_000;
 /// Arguments of `perpring book`.
 #[derive(Debug, clap::Args)]
 pub struct BookArgs {
-    /// Dialect of the capture, such as `binance-usdm` or `okx`.
+    /// Dialect of the capture: binance-usdm, binance-coinm, okx, bybit, deribit or hyperliquid.
     #[arg(long)]
     venue: String,
     /// Only this instrument: the venue's own name, `BASE/QUOTE:SETTLE`, or `SYMBOL.VENUE`.

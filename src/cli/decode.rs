@@ -18,7 +18,7 @@ const REPORTED_MAX: u64 = 1000;
 /// Arguments of `perpring decode`.
 #[derive(Debug, clap::Args)]
 pub struct DecodeArgs {
-    /// Dialect of the capture, such as `binance-usdm` or `okx`.
+    /// Dialect of the capture: binance-usdm, binance-coinm, okx, bybit, deribit or hyperliquid.
     #[arg(long)]
     venue: String,
     /// Messages of unknown type are findings too (exit code 1).

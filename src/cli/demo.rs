@@ -42,7 +42,8 @@ pub struct DemoArgs {
     /// Seed of the simulated market. Over sockets it fixes the market only: timing differs from run to run.
     #[arg(long, default_value_t = 7)]
     pub seed: u64,
-    /// Venues, in the order in which they lead.
+    /// Venues, in the order in which they lead: binance-usdm (or binance), binance-coinm (or coinm), okx, bybit,
+    /// deribit, hyperliquid.
     #[arg(long, value_delimiter = ',', default_value = "binance,okx")]
     pub venues: Vec<String>,
     /// Instruments on every venue.

@@ -17,7 +17,8 @@ use std::time::Duration;
 /// Arguments of `sim`.
 #[derive(Args, Clone, Debug)]
 pub struct SimArgs {
-    /// Venues, separated by commas: binance, okx, bybit. The first leads, the others follow its prices late.
+    /// Venues, separated by commas: binance-usdm (or binance), binance-coinm (or coinm), okx, bybit, deribit,
+    /// hyperliquid. The first leads, the others follow its prices late.
     #[arg(long, value_delimiter = ',', default_value = "binance,okx")]
     pub venues: Vec<String>,
     /// Seed of the market.
