@@ -439,9 +439,9 @@ impl<T: Transport> WsSocket<T> {
         }
     }
 
-    /// Bytes received of a message that is not whole.
+    /// Bytes received of a message that is not whole; at least 1 inside one, as its first fragment may be empty.
     fn mid_message(&self) -> usize {
-        self.unread.len() + self.assembly_len()
+        (self.unread.len() + self.assembly_len()).max(usize::from(self.assembling.is_some()))
     }
 
     fn assembly_len(&self) -> usize {

@@ -170,7 +170,9 @@ impl Gateway {
         let Some(line) = self.lines.get_mut(conn.index()) else { return };
         let epoch = line.socket.as_ref().map(|_| line.epoch);
         std::hint::black_box(admit(&message.meta, &self.latch, epoch, now).is_ok());
+        // A curve's signature takes longer than a price may wait for.
         if self.orders == Orders::Live
+            && !message.payload.scheme.is_slow()
             && self.vault.seal(line.info.venue.index(), &message.payload, &mut self.sealed).is_ok()
             && let Some(socket) = &mut line.socket
         {

@@ -293,6 +293,7 @@ impl Route {
             if self.stage_order(slot, order, meta, at).is_ok() {
                 gate(&self.staged[slot]);
             }
+            self.encoders[order.venue.index()].take_back();
             self.staged[slot].payload.clear();
             self.staged[slot].meta = blank_meta();
         }

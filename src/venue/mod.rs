@@ -205,6 +205,8 @@ pub trait Encoder: Send {
         now: Stamp,
         to: &mut Payload,
     ) -> Result<(), PayloadFull>;
+    /// Takes back what the latest [`Encoder::order`] used up, such as a nonce: it was imagined and goes nowhere.
+    fn take_back(&mut self) {}
     /// Renders an HTTP request.
     fn http(&mut self, what: VenueCall, now: Stamp, to: &mut Payload) -> Result<Option<Redact>, PayloadFull>;
     /// Renders path and query of the upgrade request of a connection.

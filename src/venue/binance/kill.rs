@@ -2,6 +2,7 @@
 
 use super::{RestPaths, Variant};
 use crate::domain::effect::{HoleKind, Payload, PayloadFull, SignScheme};
+use crate::domain::params::SessionKind;
 use crate::domain::time::Stamp;
 use crate::venue::json::Cursor;
 use crate::venue::{KillReply, KillSwitch, VenueContext};
@@ -14,25 +15,34 @@ const RECV_WINDOW: i64 = 5_000;
 #[derive(Debug)]
 pub(super) struct BinanceKill {
     rest: &'static RestPaths,
+    scheme: SignScheme,
     symbols: Vec<String>,
 }
 
 impl BinanceKill {
     /// For the listings of `context` on that market.
     pub fn new(variant: &'static Variant, context: &VenueContext) -> Self {
-        Self {
-            rest: &variant.rest,
-            symbols: context.listings.iter().map(|listing| listing.symbol.to_string()).collect(),
-        }
+        let scheme = match context.params.session {
+            SessionKind::Signed => SignScheme::HmacSha256Hex,
+            SessionKind::Logon => SignScheme::Ed25519Percent,
+        };
+        let symbols = context.listings.iter().map(|listing| listing.symbol.to_string()).collect();
+        Self { rest: &variant.rest, scheme, symbols }
     }
 }
 
 impl KillSwitch for BinanceKill {
     fn begin(&mut self, now: Stamp, out: &mut Vec<Payload>) -> Result<(), PayloadFull> {
         for symbol in &self.symbols {
-            out.push(signed("DELETE", self.rest.all_open_orders, &format!("symbol={symbol}&"), now)?);
+            out.push(signed(
+                "DELETE",
+                self.rest.all_open_orders,
+                &format!("symbol={symbol}&"),
+                self.scheme,
+                now,
+            )?);
         }
-        out.push(signed("GET", self.rest.open_orders, "", now)?);
+        out.push(signed("GET", self.rest.open_orders, "", self.scheme, now)?);
         Ok(())
     }
 
@@ -84,7 +94,13 @@ fn symbols(body: &[u8]) -> Option<Vec<String>> {
     Some(found)
 }
 
-fn signed(method: &str, path: &str, query: &str, now: Stamp) -> Result<Payload, PayloadFull> {
+fn signed(
+    method: &str,
+    path: &str,
+    query: &str,
+    scheme: SignScheme,
+    now: Stamp,
+) -> Result<Payload, PayloadFull> {
     let mut to = Payload::new();
     let signed = format!("{query}recvWindow={RECV_WINDOW}&timestamp={}", now.wall_ms());
     write!(to, "{method} {path}?{signed}&signature=").map_err(|_| PayloadFull)?;
@@ -93,7 +109,7 @@ fn signed(method: &str, path: &str, query: &str, now: Stamp) -> Result<Payload, 
     to.push_hole(HoleKind::ApiKey)?;
     to.push(b"\n\n")?;
     to.push_sign(signed.as_bytes())?;
-    to.scheme = SignScheme::HmacSha256Hex;
+    to.scheme = scheme;
     Ok(to)
 }
 
@@ -104,8 +120,11 @@ mod tests {
     #[test]
     fn what_the_venue_still_names_is_cancelled_in_the_next_round_until_it_names_nothing() {
         let (mut out, now) = (Vec::new(), Stamp::default());
-        let mut kill =
-            BinanceKill { rest: &super::super::USDM.rest, symbols: vec!["BTCUSDT".into(), "ETHUSDT".into()] };
+        let mut kill = BinanceKill {
+            rest: &super::super::USDM.rest,
+            scheme: SignScheme::HmacSha256Hex,
+            symbols: vec!["BTCUSDT".into(), "ETHUSDT".into()],
+        };
         kill.begin(now, &mut out).unwrap();
         let text = |payload: &Payload| String::from_utf8(payload.text().to_vec()).unwrap();
         assert!(text(&out[1]).starts_with("DELETE /fapi/v1/allOpenOrders?symbol=ETHUSDT&recvWindow="));

@@ -14,7 +14,7 @@ use super::{ACCOUNT, MARKET, ORDERS, ROLES};
 use crate::domain::effect::{HttpId, SessionAction, VenueCall};
 use crate::domain::event::{BookReason, BookState, BookStatus, EventBody, SessionRole, SessionStatus};
 use crate::domain::input::{ConnId, DownReason, FrameKind, FrameMeta};
-use crate::domain::instrument::{Instrument, InstrumentId, Price, Qty, VenueId, VenueSpec};
+use crate::domain::instrument::{Instrument, InstrumentId, Price, Qty, Status, VenueId, VenueSpec};
 use crate::domain::order::{ClientId, RejectClass};
 use crate::domain::text::Symbol;
 use crate::domain::time::{Nanos, SECOND, Stamp};
@@ -25,6 +25,8 @@ use crate::venue::{Adapter, Emit, OddKind, Oddity, Out, VenueContext};
 const HTTP_WITHIN: Nanos = 10 * SECOND;
 /// Metadata of a listing that was not listed is asked for again after this.
 const ABSENT_AGAIN: Nanos = 60 * SECOND;
+/// Metadata is read again after this, for what the venue does not announce.
+const METADATA_PERIOD: Nanos = 1800 * SECOND;
 /// Metadata is asked for again at most this often when a number does not fit it.
 pub(super) const REFRESH_EVERY: Nanos = 10 * SECOND;
 /// Patience for the snapshot after subscribing a book.
@@ -258,6 +260,12 @@ impl BybitAdapter {
         self.requests[ask as usize].wanted
     }
 
+    /// Whether it is being asked for, or is about to be; a later date is not.
+    pub fn asking(&self, ask: Ask, now: Nanos) -> bool {
+        let request = &self.requests[ask as usize];
+        request.wanted && (request.id != 0 || request.failures > 0 || request.due <= now)
+    }
+
     /// Wants an HTTP reply, from its first page.
     pub fn want(&mut self, ask: Ask, at: Nanos) {
         self.requests[ask as usize] = Request { wanted: true, due: at, ..Request::default() };
@@ -474,15 +482,18 @@ impl BybitAdapter {
             self.want_page(Ask::Instruments, calls::NEXT_PAGE, now);
             return Ok(());
         }
-        let absent = self.listings.iter().filter(|listing| !listing.seen).count();
-        for _ in 0..absent {
-            self.odd(conn, OddKind::UnknownSymbol, out);
+        let mut again = METADATA_PERIOD;
+        for listing in self.listings.iter_mut().filter(|listing| !listing.seen) {
+            again = ABSENT_AGAIN;
+            out.emit(Emit::Odd(Oddity { conn, kind: OddKind::UnknownSymbol }));
+            // Delisted since: what is known stays, but it no longer trades.
+            if let Some(spec) = listing.spec.as_mut().filter(|spec| spec.status == Status::Trading) {
+                spec.status = Status::Suspended;
+                out.emit(Emit::Spec(*spec));
+            }
         }
-        self.requests[Ask::Instruments as usize].wanted = false;
         self.refreshed_at = now;
-        if absent > 0 {
-            self.want(Ask::Instruments, now + ABSENT_AGAIN);
-        }
+        self.want(Ask::Instruments, now + again);
         Ok(())
     }
 }
@@ -505,7 +516,8 @@ impl Adapter for BybitAdapter {
         if at != MARKET {
             self.send(at, call(calls::AUTH), out);
             self.sessions[at].step(now.mono);
-        } else if !self.wants(Ask::Instruments) && now.mono.saturating_sub(self.refreshed_at) >= REFRESH_EVERY
+        } else if !self.asking(Ask::Instruments, now.mono)
+            && now.mono.saturating_sub(self.refreshed_at) >= REFRESH_EVERY
         {
             // We may have missed a change of specification.
             self.want(Ask::Instruments, now.mono);

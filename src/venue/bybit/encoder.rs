@@ -160,18 +160,12 @@ impl Encoder for BybitEncoder {
     }
 
     /// The client id is `reqId` (which comes back in every reply) as well as `orderLinkId`.
-    fn order(
-        &mut self,
-        order: &OrderSpec,
-        _meta: &OutMeta,
-        now: Stamp,
-        to: &mut Payload,
-    ) -> Result<Rendered> {
+    fn order(&mut self, order: &OrderSpec, meta: &OutMeta, now: Stamp, to: &mut Payload) -> Result<Rendered> {
         to.clear();
         let instrument = self.instrument(order.instrument)?;
         let id = order.client_id;
-        // An opening order that arrives late is worth nothing; a reduction is.
-        let brief = self.order_valid_ms > 0 && !order.reduce_only;
+        // An opening order that arrives late is worth nothing; a reduction and a hedge are.
+        let brief = self.order_valid_ms > 0 && !order.reduce_only && !meta.urgent;
         let window = if brief { self.order_valid_ms } else { WINDOW_MS };
         Self::open_operation(to, format_args!("{id}"), now, window, "order.create")?;
         let side = match order.side {
@@ -188,7 +182,8 @@ impl Encoder for BybitEncoder {
             to,
             format_args!(
                 "\"symbol\":\"{}\",\"side\":\"{side}\",\"orderType\":\"Limit\",\"qty\":\"{}\",\"price\":\"{}\",\
-                 \"timeInForce\":\"{tif}\",\"orderLinkId\":\"{id}\",\"positionIdx\":0,\"reduceOnly\":{}}}]}}",
+                 \"timeInForce\":\"{tif}\",\"orderLinkId\":\"{id}\",\"positionIdx\":0,\"reduceOnly\":{},\
+                 \"smpType\":\"CancelMaker\"}}]}}",
                 instrument.symbol,
                 instrument.qty_num(order.qty),
                 instrument.price_num(order.price),

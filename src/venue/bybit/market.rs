@@ -190,7 +190,7 @@ impl BybitAdapter {
     fn inexact(&mut self, conn: ConnId, at: usize, now: Nanos, out: &mut Out) {
         self.odd(conn, OddKind::Inexact, out);
         self.lose_book(at, BookReason::Malformed, now, out);
-        if now.saturating_sub(self.refreshed_at) >= REFRESH_EVERY && !self.wants(Ask::Instruments) {
+        if now.saturating_sub(self.refreshed_at) >= REFRESH_EVERY && !self.asking(Ask::Instruments, now) {
             self.refreshed_at = now;
             self.want(Ask::Instruments, now);
         }

@@ -13,7 +13,7 @@ use super::{ACCOUNT, MARKET, ORDERS, rows};
 use crate::domain::effect::{HttpId, SessionAction, VenueCall};
 use crate::domain::event::{BookReason, BookState, BookStatus, EventBody, SessionRole, SessionStatus};
 use crate::domain::input::{ConnId, DownReason, FrameKind, FrameMeta};
-use crate::domain::instrument::{Instrument, InstrumentId, Price, Qty, VenueId, VenueSpec};
+use crate::domain::instrument::{Instrument, InstrumentId, Price, Qty, Status, VenueId, VenueSpec};
 use crate::domain::money::Money;
 use crate::domain::text::{Currency, Symbol};
 use crate::domain::time::{MILLI, Nanos, SECOND, Stamp};
@@ -29,6 +29,8 @@ const TOO_MANY_PAUSE: Nanos = 5 * SECOND;
 const REPLY_WITHIN: Nanos = 10 * SECOND;
 /// Metadata of a listing that was not listed is asked for again after this.
 const ABSENT_AGAIN: Nanos = 60 * SECOND;
+/// Metadata is read again after this, for what the venue does not announce.
+const METADATA_PERIOD: Nanos = 1800 * SECOND;
 /// Metadata is asked for at most this often: the venue grants one request in 10 s.
 pub(super) const REFRESH_EVERY: Nanos = 10 * SECOND;
 /// Patience for the snapshot after subscribing a book.
@@ -257,6 +259,12 @@ impl DeribitAdapter {
             }
             _ => {}
         }
+    }
+
+    /// Whether it is being asked for, or is about to be; a later date is not.
+    pub fn asking(&self, ask: Ask, now: Nanos) -> bool {
+        let request = &self.requests[ask as usize];
+        request.wanted && (request.id != 0 || request.failures > 0 || request.due <= now)
     }
 
     /// Wants a reply.
@@ -573,15 +581,18 @@ impl DeribitAdapter {
             }
             Ok(())
         })?;
-        let absent = self.listings.iter().filter(|listing| !listing.seen).count();
-        for _ in 0..absent {
-            self.odd(conn, OddKind::UnknownSymbol, out);
+        let mut again = METADATA_PERIOD;
+        for listing in self.listings.iter_mut().filter(|listing| !listing.seen) {
+            again = ABSENT_AGAIN;
+            out.emit(Emit::Odd(Oddity { conn, kind: OddKind::UnknownSymbol }));
+            // Delisted since: what is known stays, but it no longer trades.
+            if let Some(spec) = listing.spec.as_mut().filter(|spec| spec.status == Status::Trading) {
+                spec.status = Status::Suspended;
+                out.emit(Emit::Spec(*spec));
+            }
         }
-        self.requests[Ask::Instruments as usize].wanted = false;
         self.refreshed_at = now;
-        if absent > 0 {
-            self.want(Ask::Instruments, now + ABSENT_AGAIN);
-        }
+        self.want(Ask::Instruments, now + again);
         Ok(())
     }
 }
@@ -609,7 +620,7 @@ impl Adapter for DeribitAdapter {
         if at == MARKET {
             self.send(at, call(calls::HEARTBEAT), out);
             self.send(at, call(calls::SUBSCRIBE_STATES), out);
-            if !self.requests[Ask::Instruments as usize].wanted
+            if !self.asking(Ask::Instruments, now.mono)
                 && now.mono.saturating_sub(self.refreshed_at) >= REFRESH_EVERY
             {
                 // We may have missed a change of specification.

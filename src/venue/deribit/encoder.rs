@@ -19,6 +19,9 @@ use crate::domain::time::Stamp;
 use crate::venue::{Encoder, Rendered, VenueContext};
 use std::fmt::Write as _;
 
+/// A hedge is worth something for a while: the least validity of an urgent order, ms.
+const HEDGE_VALID_MS: i64 = 5_000;
+
 type Result<T> = std::result::Result<T, PayloadFull>;
 
 /// Renders Deribit requests.
@@ -120,13 +123,7 @@ impl Encoder for DeribitEncoder {
         }
     }
 
-    fn order(
-        &mut self,
-        order: &OrderSpec,
-        _meta: &OutMeta,
-        now: Stamp,
-        to: &mut Payload,
-    ) -> Result<Rendered> {
+    fn order(&mut self, order: &OrderSpec, meta: &OutMeta, now: Stamp, to: &mut Payload) -> Result<Rendered> {
         to.clear();
         let instrument = &self.instruments[self.position(order.instrument)?];
         if instrument.generation == 0 {
@@ -155,8 +152,10 @@ impl Encoder for DeribitEncoder {
         if order.reduce_only {
             to.push(b",\"reduce_only\":true")?;
         } else if self.order_valid_ms > 0 {
-            // An opening order that arrives late is worth nothing; a reduction is.
-            text(to, format_args!(",\"valid_until\":{}", now.wall_ms() + self.order_valid_ms))?;
+            // An opening order that arrives late is worth nothing; a reduction is, and a hedge for a while.
+            let valid =
+                if meta.urgent { self.order_valid_ms.max(HEDGE_VALID_MS) } else { self.order_valid_ms };
+            text(to, format_args!(",\"valid_until\":{}", now.wall_ms() + valid))?;
         }
         to.push(b"}}")?;
         Ok(Rendered::Socket(self.conn(ORDERS)))

@@ -196,9 +196,7 @@ impl DeribitAdapter {
 
     /// Asks for the specifications again, unless that was done a moment ago.
     fn refresh(&mut self, now: Nanos) {
-        if now.saturating_sub(self.refreshed_at) >= REFRESH_EVERY
-            && !self.requests[Ask::Instruments as usize].wanted
-        {
+        if now.saturating_sub(self.refreshed_at) >= REFRESH_EVERY && !self.asking(Ask::Instruments, now) {
             self.refreshed_at = now;
             self.want(Ask::Instruments, now);
         }

@@ -12,7 +12,7 @@ use super::{ACCOUNT, MARKET, ORDERS, metadata};
 use crate::domain::effect::{HttpId, SessionAction, VenueCall};
 use crate::domain::event::{BookReason, BookState, BookStatus, EventBody, SessionRole, SessionStatus};
 use crate::domain::input::{ConnId, DownReason, FrameKind, FrameMeta};
-use crate::domain::instrument::{Instrument, InstrumentId, Price, Qty, VenueId, VenueSpec};
+use crate::domain::instrument::{Instrument, InstrumentId, Price, Qty, Status, VenueId, VenueSpec};
 use crate::domain::number::Num;
 use crate::domain::text::{Currency, Symbol};
 use crate::domain::time::{MILLI, Nanos, SECOND, Stamp};
@@ -27,6 +27,8 @@ const CONNECT_FREE: u32 = 6;
 const HTTP_WITHIN: Nanos = 10 * SECOND;
 /// Metadata of a listing that was not listed is asked for again after this.
 const ABSENT_AGAIN: Nanos = 60 * SECOND;
+/// Metadata is read again after this: the venue announces no change.
+const METADATA_PERIOD: Nanos = 1800 * SECOND;
 /// Metadata is asked for again at most this often when a number does not fit it.
 pub(super) const REFRESH_EVERY: Nanos = 10 * SECOND;
 /// Patience for a snapshot.
@@ -264,6 +266,12 @@ impl HyperliquidAdapter {
         }
     }
 
+    /// Whether it is being asked for, or is about to be; a later date is not.
+    pub fn asking(&self, ask: Ask, now: Nanos) -> bool {
+        let request = &self.requests[ask as usize];
+        request.wanted && (request.id != 0 || request.failures > 0 || request.due <= now)
+    }
+
     /// Wants an HTTP reply.
     pub fn want(&mut self, ask: Ask, at: Nanos) {
         self.requests[ask as usize] = Request { wanted: true, due: at, ..Request::default() };
@@ -464,6 +472,13 @@ impl HyperliquidAdapter {
             let Some(asset) = asset else {
                 absent = true;
                 self.odd(conn, OddKind::UnknownSymbol, out);
+                // Gone since: what is known stays, but it no longer trades.
+                if let Some(spec) =
+                    self.listings[at].spec.as_mut().filter(|spec| spec.status == Status::Trading)
+                {
+                    spec.status = Status::Suspended;
+                    out.emit(Emit::Spec(*spec));
+                }
                 continue;
             };
             let spec = asset.spec(self.listings[at].id);
@@ -473,9 +488,7 @@ impl HyperliquidAdapter {
             }
         }
         self.refreshed_at = now;
-        if absent {
-            self.want(Ask::Meta, now + ABSENT_AGAIN);
-        }
+        self.want(Ask::Meta, now + if absent { ABSENT_AGAIN } else { METADATA_PERIOD });
         Ok(())
     }
 }
@@ -501,7 +514,7 @@ impl Adapter for HyperliquidAdapter {
         self.sessions[at].up(now.mono);
         match at {
             MARKET => {
-                if !self.requests[Ask::Meta as usize].wanted
+                if !self.asking(Ask::Meta, now.mono)
                     && now.mono.saturating_sub(self.refreshed_at) >= REFRESH_EVERY
                 {
                     // We may have missed a change of specification.

@@ -17,6 +17,9 @@ use crate::domain::time::Stamp;
 use crate::venue::{Encoder, Rendered, VenueContext};
 use std::fmt::Write as _;
 
+/// A hedge is worth something for a while: the least validity of an urgent order, ms.
+const HEDGE_VALID_MS: i64 = 5_000;
+
 type Result<T> = std::result::Result<T, PayloadFull>;
 
 /// Renders Hyperliquid requests.
@@ -29,6 +32,8 @@ pub(super) struct HyperliquidEncoder {
     instruments: Vec<Instrument>,
     /// The last nonce used; the signer's nonces must never repeat.
     last_nonce: i64,
+    /// The one before the latest order.
+    nonce_before: i64,
 }
 
 /// `write!` with the payload's error.
@@ -75,6 +80,7 @@ impl HyperliquidEncoder {
             instruments: vec![Instrument::default(); context.listings.len()],
             listings: context.listings.clone(),
             last_nonce: -1,
+            nonce_before: -1,
         }
     }
 
@@ -146,22 +152,18 @@ impl Encoder for HyperliquidEncoder {
         }
     }
 
-    fn order(
-        &mut self,
-        order: &OrderSpec,
-        _meta: &OutMeta,
-        now: Stamp,
-        to: &mut Payload,
-    ) -> Result<Rendered> {
+    fn order(&mut self, order: &OrderSpec, meta: &OutMeta, now: Stamp, to: &mut Payload) -> Result<Rendered> {
+        self.nonce_before = self.last_nonce;
         let instrument = self.instrument(order.instrument)?;
         let (asset, buy) = (instrument.spec.code, order.side == Side::Buy);
         let decimals = DECIMALS_MAX.saturating_sub(instrument.spec.step.scale);
         let price = Short::of(accepted_price(instrument.price_num(order.price), decimals, buy))?;
         let size = Short::of(instrument.qty_num(order.qty))?;
         let tif = time_in_force(order.tif)?;
-        // An opening order that arrives late is worth nothing; a reduction is.
+        // An opening order that arrives late is worth nothing; a reduction is, and a hedge for a while.
         let limited = self.order_valid_ms > 0 && !order.reduce_only;
-        let expires = limited.then(|| now.wall_ms() + self.order_valid_ms);
+        let valid = if meta.urgent { self.order_valid_ms.max(HEDGE_VALID_MS) } else { self.order_valid_ms };
+        let expires = limited.then(|| now.wall_ms() + valid);
         let nonce = self.nonce(now);
         open(Posted::Place(order.client_id), to)?;
         text(to, format_args!("{{\"type\":\"order\",\"orders\":[{{\"a\":{asset},\"b\":{buy},\"p\":\""))?;
@@ -186,6 +188,10 @@ impl Encoder for HyperliquidEncoder {
         pack.tail(nonce.unsigned_abs(), expires.map(i64::unsigned_abs))?;
         to.scheme = SignScheme::AgentMainnet;
         Ok(Rendered::Socket(self.orders_conn()))
+    }
+
+    fn take_back(&mut self) {
+        self.last_nonce = self.nonce_before;
     }
 
     fn cancel(

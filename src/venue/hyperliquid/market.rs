@@ -182,8 +182,7 @@ impl HyperliquidAdapter {
     fn inexact(&mut self, conn: ConnId, at: usize, now: Nanos, out: &mut Out) {
         self.odd(conn, OddKind::Inexact, out);
         self.lose_book(at, BookReason::Malformed, now, out);
-        if now.saturating_sub(self.refreshed_at) >= REFRESH_EVERY && !self.requests[Ask::Meta as usize].wanted
-        {
+        if now.saturating_sub(self.refreshed_at) >= REFRESH_EVERY && !self.asking(Ask::Meta, now) {
             self.refreshed_at = now;
             self.want(Ask::Meta, now);
         }

@@ -123,7 +123,7 @@ fn orders_and_cancels_are_rendered_exactly() {
     assert_eq!(encoder.order(&order, &meta(1), at(0), &mut payload), Ok(Rendered::Socket(ORDERS)));
     assert_eq!(
         filled(&payload),
-        r#"{"reqId":"00000000000000030000000000000abc","header":{"X-BAPI-TIMESTAMP":"1700000000000","X-BAPI-RECV-WINDOW":"1000"},"op":"order.create","args":[{"category":"linear","symbol":"BTCUSDT","side":"Buy","orderType":"Limit","qty":"1.5","price":"61000.1","timeInForce":"IOC","orderLinkId":"00000000000000030000000000000abc","positionIdx":0,"reduceOnly":false}]}"#
+        r#"{"reqId":"00000000000000030000000000000abc","header":{"X-BAPI-TIMESTAMP":"1700000000000","X-BAPI-RECV-WINDOW":"1000"},"op":"order.create","args":[{"category":"linear","symbol":"BTCUSDT","side":"Buy","orderType":"Limit","qty":"1.5","price":"61000.1","timeInForce":"IOC","orderLinkId":"00000000000000030000000000000abc","positionIdx":0,"reduceOnly":false,"smpType":"CancelMaker"}]}"#
     );
     let exit = OrderSpec { side: Side::Sell, reduce_only: true, ..order };
     encoder.order(&exit, &meta(1), at(0), &mut payload).unwrap();
