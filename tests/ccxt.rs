@@ -33,10 +33,18 @@ fn drive(
     let clock = WallClock::start();
     let mut config = SimConfig::demo(7, &[dialect], 3).expect("a known dialect");
     config.start_wall_ns = clock.now();
+    for instrument in &mut config.instruments {
+        // In real time a jump may fall between a look at the book and the order.
+        instrument.jump_every_ns = 0;
+    }
     let server = server_at(&config, 0).expect("a sound configuration");
     let options = HostOptions { clock, ..HostOptions::new(dialect) };
     let host = SimHost::start(server, "127.0.0.1:0".parse().unwrap(), options).expect("a host on loopback");
-    let name = if exchange == "hyperliquid" { "ccxt_hyperliquid.py" } else { "ccxt_drive.py" };
+    let name = match exchange {
+        "deribit" => "ccxt_deribit.py",
+        "hyperliquid" => "ccxt_hyperliquid.py",
+        _ => "ccxt_drive.py",
+    };
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/py").join(name);
     let base = format!("http://{}", host.addr());
     let output = Command::new(python)
@@ -110,5 +118,14 @@ fn ccxt_trades_on_the_simulated_bybit_and_agrees_with_its_ledger() {
 fn ccxt_trades_on_the_simulated_hyperliquid_and_agrees_with_its_ledger() {
     if let Some((report, server)) = drive("hyperliquid", "hyperliquid", "BTC/USDC:USDC", "0.025") {
         compare(&report, &*server);
+    }
+}
+
+#[test]
+fn ccxt_trades_on_the_simulated_deribit_and_agrees_with_its_ledger() {
+    if let Some((report, server)) = drive("deribit", "deribit", "BTC/USDC:USDC", "0.025") {
+        // Its ids begin with the settlement currency.
+        let number = |id: &str| id.strip_prefix("USDC-").expect("an id of a linear contract").to_owned();
+        compare_ids(&report, &*server, number);
     }
 }

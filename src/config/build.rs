@@ -336,8 +336,8 @@ impl Config {
 /// The venue's own name for a contract, where it follows from the unified one.
 pub(super) fn native_symbol(dialect: &str, (base, quote, settle): Parts<'_>) -> Option<String> {
     match dialect {
-        "binance-usdm" => (settle == quote).then(|| format!("{base}{quote}")),
-        "binance-coinm" => (settle == base).then(|| format!("{base}{quote}_PERP")),
+        "binance-usdm" => (settle == quote && quote != "USD").then(|| format!("{base}{quote}")),
+        "binance-coinm" => (settle == base && quote == "USD").then(|| format!("{base}{quote}_PERP")),
         "okx" => Some(format!("{base}-{quote}-SWAP")),
         "bybit" if settle != quote => None,
         "bybit" if settle == "USDC" => Some(format!("{base}PERP")),

@@ -98,14 +98,20 @@ impl Name {
         linear.then(|| Self { quote: own.to_owned(), settle: own.to_owned(), ..self.clone() })
     }
 
-    /// The dialect's own name, where it follows.
+    /// The dialect's own name, where it follows: none where the venue means another contract by it.
     pub fn at(&self, dialect: &str) -> Option<String> {
         let parts = (self.base.as_str(), self.quote.as_str(), self.settle.as_str());
-        let Some(date) = &self.expiry else { return super::build::native_symbol(dialect, parts) };
-        let (base, quote, settle) = parts;
+        let symbol = match &self.expiry {
+            None => super::build::native_symbol(dialect, parts),
+            Some(date) => Self::dated_symbol(dialect, parts, date),
+        }?;
+        Self::native(dialect, &symbol).is_none_or(|meaning| meaning == *self).then_some(symbol)
+    }
+
+    fn dated_symbol(dialect: &str, (base, quote, settle): (&str, &str, &str), date: &str) -> Option<String> {
         match dialect {
-            "binance-usdm" => (settle == quote).then(|| format!("{base}{quote}_{date}")),
-            "binance-coinm" => (settle == base).then(|| format!("{base}{quote}_{date}")),
+            "binance-usdm" => (settle == quote && quote != "USD").then(|| format!("{base}{quote}_{date}")),
+            "binance-coinm" => (settle == base && quote == "USD").then(|| format!("{base}{quote}_{date}")),
             "okx" => Some(format!("{base}-{quote}-{date}")),
             _ => None,
         }
@@ -318,5 +324,53 @@ mod tests {
         assert!(why.contains("1000 PEPE"), "{why}");
         assert!(listed(&name("1000PEPE/USDT:USDT"), "okx").unwrap_err().contains("single coin"));
         assert_eq!(listed(&name("1000PEPE/USDT:USDT"), "binance-usdm"), Ok(Some("1000PEPEUSDT".to_owned())));
+    }
+
+    #[test]
+    fn every_venue_has_its_own_name_for_a_contract_and_none_for_what_it_does_not_list() {
+        // In the order of `ALL`; `-` = none.
+        for (text, symbols) in [
+            ("BTC/USDT:USDT", ["BTCUSDT", "-", "BTC-USDT-SWAP", "BTCUSDT", "-", "-"]),
+            ("BTC/USDC:USDC", ["BTCUSDC", "-", "BTC-USDC-SWAP", "BTCPERP", "BTC_USDC-PERPETUAL", "BTC"]),
+            ("BTC/USD:BTC", ["-", "BTCUSD_PERP", "BTC-USD-SWAP", "-", "BTC-PERPETUAL", "-"]),
+            ("1000PEPE/USDT:USDT", ["1000PEPEUSDT", "-", "1000PEPE-USDT-SWAP", "1000PEPEUSDT", "-", "-"]),
+            ("BTC/USDT:USDT-270326", ["BTCUSDT_270326", "-", "BTC-USDT-270326", "-", "-", "-"]),
+            ("BTC/USD:BTC-270326", ["-", "BTCUSD_270326", "BTC-USD-270326", "-", "-", "-"]),
+            // Quoted in one currency, settled in another: no venue's pattern fits, however alike it looks.
+            ("BTC/USDT:BTC", ["-"; 6]),
+            ("BTC/USD:USD", ["-"; 6]),
+            ("BTC/USDT:USDC", ["-"; 6]),
+            ("BTC/USDT:BTC-270326", ["-"; 6]),
+            ("BTC/USD:USD-270326", ["-"; 6]),
+        ] {
+            for (dialect, symbol) in ALL.iter().zip(symbols) {
+                let found = name(text).at(dialect);
+                assert_eq!(found.as_deref().unwrap_or("-"), symbol, "{text} at {dialect}");
+                if let Some(meaning) = found.and_then(|symbol| Name::native(dialect, &symbol)) {
+                    assert_eq!(meaning, name(text), "{symbol} at {dialect} leads back");
+                }
+            }
+        }
+        assert_eq!(name("BTC/USDT:USDT").at("kraken"), None);
+    }
+
+    #[test]
+    fn a_contract_in_usdc_stands_for_one_in_another_currency_only_by_the_operators_word() {
+        let usdt = name("BTC/USDT:USDT");
+        for dialect in ["deribit", "hyperliquid"] {
+            assert_eq!(usdt.settled_at_par(dialect, Some("USDT")), Some(name("BTC/USDC:USDC")), "{dialect}");
+            for said in [None, Some("USDC"), Some("usdt"), Some("")] {
+                assert_eq!(usdt.settled_at_par(dialect, said), None, "{dialect} {said:?}");
+            }
+            // What settles in its coin, or in two currencies, has no twin.
+            for (other, said) in [("BTC/USD:BTC", "BTC"), ("BTC/USD:BTC", "USD"), ("BTC/USDT:BTC", "USDT")] {
+                assert_eq!(name(other).settled_at_par(dialect, Some(said)), None, "{dialect} {other}");
+            }
+        }
+        for dialect in ["binance-usdm", "binance-coinm", "okx", "bybit", "kraken"] {
+            assert_eq!(usdt.settled_at_par(dialect, Some("USDT")), None, "{dialect} settles in USDT itself");
+        }
+        let dated = name("BTC/USDT:USDT-270326").settled_at_par("deribit", Some("USDT"));
+        assert_eq!(dated, Some(name("BTC/USDC:USDC-270326")), "the date is kept");
     }
 }

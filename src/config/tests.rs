@@ -275,3 +275,76 @@ fn a_venue_whose_settings_cannot_be_read_back_takes_no_live_orders() {
     assert!(said.contains("venue bybit: its account settings cannot be read back"), "{said}");
     assert!(!said.contains("venue binance-usdm: its account"), "{said}");
 }
+
+/// The symbols of the listings, or what was found wrong.
+fn symbols(dialects: [&str; 2], at_par: Option<&str>, instruments: &str) -> Result<Vec<String>, String> {
+    let mut text = String::new();
+    for (index, dialect) in dialects.iter().enumerate() {
+        text += &format!("[[venues]]\ndialect = \"{dialect}\"\ntaker_fee_bps = 5\nmaker_fee_bps = 2\n");
+        if let Some(currency) = at_par.filter(|_| index == 1) {
+            text += &format!("settle_at_par = \"{currency}\"\n");
+        }
+    }
+    let settings =
+        parse(&format!("{text}{instruments}")).settings(false).map_err(|found| found.join("\n"))?;
+    Ok(settings.params.listings.iter().map(|listing| listing.symbol.to_string()).collect())
+}
+
+#[test]
+fn a_usdt_contract_is_traded_at_usdc_venues_only_where_they_are_said_to_settle_at_par() {
+    const USDT: &str = "[[instruments]]\nname = \"BTC/USDT:USDT\"\n";
+    for (dialect, symbol) in [("deribit", "BTC_USDC-PERPETUAL"), ("hyperliquid", "BTC")] {
+        for others in ["binance-usdm", "bybit", "okx"] {
+            let both = [others, dialect];
+            let found = symbols(both, Some("USDT"), USDT).unwrap();
+            assert_eq!(found[1], symbol, "{both:?}");
+            for said in [None, Some("USDC")] {
+                let why = symbols(both, said, USDT).unwrap_err();
+                assert!(why.contains("listed on 1 configured venue"), "{both:?} {said:?}: {why}");
+            }
+            // The same with the symbol given: it is no word about the currency.
+            let given = format!("{USDT}symbols = {{ {dialect} = \"{symbol}\" }}\n");
+            assert_eq!(symbols(both, Some("USDT"), &given).unwrap()[1], symbol);
+            let why = symbols(both, None, &given).unwrap_err();
+            assert!(why.contains("does not fit: it means BTC/USDC:USDC"), "{both:?}: {why}");
+        }
+    }
+    // The other venue's word is not this one's.
+    let elsewhere = symbols(["deribit", "okx"], Some("USDT"), USDT).unwrap_err();
+    assert!(elsewhere.contains("listed on 1 configured venue"), "{elsewhere}");
+}
+
+#[test]
+fn at_par_neither_changes_other_contracts_nor_lets_two_share_a_symbol() {
+    let listed = |name: &str| format!("[[instruments]]\nname = \"{name}\"\n");
+    let inverse = symbols(["binance-coinm", "deribit"], Some("USDT"), &listed("BTC/USD:BTC"));
+    assert_eq!(inverse.unwrap(), ["BTCUSD_PERP", "BTC-PERPETUAL"]);
+    let usdc = symbols(["bybit", "deribit"], Some("USDT"), &listed("ETH/USDC:USDC"));
+    assert_eq!(usdc.unwrap(), ["ETHPERP", "ETH_USDC-PERPETUAL"]);
+    let both = format!(
+        "[quotes]\nat_par = [\"USDC\", \"USDT\"]\n{}{}",
+        listed("BTC/USDC:USDC"),
+        listed("BTC/USDT:USDT")
+    );
+    let shared = symbols(["bybit", "deribit"], Some("USDT"), &both).unwrap_err();
+    assert!(
+        shared.contains("BTC_USDC-PERPETUAL at deribit is another instrument's symbol already"),
+        "{shared}"
+    );
+    for (symbol, expected) in [
+        ("BTC-PERPETUAL", "it means BTC/USD:BTC"),
+        ("ETH_USDC-PERPETUAL", "it means ETH/USDC:USDC"),
+        ("BTC_USDT-PERPETUAL", "it means BTC/USDT:USDT"),
+    ] {
+        let given = format!("{}symbols = {{ deribit = \"{symbol}\" }}\n", listed("BTC/USDT:USDT"));
+        let why = symbols(["okx", "deribit"], Some("USDT"), &given).unwrap_err();
+        assert!(why.contains(expected), "{symbol}: {why}");
+    }
+}
+
+#[test]
+fn a_contract_quoted_in_one_currency_and_settled_in_its_coin_is_not_taken_for_the_linear_one() {
+    let odd = "[[instruments]]\nname = \"BTC/USDT:BTC\"\n";
+    let why = symbols(["binance-coinm", "okx"], None, odd).unwrap_err();
+    assert!(why.contains("listed on 0 configured venue"), "{why}");
+}

@@ -6,12 +6,15 @@
 
 mod auth;
 mod feed;
+mod history;
 mod news;
 mod private;
 mod request;
 mod session;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod tests_http;
 mod trade;
 mod wire;
 

@@ -6,6 +6,7 @@ use crate::sim::exchange::{
     AccountId, Exchange, FillRow, Listing, ListingId, Order, OrderKey, OrderKind, OrderStatus, Position,
     Side, Tif,
 };
+use std::collections::BTreeSet;
 
 pub(super) fn side_text(side: Side) -> &'static str {
     match side {
@@ -131,6 +132,20 @@ pub(super) fn position(
 /// The currency that the account is kept in.
 pub(super) fn currency(exchange: &Exchange) -> &str {
     exchange.listings().first().map_or("USDC", |listing| &listing.settle)
+}
+
+/// The currencies of `public/get_currencies`: those that something here is counted or settled in. Nothing can be
+/// withdrawn from this venue, so that costs nothing.
+pub(super) fn currencies(exchange: &Exchange) -> Vec<String> {
+    let both = |listing: &Listing| [listing.base.clone(), listing.settle.clone()];
+    let names: BTreeSet<String> = exchange.listings().iter().flat_map(both).collect();
+    let row = |name: &String| {
+        format!(
+            r#"{{"coin_type":"{name}","currency":"{name}","currency_long":"{name}","min_confirmations":1,"min_withdrawal_fee":0.0,"withdrawal_fee":0.0,"withdrawal_priorities":[],"network_currency":"{name}","network_fee":0.0,"decimals":{}}}"#,
+            exchange.settings().money_decimals,
+        )
+    };
+    names.iter().map(row).collect()
 }
 
 /// A portfolio. What was realised since the start is in the session, as no settlement has come yet.

@@ -2,8 +2,9 @@
 //! the matching engine.
 
 use super::feed::Channel;
+use super::history::{self, is_history};
 use super::trade::{OrderRequest, by_label, is_matching, order_id};
-use super::wire::{Fault, ms, reply, text};
+use super::wire::{Fault, ms, reply, settles_in, text};
 use super::{DeribitServer, Travel, auth, private};
 use crate::domain::time::{Nanos, SECOND};
 use crate::sim::exchange::{AccountId, ListingId, OrderKey, RateWindow, Side};
@@ -163,13 +164,16 @@ impl DeribitServer {
             ("public/get_time", _) => Ok(ms(now).to_string()),
             ("public/get_instruments", _) => {
                 let kind = text(params, "kind");
-                let none = kind.is_some_and(|kind| !matches!(kind.as_str(), "future" | "any"));
-                Ok(list(if none { Vec::new() } else { ids.map(|id| private::instrument(exchange, id)).collect() }))
+                let future = kind.is_none_or(|kind| matches!(kind.as_str(), "future" | "any"));
+                let shown = ids.filter(|id| future && settles_in(exchange.listing(*id), params));
+                Ok(list(shown.map(|id| private::instrument(exchange, id)).collect()))
             }
+            ("public/get_currencies", _) => Ok(list(private::currencies(exchange))),
             ("public/ticker", _) => named().map(|id| self.feed.ticker(exchange, id, now)),
-            ("public/get_order_book", _) => named().map(|id| {
+            ("public/get_order_book", _) => named().and_then(|id| {
+                let depth = depth(params)?;
                 let side = |side| {
-                    let levels = exchange.book(id).levels(side, 20);
+                    let levels = exchange.book(id).levels(side, depth);
                     let listing = exchange.listing(id);
                     list(
                         levels
@@ -184,17 +188,19 @@ impl DeribitServer {
                             .collect(),
                     )
                 };
-                format!(
+                Ok(format!(
                     r#"{{"timestamp":{},"instrument_name":"{}","change_id":{},"bids":{},"asks":{},"state":"open"}}"#,
                     ms(now),
                     exchange.listing(id).symbol,
                     exchange.last_update(id),
                     side(Side::Buy),
                     side(Side::Sell),
-                )
+                ))
             }),
             ("private/get_open_orders" | "private/get_open_orders_by_currency", Some(account)) => {
-                Ok(list(exchange.open_orders(account, None).map(|o| private::order(exchange, o)).collect()))
+                let open = exchange.open_orders(account, None);
+                let open = open.filter(|order| settles_in(exchange.listing(order.listing), params));
+                Ok(list(open.map(|order| private::order(exchange, order)).collect()))
             }
             ("private/get_open_orders_by_instrument", Some(account)) => {
                 let id = named()?;
@@ -203,6 +209,7 @@ impl DeribitServer {
             ("private/get_positions", Some(account)) => {
                 let positions = &exchange.account(account).positions;
                 let held = ids.filter(|id| positions[id.index()].qty != 0);
+                let held = held.filter(|id| settles_in(exchange.listing(*id), params));
                 Ok(list(
                     held.map(|id| private::position(exchange, account, id, &positions[id.index()])).collect(),
                 ))
@@ -225,30 +232,7 @@ impl DeribitServer {
                 let label = text(params, "label").ok_or_else(|| Fault::parameter("label"))?;
                 Ok(by_label(exchange, account, &label))
             }
-            (
-                "private/get_user_trades_by_instrument"
-                | "private/get_user_trades_by_instrument_and_time"
-                | "private/get_user_trades_by_order",
-                Some(account),
-            ) => {
-                let order = if method.ends_with("by_order") { Some(order_id(params)?) } else { None };
-                let listing = if order.is_none() { Some(named()?) } else { None };
-                let rows: Vec<String> = exchange
-                    .ledger()
-                    .fills()
-                    .iter()
-                    .rev()
-                    .filter(|row| row.account == account)
-                    .filter(|row| listing.is_none_or(|id| row.listing == id))
-                    .filter(|row| order.is_none_or(|id| row.order == id))
-                    .take(1_000)
-                    .map(|row| private::trade(exchange, row))
-                    .collect();
-                if order.is_some() {
-                    return Ok(list(rows));
-                }
-                Ok(format!(r#"{{"trades":{},"has_more":false}}"#, list(rows)))
-            }
+            (_, Some(account)) if is_history(method) => history::trades(exchange, account, method, params),
             _ => Err(Fault::new(-32_601, "Method not found")),
         }
     }
@@ -290,6 +274,13 @@ impl DeribitServer {
         }
         self.execute(account, method, params, None, now)
     }
+}
+
+/// Levels per side that a book is asked for.
+fn depth(params: &Value) -> Result<usize, Fault> {
+    let Some(asked) = text(params, "depth") else { return Ok(20) };
+    let depth = asked.parse().ok().filter(|depth| (1..=10_000).contains(depth));
+    depth.ok_or_else(|| Fault::parameter("depth"))
 }
 
 fn channels(params: &Value) -> Vec<String> {

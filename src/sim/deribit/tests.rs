@@ -171,6 +171,12 @@ fn limit_orders_are_post_only_unless_told_otherwise_and_late_ones_are_refused() 
     let forgot = json!({"instrument_name": BTC, "amount": 0.01, "type": "limit", "price": ask + 50.0});
     let reply = rig.ask(5, "private/buy", forgot);
     assert_eq!(reply["result"]["trades"], json!([]), "{reply}");
+    let order = &reply["result"]["order"];
+    assert_eq!(order["order_state"], "open");
+    assert!(order["price"].as_f64().unwrap() < ask, "re-priced next to the spread: {order}");
+    let price = json!(ask + 50.0);
+    let more = json!({"time_in_force": "good_til_cancelled", "post_only": true, "reject_post_only": true});
+    assert_eq!(rig.buy(7, &price, 0.01, more)["error"]["code"], 11_054);
     let late = rig.buy(6, &json!(ask + 50.0), 0.01, json!({"valid_until": rig.now / MILLI - 1}));
     assert_eq!(late["error"]["data"]["reason"], "valid_until");
 }

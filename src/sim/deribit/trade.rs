@@ -6,7 +6,7 @@ use super::{DeribitServer, Travel};
 use crate::domain::time::Nanos;
 use crate::sim::SimConn;
 use crate::sim::exchange::{
-    AccountId, Exchange, FillRow, NewOrder, OrderId, OrderKey, OrderKind, SelfTrade, Side, Tif,
+    AccountId, Exchange, FillRow, NewOrder, OrderId, OrderKey, OrderKind, Reject, SelfTrade, Side, Tif,
 };
 use serde_json::Value;
 
@@ -71,7 +71,8 @@ impl DeribitServer {
         conn: Option<SimConn>,
         now: Nanos,
     ) -> Result<String, Fault> {
-        let new = parse_order(self.venue.exchange(), account, side, params)?;
+        let mut new = parse_order(self.venue.exchange(), account, side, params)?;
+        stand_aside(self.venue.exchange(), &mut new, params)?;
         if let Some(until) = text(params, "valid_until").and_then(|ms| ms.parse::<i64>().ok())
             && until < ms(now)
         {
@@ -170,6 +171,20 @@ pub(super) fn by_label(exchange: &Exchange, account: AccountId, label: &str) -> 
     let order = exchange.order(account, &OrderKey::Client(label.to_owned()));
     debug_assert!(order.is_none_or(|order| order_name(exchange.listing(order.listing), order).contains('-')));
     order.map_or_else(|| "[]".to_owned(), |order| format!("[{}]", private::order(exchange, order)))
+}
+
+/// A post-only order that would take is refused if the client wants that, else put next to the spread.
+fn stand_aside(exchange: &Exchange, new: &mut NewOrder, params: &Value) -> Result<(), Fault> {
+    let best = exchange.book(new.listing).best(new.side.opposite());
+    let Some(best) = best.filter(|best| new.tif == Tif::PostOnly && new.side.takes(new.price, best.price))
+    else {
+        return Ok(());
+    };
+    if text(params, "reject_post_only").as_deref() == Some("true") {
+        return Err(reject_fault(Reject::WouldTake));
+    }
+    new.price = best.price - new.side.sign();
+    Ok(())
 }
 
 fn parse_order(

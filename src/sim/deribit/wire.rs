@@ -94,6 +94,11 @@ pub(super) fn text(params: &Value, name: &str) -> Option<String> {
     }
 }
 
+/// Whether a listing is among those that `currency` asks for: `any` or none means all.
+pub(super) fn settles_in(listing: &Listing, params: &Value) -> bool {
+    text(params, "currency").is_none_or(|currency| currency == "any" || currency == listing.settle)
+}
+
 /// A reply: `outcome` is the result as JSON, or why there is none.
 pub(super) fn reply(
     id: Option<&Value>,
