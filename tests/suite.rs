@@ -13,6 +13,7 @@ mod command_line;
 mod decode_alloc;
 mod deribit_world;
 mod economics;
+mod faults;
 mod frames;
 mod full_disk;
 mod fuzz;
