@@ -26,7 +26,7 @@ fn plan(seed: u64) -> FaultPlan {
     FaultPlan::parse("faults", &text).expect("the documented example")
 }
 
-/// A minute with the faults of `plan`, then half a minute without, in which everything that is open is closed.
+/// A minute with the faults of `plan`, then two minutes without, in which everything that is open is closed.
 /// Everything that must hold at the end is asserted.
 fn survives(seed: u64, plan: &FaultPlan) -> (Counts, FaultCounts) {
     let dir = TempDir::new();
@@ -41,7 +41,7 @@ fn survives(seed: u64, plan: &FaultPlan) -> (Counts, FaultCounts) {
         faulty_simulation(&sim, world::demo_scan(), risk, 100 * MICRO, Some(dir.path()), plan);
     simulation.run_for(60 * SECOND);
     simulation.command(Command::Reduce);
-    simulation.run_for(30 * SECOND);
+    simulation.run_for(120 * SECOND); // a ban holds our requests for two minutes, whatever the venue says
     let counts = *simulation.engine().keeper().watch().counts();
     let mut faults = FaultCounts::default();
     simulation.servers().iter().for_each(|server| faults.add(&server.faults()));
@@ -70,16 +70,28 @@ fn survives(seed: u64, plan: &FaultPlan) -> (Counts, FaultCounts) {
 }
 
 #[test]
-fn trading_survives_every_kind_of_fault_and_the_books_agree() {
-    let mut seen = FaultCounts::default();
-    for seed in [1, 2, 3] {
-        let (counts, faults) = survives(seed, &plan(seed));
-        assert!(counts.trades_closed > 0, "{counts:?}");
-        seen.add(&faults);
-    }
+fn trading_survives_most_kinds_of_faults_and_the_books_agree() {
+    let (counts, faults) = survives(1, &plan(1));
+    assert!(counts.trades_closed > 10 && faults.total() > 60, "{counts:?}, {faults}");
+}
+
+/// Every kind struck, and orders whose acknowledgement was lost were resolved by asking.
+fn survives_all(seed: u64) {
+    let (counts, faults) = survives(seed, &plan(seed));
+    assert!(counts.trades_closed > 10 && counts.unknown > 0, "{counts:?}");
     for kind in FaultKind::ALL {
-        assert!(seen.of(kind) > 0, "no {} in any run", kind.name());
+        assert!(faults.of(kind) > 0, "no {}: {faults}", kind.name());
     }
+}
+
+#[test]
+fn trading_survives_every_kind_of_fault_and_lost_acknowledgements_are_resolved() {
+    survives_all(3);
+}
+
+#[test]
+fn refusals_of_requests_sent_together_are_one_offence_and_a_ban_ends_in_time_to_close_trades() {
+    survives_all(2);
 }
 
 #[test]
