@@ -8,7 +8,7 @@ use perpring::domain::time::{MICRO, Nanos, SECOND};
 use perpring::journal::{JournalOptions, Manifest, RunId};
 use perpring::ops::watch::Counts;
 use perpring::replay::source::RunConfig;
-use perpring::sim::{LedgerServer, SimConfig, server_at};
+use perpring::sim::{FaultPlan, LedgerServer, SimConfig, server_with};
 use perpring::stage::egress::Vault;
 use perpring::stage::record::Recorder;
 use perpring::stage::river::{Parts, River};
@@ -59,6 +59,18 @@ pub fn simulation(
     latency: Nanos,
     journal: Option<&Path>,
 ) -> (Simulation, RunConfig) {
+    faulty_simulation(sim, scan, risk, latency, journal, &FaultPlan::default())
+}
+
+/// The same, the venues with their faults of `plan`.
+pub fn faulty_simulation(
+    sim: &SimConfig,
+    scan: ScanParams,
+    risk: RiskParams,
+    latency: Nanos,
+    journal: Option<&Path>,
+    plan: &FaultPlan,
+) -> (Simulation, RunConfig) {
     let params = world::engine_params(sim, 7, scan, risk);
     let config = RunConfig { trading: true, params };
     let bytes = config.to_bytes();
@@ -70,7 +82,8 @@ pub fn simulation(
     let parts = Parts::new(&config.params, true).expect("known dialects");
     let conns = parts.conns.clone();
     let engine = Fused::new(River::new(parts), Keeper::new(recorder));
-    let servers = (0..sim.venues.len()).map(|venue| server_at(sim, venue).expect("a valid world")).collect();
+    let server = |venue| server_with(sim, venue, plan).expect("a valid world");
+    let servers = (0..sim.venues.len()).map(server).collect();
     let vault = Vault::new(world::credentials(sim));
     (Simulation::new(engine, servers, conns, vault, START, latency, &bytes), config)
 }

@@ -13,6 +13,7 @@ mod command_line;
 mod decode_alloc;
 mod deribit_world;
 mod economics;
+mod faults;
 mod five_venues;
 mod frames;
 mod full_disk;

@@ -16,7 +16,7 @@ use crate::runtime::idle::IdleMode;
 use crate::runtime::profile::{Plan, Profile};
 use crate::sim::config::SimConfig;
 use crate::sim::socket::{HostOptions, SimHost, TlsIdentity, WallClock};
-use crate::sim::{LedgerServer, server_at};
+use crate::sim::{FaultCounts, FaultPlan, LedgerServer, server_with};
 use crate::stage::egress::WriteAhead;
 use crate::stage::gateway::{Addresses, Orders};
 use crate::topology::launch::{Launch, Running, launch};
@@ -55,6 +55,9 @@ pub struct DemoArgs {
     /// Keep the venues' own ledgers in this directory.
     #[arg(long, value_name = "DIR")]
     pub ledger: Option<PathBuf>,
+    /// Let the venues misbehave as this file says (see docs/faults.example.toml).
+    #[arg(long, value_name = "FILE")]
+    pub faults: Option<PathBuf>,
     /// TLS between engine and venues, with a certificate generated for this run.
     #[arg(long)]
     pub tls: bool,
@@ -90,6 +93,7 @@ impl Default for DemoArgs {
             instruments: 4,
             journal: None,
             ledger: None,
+            faults: None,
             tls: false,
             pinning: None,
             idle: None,
@@ -130,7 +134,12 @@ pub struct Venues {
 
 impl Venues {
     /// Starts every venue of `config` on loopback.
-    pub fn start(mut config: SimConfig, tls: bool) -> Result<Self, Failure> {
+    pub fn start(config: SimConfig, tls: bool) -> Result<Self, Failure> {
+        Self::start_with(config, tls, &FaultPlan::default())
+    }
+
+    /// The same, each venue with its faults of `plan`.
+    pub fn start_with(mut config: SimConfig, tls: bool, plan: &FaultPlan) -> Result<Self, Failure> {
         let clock = WallClock::start();
         config.start_wall_ns = clock.now();
         let identity = if tls { Some(TlsIdentity::generate()?) } else { None };
@@ -144,8 +153,8 @@ impl Venues {
         for index in 0..config.venues.len() {
             let options =
                 HostOptions { tls: identity.clone(), clock, ..HostOptions::new(&config.venues[index].name) };
-            let host =
-                SimHost::start(server_at(&config, index)?, SocketAddr::from(([127, 0, 0, 1], 0)), options)?;
+            let server = server_with(&config, index, plan)?;
+            let host = SimHost::start(server, SocketAddr::from(([127, 0, 0, 1], 0)), options)?;
             let name = &config.venues[index].dialect;
             let dialect = dialect(name).ok_or_else(|| format!("no venue dialect `{name}`"))?;
             let at = host.addr();
@@ -214,9 +223,11 @@ pub fn trade(args: &DemoArgs, signals: &Signals) -> Result<DemoReport, Failure> 
     let plan = plan(args.pinning.as_deref(), args.idle)?;
     let dialects: Vec<&str> = args.venues.iter().map(|name| dialect_name(name)).collect();
     let sim = SimConfig::demo(args.seed, &dialects, usize::from(args.instruments))?;
+    let plan_of_faults =
+        args.faults.as_ref().map(|file| FaultPlan::load(file, &sim)).transpose()?.unwrap_or_default();
     let scratch = tempdir()?;
     let journal_dir = args.journal.clone().unwrap_or_else(|| scratch.path.join("journal"));
-    let venues = Venues::start(sim, args.tls)?;
+    let venues = Venues::start_with(sim, args.tls, &plan_of_faults)?;
     let params = world::engine_params(
         &venues.config,
         venues.config.start_wall_ns as u64 / SECOND as u64,
@@ -281,6 +292,8 @@ pub fn trade(args: &DemoArgs, signals: &Signals) -> Result<DemoReport, Failure> 
         .enumerate()
         .map(|(venue, server)| LedgerCheck::compare(venue, &view, server.ledger()))
         .collect();
+    let mut faults = FaultCounts::default();
+    servers.iter().for_each(|server| faults.add(&server.faults()));
     DemoReport::build(
         args,
         &plan,
@@ -290,6 +303,7 @@ pub fn trade(args: &DemoArgs, signals: &Signals) -> Result<DemoReport, Failure> 
         finished,
         &view,
         ledgers,
+        faults,
         memory.anonymous_max,
     )
 }

@@ -10,7 +10,7 @@ use crate::replay::source::RunConfig;
 use crate::runtime::affinity::AllowedCpus;
 use crate::runtime::idle::IdleMode;
 use crate::runtime::profile::Plan;
-use crate::sim::VenueLedger;
+use crate::sim::{FaultCounts, VenueLedger};
 use crate::topology::launch::Finished;
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -118,6 +118,8 @@ pub struct DemoReport {
     violation_details: Vec<String>,
     pnl: BTreeMap<&'static str, Money>,
     ledgers: Vec<LedgerCheck>,
+    /// What was done to the engine on purpose.
+    faults: FaultCounts,
     rss_anon_bytes_max: u64,
     journal: JournalReport,
     latency_ns: BTreeMap<&'static str, Summary>,
@@ -144,6 +146,7 @@ impl DemoReport {
         finished: Finished,
         view: &View,
         ledgers: Vec<LedgerCheck>,
+        faults: FaultCounts,
         rss_anon_bytes_max: u64,
     ) -> Result<Self, Failure> {
         let mut failure = finished.failure;
@@ -186,6 +189,7 @@ impl DemoReport {
                 ("net", totals.net()),
             ]),
             ledgers,
+            faults,
             rss_anon_bytes_max,
             journal,
             latency_ns: finished.latency.summaries().into_iter().collect(),
@@ -278,6 +282,9 @@ impl fmt::Display for DemoReport {
             } else {
                 writeln!(f, "ledger of {}: DIFFERENT: {:?}", ledger.venue, ledger.differences)?;
             }
+        }
+        if self.faults.total() > 0 {
+            writeln!(f, "faults of the venues, as asked: {}", self.faults)?;
         }
         if self.odd != OddCounts::default() || self.alarms > 0 {
             writeln!(f, "odd on the wire: {:?}; insane edges: {}", self.odd, self.alarms)?;

@@ -5,7 +5,7 @@
 
 use crate::domain::time::Nanos;
 use crate::sim::socket::{HostError, HostOptions, SimHost, TlsIdentity, TlsIdentityError, WallClock};
-use crate::sim::{ConfigError, LedgerServer, SimConfig, server_at};
+use crate::sim::{ConfigError, FaultError, FaultPlan, LedgerServer, SimConfig, server_with};
 use clap::Args;
 use serde_json::json;
 use std::io::{self, Write};
@@ -39,6 +39,9 @@ pub struct SimArgs {
     /// At the end write each venue's ledger to DIR/VENUE.
     #[arg(long, value_name = "DIR")]
     pub ledger: Option<PathBuf>,
+    /// Let the venues misbehave as this file says (see docs/faults.example.toml).
+    #[arg(long, value_name = "FILE")]
+    pub faults: Option<PathBuf>,
     /// Stop after this long (such as 60s, 5m); without it: when interrupted.
     #[arg(long = "for", value_name = "DURATION", value_parser = super::parse_duration)]
     pub duration: Option<Duration>,
@@ -50,6 +53,9 @@ pub enum SimError {
     /// The world cannot be built.
     #[error("{0}")]
     Config(#[from] ConfigError),
+    /// The file of faults is wrong.
+    #[error("{0}")]
+    Faults(#[from] FaultError),
     /// No certificate.
     #[error("{0}")]
     Tls(#[from] TlsIdentityError),
@@ -87,6 +93,8 @@ pub fn run(args: &SimArgs, stop: &AtomicBool) -> Result<u8, SimError> {
     let dialects: Vec<&str> = args.venues.iter().map(|name| dialect(name)).collect();
     let mut config = SimConfig::demo(args.seed, &dialects, usize::from(args.instruments))?;
     config.start_wall_ns = clock.now();
+    let plan =
+        args.faults.as_ref().map(|file| FaultPlan::load(file, &config)).transpose()?.unwrap_or_default();
     let tls = args.tls.then(TlsIdentity::generate).transpose()?;
     let mut hosts = Vec::new();
     for (number, venue) in config.venues.iter().enumerate() {
@@ -98,7 +106,8 @@ pub fn run(args: &SimArgs, stop: &AtomicBool) -> Result<u8, SimError> {
                 .ok_or(SimError::Port { base, number })?,
         };
         let options = HostOptions { tls: tls.clone(), clock, ..HostOptions::new(&venue.name) };
-        let host = SimHost::start(server_at(&config, number)?, SocketAddr::new(args.bind, port), options)?;
+        let server = server_with(&config, number, &plan)?;
+        let host = SimHost::start(server, SocketAddr::new(args.bind, port), options)?;
         hosts.push((venue.name.clone(), host));
     }
     // All or none: whoever reads a line may connect at once and find every venue.
@@ -117,7 +126,12 @@ pub fn run(args: &SimArgs, stop: &AtomicBool) -> Result<u8, SimError> {
     let mut outcome = Ok(0);
     for (name, host) in hosts {
         let written = match host.stop() {
-            Ok(server) => write_ledger(server, args.ledger.as_deref(), &name),
+            Ok(server) => {
+                if args.faults.is_some() {
+                    tell!("faults of {name}: {}", server.faults());
+                }
+                write_ledger(server, args.ledger.as_deref(), &name)
+            }
             Err(error) => Err(error.into()),
         };
         if let Err(error) = written {
@@ -172,6 +186,7 @@ mod tests {
             port_base: 0,
             tls: true,
             ledger,
+            faults: None,
             duration: Some(Duration::from_millis(300)),
         }
     }

@@ -2,7 +2,7 @@
 //! server, so that every transport is covered alike.
 
 use super::exchange::{FrameRow, VenueLedger};
-use super::{HttpReply, HttpRequest, LedgerServer, Push, Server, SimConn};
+use super::{FaultCounts, HttpReply, HttpRequest, LedgerServer, Push, Server, SimConn};
 use crate::domain::time::Nanos;
 use ring::digest::{Context, SHA256};
 use std::collections::BTreeMap;
@@ -107,6 +107,10 @@ impl<S: LedgerServer> Server for FrameHasher<S> {
     fn next_due(&self) -> Nanos {
         self.inner.next_due()
     }
+
+    fn is_private(&self, conn: SimConn) -> bool {
+        self.inner.is_private(conn)
+    }
 }
 
 impl<S: LedgerServer> LedgerServer for FrameHasher<S> {
@@ -119,5 +123,9 @@ impl<S: LedgerServer> LedgerServer for FrameHasher<S> {
         let ledger = self.inner.ledger_mut();
         ledger.set_frames(rows);
         ledger
+    }
+
+    fn faults(&self) -> FaultCounts {
+        self.inner.faults()
     }
 }

@@ -11,6 +11,7 @@ pub mod config;
 pub mod delay;
 pub mod deribit;
 pub mod exchange;
+pub mod faults;
 pub mod frames;
 pub mod hyperliquid;
 pub mod market;
@@ -21,8 +22,10 @@ pub use config::{
     ConfigError, SimAccount, SimAccountSettings, SimConfig, SimInstrument, SimListing, SimVenueConfig,
 };
 pub use exchange::VenueLedger;
+pub use faults::{FaultCounts, FaultError, FaultPlan};
 
 use crate::domain::time::Nanos;
+use faults::Faulty;
 use std::path::Path;
 
 /// A client connection of one simulated venue.
@@ -82,6 +85,10 @@ pub trait Server: Send {
     fn advance(&mut self, now: Nanos, out: &mut Vec<Push>);
     /// When `advance` has something to do next.
     fn next_due(&self) -> Nanos;
+    /// Orders or the news of an account travel on that connection, as far as the venue knows by now.
+    fn is_private(&self, _conn: SimConn) -> bool {
+        false
+    }
 }
 
 /// A server whose venue keeps books.
@@ -93,6 +100,10 @@ pub trait LedgerServer: Server {
     /// Writes the books to a directory (`--ledger DIR`): see [`VenueLedger::write`].
     fn write_ledger(&mut self, dir: &Path) -> std::io::Result<()> {
         self.ledger_mut().write(dir)
+    }
+    /// The faults that there were (see [`faults`]).
+    fn faults(&self) -> FaultCounts {
+        FaultCounts::default()
     }
 }
 
@@ -120,6 +131,24 @@ impl<S: Server + ?Sized> Server for Box<S> {
     fn next_due(&self) -> Nanos {
         (**self).next_due()
     }
+
+    fn is_private(&self, conn: SimConn) -> bool {
+        (**self).is_private(conn)
+    }
+}
+
+impl<S: LedgerServer + ?Sized> LedgerServer for Box<S> {
+    fn ledger(&self) -> &VenueLedger {
+        (**self).ledger()
+    }
+
+    fn ledger_mut(&mut self) -> &mut VenueLedger {
+        (**self).ledger_mut()
+    }
+
+    fn faults(&self) -> FaultCounts {
+        (**self).faults()
+    }
 }
 
 /// The first venue of `config` that speaks `dialect`, its frames hashed; `None` when there is none.
@@ -129,17 +158,27 @@ pub fn server(dialect: &str, config: &SimConfig) -> Option<Box<dyn LedgerServer>
 
 /// The `venue`-th venue of `config`, its frames hashed.
 pub fn server_at(config: &SimConfig, venue: usize) -> Result<Box<dyn LedgerServer>, ConfigError> {
+    server_with(config, venue, &FaultPlan::default())
+}
+
+/// The same with its faults of `plan`; what is hashed is what left.
+pub fn server_with(
+    config: &SimConfig,
+    venue: usize,
+    plan: &FaultPlan,
+) -> Result<Box<dyn LedgerServer>, ConfigError> {
     config.check()?;
-    match config.venues[venue].dialect.as_str() {
-        "binance-usdm" | "binance-coinm" => {
-            Ok(Box::new(frames::FrameHasher::new(binance::BinanceServer::new(config, venue))))
-        }
-        "bybit" => Ok(Box::new(frames::FrameHasher::new(bybit::BybitServer::new(config, venue)))),
-        "okx" => Ok(Box::new(frames::FrameHasher::new(okx::OkxServer::new(config, venue)))),
-        "deribit" => Ok(Box::new(frames::FrameHasher::new(deribit::DeribitServer::new(config, venue)))),
-        "hyperliquid" => {
-            Ok(Box::new(frames::FrameHasher::new(hyperliquid::HyperliquidServer::new(config, venue))))
-        }
-        other => Err(ConfigError::Dialect(other.into())),
+    let bare: Box<dyn LedgerServer> = match config.venues[venue].dialect.as_str() {
+        "binance-usdm" | "binance-coinm" => Box::new(binance::BinanceServer::new(config, venue)),
+        "bybit" => Box::new(bybit::BybitServer::new(config, venue)),
+        "okx" => Box::new(okx::OkxServer::new(config, venue)),
+        "deribit" => Box::new(deribit::DeribitServer::new(config, venue)),
+        "hyperliquid" => Box::new(hyperliquid::HyperliquidServer::new(config, venue)),
+        other => return Err(ConfigError::Dialect(other.into())),
+    };
+    let name = &config.venues[venue].name;
+    if plan.of(name).next().is_none() {
+        return Ok(Box::new(frames::FrameHasher::new(bare)));
     }
+    Ok(Box::new(frames::FrameHasher::new(Faulty::new(bare, plan, name, config.start_wall_ns))))
 }

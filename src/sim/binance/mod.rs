@@ -405,6 +405,10 @@ impl Server for BinanceServer {
         let Some(tick_at) = self.tick_at else { return Nanos::MIN };
         self.venue.next_due().min(tick_at).min(self.inbox.next_due()).min(self.outbox.next_due())
     }
+
+    fn is_private(&self, conn: SimConn) -> bool {
+        self.conns.get(&conn).is_some_and(|conn| !matches!(conn.role, Role::Streams { .. }))
+    }
 }
 
 impl LedgerServer for BinanceServer {

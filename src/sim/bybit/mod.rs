@@ -211,6 +211,10 @@ impl Server for BybitServer {
         let timer = self.timers.iter().copied().min().unwrap_or(Nanos::MAX);
         timer.min(self.venue.next_due()).min(self.under_way.next_due())
     }
+
+    fn is_private(&self, conn: SimConn) -> bool {
+        self.clients.get(&conn).is_some_and(|client| client.service != Service::Public)
+    }
 }
 
 impl LedgerServer for BybitServer {

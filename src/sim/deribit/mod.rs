@@ -170,6 +170,10 @@ impl Server for DeribitServer {
         let beat = self.clients.values().map(|client| client.beat_at).min().unwrap_or(Nanos::MAX);
         publish_at.min(beat).min(self.venue.next_due()).min(self.under_way.next_due())
     }
+
+    fn is_private(&self, conn: SimConn) -> bool {
+        self.clients.get(&conn).is_some_and(|client| client.account.is_some())
+    }
 }
 
 impl LedgerServer for DeribitServer {

@@ -46,6 +46,8 @@ struct Client {
     users: Vec<(UserChannel, String)>,
     /// When something was last sent to it.
     spoken_at: Nanos,
+    /// It has posted an action.
+    posts: bool,
 }
 
 /// Something between a client and the matching engine.
@@ -219,6 +221,7 @@ impl HyperliquidServer {
                 let payload = &request["request"]["payload"];
                 match request["request"]["type"].as_str() {
                     Some("action") => {
+                        self.clients.entry(conn).and_modify(|client| client.posts = true);
                         let due = now + self.venue.exchange().settings().latency_in_ns;
                         self.under_way.push(due, Travel::Action { conn, id, payload: payload.clone() });
                     }
@@ -303,6 +306,10 @@ impl Server for HyperliquidServer {
             .min(switch)
             .min(self.venue.next_due())
             .min(self.under_way.next_due())
+    }
+
+    fn is_private(&self, conn: SimConn) -> bool {
+        self.clients.get(&conn).is_some_and(|client| client.posts || !client.users.is_empty())
     }
 }
 

@@ -257,6 +257,10 @@ impl Server for OkxServer {
         let countdown = self.countdowns.values().copied().min().unwrap_or(Nanos::MAX);
         timer.min(countdown).min(self.venue.next_due()).min(self.under_way.next_due())
     }
+
+    fn is_private(&self, conn: SimConn) -> bool {
+        self.clients.get(&conn).is_some_and(|client| client.endpoint == Endpoint::Private)
+    }
 }
 
 impl LedgerServer for OkxServer {

@@ -142,6 +142,8 @@ pub struct BinanceAdapter {
     /// No snapshots and backfills before this: most of the weight of the minute is used.
     data_pause: Nanos,
     http_limited: u32,
+    /// End of the pause that the last of them brought.
+    http_limited_until: Nanos,
     next_sweep: Nanos,
     started: bool,
     /// The venue has stated the funding intervals.
@@ -177,6 +179,7 @@ impl BinanceAdapter {
             http_pause: 0,
             data_pause: 0,
             http_limited: 0,
+            http_limited_until: 0,
             next_sweep: 0,
             started: false,
             intervals_known: false,
@@ -411,9 +414,14 @@ impl BinanceAdapter {
 
     /// 429 and 418: nothing is asked for a while.
     fn on_rate_limit(&mut self, status: u16, now: Nanos) {
-        self.http_limited += 1;
+        // What was under way when the first refusal came is no further offence.
+        if now >= self.http_limited_until {
+            self.http_limited += 1;
+        }
         let base = if status == 418 { 120 * SECOND } else { 10 * SECOND };
-        self.http_pause = self.http_pause.max(now + (base << (self.http_limited - 1).min(4)));
+        let until = now + (base << self.http_limited.saturating_sub(1).min(4));
+        self.http_limited_until = self.http_limited_until.max(until);
+        self.http_pause = self.http_pause.max(until);
     }
 
     fn on_chore_reply(&mut self, duty: Duty, body: &[u8], now: Stamp, out: &mut Out) -> Result<(), OddKind> {

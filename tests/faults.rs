@@ -1,0 +1,120 @@
+//! The whole engine among venues that misbehave in every way that `--faults` knows: it trades on, every order's
+//! fate becomes known, books of account agree in the end, no limit is broken, and the run replays.
+
+use crate::simulated::{TempDir, faulty_simulation, sim_config};
+use perpring::cli::Signals;
+use perpring::cli::demo::{DemoArgs, trade};
+use perpring::domain::input::Command;
+use perpring::domain::money::Money;
+use perpring::domain::params::RiskParams;
+use perpring::domain::time::{MICRO, SECOND};
+use perpring::ops::watch::Counts;
+use perpring::replay::audit::check_dir;
+use perpring::replay::verify::verify;
+use perpring::runtime::idle::IdleMode;
+use perpring::sim::faults::FaultKind;
+use perpring::sim::{FaultCounts, FaultPlan};
+use perpring::topology::world;
+use std::time::Duration;
+
+const VENUES: [&str; 3] = ["binance-usdm", "okx", "bybit"];
+const EXAMPLE: &str = include_str!("../docs/faults.example.toml");
+
+/// The documented example up to the 60th second, with another seed.
+fn plan(seed: u64) -> FaultPlan {
+    let text = EXAMPLE.replace("seed = 1\n", &format!("seed = {seed}\nuntil_s = 60\n"));
+    FaultPlan::parse("faults", &text).expect("the documented example")
+}
+
+/// A minute with the faults of `plan`, then two minutes without, in which everything that is open is closed.
+/// Everything that must hold at the end is asserted.
+fn survives(seed: u64, plan: &FaultPlan) -> (Counts, FaultCounts) {
+    let dir = TempDir::new();
+    let sim = sim_config(seed, &VENUES, |_| {});
+    // Misses and losses are the faults' doing here and must not end the experiment.
+    let risk = RiskParams {
+        consecutive_failures_max: 1_000_000,
+        daily_loss_max_usd: 1_000_000,
+        ..RiskParams::default()
+    };
+    let (mut simulation, config) =
+        faulty_simulation(&sim, world::demo_scan(), risk, 100 * MICRO, Some(dir.path()), plan);
+    simulation.run_for(60 * SECOND);
+    simulation.command(Command::Reduce);
+    simulation.run_for(120 * SECOND); // a ban holds our requests for two minutes, whatever the venue says
+    let counts = *simulation.engine().keeper().watch().counts();
+    let mut faults = FaultCounts::default();
+    simulation.servers().iter().for_each(|server| faults.add(&server.faults()));
+    println!("seed {seed}: {counts:?}; faults: {faults}");
+    let rules = simulation.engine().river().parts().risk.rules();
+    assert_eq!(rules.open_orders(), 0, "every order's fate is known");
+    assert_eq!(counts.trades_opened, counts.trades_closed, "seed {seed}");
+    let positions = rules.positions().clone();
+    let (engine, servers) = simulation.into_parts();
+    for (index, server) in servers.iter().enumerate() {
+        let ledger = server.ledger();
+        let account = ledger.account_ids().next().expect("one account");
+        let (mut fees, mut realised) = (Money::ZERO, Money::ZERO);
+        for row in positions.positions().filter(|row| row.instrument.venue.index() == index) {
+            assert_eq!(row.position.qty, 0, "flat at the end: {}", row.instrument.symbol);
+            fees += row.position.fees;
+            realised += row.position.realised;
+        }
+        let theirs = ledger.totals(account);
+        assert_eq!((fees, realised), (theirs.fees, theirs.realised), "seed {seed}, {}", ledger.venue());
+    }
+    engine.into_parts().1.into_parts().0.expect("recorded").close().expect("temporary disk");
+    assert_eq!(check_dir(dir.path(), &config.params).expect("a journal"), Vec::<String>::new());
+    assert_eq!(verify(dir.path(), &mut |_| {}).expect("a journal").divergence, None);
+    (counts, faults)
+}
+
+#[test]
+fn trading_survives_most_kinds_of_faults_and_the_books_agree() {
+    let (counts, faults) = survives(1, &plan(1));
+    assert!(counts.trades_closed > 10 && faults.total() > 60, "{counts:?}, {faults}");
+}
+
+/// Every kind struck, and orders whose acknowledgement was lost were resolved by asking.
+fn survives_all(seed: u64) {
+    let (counts, faults) = survives(seed, &plan(seed));
+    assert!(counts.trades_closed > 10 && counts.unknown > 0, "{counts:?}");
+    for kind in FaultKind::ALL {
+        assert!(faults.of(kind) > 0, "no {}: {faults}", kind.name());
+    }
+}
+
+#[test]
+fn trading_survives_every_kind_of_fault_and_lost_acknowledgements_are_resolved() {
+    survives_all(3);
+}
+
+#[test]
+fn refusals_of_requests_sent_together_are_one_offence_and_a_ban_ends_in_time_to_close_trades() {
+    survives_all(2);
+}
+
+#[test]
+fn a_demo_with_faults_tells_them() {
+    let dir = TempDir::new();
+    std::fs::create_dir_all(dir.path()).expect("temporary disk");
+    let file = dir.path().join("faults.toml");
+    let text = "[[fault]]\nkind = 'gap'\nper_minute = 600\nvenue = 'okx'\n\
+                [[fault]]\nkind = 'disconnect'\nat_s = [1]\non = 'market'\nvenue = 'binance-usdm'\n";
+    std::fs::write(&file, text).expect("temporary disk");
+    let args = DemoArgs {
+        duration: Some(Duration::from_secs(3)),
+        instruments: 1,
+        pinning: Some("fused".into()),
+        idle: Some(IdleMode::Yield),
+        faults: Some(file),
+        json: true,
+        ..DemoArgs::default()
+    };
+    let report = trade(&args, &Signals::default()).expect("a demo on loopback");
+    assert!(report.to_string().contains("faults of the venues, as asked: disconnect 1, gap "), "{report}");
+    let json = serde_json::to_value(&report).expect("plain data");
+    assert_eq!(json["faults"]["disconnect"], 1, "{json}");
+    assert!(json["faults"]["gap"].as_u64() > Some(0) && json["faults"]["stale"] == 0, "{json}");
+    assert!(json["ledgers"].as_array().expect("a list").iter().all(|row| row["equal"] == true), "{json}");
+}
