@@ -271,6 +271,10 @@ pub trait Dialect: Sync {
     fn start_checks(&self) -> CheckSet {
         CheckSet::EMPTY
     }
+    /// Orders in 10 s that every account is granted, with a margin: the budget where none is configured.
+    fn orders_per_10s(&self) -> u32 {
+        10
+    }
     /// The route side.
     fn encoder(&self, context: &VenueContext) -> Box<dyn Encoder>;
     /// What cancels everything over HTTP beside the river; `None` = this venue has no such way yet.

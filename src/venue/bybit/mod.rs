@@ -66,6 +66,10 @@ impl Dialect for Bybit {
         ROLES[..used].iter().map(|role| ConnSpec { role: *role, url: url.to_owned() }).collect()
     }
 
+    fn orders_per_10s(&self) -> u32 {
+        18 // at most 10 in any second
+    }
+
     fn http_url(&self) -> &'static str {
         "https://api.bybit.com"
     }

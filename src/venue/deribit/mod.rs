@@ -63,6 +63,10 @@ impl Dialect for Deribit {
         roles[..used].iter().map(|role| ConnSpec { role: *role, url: url() }).collect()
     }
 
+    fn orders_per_10s(&self) -> u32 {
+        40 // a burst of 20, then 2 a second
+    }
+
     fn http_url(&self) -> &'static str {
         "https://www.deribit.com"
     }

@@ -68,6 +68,10 @@ impl Dialect for Hyperliquid {
         roles[..used].iter().map(|role| ConnSpec { role: *role, url: url() }).collect()
     }
 
+    fn orders_per_10s(&self) -> u32 {
+        100 // an address earns one action for each USDC traded
+    }
+
     fn http_url(&self) -> &'static str {
         "https://api.hyperliquid.xyz"
     }

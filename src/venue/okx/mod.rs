@@ -70,6 +70,10 @@ impl Dialect for Okx {
         roles[..used].iter().map(|role| ConnSpec { role: *role, url: url() }).collect()
     }
 
+    fn orders_per_10s(&self) -> u32 {
+        100 // never above 60 in 2 s, the limit of one instrument
+    }
+
     fn http_url(&self) -> &'static str {
         "https://www.okx.com"
     }
