@@ -13,6 +13,7 @@ pub mod json;
 pub mod message;
 pub mod okx;
 pub mod pace;
+mod session;
 
 use crate::domain::effect::{
     HttpId, OutMeta, Payload, PayloadFull, Redact, SecretSlot, SessionAction, VenueCall,
