@@ -55,8 +55,8 @@ impl Limits {
         let rate = i64::from(config.orders_per_window_max) * SECOND / window;
         let burst = match rate {
             ..=5 => 20,
-            ..=10 => 30,
-            ..=20 => 50,
+            6..=10 => 30,
+            11..=20 => 50,
             _ => 100,
         };
         Self { matching: (rate, burst), buckets: BTreeMap::new() }
