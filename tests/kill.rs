@@ -111,6 +111,19 @@ impl Client {
         self.ask(1, &payload)
     }
 
+    fn deribit(&mut self, target: &str) -> serde_json::Value {
+        let ms = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_millis();
+        let mut payload = Payload::new();
+        write!(payload, "GET {target}\nAuthorization: deri-hmac-sha256 id=").expect("short");
+        payload.push_hole(HoleKind::ApiKey).expect("short");
+        write!(payload, ",ts={ms},nonce=n,sig=").expect("short");
+        payload.push_hole(HoleKind::Signature).expect("short");
+        payload.push(b"\n\n").expect("short");
+        payload.push_sign(format!("{ms}\nn\nGET\n{target}\n\n").as_bytes()).expect("short");
+        payload.scheme = SignScheme::HmacSha256Hex;
+        self.ask(0, &payload)
+    }
+
     /// Open orders at both venues, as they say themselves.
     fn open(&mut self) -> [usize; 2] {
         let binance = self.binance("GET", "/fapi/v1/openOrders", "");
@@ -227,4 +240,61 @@ fn a_kill_cancels_what_rests_at_every_venue_while_the_river_is_stuck() {
     let notes = board.read().notes.join("\n");
     assert_eq!(notes.matches("the venue has no open order").count(), 2, "{notes}");
     venues.stop().expect("venues stop");
+}
+
+/// Without a river at all: the request that cancels everything, and the list that proves it.
+#[test]
+fn a_kill_cancels_what_rests_at_deribit() {
+    let dir = TempDir::new();
+    std::fs::create_dir_all(dir.path()).expect("temporary disk");
+    let venues = Venues::start(SimConfig::demo(7, &["deribit"], 2).expect("a world"), false)
+        .expect("a venue on loopback");
+    let params = world::engine_params(&venues.config, 7, world::demo_scan(), RiskParams::default());
+    let (board, latch) = (Board::default(), Arc::new(KillLatch::default()));
+    let credentials = world::credentials(&venues.config);
+    let killers = Killers::start(
+        &params,
+        &venues.addresses,
+        &credentials,
+        &venues.trust,
+        &latch,
+        Some(dir.path()),
+        &board,
+    )
+    .expect("threads");
+    let http = HttpClient::new(&venues.trust, Duration::from_secs(5));
+    let mut client =
+        Client { http, vault: Vault::new(credentials.clone()), bases: venues.addresses.http.clone() };
+    let symbol = venues.config.venues[0].listings[0].symbol.clone();
+    let ticker = client.plain(0, &format!("/api/v2/public/ticker?instrument_name={symbol}"));
+    let price = (ticker["result"]["mark_price"].as_f64().expect("a price") * 0.97).floor();
+    for _ in 0..3 {
+        let order = format!("instrument_name={symbol}&amount=0.05&type=limit&price={price}");
+        let reply = client.deribit(&format!("/api/v2/private/buy?{order}"));
+        assert_eq!(reply["result"]["order"]["order_state"], "open", "{reply}");
+    }
+    let open = |client: &mut Client| {
+        client.deribit("/api/v2/private/get_open_orders")["result"].as_array().expect("a list").len()
+    };
+    assert_eq!(open(&mut client), 3, "they rest");
+    latch.kill();
+    killers.wake();
+    let record = || std::fs::read_to_string(dir.path().join(KILL_FILE)).unwrap_or_default();
+    let deadline = Instant::now() + Duration::from_secs(30);
+    while !record().contains("\"verdict\":\"clear\"") {
+        assert!(Instant::now() < deadline, "cancelled by itself:\n{}", record());
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    assert_eq!(open(&mut client), 0, "the venue says so itself");
+    killers.end();
+    let record = record();
+    assert!(record.contains("\"request\":\"GET /api/v2/private/cancel_all\""), "{record}");
+    let secrets = credentials[0].as_ref().expect("an account");
+    for secret in [secrets.api_key.as_str(), secrets.secret.as_str(), "deri-hmac"] {
+        assert!(!record.contains(secret), "{record}");
+    }
+    assert!(
+        board.read().notes.iter().any(|note| note.contains("deribit: killed, the venue has no open order"))
+    );
+    venues.stop().expect("the venue stops");
 }

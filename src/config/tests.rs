@@ -300,6 +300,13 @@ fn a_venue_whose_settings_cannot_be_read_back_takes_no_live_orders() {
     assert!(!said.contains("venue binance-usdm: its account"), "{said}");
 }
 
+#[test]
+fn deribit_takes_live_orders_because_its_settings_are_read_back() {
+    let text = venues("credentials_env = \"B\"").replace("\"okx\"", "\"deribit\"");
+    let said = parse(&text).settings(true).unwrap_err().join("\n");
+    assert!(!said.contains("venue deribit: its account"), "{said}");
+}
+
 /// The symbols of the listings, or what was found wrong.
 fn symbols(dialects: [&str; 2], at_par: Option<&str>, instruments: &str) -> Result<Vec<String>, String> {
     let mut text = String::new();

@@ -200,7 +200,8 @@ impl Scanner {
             | EventBody::Session(_)
             | EventBody::Outcome(_)
             | EventBody::Action(_)
-            | EventBody::Pace(_) => {}
+            | EventBody::Pace(_)
+            | EventBody::Grant(_) => {}
         }
     }
 

@@ -7,7 +7,7 @@ use super::intent::{Denial, Intent};
 use super::money::Money;
 use super::number::Num;
 use super::order::{OrderUpdate, Side};
-use super::standing::{ClockSample, Pace, StartCheck};
+use super::standing::{ClockSample, Grant, Pace, StartCheck};
 use super::text::Currency;
 use super::time::{Nanos, Stamp};
 use serde::{Deserialize, Serialize};
@@ -73,6 +73,8 @@ pub enum EventBody {
     Check(StartCheck),
     /// The venue states how much of its limits is used.
     Pace(Pace),
+    /// The venue states what it grants of order requests.
+    Grant(Grant),
 }
 
 /// Best bid and ask of one instrument.
@@ -148,7 +150,8 @@ pub struct Mark {
     pub rate: Option<Num>,
     /// Next settlement, ns since the epoch; 0 when not stated.
     pub funding_ns: Nanos,
-    /// Time between settlements, ns; 0 when not stated.
+    /// Time between settlements, ns; 0 when not stated. With a rate and no settlement, funding accrues all the
+    /// time, and this is the time in which it reaches the rate.
     pub interval_ns: Nanos,
     /// Venue time, ns since the epoch.
     pub venue_ns: Nanos,

@@ -48,10 +48,12 @@ pub enum Check {
     ForeignOrders,
     /// The venue's clock against ours, ns.
     Clock,
+    /// Margin is reckoned position by position. 1 = standard, 2 = of the portfolio.
+    MarginModel,
 }
 
 /// How many kinds of [`Check`] there are.
-pub const CHECKS: usize = 10;
+pub const CHECKS: usize = 11;
 
 impl Check {
     /// All of them.
@@ -66,6 +68,7 @@ impl Check {
         Self::Permission,
         Self::ForeignOrders,
         Self::Clock,
+        Self::MarginModel,
     ];
 
     /// Short words for people.
@@ -81,6 +84,7 @@ impl Check {
             Self::Permission => "permission to trade",
             Self::ForeignOrders => "open orders of others",
             Self::Clock => "clock",
+            Self::MarginModel => "margin model",
         }
     }
 
@@ -93,6 +97,7 @@ impl Check {
             Self::AssetMode => named("single-asset", "multi-asset"),
             Self::SelfTrade => named("cancel maker", "another rule"),
             Self::Permission => named("granted", "not granted"),
+            Self::MarginModel => named("standard", "portfolio"),
             Self::Leverage | Self::AccountLevel | Self::ForeignOrders => value.to_string(),
             Self::Fee => format!("{} bps", value as f64 / BPS as f64),
             Self::Clock => format!("{} ms off", value as f64 / 1e6),
@@ -172,6 +177,19 @@ impl Pace {
     pub const fn is_refusal(&self) -> bool {
         matches!(self.status, 429 | 418)
     }
+}
+
+/// What a venue grants of requests to its matching engine, as a bucket that leaks: what overflows it is refused.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Grant {
+    /// Venue.
+    pub venue: VenueId,
+    /// Requests at once.
+    pub burst: u32,
+    /// Requests in 10 s in the long run.
+    pub per_10s: u32,
+    /// Cancels are counted like orders.
+    pub cancels: bool,
 }
 
 #[cfg(test)]

@@ -156,6 +156,8 @@ pub struct SimAccountSettings {
     pub isolated: bool,
     /// Margin of all assets together.
     pub multi_asset: bool,
+    /// Margin of the whole portfolio (Deribit).
+    pub portfolio: bool,
     /// The key may trade.
     pub may_trade: bool,
     /// Account level (OKX `acctLv`).
@@ -172,6 +174,7 @@ impl Default for SimAccountSettings {
             long_short: false,
             isolated: false,
             multi_asset: false,
+            portfolio: false,
             may_trade: true,
             level: 2,
             self_trade: "cancel_maker".into(),

@@ -190,6 +190,12 @@ pub trait Encoder: Send {
         now: Stamp,
         to: &mut Payload,
     ) -> Result<Rendered, PayloadFull>;
+    /// Renders the cancellation of all open orders of the account over the order session; `None` = the venue has
+    /// no such request there. Asked for in a kill, and when single cancels would exceed what the venue grants.
+    fn cancel_all(&mut self, now: Stamp, to: &mut Payload) -> Result<Option<Rendered>, PayloadFull> {
+        let _ = (now, to);
+        Ok(None)
+    }
     /// Renders a query for an order's state.
     fn query(
         &mut self,

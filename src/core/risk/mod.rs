@@ -333,7 +333,11 @@ impl Risk {
             }
             EventBody::Instrument(instrument) => self.on_instrument(instrument),
             EventBody::Session(status) => self.on_session(status),
-            EventBody::Conn(_) | EventBody::Action(_) | EventBody::Outcome(_) | EventBody::Pace(_) => {}
+            EventBody::Conn(_)
+            | EventBody::Action(_)
+            | EventBody::Outcome(_)
+            | EventBody::Pace(_)
+            | EventBody::Grant(_) => {}
             EventBody::Clock(sample) => self.start.on_clock(sample, at),
             EventBody::Check(check) => return self.start.on_check(check),
             EventBody::Position(report) => {

@@ -4,7 +4,8 @@
 //! allocates in steady state.
 
 use super::TERMS;
-use super::adapter::{Ask, DeribitAdapter, REFRESH_EVERY};
+use super::adapter::{DeribitAdapter, REFRESH_EVERY};
+use super::asks::Ask;
 use super::parse::{Channel, DepthRow, Item, TickerRow};
 use super::session::NEVER;
 use crate::domain::event::{
@@ -20,6 +21,9 @@ use crate::venue::{OddKind, Out};
 
 /// A book that was good for this long starts its back-off anew.
 const GOOD_AFTER: Nanos = 60 * SECOND;
+
+/// `current_funding` is the rate of what accrues in this time.
+const FUNDING_RATE_TIME: Nanos = 8 * 3_600 * SECOND;
 
 /// Milliseconds as sent to nanoseconds.
 pub(super) fn nanos(ms: i64) -> Nanos {
@@ -95,9 +99,9 @@ impl DeribitAdapter {
                 mark: row.mark,
                 index: row.index,
                 rate: row.rate,
-                // Funding accrues continuously: there is no settlement to name.
+                // Funding accrues continuously: there is no settlement to name, only the time of the rate.
                 funding_ns: 0,
-                interval_ns: 0,
+                interval_ns: if row.rate.is_some() { FUNDING_RATE_TIME } else { 0 },
                 venue_ns: nanos(row.time_ms),
             }));
             if row.closed {

@@ -3,7 +3,9 @@
 //!
 //! Sans-I/O like every dialect. Frames enter by `parse` (one pass, no allocation, any key order); `adapter`
 //! is the decode side with `market` for books and prices, `account` for orders and balances and the shared
-//! `session` for timers and back-off; `encoder` is the route side. Both halves speak the codes of `calls`.
+//! `session` for timers and back-off; `standing` is what the venue says of our account, its clock and its limits;
+//! `credits` keeps within the latter. `encoder` is the route side, `kill` what cancels everything beside it. Both
+//! halves speak the codes of `calls`.
 //!
 //! Quantities are the venue's *amounts*: base coins of linear contracts, US dollars of inverse ones; a contract
 //! multiplier of 1 therefore holds for both, and `contract_size` is the quantity step.
@@ -11,7 +13,7 @@
 //! Understood public channels: `book` (full and grouped), `quote`, `ticker`, `trades`, `instrument.state`;
 //! `public/get_instruments`. Private: `user.orders`, `user.trades`, `user.changes` (positions),
 //! `user.portfolio`, and the replies to `private/buy`, `sell`, `cancel_by_label`, `get_order_state_by_label`,
-//! `get_open_orders`, `get_positions`, `get_account_summaries`, `get_user_trades_by_instrument`.
+//! `get_open_orders`, `get_positions`, `get_account_summaries`, `get_user_trades_by_instrument`; `public/get_time`.
 //!
 //! Documented types that are ignored, and counted as such: heartbeats, replies and errors (session machines
 //! read them), `incremental_ticker`, `perpetual`, `chart`, `markprice.options`, `estimated_expiration_price`,
@@ -21,14 +23,18 @@
 
 mod account;
 mod adapter;
+mod asks;
 mod calls;
 mod continuity;
+mod credits;
 mod decoder;
 mod encoder;
 mod errors;
+mod kill;
 mod market;
 mod parse;
 mod rows;
+mod standing;
 #[cfg(test)]
 mod tests;
 
@@ -37,8 +43,9 @@ pub use decoder::DeribitDecoder;
 
 use super::message::Decoder;
 use super::session::{self, Ping, Terms};
-use super::{Adapter, ConnSpec, Dialect, Encoder, VenueContext};
+use super::{Adapter, ConnSpec, Dialect, Encoder, KillSwitch, VenueContext};
 use crate::domain::event::SessionRole;
+use crate::domain::standing::CheckSet;
 use crate::domain::time::{MILLI, SECOND};
 
 /// The dialect of Deribit perpetuals.
@@ -82,8 +89,16 @@ impl Dialect for Deribit {
         Box::new(adapter::DeribitAdapter::new(context))
     }
 
+    fn start_checks(&self) -> CheckSet {
+        standing::CHECKS
+    }
+
     fn encoder(&self, context: &VenueContext) -> Box<dyn Encoder> {
         Box::new(encoder::DeribitEncoder::new(context))
+    }
+
+    fn kill_switch(&self, _: &VenueContext) -> Option<Box<dyn KillSwitch>> {
+        Some(Box::new(kill::DeribitKill::new()))
     }
 
     fn decoder(&self) -> Box<dyn Decoder> {
