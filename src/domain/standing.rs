@@ -48,10 +48,14 @@ pub enum Check {
     ForeignOrders,
     /// The venue's clock against ours, ns.
     Clock,
+    /// The dead man's switch, where it must be armed before it is there. 1 = armed, 2 = not armed.
+    DeadMan,
+    /// Requests that the account has left, where the venue grants a sum of them.
+    Requests,
 }
 
 /// How many kinds of [`Check`] there are.
-pub const CHECKS: usize = 10;
+pub const CHECKS: usize = 12;
 
 impl Check {
     /// All of them.
@@ -66,6 +70,8 @@ impl Check {
         Self::Permission,
         Self::ForeignOrders,
         Self::Clock,
+        Self::DeadMan,
+        Self::Requests,
     ];
 
     /// Short words for people.
@@ -81,6 +87,8 @@ impl Check {
             Self::Permission => "permission to trade",
             Self::ForeignOrders => "open orders of others",
             Self::Clock => "clock",
+            Self::DeadMan => "dead man's switch",
+            Self::Requests => "requests left",
         }
     }
 
@@ -93,7 +101,8 @@ impl Check {
             Self::AssetMode => named("single-asset", "multi-asset"),
             Self::SelfTrade => named("cancel maker", "another rule"),
             Self::Permission => named("granted", "not granted"),
-            Self::Leverage | Self::AccountLevel | Self::ForeignOrders => value.to_string(),
+            Self::DeadMan => named("armed", "not armed"),
+            Self::Leverage | Self::AccountLevel | Self::ForeignOrders | Self::Requests => value.to_string(),
             Self::Fee => format!("{} bps", value as f64 / BPS as f64),
             Self::Clock => format!("{} ms off", value as f64 / 1e6),
         }
@@ -103,7 +112,7 @@ impl Check {
     pub const fn relation(self) -> &'static str {
         match self {
             Self::Fee | Self::Clock => "at most ",
-            Self::AccountLevel => "at least ",
+            Self::AccountLevel | Self::Requests => "at least ",
             _ => "",
         }
     }
