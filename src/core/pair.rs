@@ -93,6 +93,7 @@ pub struct Pair {
     /// Insane edges that lasted (alarms).
     pub alarms: u32,
     fees: Ppb,
+    allowance: Ppb,
     quotes: [Quote; 2],
     window: Median,
     newest: Median,
@@ -102,11 +103,12 @@ pub struct Pair {
 }
 
 impl Pair {
-    /// A pair without history. `taker_fees` are those of both venues, one leg each.
+    /// A pair without history. `taker_fees` and `allowances` are those of both venues, one leg each.
     pub fn new(
         canonical: CanonicalId,
         listings: [u16; 2],
         taker_fees: [Ppb; 2],
+        allowances: [Ppb; 2],
         params: &ScanParams,
     ) -> Self {
         let samples = usize::from(params.basis_samples.max(1));
@@ -119,6 +121,7 @@ impl Pair {
             size: None,
             level_shifts: 0,
             alarms: 0,
+            allowance: params.allowance_ppb.saturating_add(allowances[0]).saturating_add(allowances[1]),
             fees: taker_fees[0].saturating_add(taker_fees[1]).saturating_mul(2),
             quotes: [Quote::default(); 2],
             window: Median::new(samples),
@@ -240,7 +243,7 @@ impl Pair {
                 exit_basis,
                 fees: self.fees,
                 exit_half_spreads: half_spreads,
-                allowance: params.allowance_ppb,
+                allowance: self.allowance,
                 funding: net_funding(&legs[long].funding, &legs[short].funding, now.wall, params.hold_max_ns),
                 threshold: params.threshold_ppb,
             });

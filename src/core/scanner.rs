@@ -87,8 +87,9 @@ impl Scanner {
         let scan = params.scan.clone();
         let mut listings: Vec<Listing> =
             params.listings.iter().map(|listing| Listing::new(*listing)).collect();
-        let fee = |listing: &Listing| {
-            params.venues.get(listing.params.venue.index()).map_or(0, |venue| venue.taker_fee_ppb)
+        let costs = |listing: &Listing| {
+            let venue = params.venues.get(listing.params.venue.index());
+            venue.map_or((0, 0), |venue| (venue.taker_fee_ppb, venue.allowance_ppb))
         };
         let mut pairs = Vec::new();
         for a in 0..listings.len() {
@@ -99,7 +100,14 @@ impl Scanner {
                 {
                     continue;
                 }
-                let pair = Pair::new(x.params.canonical, [a as u16, b as u16], [fee(x), fee(y)], &scan);
+                let ((fee, allowance), (other_fee, other_allowance)) = (costs(x), costs(y));
+                let pair = Pair::new(
+                    x.params.canonical,
+                    [a as u16, b as u16],
+                    [fee, other_fee],
+                    [allowance, other_allowance],
+                    &scan,
+                );
                 let at = pairs.len() as u16;
                 pairs.push(pair);
                 listings[a].pairs.push(at);

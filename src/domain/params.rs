@@ -87,6 +87,9 @@ pub struct VenueParams {
     /// USDC beside others in USDT); empty = as themselves.
     #[serde(default)]
     pub settle_at_par: Currency,
+    /// Allowance for a leg at this venue, beside that of the scanner, ppb.
+    #[serde(default)]
+    pub allowance_ppb: Ppb,
 }
 
 /// A canonical instrument.

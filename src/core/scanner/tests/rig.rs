@@ -89,9 +89,14 @@ pub fn instrument(at: u16) -> Instrument {
 impl Rig {
     /// Known contracts, live books; not yet warm.
     pub fn cold(venues: u8, scan: ScanParams) -> Self {
-        let params = engine(venues, scan);
+        Self::of(&engine(venues, scan))
+    }
+
+    /// The same of other parameters.
+    pub fn of(params: &EngineParams) -> Self {
+        let venues = params.venues.len() as u8;
         let mut rig = Self {
-            scanner: Scanner::new(&params),
+            scanner: Scanner::new(params),
             out: ScanOut::default(),
             now: SECOND,
             seq: 0,
