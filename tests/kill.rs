@@ -124,11 +124,68 @@ impl Client {
         self.ask(0, &payload)
     }
 
-    /// Open orders at both venues, as they say themselves.
-    fn open(&mut self) -> [usize; 2] {
+    fn hyperliquid(&mut self, payload: &Payload) -> serde_json::Value {
+        self.ask(2, payload)
+    }
+
+    /// Places a limit order that rests: JSON for the venue, MessagePack for the signature.
+    fn hyperliquid_order(&mut self, asset: u8, price: &str, size: &str, nonce: u64) -> serde_json::Value {
+        let mut payload = Payload::new();
+        payload.push(b"POST /exchange\nContent-Type: application/json\n\n").expect("short");
+        write!(
+            payload,
+            "{{\"action\":{{\"type\":\"order\",\"orders\":[{{\"a\":{asset},\"b\":true,\"p\":\"{price}\",\"s\":\"{size}\",\
+             \"r\":false,\"t\":{{\"limit\":{{\"tif\":\"Gtc\"}}}}}}],\"grouping\":\"na\"}},\"nonce\":{nonce},\"signature\":"
+        )
+        .expect("short");
+        payload.push_hole(HoleKind::Signature).expect("short");
+        payload.push(b",\"vaultAddress\":null}").expect("short");
+        let text = |text: &str| [&[0xa0 | text.len() as u8], text.as_bytes()].concat();
+        let parts = [
+            vec![0x83],
+            text("type"),
+            text("order"),
+            text("orders"),
+            vec![0x91, 0x86],
+            text("a"),
+            vec![asset],
+            text("b"),
+            vec![0xc3],
+            text("p"),
+            text(price),
+            text("s"),
+            text(size),
+            text("r"),
+            vec![0xc2],
+            text("t"),
+            vec![0x81],
+            text("limit"),
+            vec![0x81],
+            text("tif"),
+            text("Gtc"),
+            text("grouping"),
+            text("na"),
+            nonce.to_be_bytes().to_vec(),
+            vec![0],
+        ];
+        payload.push_sign(&parts.concat()).expect("short");
+        payload.scheme = SignScheme::AgentMainnet;
+        self.hyperliquid(&payload)
+    }
+
+    /// Open orders at the venues, as they say themselves.
+    fn open(&mut self) -> [usize; 3] {
+        let mut payload = Payload::new();
+        payload
+            .push(b"POST /info\nContent-Type: application/json\n\n{\"type\":\"openOrders\",\"user\":\"")
+            .expect("short");
+        payload.push_hole(HoleKind::ApiKey).expect("short");
+        payload.push(b"\"}").expect("short");
+        let hyperliquid = self.hyperliquid(&payload);
         let binance = self.binance("GET", "/fapi/v1/openOrders", "");
         let okx = self.okx("GET", "/api/v5/trade/orders-pending?instType=SWAP", "");
-        [binance.as_array().expect("a list").len(), okx["data"].as_array().expect("a list").len()]
+        let count = |list: &serde_json::Value| list.as_array().expect("a list").len();
+        [count(&binance), count(&okx["data"]), count(&hyperliquid)]
     }
 }
 
@@ -145,8 +202,9 @@ fn iso(seconds: &str) -> String {
 fn a_kill_cancels_what_rests_at_every_venue_while_the_river_is_stuck() {
     let dir = TempDir::new();
     std::fs::create_dir_all(dir.path()).expect("temporary disk");
-    let venues = Venues::start(SimConfig::demo(7, &["binance-usdm", "okx"], 2).expect("a world"), false)
-        .expect("venues on loopback");
+    let dialects = ["binance-usdm", "okx", "hyperliquid"];
+    let venues =
+        Venues::start(SimConfig::demo(7, &dialects, 2).expect("a world"), false).expect("venues on loopback");
     let params = world::engine_params(&venues.config, 7, world::demo_scan(), RiskParams::default());
     let config = RunConfig { trading: true, params };
     let (board, latch) = (Board::default(), Arc::new(KillLatch::default()));
@@ -211,8 +269,15 @@ fn a_kill_cancels_what_rests_at_every_venue_while_the_river_is_stuck() {
         let reply = client.okx("POST", "/api/v5/trade/order", &body);
         assert_eq!(reply["code"], "0", "{reply}");
     }
+    let asset = venues.config.venues[2].listings[0].code as u8;
+    let nonce = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_millis() as u64;
+    for more in 0..20 {
+        let reply = client.hyperliquid_order(asset, &price.to_string(), "0.01", nonce - 1_000 + more);
+        let status = &reply["response"]["data"]["statuses"][0];
+        assert!(status["resting"]["oid"].is_u64(), "{reply}");
+    }
     let after = client.open();
-    assert_eq!(after, [before[0] + 3, before[1] + 30], "they rest");
+    assert_eq!(after, [before[0] + 3, before[1] + 30, before[2] + 20], "they rest");
 
     // The river hears nothing: it is stuck. The threads do it by themselves.
     let stuck_at = inputs.load(Ordering::Acquire);
@@ -221,24 +286,24 @@ fn a_kill_cancels_what_rests_at_every_venue_while_the_river_is_stuck() {
     commands.send(Command::Kill(Scope::Global)).expect("the engine lives");
     let record = || std::fs::read_to_string(dir.path().join(KILL_FILE)).unwrap_or_default();
     let deadline = Instant::now() + Duration::from_secs(30);
-    while record().matches("\"clear\"").count() < 2 {
+    while record().matches("\"clear\"").count() < 3 {
         assert!(Instant::now() < deadline, "cancelled by itself:\n{}", record());
         std::thread::sleep(Duration::from_millis(20));
     }
-    assert_eq!(client.open(), [0, 0], "the venues say so themselves");
+    assert_eq!(client.open(), [0, 0, 0], "the venues say so themselves");
     assert_eq!(inputs.load(Ordering::Acquire), stuck_at, "the river stood still all the time");
     hang.store(false, Ordering::Release);
     killers.end();
     let ended = threaded.end();
     assert_eq!(ended.failure, None);
     let record = record();
-    for venue in ["binance-usdm", "okx"] {
+    for venue in dialects {
         let clear = |line: &&str| line.contains(venue) && line.contains("\"verdict\":\"clear\"");
         assert_eq!(record.lines().filter(clear).count(), 1, "{record}");
     }
     assert!(!record.contains("signature") && !record.contains("timestamp"), "{record}");
     let notes = board.read().notes.join("\n");
-    assert_eq!(notes.matches("the venue has no open order").count(), 2, "{notes}");
+    assert_eq!(notes.matches("the venue has no open order").count(), 3, "{notes}");
     venues.stop().expect("venues stop");
 }
 

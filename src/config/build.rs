@@ -6,7 +6,9 @@ use crate::domain::instrument::{
     CanonicalId, ContractKind, INSTRUMENTS_MAX, InstrumentId, VENUES_MAX, VenueId,
 };
 use crate::domain::intent::ONE_PPB;
-use crate::domain::params::{CanonicalParams, EngineParams, ListingParams, SessionKind, VenueParams};
+use crate::domain::params::{
+    CanonicalParams, EngineParams, ListingParams, ScanParams, SessionKind, VenueParams,
+};
 use crate::domain::standing::CheckSet;
 use crate::domain::text::{Currency, Text};
 use crate::domain::time::SECOND;
@@ -34,6 +36,10 @@ pub struct Settings {
 }
 
 /// A part of a unified name: base, quote, settlement.
+/// Requests that an order costs where they have to be earned: itself, and a part of cancels, questions about
+/// limits and switches.
+const REQUESTS_PER_ORDER: i64 = 2;
+
 type Parts<'a> = (&'a str, &'a str, &'a str);
 
 impl Config {
@@ -72,8 +78,10 @@ impl Config {
                 session: venue.session,
                 settle_at_par: at_par(venue, &mut findings),
                 settle_haircut_ppb: ppb(venue.settle_haircut_bps),
+                allowance_ppb: ppb(venue.allowance_bps),
             });
         }
+        self.check_earning(&params.scan, &mut findings);
         if self.venues.len() < 2 {
             findings.push(format!(
                 "{} venue(s) configured; arbitrage needs two or more: add [[venues]]",
@@ -98,6 +106,23 @@ impl Config {
             ));
         }
         if findings.is_empty() { Ok(Settings { params, venues }) } else { Err(findings) }
+    }
+
+    /// Where every request has to be earned by trading, order quality must stop a listing whose orders earn less
+    /// than they use.
+    fn check_earning(&self, scan: &ScanParams, findings: &mut Vec<String>) {
+        let filled = ONE_PPB.saturating_sub(scan.quality_miss_max_ppb).max(0);
+        let earned = scan.notional_usd.max(0).saturating_mul(filled);
+        if earned < REQUESTS_PER_ORDER * ONE_PPB
+            && self.venues.iter().any(|venue| venue.dialect == "hyperliquid")
+        {
+            findings.push(format!(
+                "venue hyperliquid: it grants one request for each USDC traded, and orders of [scan] notional_usd {} of \
+                 which quality_miss_max_percent may fill nothing would use more than they earn: lower the percentage or \
+                 raise the notional",
+                scan.notional_usd
+            ));
+        }
     }
 
     /// Limits and totals are sums over quote currencies: mixing them needs the operator's word.
@@ -345,7 +370,11 @@ pub(super) fn native_symbol(dialect: &str, (base, quote, settle): Parts<'_>) -> 
         "bybit" => Some(format!("{base}{quote}")),
         "deribit" if settle == base && quote == "USD" => Some(format!("{base}-PERPETUAL")),
         "deribit" => (settle == "USDC" && quote == settle).then(|| format!("{base}_{quote}-PERPETUAL")),
-        "hyperliquid" => (settle == "USDC" && quote == settle).then(|| base.to_owned()),
+        "hyperliquid" if settle != "USDC" || quote != settle => None,
+        "hyperliquid" => Some(match names::units(base) {
+            (1_000, coin) => format!("k{coin}"),
+            _ => base.to_owned(),
+        }),
         _ => None,
     }
 }
@@ -392,6 +421,9 @@ fn check_venue(venue: &VenueTable, live: bool, findings: &mut Vec<String>) -> Ve
         if !(-100.0..=100.0).contains(&bps) {
             say(format!("{key} is {bps}; fees lie between -100 and 100 basis points (5 = 0.05 %)"));
         }
+    }
+    if !(0.0..=100.0).contains(&venue.allowance_bps) {
+        say(format!("allowance_bps is {}; it must lie between 0 and 100", venue.allowance_bps));
     }
     if !(1..=125).contains(&venue.leverage) {
         say(format!("leverage is {}; it must lie between 1 and 125", venue.leverage));

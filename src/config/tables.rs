@@ -78,6 +78,10 @@ pub struct VenueTable {
     pub taker_fee_bps: f64,
     /// Maker fee, negative = rebate.
     pub maker_fee_bps: f64,
+    /// What a leg at this venue costs on average beyond its fee, for instance because others' cancels are
+    /// matched before our orders; added to `[scan] allowance_bps`.
+    #[serde(default)]
+    pub allowance_bps: f64,
     /// Notional per margin.
     #[serde(default = "leverage")]
     pub leverage: u32,

@@ -298,6 +298,28 @@ fn a_venue_whose_settings_cannot_be_read_back_takes_no_live_orders() {
     let said = config.settings(true).unwrap_err().join("\n");
     assert!(said.contains("venue bybit: its account settings cannot be read back"), "{said}");
     assert!(!said.contains("venue binance-usdm: its account"), "{said}");
+    // These state everything that they require.
+    for dialect in ["okx", "hyperliquid"] {
+        let text = venues("credentials_env = \"B\"").replace("\"okx\"", &format!("\"{dialect}\""));
+        let said = parse(&text).settings(true).err().unwrap_or_default().join("\n");
+        assert!(!said.contains(": its account settings"), "{dialect}: {said}");
+    }
+}
+
+#[test]
+fn where_requests_are_earned_by_trading_order_quality_must_keep_them_earned() {
+    let with = |dialect: &str, notional: i64, misses: i64| {
+        let text = venues("").replace("\"okx\"\n", &format!("\"{dialect}\"\nsettle_at_par = \"USDT\"\n"));
+        let scan = format!("[scan]\nnotional_usd = {notional}\nquality_miss_max_percent = {misses}\n");
+        parse(&format!("{text}{scan}")).settings(false).err().unwrap_or_default().join("\n")
+    };
+    assert_eq!(with("hyperliquid", 1_000, 95), "");
+    assert_eq!(with("hyperliquid", 40, 95), "");
+    for (notional, misses) in [(1_000, 100), (39, 95)] {
+        let said = with("hyperliquid", notional, misses);
+        assert!(said.contains("use more than they earn"), "{said}");
+        assert_eq!(with("deribit", notional, misses), "");
+    }
 }
 
 #[test]

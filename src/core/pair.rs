@@ -103,13 +103,12 @@ pub struct Pair {
 }
 
 impl Pair {
-    /// A pair without history. `taker_fees` are those of both venues, one leg each; `haircut` is what it is
-    /// charged for currencies that count as one, beside the configured allowance.
+    /// A pair without history. `taker_fees` and `allowances` are those of both venues, one leg each.
     pub fn new(
         canonical: CanonicalId,
         listings: [u16; 2],
         taker_fees: [Ppb; 2],
-        haircut: Ppb,
+        allowances: [Ppb; 2],
         params: &ScanParams,
     ) -> Self {
         let samples = usize::from(params.basis_samples.max(1));
@@ -122,8 +121,8 @@ impl Pair {
             size: None,
             level_shifts: 0,
             alarms: 0,
+            allowance: params.allowance_ppb.saturating_add(allowances[0]).saturating_add(allowances[1]),
             fees: taker_fees[0].saturating_add(taker_fees[1]).saturating_mul(2),
-            allowance: params.allowance_ppb.saturating_add(haircut),
             quotes: [Quote::default(); 2],
             window: Median::new(samples),
             newest: Median::new((samples / 4).max(1)),

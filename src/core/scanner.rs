@@ -88,7 +88,9 @@ impl Scanner {
         let mut listings: Vec<Listing> =
             params.listings.iter().map(|listing| Listing::new(*listing)).collect();
         let venue_of = |listing: &Listing| params.venues.get(listing.params.venue.index());
-        let fee = |listing: &Listing| venue_of(listing).map_or(0, |venue| venue.taker_fee_ppb);
+        let costs = |listing: &Listing| {
+            venue_of(listing).map_or((0, 0), |venue| (venue.taker_fee_ppb, venue.allowance_ppb))
+        };
         let haircut = |a: &Listing, b: &Listing| match [a, b].map(|listing| {
             venue_of(listing)
                 .filter(|venue| !venue.settle_at_par.is_empty())
@@ -106,8 +108,14 @@ impl Scanner {
                 {
                     continue;
                 }
-                let fees = [fee(x), fee(y)];
-                let pair = Pair::new(x.params.canonical, [a as u16, b as u16], fees, haircut(x, y), &scan);
+                let ((fee, allowance), (other_fee, other_allowance)) = (costs(x), costs(y));
+                let pair = Pair::new(
+                    x.params.canonical,
+                    [a as u16, b as u16],
+                    [fee, other_fee],
+                    [allowance.saturating_add(haircut(x, y)), other_allowance],
+                    &scan,
+                );
                 let at = pairs.len() as u16;
                 pairs.push(pair);
                 listings[a].pairs.push(at);

@@ -251,8 +251,14 @@ pub enum Target {
 pub struct Redact {
     /// Where the value goes.
     pub slot: SecretSlot,
-    /// The JSON key.
+    /// The JSON key; empty = no key, but every secret that is known (see [`Redact::KNOWN`]).
     pub key: super::text::Text<16>,
+}
+
+impl Redact {
+    /// Blanks what is known of our keys (API keys, addresses of wallets) wherever the reply repeats it. A text
+    /// of nothing but `x` then says: this is you.
+    pub const KNOWN: Self = Self { slot: SecretSlot(0), key: super::text::Text::EMPTY };
 }
 
 /// About an outbound message.

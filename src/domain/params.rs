@@ -91,6 +91,9 @@ pub struct VenueParams {
     /// par, ppb of notional.
     #[serde(default)]
     pub settle_haircut_ppb: Ppb,
+    /// Allowance for a leg at this venue, beside that of the scanner, ppb.
+    #[serde(default)]
+    pub allowance_ppb: Ppb,
 }
 
 /// A canonical instrument.

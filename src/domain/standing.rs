@@ -50,10 +50,14 @@ pub enum Check {
     Clock,
     /// Margin is reckoned position by position. 1 = standard, 2 = of the portfolio.
     MarginModel,
+    /// The dead man's switch, where it must be armed before it is there. 1 = armed, 2 = not armed.
+    DeadMan,
+    /// Requests that the account has left, where the venue grants a sum of them.
+    Requests,
 }
 
 /// How many kinds of [`Check`] there are.
-pub const CHECKS: usize = 11;
+pub const CHECKS: usize = 13;
 
 impl Check {
     /// All of them.
@@ -69,6 +73,8 @@ impl Check {
         Self::ForeignOrders,
         Self::Clock,
         Self::MarginModel,
+        Self::DeadMan,
+        Self::Requests,
     ];
 
     /// Short words for people.
@@ -85,6 +91,8 @@ impl Check {
             Self::ForeignOrders => "open orders of others",
             Self::Clock => "clock",
             Self::MarginModel => "margin model",
+            Self::DeadMan => "dead man's switch",
+            Self::Requests => "requests left",
         }
     }
 
@@ -98,7 +106,8 @@ impl Check {
             Self::SelfTrade => named("cancel maker", "another rule"),
             Self::Permission => named("granted", "not granted"),
             Self::MarginModel => named("standard", "portfolio"),
-            Self::Leverage | Self::AccountLevel | Self::ForeignOrders => value.to_string(),
+            Self::DeadMan => named("armed", "not armed"),
+            Self::Leverage | Self::AccountLevel | Self::ForeignOrders | Self::Requests => value.to_string(),
             Self::Fee => format!("{} bps", value as f64 / BPS as f64),
             Self::Clock => format!("{} ms off", value as f64 / 1e6),
         }
@@ -108,7 +117,7 @@ impl Check {
     pub const fn relation(self) -> &'static str {
         match self {
             Self::Fee | Self::Clock => "at most ",
-            Self::AccountLevel => "at least ",
+            Self::AccountLevel | Self::Requests => "at least ",
             _ => "",
         }
     }

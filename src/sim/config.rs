@@ -96,6 +96,8 @@ pub struct SimVenueConfig {
     pub messages_per_second_max: u32,
     /// Request weight per minute (HTTP and WebSocket API).
     pub weight_per_minute_max: u32,
+    /// Requests that an address has before it has traded (Hyperliquid).
+    pub address_requests: u32,
     /// First order id.
     pub order_id_base: u64,
     /// Noise takers: trades per second and listing.
@@ -166,6 +168,10 @@ pub struct SimAccountSettings {
     pub self_trade: String,
     /// Leverage; 0 = the venue's.
     pub leverage: u32,
+    /// Volume traded before the start, whole quote units (Hyperliquid).
+    pub traded_usd: i64,
+    /// The agent's approval ends this long after the start, ns (Hyperliquid).
+    pub agent_valid_ns: Nanos,
 }
 
 impl Default for SimAccountSettings {
@@ -179,6 +185,8 @@ impl Default for SimAccountSettings {
             level: 2,
             self_trade: "cancel_maker".into(),
             leverage: 0,
+            traded_usd: 0,
+            agent_valid_ns: 90 * 86_400 * SECOND,
         }
     }
 }
@@ -252,6 +260,7 @@ impl Default for SimVenueConfig {
             order_window_ns: 10 * SECOND,
             messages_per_second_max: 10,
             weight_per_minute_max: 2_400,
+            address_requests: 10_000,
             order_id_base: 1,
             takers_per_second: 8,
             flicker_ppm: 300_000,
@@ -474,7 +483,8 @@ impl SimVenueConfig {
 }
 
 /// Base tier fees, hourly funding, USDC; keys as its wallets have them (an address, and an agent's private
-/// key that is the one of the venue's published test vectors and holds nothing).
+/// key that is the one of the venue's published test vectors and holds nothing). The account has traded enough
+/// to use its dead man's switch.
 fn hyperliquid_venue(common: SimVenueConfig) -> SimVenueConfig {
     SimVenueConfig {
         order_id_base: 315_452_584_853,
@@ -490,6 +500,7 @@ fn hyperliquid_venue(common: SimVenueConfig) -> SimVenueConfig {
             api_key: "0x61fb9e7583dc92cc76eb52f93d88addaa0f02265".into(),
             secret: "0x0123456789012345678901234567890123456789012345678901234567890123".into(),
             passphrase: String::new(),
+            settings: SimAccountSettings { traded_usd: 2_000_000, ..SimAccountSettings::default() },
             ..SimAccount::default()
         }],
         ..common

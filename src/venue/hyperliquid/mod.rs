@@ -2,13 +2,14 @@
 //!
 //! Sans-I/O like every dialect. Frames enter by `parse` (one pass, no allocation, any key order and
 //! spacing); `adapter` is the decode side with `market` for books and prices, `account` for orders and
-//! balances and the shared `session` for timers and back-off; `encoder` is the route side, which renders every
-//! action twice: as JSON to send and, by `action`, as the MessagePack bytes that the egress gate hashes and
-//! signs.
+//! balances, `standing` and `limits` for settings and limits, and the shared `session` for timers and back-off;
+//! `encoder` is the route side, which renders every action twice: as JSON to send and, by `action`, as the
+//! MessagePack bytes that the egress gate hashes and signs; `kill` cancels everything beside both.
 //!
 //! Understood public channels: `bbo`, `l2Book`, `trades`, `activeAssetCtx`; HTTP: `l2Book`,
 //! `metaAndAssetCtxs`. Private: `orderUpdates`, `userFills`, `userFundings`, `post`; HTTP:
-//! `frontendOpenOrders`, `clearinghouseState`, `orderStatus`, `userFillsByTime`.
+//! `frontendOpenOrders`, `clearinghouseState`, `orderStatus`, `userFillsByTime`, `exchangeStatus`, `userRole`,
+//! `extraAgents`, `userAbstraction`, `userFees`, `userRateLimit`, `activeAssetData`.
 //!
 //! Documented types that are ignored, and counted as such:
 //! - `pong`, the greeting text, `subscriptionResponse` and `error` (session machines read them);
@@ -28,10 +29,13 @@ mod continuity;
 mod decoder;
 mod encoder;
 mod errors;
+mod kill;
+mod limits;
 mod market;
 mod metadata;
 mod parse;
 mod rows;
+mod standing;
 #[cfg(test)]
 mod tests;
 
@@ -40,8 +44,9 @@ pub use decoder::HyperliquidDecoder;
 
 use super::message::Decoder;
 use super::session::{self, Ping, Terms};
-use super::{Adapter, ConnSpec, Dialect, Encoder, VenueContext};
+use super::{Adapter, ConnSpec, Dialect, Encoder, KillSwitch, VenueContext};
 use crate::domain::event::SessionRole;
+use crate::domain::standing::CheckSet;
 use crate::domain::time::{MILLI, SECOND};
 
 /// The dialect of Hyperliquid perpetuals (the first, USDC-settled exchange of mainnet).
@@ -88,8 +93,16 @@ impl Dialect for Hyperliquid {
         Box::new(adapter::HyperliquidAdapter::new(context))
     }
 
+    fn start_checks(&self) -> CheckSet {
+        standing::CHECKS
+    }
+
     fn encoder(&self, context: &VenueContext) -> Box<dyn Encoder> {
         Box::new(encoder::HyperliquidEncoder::new(context))
+    }
+
+    fn kill_switch(&self, _context: &VenueContext) -> Option<Box<dyn KillSwitch>> {
+        Some(Box::new(kill::HyperliquidKill::default()))
     }
 
     fn decoder(&self) -> Box<dyn Decoder> {

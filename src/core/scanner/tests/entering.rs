@@ -62,6 +62,25 @@ fn a_leg_that_settles_at_par_costs_its_haircut_unless_both_do() {
 }
 
 #[test]
+fn a_venues_own_allowance_is_a_cost_of_every_pair_that_it_is_part_of() {
+    let nets = |more: [i64; 3]| {
+        let mut params = engine(3, scan_params());
+        params.venues.iter_mut().zip(more).for_each(|(venue, more)| venue.allowance_ppb = more);
+        let mut rig = Rig::of(&params);
+        rig.run_ms(1_500);
+        let views: Vec<_> = rig.scanner.views().collect();
+        views.iter().map(|view| (view.terms.allowance, view.terms.net)).collect::<Vec<_>>()
+    };
+    let (plain, dearer) = (nets([0; 3]), nets([0, 0, 3 * BPS]));
+    assert_eq!(plain.len(), dearer.len());
+    let more: Vec<i64> = plain.iter().zip(&dearer).map(|(a, b)| b.0 - a.0).collect();
+    assert!(plain.iter().zip(&dearer).all(|(a, b)| a.1 - b.1 == b.0 - a.0), "a cost like the others");
+    // Three pairs of two ways each; two of the pairs have the third venue.
+    assert_eq!(more.iter().filter(|more| **more == 3 * BPS).count(), 4, "{more:?}");
+    assert_eq!(more.iter().filter(|more| **more == 0).count(), 2, "{more:?}");
+}
+
+#[test]
 fn the_venue_of_a_quote_decides_the_direction() {
     let mut rig = Rig::warm();
     rig.quote(1, MID - 180_000);
