@@ -164,6 +164,9 @@ pub struct SimAccountSettings {
     pub self_trade: String,
     /// Leverage; 0 = the venue's.
     pub leverage: u32,
+    /// The venue cancels the account's orders some time after its connections are gone (Bybit's DCP, which it
+    /// grants to institutions).
+    pub disconnect_protection: bool,
 }
 
 impl Default for SimAccountSettings {
@@ -176,6 +179,7 @@ impl Default for SimAccountSettings {
             level: 2,
             self_trade: "cancel_maker".into(),
             leverage: 0,
+            disconnect_protection: false,
         }
     }
 }
