@@ -3,6 +3,7 @@
 use super::*;
 use crate::domain::intent::BPS;
 use crate::domain::params::{PaperParams, RiskParams, ScanParams};
+use crate::domain::standing::Check;
 use crate::domain::time::MILLI;
 use std::os::unix::fs::PermissionsExt;
 
@@ -269,11 +270,22 @@ fn a_wallet_is_an_address_and_a_private_key_and_usdc_stands_for_usdt_only_when_s
 
 #[test]
 fn a_venue_whose_settings_cannot_be_read_back_takes_no_live_orders() {
-    let text = venues("credentials_env = \"B\"").replace("\"okx\"", "\"bybit\"");
+    let text = venues("credentials_env = \"B\"").replace("\"okx\"", "\"hyperliquid\"");
     let config = parse(&text);
     let said = config.settings(true).unwrap_err().join("\n");
-    assert!(said.contains("venue bybit: its account settings cannot be read back"), "{said}");
+    assert!(said.contains("venue hyperliquid: its account settings cannot be read back"), "{said}");
     assert!(!said.contains("venue binance-usdm: its account"), "{said}");
+}
+
+#[test]
+fn bybit_takes_live_orders_with_its_settings_required() {
+    let text = venues("credentials_env = \"B\"").replace("\"okx\"", "\"bybit\"");
+    let said = parse(&text).settings(true).map_or_else(|found| found.join("\n"), |_| String::new());
+    assert!(!said.contains("venue bybit"), "{said}");
+    let required = parse(&text).settings(false).unwrap().params.venues[1].start_checks;
+    for check in [Check::PositionMode, Check::Leverage, Check::Fee, Check::Permission, Check::Clock] {
+        assert!(required.contains(check), "{check:?}");
+    }
 }
 
 /// The symbols of the listings, or what was found wrong.
