@@ -2,8 +2,8 @@
 //!
 //! Sans-I/O like every dialect. Frames enter by `parse` (one pass, no allocation, no assumption about the
 //! order of keys); `adapter` is the decode side with `market` for books and prices, `account` for orders and
-//! balances, `standing` for what is read back before orders are opened, and `session` for timers and back-off;
-//! `encoder` is the route side. Both halves speak the codes of `calls`. `kill` stands beside both.
+//! balances, `standing` for what is read back before orders are opened, and the shared `session` for timers and
+//! back-off; `encoder` is the route side. Both halves speak the codes of `calls`. `kill` stands beside both.
 //!
 //! Understood public topics: `orderbook.{1,25,50,100,200,500,1000}`, `publicTrade`, `tickers`,
 //! `allLiquidation`. Private: `order`, `execution`, `position`, `wallet` (also `….linear`), replies to
@@ -32,7 +32,6 @@ mod kill;
 mod market;
 mod parse;
 mod rows;
-mod session;
 mod standing;
 #[cfg(test)]
 mod tests;
@@ -41,9 +40,11 @@ pub use continuity::BybitContinuity;
 pub use decoder::BybitDecoder;
 
 use super::message::Decoder;
+use super::session::{self, Ping, Terms};
 use super::{Adapter, ConnSpec, Dialect, Encoder, KillSwitch, VenueContext};
 use crate::domain::event::SessionRole;
 use crate::domain::standing::CheckSet;
+use crate::domain::time::{MILLI, SECOND};
 
 /// The dialect of Bybit linear perpetuals.
 #[derive(Clone, Copy, Debug, Default)]
@@ -57,6 +58,13 @@ const ACCOUNT: usize = 1;
 const ORDERS: usize = 2;
 /// What the connections are for, by position.
 const ROLES: [SessionRole; 3] = [SessionRole::Market, SessionRole::Account, SessionRole::Orders];
+/// What its connections are held to.
+const TERMS: Terms = Terms {
+    // The venue wants a ping this often, whatever else is sent.
+    ping: Ping::Every(20 * SECOND),
+    // 500 connections in 5 minutes are allowed.
+    back_off_min: 500 * MILLI,
+};
 
 impl Dialect for Bybit {
     fn name(&self) -> &'static str {
@@ -67,6 +75,10 @@ impl Dialect for Bybit {
         let used = if trading { ROLES.len() } else { 1 };
         let url = "wss://stream.bybit.com";
         ROLES[..used].iter().map(|role| ConnSpec { role: *role, url: url.to_owned() }).collect()
+    }
+
+    fn orders_per_10s(&self) -> u32 {
+        18 // at most 10 in any second
     }
 
     fn http_url(&self) -> &'static str {
