@@ -134,6 +134,20 @@ fn a_suspended_contract_is_left_alone_and_traded_again_when_the_venue_lets_it() 
     }
 }
 
+/// About an order that no engine sent.
+pub fn meta_of(order: OrderSpec) -> OutMeta {
+    OutMeta {
+        message: MessageId(1),
+        cause: Seq(1),
+        cause_mono: 0,
+        age_max: 0,
+        target: Target::Socket(ConnId(0)),
+        epoch: 0,
+        urgent: false,
+        order: Some(order),
+    }
+}
+
 /// What rests when the engine dies is cancelled by the venue, because the engine had armed the switch and no
 /// longer says that it lives.
 #[test]
@@ -174,16 +188,7 @@ fn an_order_that_rests_when_the_engine_dies_is_cancelled_by_the_venue() {
             reduce_only: false,
         };
         let now = simulation.now();
-        let meta = OutMeta {
-            message: MessageId(1),
-            cause: Seq(1),
-            cause_mono: 0,
-            age_max: 0,
-            target: Target::Socket(ConnId(0)),
-            epoch: 0,
-            urgent: false,
-            order: Some(order),
-        };
+        let meta = meta_of(order);
         let mut payload = Payload::new();
         let at = Stamp { mono: 0, wall: now };
         let Ok(Rendered::Socket(conn)) = encoder.order(&order, &meta, at, &mut payload) else {

@@ -3,6 +3,7 @@
 use super::*;
 use crate::domain::intent::BPS;
 use crate::domain::params::{PaperParams, RiskParams, ScanParams};
+use crate::domain::standing::{Check, CheckSet};
 use crate::domain::time::MILLI;
 use std::os::unix::fs::PermissionsExt;
 
@@ -293,16 +294,23 @@ fn a_haircut_needs_something_at_par() {
 
 #[test]
 fn a_venue_whose_settings_cannot_be_read_back_takes_no_live_orders() {
-    let text = venues("credentials_env = \"B\"").replace("\"okx\"", "\"bybit\"");
-    let config = parse(&text);
-    let said = config.settings(true).unwrap_err().join("\n");
-    assert!(said.contains("venue bybit: its account settings cannot be read back"), "{said}");
-    assert!(!said.contains("venue binance-usdm: its account"), "{said}");
-    // These state everything that they require.
-    for dialect in ["okx", "hyperliquid"] {
-        let text = venues("credentials_env = \"B\"").replace("\"okx\"", &format!("\"{dialect}\""));
+    for dialect in crate::venue::DIALECTS {
+        let name = dialect.name();
+        let text = venues("credentials_env = \"B\"").replace("\"okx\"", &format!("\"{name}\""));
         let said = parse(&text).settings(true).err().unwrap_or_default().join("\n");
-        assert!(!said.contains(": its account settings"), "{dialect}: {said}");
+        let held = said.contains(&format!("venue {name}: its account settings cannot be read back"));
+        assert_eq!(held, dialect.start_checks() == CheckSet::EMPTY, "{name}: {said}");
+    }
+}
+
+#[test]
+fn bybit_takes_live_orders_with_its_settings_required() {
+    let text = venues("credentials_env = \"B\"").replace("\"okx\"", "\"bybit\"");
+    let said = parse(&text).settings(true).map_or_else(|found| found.join("\n"), |_| String::new());
+    assert!(!said.contains("venue bybit"), "{said}");
+    let required = parse(&text).settings(false).unwrap().params.venues[1].start_checks;
+    for check in [Check::PositionMode, Check::Leverage, Check::Fee, Check::Permission, Check::Clock] {
+        assert!(required.contains(check), "{check:?}");
     }
 }
 
@@ -320,13 +328,6 @@ fn where_requests_are_earned_by_trading_order_quality_must_keep_them_earned() {
         assert!(said.contains("use more than they earn"), "{said}");
         assert_eq!(with("deribit", notional, misses), "");
     }
-}
-
-#[test]
-fn deribit_takes_live_orders_because_its_settings_are_read_back() {
-    let text = venues("credentials_env = \"B\"").replace("\"okx\"", "\"deribit\"");
-    let said = parse(&text).settings(true).unwrap_err().join("\n");
-    assert!(!said.contains("venue deribit: its account"), "{said}");
 }
 
 /// The symbols of the listings, or what was found wrong.

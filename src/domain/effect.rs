@@ -49,6 +49,11 @@ pub struct VenueCall {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct SecretSlot(pub u8);
 
+impl SecretSlot {
+    /// Nowhere: the value is blanked and not kept, because nothing needs it again.
+    pub const NOWHERE: Self = Self(u8::MAX);
+}
+
 /// Most holes in one payload.
 pub const HOLES_MAX: usize = 6;
 

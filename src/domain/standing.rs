@@ -30,7 +30,7 @@ pub enum Check {
     /// One-way (net) positions. 1 = one-way, 2 = long and short.
     #[default]
     PositionMode,
-    /// Cross margin. 1 = cross, 2 = isolated.
+    /// Cross margin. 1 = cross, 2 = isolated, 3 = portfolio.
     MarginMode,
     /// Margin of one currency pays for that currency alone. 1 = single, 2 = multi-asset.
     AssetMode,
@@ -101,6 +101,7 @@ impl Check {
         let named = |one: &str, other: &str| if value == 1 { one } else { other }.to_owned();
         match self {
             Self::PositionMode => named("one-way", "long and short"),
+            Self::MarginMode if value == 3 => "portfolio".to_owned(),
             Self::MarginMode => named("cross", "isolated"),
             Self::AssetMode => named("single-asset", "multi-asset"),
             Self::SelfTrade => named("cancel maker", "another rule"),
@@ -179,6 +180,11 @@ pub struct Pace {
     pub orders_10s: Option<u32>,
     /// Orders counted in the minute under way, where stated.
     pub orders_1m: Option<u32>,
+    /// Opening orders that the venue still takes in its window under way, where stated.
+    pub orders_left: Option<u32>,
+    /// Requests like the one that was answered over HTTP that the venue still takes in its window under way,
+    /// where stated.
+    pub requests_left: Option<u32>,
 }
 
 impl Pace {
@@ -222,5 +228,6 @@ mod tests {
         assert_eq!(Check::Fee.value(500_000), "5 bps");
         assert_eq!(Check::PositionMode.value(2), "long and short");
         assert_eq!(Check::Leverage.value(20), "20");
+        assert_eq!([1, 2, 3].map(|mode| Check::MarginMode.value(mode)), ["cross", "isolated", "portfolio"]);
     }
 }

@@ -172,6 +172,9 @@ pub struct SimAccountSettings {
     pub traded_usd: i64,
     /// The agent's approval ends this long after the start, ns (Hyperliquid).
     pub agent_valid_ns: Nanos,
+    /// The venue cancels the account's orders some time after its connections are gone (Bybit's DCP, which it
+    /// grants to institutions).
+    pub disconnect_protection: bool,
 }
 
 impl Default for SimAccountSettings {
@@ -187,6 +190,7 @@ impl Default for SimAccountSettings {
             leverage: 0,
             traded_usd: 0,
             agent_valid_ns: 90 * 86_400 * SECOND,
+            disconnect_protection: false,
         }
     }
 }

@@ -200,6 +200,10 @@ impl Route {
                 if let Some(used) = pace.orders_10s {
                     budget.on_used(now, used);
                 }
+                if pace.orders_left == Some(0) {
+                    // The next one would be refused; a window whose end is not stated is a second.
+                    budget.pause(now, asked.max(SECOND));
+                }
             }
         }
     }
@@ -535,5 +539,24 @@ mod tests {
         let (venue, role) = (VenueId(0), SessionRole::Orders);
         rig.event(EventBody::Session(SessionStatus { venue, role, ready: false }));
         assert!(rig.event(kill(Scope::Venue(VenueId(0)))).is_empty(), "no session");
+    }
+
+    #[test]
+    fn a_window_that_is_used_up_holds_what_can_wait_until_the_venue_takes_orders_again() {
+        let venue = VenueParams { orders_per_10s_max: 100, ..VenueParams::default() };
+        let params = EngineParams { venues: vec![venue], ..EngineParams::default() };
+        let mut route = Route::new(&params, Vec::new(), Vec::new());
+        let left = |route: &mut Route, orders_left, retry_after_s, now| {
+            let pace = Pace { status: 200, orders_left: Some(orders_left), retry_after_s, ..Pace::default() };
+            route.on_pace(&pace, now);
+            [false, true].map(|urgent| route.budgets[0].available(now, urgent) > 0)
+        };
+        assert_eq!(left(&mut route, 1, 0, 0), [true, true]);
+        assert_eq!(left(&mut route, 0, 0, 0), [false, true], "a hedge is tried all the same");
+        assert_eq!(left(&mut route, 9, 0, SECOND - 1), [false, true]);
+        assert_eq!(left(&mut route, 9, 0, SECOND), [true, true]);
+        assert_eq!(left(&mut route, 0, 3, SECOND), [false, true]);
+        assert_eq!(left(&mut route, 9, 0, 4 * SECOND - 1), [false, true]);
+        assert_eq!(left(&mut route, 9, 0, 4 * SECOND), [true, true]);
     }
 }

@@ -2,8 +2,8 @@
 //!
 //! Sans-I/O like every dialect. Frames enter by `parse` (one pass, no allocation, no assumption about the
 //! order of keys); `adapter` is the decode side with `market` for books and prices, `account` for orders and
-//! balances and the shared `session` for timers and back-off; `encoder` is the route side. Both halves speak
-//! the codes of `calls`.
+//! balances, `standing` for what is read back before orders are opened, and the shared `session` for timers and
+//! back-off; `encoder` is the route side. Both halves speak the codes of `calls`. `kill` stands beside both.
 //!
 //! Understood public topics: `orderbook.{1,25,50,100,200,500,1000}`, `publicTrade`, `tickers`,
 //! `allLiquidation`. Private: `order`, `execution`, `position`, `wallet` (also `….linear`), replies to
@@ -18,8 +18,8 @@
 //!   `orderbook.rpi`, `greeks`, `dcp`, `execution.fast`;
 //! - HTTP bodies.
 //!
-//! Everything else is reported as unknown. The venue's dead man's switch (DCP) is for institutional accounts
-//! and is not used.
+//! Everything else is reported as unknown. The venue's dead man's switch (DCP) acts on the loss of connections
+//! that subscribed `dcp.future`, and only for accounts to which the venue granted it.
 
 mod account;
 mod adapter;
@@ -28,9 +28,11 @@ mod continuity;
 mod decoder;
 mod encoder;
 mod errors;
+mod kill;
 mod market;
 mod parse;
 mod rows;
+mod standing;
 #[cfg(test)]
 mod tests;
 
@@ -39,8 +41,9 @@ pub use decoder::BybitDecoder;
 
 use super::message::Decoder;
 use super::session::{self, Ping, Terms};
-use super::{Adapter, ConnSpec, Dialect, Encoder, VenueContext};
+use super::{Adapter, ConnSpec, Dialect, Encoder, KillSwitch, VenueContext};
 use crate::domain::event::SessionRole;
+use crate::domain::standing::CheckSet;
 use crate::domain::time::{MILLI, SECOND};
 
 /// The dialect of Bybit linear perpetuals.
@@ -86,8 +89,16 @@ impl Dialect for Bybit {
         Box::new(adapter::BybitAdapter::new(context))
     }
 
+    fn start_checks(&self) -> CheckSet {
+        standing::CHECKS
+    }
+
     fn encoder(&self, context: &VenueContext) -> Box<dyn Encoder> {
         Box::new(encoder::BybitEncoder::new(context))
+    }
+
+    fn kill_switch(&self, _context: &VenueContext) -> Option<Box<dyn KillSwitch>> {
+        Some(Box::new(kill::BybitKill::default()))
     }
 
     fn decoder(&self) -> Box<dyn Decoder> {

@@ -199,6 +199,17 @@ pub(super) enum OrderOp {
     Cancel,
 }
 
+/// What the `header` of a reply says of the budget that its request was counted against.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Window {
+    /// `X-Bapi-Limit-Status`: requests that are left; `None` = not stated.
+    pub left: Option<i64>,
+    /// `X-Bapi-Limit-Reset-Timestamp`: when there are some again, ms; 0 = not stated.
+    pub reset_ms: i64,
+    /// `Timenow`: when the venue replied, ms; 0 = not stated.
+    pub replied_ms: i64,
+}
+
 /// A frame, understood as far as its envelope goes.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Frame<'a> {
@@ -209,7 +220,7 @@ pub(super) enum Frame<'a> {
     /// The answer to a session message: `success`, or `retCode` 0.
     Session { op: Op, good: bool, code: i32, id: &'a [u8] },
     /// The reply to an order operation; `code` includes what `retExtInfo` says.
-    Reply { op: OrderOp, id: &'a [u8], code: i32, data: Option<Cursor<'a>> },
+    Reply { op: OrderOp, id: &'a [u8], code: i32, data: Option<Cursor<'a>>, window: Window },
     /// The body of an HTTP reply.
     Rest,
     /// A documented type that carries nothing for us.
@@ -230,6 +241,7 @@ struct Envelope<'a> {
     time: Option<i64>,
     matched: Option<i64>,
     result: bool,
+    window: Window,
 }
 
 /// The envelope parser and its scratch space.
@@ -296,6 +308,7 @@ impl Parser {
                 b"success" => envelope.success = Some(c.boolean("success")?),
                 b"retCode" => envelope.code = Some(c.int("retCode")?),
                 b"retExtInfo" => envelope.ext = first_code(c)?,
+                b"header" if c.kind()? == Kind::Object => envelope.window = window(c)?,
                 b"result" => {
                     envelope.result = true;
                     c.skip()?;
@@ -425,8 +438,32 @@ impl<'a> Envelope<'a> {
         if said == 0 {
             said = self.ext;
         }
-        Ok(Frame::Reply { op: order, id: self.id, code: code(said)?, data })
+        Ok(Frame::Reply { op: order, id: self.id, code: code(said)?, data, window: self.window })
     }
+}
+
+/// Reads the `header` of a reply. What is no number there is not stated: it must not cost us the outcome.
+fn window(c: &mut Cursor<'_>) -> Result<Window> {
+    let mut window = Window::default();
+    c.object(|key, c| {
+        let is = |name: &[u8]| key.eq_ignore_ascii_case(name);
+        let (left, reset) = (is(b"X-Bapi-Limit-Status"), is(b"X-Bapi-Limit-Reset-Timestamp"));
+        if !(left || reset || is(b"Timenow")) {
+            return c.skip();
+        }
+        let mut at = *c;
+        c.skip()?;
+        let number = at.int("header").ok();
+        if left {
+            window.left = number;
+        } else if reset {
+            window.reset_ms = number.unwrap_or(0);
+        } else {
+            window.replied_ms = number.unwrap_or(0);
+        }
+        Ok(())
+    })?;
+    Ok(window)
 }
 
 /// The first code that is not 0 in `retExtInfo`, which is `""`, `{}`, or holds a `list` of codes.
