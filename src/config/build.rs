@@ -71,6 +71,7 @@ impl Config {
                 dead_man_ns: venue.dead_man_s * SECOND,
                 session: venue.session,
                 settle_at_par: at_par(venue, &mut findings),
+                extras: self.market.extras(),
             });
         }
         if self.venues.len() < 2 {

@@ -143,6 +143,9 @@ impl Scanner {
                 | EventBody::Trade(_)
                 | EventBody::Mark(_)
                 | EventBody::BurstEnd(_)
+                | EventBody::OpenInterest(_)
+                | EventBody::Ticker(_)
+                | EventBody::Liquidation(_)
         );
         if !is_market {
             out.items.push(FlowBody::Event(event.body));
@@ -192,7 +195,10 @@ impl Scanner {
             | EventBody::Session(_)
             | EventBody::Outcome(_)
             | EventBody::Action(_)
-            | EventBody::Pace(_) => {}
+            | EventBody::Pace(_)
+            | EventBody::OpenInterest(_)
+            | EventBody::Ticker(_)
+            | EventBody::Liquidation(_) => {}
         }
     }
 

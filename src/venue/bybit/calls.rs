@@ -16,6 +16,8 @@ pub(super) const SUBSCRIBE_ACCOUNT: u16 = 4;
 pub(super) const SUBSCRIBE_BOOK: u16 = 5;
 /// Unsubscribe the book of `instrument`.
 pub(super) const UNSUBSCRIBE_BOOK: u16 = 6;
+/// Subscribe the liquidations of `instrument`; nobody waits for the acknowledgement.
+pub(super) const SUBSCRIBE_LIQUIDATIONS: u16 = 7;
 /// `GET /v5/market/instruments-info`; `arg` = [`NEXT_PAGE`] or 0.
 pub(super) const INSTRUMENTS: u16 = 16;
 /// `GET /v5/order/realtime`; `arg` = coin and page ([`page`]).
@@ -38,6 +40,9 @@ pub(super) const BOOK_TOPIC: &str = "orderbook.50";
 
 /// Topics subscribed for every listing.
 pub(super) const MARKET_TOPICS: [&str; 4] = ["orderbook.1", BOOK_TOPIC, "publicTrade", "tickers"];
+
+/// Liquidations.
+pub(super) const LIQUIDATION_TOPIC: &str = "allLiquidation";
 
 /// First letter of `req_id` of subscriptions that a session waits for.
 pub(super) const AWAITED: u8 = b'm';

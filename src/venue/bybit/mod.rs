@@ -31,6 +31,7 @@ mod errors;
 mod market;
 mod parse;
 mod rows;
+mod schema;
 mod session;
 #[cfg(test)]
 mod tests;

@@ -4,9 +4,11 @@
 //! where `topic` follows `data` the rows are read in a second pass. Keeps scratch space only; nothing is
 //! handed out before the whole frame was found well-formed. Private rows are left to [`super::rows`].
 
+use super::schema;
 use crate::domain::number::Num;
 use crate::domain::order::Side;
 use crate::domain::text::Symbol;
+use crate::venue::drift::Marks;
 use crate::venue::json::{Cursor, Kind};
 use crate::venue::message::{DecodeError, Level};
 
@@ -241,12 +243,14 @@ pub(super) struct Parser {
     levels: Vec<Level>,
     /// The book that the last frame was about, as far as it could be read.
     pub book_hint: Option<Symbol>,
+    /// What the last frame held beyond its documentation; complete for market frames.
+    pub marks: Marks,
 }
 
 impl Parser {
     /// Room for a full snapshot and the longest trade list (1024) without allocation.
     pub fn new() -> Self {
-        Self { items: Vec::with_capacity(1024), levels: Vec::with_capacity(2048), book_hint: None }
+        Self { items: Vec::with_capacity(1024), levels: Vec::with_capacity(2048), ..Self::default() }
     }
 
     /// The levels of a span.
@@ -259,6 +263,7 @@ impl Parser {
         self.items.clear();
         self.levels.clear();
         self.book_hint = None;
+        self.marks = Marks::NONE;
         let mut cursor = Cursor::new(text);
         if cursor.kind()? != Kind::Object {
             cursor.skip()?;
@@ -300,7 +305,7 @@ impl Parser {
                     envelope.result = true;
                     c.skip()?;
                 }
-                _ => c.skip()?,
+                _ => c.pass(key, &schema::ENVELOPE)?,
             }
             Ok(())
         })?;
@@ -309,8 +314,11 @@ impl Parser {
         match meaning {
             Topic::Market(channel) => {
                 if !read {
-                    self.rows(channel, &mut data.ok_or(DecodeError::Missing("data"))?)?;
+                    let mut late = data.ok_or(DecodeError::Missing("data"))?;
+                    self.rows(channel, &mut late)?;
+                    cursor.join(&late);
                 }
+                self.marks = cursor.marks();
                 let snapshot = match envelope.kind {
                     b"snapshot" => true,
                     b"delta" => false,
@@ -360,7 +368,7 @@ impl Parser {
                 b"a" => asks = Some(self.side(c)?),
                 b"u" => update = Some(c.uint("u")?),
                 b"seq" => row.seq = c.uint("seq")?,
-                _ => c.skip()?,
+                _ => c.pass(key, &schema::BOOK)?,
             }
             Ok(())
         })?;
@@ -466,7 +474,7 @@ fn trade(c: &mut Cursor<'_>) -> Result<Item> {
             b"v" => qty = Some(c.num("v")?),
             b"S" => way = Some(side(c)?),
             b"T" => time = Some(c.int("T")?),
-            _ => c.skip()?,
+            _ => c.pass(key, &schema::TRADE)?,
         }
         Ok(())
     })?;
@@ -493,7 +501,7 @@ fn liquidation(c: &mut Cursor<'_>) -> Result<Item> {
             b"v" => qty = Some(c.num("v")?),
             b"S" => way = Some(side(c)?),
             b"T" => time = Some(c.int("T")?),
-            _ => c.skip()?,
+            _ => c.pass(key, &schema::LIQUIDATION)?,
         }
         Ok(())
     })?;
@@ -523,7 +531,7 @@ fn ticker(c: &mut Cursor<'_>) -> Result<TickerRow> {
             b"nextFundingTime" => row.funding_ms = int_or_zero(c, "nextFundingTime")?,
             b"fundingIntervalHour" => row.interval_hours = int_or_zero(c, "fundingIntervalHour")?,
             b"openInterest" => row.interest = c.num_or_absent("openInterest")?,
-            _ => c.skip()?,
+            _ => c.pass(key, &schema::TICKER)?,
         }
         Ok(())
     })?;

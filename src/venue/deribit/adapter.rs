@@ -15,8 +15,10 @@ use crate::domain::event::{BookReason, BookState, BookStatus, EventBody, Session
 use crate::domain::input::{ConnId, DownReason, FrameKind, FrameMeta};
 use crate::domain::instrument::{Instrument, InstrumentId, Price, Qty, Status, VenueId, VenueSpec};
 use crate::domain::money::Money;
+use crate::domain::params::Extras;
 use crate::domain::text::{Currency, Symbol};
 use crate::domain::time::{MILLI, Nanos, SECOND, Stamp};
+use crate::venue::extras::Told;
 use crate::venue::json::Cursor;
 use crate::venue::message::DecodeError;
 use crate::venue::{Adapter, Emit, OddKind, Oddity, Out, VenueContext};
@@ -109,6 +111,8 @@ pub(super) struct Listing {
     pub seen: bool,
     /// Funding of the session so far as last stated, and which session that was.
     pub funding: Option<(Money, i64)>,
+    /// Open interest and last price as last told.
+    pub told: Told,
 }
 
 /// Session machines and decoders of Deribit.
@@ -116,6 +120,7 @@ pub(super) struct DeribitAdapter {
     pub venue: VenueId,
     /// What amounts in the currency of linear contracts count as; empty = as themselves.
     pub at_par: Currency,
+    pub extras: Extras,
     conn_base: ConnId,
     pub listings: Vec<Listing>,
     /// Positions in `listings`, ordered by symbol.
@@ -158,6 +163,7 @@ impl DeribitAdapter {
                 live_since: 0,
                 seen: false,
                 funding: None,
+                told: Told::default(),
             })
             .collect();
         let mut by_symbol: Vec<_> =
@@ -169,6 +175,7 @@ impl DeribitAdapter {
         Self {
             venue: context.venue,
             at_par: context.params.settle_at_par,
+            extras: context.params.extras,
             conn_base: context.conn_base,
             listings,
             by_symbol,
@@ -652,7 +659,10 @@ impl Adapter for DeribitAdapter {
             FrameKind::Ping | FrameKind::Pong => return,
         }
         match self.parser.parse(frame) {
-            Ok(Frame::Market { channel }) => self.on_market(meta.conn, channel, now.mono, out),
+            Ok(Frame::Market { channel }) => {
+                out.marked(meta.conn, self.parser.marks);
+                self.on_market(meta.conn, channel, now.mono, out);
+            }
             Ok(Frame::Private { channel, data }) => self.on_private(meta.conn, channel, data, now, out),
             Ok(Frame::Result { id, data }) => {
                 self.on_result(at, id, data, now, out);
@@ -664,8 +674,12 @@ impl Adapter for DeribitAdapter {
             }
             Ok(Frame::TestRequest) => self.send(at, call(calls::TEST), out),
             Ok(Frame::Heartbeat | Frame::Ignored(_)) => {}
-            Ok(Frame::Unknown) => self.odd(meta.conn, OddKind::Unknown, out),
-            Err(_) => {
+            Ok(Frame::Unknown) => {
+                self.odd(meta.conn, OddKind::Unknown, out);
+                out.untyped(meta.conn);
+            }
+            Err(error) => {
+                out.unread(meta.conn, error);
                 self.odd(meta.conn, OddKind::Malformed, out);
                 if let Some(at) = self.parser.book_hint.and_then(|symbol| self.find(&symbol)) {
                     self.lose_book(at, BookReason::Malformed, now.mono, out);

@@ -4,6 +4,7 @@
 use super::continuity::DeribitContinuity;
 use super::parse::{Channel, Frame, Item, Parser, PrivateChannel};
 use crate::domain::number::Num;
+use crate::venue::drift::Marks;
 use crate::venue::message::{Continuity, DecodeError, Decoder, Depth, Message};
 use std::fmt::Write as _;
 
@@ -79,7 +80,7 @@ impl Decoder for DeribitDecoder {
                         aggressor: *side,
                         time_ms: *time_ms,
                     });
-                    if *liquidation {
+                    if liquidation.maker || liquidation.taker {
                         emit(&Message::Liquidation {
                             symbol: symbol.as_bytes(),
                             side: *side,
@@ -133,6 +134,10 @@ impl Decoder for DeribitDecoder {
             }
         }
         Ok(())
+    }
+
+    fn marks(&self) -> Marks {
+        self.parser.marks
     }
 
     fn continuity(&self) -> Box<dyn Continuity> {

@@ -29,6 +29,7 @@ mod errors;
 mod market;
 mod parse;
 mod rows;
+mod schema;
 mod session;
 #[cfg(test)]
 mod tests;

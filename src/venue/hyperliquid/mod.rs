@@ -31,6 +31,7 @@ mod market;
 mod metadata;
 mod parse;
 mod rows;
+mod schema;
 mod session;
 #[cfg(test)]
 mod tests;
