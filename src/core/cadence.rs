@@ -241,6 +241,8 @@ mod tests {
     #[test]
     fn half_the_pace_is_told_after_three_windows_and_the_usual_pace_never() {
         let mut run = Run::new();
+        // Intervals begin with the second message.
+        run.changes.extend(run.cadence.on_event(&depth(0, run.now)));
         run.run(40, 0, 100 * MILLI);
         assert_eq!(run.changes, []);
         run.run(2, 0, 200 * MILLI);

@@ -2,7 +2,7 @@
 //!
 //! One pass over the bytes collects single-letter fields and depth levels; the event type is looked up
 //! afterwards, because key order is not promised. Nothing is emitted before the whole frame was found to be
-//! well-formed. Keys that are not read are passed over, and marked where [`super::schema`] does not list them.
+//! well-formed. Keys that are not read are passed over, and marked where `schema` does not list them.
 
 use super::continuity::{BinanceContinuity, DEPTH, PARTIAL_DEPTH, REST_DEPTH};
 use super::schema;

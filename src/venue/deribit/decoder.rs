@@ -80,10 +80,11 @@ impl Decoder for DeribitDecoder {
                         aggressor: *side,
                         time_ms: *time_ms,
                     });
+                    // Where both sides were liquidated, the taker's stands for both.
                     if liquidation.maker || liquidation.taker {
                         emit(&Message::Liquidation {
                             symbol: symbol.as_bytes(),
-                            side: *side,
+                            side: if liquidation.taker { *side } else { side.opposite() },
                             price: *price,
                             qty: *qty,
                             time_ms: *time_ms,

@@ -564,6 +564,22 @@ mod unit {
     }
 
     #[test]
+    fn a_trade_says_which_of_its_sides_were_liquidations() {
+        let mut parser = Parser::new();
+        for (flag, maker, taker) in
+            [("M", true, false), ("T", false, true), ("MT", true, true), ("none", false, false)]
+        {
+            let frame = format!(
+                r#"{{"jsonrpc":"2.0","method":"subscription","params":{{"channel":"trades.BTC-PERPETUAL.100ms","data":[{{"trade_seq":1,"trade_id":"7","timestamp":5,"price":1.5,"instrument_name":"BTC-PERPETUAL","direction":"sell","amount":10.0,"liquidation":"{flag}"}}]}}}}"#
+            );
+            assert!(matches!(parser.parse(frame.as_bytes()), Ok(Frame::Market { channel: Channel::Trades })));
+            let [Item::Trade { liquidation, .. }] = parser.items[..] else { panic!("{:?}", parser.items) };
+            assert_eq!(liquidation, Liquidated { maker, taker }, "{flag}");
+            assert!(parser.marks.is_empty());
+        }
+    }
+
+    #[test]
     fn ids_are_their_digits() {
         assert_eq!(id_number(b"USDC-104819327443"), Some(104_819_327_443));
         assert_eq!(id_number(b"267258393"), Some(267_258_393));
