@@ -88,7 +88,10 @@ fn what_was_asked_for_comes_from_every_venue_that_has_it_and_replays() {
     // The watch holds what the events said last.
     let last = |kind: &str, listing: usize, field: &str| {
         let events = events.get(kind).into_iter().flatten();
-        events.filter(|event| event["instrument"] == listing).map(|event| event[field].to_string()).last()
+        events
+            .filter(|event| event["instrument"] == listing)
+            .map(|event| event[field].to_string())
+            .next_back()
     };
     let text = |num: Option<perpring::domain::number::Num>| {
         num.map(|num| serde_json::to_string(&num).expect("a number"))

@@ -120,10 +120,8 @@ fn text_at(frame: &[u8], offset: usize) -> &[u8] {
 
 fn mark_at(frame: &[u8], offset: usize) -> Mark<'_> {
     let text = text_at(frame, offset);
-    let space = |byte: &&u8| byte.is_ascii_whitespace();
-    let mut after =
-        frame.get(offset + text.len()..).unwrap_or_default().iter().skip_while(|byte| **byte == b'"');
-    if after.by_ref().skip_while(space).next() == Some(&b':') {
+    let after = frame.get(offset + text.len()..).unwrap_or_default();
+    if after.strip_prefix(b"\"").unwrap_or(after).trim_ascii_start().first() == Some(&b':') {
         return Mark::Field { name: text };
     }
     // Back over the quote, spaces and the colon to the key.
@@ -145,13 +143,13 @@ fn trimmed(text: &[u8]) -> &[u8] {
 /// instruments follow (`tickers.BTCUSDT`); empty when there is none.
 pub fn channel_of(frame: &[u8]) -> &[u8] {
     const KEYS: [&[u8]; 5] = [b"\"channel\":", b"\"topic\":", b"\"e\":", b"\"event\":", b"\"method\":"];
-    for key in KEYS {
-        if let Some(at) = memchr::memmem::find(frame, key) {
-            let rest = frame[at + key.len()..].trim_ascii_start();
-            if let Some(text) = rest.strip_prefix(b"\"") {
-                let ends = |byte: &u8| matches!(byte, b'"' | b'.');
-                return &text[..text.iter().position(ends).unwrap_or(text.len())];
-            }
+    // They stand in front as a rule: large messages are searched to the end only where they do not.
+    for head in [&frame[..frame.len().min(128)], frame] {
+        let found = KEYS.iter().find_map(|key| memchr::memmem::find(head, key).map(|at| at + key.len()));
+        let text = found.and_then(|at| frame[at..].trim_ascii_start().strip_prefix(b"\""));
+        if let Some(text) = text {
+            let ends = |byte: &u8| matches!(byte, b'"' | b'.');
+            return &text[..text.iter().position(ends).unwrap_or(text.len())];
         }
     }
     &[]
@@ -238,6 +236,8 @@ mod tests {
             (r#"{"params":{"channel": "book.BTC-PERPETUAL.100ms"}}"#, "book"),
             (r#"{"e":"depthUpdate"}"#, "depthUpdate"),
             (r#"{"channel":7}"#, ""),
+            (&format!(r#"{{"data":"{}","topic":"tickers.X"}}"#, "x".repeat(500)), "tickers"),
+            (&format!(r#"{{"data":"{}","topic":"tickers.X"}}"#, "x".repeat(107)), "tickers"),
             ("", ""),
         ] {
             assert_eq!(channel_of(frame.as_bytes()), name.as_bytes(), "{frame}");
