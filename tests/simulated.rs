@@ -3,7 +3,7 @@
 use perpring::core::position::Totals;
 use perpring::domain::instrument::VenueId;
 use perpring::domain::money::Money;
-use perpring::domain::params::{RiskParams, ScanParams};
+use perpring::domain::params::{EngineParams, RiskParams, ScanParams};
 use perpring::domain::time::{MICRO, Nanos, SECOND};
 use perpring::journal::{JournalOptions, Manifest, RunId};
 use perpring::ops::watch::Counts;
@@ -71,7 +71,17 @@ pub fn faulty_simulation(
     journal: Option<&Path>,
     plan: &FaultPlan,
 ) -> (Simulation, RunConfig) {
-    let params = world::engine_params(sim, 7, scan, risk);
+    changed_simulation(world::engine_params(sim, 7, scan, risk), sim, latency, journal, plan)
+}
+
+/// The same with parameters of one's own.
+pub fn changed_simulation(
+    params: EngineParams,
+    sim: &SimConfig,
+    latency: Nanos,
+    journal: Option<&Path>,
+    plan: &FaultPlan,
+) -> (Simulation, RunConfig) {
     let config = RunConfig { trading: true, params };
     let bytes = config.to_bytes();
     let recorder = journal.map(|dir| {

@@ -79,6 +79,7 @@ impl Config {
                 settle_at_par: at_par(venue, &mut findings),
                 settle_haircut_ppb: ppb(venue.settle_haircut_bps),
                 allowance_ppb: ppb(venue.allowance_bps),
+                extras: self.market.extras(),
             });
         }
         self.check_earning(&params.scan, &mut findings);

@@ -1,7 +1,7 @@
 //! The tables of the file, as written: units for people, every key optional that has a sound default.
 
 use crate::domain::intent::BPS;
-use crate::domain::params::{PaperParams, RiskParams, ScanParams, SessionKind};
+use crate::domain::params::{Extras, PaperParams, RiskParams, ScanParams, SessionKind};
 use crate::domain::time::{MILLI, Nanos};
 use crate::runtime::idle::IdleMode;
 use crate::stage::egress::WriteAhead;
@@ -22,6 +22,8 @@ pub struct Config {
     pub venues: Vec<VenueTable>,
     /// What to trade.
     pub instruments: Vec<InstrumentTable>,
+    /// Market data beside prices and funding.
+    pub market: MarketTable,
     /// Quote currencies that may be added up.
     pub quotes: QuotesTable,
     /// The scanner.
@@ -48,6 +50,38 @@ pub struct EngineTable {
     pub write_ahead: WriteAhead,
     /// A further certificate authority (PEM) beside the system's.
     pub ca_file: Option<PathBuf>,
+}
+
+/// `[market]`.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct MarketTable {
+    /// What to subscribe where no message states it anyway.
+    pub extras: Vec<Extra>,
+}
+
+/// Market data beside prices and funding.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Extra {
+    /// Last prices.
+    Ticker,
+    /// What is open of each contract.
+    OpenInterest,
+    /// Positions closed by force.
+    Liquidations,
+}
+
+impl MarketTable {
+    /// In the words of the engine.
+    pub fn extras(&self) -> Extras {
+        Extras {
+            ticker: self.extras.contains(&Extra::Ticker),
+            open_interest: self.extras.contains(&Extra::OpenInterest),
+            liquidations: self.extras.contains(&Extra::Liquidations),
+            ..Extras::FREE
+        }
+    }
 }
 
 /// `[quotes]`.

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::domain::intent::BPS;
-use crate::domain::params::{PaperParams, RiskParams, ScanParams};
+use crate::domain::params::{Extras, PaperParams, RiskParams, ScanParams};
 use crate::domain::standing::{Check, CheckSet};
 use crate::domain::time::MILLI;
 use std::os::unix::fs::PermissionsExt;
@@ -57,6 +57,17 @@ fn units_are_translated_exactly() {
     assert_eq!(config.scan.params().threshold_ppb, BPS + BPS / 2);
     assert_eq!(config.scan.params().hold_max_ns, MILLI / 4);
     assert_eq!(config.risk.params().margin_free_min_ppb, 125_000_000);
+}
+
+#[test]
+fn extras_are_subscribed_on_demand_and_stated_always() {
+    let extras = |more: &str| parse(&venues(more)).settings(false).unwrap().params.venues[1].extras;
+    assert_eq!(extras(""), Extras::FREE);
+    assert_eq!(extras("[market]\nextras = [\"ticker\", \"open_interest\", \"liquidations\"]"), Extras::ALL);
+    let some = extras("[market]\nextras = [\"liquidations\"]");
+    assert_eq!(some, Extras { liquidations: true, ..Extras::FREE });
+    let error = Config::parse("x.toml", "[market]\nextras = [\"klines\"]\n").unwrap_err().to_string();
+    assert!(error.contains("extras"), "{error}");
 }
 
 #[test]

@@ -159,6 +159,9 @@ impl Scanner {
                 | EventBody::Trade(_)
                 | EventBody::Mark(_)
                 | EventBody::BurstEnd(_)
+                | EventBody::OpenInterest(_)
+                | EventBody::Ticker(_)
+                | EventBody::Liquidation(_)
         );
         if !is_market {
             out.items.push(FlowBody::Event(event.body));
@@ -209,7 +212,10 @@ impl Scanner {
             | EventBody::Outcome(_)
             | EventBody::Action(_)
             | EventBody::Pace(_)
-            | EventBody::Grant(_) => {}
+            | EventBody::Grant(_)
+            | EventBody::OpenInterest(_)
+            | EventBody::Ticker(_)
+            | EventBody::Liquidation(_) => {}
         }
     }
 

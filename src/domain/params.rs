@@ -44,6 +44,27 @@ impl Default for PaperParams {
     }
 }
 
+/// Market data beside prices and funding. Runs recorded before it existed have none of it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Extras {
+    /// Open interest, last prices and liquidations become events wherever a message states them.
+    pub stated: bool,
+    /// Subscribe last prices where no message states them anyway.
+    pub ticker: bool,
+    /// Subscribe, or ask for, open interest where no message states it anyway.
+    pub open_interest: bool,
+    /// Subscribe liquidations where no message states them anyway.
+    pub liquidations: bool,
+}
+
+impl Extras {
+    /// What costs neither the venue's limits nor a subscription.
+    pub const FREE: Self = Self { stated: true, ticker: false, open_interest: false, liquidations: false };
+    /// Everything that there is.
+    pub const ALL: Self = Self { stated: true, ticker: true, open_interest: true, liquidations: true };
+}
+
 /// How order requests are authenticated.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -94,6 +115,9 @@ pub struct VenueParams {
     /// Allowance for a leg at this venue, beside that of the scanner, ppb.
     #[serde(default)]
     pub allowance_ppb: Ppb,
+    /// Market data beside prices and funding.
+    #[serde(default)]
+    pub extras: Extras,
 }
 
 /// A canonical instrument.

@@ -32,10 +32,18 @@ pub fn scan(scanner: &Scanner, listings: usize, board: &Board) {
     });
 }
 
-/// Decode's part: what was odd on the wire.
+/// Decode's part: what was odd on the wire, and what drifts.
 pub fn decode(decode: &Decode, board: &Board) {
-    let odd = decode.odd();
-    board.try_update(|view| view.odd = odd);
+    let (odd, sentinel) = (decode.odd(), decode.sentinel());
+    board.try_update(|view| {
+        view.odd = odd;
+        if view.drift_kinds != sentinel.kinds() {
+            view.drift_kinds = sentinel.kinds();
+            view.drift_untold = sentinel.untold();
+            view.drift.clear();
+            view.drift.extend_from_slice(sentinel.findings());
+        }
+    });
 }
 
 /// Risk's part: positions, margin, profit and loss.
@@ -103,6 +111,8 @@ pub fn keeper(keeper: &mut Keeper, mono: Nanos, board: &Board) {
         view.counts = *watch.counts();
         view.sessions.clear();
         view.sessions.extend_from_slice(watch.sessions());
+        view.markets.clear();
+        view.markets.extend_from_slice(watch.markets());
         view.journal = journal.unwrap_or_default();
         view.stalls.journal = waits;
         view.seconds = mono as f64 / SECOND as f64;

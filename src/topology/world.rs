@@ -3,7 +3,7 @@
 use crate::domain::instrument::{CanonicalId, ContractKind, InstrumentId, VenueId};
 use crate::domain::intent::ONE_PPB;
 use crate::domain::params::{
-    CanonicalParams, EngineParams, ListingParams, RiskParams, ScanParams, SessionKind, VenueParams,
+    CanonicalParams, EngineParams, Extras, ListingParams, RiskParams, ScanParams, SessionKind, VenueParams,
 };
 use crate::domain::standing::CheckSet;
 use crate::domain::text::{Currency, Text};
@@ -43,6 +43,7 @@ pub fn engine_params(sim: &SimConfig, boot_epoch: u64, scan: ScanParams, risk: R
             settle_at_par: at_par(sim, venue),
             settle_haircut_ppb: 0,
             allowance_ppb: 0,
+            extras: Extras::FREE,
         });
         for listing in &venue.listings {
             let Some(symbol) = Text::new(&listing.symbol) else { continue };

@@ -4,6 +4,7 @@
 //! is the only parser of hot messages; large cold replies go through simd-json. Strings are handed out
 //! raw (escapes unresolved): venue symbols and numbers contain none, and a compare with them then fails.
 
+use super::drift::{Marks, Words};
 use super::message::DecodeError;
 use crate::domain::number::Num;
 
@@ -15,6 +16,7 @@ const DEPTH_MAX: usize = 32;
 pub struct Cursor<'a> {
     bytes: &'a [u8],
     at: usize,
+    marks: Marks,
 }
 
 /// What kind of value stands next.
@@ -39,7 +41,7 @@ type Result<T> = std::result::Result<T, DecodeError>;
 impl<'a> Cursor<'a> {
     /// At the beginning of `bytes`.
     pub fn new(bytes: &'a [u8]) -> Self {
-        Self { bytes, at: 0 }
+        Self { bytes, at: 0, marks: Marks::NONE }
     }
 
     /// The error for the present position.
@@ -253,6 +255,47 @@ impl<'a> Cursor<'a> {
         }
     }
 
+    /// Passes over the value of a key that is not read, and marks the key when it is not `known` either.
+    #[inline]
+    pub fn pass(&mut self, key: &'a [u8], known: &Words) -> Result<()> {
+        self.expect(key, known);
+        self.skip()
+    }
+
+    /// A string, number or boolean as text, marked when it is not `known`.
+    #[inline]
+    pub fn word(&mut self, known: &Words) -> Result<&'a [u8]> {
+        let text = self.scalar()?.0;
+        self.expect(text, known);
+        Ok(text)
+    }
+
+    /// Marks a part of the text that is not `known`.
+    #[inline]
+    pub fn expect(&mut self, part: &'a [u8], known: &Words) {
+        if !known.has(part) {
+            self.mark(part);
+        }
+    }
+
+    #[cold]
+    fn mark(&mut self, part: &'a [u8]) {
+        let place = part.as_ptr().addr().wrapping_sub(self.bytes.as_ptr().addr());
+        self.marks.add(place, self.bytes);
+    }
+
+    /// What was marked so far.
+    #[inline]
+    pub fn marks(&self) -> Marks {
+        self.marks
+    }
+
+    /// Takes over the marks of a second reader of the same text.
+    #[inline]
+    pub fn join(&mut self, other: &Self) {
+        self.marks.join(other.marks, self.bytes);
+    }
+
     /// Passes over one value of any kind.
     pub fn skip(&mut self) -> Result<()> {
         self.skip_nested(0)
@@ -319,6 +362,34 @@ mod tests {
             .unwrap();
         cursor.end().unwrap();
         assert_eq!((a.mantissa, a.scale, sum, d), (150, 2, 10, -12));
+    }
+
+    #[test]
+    fn what_is_not_known_is_marked_and_read_all_the_same() {
+        use crate::venue::drift::Mark;
+        const KEYS: Words = Words::new(&["b"]);
+        const STATES: Words = Words::new(&["open", "closed"]);
+        let text =
+            br#"{"a":1,"b":[{"a":2}],"state":"frozen","new":{"b":null},"rows":[{"new":1},{"newer":2}]}"#;
+        let mut cursor = Cursor::new(text);
+        let mut state = &b""[..];
+        cursor
+            .object(|key, c| match key {
+                b"a" => c.skip(),
+                b"state" => c.word(&STATES).map(|word| state = word),
+                b"rows" => c.array(|c| c.object(|key, c| c.pass(key, &KEYS))),
+                _ => c.pass(key, &KEYS),
+            })
+            .unwrap();
+        cursor.end().unwrap();
+        assert_eq!(state, b"frozen");
+        let marks: Vec<Mark<'_>> = cursor.marks().of(text).map(|(_, mark)| mark).collect();
+        let expected = [
+            Mark::Value { name: b"state", value: b"frozen" },
+            Mark::Field { name: b"new" },
+            Mark::Field { name: b"newer" },
+        ];
+        assert_eq!(marks, expected);
     }
 
     #[test]

@@ -8,6 +8,8 @@
 pub mod binance;
 pub mod bybit;
 pub mod deribit;
+pub mod drift;
+pub mod extras;
 pub mod hyperliquid;
 pub mod json;
 pub mod message;
@@ -15,6 +17,8 @@ pub mod okx;
 pub mod pace;
 mod session;
 
+use self::drift::{Drift, DriftKind, Marks};
+use self::message::DecodeError;
 use crate::domain::effect::{
     HttpId, OutMeta, Payload, PayloadFull, Redact, SecretSlot, SessionAction, VenueCall,
 };
@@ -44,6 +48,8 @@ pub enum Emit {
     ReconcileEnd(VenueId),
     /// A message could not be understood; counted, sampled and alarmed.
     Odd(Oddity),
+    /// A public message is not as the venue documents it; counted by name and sampled.
+    Drift(Drift),
 }
 
 /// Something on the wire that should not be there.
@@ -92,6 +98,26 @@ impl Out {
     /// Emits a wish.
     pub fn action(&mut self, action: SessionAction) {
         self.items.push(Emit::Action(action));
+    }
+
+    /// A public message was understood and read with these marks.
+    #[inline]
+    pub fn marked(&mut self, conn: ConnId, marks: Marks) {
+        if !marks.is_empty() {
+            self.items.push(Emit::Drift(Drift { conn, what: DriftKind::Marked(marks) }));
+        }
+    }
+
+    /// A public message could not be read; broken JSON says nothing of the venue's schema.
+    pub fn unread(&mut self, conn: ConnId, error: DecodeError) {
+        if let Some(what) = DriftKind::of_error(error) {
+            self.items.push(Emit::Drift(Drift { conn, what }));
+        }
+    }
+
+    /// A public message is of a type that is not documented.
+    pub fn untyped(&mut self, conn: ConnId) {
+        self.items.push(Emit::Drift(Drift { conn, what: DriftKind::Type }));
     }
 
     /// Emits anything.

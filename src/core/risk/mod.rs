@@ -354,7 +354,10 @@ impl Risk {
             | EventBody::Trade(_)
             | EventBody::Mark(_)
             | EventBody::Book(_)
-            | EventBody::BurstEnd(_) => return,
+            | EventBody::BurstEnd(_)
+            | EventBody::OpenInterest(_)
+            | EventBody::Ticker(_)
+            | EventBody::Liquidation(_) => return,
         }
         out.flows.push(FlowBody::Event(*event));
     }

@@ -13,7 +13,7 @@ use crate::domain::effect::{HttpId, SecretSlot, SessionAction, VenueCall};
 use crate::domain::event::{EventBody, SessionRole, SessionStatus};
 use crate::domain::input::{ConnId, DownReason, FrameKind, FrameMeta};
 use crate::domain::instrument::{Instrument, InstrumentId, Status, VenueId, VenueSpec};
-use crate::domain::params::SessionKind;
+use crate::domain::params::{Extras, SessionKind};
 use crate::domain::standing::Pace;
 use crate::domain::time::{MILLI, Nanos, SECOND, Stamp};
 use crate::venue::{Adapter, Emit, OddKind, Oddity, Out, VenueContext};
@@ -44,6 +44,10 @@ const SETTINGS_RETRY: Nanos = 30 * SECOND;
 /// Commissions cost 20 of 2400 weight units a listing: quickly for a few listings, else slowly.
 const COMMISSION_QUICK: usize = 20;
 const COMMISSION_PAUSE: [Nanos; 2] = [100 * MILLI, 2 * SECOND];
+/// Open interest is in no stream: each listing is asked for this often (weight 1 of 2400 a minute), one at a time,
+/// and never more than this closely.
+const INTEREST_PERIOD: Nanos = 30 * SECOND;
+const INTEREST_PAUSE: Nanos = SECOND;
 /// The venue pings every 3 min: a private connection without anything for this long is dead.
 const PRIVATE_SILENCE: Nanos = 600 * SECOND;
 /// A `session.logon` without answer for this long failed.
@@ -74,13 +78,14 @@ enum Duty {
     Commission,
     Foreign,
     Countdown,
+    OpenInterest,
 }
 
 /// What is asked when the account comes up, beside the reconciliation.
 const SETTINGS: [Duty; 3] = [Duty::AccountConfig, Duty::SymbolConfig, Duty::Commission];
 
 /// All of them, in the order of [`Duty`].
-const DUTIES: [(Duty, u16); 13] = [
+const DUTIES: [(Duty, u16); 14] = [
     (Duty::ExchangeInfo, op::EXCHANGE_INFO),
     (Duty::FundingInfo, op::FUNDING_INFO),
     (Duty::ListenKey, op::LISTEN_KEY),
@@ -94,6 +99,7 @@ const DUTIES: [(Duty, u16); 13] = [
     (Duty::Commission, op::COMMISSION),
     (Duty::Foreign, op::OPEN_ORDERS),
     (Duty::Countdown, op::COUNTDOWN),
+    (Duty::OpenInterest, op::OPEN_INTEREST),
 ];
 
 /// The three replies that make a reconciliation complete.
@@ -116,6 +122,9 @@ pub struct BinanceAdapter {
     conn_base: ConnId,
     slot: SecretSlot,
     listings: Listings,
+    extras: Extras,
+    /// Whose open interest is asked for next.
+    interest_at: usize,
     links: Vec<Link>,
     market: Market,
     market_ready: bool,
@@ -160,8 +169,10 @@ impl BinanceAdapter {
             conn_base: context.conn_base,
             slot: context.slot_base,
             listings: Listings::new(&context.listings),
+            extras: context.params.extras,
+            interest_at: 0,
             links: (0..count).map(|i| Link::new(ConnId(context.conn_base.0 + i as u8))).collect(),
-            market: Market::new(context.listings.len()),
+            market: Market::new(context.listings.len(), context.params.extras),
             market_ready: false,
             account_ready: false,
             orders_ready: false,
@@ -227,7 +238,7 @@ impl BinanceAdapter {
 
     fn on_market_frame(&mut self, link: usize, frame: &[u8], now: Stamp, out: &mut Out) {
         let Heard { odd, control, stale_metadata, announced } =
-            self.market.on_frame(link, frame, &self.listings, now.mono, out);
+            self.market.on_frame((link, self.links[link].conn), frame, &self.listings, now.mono, out);
         if let Some(kind) = odd {
             self.odd(link, kind, out);
         }
@@ -379,9 +390,14 @@ impl BinanceAdapter {
                 self.chore_failed(duty, now);
             }
             let chore = self.chores[duty as usize];
-            if chore.request.is_none() && now >= chore.due && now >= self.http_pause {
+            let spare = duty != Duty::OpenInterest || now >= self.data_pause;
+            if chore.request.is_none() && now >= chore.due && now >= self.http_pause && spare {
                 let what = self.call(duty, code);
                 let id = self.request(CHORE_CODE + duty as u32, what, out);
+                if duty == Duty::OpenInterest {
+                    // One after the other: a listing that is refused does not hold up the others.
+                    self.interest_at = (self.interest_at + 1) % self.listings.len().max(1);
+                }
                 let chore = self.chore(duty);
                 chore.request = Some((id, now + HTTP_TIMEOUT));
                 chore.due = NEVER;
@@ -394,6 +410,7 @@ impl BinanceAdapter {
         let listing = |index: usize| (index < self.listings.len()).then(|| self.listings.params(index).id);
         let (instrument, arg) = match duty {
             Duty::Commission => (listing(self.standing.commission_at), 0),
+            Duty::OpenInterest => (listing(self.interest_at), 0),
             Duty::Countdown => (listing(self.dead_man.at()), self.dead_man.milliseconds()),
             _ => (None, 0),
         };
@@ -494,6 +511,11 @@ impl BinanceAdapter {
                 };
             }
             Duty::Foreign => self.on_foreign(body, mono, out)?,
+            Duty::OpenInterest => {
+                self.market.on_interest(body, &self.listings, now, out)?;
+                let pause = INTEREST_PERIOD / self.listings.len().max(1) as Nanos;
+                self.chore(duty).due = mono + pause.max(INTEREST_PAUSE);
+            }
             Duty::Countdown => {
                 self.dead_man.posted();
                 self.chore(duty).due = self.dead_man.due(mono);
@@ -565,6 +587,9 @@ impl Adapter for BinanceAdapter {
         self.chore(Duty::ExchangeInfo).due = now.mono;
         self.chore(Duty::FundingInfo).due = now.mono;
         self.chore(Duty::Time).due = now.mono;
+        if self.extras.open_interest {
+            self.chore(Duty::OpenInterest).due = now.mono + INTEREST_PAUSE;
+        }
         for link in 0..self.links.len() {
             // The private connection needs its key first.
             self.links[link].retry_at = now.mono;
@@ -694,7 +719,10 @@ impl Adapter for BinanceAdapter {
             Err(kind) => {
                 if status != 0 {
                     self.odd(
-                        if matches!(duty, Duty::ExchangeInfo | Duty::FundingInfo | Duty::Time) {
+                        if matches!(
+                            duty,
+                            Duty::ExchangeInfo | Duty::FundingInfo | Duty::Time | Duty::OpenInterest
+                        ) {
                             conn::PUBLIC
                         } else {
                             conn::PRIVATE

@@ -15,7 +15,7 @@ use crate::domain::instrument::Instrument;
 use crate::domain::intent::OrderRef;
 use crate::domain::number::Num;
 use crate::domain::order::{OrderSpec, Side, TimeInForce};
-use crate::domain::params::SessionKind;
+use crate::domain::params::{Extras, SessionKind};
 use crate::domain::text::Text;
 use crate::domain::time::Stamp;
 use crate::venue::{Encoder, Rendered, VenueContext};
@@ -30,6 +30,9 @@ const LOGON: &str = "session.logon";
 /// Levels of a depth snapshot; the stream touches more, and they arrive with it.
 const DEPTH_LIMIT: &str = "1000";
 
+/// Not the link itself: its streams are asked for without the venue's word about listings.
+const EXTRAS: usize = conn::COUNT;
+
 /// Trades of one order in a reply: the venue's maximum.
 const TRADES_LIMIT: u32 = 1000;
 
@@ -42,6 +45,7 @@ pub struct BinanceEncoder {
     recv_window: i64,
     session: SessionKind,
     listings: Listings,
+    extras: Extras,
 }
 
 /// A parameter's value.
@@ -66,6 +70,7 @@ impl BinanceEncoder {
             },
             session: context.params.session,
             listings: Listings::new(&context.listings),
+            extras: context.params.extras,
         }
     }
 
@@ -217,6 +222,27 @@ impl BinanceEncoder {
         } else {
             [b"@aggTrade", b"@markPrice@1s"]
         };
+        self.streams(link, batch, &streams, to)
+    }
+
+    /// What else is wanted of the same listings: shorter names than those of [`Batch::SPAN`].
+    fn subscribe_extras(&self, batch: Batch, to: &mut Payload) -> Result<(), PayloadFull> {
+        let streams: [&[u8]; 2] = [b"@ticker", b"@forceOrder"];
+        let wanted = match (self.extras.ticker, self.extras.liquidations) {
+            (true, true) => &streams[..],
+            (true, false) => &streams[..1],
+            _ => &streams[1..],
+        };
+        self.streams(EXTRAS, batch, wanted, to)
+    }
+
+    fn streams(
+        &self,
+        link: usize,
+        batch: Batch,
+        streams: &[&[u8]],
+        to: &mut Payload,
+    ) -> Result<(), PayloadFull> {
         to.push(b"{\"method\":\"SUBSCRIBE\",\"params\":[")?;
         let mut separator: &[u8] = b"\"";
         if link == conn::MARKET && batch.start == 0 {
@@ -337,6 +363,7 @@ impl Encoder for BinanceEncoder {
         let link = conn.index().checked_sub(self.conn_base.index()).ok_or(PayloadFull)?;
         match what.op {
             op::SUBSCRIBE => self.subscribe(link, Batch::decode(what.arg), to),
+            op::SUBSCRIBE_EXTRAS => self.subscribe_extras(Batch::decode(what.arg), to),
             op::LOGON => {
                 let params = [("apiKey", Value::Key), ("timestamp", Value::Int(now.wall_ms()))];
                 self.request(LOGON_ID, LOGON, &params, to).map(|_| ())
@@ -358,6 +385,10 @@ impl Encoder for BinanceEncoder {
                 let symbol = self.listings.params(index).symbol;
                 write!(to, "GET {}?symbol={symbol}&limit={DEPTH_LIMIT}\n\n", rest.depth)
                     .map_err(|_| PayloadFull)?;
+            }
+            op::OPEN_INTEREST => {
+                let symbol = self.symbol(what)?;
+                write!(to, "GET {}?symbol={symbol}\n\n", rest.open_interest).map_err(|_| PayloadFull)?;
             }
             op::LISTEN_KEY | op::LISTEN_KEY_KEEP => {
                 let method = if what.op == op::LISTEN_KEY { "POST" } else { "PUT" };

@@ -23,6 +23,7 @@ pub mod link;
 pub mod market;
 pub mod metadata;
 pub mod orders;
+mod schema;
 mod standing;
 pub mod symbols;
 
@@ -75,6 +76,7 @@ pub struct RestPaths {
     pub symbol_config: &'static str,
     pub commission_rate: &'static str,
     pub countdown: &'static str,
+    pub open_interest: &'static str,
 }
 
 /// USDⓈ-margined futures.
@@ -102,6 +104,7 @@ pub static USDM: Variant = Variant {
         symbol_config: "/fapi/v1/symbolConfig",
         commission_rate: "/fapi/v1/commissionRate",
         countdown: "/fapi/v1/countdownCancelAll",
+        open_interest: "/fapi/v1/openInterest",
     },
     kind: ContractKind::Linear,
 };
@@ -132,6 +135,7 @@ pub static COINM: Variant = Variant {
         symbol_config: "/dapi/v1/symbolConfig",
         commission_rate: "/dapi/v1/commissionRate",
         countdown: "/dapi/v1/countdownCancelAll",
+        open_interest: "/dapi/v1/openInterest",
     },
     kind: ContractKind::Inverse,
 };
@@ -180,10 +184,14 @@ pub(crate) mod op {
     pub const COMMISSION: u16 = 13;
     /// `POST countdownCancelAll` of the call's instrument (`arg` = ms).
     pub const COUNTDOWN: u16 = 14;
+    /// `GET openInterest` of the call's instrument.
+    pub const OPEN_INTEREST: u16 = 15;
     /// `session.logon` on the WebSocket API.
     pub const LOGON: u16 = 21;
     /// `SUBSCRIBE` to the streams of a [`super::Batch`].
     pub const SUBSCRIBE: u16 = 20;
+    /// `SUBSCRIBE` to what else is wanted of the listings of a [`super::Batch`].
+    pub const SUBSCRIBE_EXTRAS: u16 = 22;
 }
 
 /// Listings whose streams are asked for in one message: a start in the venue's listings and a mask.

@@ -17,9 +17,11 @@ use crate::domain::event::{BookReason, BookState, BookStatus, EventBody, Session
 use crate::domain::input::{ConnId, DownReason, FrameKind, FrameMeta};
 use crate::domain::instrument::{Instrument, InstrumentId, Price, Qty, Status, VenueId, VenueSpec};
 use crate::domain::order::{ClientId, RejectClass};
+use crate::domain::params::Extras;
 use crate::domain::standing::Pace;
 use crate::domain::text::Symbol;
 use crate::domain::time::{Nanos, SECOND, Stamp};
+use crate::venue::extras::Told;
 use crate::venue::message::DecodeError;
 use crate::venue::pace::seconds_between;
 use crate::venue::{Adapter, Emit, OddKind, Oddity, Out, VenueContext};
@@ -147,6 +149,8 @@ pub(super) struct Listing {
     pub funding: TickerRow,
     /// Time between settlements as the metadata state it, ns; 0 = not stated.
     funding_interval: Nanos,
+    /// Open interest and last price as last told.
+    pub told: Told,
 }
 
 /// Session machines and decoders of Bybit.
@@ -164,6 +168,7 @@ pub(super) struct BybitAdapter {
     pub parser: Parser,
     /// Levels of one message at the instrument's scales.
     pub scratch: Vec<(Price, Qty)>,
+    pub extras: Extras,
     next_id: u32,
     /// Earliest time at which anything has to be done.
     due: Nanos,
@@ -192,6 +197,7 @@ impl BybitAdapter {
             seen: false,
             funding: TickerRow::default(),
             funding_interval: 0,
+            told: Told::default(),
         };
         let listings: Vec<Listing> = context.listings.iter().map(|l| blank(l.id, l.symbol)).collect();
         let mut by_symbol: Vec<_> =
@@ -210,6 +216,7 @@ impl BybitAdapter {
             fills_wanted: Vec::with_capacity(64),
             parser: Parser::new(),
             scratch: Vec::with_capacity(2048),
+            extras: context.params.extras,
             next_id: 0,
             due: NEVER,
             http_free_at: Nanos::MIN,
@@ -412,6 +419,9 @@ impl BybitAdapter {
             let (instrument, state) = (listing.id, BookState::AwaitSnapshot);
             out.event(EventBody::Book(BookStatus { instrument, state, reason: BookReason::Sync }));
             self.send(MARKET, call_for(calls::SUBSCRIBE_MARKET, instrument), out);
+            if self.extras.liquidations {
+                self.send(MARKET, call_for(calls::SUBSCRIBE_LIQUIDATIONS, instrument), out);
+            }
             self.sessions[MARKET].acks += 1;
             self.sessions[MARKET].step(now);
             self.arm(now);
@@ -617,6 +627,7 @@ impl Adapter for BybitAdapter {
         }
         match self.parser.parse(frame) {
             Ok(Frame::Market { channel, symbol, snapshot, time_ms }) => {
+                out.marked(conn, self.parser.marks);
                 self.on_market(About { conn, channel, snapshot, time_ms }, &symbol, now, out);
             }
             Ok(Frame::Private { channel, data }) => self.on_private(conn, channel, data, now, out),
@@ -631,8 +642,12 @@ impl Adapter for BybitAdapter {
                 self.work(now, out);
             }
             Ok(Frame::Ignored(_)) => {}
-            Ok(Frame::Rest | Frame::Unknown) => self.odd(conn, OddKind::Unknown, out),
-            Err(_) => {
+            Ok(Frame::Rest | Frame::Unknown) => {
+                self.odd(conn, OddKind::Unknown, out);
+                out.untyped(conn);
+            }
+            Err(error) => {
+                out.unread(conn, error);
                 self.odd(conn, OddKind::Malformed, out);
                 if let Some(at) = self.parser.book_hint.and_then(|symbol| self.find(&symbol)) {
                     self.lose_book(at, BookReason::Malformed, now.mono, out);

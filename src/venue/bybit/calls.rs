@@ -18,6 +18,8 @@ pub(super) const SUBSCRIBE_BOOK: u16 = 5;
 pub(super) const UNSUBSCRIBE_BOOK: u16 = 6;
 /// Subscribe `dcp.future`: this connection is one whose loss the dead man's switch counts.
 pub(super) const SUBSCRIBE_DEAD_MAN: u16 = 7;
+/// Subscribe the liquidations of `instrument`; nobody waits for the acknowledgement.
+pub(super) const SUBSCRIBE_LIQUIDATIONS: u16 = 8;
 /// `GET /v5/market/instruments-info`; `arg` = [`NEXT_PAGE`] or 0.
 pub(super) const INSTRUMENTS: u16 = 16;
 /// `GET /v5/order/realtime`; `arg` = coin and page ([`page`]).
@@ -56,6 +58,9 @@ pub(super) const BOOK_TOPIC: &str = "orderbook.50";
 
 /// Topics subscribed for every listing.
 pub(super) const MARKET_TOPICS: [&str; 4] = ["orderbook.1", BOOK_TOPIC, "publicTrade", "tickers"];
+
+/// Liquidations.
+pub(super) const LIQUIDATION_TOPIC: &str = "allLiquidation";
 
 /// First letter of `req_id` of subscriptions that a session waits for.
 pub(super) const AWAITED: u8 = b'm';

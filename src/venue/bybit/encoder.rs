@@ -4,7 +4,7 @@
 //! A page cursor is a text that only the next request needs: it travels like a secret, from the reply to a
 //! slot and from there into a hole.
 
-use super::calls::{self, COINS, MARKET_TOPICS, NEXT_PAGE};
+use super::calls::{self, BOOK_TOPIC, COINS, MARKET_TOPICS, NEXT_PAGE};
 use super::{ACCOUNT, MARKET, ORDERS};
 use crate::domain::effect::{
     HoleKind, OutMeta, Payload, PayloadFull, Redact, SecretSlot, SignScheme, VenueCall,
@@ -120,9 +120,9 @@ impl BybitEncoder {
         Ok(None)
     }
 
-    fn subscription(&self, op: &str, id: Option<InstrumentId>, to: &mut Payload) -> Result<()> {
+    fn subscription(&self, op: &str, topic: &str, id: Option<InstrumentId>, to: &mut Payload) -> Result<()> {
         let at = self.position(id)?;
-        let (symbol, topic) = (self.listings[at].symbol, calls::BOOK_TOPIC);
+        let symbol = self.listings[at].symbol;
         text(
             to,
             format_args!(
@@ -327,8 +327,11 @@ impl Encoder for BybitEncoder {
                     char::from(calls::DEAD_MAN_ID)
                 ),
             ),
-            calls::SUBSCRIBE_BOOK => self.subscription("subscribe", what.instrument, to),
-            calls::UNSUBSCRIBE_BOOK => self.subscription("unsubscribe", what.instrument, to),
+            calls::SUBSCRIBE_BOOK => self.subscription("subscribe", BOOK_TOPIC, what.instrument, to),
+            calls::UNSUBSCRIBE_BOOK => self.subscription("unsubscribe", BOOK_TOPIC, what.instrument, to),
+            calls::SUBSCRIBE_LIQUIDATIONS => {
+                self.subscription("subscribe", calls::LIQUIDATION_TOPIC, what.instrument, to)
+            }
             _ => Err(PayloadFull),
         }
     }

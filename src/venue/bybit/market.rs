@@ -1,7 +1,7 @@
 //! Market rows of Bybit to events: books with mandatory continuity, best bid and ask, trades, mark, funding.
 //!
 //! A book that lost continuity is told `Invalid` and not served until its next snapshot; nothing here
-//! allocates in steady state. Open interest and liquidations have no event: `decode` shows them.
+//! allocates in steady state.
 
 use super::TERMS;
 use super::adapter::{Ask, BybitAdapter, REFRESH_EVERY};
@@ -9,14 +9,15 @@ use super::calls::BOOK_TOPIC;
 use super::parse::{BEST, Channel, DepthRow, Item, TickerRow};
 use super::session::NEVER;
 use crate::domain::event::{
-    Bbo, BookReason, BookState, BookStatus, CHUNK_LEVELS, EventBody, LevelsChunk, Mark, PublicTrade,
+    Bbo, BookReason, BookState, BookStatus, CHUNK_LEVELS, EventBody, LevelsChunk, Liquidation, Mark,
+    OpenInterest, PublicTrade, Ticker,
 };
 use crate::domain::input::ConnId;
 use crate::domain::instrument::{Price, Qty};
 use crate::domain::text::Symbol;
 use crate::domain::time::{MILLI, Nanos, SECOND, Stamp};
 use crate::venue::message::{Continuity, Depth, Level, Verdict};
-use crate::venue::{OddKind, Out};
+use crate::venue::{OddKind, Out, extras};
 
 /// A book that was good for this long starts its back-off anew.
 const GOOD_AFTER: Nanos = 60 * SECOND;
@@ -69,6 +70,13 @@ impl BybitAdapter {
                     }));
                 }
                 Item::Ticker(row) if row.symbol == *symbol => self.on_ticker(at, row, about, out),
+                // The venue names the side of the position; an order of the other side closes it.
+                Item::Liquidation { symbol: name, side, price, qty, time_ms } if name == *symbol => {
+                    let (instrument, venue_ns) = (self.listings[at].id, nanos(time_ms));
+                    let side = side.opposite();
+                    let forced = Liquidation { instrument, side, price, qty, venue_ns };
+                    extras::liquidation(self.extras, forced, out);
+                }
                 // Topics that are understood but not subscribed by this machine, or another's row.
                 _ => self.odd(conn, OddKind::Unknown, out),
             }
@@ -82,6 +90,12 @@ impl BybitAdapter {
         if about.snapshot {
             listing.funding = TickerRow::default();
         }
+        let (instrument, venue_ns) = (listing.id, nanos(about.time_ms));
+        if let Some(qty) = row.interest {
+            listing.told.interest(self.extras, OpenInterest { instrument, qty, venue_ns }, out);
+        }
+        let ticker = Ticker { instrument, last: row.last, bid: row.bid, ask: row.ask, venue_ns };
+        listing.told.ticker(self.extras, ticker, out);
         let funding = &mut listing.funding;
         funding.rate = row.rate.or(funding.rate);
         if row.funding_ms > 0 {

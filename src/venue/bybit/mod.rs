@@ -32,6 +32,7 @@ mod kill;
 mod market;
 mod parse;
 mod rows;
+mod schema;
 mod standing;
 #[cfg(test)]
 mod tests;

@@ -4,9 +4,11 @@
 //! where `topic` follows `data` the rows are read in a second pass. Keeps scratch space only; nothing is
 //! handed out before the whole frame was found well-formed. Private rows are left to [`super::rows`].
 
+use super::schema;
 use crate::domain::number::Num;
 use crate::domain::order::Side;
 use crate::domain::text::Symbol;
+use crate::venue::drift::Marks;
 use crate::venue::json::{Cursor, Kind};
 use crate::venue::message::{DecodeError, Level};
 
@@ -253,12 +255,14 @@ pub(super) struct Parser {
     levels: Vec<Level>,
     /// The book that the last frame was about, as far as it could be read.
     pub book_hint: Option<Symbol>,
+    /// What the last frame held beyond its documentation; complete for market frames.
+    pub marks: Marks,
 }
 
 impl Parser {
     /// Room for a full snapshot and the longest trade list (1024) without allocation.
     pub fn new() -> Self {
-        Self { items: Vec::with_capacity(1024), levels: Vec::with_capacity(2048), book_hint: None }
+        Self { items: Vec::with_capacity(1024), levels: Vec::with_capacity(2048), ..Self::default() }
     }
 
     /// The levels of a span.
@@ -271,6 +275,7 @@ impl Parser {
         self.items.clear();
         self.levels.clear();
         self.book_hint = None;
+        self.marks = Marks::NONE;
         let mut cursor = Cursor::new(text);
         if cursor.kind()? != Kind::Object {
             cursor.skip()?;
@@ -313,7 +318,7 @@ impl Parser {
                     envelope.result = true;
                     c.skip()?;
                 }
-                _ => c.skip()?,
+                _ => c.pass(key, &schema::ENVELOPE)?,
             }
             Ok(())
         })?;
@@ -322,8 +327,11 @@ impl Parser {
         match meaning {
             Topic::Market(channel) => {
                 if !read {
-                    self.rows(channel, &mut data.ok_or(DecodeError::Missing("data"))?)?;
+                    let mut late = data.ok_or(DecodeError::Missing("data"))?;
+                    self.rows(channel, &mut late)?;
+                    cursor.join(&late);
                 }
+                self.marks = cursor.marks();
                 let snapshot = match envelope.kind {
                     b"snapshot" => true,
                     b"delta" => false,
@@ -373,7 +381,7 @@ impl Parser {
                 b"a" => asks = Some(self.side(c)?),
                 b"u" => update = Some(c.uint("u")?),
                 b"seq" => row.seq = c.uint("seq")?,
-                _ => c.skip()?,
+                _ => c.pass(key, &schema::BOOK)?,
             }
             Ok(())
         })?;
@@ -503,7 +511,7 @@ fn trade(c: &mut Cursor<'_>) -> Result<Item> {
             b"v" => qty = Some(c.num("v")?),
             b"S" => way = Some(side(c)?),
             b"T" => time = Some(c.int("T")?),
-            _ => c.skip()?,
+            _ => c.pass(key, &schema::TRADE)?,
         }
         Ok(())
     })?;
@@ -530,7 +538,7 @@ fn liquidation(c: &mut Cursor<'_>) -> Result<Item> {
             b"v" => qty = Some(c.num("v")?),
             b"S" => way = Some(side(c)?),
             b"T" => time = Some(c.int("T")?),
-            _ => c.skip()?,
+            _ => c.pass(key, &schema::LIQUIDATION)?,
         }
         Ok(())
     })?;
@@ -560,7 +568,7 @@ fn ticker(c: &mut Cursor<'_>) -> Result<TickerRow> {
             b"nextFundingTime" => row.funding_ms = int_or_zero(c, "nextFundingTime")?,
             b"fundingIntervalHour" => row.interval_hours = int_or_zero(c, "fundingIntervalHour")?,
             b"openInterest" => row.interest = c.num_or_absent("openInterest")?,
-            _ => c.skip()?,
+            _ => c.pass(key, &schema::TICKER)?,
         }
         Ok(())
     })?;

@@ -18,9 +18,11 @@ use crate::domain::event::{BookReason, BookState, BookStatus, EventBody, Session
 use crate::domain::input::{ConnId, DownReason, FrameKind, FrameMeta};
 use crate::domain::instrument::{Instrument, InstrumentId, Price, Qty, Status, VenueId, VenueSpec};
 use crate::domain::money::Money;
+use crate::domain::params::Extras;
 use crate::domain::standing::Pace;
 use crate::domain::text::{Currency, Symbol};
 use crate::domain::time::{MILLI, Nanos, SECOND, Stamp};
+use crate::venue::extras::Told;
 use crate::venue::json::Cursor;
 use crate::venue::message::DecodeError;
 use crate::venue::{Adapter, Emit, OddKind, Oddity, Out, VenueContext};
@@ -81,6 +83,8 @@ pub(super) struct Listing {
     pub terms: Terms,
     /// Funding of the session so far as last stated, and which session that was.
     pub funding: Option<(Money, i64)>,
+    /// Open interest and last price as last told.
+    pub told: Told,
 }
 
 /// Session machines and decoders of Deribit.
@@ -88,6 +92,7 @@ pub(super) struct DeribitAdapter {
     pub venue: VenueId,
     /// What amounts in the currency of linear contracts count as; empty = as themselves.
     pub at_par: Currency,
+    pub extras: Extras,
     conn_base: ConnId,
     pub listings: Vec<Listing>,
     /// Positions in `listings`, ordered by symbol.
@@ -134,6 +139,7 @@ impl DeribitAdapter {
                 seen: false,
                 terms: Terms::default(),
                 funding: None,
+                told: Told::default(),
             })
             .collect();
         let mut by_symbol: Vec<_> =
@@ -145,6 +151,7 @@ impl DeribitAdapter {
         Self {
             venue: context.venue,
             at_par: context.params.settle_at_par,
+            extras: context.params.extras,
             conn_base: context.conn_base,
             listings,
             by_symbol,
@@ -674,7 +681,10 @@ impl Adapter for DeribitAdapter {
             FrameKind::Ping | FrameKind::Pong => return,
         }
         match self.parser.parse(frame) {
-            Ok(Frame::Market { channel }) => self.on_market(meta.conn, channel, now.mono, out),
+            Ok(Frame::Market { channel }) => {
+                out.marked(meta.conn, self.parser.marks);
+                self.on_market(meta.conn, channel, now.mono, out);
+            }
             Ok(Frame::Private { channel, data }) => self.on_private(meta.conn, channel, data, now, out),
             Ok(Frame::Result { id, data }) => {
                 self.on_result(at, id, data, now, out);
@@ -686,8 +696,12 @@ impl Adapter for DeribitAdapter {
             }
             Ok(Frame::TestRequest) => self.send(at, call(calls::TEST), out),
             Ok(Frame::Heartbeat | Frame::Ignored(_)) => {}
-            Ok(Frame::Unknown) => self.odd(meta.conn, OddKind::Unknown, out),
-            Err(_) => {
+            Ok(Frame::Unknown) => {
+                self.odd(meta.conn, OddKind::Unknown, out);
+                out.untyped(meta.conn);
+            }
+            Err(error) => {
+                out.unread(meta.conn, error);
                 self.odd(meta.conn, OddKind::Malformed, out);
                 if let Some(at) = self.parser.book_hint.and_then(|symbol| self.find(&symbol)) {
                     self.lose_book(at, BookReason::Malformed, now.mono, out);

@@ -16,9 +16,11 @@ use crate::domain::event::{BookReason, BookState, BookStatus, EventBody, Session
 use crate::domain::input::{ConnId, DownReason, FrameKind, FrameMeta};
 use crate::domain::instrument::{Instrument, InstrumentId, Price, Qty, Status, VenueId, VenueSpec};
 use crate::domain::number::Num;
+use crate::domain::params::Extras;
 use crate::domain::standing::Pace;
 use crate::domain::text::{Currency, Symbol};
 use crate::domain::time::{MILLI, Nanos, SECOND, Stamp};
+use crate::venue::extras::Told;
 use crate::venue::message::DecodeError;
 use crate::venue::{Adapter, Emit, OddKind, Oddity, Out, VenueContext};
 
@@ -158,6 +160,8 @@ pub(super) struct Listing {
     pub funding_ms: i64,
     /// Cross margin and leverage, as last told.
     pub leverage: Option<(bool, i64)>,
+    /// Open interest as last told.
+    pub told: Told,
 }
 
 /// Session machines and decoders of Hyperliquid.
@@ -175,6 +179,7 @@ pub(super) struct HyperliquidAdapter {
     pub parser: Parser,
     /// Levels of one message at the instrument's scales.
     pub scratch: Vec<(Price, Qty)>,
+    pub extras: Extras,
     /// What the venue settles in.
     pub currency: Currency,
     /// What amounts in it count as; empty = as themselves.
@@ -214,6 +219,7 @@ impl HyperliquidAdapter {
                 stated: (0, Num::ZERO),
                 funding_ms: 0,
                 leverage: None,
+                told: Told::default(),
             })
             .collect();
         let mut by_symbol: Vec<_> =
@@ -233,6 +239,7 @@ impl HyperliquidAdapter {
             weights: Weights::default(),
             parser: Parser::new(),
             scratch: Vec::with_capacity(256),
+            extras: context.params.extras,
             currency: Currency::new("USDC").unwrap_or_default(),
             at_par: context.params.settle_at_par,
             started_wall: 0,
@@ -648,7 +655,10 @@ impl Adapter for HyperliquidAdapter {
             FrameKind::Ping | FrameKind::Pong => return,
         }
         match self.parser.parse(frame) {
-            Ok(Frame::Market) => self.on_market(meta.conn, now, out),
+            Ok(Frame::Market) => {
+                out.marked(meta.conn, self.parser.marks);
+                self.on_market(meta.conn, now, out);
+            }
             Ok(Frame::Private(channel, data)) => self.on_private(meta.conn, channel, data, now, out),
             Ok(Frame::Subscribed) => {
                 self.acked(at, now.mono, out);
@@ -659,8 +669,12 @@ impl Adapter for HyperliquidAdapter {
                 self.work(now, out);
             }
             Ok(Frame::Pong | Frame::Unsubscribed | Frame::Ignored(_)) => {}
-            Ok(Frame::RestPrivate(_) | Frame::Unknown) => self.odd(meta.conn, OddKind::Unknown, out),
-            Err(_) => {
+            Ok(Frame::RestPrivate(_) | Frame::Unknown) => {
+                self.odd(meta.conn, OddKind::Unknown, out);
+                out.untyped(meta.conn);
+            }
+            Err(error) => {
+                out.unread(meta.conn, error);
                 self.odd(meta.conn, OddKind::Malformed, out);
                 if let Some(at) = self.parser.book_hint.and_then(|symbol| self.find(&symbol)) {
                     self.lose_book(at, BookReason::Malformed, now.mono, out);

@@ -35,6 +35,7 @@ mod market;
 mod metadata;
 mod parse;
 mod rows;
+mod schema;
 mod standing;
 #[cfg(test)]
 mod tests;

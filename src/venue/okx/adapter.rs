@@ -15,9 +15,11 @@ use crate::domain::event::{BookReason, BookState, BookStatus, EventBody, Session
 use crate::domain::input::{ConnId, DownReason, FrameKind, FrameMeta};
 use crate::domain::instrument::{Instrument, InstrumentId, Price, Qty, Status, VenueId, VenueSpec};
 use crate::domain::money::Money;
+use crate::domain::params::Extras;
 use crate::domain::standing::Pace;
 use crate::domain::text::Symbol;
 use crate::domain::time::{MILLI, Nanos, SECOND, Stamp};
+use crate::venue::extras::Told;
 use crate::venue::message::DecodeError;
 use crate::venue::{Adapter, Emit, OddKind, Oddity, Out, VenueContext};
 
@@ -136,6 +138,8 @@ pub(super) struct Listing {
     pub seen: bool,
     /// Funding of the present position so far, as last stated.
     pub funding: Option<Money>,
+    /// Open interest and last price as last told.
+    pub told: Told,
 }
 
 /// Session machines and decoders of OKX.
@@ -153,6 +157,7 @@ pub(super) struct OkxAdapter {
     pub parser: Parser,
     /// Levels of one message at the instrument's scales.
     pub scratch: Vec<(Price, Qty)>,
+    pub extras: Extras,
     next_id: u32,
     /// Earliest time at which anything has to be done.
     due: Nanos,
@@ -185,6 +190,7 @@ impl OkxAdapter {
                 live_since: 0,
                 seen: false,
                 funding: None,
+                told: Told::default(),
             })
             .collect();
         let mut by_symbol: Vec<_> =
@@ -204,6 +210,7 @@ impl OkxAdapter {
             fills_wanted: Vec::with_capacity(64),
             parser: Parser::new(),
             scratch: Vec::with_capacity(1024),
+            extras: context.params.extras,
             next_id: 0,
             due: NEVER,
             connect_free_at: Nanos::MIN,
@@ -401,9 +408,20 @@ impl OkxAdapter {
             // The first batch asks for the venue's word about its contracts too.
             self.sessions[MARKET].acks +=
                 (count * calls::MARKET_CHANNELS.len() + usize::from(at == 0)) as u32;
+            self.subscribe_extras(at, count, out);
             self.sessions[MARKET].step(now);
             self.arm(now);
             at += count;
+        }
+    }
+
+    /// Asks for what else of the market is wanted of the same listings; acknowledged one by one, too.
+    fn subscribe_extras(&mut self, at: usize, count: usize, out: &mut Out) {
+        let channels = calls::wanted(self.extras).iter().filter(|wanted| **wanted).count();
+        let acks = count * channels + usize::from(at == 0 && self.extras.liquidations);
+        if acks > 0 {
+            self.send(MARKET, call_arg(calls::SUBSCRIBE_EXTRAS, calls::range(at, count)), out);
+            self.sessions[MARKET].acks += acks as u32;
         }
     }
 
@@ -601,6 +619,7 @@ impl Adapter for OkxAdapter {
         }
         match self.parser.parse(frame) {
             Ok(Frame::Market { channel, symbol, snapshot }) => {
+                out.marked(meta.conn, self.parser.marks);
                 self.on_market(meta.conn, channel, &symbol, snapshot, now, out);
             }
             Ok(Frame::Private { channel, data, snapshot }) => {
@@ -613,8 +632,12 @@ impl Adapter for OkxAdapter {
             }
             Ok(Frame::Ignored("instruments")) => self.refresh(ANNOUNCED_PAUSE, now.mono),
             Ok(Frame::Pong | Frame::Ignored(_)) => {}
-            Ok(Frame::Rest { .. } | Frame::Unknown) => self.odd(meta.conn, OddKind::Unknown, out),
-            Err(_) => {
+            Ok(Frame::Rest { .. } | Frame::Unknown) => {
+                self.odd(meta.conn, OddKind::Unknown, out);
+                out.untyped(meta.conn);
+            }
+            Err(error) => {
+                out.unread(meta.conn, error);
                 self.odd(meta.conn, OddKind::Malformed, out);
                 if let Some(at) = self.parser.book_hint.and_then(|symbol| self.find(&symbol)) {
                     self.lose_book(at, BookReason::Malformed, now.mono, out);

@@ -11,7 +11,7 @@ use crate::domain::input::ConnId;
 use crate::domain::instrument::{Instrument, InstrumentId};
 use crate::domain::intent::OrderRef;
 use crate::domain::order::{OrderSpec, Side, TimeInForce};
-use crate::domain::params::ListingParams;
+use crate::domain::params::{Extras, ListingParams};
 use crate::domain::time::{SECOND, Stamp};
 use crate::venue::{Encoder, Rendered, VenueContext};
 use std::fmt::Write as _;
@@ -32,6 +32,7 @@ pub(super) struct OkxEncoder {
     listings: Vec<ListingParams>,
     /// By position in `listings`; generation 0 = not defined yet.
     instruments: Vec<Instrument>,
+    extras: Extras,
 }
 
 impl OkxEncoder {
@@ -42,6 +43,7 @@ impl OkxEncoder {
             order_valid_ms: context.params.order_valid_ms,
             instruments: vec![Instrument::default(); context.listings.len()],
             listings: context.listings.clone(),
+            extras: context.params.extras,
         }
     }
 
@@ -273,6 +275,28 @@ impl Encoder for OkxEncoder {
                 if first == 0 {
                     // The venue's word about its contracts.
                     to.push(b",{\"channel\":\"instruments\",\"instType\":\"SWAP\"}")?;
+                }
+                to.push(b"]}")
+            }
+            calls::SUBSCRIBE_EXTRAS => {
+                let (first, count) = calls::unpack_range(what.arg);
+                let listings = self.listings.get(first..first + count).ok_or(PayloadFull)?;
+                to.push(b"{\"op\":\"subscribe\",\"args\":[")?;
+                let mut comma = "";
+                let channels = calls::EXTRA_CHANNELS.iter().zip(calls::wanted(self.extras));
+                for (channel, _) in channels.filter(|(_, wanted)| *wanted) {
+                    for listing in listings {
+                        let symbol = listing.symbol;
+                        text(
+                            to,
+                            format_args!("{comma}{{\"channel\":\"{channel}\",\"instId\":\"{symbol}\"}}"),
+                        )?;
+                        comma = ",";
+                    }
+                }
+                if first == 0 && self.extras.liquidations {
+                    let of_all = "{\"channel\":\"liquidation-orders\",\"instType\":\"SWAP\"}";
+                    text(to, format_args!("{comma}{of_all}"))?;
                 }
                 to.push(b"]}")
             }

@@ -221,10 +221,19 @@ fn the_largest_subscription_fits_and_names_its_streams() {
             ..params()[0]
         })
         .collect();
+    context.params.extras = Extras::ALL;
     let mut encoder = BinanceEncoder::new(&USDM, &context);
     let mut payload = Payload::new();
     let batch = Batch { start: 492, mask: 0xf_ffff, request: 0xfff_ffff };
     assert_eq!(Batch::decode(batch.encode()), batch);
+    let extras = VenueCall { op: op::SUBSCRIBE_EXTRAS, arg: batch.encode(), instrument: None };
+    encoder.send(ConnId(BASE + conn::MARKET as u8), extras, Stamp::default(), &mut payload).unwrap();
+    let json: serde_json::Value = serde_json::from_slice(payload.text()).unwrap();
+    let last = format!("{:0>28}usdt@forceOrder", 511);
+    assert_eq!(
+        (json["params"].as_array().unwrap().len(), json["params"][39].as_str()),
+        (40, Some(last.as_str()))
+    );
     for index in [conn::PUBLIC, conn::MARKET] {
         let call = VenueCall { op: op::SUBSCRIBE, arg: batch.encode(), instrument: None };
         encoder.send(ConnId(BASE + index as u8), call, Stamp::default(), &mut payload).unwrap();

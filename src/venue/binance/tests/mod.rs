@@ -14,14 +14,17 @@ use crate::domain::effect::{
     Hole, HoleKind, HttpId, MessageId, OutMeta, Payload, SecretSlot, SessionAction, SignScheme, Target,
     VenueCall,
 };
-use crate::domain::event::{BookReason, BookState, BookStatus, EventBody, Seq, SessionRole, SessionStatus};
+use crate::domain::event::{
+    BookReason, BookState, BookStatus, EventBody, OpenInterest, Seq, SessionRole, SessionStatus,
+};
 use crate::domain::input::{ConnId, DownReason, FrameKind, FrameMeta};
 use crate::domain::instrument::{Instrument, InstrumentId, Price, Qty, Status, VenueId, VenueSpec};
 use crate::domain::intent::OrderRef;
 use crate::domain::money::Money;
 use crate::domain::number::Num;
 use crate::domain::order::{ClientId, OrderReport, OrderSpec, RejectClass, ReportKind, Side, TimeInForce};
-use crate::domain::params::{ListingParams, SessionKind, VenueParams};
+use crate::domain::params::{Extras, ListingParams, SessionKind, VenueParams};
+use crate::domain::standing::Pace;
 use crate::domain::text::{Currency, Symbol};
 use crate::domain::time::{MILLI, Nanos, SECOND, Stamp};
 use crate::venue::{Adapter, Emit, Encoder, OddKind, Out, Rendered, VenueContext};
