@@ -45,6 +45,7 @@ pub use decoder::OkxDecoder;
 use super::message::Decoder;
 use super::{Adapter, ConnSpec, Dialect, Encoder, KillSwitch, VenueContext};
 use crate::domain::event::SessionRole;
+use crate::domain::params::OrderRoute;
 use crate::domain::standing::CheckSet;
 
 /// The dialect of OKX perpetual swaps.
@@ -80,6 +81,10 @@ impl Dialect for Okx {
 
     fn start_checks(&self) -> CheckSet {
         standing::CHECKS
+    }
+
+    fn order_routes(&self) -> &'static [OrderRoute] {
+        &[OrderRoute::Websocket, OrderRoute::Http]
     }
 
     fn encoder(&self, context: &VenueContext) -> Box<dyn Encoder> {
