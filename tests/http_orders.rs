@@ -4,21 +4,29 @@
 use crate::simulated::{TempDir, assembled, sim_config};
 use perpring::cli::Signals;
 use perpring::cli::demo::{DemoArgs, trade};
-use perpring::domain::effect::{HttpId, OrderCall};
-use perpring::domain::input::Command;
+use perpring::domain::effect::{HttpId, MessageId, OrderCall, OutMeta, OutMsg, Payload, SignScheme, Target};
+use perpring::domain::event::Seq;
+use perpring::domain::input::{Command, Input, RefuseReason, SendFate};
 use perpring::domain::instrument::VenueId;
 use perpring::domain::money::Money;
+use perpring::domain::order::{ClientId, OrderSpec};
 use perpring::domain::params::{OrderRoute, RiskParams};
 use perpring::domain::time::{MICRO, Nanos, SECOND};
+use perpring::net::http::HttpClient;
+use perpring::net::tls::Trust;
 use perpring::replay::verify::verify;
 use perpring::runtime::idle::IdleMode;
 use perpring::sim::exchange::OrderStatus;
 use perpring::sim::{
     HttpReply, HttpRequest, LedgerServer, Push, Server, SimConfig, SimConn, VenueLedger, server_at,
 };
-use perpring::stage::egress::WriteAhead;
+use perpring::stage::egress::{KillLatch, Vault, WriteAhead};
+use perpring::stage::errand::Errands;
+use perpring::stage::gateway::{Addresses, Gateway, Orders};
 use perpring::topology::simulated::Simulation;
 use perpring::topology::world;
+use std::io::Read;
+use std::net::TcpListener;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -239,7 +247,7 @@ fn a_kill_stops_orders_over_http_at_the_gate() {
 
 #[test]
 fn requests_about_orders_have_ids_of_their_own_that_tell_what_was_asked() {
-    let order = perpring::domain::order::ClientId::new(1_790_000_000, 123_456);
+    let order = ClientId::new(1_790_000_000, 123_456);
     for call in [OrderCall::Query, OrderCall::Place, OrderCall::Cancel] {
         let id = HttpId::of_order(call, order);
         assert_eq!(id.order(), Some((call, order.tag())));
@@ -278,4 +286,77 @@ fn over_sockets_every_profile_trades_over_http_behind_its_record_and_replays() {
         let report = verify(&journal, &mut |_| {}).expect("a readable journal");
         assert_eq!((&report.divergence, report.unrecorded), (&None, 0), "{profile}");
     }
+}
+
+/// A gateway without connections whose venue is at `base`.
+fn gateway(base: String, latch: &Arc<KillLatch>) -> Gateway {
+    let trust = Trust::nobody();
+    let client = HttpClient::new(&trust, Duration::from_secs(30));
+    let tls = trust.client_config().expect("a provider");
+    let errands = Errands::start(tls, vec![client], Vec::new()).expect("threads");
+    let addresses = Addresses { sockets: Vec::new(), http: vec![base], proxies: Vec::new() };
+    let (vault, latch) = (Vault::new(vec![None]), Arc::clone(latch));
+    Gateway::new(&[], &addresses, errands, vault, latch, Orders::Live).expect("a poll of sockets")
+}
+
+#[test]
+fn the_gateway_refuses_an_order_over_http_or_hands_it_over_once_and_says_which() {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("loopback");
+    let base = format!("http://{}", listener.local_addr().expect("bound"));
+    let latch = Arc::new(KillLatch::default());
+    let mut gateway = gateway(base, &latch);
+    let id = HttpId::of_order(OrderCall::Place, ClientId::new(1, 9));
+    let mut payload = Payload::new();
+    payload.push(b"POST /fapi/v1/order?quantity=1\n\n").expect("room");
+    let target = Target::Http { venue: VenueId(0), id, redact: None };
+    let order = Some(OrderSpec::default());
+    let meta = OutMeta {
+        message: MessageId(1),
+        cause: Seq(1),
+        cause_mono: 0,
+        age_max: 500,
+        target,
+        epoch: 0,
+        urgent: false,
+        order,
+    };
+    assert!(meta.has_outcome() && meta.is_opening());
+    let message = |number, meta| OutMsg { meta, token: MessageId(number), payload };
+    assert_eq!(
+        gateway.carry_out(&message(1, meta), 1_000),
+        Some(SendFate::Refused(RefuseReason::Stale)),
+        "too old"
+    );
+    latch.kill();
+    assert_eq!(gateway.carry_out(&message(2, meta), 10), Some(SendFate::Refused(RefuseReason::Killed)));
+    latch.release();
+    let signed =
+        OutMsg { payload: Payload { scheme: SignScheme::HmacSha256Hex, ..payload }, ..message(3, meta) };
+    assert_eq!(gateway.carry_out(&signed, 10), Some(SendFate::Refused(RefuseReason::Unsigned)), "no secret");
+    // A reduction passes the kill.
+    latch.kill();
+    let exit = OrderSpec { reduce_only: true, ..OrderSpec::default() };
+    let meta = OutMeta { urgent: true, order: Some(exit), ..meta };
+    assert_eq!(gateway.carry_out(&message(4, meta), 9_999), Some(SendFate::Sent));
+    let (mut stream, _) = listener.accept().expect("one request");
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        let mut byte = [0];
+        stream.read_exact(&mut byte).expect("a request");
+        head.push(byte[0]);
+    }
+    assert!(head.starts_with(b"POST /fapi/v1/order?quantity=1 HTTP/1.1"));
+    drop(stream);
+    // It is not sent a second time when the connection breaks: the outcome is unknown.
+    let mut bytes = Vec::new();
+    let reply = loop {
+        let wait = Duration::from_millis(1);
+        if let Some(inbound) = gateway.next(&mut bytes, true, wait, &mut || 0).expect("a poll") {
+            break inbound.input;
+        }
+    };
+    assert_eq!(reply, Input::HttpReply { venue: VenueId(0), id, status: 0 });
+    listener.set_nonblocking(true).expect("a socket");
+    assert!(listener.accept().is_err(), "refused orders and repetitions never got here");
+    gateway.stop();
 }
