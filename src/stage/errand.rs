@@ -27,7 +27,8 @@ const DIAL_THREADS: usize = 8;
 /// HTTP threads: a slow instrument list must not hold up an order query.
 const HTTP_THREADS: usize = 4;
 
-/// HTTP threads for what concerns orders: these wait for nothing but each other.
+/// HTTP threads of each venue for what concerns orders: these wait for nothing but each other, so that a venue that
+/// does not answer holds up no order of another.
 const ORDER_THREADS: usize = 4;
 
 /// A request for the dialler.
@@ -87,9 +88,14 @@ pub enum Errand {
 /// Owner of the errand threads; dropping it lets them finish and end.
 pub struct Errands {
     dials: Option<Sender<Dial>>,
-    /// Requests of session machines, and about orders.
-    calls: Option<[Sender<Http>; 2]>,
+    /// Requests of session machines.
+    calls: Option<Sender<Http>>,
+    /// Requests about orders, by venue.
+    orders: Vec<Sender<Http>>,
+    clients: Vec<HttpClient>,
     results: Receiver<Errand>,
+    /// For threads that start later.
+    sender: Sender<Errand>,
     threads: Vec<JoinHandle<()>>,
     tls: Arc<rustls::ClientConfig>,
     /// By venue; none beyond the end.
@@ -131,20 +137,35 @@ impl Errands {
                 }
             })?);
         }
-        let mut asks = |name: &str, count: usize| -> std::io::Result<Sender<Http>> {
-            let (calls, receiver) = channel::<Http>();
-            let receiver = Arc::new(std::sync::Mutex::new(receiver));
-            for index in 0..count {
-                let (sender, noted, receiver) =
-                    (result_sender.clone(), Arc::clone(&notes), Arc::clone(&receiver));
-                let clients = clients.clone();
-                let thread = std::thread::Builder::new().name(format!("{name}-{index}"));
-                threads.push(thread.spawn(move || answer(&receiver, &clients, &sender, &noted))?);
-            }
-            Ok(calls)
-        };
-        let calls = [asks("http", HTTP_THREADS)?, asks("order", ORDER_THREADS)?];
-        Ok(Self { dials: Some(dials), calls: Some(calls), results, threads, tls, proxies, notes })
+        let sender = result_sender;
+        let (calls, orders) = (None, Vec::new());
+        let dials = Some(dials);
+        let mut errands =
+            Self { dials, calls, orders, clients, results, sender, threads, tls, proxies, notes };
+        errands.calls = Some(errands.http_threads("http", HTTP_THREADS)?);
+        Ok(errands)
+    }
+
+    /// Starts the threads for orders of so many venues. Without them what is about orders waits with the rest.
+    pub fn serve_orders(&mut self, venues: usize) -> std::io::Result<()> {
+        while self.orders.len() < venues {
+            let calls = self.http_threads(&format!("order-{}", self.orders.len()), ORDER_THREADS)?;
+            self.orders.push(calls);
+        }
+        Ok(())
+    }
+
+    /// Threads that share a queue of requests.
+    fn http_threads(&mut self, name: &str, count: usize) -> std::io::Result<Sender<Http>> {
+        let (calls, receiver) = channel::<Http>();
+        let receiver = Arc::new(std::sync::Mutex::new(receiver));
+        for index in 0..count {
+            let (sender, noted) = (self.sender.clone(), Arc::clone(&self.notes));
+            let (receiver, clients) = (Arc::clone(&receiver), self.clients.clone());
+            let thread = std::thread::Builder::new().name(format!("{name}-{index}"));
+            self.threads.push(thread.spawn(move || answer(&receiver, &clients, &sender, &noted))?);
+        }
+        Ok(calls)
     }
 
     /// Asks for a connection.
@@ -173,8 +194,8 @@ impl Errands {
         text: Vec<u8>,
         leave: Option<Leave>,
     ) {
-        if let Some(calls) = &self.calls {
-            let calls = &calls[usize::from(id.order().is_some())];
+        let orders = id.order().and_then(|_| self.orders.get(venue.index()));
+        if let Some(calls) = orders.or(self.calls.as_ref()) {
             let _ = calls.send(Http { venue, id, redact, base: Arc::clone(base), text, leave });
         }
     }
@@ -193,6 +214,7 @@ impl Errands {
     pub fn stop(&mut self) {
         self.dials = None;
         self.calls = None;
+        self.orders.clear();
         self.threads.clear();
     }
 }
@@ -308,6 +330,7 @@ mod tests {
         let client = HttpClient::new(&trust, Duration::from_secs(30));
         let tls = trust.client_config().expect("a provider");
         let mut errands = Errands::start(tls, vec![client], Vec::new()).expect("threads");
+        errands.serve_orders(2).expect("threads");
         let latch = Arc::new(KillLatch::default());
         let id = |number: usize| HttpId::of_order(OrderCall::Place, ClientId::new(1, number as u64));
         for number in 0..=ORDER_THREADS {
@@ -318,13 +341,17 @@ mod tests {
         let mut busy: Vec<TcpStream> = (0..ORDER_THREADS).map(|_| accept(&listener)).collect();
         errands.call(VenueId(0), HttpId(7), None, &base, b"GET /list\n\n".to_vec(), None);
         busy.push(accept(&listener));
+        // Nor does an order at another venue.
+        let leave = Some(Leave::new(&OrderSpec::default(), &latch));
+        errands.call(VenueId(1), id(99), None, &base, b"POST /order\n\n".to_vec(), leave);
+        busy.push(accept(&listener));
         latch.kill();
         for stream in &mut busy {
             let reply = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\n{}";
             stream.write_all(reply).expect("a reader");
         }
         let mut replies = Vec::new();
-        while replies.len() < ORDER_THREADS + 2 {
+        while replies.len() < ORDER_THREADS + 3 {
             match errands.poll() {
                 Some(Errand::Replied { id, status, .. }) => replies.push((id, status)),
                 Some(Errand::Dialled { .. }) => panic!("nobody dials"),

@@ -108,11 +108,14 @@ impl Gateway {
     pub fn new(
         conns: &[ConnInfo],
         addresses: &Addresses,
-        errands: Errands,
+        mut errands: Errands,
         vault: Vault,
         latch: Arc<KillLatch>,
         orders: Orders,
     ) -> io::Result<Self> {
+        if orders == Orders::Live {
+            errands.serve_orders(addresses.http.len())?;
+        }
         let mut order: Vec<usize> = (0..conns.len()).collect();
         order.sort_by_key(|index| match conns[*index].role {
             SessionRole::Orders => 0,
