@@ -82,6 +82,19 @@ pub fn changed_simulation(
     journal: Option<&Path>,
     plan: &FaultPlan,
 ) -> (Simulation, RunConfig) {
+    let server = |venue| server_with(sim, venue, plan).expect("a valid world");
+    let servers = (0..sim.venues.len()).map(server).collect();
+    assembled(sim, params, servers, latency, journal)
+}
+
+/// The same of these parameters and servers.
+pub fn assembled(
+    sim: &SimConfig,
+    params: EngineParams,
+    servers: Vec<Box<dyn LedgerServer>>,
+    latency: Nanos,
+    journal: Option<&Path>,
+) -> (Simulation, RunConfig) {
     let config = RunConfig { trading: true, params };
     let bytes = config.to_bytes();
     let recorder = journal.map(|dir| {
@@ -92,8 +105,6 @@ pub fn changed_simulation(
     let parts = Parts::new(&config.params, true).expect("known dialects");
     let conns = parts.conns.clone();
     let engine = Fused::new(River::new(parts), Keeper::new(recorder));
-    let server = |venue| server_with(sim, venue, plan).expect("a valid world");
-    let servers = (0..sim.venues.len()).map(server).collect();
     let vault = Vault::new(world::credentials(sim));
     (Simulation::new(engine, servers, conns, vault, START, latency, &bytes), config)
 }

@@ -2,7 +2,7 @@
 //! cannot be decoded is reported with file, number and reason, and nothing after it is lost.
 
 use super::capture::{self, Line, LineKind};
-use super::error::{CliError, EXIT_CANNOT, EXIT_CLEAN, EXIT_FINDING, dialect};
+use super::error::{CliError, EXIT_CANNOT, EXIT_CLEAN, EXIT_FINDING, dialect, naming};
 use crate::domain::number::Num;
 use crate::domain::order::Side;
 use crate::venue::drift::{Mark, Marks, channel_of};
@@ -19,8 +19,8 @@ const REPORTED_MAX: u64 = 1000;
 /// Arguments of `perpring decode`.
 #[derive(Debug, clap::Args)]
 pub struct DecodeArgs {
-    /// Dialect of the capture: binance-usdm, binance-coinm, okx, bybit, deribit or hyperliquid.
-    #[arg(long)]
+    /// Dialect of the capture.
+    #[arg(long, help = naming("Dialect of the capture"))]
     venue: String,
     /// Messages of unknown type are findings too (exit code 1).
     #[arg(long)]

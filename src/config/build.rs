@@ -7,7 +7,7 @@ use crate::domain::instrument::{
 };
 use crate::domain::intent::ONE_PPB;
 use crate::domain::params::{
-    CanonicalParams, EngineParams, ListingParams, ScanParams, SessionKind, VenueParams,
+    CanonicalParams, EngineParams, ListingParams, OrderRoute, ScanParams, SessionKind, VenueParams,
 };
 use crate::domain::standing::CheckSet;
 use crate::domain::text::{Currency, Text};
@@ -76,6 +76,7 @@ impl Config {
                 start_checks: dialect(&venue.dialect).map_or(CheckSet::EMPTY, |of| of.start_checks()),
                 dead_man_ns: venue.dead_man_s * SECOND,
                 session: venue.session,
+                orders: order_route(venue, &mut findings),
                 settle_at_par: at_par(venue, &mut findings),
                 settle_haircut_ppb: ppb(venue.settle_haircut_bps),
                 allowance_ppb: ppb(venue.allowance_bps),
@@ -100,6 +101,17 @@ impl Config {
             self.add_instrument(instrument, &mut params, &mut findings);
         }
         self.check_quotes(&params, &mut findings);
+        for (index, venue) in self.venues.iter().enumerate() {
+            let room = dialect(&venue.dialect).map_or(usize::MAX, |of| of.listings_max());
+            let listed = params.listings.iter().filter(|listing| listing.venue.index() == index).count();
+            if listed > room {
+                findings.push(format!(
+                    "venue {}: {listed} instruments are listed there and its connections carry {room}: name its venues \
+                     at some of them",
+                    venue.dialect
+                ));
+            }
+        }
         if params.listings.len() > INSTRUMENTS_MAX {
             findings.push(format!(
                 "{} listings in all; at most {INSTRUMENTS_MAX} are possible: remove instruments",
@@ -362,7 +374,7 @@ impl Config {
 
 /// The venue's own name for a contract, where it follows from the unified one.
 pub(super) fn native_symbol(dialect: &str, (base, quote, settle): Parts<'_>) -> Option<String> {
-    match dialect {
+    match names::pattern(dialect) {
         "binance-usdm" => (settle == quote && quote != "USD").then(|| format!("{base}{quote}")),
         "binance-coinm" => (settle == base && quote == "USD").then(|| format!("{base}{quote}_PERP")),
         "okx" => Some(format!("{base}-{quote}-SWAP")),
@@ -396,6 +408,21 @@ fn symbol_of(
         None => Ok(Some(symbol)),
         Some(why) => Err(format!("the symbol {symbol} at {dialect} does not fit: {why}")),
     }
+}
+
+/// The way of orders, as configured or as usual at the venue.
+fn order_route(venue: &VenueTable, findings: &mut Vec<String>) -> OrderRoute {
+    let routes = dialect(&venue.dialect).map_or(&[OrderRoute::Websocket][..], |of| of.order_routes());
+    let route = venue.orders.unwrap_or(routes[0]);
+    if !routes.contains(&route) {
+        findings.push(format!(
+            "venue {}: orders = \"{}\" is not possible there: remove it, or write \"{}\"",
+            venue.dialect,
+            route.name(),
+            routes[0].name()
+        ));
+    }
+    route
 }
 
 /// The currency that the venue's own one stands for.

@@ -60,7 +60,7 @@ impl Name {
             let base = pair.strip_suffix("USD")?;
             Self::new(base, "USD", base, expiry)
         };
-        match dialect {
+        match pattern(dialect) {
             "binance-usdm" => match symbol.split_once('_') {
                 Some((pair, date)) => linear(pair, Some(date)),
                 None => linear(symbol, None),
@@ -164,6 +164,11 @@ fn thousand(base: &str) -> Option<String> {
     Some(format!("1000{coin}"))
 }
 
+/// The dialect whose pattern of names a dialect follows: itself, or the one that it was modelled on.
+pub(super) fn pattern(dialect: &str) -> &str {
+    if dialect == "aster" { "binance-usdm" } else { dialect }
+}
+
 /// Venues that list coins one by one, never by the thousand.
 fn lists_single_coins(dialect: &str) -> bool {
     matches!(dialect, "okx" | "deribit")
@@ -184,6 +189,7 @@ fn with_venue(text: &str) -> Option<Vec<(&'static str, String)>> {
     Some(match venue {
         "BINANCE" | "BINANCE_FUTURES" => vec![("binance-usdm", perp()), ("binance-coinm", symbol.to_owned())],
         "BINANCE_COINM" => vec![("binance-coinm", symbol.to_owned())],
+        "ASTER" => vec![("aster", perp())],
         "OKX" => vec![("okx", symbol.to_owned())],
         "BYBIT" => {
             let bare = ["-LINEAR", "-INVERSE"].iter().find_map(|tail| symbol.strip_suffix(tail));
@@ -276,7 +282,8 @@ pub fn listed(name: &Name, dialect: &str) -> Result<Option<String>, String> {
 mod tests {
     use super::*;
 
-    const ALL: [&str; 6] = ["binance-usdm", "binance-coinm", "okx", "bybit", "deribit", "hyperliquid"];
+    const ALL: [&str; 7] =
+        ["binance-usdm", "binance-coinm", "okx", "bybit", "deribit", "hyperliquid", "aster"];
 
     fn name(text: &str) -> Name {
         Name::unified(text).unwrap()
@@ -291,6 +298,7 @@ mod tests {
             ("BTC-USDT-SWAP", "BTC/USDT:USDT"),
             ("BTC-USDT-SWAP.OKX", "BTC/USDT:USDT"),
             ("BTCUSDT-LINEAR.BYBIT", "BTC/USDT:USDT"),
+            ("BTCUSDT-PERP.ASTER", "BTC/USDT:USDT"),
             ("BTCUSD_PERP", "BTC/USD:BTC"),
             ("BTCUSD_PERP.BINANCE", "BTC/USD:BTC"),
             ("BTCUSD_270326", "BTC/USD:BTC-270326"),
@@ -362,10 +370,16 @@ mod tests {
     fn every_venue_has_its_own_name_for_a_contract_and_none_for_what_it_does_not_list() {
         // In the order of `ALL`; `-` = none.
         for (text, symbols) in [
-            ("BTC/USDT:USDT", ["BTCUSDT", "-", "BTC-USDT-SWAP", "BTCUSDT", "-", "-"]),
-            ("BTC/USDC:USDC", ["BTCUSDC", "-", "BTC-USDC-SWAP", "BTCPERP", "BTC_USDC-PERPETUAL", "BTC"]),
-            ("BTC/USD:BTC", ["-", "BTCUSD_PERP", "BTC-USD-SWAP", "-", "BTC-PERPETUAL", "-"]),
-            ("1000PEPE/USDT:USDT", ["1000PEPEUSDT", "-", "1000PEPE-USDT-SWAP", "1000PEPEUSDT", "-", "-"]),
+            ("BTC/USDT:USDT", ["BTCUSDT", "-", "BTC-USDT-SWAP", "BTCUSDT", "-", "-", "BTCUSDT"]),
+            (
+                "BTC/USDC:USDC",
+                ["BTCUSDC", "-", "BTC-USDC-SWAP", "BTCPERP", "BTC_USDC-PERPETUAL", "BTC", "BTCUSDC"],
+            ),
+            ("BTC/USD:BTC", ["-", "BTCUSD_PERP", "BTC-USD-SWAP", "-", "BTC-PERPETUAL", "-", "-"]),
+            (
+                "1000PEPE/USDT:USDT",
+                ["1000PEPEUSDT", "-", "1000PEPE-USDT-SWAP", "1000PEPEUSDT", "-", "-", "1000PEPEUSDT"],
+            ),
             (
                 "1000PEPE/USDC:USDC",
                 [
@@ -375,16 +389,17 @@ mod tests {
                     "1000PEPEPERP",
                     "1000PEPE_USDC-PERPETUAL",
                     "kPEPE",
+                    "1000PEPEUSDC",
                 ],
             ),
-            ("BTC/USDT:USDT-270326", ["BTCUSDT_270326", "-", "BTC-USDT-270326", "-", "-", "-"]),
-            ("BTC/USD:BTC-270326", ["-", "BTCUSD_270326", "BTC-USD-270326", "-", "-", "-"]),
+            ("BTC/USDT:USDT-270326", ["BTCUSDT_270326", "-", "BTC-USDT-270326", "-", "-", "-", "-"]),
+            ("BTC/USD:BTC-270326", ["-", "BTCUSD_270326", "BTC-USD-270326", "-", "-", "-", "-"]),
             // Quoted in one currency, settled in another: no venue's pattern fits, however alike it looks.
-            ("BTC/USDT:BTC", ["-"; 6]),
-            ("BTC/USD:USD", ["-"; 6]),
-            ("BTC/USDT:USDC", ["-"; 6]),
-            ("BTC/USDT:BTC-270326", ["-"; 6]),
-            ("BTC/USD:USD-270326", ["-"; 6]),
+            ("BTC/USDT:BTC", ["-"; 7]),
+            ("BTC/USD:USD", ["-"; 7]),
+            ("BTC/USDT:USDC", ["-"; 7]),
+            ("BTC/USDT:BTC-270326", ["-"; 7]),
+            ("BTC/USD:USD-270326", ["-"; 7]),
         ] {
             for (dialect, symbol) in ALL.iter().zip(symbols) {
                 let found = name(text).at(dialect);

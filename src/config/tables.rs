@@ -1,7 +1,7 @@
 //! The tables of the file, as written: units for people, every key optional that has a sound default.
 
 use crate::domain::intent::BPS;
-use crate::domain::params::{Extras, PaperParams, RiskParams, ScanParams, SessionKind};
+use crate::domain::params::{Extras, OrderRoute, PaperParams, RiskParams, ScanParams, SessionKind};
 use crate::domain::time::{MILLI, Nanos};
 use crate::runtime::idle::IdleMode;
 use crate::stage::egress::WriteAhead;
@@ -106,7 +106,7 @@ pub struct PaperTable {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct VenueTable {
-    /// `binance-usdm`, `binance-coinm`, `okx`, `bybit`, `deribit`, `hyperliquid`.
+    /// A name of [`crate::venue::DIALECTS`].
     pub dialect: String,
     /// Taker fee; the account's own, as it enters every edge.
     pub taker_fee_bps: f64,
@@ -133,6 +133,8 @@ pub struct VenueTable {
     /// `signed` (the default), or `logon`: an Ed25519 key authenticates the order connection once.
     #[serde(default)]
     pub session: SessionKind,
+    /// `websocket` or `http`: the way of orders; without it the dialect's usual one.
+    pub orders: Option<OrderRoute>,
     /// What amounts in the venue's own settlement currency count as, one to one (Hyperliquid: `USDT`).
     #[serde(default)]
     pub settle_at_par: Option<String>,

@@ -413,3 +413,30 @@ fn a_contract_quoted_in_one_currency_and_settled_in_its_coin_is_not_taken_for_th
     let why = symbols(["binance-coinm", "okx"], None, odd).unwrap_err();
     assert!(why.contains("listed on 0 configured venue"), "{why}");
 }
+
+#[test]
+fn the_way_of_orders_is_the_dialects_usual_one_or_another_that_it_has() {
+    use crate::domain::params::OrderRoute::{Http, Websocket};
+    let aster = "[[venues]]\ndialect = \"aster\"\ntaker_fee_bps = 4\nmaker_fee_bps = 1\n";
+    for (more, expected) in [
+        ("", vec![Websocket, Websocket]),
+        ("orders = \"http\"", vec![Http, Websocket]),
+        (aster, vec![Websocket, Http, Websocket]),
+    ] {
+        let settings = parse(&venues(more)).settings(false).unwrap();
+        let found: Vec<_> = settings.params.venues.iter().map(|venue| venue.orders).collect();
+        assert_eq!(found, expected, "{more}");
+    }
+    let found = |more: &str| parse(&venues(more)).settings(false).unwrap_err().join("\n");
+    let why = found(&format!("{aster}orders = \"websocket\""));
+    assert!(why.contains("venue aster: orders = \"websocket\" is not possible there"), "{why}");
+    assert!(Config::parse("x.toml", &venues("orders = \"fax\"")).is_err());
+    // Its connections carry 200 streams, of which a listing takes two.
+    let many: String = (0..100).map(|i| format!("[[instruments]]\nname = \"C{i:03}/USDT:USDT\"\n")).collect();
+    let why = found(&format!("{aster}{many}"));
+    assert!(
+        why.contains("venue aster: 101 instruments are listed there and its connections carry 100"),
+        "{why}"
+    );
+    assert!(parse(&venues(&many)).settings(false).is_ok(), "the others have room");
+}

@@ -77,6 +77,38 @@ pub enum SessionKind {
     Logon,
 }
 
+/// The way by which orders and cancels leave.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum OrderRoute {
+    /// On the dialect's order connection.
+    #[default]
+    Websocket,
+    /// As HTTP requests, queries too; there is no order connection then.
+    Http,
+}
+
+impl OrderRoute {
+    /// As the configuration writes it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Websocket => "websocket",
+            Self::Http => "http",
+        }
+    }
+}
+
+impl std::str::FromStr for OrderRoute {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        [Self::Websocket, Self::Http]
+            .into_iter()
+            .find(|route| route.name() == text)
+            .ok_or_else(|| format!("unknown way of orders {text:?}: choose websocket or http"))
+    }
+}
+
 /// A venue of the run.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct VenueParams {
@@ -104,6 +136,9 @@ pub struct VenueParams {
     /// How order requests are authenticated.
     #[serde(default)]
     pub session: SessionKind,
+    /// The way of orders: one of those that the dialect has (`Dialect::order_routes`).
+    #[serde(default)]
+    pub orders: OrderRoute,
     /// What amounts in the venue's own settlement currency count as, one to one (a venue that settles in
     /// USDC beside others in USDT); empty = as themselves.
     #[serde(default)]

@@ -22,7 +22,7 @@ pub const COUNTS: [Count; 15] = [
     ("frames", "WebSocket frames read", |c| c.frames),
     ("events", "Typed events decoded", |c| c.events),
     ("intents", "Baskets and cancels that scan wanted", |c| c.intents),
-    ("orders_sent", "Orders handed to a socket", |c| c.orders_sent),
+    ("orders_sent", "Orders handed to a socket or an HTTP thread", |c| c.orders_sent),
     ("fills", "Fills of our orders", |c| c.fills),
     ("misses", "Entries of which no leg filled", |c| c.misses),
     ("trades_opened", "Entries of which a leg filled", |c| c.trades_opened),

@@ -24,7 +24,7 @@ pub struct Counts {
     pub events: u64,
     /// Baskets and cancels that scan wanted.
     pub intents: u64,
-    /// Orders handed to a socket.
+    /// Orders handed to a socket or an HTTP thread.
     pub orders_sent: u64,
     /// Fills of our orders.
     pub fills: u64,

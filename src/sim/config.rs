@@ -57,7 +57,7 @@ pub struct SimInstrument {
 pub struct SimVenueConfig {
     /// Name in ledgers; also salts everything seeded per venue.
     pub name: String,
-    /// A dialect: `binance-usdm`, `binance-coinm`, `okx`, `bybit`, `deribit` or `hyperliquid`.
+    /// A dialect of [`super::DIALECTS`].
     pub dialect: String,
     /// This venue's makers follow the latent price this late, ns. Drawn anew around this value per
     /// instrument and every few seconds (see `lag_spread_ppm`); 0 = no lag at all.
@@ -326,9 +326,7 @@ impl SimInstrument {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ConfigError {
     /// No simulated venue of that dialect exists.
-    #[error(
-        "no simulated venue speaks {0:?}; known: binance-usdm, binance-coinm, okx, bybit, deribit, hyperliquid"
-    )]
+    #[error("no simulated venue speaks {0:?}; known: {known}", known = super::DIALECTS.map(|(name, _)| name).join(", "))]
     Dialect(String),
     /// A listing refers to no instrument, or its numbers do not fit.
     #[error("listing {symbol} of venue {venue}: {what}")]
@@ -448,6 +446,14 @@ impl SimVenueConfig {
                 order_id_base: 9_190_405_000,
                 maker_fee_ppb: 100_000,
                 accounts: vec![SimAccount { balance: 10, ..SimAccount::default() }],
+                ..common
+            }),
+            "aster" => Ok(Self {
+                order_id_base: 22_542_179_000,
+                taker_fee_ppb: 400_000,
+                // 1,200 a minute; there is no shorter window.
+                orders_per_window_max: 1_200,
+                order_window_ns: 60 * SECOND,
                 ..common
             }),
             "okx" => Ok(Self {

@@ -8,7 +8,7 @@ use crate::core::order::{Ledger, LedgerOut};
 use crate::core::paper::{Paper, PaperEmit};
 use crate::core::registry::Registry;
 use crate::core::sentinel::{Key, SAMPLE_MAX, Sentinel, What};
-use crate::domain::effect::SessionAction;
+use crate::domain::effect::{OrderCall, SessionAction};
 use crate::domain::event::{BurstEnd, ConnStatus, Event, EventBody, Seq, SessionRole};
 use crate::domain::input::{Command, ConnId, FrameMeta, Input, InputClass, RawInput};
 use crate::domain::instrument::{Instrument, VenueId};
@@ -202,6 +202,10 @@ impl Decode {
             Input::HttpReply { venue, id, status } => {
                 if let Some(adapter) = self.adapters.get_mut(venue.index()) {
                     adapter.on_http(id, status, raw.bytes, at, &mut self.out);
+                }
+                if let Some((OrderCall::Place | OrderCall::Cancel, tag)) = id.order() {
+                    // What is refused, or not answered, names no order: the request does.
+                    self.out.name_reports(self.ledger.tagged(venue, tag));
                 }
             }
             Input::Pace(pace) => {

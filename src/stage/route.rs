@@ -2,13 +2,13 @@
 //!
 //! Checks session, budget and credit for every leg before it emits any; what cannot go whole is denied
 //! whole. Knows neither sockets nor secrets: payloads carry holes, and the gateway's answer to every
-//! socket message comes back as a sequenced outcome, which is where credit is counted.
+//! socket message and order comes back as a sequenced outcome, which is where credit is counted.
 
 use super::decode::ConnInfo;
 use crate::core::budget::Budget;
 use crate::core::venue_clock::VenueClocks;
 use crate::domain::effect::{
-    HttpId, MessageId, OutMeta, OutMsg, Payload, PayloadFull, SessionAction, Target,
+    HttpId, MessageId, OrderCall, OutMeta, OutMsg, Payload, PayloadFull, SessionAction, Target,
 };
 use crate::domain::event::{EventBody, Flow, FlowBody, Seq, SessionRole};
 use crate::domain::input::{Command, ConnId, Scope};
@@ -22,7 +22,8 @@ use crate::domain::time::{Nanos, SECOND, Stamp};
 use crate::stage::Made;
 use crate::venue::{Encoder, Rendered};
 
-/// Socket messages that may be on their way to the gateway or back as outcomes; the loopback rings hold more.
+/// Messages on sockets and orders that may be on their way to the gateway or back as outcomes; the loopback rings
+/// hold more.
 pub const CREDIT_MAX: u32 = 512;
 
 /// Shortest ban of a venue (Binance: 2 min to 3 days) when it does not say how long it is, ns.
@@ -31,9 +32,6 @@ const BAN_NS: Nanos = 120 * SECOND;
 /// After a cancel of everything, single cancels are left out for so long: risk repeats those of orders that are
 /// still open then.
 const SWEEP_NS: Nanos = SECOND / 2;
-
-/// HTTP ids from here on belong to route's own requests (order queries).
-pub const HTTP_ORDER_BASE: u32 = 1 << 31;
 
 /// The route stage.
 pub struct Route {
@@ -121,7 +119,7 @@ impl Route {
         message.payload.clear();
         let at = self.clocks.stamp(order.venue, flow.at);
         let rendered = self.encoders[venue].cancel(order, &meta, at, &mut message.payload);
-        self.finish(rendered, meta, order, sink);
+        self.finish(rendered, meta, OrderCall::Cancel, order, sink);
     }
 
     /// Cancels everything at a venue over its order session; false when it has no such way now.
@@ -241,7 +239,7 @@ impl Route {
                 let at = self.clocks.stamp(order.venue, flow.at);
                 let rendered =
                     self.encoders[order.venue.index()].query(&order, &meta, at, &mut message.payload);
-                return self.finish(rendered, meta, &order, sink);
+                return self.finish(rendered, meta, OrderCall::Query, &order, sink);
             }
         };
         match rendered {
@@ -257,12 +255,13 @@ impl Route {
         &mut self,
         rendered: Result<Rendered, PayloadFull>,
         mut meta: OutMeta,
+        call: OrderCall,
         order: &OrderRef,
         sink: &mut impl FnMut(Made<'_, OutMsg>),
     ) {
         match rendered {
             Ok(rendered) => {
-                self.aim(rendered, &mut meta, order.venue, order.client_id);
+                self.aim(rendered, &mut meta, call, order.venue, order.client_id);
                 self.emit(0, 0, meta, sink);
             }
             Err(_) => self.refused_renders += 1,
@@ -271,14 +270,14 @@ impl Route {
 
     /// Says where a rendered order message goes. An HTTP request carries the order's tag in its id, so
     /// that a reply which names no order (`no such order`) still tells whose it is.
-    fn aim(&self, rendered: Rendered, meta: &mut OutMeta, venue: VenueId, order: ClientId) {
+    fn aim(&self, rendered: Rendered, meta: &mut OutMeta, call: OrderCall, venue: VenueId, order: ClientId) {
         match rendered {
             Rendered::Socket(conn) => {
                 meta.target = Target::Socket(conn);
                 meta.epoch = self.epochs.get(conn.index()).copied().unwrap_or(0);
             }
             Rendered::Http => {
-                let id = HttpId(HTTP_ORDER_BASE | order.tag());
+                let id = HttpId::of_order(call, order);
                 meta.target = Target::Http { venue, id, redact: None };
             }
         }
@@ -329,7 +328,7 @@ impl Route {
         payload.clear();
         let at = self.clocks.stamp(order.venue, at);
         let rendered = self.encoders[order.venue.index()].order(order, &meta, at, payload)?;
-        self.aim(rendered, &mut meta, order.venue, order.client_id);
+        self.aim(rendered, &mut meta, OrderCall::Place, order.venue, order.client_id);
         self.staged[slot].meta = meta;
         Ok(())
     }
@@ -392,7 +391,7 @@ impl Route {
     /// Emits a staged message that `follow` others of the same basket follow.
     fn emit(&mut self, slot: usize, follow: usize, meta: OutMeta, sink: &mut impl FnMut(Made<'_, OutMsg>)) {
         self.next_message += 1;
-        if matches!(meta.target, Target::Socket(_)) {
+        if meta.has_outcome() {
             self.outstanding += 1;
         }
         self.staged[slot].meta = OutMeta { message: MessageId(self.next_message), ..meta };

@@ -26,8 +26,8 @@ use crate::domain::event::{EventBody, SessionRole};
 use crate::domain::input::{ConnId, DownReason, FrameMeta};
 use crate::domain::instrument::{Instrument, InstrumentId, VenueId, VenueSpec};
 use crate::domain::intent::OrderRef;
-use crate::domain::order::{OrderReport, OrderSpec};
-use crate::domain::params::{ListingParams, VenueParams};
+use crate::domain::order::{ClientId, OrderReport, OrderSpec};
+use crate::domain::params::{ListingParams, OrderRoute, VenueParams};
 use crate::domain::standing::{CheckSet, Pace};
 use crate::domain::time::{Nanos, Stamp};
 
@@ -130,6 +130,17 @@ impl Out {
         &self.items
     }
 
+    /// Reports that name no order are about this one; without it they are about nobody, and dropped.
+    pub fn name_reports(&mut self, order: Option<ClientId>) {
+        self.items.retain_mut(|item| match item {
+            Emit::Report(report) if report.client_id == ClientId::NONE => order.is_some_and(|order| {
+                report.client_id = order;
+                true
+            }),
+            _ => true,
+        });
+    }
+
     /// Empties the buffer, keeping its room.
     pub fn clear(&mut self) {
         self.items.clear();
@@ -175,7 +186,8 @@ pub trait Adapter: Send {
     fn on_conn_down(&mut self, conn: ConnId, epoch: u32, reason: DownReason, now: Stamp, out: &mut Out);
     /// A message of the current epoch of its connection (older epochs never get here).
     fn on_frame(&mut self, meta: FrameMeta, frame: &[u8], now: Stamp, out: &mut Out);
-    /// The reply to a request; `status` 0 = there was none.
+    /// The reply to a request; `status` 0 = there was none. Reports of a reply to an order or a cancel
+    /// ([`HttpId::order`]) may leave the client id empty: decode finds it by the request's tag.
     fn on_http(&mut self, id: HttpId, status: u16, body: &[u8], now: Stamp, out: &mut Out);
     /// The registry defined (or redefined, with a higher generation) one of its listings. A listing that a
     /// list of the venue no longer names is to be stated as `Status::Suspended`.
@@ -283,8 +295,8 @@ pub enum KillReply {
 pub enum Rendered {
     /// A message on a connection.
     Socket(ConnId),
-    /// An HTTP request; route uses [`HttpId`]s from the upper half of the range for these
-    /// (`1 << 31 | message`), and the reply is handed to [`Adapter::on_http`] like every other.
+    /// An HTTP request; its id is [`HttpId::of_order`], from the upper half of the range, and the reply is
+    /// handed to [`Adapter::on_http`] like every other.
     Http,
 }
 
@@ -308,6 +320,14 @@ pub trait Dialect: Sync {
     fn orders_per_10s(&self) -> u32 {
         10
     }
+    /// The ways that orders can take at this venue; the first one is taken unless the configuration says another.
+    fn order_routes(&self) -> &'static [OrderRoute] {
+        &[OrderRoute::Websocket]
+    }
+    /// Listings that its connections have room for.
+    fn listings_max(&self) -> usize {
+        usize::MAX
+    }
     /// The route side.
     fn encoder(&self, context: &VenueContext) -> Box<dyn Encoder>;
     /// What cancels everything over HTTP beside the river; `None` = this venue has no such way yet.
@@ -327,6 +347,7 @@ pub static DIALECTS: &[&dyn Dialect] = &[
     &bybit::Bybit,
     &deribit::Deribit,
     &hyperliquid::Hyperliquid,
+    &binance::Aster,
 ];
 
 /// The dialect of that name.

@@ -1,6 +1,8 @@
 //! The decode side: connections, listen key, reconciliation and the duties that repeat, around
 //! [`Market`] and the user stream. All HTTP goes through one table of chores with back-off, and every reply
-//! is recognised by its id alone.
+//! is recognised by its id alone. The order connection, and what stands for it, is in `entry`.
+
+mod entry;
 
 use super::backfill::{self, Backfill};
 use super::dead_man::DeadMan;
@@ -8,12 +10,12 @@ use super::link::{Link, LinkState, NEVER, backoff};
 use super::market::{Heard, LINKS, Market};
 use super::standing::Standing;
 use super::symbols::Listings;
-use super::{Variant, account, conn, metadata, op, orders};
+use super::{Variant, account, conn, metadata, op};
 use crate::domain::effect::{HttpId, SecretSlot, SessionAction, VenueCall};
 use crate::domain::event::{EventBody, SessionRole, SessionStatus};
 use crate::domain::input::{ConnId, DownReason, FrameKind, FrameMeta};
 use crate::domain::instrument::{Instrument, InstrumentId, Status, VenueId, VenueSpec};
-use crate::domain::params::{Extras, SessionKind};
+use crate::domain::params::{Extras, OrderRoute, SessionKind};
 use crate::domain::standing::Pace;
 use crate::domain::time::{MILLI, Nanos, SECOND, Stamp};
 use crate::venue::{Adapter, Emit, OddKind, Oddity, Out, VenueContext};
@@ -24,6 +26,8 @@ const SWEEP: Nanos = 10 * MILLI;
 const HTTP_TIMEOUT: Nanos = 15 * SECOND;
 /// Metadata is read again after this.
 const METADATA_PERIOD: Nanos = 1800 * SECOND;
+/// The same where changes of contracts are not announced.
+const METADATA_PERIOD_UNANNOUNCED: Nanos = 60 * SECOND;
 /// Metadata is not read again sooner than this, whatever does not fit.
 const METADATA_PAUSE: Nanos = 30 * SECOND;
 /// Used weight of a minute, of 2400, beyond which the rest is kept for what keeps the account known.
@@ -130,6 +134,8 @@ pub struct BinanceAdapter {
     market_ready: bool,
     account_ready: bool,
     orders_ready: bool,
+    /// Orders go over HTTP: there is no order connection, and they can go while the account is known.
+    orders_http: bool,
     /// The order connection is logged on once (else every request is signed).
     logon: bool,
     /// When an unanswered logon counts as failed.
@@ -162,7 +168,7 @@ pub struct BinanceAdapter {
 impl BinanceAdapter {
     /// Nothing happens before [`Adapter::on_start`].
     pub fn new(variant: &'static Variant, context: &VenueContext) -> Self {
-        let count = if context.trading { conn::COUNT } else { LINKS };
+        let count = variant.connections(context.trading).len();
         Self {
             variant,
             venue: context.venue,
@@ -176,6 +182,7 @@ impl BinanceAdapter {
             market_ready: false,
             account_ready: false,
             orders_ready: false,
+            orders_http: variant.route(context) == OrderRoute::Http,
             logon: context.params.session == SessionKind::Logon,
             logon_until: NEVER,
             missing: 0,
@@ -277,26 +284,6 @@ impl BinanceAdapter {
         }
     }
 
-    fn orders_up(&mut self, out: &mut Out) {
-        self.orders_ready = true;
-        self.session(SessionRole::Orders, true, out);
-    }
-
-    /// A message before the session is authenticated.
-    fn on_logon(&mut self, frame: &[u8], out: &mut Out) {
-        match orders::logon_reply(frame) {
-            Some(true) => {
-                self.logon_until = NEVER;
-                self.orders_up(out);
-            }
-            Some(false) => {
-                self.odd(conn::API, OddKind::Refused, out);
-                self.links[conn::API].close(out);
-            }
-            None => self.odd(conn::API, OddKind::Unknown, out),
-        }
-    }
-
     fn account_down(&mut self, out: &mut Out) {
         self.missing = 0;
         self.backfill.clear();
@@ -307,6 +294,9 @@ impl BinanceAdapter {
             self.account_ready = false;
             self.session(SessionRole::Account, false, out);
         }
+        if self.orders_http {
+            self.orders_down(out);
+        }
     }
 
     /// Begins a reconciliation; what is under way is asked for anew.
@@ -315,7 +305,7 @@ impl BinanceAdapter {
         for duty in RECONCILE.into_iter().chain(SETTINGS) {
             *self.chore(duty) = Chore { due: now, request: None, attempts: 0 };
         }
-        self.standing.commission_at = 0;
+        (self.standing.commission_at, self.standing.account_at) = (0, 0);
         self.dead_man.begin();
         self.chore(Duty::Countdown).due = self.dead_man.due(now);
     }
@@ -329,6 +319,9 @@ impl BinanceAdapter {
             if !self.account_ready {
                 self.account_ready = true;
                 self.session(SessionRole::Account, true, out);
+                if self.orders_http {
+                    self.orders_up(out);
+                }
             }
         }
     }
@@ -411,6 +404,7 @@ impl BinanceAdapter {
         let (instrument, arg) = match duty {
             Duty::Commission => (listing(self.standing.commission_at), 0),
             Duty::OpenInterest => (listing(self.interest_at), 0),
+            Duty::AccountConfig => (None, self.standing.account_at as u64),
             Duty::Countdown => (listing(self.dead_man.at()), self.dead_man.milliseconds()),
             _ => (None, 0),
         };
@@ -446,7 +440,9 @@ impl BinanceAdapter {
         match duty {
             Duty::ExchangeInfo => {
                 self.on_exchange_info(body, out)?;
-                self.chore(duty).due = mono + METADATA_PERIOD;
+                let announced = self.variant.knows.contract_info;
+                let period = if announced { METADATA_PERIOD } else { METADATA_PERIOD_UNANNOUNCED };
+                self.chore(duty).due = mono + period;
             }
             Duty::FundingInfo => {
                 let Self { market, listings, .. } = self;
@@ -488,8 +484,11 @@ impl BinanceAdapter {
                 self.chore(duty).due = mono + period;
             }
             Duty::AccountConfig => {
-                let good = self.standing.account(body, out)?;
-                self.chore(duty).due = Self::settings_due(good, mono);
+                let parts = self.variant.rest.account_config.len();
+                let good = self.standing.account(body, parts == 1, out)?;
+                let next = (self.standing.account_at + usize::from(good)) % parts;
+                self.standing.account_at = next;
+                self.chore(duty).due = if good && next > 0 { mono } else { Self::settings_due(good, mono) };
             }
             Duty::SymbolConfig => {
                 let good = self.standing.symbols(body, &self.listings, out)?;
@@ -592,7 +591,9 @@ impl Adapter for BinanceAdapter {
         }
         for link in 0..self.links.len() {
             // The private connection needs its key first.
-            self.links[link].retry_at = now.mono;
+            if link != conn::API || !self.orders_http {
+                self.links[link].retry_at = now.mono;
+            }
         }
         self.on_tick(now, out);
     }
@@ -630,9 +631,7 @@ impl Adapter for BinanceAdapter {
             conn::PRIVATE => self.account_down(out),
             conn::API => {
                 self.logon_until = NEVER;
-                if std::mem::take(&mut self.orders_ready) {
-                    self.session(SessionRole::Orders, false, out);
-                }
+                self.orders_down(out);
             }
             _ => {
                 self.market.on_down(index, &self.listings, out);
@@ -658,22 +657,7 @@ impl Adapter for BinanceAdapter {
         match index {
             conn::PRIVATE => self.on_user_frame(frame, now.mono, out),
             conn::API if self.logon_until != NEVER => self.on_logon(frame, out),
-            conn::API => {
-                if let Some(pace) = orders::pace(frame, self.venue) {
-                    self.on_pace(&pace, now, out);
-                    out.event(EventBody::Pace(pace));
-                }
-                match orders::reply(frame, self.venue, &self.listings) {
-                    Ok((request, report)) => {
-                        out.emit(Emit::Report(report));
-                        if request == orders::Request::Query {
-                            // The total alone: its fills may never have come.
-                            self.backfill.want(&report, now.mono);
-                        }
-                    }
-                    Err(kind) => self.odd(index, kind, out),
-                }
-            }
+            conn::API => self.on_api_frame(frame, now, out),
             _ => self.on_market_frame(index, frame, now, out),
         }
     }
@@ -684,6 +668,9 @@ impl Adapter for BinanceAdapter {
             self.on_rate_limit(status, now.mono);
         } else if status == 200 {
             self.http_limited = 0;
+        }
+        if let Some(order) = id.order() {
+            return self.on_order_reply(order, (status, body), now.mono, out);
         }
         if code < CHORE_CODE {
             let reply = (status == 200).then_some(body);

@@ -10,12 +10,12 @@ use super::parse::{EventKind, Frame, Parser};
 use super::session::{NEVER, Phase, Session, Wish};
 use super::standing::Standing;
 use super::{ACCOUNT, MARKET, ORDERS, TERMS, rows};
-use crate::domain::effect::{HttpId, SessionAction, VenueCall};
+use crate::domain::effect::{HttpId, OrderCall, SessionAction, VenueCall};
 use crate::domain::event::{BookReason, BookState, BookStatus, EventBody, SessionRole, SessionStatus};
 use crate::domain::input::{ConnId, DownReason, FrameKind, FrameMeta};
 use crate::domain::instrument::{Instrument, InstrumentId, Price, Qty, Status, VenueId, VenueSpec};
 use crate::domain::money::Money;
-use crate::domain::params::Extras;
+use crate::domain::params::{Extras, OrderRoute};
 use crate::domain::standing::Pace;
 use crate::domain::text::Symbol;
 use crate::domain::time::{MILLI, Nanos, SECOND, Stamp};
@@ -167,6 +167,8 @@ pub(super) struct OkxAdapter {
     pub refreshed_at: Nanos,
     /// The account was listed completely since its connection came up.
     pub reconciled: bool,
+    /// Orders go over HTTP: the order connection is not made, and they can go while the account is known.
+    pub orders_http: bool,
 }
 
 impl OkxAdapter {
@@ -217,6 +219,7 @@ impl OkxAdapter {
             asks_free_at: Nanos::MIN,
             refreshed_at: Nanos::MIN,
             reconciled: false,
+            orders_http: context.params.orders == OrderRoute::Http,
         }
     }
 
@@ -289,6 +292,9 @@ impl OkxAdapter {
             }
             ACCOUNT => {
                 self.reconciled = false;
+                if self.orders_http {
+                    self.status(ORDERS, false, out);
+                }
                 for ask in ACCOUNT_ASKS {
                     self.requests[ask as usize] = Request::default();
                 }
@@ -575,7 +581,8 @@ impl OkxAdapter {
 
 impl Adapter for OkxAdapter {
     fn on_start(&mut self, now: Stamp, out: &mut Out) {
-        for session in &mut self.sessions {
+        let used = if self.orders_http { ORDERS } else { self.sessions.len() };
+        for session in self.sessions.iter_mut().take(used) {
             session.phase = Phase::Down { due: now.mono };
         }
         self.want(Ask::Instruments, now.mono);
@@ -647,8 +654,10 @@ impl Adapter for OkxAdapter {
     }
 
     fn on_http(&mut self, id: HttpId, status: u16, body: &[u8], now: Stamp, out: &mut Out) {
-        if id.0 >> 31 == 1 {
-            return self.on_query(id, status, body, now.mono, out);
+        match id.order() {
+            Some((OrderCall::Query, _)) => return self.on_query(id, status, body, now.mono, out),
+            Some((call, _)) => return self.on_order_reply(call, status, body, out),
+            None => {}
         }
         let Some(ask) = Ask::ALL.get((id.0 & ((1 << ASK_BITS) - 1)) as usize).copied() else { return };
         let request = &mut self.requests[ask as usize];

@@ -47,6 +47,7 @@ use super::message::Decoder;
 use super::session::{self, Ping, Terms};
 use super::{Adapter, ConnSpec, Dialect, Encoder, KillSwitch, VenueContext};
 use crate::domain::event::SessionRole;
+use crate::domain::params::OrderRoute;
 use crate::domain::standing::CheckSet;
 use crate::domain::time::{MILLI, SECOND};
 
@@ -93,6 +94,10 @@ impl Dialect for Okx {
 
     fn start_checks(&self) -> CheckSet {
         standing::CHECKS
+    }
+
+    fn order_routes(&self) -> &'static [OrderRoute] {
+        &[OrderRoute::Websocket, OrderRoute::Http]
     }
 
     fn encoder(&self, context: &VenueContext) -> Box<dyn Encoder> {
