@@ -133,7 +133,7 @@ impl Route {
         payload.clear();
         match self.encoders[venue.index()].cancel_all(at, payload) {
             Ok(Some(rendered)) => {
-                self.aim(rendered, &mut meta, venue, ClientId::NONE);
+                self.aim(rendered, &mut meta, OrderCall::Cancel, venue, ClientId::NONE);
                 self.emit(0, 0, meta, sink);
                 self.swept_until[venue.index()] = flow.at.mono + SWEEP_NS;
                 true
