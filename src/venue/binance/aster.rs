@@ -34,6 +34,7 @@ pub static ASTER: Variant = Variant {
         symbol_config: "/fapi/v2/positionRisk",
         commission_rate: "/fapi/v1/commissionRate",
         countdown: "/fapi/v1/countdownCancelAll",
+        open_interest: "/fapi/v1/openInterest",
     },
     kind: ContractKind::Linear,
     orders: &[OrderRoute::Http],

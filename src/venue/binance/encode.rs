@@ -31,7 +31,7 @@ const LOGON: &str = "session.logon";
 const DEPTH_LIMIT: &str = "1000";
 
 /// Not the link itself: its streams are asked for without the venue's word about listings.
-const EXTRAS: usize = conn::COUNT;
+const EXTRAS: usize = usize::MAX;
 
 /// Trades of one order in a reply: the venue's maximum.
 const TRADES_LIMIT: u32 = 1000;
