@@ -90,6 +90,10 @@ pub struct VenueParams {
     /// Allowance for a leg at this venue, beside that of the scanner, ppb.
     #[serde(default)]
     pub allowance_ppb: Ppb,
+    /// What a round trip is charged for that: taken off the edge of every pair of which one leg only settles at
+    /// par, ppb of notional.
+    #[serde(default)]
+    pub settle_haircut_ppb: Ppb,
 }
 
 /// A canonical instrument.

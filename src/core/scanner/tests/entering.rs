@@ -58,6 +58,29 @@ fn a_venues_own_allowance_is_a_cost_of_every_pair_that_it_is_part_of() {
 }
 
 #[test]
+fn a_leg_that_settles_at_par_costs_its_haircut_unless_both_do() {
+    let allowance = |at_par: [bool; 2]| {
+        let mut params = engine(2, scan_params());
+        for (venue, at_par) in params.venues.iter_mut().zip(at_par) {
+            venue.settle_haircut_ppb = 3 * BPS;
+            if at_par {
+                venue.settle_at_par = Currency::new("USDT").unwrap();
+            }
+        }
+        let mut rig = Rig::of(&params);
+        rig.run_ms(1_500);
+        rig.flow.clear();
+        rig.quote(1, MID + 180_000);
+        rig.basket().expect("the edge pays for the haircut too").edge.allowance
+    };
+    let configured = ScanParams::default().allowance_ppb;
+    assert_eq!(allowance([false, false]), configured);
+    assert_eq!(allowance([true, false]), configured + 3 * BPS);
+    assert_eq!(allowance([false, true]), configured + 3 * BPS);
+    assert_eq!(allowance([true, true]), configured, "the same currency on both sides");
+}
+
+#[test]
 fn the_venue_of_a_quote_decides_the_direction() {
     let mut rig = Rig::warm();
     rig.quote(1, MID - 180_000);

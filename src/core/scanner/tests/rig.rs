@@ -92,9 +92,8 @@ impl Rig {
         Self::of(&engine(venues, scan))
     }
 
-    /// The same of other parameters.
+    /// As cold, with any parameters.
     pub fn of(params: &EngineParams) -> Self {
-        let venues = params.venues.len() as u8;
         let mut rig = Self {
             scanner: Scanner::new(params),
             out: ScanOut::default(),
@@ -102,7 +101,7 @@ impl Rig {
             seq: 0,
             flow: Vec::new(),
         };
-        for at in 0..u16::from(venues) {
+        for at in 0..params.venues.len() as u16 {
             rig.event(EventBody::Instrument(instrument(at)));
             rig.book(at, BookState::Live);
             rig.quote(at, MID);
