@@ -121,7 +121,6 @@ impl Pair {
             size: None,
             level_shifts: 0,
             alarms: 0,
-            allowance: params.allowance_ppb.saturating_add(allowances[0]).saturating_add(allowances[1]),
             fees: taker_fees[0].saturating_add(taker_fees[1]).saturating_mul(2),
             quotes: [Quote::default(); 2],
             window: Median::new(samples),

@@ -99,6 +99,7 @@ impl Scanner {
             [Some(one), None] | [None, Some(one)] => one,
             _ => 0, // both legs settle in what their names say, or both do not
         };
+        let allowance = |listing: &Listing| venue_of(listing).map_or(0, |venue| venue.allowance_ppb);
         let mut pairs = Vec::new();
         for a in 0..listings.len() {
             for b in a + 1..listings.len() {

@@ -456,4 +456,9 @@ fn actions_are_rendered_with_rising_nonces_and_a_hole_for_the_signature() {
         "{text}"
     );
     assert_eq!(payload.scheme, SignScheme::None);
+    // The venue's clock as we know it may step back; nonces may not.
+    let earlier = Stamp { mono: 2, wall: WALL - 5 * SECOND };
+    encoder.cancel(&reference, &meta(), earlier, &mut payload).unwrap();
+    let text = std::str::from_utf8(payload.text()).unwrap();
+    assert!(text.contains(r#""nonce":1790000000003,"#), "{text}");
 }
