@@ -88,9 +88,7 @@ impl Scanner {
         let mut listings: Vec<Listing> =
             params.listings.iter().map(|listing| Listing::new(*listing)).collect();
         let venue_of = |listing: &Listing| params.venues.get(listing.params.venue.index());
-        let costs = |listing: &Listing| {
-            venue_of(listing).map_or((0, 0), |venue| (venue.taker_fee_ppb, venue.allowance_ppb))
-        };
+        let fee = |listing: &Listing| venue_of(listing).map_or(0, |venue| venue.taker_fee_ppb);
         let haircut = |a: &Listing, b: &Listing| match [a, b].map(|listing| {
             venue_of(listing)
                 .filter(|venue| !venue.settle_at_par.is_empty())
@@ -109,14 +107,9 @@ impl Scanner {
                 {
                     continue;
                 }
-                let ((fee, allowance), (other_fee, other_allowance)) = (costs(x), costs(y));
-                let pair = Pair::new(
-                    x.params.canonical,
-                    [a as u16, b as u16],
-                    [fee, other_fee],
-                    [allowance.saturating_add(haircut(x, y)), other_allowance],
-                    &scan,
-                );
+                let fees = [fee(x), fee(y)];
+                let more = haircut(x, y).saturating_add(allowance(x)).saturating_add(allowance(y));
+                let pair = Pair::new(x.params.canonical, [a as u16, b as u16], fees, more, &scan);
                 let at = pairs.len() as u16;
                 pairs.push(pair);
                 listings[a].pairs.push(at);

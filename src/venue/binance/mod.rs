@@ -284,7 +284,7 @@ macro_rules! market {
             }
 
             fn orders_per_10s(&self) -> u32 {
-                200 // of 300 on USDⓈ-M
+                200 // of 300 on USDⓈ-M, and of 1,200 a minute on Aster
             }
 
             fn http_url(&self) -> &'static str {
