@@ -81,9 +81,8 @@ pub struct VenueTable {
     /// Notional per margin.
     #[serde(default = "leverage")]
     pub leverage: u32,
-    /// Orders that may be sent in 10 s.
-    #[serde(default = "orders_per_10s_max")]
-    pub orders_per_10s_max: u32,
+    /// Orders that may be sent in 10 s; without it, what the dialect is known to grant every account.
+    pub orders_per_10s_max: Option<u32>,
     /// Silence after which an order counts as unknown.
     #[serde(default = "ack_timeout_ms")]
     pub ack_timeout_ms: f64,
@@ -99,6 +98,9 @@ pub struct VenueTable {
     /// What amounts in the venue's own settlement currency count as, one to one (Hyperliquid: `USDT`).
     #[serde(default)]
     pub settle_at_par: Option<String>,
+    /// What that costs a round trip with a venue that settles in the named currency itself.
+    #[serde(default)]
+    pub settle_haircut_bps: f64,
     /// Base addresses of the connections instead of the production ones: one for all, or one each.
     #[serde(default)]
     pub sockets: Vec<String>,
@@ -116,10 +118,6 @@ pub struct VenueTable {
 
 fn leverage() -> u32 {
     5
-}
-
-fn orders_per_10s_max() -> u32 {
-    200
 }
 
 fn ack_timeout_ms() -> f64 {

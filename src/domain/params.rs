@@ -87,6 +87,10 @@ pub struct VenueParams {
     /// USDC beside others in USDT); empty = as themselves.
     #[serde(default)]
     pub settle_at_par: Currency,
+    /// What a round trip is charged for that: taken off the edge of every pair of which one leg only settles at
+    /// par, ppb of notional.
+    #[serde(default)]
+    pub settle_haircut_ppb: Ppb,
 }
 
 /// A canonical instrument.

@@ -14,10 +14,10 @@ KEYS = {"apiKey": "sim-key", "secret": "sim-secret", "password": "sim-passphrase
 DEPOSIT = 100_000.0
 
 
-def client(venue, base, **keys):
-    exchange = getattr(ccxt, venue)({**KEYS, **keys, "enableRateLimit": True, "timeout": 10_000})
+def client(venue, base, library=ccxt, **keys):
+    exchange = getattr(library, venue)({**KEYS, **keys, "enableRateLimit": True, "timeout": 10_000})
     if venue == "okx":
-        exchange.urls["api"]["rest"] = base
+        exchange.urls["api"] = {"rest": base}
         # Swaps only: the venue lists nothing else.
         exchange.options["fetchMarkets"] = {"types": ["swap"]}
     elif venue == "bybit":

@@ -171,12 +171,13 @@ pub(super) fn position_risk(exchange: &Exchange, account: AccountId, id: Listing
 pub(super) fn leverage_bracket(exchange: &Exchange, listing: &Listing) -> String {
     format!(
         concat!(
-            "{{\"symbol\":\"{}\",\"brackets\":[{{\"bracket\":1,\"initialLeverage\":{},\"notionalCap\":100000000,\"notionalFloor\":0,",
+            "{{\"symbol\":\"{}\",\"brackets\":[{{\"bracket\":1,\"initialLeverage\":{},\"{counted}Cap\":100000000,\"{counted}Floor\":0,",
             "\"maintMarginRatio\":{},\"cum\":0.0}}]}}"
         ),
         listing.symbol,
         exchange.settings().leverage,
-        fixed(10_000 / i128::from(exchange.settings().leverage.max(1) * 10), 4)
+        fixed(10_000 / i128::from(exchange.settings().leverage.max(1) * 10), 4),
+        counted = if listing.is_inverse() { "qty" } else { "notional" },
     )
 }
 

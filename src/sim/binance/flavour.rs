@@ -51,6 +51,9 @@ impl Flavour {
     pub fn rest_path(self, path: &str) -> Option<Cow<'_, str>> {
         match self {
             Self::Usdm => path.starts_with("/fapi/").then_some(Cow::Borrowed(path)),
+            Self::Coinm if path == "/dapi/v2/leverageBracket" => {
+                Some(Cow::Borrowed("/fapi/v1/leverageBracket"))
+            }
             Self::Coinm => path.strip_prefix("/dapi/v1/").map(|rest| Cow::Owned(format!("/fapi/v1/{rest}"))),
         }
     }

@@ -71,7 +71,7 @@ pub(super) fn order(exchange: &Exchange, order: &Order) -> Value {
         "orderType": if order.kind == OrderKind::Market { "Market" } else { "Limit" },
         "stopOrderType": "", "orderIv": "", "triggerPrice": "", "takeProfit": "", "stopLoss": "",
         "triggerBy": "", "triggerDirection": 0, "placeType": "", "lastPriceOnCreated": "",
-        "closeOnTrigger": false, "reduceOnly": order.reduce_only,
+        "tpslMode": "", "closeOnTrigger": false, "reduceOnly": order.reduce_only,
         "smpGroup": 0, "smpType": "None", "smpOrderId": "",
         "createdTime": ms_text(order.created), "updatedTime": ms_text(order.updated),
         "feeCurrency": listing.settle,

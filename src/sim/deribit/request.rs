@@ -304,12 +304,11 @@ fn channels(params: &Value) -> Vec<String> {
 
 /// Channels that this venue serves to an account: every event at once.
 fn is_private(name: &str) -> bool {
+    let parts: Vec<&str> = name.split('.').collect();
     matches!(
-        name,
-        "user.orders.future.any.raw"
-            | "user.trades.future.any.raw"
-            | "user.changes.future.any.raw"
-            | "user.portfolio.any"
+        parts[..],
+        ["user", "orders" | "trades" | "changes", "future" | "any", "any", "raw"]
+            | ["user", "portfolio", "any"]
     )
 }
 
