@@ -13,7 +13,7 @@ use crate::domain::time::SECOND;
 use crate::net::endpoint::Endpoint;
 use crate::runtime::profile::Profile;
 use crate::stage::egress::WriteAhead;
-use crate::venue::{DIALECTS, dialect};
+use crate::venue::{DIALECTS, connections, dialect, market_copies};
 
 /// Addresses of a venue.
 #[derive(Clone, Debug, Default)]
@@ -71,6 +71,7 @@ impl Config {
                 dead_man_ns: venue.dead_man_s * SECOND,
                 session: venue.session,
                 settle_at_par: at_par(venue, &mut findings),
+                market_copies: market_copies(&venue.dialect, venue.redundant),
             });
         }
         if self.venues.len() < 2 {
@@ -430,8 +431,12 @@ fn check_venue(venue: &VenueTable, live: bool, findings: &mut Vec<String>) -> Ve
         say(format!("there is no such dialect; known are {}", known.join(", ")));
         return VenueSettings::default();
     };
+    if venue.redundant && !dialect.relays() {
+        say("redundant = true is not possible: this dialect has one connection for market data".to_owned());
+    }
     let (used, all) = (dialect.connections(live), dialect.connections(true).len());
-    let sockets = match venue.sockets.as_slice() {
+    let used_len = used.len();
+    let mut sockets: Vec<String> = match venue.sockets.as_slice() {
         [] => used.into_iter().map(|spec| spec.url).collect(),
         [one] => vec![one.clone(); used.len()],
         // Market data connections come first, so paper takes the head.
@@ -441,6 +446,10 @@ fn check_venue(venue: &VenueTable, live: bool, findings: &mut Vec<String>) -> Ve
             Vec::new()
         }
     };
+    // A second connection goes where the first one goes.
+    let seconds = connections(dialect, market_copies(name, venue.redundant), live).len() - used_len;
+    let markets: Vec<String> = sockets.iter().take(seconds).cloned().collect();
+    sockets.extend(markets);
     let http = venue.http.clone().unwrap_or_else(|| dialect.http_url().to_owned());
     VenueSettings { sockets, http }
 }

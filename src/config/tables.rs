@@ -99,6 +99,9 @@ pub struct VenueTable {
     /// What amounts in the venue's own settlement currency count as, one to one (Hyperliquid: `USDT`).
     #[serde(default)]
     pub settle_at_par: Option<String>,
+    /// Market data over two connections at all times, of which the first copy of every message counts.
+    #[serde(default)]
+    pub redundant: bool,
     /// Base addresses of the connections instead of the production ones: one for all, or one each.
     #[serde(default)]
     pub sockets: Vec<String>,

@@ -13,6 +13,7 @@ use crate::domain::money::Money;
 use crate::domain::params::EngineParams;
 use crate::domain::text::Currency;
 use crate::domain::time::Nanos;
+use crate::venue::copies::CopyCounts;
 use serde::Serialize;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -160,6 +161,8 @@ pub struct View {
     pub unbalanced_max: u32,
     /// What was odd on the wire.
     pub odd: OddCounts,
+    /// What became of the copies of market data, by venue that may have two connections for it.
+    pub copies: Vec<(VenueId, CopyCounts)>,
     /// Where the engine had to wait.
     pub stalls: Stalls,
     /// Notional that no other leg hedges now, quote currency.

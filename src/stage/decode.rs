@@ -13,6 +13,7 @@ use crate::domain::instrument::{Instrument, VenueId};
 use crate::domain::params::EngineParams;
 use crate::domain::time::{MILLI, Nanos, Stamp};
 use crate::ops::view::OddCounts;
+use crate::venue::copies::CopyCounts;
 use crate::venue::{self, Adapter, Emit, OddKind, Out, VenueContext};
 
 /// Timers of adapters and ledger run at most this often.
@@ -49,8 +50,8 @@ pub fn plan(
             slot_base: crate::domain::effect::SecretSlot(index as u8 * 4),
             trading,
         });
-        conns
-            .extend(dialect.connections(trading).into_iter().map(|spec| ConnInfo { venue, role: spec.role }));
+        let specs = venue::connections(dialect, venue_params.market_copies, trading);
+        conns.extend(specs.into_iter().map(|spec| ConnInfo { venue, role: spec.role }));
     }
     Ok((conns, contexts))
 }
@@ -333,6 +334,12 @@ impl Decode {
     /// Counts of odd messages.
     pub fn odd(&self) -> OddCounts {
         self.odd
+    }
+
+    /// What became of the copies of market data, by venue that may have two connections for it.
+    pub fn copies(&self) -> impl Iterator<Item = (VenueId, &CopyCounts)> {
+        let venues = (0..).map(VenueId).zip(&self.adapters);
+        venues.filter_map(|(venue, adapter)| Some((venue, adapter.copies()?)))
     }
 
     /// Frames received, and of them those of older connections.

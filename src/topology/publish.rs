@@ -31,10 +31,14 @@ pub fn scan(scanner: &Scanner, listings: usize, board: &Board) {
     });
 }
 
-/// Decode's part: what was odd on the wire.
+/// Decode's part: what was odd on the wire, and what second connections were good for.
 pub fn decode(decode: &Decode, board: &Board) {
     let odd = decode.odd();
-    board.try_update(|view| view.odd = odd);
+    board.try_update(|view| {
+        view.odd = odd;
+        view.copies.clear();
+        view.copies.extend(decode.copies().map(|(venue, counts)| (venue, *counts)));
+    });
 }
 
 /// Risk's part: positions, margin, profit and loss.

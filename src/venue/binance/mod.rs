@@ -14,6 +14,7 @@ mod backfill;
 pub mod continuity;
 mod dead_man;
 pub mod decode;
+mod duties;
 pub mod encode;
 pub mod errors;
 pub mod fast;
@@ -146,8 +147,26 @@ pub(crate) mod conn {
     pub const PRIVATE: usize = 2;
     /// The WebSocket API: orders.
     pub const API: usize = 3;
-    /// How many there are when trading.
+    /// How many there are when trading, before second ones for market data.
     pub const COUNT: usize = 4;
+
+    /// How many there are, before second ones for market data.
+    pub const fn count(trading: bool) -> usize {
+        if trading { COUNT } else { super::market::LINKS }
+    }
+
+    /// Which market stream a connection carries, and as which copy: [`PUBLIC`] or [`MARKET`], and `LINKS` more
+    /// on a second connection.
+    pub const fn slot(index: usize, trading: bool) -> Option<usize> {
+        let count = count(trading);
+        if index < super::market::LINKS {
+            Some(index)
+        } else if index >= count {
+            Some(super::market::LINKS + index - count)
+        } else {
+            None
+        }
+    }
 }
 
 /// Operation codes of [`crate::domain::effect::VenueCall`].
@@ -237,6 +256,10 @@ macro_rules! market {
 
             fn connections(&self, trading: bool) -> Vec<ConnSpec> {
                 $variant.connections(trading)
+            }
+
+            fn relays(&self) -> bool {
+                true
             }
 
             fn http_url(&self) -> &'static str {
