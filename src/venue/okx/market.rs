@@ -246,6 +246,11 @@ impl OkxAdapter {
         };
         let due = now + wait;
         line.resync_due = due;
+        // Neither may be able to answer: the first snapshot counts.
+        let other = &mut listing.lines[1 - copy];
+        if other.subscribed && other.resync_due == NEVER {
+            other.resync_due = due;
+        }
         if !is_lost {
             listing.book = BookState::Invalid;
             out.event(EventBody::Book(BookStatus { instrument: id, state: BookState::Invalid, reason }));

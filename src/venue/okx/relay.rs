@@ -133,12 +133,16 @@ impl OkxAdapter {
                 continue;
             }
             listing.lose();
-            if !was_subscribed || listing.book == BookState::Invalid {
-                continue;
+            if was_subscribed && listing.book != BookState::Invalid {
+                listing.book = BookState::Invalid;
+                let (instrument, state) = (listing.id, BookState::Invalid);
+                out.event(EventBody::Book(BookStatus {
+                    instrument,
+                    state,
+                    reason: BookReason::Disconnected,
+                }));
             }
-            listing.book = BookState::Invalid;
-            let (instrument, state) = (listing.id, BookState::Invalid);
-            out.event(EventBody::Book(BookStatus { instrument, state, reason: BookReason::Disconnected }));
+            // Whatever was asked for on the one that is gone is asked for on the other.
             let other = &mut listing.lines[1 - copy];
             if other.subscribed && other.resync_due == NEVER {
                 other.resync_due = now;
