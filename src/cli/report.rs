@@ -291,12 +291,15 @@ impl fmt::Display for DemoReport {
         }
         writeln!(
             f,
-            "unhedged notional at most {}; stalls: gateway {}, decode {}, journal {}; recorder at most {} % full",
+            "unhedged notional at most {}; stalls: gateway {}, decode {}, journal {}; recorder at most {} % full; \
+             {} late turns of the duty cycle, worst {}",
             self.unhedged_notional_max,
             self.stalls.gateway,
             self.stalls.decode,
             self.stalls.journal,
-            self.stalls.recorder_lag_max
+            self.stalls.recorder_lag_max,
+            self.stalls.duty_cycle,
+            duration_text(self.stalls.duty_cycle_worst_ns.unsigned_abs())
         )?;
         for finding in &self.findings {
             writeln!(f, "held: {finding}")?;

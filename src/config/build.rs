@@ -64,7 +64,7 @@ impl Config {
                 taker_fee_ppb: ppb(venue.taker_fee_bps),
                 maker_fee_ppb: ppb(venue.maker_fee_bps),
                 margin_ppb: ONE_PPB / i64::from(venue.leverage.max(1)),
-                orders_per_10s_max: venue.orders_per_10s_max,
+                orders_per_10s_max: orders_per_10s(venue),
                 ack_timeout_ns: nanos(venue.ack_timeout_ms),
                 order_valid_ms: venue.order_valid_ms,
                 start_checks: dialect(&venue.dialect).map_or(CheckSet::EMPTY, |of| of.start_checks()),
@@ -72,6 +72,7 @@ impl Config {
                 session: venue.session,
                 settle_at_par: at_par(venue, &mut findings),
                 market_copies: market_copies(&venue.dialect, venue.redundant),
+                settle_haircut_ppb: ppb(venue.settle_haircut_bps),
             });
         }
         if self.venues.len() < 2 {
@@ -377,6 +378,14 @@ fn at_par(venue: &VenueTable, findings: &mut Vec<String>) -> Currency {
     })
 }
 
+/// Orders in 10 s: as configured, else as the dialect grants them.
+fn orders_per_10s(venue: &VenueTable) -> u32 {
+    venue
+        .orders_per_10s_max
+        .or_else(|| dialect(&venue.dialect).map(|dialect| dialect.orders_per_10s()))
+        .unwrap_or_default()
+}
+
 fn check_venue(venue: &VenueTable, live: bool, findings: &mut Vec<String>) -> VenueSettings {
     let name = &venue.dialect;
     let mut say = |what: String| findings.push(format!("venue {name}: {what}"));
@@ -388,7 +397,13 @@ fn check_venue(venue: &VenueTable, live: bool, findings: &mut Vec<String>) -> Ve
     if !(1..=125).contains(&venue.leverage) {
         say(format!("leverage is {}; it must lie between 1 and 125", venue.leverage));
     }
-    if venue.orders_per_10s_max == 0 {
+    if !(0.0..=100.0).contains(&venue.settle_haircut_bps) {
+        say(format!("settle_haircut_bps is {}; it must lie between 0 and 100", venue.settle_haircut_bps));
+    }
+    if venue.settle_haircut_bps != 0.0 && venue.settle_at_par.is_none() {
+        say("settle_haircut_bps without settle_at_par: nothing settles at par here".to_owned());
+    }
+    if venue.orders_per_10s_max == Some(0) {
         say("orders_per_10s_max is 0: no order could be sent; raise it".to_owned());
     }
     if !(1.0..=60_000.0).contains(&venue.ack_timeout_ms) {

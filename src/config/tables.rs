@@ -81,9 +81,8 @@ pub struct VenueTable {
     /// Notional per margin.
     #[serde(default = "leverage")]
     pub leverage: u32,
-    /// Orders that may be sent in 10 s.
-    #[serde(default = "orders_per_10s_max")]
-    pub orders_per_10s_max: u32,
+    /// Orders that may be sent in 10 s; without it, what the dialect is known to grant every account.
+    pub orders_per_10s_max: Option<u32>,
     /// Silence after which an order counts as unknown.
     #[serde(default = "ack_timeout_ms")]
     pub ack_timeout_ms: f64,
@@ -102,6 +101,9 @@ pub struct VenueTable {
     /// Market data over two connections at all times, of which the first copy of every message counts.
     #[serde(default)]
     pub redundant: bool,
+    /// What that costs a round trip with a venue that settles in the named currency itself.
+    #[serde(default)]
+    pub settle_haircut_bps: f64,
     /// Base addresses of the connections instead of the production ones: one for all, or one each.
     #[serde(default)]
     pub sockets: Vec<String>,
@@ -119,10 +121,6 @@ pub struct VenueTable {
 
 fn leverage() -> u32 {
     5
-}
-
-fn orders_per_10s_max() -> u32 {
-    200
 }
 
 fn ack_timeout_ms() -> f64 {

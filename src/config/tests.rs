@@ -292,6 +292,30 @@ fn a_wallet_is_an_address_and_a_private_key_and_usdc_stands_for_usdt_only_when_s
 }
 
 #[test]
+fn a_budget_that_is_not_configured_is_what_the_venue_grants_every_account() {
+    let text = venues("credentials_env = \"B\"");
+    let budgets = |text: &str| -> Vec<u32> {
+        let settings = parse(text).settings(false).unwrap();
+        settings.params.venues.iter().map(|venue| venue.orders_per_10s_max).collect()
+    };
+    assert_eq!(budgets(&text), [200, 100]);
+    assert_eq!(budgets(&text.replace("\"okx\"", "\"bybit\"")), [200, 18]);
+    assert_eq!(
+        budgets(&text.replace("credentials_env", "orders_per_10s_max = 7\ncredentials_env")),
+        [7, 100]
+    );
+}
+
+#[test]
+fn a_haircut_needs_something_at_par() {
+    let text = venues("settle_haircut_bps = 2.5");
+    assert!(parse(&text).settings(false).unwrap_err().join(" ").contains("nothing settles at par"));
+    let text = venues("settle_at_par = \"USDT\"\nsettle_haircut_bps = 2.5");
+    let settings = parse(&text).settings(false).unwrap();
+    assert_eq!(settings.params.venues[0].settle_haircut_ppb, 2 * BPS + BPS / 2);
+}
+
+#[test]
 fn a_venue_whose_settings_cannot_be_read_back_takes_no_live_orders() {
     let text = venues("credentials_env = \"B\"").replace("\"okx\"", "\"bybit\"");
     let config = parse(&text);

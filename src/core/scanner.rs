@@ -89,8 +89,15 @@ impl Scanner {
         let scan = params.scan.clone();
         let mut listings: Vec<Listing> =
             params.listings.iter().map(|listing| Listing::new(*listing)).collect();
-        let fee = |listing: &Listing| {
-            params.venues.get(listing.params.venue.index()).map_or(0, |venue| venue.taker_fee_ppb)
+        let venue_of = |listing: &Listing| params.venues.get(listing.params.venue.index());
+        let fee = |listing: &Listing| venue_of(listing).map_or(0, |venue| venue.taker_fee_ppb);
+        let haircut = |a: &Listing, b: &Listing| match [a, b].map(|listing| {
+            venue_of(listing)
+                .filter(|venue| !venue.settle_at_par.is_empty())
+                .map(|venue| venue.settle_haircut_ppb)
+        }) {
+            [Some(one), None] | [None, Some(one)] => one,
+            _ => 0, // both legs settle in what their names say, or both do not
         };
         let mut pairs = Vec::new();
         for a in 0..listings.len() {
@@ -101,7 +108,8 @@ impl Scanner {
                 {
                     continue;
                 }
-                let pair = Pair::new(x.params.canonical, [a as u16, b as u16], [fee(x), fee(y)], &scan);
+                let fees = [fee(x), fee(y)];
+                let pair = Pair::new(x.params.canonical, [a as u16, b as u16], fees, haircut(x, y), &scan);
                 let at = pairs.len() as u16;
                 pairs.push(pair);
                 listings[a].pairs.push(at);

@@ -110,6 +110,10 @@ pub struct VenueParams {
     /// How many connections carry the same market data.
     #[serde(default)]
     pub market_copies: MarketCopies,
+    /// What a round trip is charged for that: taken off the edge of every pair of which one leg only settles at
+    /// par, ppb of notional.
+    #[serde(default)]
+    pub settle_haircut_ppb: Ppb,
 }
 
 /// A canonical instrument.

@@ -181,6 +181,10 @@ pub fn exposition(view: &View) -> String {
     {
         page.row("stalls_total", &[("stage", stage)], count as f64);
     }
+    let late = "Turns of the gateway's duty cycle that began more than 3 ms after the one before";
+    page.single("duty_cycle_stalls_total", "counter", late, view.stalls.duty_cycle as f64);
+    let worst = view.stalls.duty_cycle_worst_ns as f64 / 1e9;
+    page.single("duty_cycle_worst_seconds", "gauge", "Longest time between two turns of it", worst);
     let lag = f64::from(view.stalls.recorder_lag_max) / 100.0;
     page.single("recorder_lag_max_ratio", "gauge", "How full the recorder's fullest ring ever was", lag);
     page.family("trading_state", "gauge", "1 for the mode in force");

@@ -99,6 +99,10 @@ pub struct Stalls {
     pub journal: u64,
     /// How full the fullest ring to the recorder ever was, percent.
     pub recorder_lag_max: u8,
+    /// Turns of the gateway's duty cycle that began too late: the core was taken away, or a turn was long.
+    pub duty_cycle: u64,
+    /// The longest time between two turns, ns.
+    pub duty_cycle_worst_ns: i64,
 }
 
 /// Why a venue is held by the start gate, or a warning on paper.

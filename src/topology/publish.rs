@@ -12,6 +12,7 @@ use crate::ops::view::{AccountView, Board, FindingView, View};
 use crate::stage::decode::Decode;
 use crate::stage::gateway::Gateway;
 use crate::stage::record::Recorder;
+use crate::telemetry::stall::StallTracker;
 
 /// The scanner's part: pairs, feed ages, trades.
 pub fn scan(scanner: &Scanner, listings: usize, board: &Board) {
@@ -109,6 +110,14 @@ pub fn keeper(keeper: &mut Keeper, mono: Nanos, board: &Board) {
         view.journal = journal.unwrap_or_default();
         view.stalls.journal = waits;
         view.seconds = mono as f64 / SECOND as f64;
+    });
+}
+
+/// How regularly the gateway's duty cycle ran.
+pub fn turns(turns: &StallTracker, board: &Board) {
+    board.try_update(|view| {
+        view.stalls.duty_cycle = turns.stalls();
+        view.stalls.duty_cycle_worst_ns = turns.worst_ns();
     });
 }
 

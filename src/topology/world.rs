@@ -42,6 +42,7 @@ pub fn engine_params(sim: &SimConfig, boot_epoch: u64, scan: ScanParams, risk: R
             },
             settle_at_par: at_par(sim, venue),
             market_copies: market_copies(&venue.dialect, false),
+            settle_haircut_ppb: 0,
         });
         for listing in &venue.listings {
             let Some(symbol) = Text::new(&listing.symbol) else { continue };

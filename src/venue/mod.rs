@@ -14,6 +14,7 @@ pub mod json;
 pub mod message;
 pub mod okx;
 pub mod pace;
+mod session;
 pub mod silence;
 
 use self::copies::CopyCounts;
@@ -281,6 +282,10 @@ pub trait Dialect: Sync {
     /// was stated as configured. The default reads nothing back and is held by nothing.
     fn start_checks(&self) -> CheckSet {
         CheckSet::EMPTY
+    }
+    /// Orders in 10 s that every account is granted, with a margin: the budget where none is configured.
+    fn orders_per_10s(&self) -> u32 {
+        10
     }
     /// The route side.
     fn encoder(&self, context: &VenueContext) -> Box<dyn Encoder>;

@@ -262,6 +262,10 @@ macro_rules! market {
                 true
             }
 
+            fn orders_per_10s(&self) -> u32 {
+                200 // of 300 on USDⓈ-M
+            }
+
             fn http_url(&self) -> &'static str {
                 $variant.http_url
             }

@@ -384,7 +384,7 @@ impl BybitAdapter {
     /// When all three lists were read after authentication, the account is known again.
     pub fn reconcile_end(&mut self, out: &mut Out) {
         let Some(session) = self.sessions.get(ACCOUNT) else { return };
-        let asked = session.phase == Phase::Up && session.authenticated && session.acks == 0;
+        let asked = session.phase == Phase::Up && session.logged_in && session.acks == 0;
         let open = [Ask::Pending, Ask::Positions, Ask::Balance].iter().any(|ask| self.wants(*ask));
         if asked && !open && !self.reconciled {
             self.reconciled = true;

@@ -9,8 +9,8 @@ use super::errors::{classify, is_fatal};
 use super::market::About;
 use super::parse::{Frame, Op, Parser, TickerRow};
 use super::rows::{self, Reply};
-use super::session::{FATAL_DELAY, NEVER, Phase, Session, Wish, back_off};
-use super::{ACCOUNT, MARKET, ORDERS, ROLES};
+use super::session::{FATAL_DELAY, NEVER, Phase, Session, Wish};
+use super::{ACCOUNT, MARKET, ORDERS, ROLES, TERMS};
 use crate::domain::effect::{HttpId, SessionAction, VenueCall};
 use crate::domain::event::{BookReason, BookState, BookStatus, EventBody, SessionRole, SessionStatus};
 use crate::domain::input::{ConnId, DownReason, FrameKind, FrameMeta};
@@ -164,7 +164,7 @@ impl BybitAdapter {
             conn_base: context.conn_base,
             listings,
             by_symbol,
-            sessions: (0..used).map(|at| Session::new(conn(at), ROLES[at])).collect(),
+            sessions: (0..used).map(|at| Session::new(conn(at), ROLES[at], TERMS)).collect(),
             requests: [Request::default(); 5],
             fills_wanted: Vec::with_capacity(64),
             parser: Parser::new(),
@@ -346,7 +346,7 @@ impl BybitAdapter {
         let request = &mut self.requests[ask as usize];
         request.id = 0;
         request.failures = request.failures.saturating_add(1);
-        request.due = now + if is_fatal(code) { FATAL_DELAY } else { back_off(request.failures, seed) };
+        request.due = now + if is_fatal(code) { FATAL_DELAY } else { TERMS.back_off(request.failures, seed) };
         let due = request.due;
         self.arm(due);
     }
@@ -377,7 +377,7 @@ impl BybitAdapter {
             if listing.resync_due <= now {
                 listing.continuity.invalidate();
                 listing.resyncs = listing.resyncs.saturating_add(1);
-                let wait = back_off(listing.resyncs, u64::from(listing.id.0));
+                let wait = TERMS.back_off(listing.resyncs, u64::from(listing.id.0));
                 listing.resync_due = now + SNAPSHOT_WITHIN + wait;
                 let id = listing.id;
                 self.send(MARKET, call_for(calls::UNSUBSCRIBE_BOOK, id), out);
@@ -394,11 +394,11 @@ impl BybitAdapter {
         match (op, good) {
             (Op::Pong | Op::Unsubscribe, _) => {}
             (Op::Auth, true) => {
-                self.sessions[at].authenticated = true;
+                self.sessions[at].logged_in = true;
                 self.sessions[at].step_done();
                 if at == ORDERS {
                     self.status(at, true, out);
-                    if self.sessions[ACCOUNT].authenticated && self.sessions[ACCOUNT].acks == 0 {
+                    if self.sessions[ACCOUNT].logged_in && self.sessions[ACCOUNT].acks == 0 {
                         // Replies may have been lost with the connection: list the orders again.
                         self.reconcile(now);
                     }
@@ -534,7 +534,7 @@ impl Adapter for BybitAdapter {
 
     fn on_frame(&mut self, meta: FrameMeta, frame: &[u8], now: Stamp, out: &mut Out) {
         let Some(at) = self.session_at(meta.conn) else { return };
-        self.sessions[at].heard();
+        self.sessions[at].heard(now.mono);
         if self.sessions[at].phase != Phase::Up {
             return;
         }

@@ -2,8 +2,8 @@
 //!
 //! Sans-I/O like every dialect. Frames enter by `parse` (one pass, no allocation, no assumption about the
 //! order of keys); `adapter` is the decode side with `market` for books and prices, `account` for orders and
-//! balances and `session` for timers and back-off; `encoder` is the route side. Both halves speak the codes
-//! of `calls`.
+//! balances and the shared `session` for timers and back-off; `encoder` is the route side. Both halves speak
+//! the codes of `calls`.
 //!
 //! Understood public topics: `orderbook.{1,25,50,100,200,500,1000}`, `publicTrade`, `tickers`,
 //! `allLiquidation`. Private: `order`, `execution`, `position`, `wallet` (also `….linear`), replies to
@@ -31,7 +31,6 @@ mod errors;
 mod market;
 mod parse;
 mod rows;
-mod session;
 #[cfg(test)]
 mod tests;
 
@@ -39,8 +38,10 @@ pub use continuity::BybitContinuity;
 pub use decoder::BybitDecoder;
 
 use super::message::Decoder;
+use super::session::{self, Ping, Terms};
 use super::{Adapter, ConnSpec, Dialect, Encoder, VenueContext};
 use crate::domain::event::SessionRole;
+use crate::domain::time::{MILLI, SECOND};
 
 /// The dialect of Bybit linear perpetuals.
 #[derive(Clone, Copy, Debug, Default)]
@@ -54,6 +55,13 @@ const ACCOUNT: usize = 1;
 const ORDERS: usize = 2;
 /// What the connections are for, by position.
 const ROLES: [SessionRole; 3] = [SessionRole::Market, SessionRole::Account, SessionRole::Orders];
+/// What its connections are held to.
+const TERMS: Terms = Terms {
+    // The venue wants a ping this often, whatever else is sent.
+    ping: Ping::Every(20 * SECOND),
+    // 500 connections in 5 minutes are allowed.
+    back_off_min: 500 * MILLI,
+};
 
 impl Dialect for Bybit {
     fn name(&self) -> &'static str {
@@ -64,6 +72,10 @@ impl Dialect for Bybit {
         let used = if trading { ROLES.len() } else { 1 };
         let url = "wss://stream.bybit.com";
         ROLES[..used].iter().map(|role| ConnSpec { role: *role, url: url.to_owned() }).collect()
+    }
+
+    fn orders_per_10s(&self) -> u32 {
+        18 // at most 10 in any second
     }
 
     fn http_url(&self) -> &'static str {

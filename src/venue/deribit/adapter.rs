@@ -8,8 +8,8 @@ use super::calls::{self, call, call_arg, call_for};
 use super::continuity::DeribitContinuity;
 use super::errors::is_fatal;
 use super::parse::{Frame, Parser};
-use super::session::{NEVER, Phase, Session, Wish, back_off};
-use super::{ACCOUNT, MARKET, ORDERS, rows};
+use super::session::{NEVER, Phase, Session, Wish};
+use super::{ACCOUNT, MARKET, ORDERS, TERMS, rows};
 use crate::domain::effect::{HttpId, SessionAction, VenueCall};
 use crate::domain::event::{BookReason, BookState, BookStatus, EventBody, SessionRole, SessionStatus};
 use crate::domain::input::{ConnId, DownReason, FrameKind, FrameMeta};
@@ -172,7 +172,7 @@ impl DeribitAdapter {
             conn_base: context.conn_base,
             listings,
             by_symbol,
-            sessions: (0..used).map(|at| Session::new(conn(at), roles[at])).collect(),
+            sessions: (0..used).map(|at| Session::new(conn(at), roles[at], TERMS)).collect(),
             requests: [Request::default(); 5],
             trades_wanted: Vec::with_capacity(64),
             parser: Parser::new(),
@@ -350,7 +350,7 @@ impl DeribitAdapter {
         let request = &mut self.requests[ask as usize];
         request.id = 0;
         request.failures = request.failures.saturating_add(1);
-        let delay = if is_fatal(code) { FATAL_DELAY } else { 4 * back_off(request.failures, seed) };
+        let delay = if is_fatal(code) { FATAL_DELAY } else { 4 * TERMS.back_off(request.failures, seed) };
         request.due = now + delay;
         let due = request.due;
         self.arm(due);
@@ -391,7 +391,7 @@ impl DeribitAdapter {
                 listing.continuity.invalidate();
                 listing.resyncs = listing.resyncs.saturating_add(1);
                 listing.resync_due =
-                    now + SNAPSHOT_WITHIN + back_off(listing.resyncs, u64::from(listing.id.0));
+                    now + SNAPSHOT_WITHIN + TERMS.back_off(listing.resyncs, u64::from(listing.id.0));
                 let id = listing.id;
                 self.send(MARKET, call_for(calls::UNSUBSCRIBE_BOOK, id), out);
                 self.send(MARKET, call_for(calls::SUBSCRIBE_BOOK, id), out);

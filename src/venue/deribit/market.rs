@@ -3,9 +3,10 @@
 //! A book that lost continuity is told `Invalid` and not served until its next snapshot; nothing here
 //! allocates in steady state.
 
+use super::TERMS;
 use super::adapter::{Ask, DeribitAdapter, REFRESH_EVERY};
 use super::parse::{Channel, DepthRow, Item, TickerRow};
-use super::session::{NEVER, back_off};
+use super::session::NEVER;
 use crate::domain::event::{
     Bbo, BookReason, BookState, BookStatus, CHUNK_LEVELS, EventBody, LevelsChunk, Mark, PublicTrade,
 };
@@ -215,7 +216,7 @@ impl DeribitAdapter {
         listing.book = BookState::Invalid;
         let wait = match listing.resyncs {
             0 => 0,
-            n => back_off(n, u64::from(listing.id.0)),
+            n => TERMS.back_off(n, u64::from(listing.id.0)),
         };
         listing.resync_due = now + wait;
         let (instrument, due) = (listing.id, listing.resync_due);

@@ -2,8 +2,8 @@
 //! and order entry. Linear (`BTC_USDC-PERPETUAL`) and inverse (`BTC-PERPETUAL`) contracts.
 //!
 //! Sans-I/O like every dialect. Frames enter by `parse` (one pass, no allocation, any key order); `adapter`
-//! is the decode side with `market` for books and prices, `account` for orders and balances and `session` for
-//! timers and back-off; `encoder` is the route side. Both halves speak the codes of `calls`.
+//! is the decode side with `market` for books and prices, `account` for orders and balances and the shared
+//! `session` for timers and back-off; `encoder` is the route side. Both halves speak the codes of `calls`.
 //!
 //! Quantities are the venue's *amounts*: base coins of linear contracts, US dollars of inverse ones; a contract
 //! multiplier of 1 therefore holds for both, and `contract_size` is the quantity step.
@@ -29,7 +29,6 @@ mod errors;
 mod market;
 mod parse;
 mod rows;
-mod session;
 #[cfg(test)]
 mod tests;
 
@@ -37,8 +36,10 @@ pub use continuity::DeribitContinuity;
 pub use decoder::DeribitDecoder;
 
 use super::message::Decoder;
+use super::session::{self, Ping, Terms};
 use super::{Adapter, ConnSpec, Dialect, Encoder, VenueContext};
 use crate::domain::event::SessionRole;
+use crate::domain::time::{MILLI, SECOND};
 
 /// The dialect of Deribit perpetuals.
 #[derive(Clone, Copy, Debug, Default)]
@@ -50,6 +51,12 @@ const MARKET: usize = 0;
 const ACCOUNT: usize = 1;
 /// Position of the order entry connection.
 const ORDERS: usize = 2;
+/// What its connections are held to.
+const TERMS: Terms = Terms {
+    // The venue sends a heartbeat every 10 s.
+    ping: Ping::AfterSilence(20 * SECOND),
+    back_off_min: 250 * MILLI,
+};
 
 impl Dialect for Deribit {
     fn name(&self) -> &'static str {
@@ -61,6 +68,10 @@ impl Dialect for Deribit {
         let roles = [SessionRole::Market, SessionRole::Account, SessionRole::Orders];
         let used = if trading { 3 } else { 1 };
         roles[..used].iter().map(|role| ConnSpec { role: *role, url: url() }).collect()
+    }
+
+    fn orders_per_10s(&self) -> u32 {
+        40 // a burst of 20, then 2 a second
     }
 
     fn http_url(&self) -> &'static str {

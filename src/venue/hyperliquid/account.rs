@@ -306,7 +306,7 @@ impl HyperliquidAdapter {
     /// When both lists were read after a subscription, the account is known again.
     pub fn reconcile_end(&mut self, now: Nanos, out: &mut Out) {
         let Some(session) = self.sessions.get(ACCOUNT) else { return };
-        let asked = session.phase == Phase::Up && session.subscribed && session.acks == 0;
+        let asked = session.phase == Phase::Up && session.logged_in && session.acks == 0;
         let open = [Ask::Pending, Ask::State].iter().any(|ask| self.requests[*ask as usize].wanted);
         if asked && !open && !self.reconciled {
             self.reconciled = true;

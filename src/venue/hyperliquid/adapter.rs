@@ -7,8 +7,8 @@
 use super::calls::{self, call, call_arg, call_for};
 use super::continuity::HyperliquidContinuity;
 use super::parse::{Frame, Parser};
-use super::session::{NEVER, Phase, Session, Wish, back_off};
-use super::{ACCOUNT, MARKET, ORDERS, metadata};
+use super::session::{NEVER, Phase, Session, Wish};
+use super::{ACCOUNT, MARKET, ORDERS, TERMS, metadata};
 use crate::domain::effect::{HttpId, SessionAction, VenueCall};
 use crate::domain::event::{BookReason, BookState, BookStatus, EventBody, SessionRole, SessionStatus};
 use crate::domain::input::{ConnId, DownReason, FrameKind, FrameMeta};
@@ -170,7 +170,7 @@ impl HyperliquidAdapter {
             conn_base: context.conn_base,
             listings,
             by_symbol,
-            sessions: (0..used).map(|at| Session::new(conn(at), roles[at])).collect(),
+            sessions: (0..used).map(|at| Session::new(conn(at), roles[at], TERMS)).collect(),
             requests: [Request::default(); 4],
             parser: Parser::new(),
             scratch: Vec::with_capacity(256),
@@ -380,7 +380,7 @@ impl HyperliquidAdapter {
         let request = &mut self.requests[ask as usize];
         request.id = 0;
         request.failures = request.failures.saturating_add(1);
-        request.due = now + 2 * back_off(request.failures, seed);
+        request.due = now + 2 * TERMS.back_off(request.failures, seed);
         let due = request.due;
         self.arm(due);
     }
@@ -401,7 +401,6 @@ impl HyperliquidAdapter {
             for channel in 0..calls::MARKET_CHANNELS.len() as u64 {
                 self.send(MARKET, call_for(calls::SUBSCRIBE_MARKET, channel, instrument), out);
             }
-            self.sessions[MARKET].subscribed = true;
             self.sessions[MARKET].acks += calls::MARKET_CHANNELS.len() as u32;
             self.sessions[MARKET].step(now.mono);
             self.arm(now.mono);
@@ -525,14 +524,14 @@ impl Adapter for HyperliquidAdapter {
                 for channel in 0..calls::ACCOUNT_CHANNELS.len() as u64 {
                     self.send(at, call_arg(calls::SUBSCRIBE_ACCOUNT, channel), out);
                 }
-                self.sessions[at].subscribed = true;
+                self.sessions[at].logged_in = true;
                 self.sessions[at].acks = calls::ACCOUNT_CHANNELS.len() as u32;
                 self.sessions[at].step(now.mono);
             }
             _ => {
                 // There is nothing to log in to: every action is signed.
                 self.status(at, true, out);
-                if self.sessions[ACCOUNT].subscribed && self.sessions[ACCOUNT].acks == 0 {
+                if self.sessions[ACCOUNT].logged_in && self.sessions[ACCOUNT].acks == 0 {
                     // Replies may have been lost with the connection: list the orders again.
                     self.reconcile(now.mono);
                 }

@@ -2,8 +2,9 @@
 //!
 //! Sans-I/O like every dialect. Frames enter by `parse` (one pass, no allocation, any key order and
 //! spacing); `adapter` is the decode side with `market` for books and prices, `account` for orders and
-//! balances and `session` for timers and back-off; `encoder` is the route side, which renders every action
-//! twice: as JSON to send and, by `action`, as the MessagePack bytes that the egress gate hashes and signs.
+//! balances and the shared `session` for timers and back-off; `encoder` is the route side, which renders every
+//! action twice: as JSON to send and, by `action`, as the MessagePack bytes that the egress gate hashes and
+//! signs.
 //!
 //! Understood public channels: `bbo`, `l2Book`, `trades`, `activeAssetCtx`; HTTP: `l2Book`,
 //! `metaAndAssetCtxs`. Private: `orderUpdates`, `userFills`, `userFundings`, `post`; HTTP:
@@ -31,7 +32,6 @@ mod market;
 mod metadata;
 mod parse;
 mod rows;
-mod session;
 #[cfg(test)]
 mod tests;
 
@@ -39,8 +39,10 @@ pub use continuity::HyperliquidContinuity;
 pub use decoder::HyperliquidDecoder;
 
 use super::message::Decoder;
+use super::session::{self, Ping, Terms};
 use super::{Adapter, ConnSpec, Dialect, Encoder, VenueContext};
 use crate::domain::event::SessionRole;
+use crate::domain::time::{MILLI, SECOND};
 
 /// The dialect of Hyperliquid perpetuals (the first, USDC-settled exchange of mainnet).
 ///
@@ -55,6 +57,12 @@ const MARKET: usize = 0;
 const ACCOUNT: usize = 1;
 /// Position of the order entry connection.
 const ORDERS: usize = 2;
+/// What its connections are held to.
+const TERMS: Terms = Terms {
+    // The venue cuts a connection to which it sent nothing for 60 s.
+    ping: Ping::AfterSilence(20 * SECOND),
+    back_off_min: 250 * MILLI,
+};
 
 impl Dialect for Hyperliquid {
     fn name(&self) -> &'static str {
@@ -66,6 +74,10 @@ impl Dialect for Hyperliquid {
         let roles = [SessionRole::Market, SessionRole::Account, SessionRole::Orders];
         let used = if trading { 3 } else { 1 };
         roles[..used].iter().map(|role| ConnSpec { role: *role, url: url() }).collect()
+    }
+
+    fn orders_per_10s(&self) -> u32 {
+        100 // an address earns one action for each USDC traded
     }
 
     fn http_url(&self) -> &'static str {

@@ -7,9 +7,9 @@ use super::calls::{self, call, call_arg, call_for};
 use super::continuity::{OkxContinuity, SentBook};
 use super::errors::is_fatal;
 use super::parse::{EventKind, Frame, Parser};
-use super::session::{NEVER, Phase, Session, Wish, back_off};
+use super::session::{NEVER, Phase, Session, Wish};
 use super::standing::Standing;
-use super::{ACCOUNT, MARKET, ORDERS, connection_count, rows};
+use super::{ACCOUNT, MARKET, ORDERS, TERMS, connection_count, rows};
 use crate::domain::effect::{HttpId, SessionAction, VenueCall};
 use crate::domain::event::{BookReason, BookState, BookStatus, EventBody, SessionRole, SessionStatus};
 use crate::domain::input::{ConnId, DownReason, FrameKind, FrameMeta};
@@ -237,7 +237,7 @@ impl OkxAdapter {
             conn_base: context.conn_base,
             listings,
             by_symbol,
-            sessions: (0..all).map(|at| Session::new(conn(at), role(at))).collect(),
+            sessions: (0..all).map(|at| Session::new(conn(at), role(at), TERMS)).collect(),
             copies,
             market: [MARKET, used],
             leave_at: [NEVER; COPIES],
@@ -408,7 +408,7 @@ impl OkxAdapter {
         let request = &mut self.requests[ask as usize];
         request.id = 0;
         request.failures = request.failures.saturating_add(1);
-        let delay = if is_fatal(code) { FATAL_DELAY } else { 2 * back_off(request.failures, seed) };
+        let delay = if is_fatal(code) { FATAL_DELAY } else { 2 * TERMS.back_off(request.failures, seed) };
         request.due = now + delay;
         let due = request.due;
         self.arm(due);
@@ -455,7 +455,8 @@ impl OkxAdapter {
             if line.resync_due <= now {
                 line.continuity.invalidate();
                 line.resyncs = line.resyncs.saturating_add(1);
-                line.resync_due = now + SNAPSHOT_WITHIN + back_off(line.resyncs, u64::from(listing.id.0));
+                line.resync_due =
+                    now + SNAPSHOT_WITHIN + TERMS.back_off(line.resyncs, u64::from(listing.id.0));
                 if let Some(merge) = &mut listing.merge {
                     merge.forget(copy);
                 }

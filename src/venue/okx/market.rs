@@ -3,11 +3,12 @@
 //! A book that lost continuity is told `Invalid` and not served until its next snapshot; nothing here
 //! allocates in steady state.
 
+use super::TERMS;
 use super::adapter::{Listing, OkxAdapter};
 use super::calls::SWAP_SUFFIX;
 use super::continuity::{SentBook, checksum};
 use super::parse::{Channel, DepthRow, Item};
-use super::session::{NEVER, back_off};
+use super::session::NEVER;
 use crate::domain::event::{
     Bbo, BookReason, BookState, BookStatus, CHUNK_LEVELS, EventBody, LevelsChunk, Mark, PublicTrade,
 };
@@ -242,7 +243,7 @@ impl OkxAdapter {
         }
         let wait = match line.resyncs {
             0 => 0,
-            n => back_off(n, u64::from(id.0)),
+            n => TERMS.back_off(n, u64::from(id.0)),
         };
         let due = now + wait;
         line.resync_due = due;
@@ -324,7 +325,7 @@ impl Listing {
             Place::Apart => {
                 // Only a new snapshot may meet the other connection where it stands.
                 if line.resync_due == NEVER {
-                    line.resync_due = now + back_off(line.resyncs + 1, u64::from(id.0));
+                    line.resync_due = now + TERMS.back_off(line.resyncs + 1, u64::from(id.0));
                 }
                 Verdict::Skip
             }

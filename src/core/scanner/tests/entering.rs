@@ -1,6 +1,6 @@
 //! When a pair enters, when it does not and why.
 
-use super::rig::{MID, Rig, WALL, instrument, scan_params};
+use super::rig::{MID, Rig, WALL, engine, instrument, scan_params};
 use crate::core::pair::WhyNot;
 use crate::domain::event::{BookState, BurstEnd, ConnStatus, EventBody, FlowBody, Mark};
 use crate::domain::input::ConnId;
@@ -36,6 +36,29 @@ fn an_edge_enters_with_two_ioc_legs_of_the_same_base_amount() {
     assert!(edge.net > edge.threshold && edge.entry_basis > 29 * BPS && edge.entry_basis < 30 * BPS);
     assert_eq!(long.client_id.epoch(), 7);
     assert_ne!(long.client_id, short.client_id);
+}
+
+#[test]
+fn a_leg_that_settles_at_par_costs_its_haircut_unless_both_do() {
+    let allowance = |at_par: [bool; 2]| {
+        let mut params = engine(2, scan_params());
+        for (venue, at_par) in params.venues.iter_mut().zip(at_par) {
+            venue.settle_haircut_ppb = 3 * BPS;
+            if at_par {
+                venue.settle_at_par = Currency::new("USDT").unwrap();
+            }
+        }
+        let mut rig = Rig::of(&params);
+        rig.run_ms(1_500);
+        rig.flow.clear();
+        rig.quote(1, MID + 180_000);
+        rig.basket().expect("the edge pays for the haircut too").edge.allowance
+    };
+    let configured = ScanParams::default().allowance_ppb;
+    assert_eq!(allowance([false, false]), configured);
+    assert_eq!(allowance([true, false]), configured + 3 * BPS);
+    assert_eq!(allowance([false, true]), configured + 3 * BPS);
+    assert_eq!(allowance([true, true]), configured, "the same currency on both sides");
 }
 
 #[test]
