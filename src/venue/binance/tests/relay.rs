@@ -85,12 +85,12 @@ impl Venue {
     /// One round of events on all connections but those in `lost`.
     fn round(&mut self, lost: &[usize]) -> Vec<u8> {
         let mut closed = Vec::new();
-        for at in 0..2 {
+        for (at, name) in NAMES.iter().enumerate() {
             let event = self.event(at);
             let mark = format!(
                 r#"{{"e":"markPriceUpdate","E":{0},"s":"{1}","p":"100.0","i":"100.0","P":"1","r":"0.0001","T":9}}"#,
                 self.rig.now / MILLI,
-                NAMES[at]
+                name
             );
             for index in self.up.clone() {
                 let is_public = index % 2 == conn::PUBLIC;
