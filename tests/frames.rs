@@ -12,7 +12,7 @@ use perpring::journal::{Reader, Stream};
 use perpring::replay::source::read_config;
 use perpring::runtime::idle::IdleMode;
 use perpring::topology::world;
-use perpring::venue::dialect;
+use perpring::venue::{connections, dialect};
 use ring::digest::{Context, SHA256};
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -29,7 +29,7 @@ fn recorded(dir: &Path) -> Vec<Vec<Row>> {
     let mut venue_of = Vec::new();
     for (venue, params) in config.params.venues.iter().enumerate() {
         let dialect = dialect(&params.dialect).expect("it ran");
-        venue_of.extend(dialect.connections(config.trading).iter().map(|_| venue));
+        venue_of.extend(connections(dialect, params.market_copies, config.trading).iter().map(|_| venue));
     }
     let mut sums: BTreeMap<(u8, u32), (Context, u64, u64)> = BTreeMap::new();
     let mut reader = Reader::open(dir, Stream::Inputs).expect("a journal");

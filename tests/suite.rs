@@ -31,6 +31,7 @@ mod memory;
 mod okx_world;
 mod oracle;
 mod profiles;
+mod redundant;
 mod rehearsal;
 mod replay;
 mod report;

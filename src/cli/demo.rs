@@ -22,7 +22,7 @@ use crate::stage::egress::WriteAhead;
 use crate::stage::gateway::{Addresses, Orders};
 use crate::topology::launch::{Launch, Running, launch};
 use crate::topology::world;
-use crate::venue::dialect;
+use crate::venue::{connections, dialect, market_copies};
 use clap::Args;
 use std::collections::BTreeMap;
 use std::io::{IsTerminal, Write};
@@ -163,7 +163,9 @@ impl Venues {
             let dialect = dialect(name).ok_or_else(|| format!("no venue dialect `{name}`"))?;
             let at = host.addr();
             addresses.sockets.extend(
-                dialect.connections(true).iter().map(|_| format!("ws{scheme}://localhost:{}", at.port())),
+                connections(dialect, market_copies(name, false), true)
+                    .iter()
+                    .map(|_| format!("ws{scheme}://localhost:{}", at.port())),
             );
             addresses.http.push(format!("http{scheme}://localhost:{}", at.port()));
             hosts.push(host);

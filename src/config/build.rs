@@ -15,7 +15,7 @@ use crate::domain::time::SECOND;
 use crate::net::endpoint::Endpoint;
 use crate::runtime::profile::Profile;
 use crate::stage::egress::WriteAhead;
-use crate::venue::{DIALECTS, dialect};
+use crate::venue::{DIALECTS, connections, dialect, market_copies};
 
 /// Addresses of a venue.
 #[derive(Clone, Debug, Default)]
@@ -78,6 +78,7 @@ impl Config {
                 session: venue.session,
                 orders: order_route(venue, &mut findings),
                 settle_at_par: at_par(venue, &mut findings),
+                market_copies: market_copies(&venue.dialect, venue.redundant),
                 settle_haircut_ppb: ppb(venue.settle_haircut_bps),
                 allowance_ppb: ppb(venue.allowance_bps),
                 extras: self.market.extras(),
@@ -505,8 +506,12 @@ fn check_venue(venue: &VenueTable, live: bool, findings: &mut Vec<String>) -> Ve
         say(format!("there is no such dialect; known are {}", known.join(", ")));
         return VenueSettings::default();
     };
+    if venue.redundant && !dialect.relays() {
+        say("redundant = true is not possible: this dialect has one connection for market data".to_owned());
+    }
     let (used, all) = (dialect.connections(live), dialect.connections(true).len());
-    let sockets = match venue.sockets.as_slice() {
+    let used_len = used.len();
+    let mut sockets: Vec<String> = match venue.sockets.as_slice() {
         [] => used.into_iter().map(|spec| spec.url).collect(),
         [one] => vec![one.clone(); used.len()],
         // Market data connections come first, so paper takes the head.
@@ -516,6 +521,10 @@ fn check_venue(venue: &VenueTable, live: bool, findings: &mut Vec<String>) -> Ve
             Vec::new()
         }
     };
+    // A second connection goes where the first one goes.
+    let seconds = connections(dialect, market_copies(name, venue.redundant), live).len() - used_len;
+    let markets: Vec<String> = sockets.iter().take(seconds).cloned().collect();
+    sockets.extend(markets);
     let http = venue.http.clone().unwrap_or_else(|| dialect.http_url().to_owned());
     VenueSettings { sockets, http }
 }

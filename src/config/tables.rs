@@ -138,6 +138,9 @@ pub struct VenueTable {
     /// What amounts in the venue's own settlement currency count as, one to one (Hyperliquid: `USDT`).
     #[serde(default)]
     pub settle_at_par: Option<String>,
+    /// Market data over two connections at all times, of which the first copy of every message counts.
+    #[serde(default)]
+    pub redundant: bool,
     /// What that costs a round trip with a venue that settles in the named currency itself.
     #[serde(default)]
     pub settle_haircut_bps: f64,

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::domain::intent::BPS;
-use crate::domain::params::{Extras, PaperParams, RiskParams, ScanParams};
+use crate::domain::params::{Extras, MarketCopies, PaperParams, RiskParams, ScanParams};
 use crate::domain::standing::{Check, CheckSet};
 use crate::domain::time::MILLI;
 use std::os::unix::fs::PermissionsExt;
@@ -26,7 +26,10 @@ fn the_example_is_valid_and_its_comments_show_the_defaults() {
     let symbols: Vec<String> =
         settings.params.listings.iter().map(|listing| listing.symbol.to_string()).collect();
     assert_eq!(symbols, ["BTCUSDT", "BTC-USDT-SWAP", "ETHUSDT", "ETH-USDT-SWAP"]);
-    assert_eq!(settings.venues[1].sockets, ["wss://ws.okx.com:8443"], "market data only on paper");
+    assert_eq!(
+        settings.venues[1].sockets, ["wss://ws.okx.com:8443"; 2],
+        "market data only on paper, and a second connection to hand it over to"
+    );
     // The commented keys of [paper], [scan] and [risk] are real keys with the default values.
     let mut table = "";
     let mut shown = String::new();
@@ -48,6 +51,27 @@ fn the_example_is_valid_and_its_comments_show_the_defaults() {
     assert_eq!(all.risk.params(), RiskParams::default());
     assert_eq!(all.paper.params(), PaperParams::default());
     assert_eq!(shown.matches('=').count(), 30 + 14 + 2, "every key is shown");
+}
+
+#[test]
+fn a_second_connection_goes_where_the_first_goes_and_is_kept_on_request() {
+    let sockets = r#"sockets = ["wss://a.example", "wss://b.example", "wss://c.example", "wss://d.example"]"#;
+    for (more, live, copies, count) in [
+        (sockets.to_owned(), true, MarketCopies::Relay, 6),
+        (format!("redundant = true\n{sockets}"), true, MarketCopies::Two, 6),
+        (sockets.to_owned(), false, MarketCopies::Relay, 4),
+    ] {
+        let engine = "[engine]\nlive = true\njournal_dir = \"j\"\n";
+        let text = format!("{}{}", if live { engine } else { "" }, venues(&more));
+        let settings = parse(&text).settings(live).unwrap();
+        assert_eq!(settings.params.venues[0].market_copies, copies, "{more}");
+        let at = &settings.venues[0].sockets;
+        assert_eq!(at.len(), count);
+        assert_eq!(at[..2], at[count - 2..]);
+    }
+    let refused = parse(&venues("").replace("dialect = \"okx\"", "dialect = \"deribit\"\nredundant = true"));
+    let why = refused.settings(false).unwrap_err().join("; ");
+    assert!(why.contains("venue deribit: redundant = true is not possible"), "{why}");
 }
 
 #[test]

@@ -67,6 +67,8 @@ pub struct Scanner {
     anchor: Nanos,
     /// Listings that changed since their pairs were last evaluated.
     dirty: Vec<u16>,
+    /// By venue: another connection may carry on what one brought, and only the dialect knows.
+    relayed: Vec<bool>,
     /// Connections with unread data.
     behind: [bool; 256],
     now: Stamp,
@@ -127,6 +129,7 @@ impl Scanner {
             modes: Modes::default(),
             start: StartGate::new(params),
             anchor: 0,
+            relayed: params.venues.iter().map(|venue| venue.market_copies.has_second()).collect(),
             behind: [false; 256],
             now: Stamp::default(),
             sample_at: None,
@@ -380,13 +383,18 @@ impl Scanner {
         }
     }
 
-    /// A lost connection takes its books with it, whether or not the venue's session says so too.
+    /// A lost connection takes its books with it, whether or not the venue's session says so too: unless a second
+    /// one may carry them on, which the dialect then says of each with the same input.
     fn on_conn(&mut self, status: &ConnStatus) {
         self.behind[status.conn.index()] = false;
         if status.up {
             return;
         }
-        for listing in self.listings.iter_mut().filter(|listing| listing.conn == Some(status.conn)) {
+        let Self { listings, relayed, .. } = self;
+        for listing in listings.iter_mut().filter(|listing| listing.conn == Some(status.conn)) {
+            if relayed.get(listing.params.venue.index()).is_some_and(|relayed| *relayed) {
+                continue;
+            }
             listing.book.set_state(BookState::AwaitSnapshot);
             listing.changed();
             listing.refresh();

@@ -109,6 +109,26 @@ impl std::str::FromStr for OrderRoute {
     }
 }
 
+/// How many connections carry the same market data.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum MarketCopies {
+    /// One: a planned reconnect closes it before the next one stands. What journals mean that do not say.
+    #[default]
+    One,
+    /// One, and for a planned reconnect a second one until that carries everything.
+    Relay,
+    /// Two at all times: the first copy of every message counts.
+    Two,
+}
+
+impl MarketCopies {
+    /// Whether there ever is a second connection.
+    pub const fn has_second(self) -> bool {
+        !matches!(self, Self::One)
+    }
+}
+
 /// A venue of the run.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct VenueParams {
@@ -143,6 +163,9 @@ pub struct VenueParams {
     /// USDC beside others in USDT); empty = as themselves.
     #[serde(default)]
     pub settle_at_par: Currency,
+    /// How many connections carry the same market data.
+    #[serde(default)]
+    pub market_copies: MarketCopies,
     /// What a round trip is charged for that: taken off the edge of every pair of which one leg only settles at
     /// par, ppb of notional.
     #[serde(default)]

@@ -10,6 +10,7 @@ use crate::core::sentinel::What;
 use crate::domain::money::Money;
 use crate::domain::number::Num;
 use crate::domain::time::SECOND;
+use crate::venue::copies::{COPIES, CopyCounts};
 use std::fmt::Write;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
@@ -199,6 +200,7 @@ pub fn exposition(view: &View) -> String {
     }
     venues(&mut page, view);
     markets(&mut page, view);
+    copies(&mut page, view);
     positions(&mut page, view);
     pairs(&mut page, view);
     latency(&mut page, view);
@@ -229,6 +231,47 @@ fn drift(page: &mut Page, view: &View) {
         for (when, interval) in ["before", "now"].into_iter().zip(finding.pace) {
             let labels = [("venue", venue), ("channel", channel.as_str()), ("when", when)];
             page.row("drift_interval_seconds", &labels, interval as f64 / NS);
+        }
+    }
+}
+
+/// What a second connection for market data is good for. Numbered from 0: the first and the second one.
+fn copies(page: &mut Page, view: &View) {
+    let name = |venue| view.names.venue(venue);
+    type Column = fn(&CopyCounts) -> &[u64; COPIES];
+    let columns: [(&str, &str, Column); 2] = [
+        ("market_copies_won_total", "Messages that came first on this connection", |counts| &counts.wins),
+        ("market_copies_dropped_total", "Messages that the other connection had brought", |counts| {
+            &counts.duplicates
+        }),
+    ];
+    for (family, help, of) in columns {
+        page.family(family, "counter", help);
+        for (venue, counts) in &view.copies {
+            for (connection, count) in ["0", "1"].into_iter().zip(of(counts)) {
+                let labels = [("venue", name(*venue)), ("connection", connection)];
+                page.row(family, &labels, *count as f64);
+            }
+        }
+    }
+    page.family(
+        "market_copies_filled_total",
+        "counter",
+        "Book changes that waited for what one connection lost",
+    );
+    for (venue, counts) in &view.copies {
+        page.row("market_copies_filled_total", &[("venue", name(*venue))], counts.holes as f64);
+    }
+    page.family(
+        "market_copy_leads_total",
+        "counter",
+        "Dropped messages by how much later they came, in powers of two",
+    );
+    for (venue, counts) in &view.copies {
+        for (bucket, count) in counts.leads.iter().enumerate().filter(|(_, count)| **count > 0) {
+            let is_last = bucket + 1 == counts.leads.len();
+            let below = if is_last { "inf".to_owned() } else { format!("{}us", 1u64 << bucket) };
+            page.row("market_copy_leads_total", &[("venue", name(*venue)), ("below", &below)], *count as f64);
         }
     }
 }
@@ -511,6 +554,9 @@ pub(crate) mod tests {
         let mut latency = Latency::new();
         (0..2_000).for_each(|i| ALL.iter().for_each(|path| latency.record(*path, 1_000 + 100 * i)));
         view.latency = latency.summaries();
+        let mut counts = crate::venue::copies::CopyCounts { wins: [70, 30], ..Default::default() };
+        (counts.duplicates, counts.leads[7]) = ([29, 68], 97);
+        view.copies = vec![(VenueId(1), counts)];
         view.journal = (99, 1 << 20);
         view.notes = vec!["okx: cannot connect to 127.0.0.1:1".into()];
         view.notes_total = 1;
@@ -566,6 +612,9 @@ pub(crate) mod tests {
             "perpring_pair_edge_ratio{instrument=\"BTC/USDT:USDT\",buy=\"binance-usdm\",sell=\"okx\"}",
             -0.000_123_456,
         );
+        is("perpring_market_copies_won_total{venue=\"okx\",connection=\"0\"}", 70.0);
+        is("perpring_market_copies_dropped_total{venue=\"okx\",connection=\"1\"}", 68.0);
+        is("perpring_market_copy_leads_total{venue=\"okx\",below=\"128us\"}", 97.0);
         is("perpring_latency_seconds_count{path=\"market_data\"}", 2_000.0);
         assert!(rows.contains_key("perpring_latency_seconds{path=\"market_data\",quantile=\"0.99\"}"));
         assert!(

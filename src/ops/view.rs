@@ -14,6 +14,7 @@ use crate::domain::money::Money;
 use crate::domain::params::EngineParams;
 use crate::domain::text::Currency;
 use crate::domain::time::Nanos;
+use crate::venue::copies::CopyCounts;
 use serde::Serialize;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -173,6 +174,8 @@ pub struct View {
     pub drift_kinds: [u64; 5],
     /// Departures that found no place among `drift`.
     pub drift_untold: u64,
+    /// What became of the copies of market data, by venue that may have two connections for it.
+    pub copies: Vec<(VenueId, CopyCounts)>,
     /// Where the engine had to wait.
     pub stalls: Stalls,
     /// Notional that no other leg hedges now, quote currency.

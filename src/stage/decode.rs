@@ -16,6 +16,7 @@ use crate::domain::params::EngineParams;
 use crate::domain::text::Text;
 use crate::domain::time::{MILLI, Nanos, Stamp};
 use crate::ops::view::OddCounts;
+use crate::venue::copies::CopyCounts;
 use crate::venue::drift::{Drift, DriftKind, Mark, channel_of};
 use crate::venue::{self, Adapter, Emit, OddKind, Out, VenueContext};
 
@@ -53,8 +54,8 @@ pub fn plan(
             slot_base: crate::domain::effect::SecretSlot(index as u8 * 4),
             trading,
         });
-        conns
-            .extend(dialect.connections(trading).into_iter().map(|spec| ConnInfo { venue, role: spec.role }));
+        let specs = venue::connections(dialect, venue_params.market_copies, trading);
+        conns.extend(specs.into_iter().map(|spec| ConnInfo { venue, role: spec.role }));
     }
     Ok((conns, contexts))
 }
@@ -399,6 +400,12 @@ impl Decode {
     /// Where public messages depart from what venues document.
     pub fn sentinel(&self) -> &Sentinel {
         &self.sentinel
+    }
+
+    /// What became of the copies of market data, by venue that may have two connections for it.
+    pub fn copies(&self) -> impl Iterator<Item = (VenueId, &CopyCounts)> {
+        let venues = (0..).map(VenueId).zip(&self.adapters);
+        venues.filter_map(|(venue, adapter)| Some((venue, adapter.copies()?)))
     }
 
     /// Frames received, and of them those of older connections.

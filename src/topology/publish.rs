@@ -32,11 +32,13 @@ pub fn scan(scanner: &Scanner, listings: usize, board: &Board) {
     });
 }
 
-/// Decode's part: what was odd on the wire, and what drifts.
+/// Decode's part: what was odd on the wire, what drifts, and what second connections were good for.
 pub fn decode(decode: &Decode, board: &Board) {
     let (odd, sentinel) = (decode.odd(), decode.sentinel());
     board.try_update(|view| {
         view.odd = odd;
+        view.copies.clear();
+        view.copies.extend(decode.copies().map(|(venue, counts)| (venue, *counts)));
         if view.drift_kinds != sentinel.kinds() {
             view.drift_kinds = sentinel.kinds();
             view.drift_untold = sentinel.untold();

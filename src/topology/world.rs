@@ -11,7 +11,7 @@ use crate::domain::text::{Currency, Text};
 use crate::domain::time::{MILLI, SECOND};
 use crate::sim::config::SimConfig;
 use crate::stage::egress::Credentials;
-use crate::venue::dialect;
+use crate::venue::{dialect, market_copies};
 
 /// Parameters of an engine that trades every instrument of `sim` on every venue that lists it.
 /// Names that do not fit the engine's short texts are left out.
@@ -44,6 +44,7 @@ pub fn engine_params(sim: &SimConfig, boot_epoch: u64, scan: ScanParams, risk: R
             },
             orders: dialect.map_or_else(OrderRoute::default, |of| of.order_routes()[0]),
             settle_at_par: at_par(sim, venue),
+            market_copies: market_copies(&venue.dialect, false),
             settle_haircut_ppb: 0,
             allowance_ppb: 0,
             extras: Extras::FREE,

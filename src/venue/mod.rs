@@ -7,6 +7,7 @@
 
 pub mod binance;
 pub mod bybit;
+pub mod copies;
 pub mod deribit;
 pub mod drift;
 pub mod extras;
@@ -16,7 +17,9 @@ pub mod message;
 pub mod okx;
 pub mod pace;
 mod session;
+pub mod silence;
 
+use self::copies::CopyCounts;
 use self::drift::{Drift, DriftKind, Marks};
 use self::message::DecodeError;
 use crate::domain::effect::{
@@ -27,7 +30,7 @@ use crate::domain::input::{ConnId, DownReason, FrameMeta};
 use crate::domain::instrument::{Instrument, InstrumentId, VenueId, VenueSpec};
 use crate::domain::intent::OrderRef;
 use crate::domain::order::{ClientId, OrderReport, OrderSpec};
-use crate::domain::params::{ListingParams, OrderRoute, VenueParams};
+use crate::domain::params::{ListingParams, MarketCopies, OrderRoute, VenueParams};
 use crate::domain::standing::{CheckSet, Pace};
 use crate::domain::time::{Nanos, Stamp};
 
@@ -165,7 +168,7 @@ pub struct VenueContext {
     pub params: VenueParams,
     /// Its listings.
     pub listings: Vec<ListingParams>,
-    /// First of its connections; the others follow in the order of [`Dialect::connections`].
+    /// First of its connections; the others follow in the order of [`connections`].
     pub conn_base: ConnId,
     /// First of its secret slots (it may use 4).
     pub slot_base: SecretSlot,
@@ -202,6 +205,10 @@ pub trait Adapter: Send {
     /// Time between settlements of a listing as the venue's metadata over HTTP states it; `None` where it says
     /// nothing (yet).
     fn funding_interval(&self, _: InstrumentId) -> Option<Nanos> {
+        None
+    }
+    /// What became of the messages that two connections bring; `None` while only one does.
+    fn copies(&self) -> Option<&CopyCounts> {
         None
     }
     /// The run ends: unsubscribe is not needed, closing is.
@@ -306,6 +313,10 @@ pub trait Dialect: Sync {
     fn name(&self) -> &'static str;
     /// The WebSocket connections that it needs, in production.
     fn connections(&self, trading: bool) -> Vec<ConnSpec>;
+    /// Whether its adapter knows what to do with a second connection for market data (see [`connections`]).
+    fn relays(&self) -> bool {
+        false
+    }
     /// Base address for HTTP in production.
     fn http_url(&self) -> &'static str;
     /// HTTP header that carries the API key, where there is one (for documentation and checks).
@@ -337,6 +348,27 @@ pub trait Dialect: Sync {
     }
     /// The stateless parser for the `decode` and `book` commands.
     fn decoder(&self) -> Box<dyn message::Decoder>;
+}
+
+/// The connections of a venue in a run: those of the dialect, then a second one for each of its market
+/// connections in the same order, where the run has such and the dialect knows them.
+pub fn connections(dialect: &dyn Dialect, copies: MarketCopies, trading: bool) -> Vec<ConnSpec> {
+    let mut specs = dialect.connections(trading);
+    if copies.has_second() && dialect.relays() {
+        let market = specs.iter().filter(|spec| spec.role == SessionRole::Market);
+        let seconds: Vec<ConnSpec> = market.cloned().collect();
+        specs.extend(seconds);
+    }
+    specs
+}
+
+/// How many connections carry the market data of a venue that is configured so.
+pub fn market_copies(name: &str, redundant: bool) -> MarketCopies {
+    match dialect(name) {
+        Some(dialect) if dialect.relays() && redundant => MarketCopies::Two,
+        Some(dialect) if dialect.relays() => MarketCopies::Relay,
+        _ => MarketCopies::One,
+    }
 }
 
 /// Every dialect that there is.

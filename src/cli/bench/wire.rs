@@ -32,7 +32,7 @@ use crate::stage::gateway::{Addresses, Orders};
 use crate::telemetry::histogram::{Samples, percentile};
 use crate::topology::launch::{Launch, Running, launch};
 use crate::topology::world;
-use crate::venue::dialect;
+use crate::venue::{connections, dialect, market_copies};
 use clap::{Args, ValueEnum};
 use hdrhistogram::Histogram;
 use serde::Serialize;
@@ -312,7 +312,7 @@ fn start_venues(sim: &SimConfig, tls: bool, rate: u32) -> Result<Venues, Failure
         let port = host.addr().port();
         let dialect =
             dialect(&venue.dialect).ok_or_else(|| format!("no venue dialect `{}`", venue.dialect))?;
-        let sockets = dialect.connections(true).len();
+        let sockets = connections(dialect, market_copies(&venue.dialect, false), true).len();
         venues.addresses.sockets.extend((0..sockets).map(|_| format!("ws{secure}://localhost:{port}")));
         venues.addresses.http.push(format!("http{secure}://localhost:{port}"));
         venues.hosts.push(host);

@@ -95,7 +95,12 @@ fn a_paper_run_trades_without_any_order_leaving() {
     let mut first = 0;
     for (index, venue) in venues.config.venues.iter().enumerate() {
         let socket = &venues.addresses.sockets[first];
-        first += crate::venue::dialect(&venue.dialect).unwrap().connections(true).len();
+        first += crate::venue::connections(
+            crate::venue::dialect(&venue.dialect).unwrap(),
+            crate::venue::market_copies(&venue.dialect, false),
+            true,
+        )
+        .len();
         text += &format!(
             "[[venues]]\ndialect = {:?}\ntaker_fee_bps = 5\nmaker_fee_bps = 2\nsockets = [{socket:?}]\nhttp = {:?}\n",
             venue.dialect, venues.addresses.http[index]

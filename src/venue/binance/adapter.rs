@@ -6,8 +6,9 @@ mod entry;
 
 use super::backfill::{self, Backfill};
 use super::dead_man::DeadMan;
+use super::duties::{Chore, DUTIES, Duty, RECONCILE, SETTINGS};
 use super::link::{Link, LinkState, NEVER, backoff};
-use super::market::{Heard, LINKS, Market};
+use super::market::{Heard, LINKS, Market, Suspicion};
 use super::standing::Standing;
 use super::symbols::Listings;
 use super::{Variant, account, conn, metadata, op};
@@ -15,9 +16,10 @@ use crate::domain::effect::{HttpId, SecretSlot, SessionAction, VenueCall};
 use crate::domain::event::{EventBody, SessionRole, SessionStatus};
 use crate::domain::input::{ConnId, DownReason, FrameKind, FrameMeta};
 use crate::domain::instrument::{Instrument, InstrumentId, Status, VenueId, VenueSpec};
-use crate::domain::params::{Extras, OrderRoute, SessionKind};
+use crate::domain::params::{Extras, MarketCopies, OrderRoute, SessionKind};
 use crate::domain::standing::Pace;
 use crate::domain::time::{MILLI, Nanos, SECOND, Stamp};
+use crate::venue::copies::CopyCounts;
 use crate::venue::{Adapter, Emit, OddKind, Oddity, Out, VenueContext};
 
 /// Resolution of this venue's timers.
@@ -65,65 +67,15 @@ const _: () = assert!(BACKFILL_CODE as usize + backfill::ROOM <= 1 << CODE_BITS)
 /// The upper half of the id range belongs to order requests.
 const SEQUENCE_MAX: u32 = (1 << (31 - CODE_BITS)) - 1;
 
-/// Duties that are an HTTP request each.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(usize)]
-enum Duty {
-    ExchangeInfo,
-    FundingInfo,
-    ListenKey,
-    KeepAlive,
-    OpenOrders,
-    Positions,
-    Balances,
-    Time,
-    AccountConfig,
-    SymbolConfig,
-    Commission,
-    Foreign,
-    Countdown,
-    OpenInterest,
-}
-
-/// What is asked when the account comes up, beside the reconciliation.
-const SETTINGS: [Duty; 3] = [Duty::AccountConfig, Duty::SymbolConfig, Duty::Commission];
-
-/// All of them, in the order of [`Duty`].
-const DUTIES: [(Duty, u16); 14] = [
-    (Duty::ExchangeInfo, op::EXCHANGE_INFO),
-    (Duty::FundingInfo, op::FUNDING_INFO),
-    (Duty::ListenKey, op::LISTEN_KEY),
-    (Duty::KeepAlive, op::LISTEN_KEY_KEEP),
-    (Duty::OpenOrders, op::OPEN_ORDERS),
-    (Duty::Positions, op::POSITION_RISK),
-    (Duty::Balances, op::BALANCE),
-    (Duty::Time, op::TIME),
-    (Duty::AccountConfig, op::ACCOUNT_CONFIG),
-    (Duty::SymbolConfig, op::SYMBOL_CONFIG),
-    (Duty::Commission, op::COMMISSION),
-    (Duty::Foreign, op::OPEN_ORDERS),
-    (Duty::Countdown, op::COUNTDOWN),
-    (Duty::OpenInterest, op::OPEN_INTEREST),
-];
-
-/// The three replies that make a reconciliation complete.
-const RECONCILE: [Duty; 3] = [Duty::OpenOrders, Duty::Positions, Duty::Balances];
-
-/// State of a duty.
-#[derive(Clone, Copy, Debug)]
-struct Chore {
-    due: Nanos,
-    /// The request under way and when it is given up.
-    request: Option<(u32, Nanos)>,
-    attempts: u32,
-}
-
 /// The decode side of one Binance market.
 #[derive(Debug)]
 pub struct BinanceAdapter {
     variant: &'static Variant,
     venue: VenueId,
     conn_base: ConnId,
+    /// How many connections the venue has before second ones for market data.
+    conns: usize,
+    copies: MarketCopies,
     slot: SecretSlot,
     listings: Listings,
     extras: Extras,
@@ -168,17 +120,21 @@ pub struct BinanceAdapter {
 impl BinanceAdapter {
     /// Nothing happens before [`Adapter::on_start`].
     pub fn new(variant: &'static Variant, context: &VenueContext) -> Self {
-        let count = variant.connections(context.trading).len();
+        let conns = variant.connections(context.trading).len();
+        let copies = context.params.market_copies;
+        let count = conns + if copies.has_second() { LINKS } else { 0 };
         Self {
             variant,
             venue: context.venue,
             conn_base: context.conn_base,
+            conns,
+            copies,
             slot: context.slot_base,
             listings: Listings::new(&context.listings),
             extras: context.params.extras,
             interest_at: 0,
             links: (0..count).map(|i| Link::new(ConnId(context.conn_base.0 + i as u8))).collect(),
-            market: Market::new(context.listings.len(), context.params.extras),
+            market: Market::new(context.listings.len(), context.params.extras, copies.has_second()),
             market_ready: false,
             account_ready: false,
             orders_ready: false,
@@ -210,6 +166,21 @@ impl BinanceAdapter {
         (index < self.links.len()).then_some(index)
     }
 
+    /// Which market stream a connection carries, and as which copy.
+    fn slot(&self, index: usize) -> Option<usize> {
+        conn::slot(index, self.conns)
+    }
+
+    /// The other connection that may carry the same market stream.
+    fn twin(&self, index: usize) -> Option<usize> {
+        let count = self.conns;
+        let twin = match self.slot(index)? {
+            slot if slot < LINKS => count + slot,
+            slot => slot - LINKS,
+        };
+        (twin < self.links.len()).then_some(twin)
+    }
+
     fn odd(&self, link: usize, kind: OddKind, out: &mut Out) {
         let conn = ConnId(self.conn_base.0 + link as u8);
         out.emit(Emit::Odd(Oddity { conn, kind }));
@@ -236,16 +207,23 @@ impl BinanceAdapter {
 
     /// Market data is ready when every defined listing is subscribed on both connections.
     fn update_market_ready(&mut self, out: &mut Out) {
-        let ready = self.links[..LINKS].iter().all(Link::is_up) && self.market.is_ready(&self.listings);
+        let is_up = |index: usize| {
+            self.links[index].is_up() || self.twin(index).is_some_and(|twin| self.links[twin].is_up())
+        };
+        let ready = (0..LINKS).all(is_up) && self.market.is_ready(&self.listings);
         if ready != self.market_ready {
             self.market_ready = ready;
             self.session(SessionRole::Market, ready, out);
         }
     }
 
-    fn on_market_frame(&mut self, link: usize, frame: &[u8], now: Stamp, out: &mut Out) {
-        let Heard { odd, control, stale_metadata, announced } =
-            self.market.on_frame((link, self.links[link].conn), frame, &self.listings, now.mono, out);
+    fn on_market_frame(&mut self, link: usize, slot: usize, frame: &[u8], now: Stamp, out: &mut Out) {
+        let place = (slot, self.links[link].conn);
+        let Heard { odd, control, stale_metadata, announced, leaving } =
+            self.market.on_frame(place, frame, &self.listings, now.mono, out);
+        if leaving && self.copies.has_second() {
+            self.links[link].leave(now.mono);
+        }
         if let Some(kind) = odd {
             self.odd(link, kind, out);
         }
@@ -330,8 +308,10 @@ impl BinanceAdapter {
     fn sweep(&mut self, now: Stamp, out: &mut Out) {
         let mono = now.mono;
         for index in 0..self.links.len() {
+            let slot = self.slot(index);
+            self.relay(index, mono);
             if self.links[index].is_due(mono) {
-                if index == conn::PRIVATE {
+                if slot.is_none() && index == conn::PRIVATE {
                     // The key may have expired with the connection: the request returns the valid one.
                     self.links[index].retry_at = NEVER;
                     self.chore(Duty::ListenKey).due = mono;
@@ -339,19 +319,20 @@ impl BinanceAdapter {
                     self.links[index].connect(None, out);
                 }
             }
-            if index == conn::API && self.links[index].is_up() && mono >= self.logon_until {
+            if slot.is_none() && index == conn::API && self.links[index].is_up() && mono >= self.logon_until {
                 self.odd(index, OddKind::Refused, out);
                 self.links[index].close(out);
             }
-            let silent = if index < LINKS {
-                self.market.sweep(index, &mut self.links[index], &self.listings, mono, out)
+            let silent = if let Some(slot) = slot {
+                self.market.sweep(slot, &mut self.links[index], &self.listings, mono, out)
             } else {
                 self.links[index].is_up() && mono >= self.links[index].heard_at + PRIVATE_SILENCE
             };
+            let silent = silent || slot.is_some_and(|slot| self.is_dead(index, slot, mono));
             if silent {
                 self.odd(index, OddKind::Refused, out);
             }
-            if silent || self.links[index].is_old(mono) {
+            if silent || (self.links[index].is_old(mono) && self.may_leave(index, mono)) {
                 self.links[index].close(out);
             }
         }
@@ -374,6 +355,44 @@ impl BinanceAdapter {
                 self.market.requested(index, id, mono);
                 from = index + 1;
             }
+        }
+    }
+
+    /// Whether a second connection is wanted now: while there is one at all times, or while the first is to be
+    /// left.
+    fn relay(&mut self, index: usize, now: Nanos) {
+        let (MarketCopies::Relay, Some(twin)) = (self.copies, self.twin(index)) else { return };
+        let (is_other_up, is_other_old) = (self.links[twin].is_up(), self.links[twin].is_old(now));
+        let link = &mut self.links[index];
+        if link.state == LinkState::Down && is_other_up {
+            if !is_other_old {
+                link.retry_at = NEVER;
+            } else if link.retry_at == NEVER {
+                link.retry_at = now;
+            }
+        }
+    }
+
+    /// Whether the silence of a market connection says that it is dead. One that may be is left for a second one,
+    /// which costs nothing if it was not.
+    fn is_dead(&mut self, index: usize, slot: usize, now: Nanos) -> bool {
+        if !self.copies.has_second() || !self.links[index].is_up() {
+            return false;
+        }
+        let suspicion = self.market.suspicion(slot, now);
+        let may_relay = self.copies == MarketCopies::Relay && !self.links[index].is_old(now);
+        if suspicion == Suspicion::Silent && may_relay {
+            self.market.doubt(slot);
+            self.links[index].leave(now);
+        }
+        suspicion == Suspicion::Dead
+    }
+
+    /// A connection is left once the other one of its kind brings everything, or where there is no other.
+    fn may_leave(&mut self, index: usize, now: Nanos) -> bool {
+        match self.twin(index).and_then(|twin| Some((twin, self.slot(twin)?))) {
+            Some((twin, slot)) => self.links[twin].is_up() && self.market.carries(slot, now),
+            None => true,
         }
     }
 
@@ -591,9 +610,9 @@ impl Adapter for BinanceAdapter {
         }
         for link in 0..self.links.len() {
             // The private connection needs its key first.
-            if link != conn::API || !self.orders_http {
-                self.links[link].retry_at = now.mono;
-            }
+            let is_spare = self.copies == MarketCopies::Relay && link >= self.conns;
+            let is_unused = self.slot(link).is_none() && link == conn::API && self.orders_http;
+            self.links[link].retry_at = if is_spare || is_unused { NEVER } else { now.mono };
         }
         self.on_tick(now, out);
     }
@@ -605,17 +624,17 @@ impl Adapter for BinanceAdapter {
             self.links[index].close(out);
             return;
         }
-        match index {
-            conn::PRIVATE => self.reconcile(now.mono),
-            conn::API if self.logon => {
+        match (self.slot(index), index) {
+            (Some(slot), _) => self.market.on_up(slot, now.mono),
+            (None, conn::PRIVATE) => self.reconcile(now.mono),
+            (None, _) if self.logon => {
                 self.logon_until = now.mono + LOGON_TIMEOUT;
                 out.action(SessionAction::Send {
                     conn,
                     what: VenueCall { op: op::LOGON, ..VenueCall::default() },
                 });
             }
-            conn::API => self.orders_up(out),
-            _ => {}
+            (None, _) => self.orders_up(out),
         }
         self.next_sweep = now.mono;
         self.on_tick(now, out);
@@ -627,15 +646,15 @@ impl Adapter for BinanceAdapter {
         if !self.started {
             self.links[index].retry_at = NEVER;
         }
-        match index {
-            conn::PRIVATE => self.account_down(out),
-            conn::API => {
+        match (self.slot(index), index) {
+            (Some(slot), _) => {
+                self.market.on_down(slot, &self.listings, now.mono, out);
+                self.update_market_ready(out);
+            }
+            (None, conn::PRIVATE) => self.account_down(out),
+            (None, _) => {
                 self.logon_until = NEVER;
                 self.orders_down(out);
-            }
-            _ => {
-                self.market.on_down(index, &self.listings, out);
-                self.update_market_ready(out);
             }
         }
     }
@@ -643,22 +662,25 @@ impl Adapter for BinanceAdapter {
     #[inline]
     fn on_frame(&mut self, meta: FrameMeta, frame: &[u8], now: Stamp, out: &mut Out) {
         let Some(index) = self.link_of(meta.conn) else { return };
+        let slot = self.slot(index);
         match meta.kind {
             FrameKind::Text => self.links[index].heard_at = now.mono,
             FrameKind::Ping | FrameKind::Pong => {
                 // Proof of life of the connection, but not of its data.
-                if index >= LINKS {
+                if slot.is_none() {
                     self.links[index].heard_at = now.mono;
                 }
                 return;
             }
             FrameKind::Binary => return self.odd(index, OddKind::Malformed, out),
         }
+        if let Some(slot) = slot {
+            return self.on_market_frame(index, slot, frame, now, out);
+        }
         match index {
             conn::PRIVATE => self.on_user_frame(frame, now.mono, out),
             conn::API if self.logon_until != NEVER => self.on_logon(frame, out),
-            conn::API => self.on_api_frame(frame, now, out),
-            _ => self.on_market_frame(index, frame, now, out),
+            _ => self.on_api_frame(frame, now, out),
         }
     }
 
@@ -757,6 +779,10 @@ impl Adapter for BinanceAdapter {
     fn funding_interval(&self, id: InstrumentId) -> Option<Nanos> {
         let index = self.listings.index(id).filter(|_| self.intervals_known)?;
         Some(self.market.interval(index))
+    }
+
+    fn copies(&self) -> Option<&CopyCounts> {
+        self.market.counts()
     }
 
     fn on_stop(&mut self, _: Stamp, out: &mut Out) {

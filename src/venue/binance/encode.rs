@@ -4,6 +4,7 @@
 //! Signed text on the WebSocket API: the parameters in alphabetical order, `k=v` joined by `&`, without
 //! percent-encoding; on HTTP: the query string as sent (venue documentation, "Request Security").
 
+use super::market::LINKS;
 use super::orders::{LOGON_ID, Request, RequestId};
 use super::symbols::Listings;
 use super::{Batch, Variant, conn, op};
@@ -42,6 +43,8 @@ pub struct BinanceEncoder {
     variant: &'static Variant,
     conn_base: ConnId,
     slot: SecretSlot,
+    /// How many connections the venue has before second ones.
+    conns: usize,
     recv_window: i64,
     session: SessionKind,
     orders: OrderRoute,
@@ -79,6 +82,7 @@ impl BinanceEncoder {
             variant,
             conn_base: context.conn_base,
             slot: context.slot_base,
+            conns: variant.connections(context.trading).len(),
             recv_window: match context.params.order_valid_ms {
                 ..=0 => RECV_WINDOW,
                 ms => ms.min(RECV_WINDOW_MAX),
@@ -412,9 +416,12 @@ impl Encoder for BinanceEncoder {
         to: &mut Payload,
     ) -> Result<(), PayloadFull> {
         to.clear();
-        let link = conn.index().checked_sub(self.conn_base.index()).ok_or(PayloadFull)?;
+        let index = conn.index().checked_sub(self.conn_base.index()).ok_or(PayloadFull)?;
         match what.op {
-            op::SUBSCRIBE => self.subscribe(link, Batch::decode(what.arg), to),
+            op::SUBSCRIBE => {
+                let slot = conn::slot(index, self.conns).ok_or(PayloadFull)?;
+                self.subscribe(slot % LINKS, Batch::decode(what.arg), to)
+            }
             op::SUBSCRIBE_EXTRAS => self.subscribe_extras(Batch::decode(what.arg), to),
             op::LOGON => {
                 let params = [("apiKey", Value::Key), ("timestamp", Value::Int(now.wall_ms()))];
@@ -491,14 +498,15 @@ impl Encoder for BinanceEncoder {
         to: &mut Payload,
     ) -> Result<(), PayloadFull> {
         to.clear();
-        match conn.index().checked_sub(self.conn_base.index()) {
-            Some(conn::PUBLIC) => to.push(self.variant.path_public.as_bytes()),
-            Some(conn::MARKET) => to.push(self.variant.path_market.as_bytes()),
-            Some(conn::PRIVATE) => {
+        let index = conn.index().checked_sub(self.conn_base.index()).ok_or(PayloadFull)?;
+        match (conn::slot(index, self.conns), index) {
+            (Some(slot), _) if slot % LINKS == conn::PUBLIC => to.push(self.variant.path_public.as_bytes()),
+            (Some(_), _) => to.push(self.variant.path_market.as_bytes()),
+            (None, conn::PRIVATE) => {
                 to.push(self.variant.path_private.as_bytes())?;
                 to.push_hole(HoleKind::Slot(slot.unwrap_or(self.slot)))
             }
-            Some(conn::API) => to.push(self.variant.path_api.as_bytes()),
+            (None, conn::API) => to.push(self.variant.path_api.as_bytes()),
             _ => Err(PayloadFull),
         }
     }

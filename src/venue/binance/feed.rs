@@ -5,6 +5,7 @@ use super::continuity::{DepthRule, Ids};
 use crate::domain::event::{BookReason, BookState, BookStatus, CHUNK_LEVELS, EventBody, LevelsChunk};
 use crate::domain::instrument::{Instrument, InstrumentId, Price, Qty};
 use crate::domain::time::{MILLI, Nanos, SECOND};
+use crate::venue::copies::{CopyCounts, Merge, PATIENCE, Place, Span};
 use crate::venue::message::{Depth, Verdict};
 use crate::venue::{Emit, OddKind, Out};
 
@@ -41,6 +42,7 @@ enum Stage {
 #[derive(Clone, Copy, Debug)]
 struct Head {
     ids: Ids,
+    copy: usize,
     from: u32,
     bids: u32,
     asks: u32,
@@ -52,6 +54,10 @@ struct Head {
 pub struct Feed {
     stage: Stage,
     rule: DepthRule,
+    /// Takes the place of `rule` where a second connection may bring the same stream.
+    merge: Option<Merge>,
+    /// When the other connection must have filled in what one lost.
+    hole_until: Nanos,
     heads: Vec<Head>,
     levels: Vec<FixedLevel>,
     /// The snapshot request under way.
@@ -68,6 +74,8 @@ impl Default for Feed {
         Self {
             stage: Stage::Off,
             rule: DepthRule::default(),
+            merge: None,
+            hole_until: Nanos::MAX,
             heads: Vec::with_capacity(BUFFER_EVENTS),
             levels: Vec::with_capacity(BUFFER_LEVELS),
             request: None,
@@ -80,7 +88,19 @@ impl Default for Feed {
     }
 }
 
+impl Ids {
+    /// What the event covers; one that does not say what it follows is never next.
+    fn span(self) -> Span {
+        Span { prev: u64::try_from(self.prev).unwrap_or(u64::MAX), last: self.last }
+    }
+}
+
 impl Feed {
+    /// Of a stream that a second connection may bring too.
+    pub fn merged() -> Self {
+        Self { merge: Some(Merge::default()), ..Self::default() }
+    }
+
     /// The stream is subscribed: begins to buffer.
     pub fn start(&mut self, instrument: InstrumentId, now: Nanos, out: &mut Out) {
         if self.stage == Stage::Off {
@@ -101,9 +121,45 @@ impl Feed {
         if self.stage != Stage::Quarantined || reason == BookReason::Generation {
             self.stage = Stage::Off;
         }
-        self.rule.reset();
+        self.lose();
         self.forget();
         self.request = None;
+    }
+
+    /// A connection that carries the stream is gone; `others`: another one has it subscribed.
+    pub fn on_down(
+        &mut self,
+        copy: usize,
+        others: bool,
+        instrument: InstrumentId,
+        now: Nanos,
+        out: &mut Out,
+    ) {
+        let is_carried = self.merge.as_mut().is_some_and(|merge| merge.drop_copy(copy));
+        match self.stage {
+            _ if !others => self.stop(instrument, BookReason::Disconnected, out),
+            Stage::Live if !is_carried => self.invalidate(instrument, BookReason::Disconnected, now, out),
+            _ => {}
+        }
+    }
+
+    /// Whether the book would go on if only this connection were left.
+    pub fn is_carried_by(&self, copy: usize) -> bool {
+        self.merge.is_some_and(|merge| merge.carries(copy))
+    }
+
+    /// Nothing has come on any connection since this one was subscribed.
+    pub fn vouch(&mut self, copy: usize) {
+        if let Some(merge) = &mut self.merge {
+            merge.vouch(copy);
+        }
+    }
+
+    /// The book is void when what one connection lost has not come on the other one in time.
+    pub fn check_hole(&mut self, instrument: InstrumentId, now: Nanos, out: &mut Out) {
+        if now >= self.hole_until {
+            self.invalidate(instrument, BookReason::Gap, now, out);
+        }
     }
 
     /// True while the book may be served.
@@ -169,10 +225,12 @@ impl Feed {
         self.retry_at = now + pause(self.attempts);
     }
 
-    /// A difference of the stream.
+    /// A difference of the stream, on a connection that carries it.
     #[inline]
     pub fn on_difference(
         &mut self,
+        copy: usize,
+        counts: &mut CopyCounts,
         instrument: &Instrument,
         depth: &Depth<'_>,
         scratch: &mut Vec<FixedLevel>,
@@ -182,21 +240,64 @@ impl Feed {
         let ids = Ids::of(depth);
         match self.stage {
             Stage::Off | Stage::Quarantined => return Ok(()),
-            Stage::Live => match self.rule.difference(ids) {
+            Stage::Live => match self.judge(copy, ids, now, counts) {
                 Verdict::Apply => {
                     let Some(bids) = fix(instrument, depth, scratch) else {
                         return self.quarantine(instrument.id, out);
                     };
                     let (bids, asks) = scratch.split_at(bids);
                     emit_levels(instrument.id, bids, asks, false, ids.last, depth.time_ms, out);
+                    if self.hole_until != Nanos::MAX {
+                        self.rejoin(instrument.id, now, counts, out);
+                    }
                     return Ok(());
                 }
                 Verdict::Skip => return Ok(()),
+                Verdict::Buffer => {}
                 _ => self.invalidate(instrument.id, BookReason::Gap, now, out),
             },
             Stage::Await => {}
         }
-        self.buffer(instrument, depth, scratch, out)
+        self.buffer(copy, instrument, depth, scratch, out)
+    }
+
+    /// What to do with a difference of a live book.
+    #[inline]
+    fn judge(&mut self, copy: usize, ids: Ids, now: Nanos, counts: &mut CopyCounts) -> Verdict {
+        let Some(merge) = &mut self.merge else { return self.rule.difference(ids) };
+        match merge.change(copy, ids.span(), true, now, counts) {
+            Place::Next => Verdict::Apply,
+            Place::Known | Place::Apart => Verdict::Skip,
+            Place::Ahead => {
+                self.hole_until = self.hole_until.min(now + PATIENCE);
+                Verdict::Buffer
+            }
+            Place::Gap => Verdict::Gap,
+        }
+    }
+
+    /// Applies what was kept until the other connection filled in what came before it.
+    fn rejoin(&mut self, instrument: InstrumentId, now: Nanos, counts: &mut CopyCounts, out: &mut Out) {
+        let Some(merge) = &mut self.merge else { return };
+        let mut done = 0;
+        for head in &self.heads {
+            match merge.kept(head.copy, head.ids.span(), true, now, counts) {
+                Place::Next => {
+                    let from = head.from as usize;
+                    let (bids, rest) = self.levels[from..].split_at(head.bids as usize);
+                    let asks = &rest[..head.asks as usize];
+                    emit_levels(instrument, bids, asks, false, head.ids.last, head.time_ms, out);
+                }
+                Place::Ahead => break,
+                Place::Known | Place::Apart | Place::Gap => {}
+            }
+            done += 1;
+        }
+        self.heads.drain(..done);
+        if self.heads.is_empty() {
+            self.hole_until = Nanos::MAX;
+            self.forget();
+        }
     }
 
     /// The snapshot that was asked for.
@@ -233,6 +334,9 @@ impl Feed {
                 emit_levels(instrument.id, bids, asks, false, head.ids.last, head.time_ms, out);
             }
         }
+        if let (Some(merge), last) = (&mut self.merge, self.heads.last()) {
+            merge.begin(last.map_or(depth.last, |head| head.ids.last.max(depth.last)));
+        }
         self.forget();
         self.stage = Stage::Live;
         self.live_at = now;
@@ -244,7 +348,7 @@ impl Feed {
     pub fn quarantine(&mut self, instrument: InstrumentId, out: &mut Out) -> Result<(), OddKind> {
         if self.stage != Stage::Quarantined {
             self.stage = Stage::Quarantined;
-            self.rule.reset();
+            self.lose();
             self.forget();
             self.request = None;
             status(instrument, BookState::Invalid, BookReason::Malformed, out);
@@ -255,6 +359,7 @@ impl Feed {
     /// Keeps a difference for the snapshot. What is kept is always one unbroken chain that ends now.
     fn buffer(
         &mut self,
+        copy: usize,
         instrument: &Instrument,
         depth: &Depth<'_>,
         scratch: &mut Vec<FixedLevel>,
@@ -262,7 +367,7 @@ impl Feed {
     ) -> Result<(), OddKind> {
         let ids = Ids::of(depth);
         if let Some(last) = self.heads.last() {
-            if last.ids == ids {
+            if last.ids == ids || (self.merge.is_some() && ids.last <= last.ids.last) {
                 return Ok(());
             }
             if u64::try_from(ids.prev) != Ok(last.ids.last) {
@@ -280,6 +385,7 @@ impl Feed {
         }
         self.heads.push(Head {
             ids,
+            copy,
             from: self.levels.len() as u32,
             bids: bids as u32,
             asks: (scratch.len() - bids) as u32,
@@ -289,8 +395,16 @@ impl Feed {
         Ok(())
     }
 
-    fn restart(&mut self, now: Nanos) {
+    fn lose(&mut self) {
+        self.hole_until = Nanos::MAX;
         self.rule.reset();
+        if let Some(merge) = &mut self.merge {
+            merge.lose();
+        }
+    }
+
+    fn restart(&mut self, now: Nanos) {
+        self.lose();
         self.forget();
         self.request = None;
         self.since = now;

@@ -103,6 +103,11 @@ impl Link {
         }
     }
 
+    /// The venue is about to cut it: it is to be left now.
+    pub fn leave(&mut self, now: Nanos) {
+        self.rotate_at = self.rotate_at.min(now);
+    }
+
     /// True when the venue's 24 h are nearly over.
     pub fn is_old(&self, now: Nanos) -> bool {
         self.is_up() && now >= self.rotate_at

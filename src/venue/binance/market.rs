@@ -18,23 +18,31 @@ use crate::domain::input::ConnId;
 use crate::domain::instrument::Instrument;
 use crate::domain::params::Extras;
 use crate::domain::time::{MILLI, Nanos, SECOND, Stamp};
+use crate::venue::copies::{COPIES, CopyCounts, Latest};
 use crate::venue::extras::{Told, liquidation};
 use crate::venue::json::Cursor;
 use crate::venue::message::{DecodeError, Depth, Message};
+use crate::venue::silence::Silence;
 use crate::venue::{OddKind, Out};
 
-/// Connections that carry market data.
+/// Kinds of connections that carry market data.
 pub const LINKS: usize = 2;
+/// Connections that carry market data, second ones included: a *slot* is the kind plus `LINKS` times the copy.
+pub const SLOTS: usize = LINKS * COPIES;
+/// A stream that nothing has come on for this long after a second connection has it: nothing happened meanwhile.
+const NOTHING_MISSED: Nanos = 2 * SECOND;
 /// Pause between two messages on one connection: 5 a second of the 10 allowed.
 const SEND_PAUSE: Nanos = 200 * MILLI;
 /// Listings become known one by one: wait this long to ask for many at once.
 const GATHER: Nanos = 5 * MILLI;
 /// No data on a whole connection for this long after an acknowledgement: reconnect.
 const SILENCE: Nanos = 20 * SECOND;
+/// A connection is dead, not its market, when the other one brought so many messages meanwhile.
+const MISSED_MIN: u32 = 8;
 /// No acknowledgement for this long: reconnect.
 const ACK_TIMEOUT: Nanos = 10 * SECOND;
-/// A stream that says nothing for this long after its acknowledgement is asked for again, then with
-/// doubled patience (illiquid or suspended instruments do stay silent).
+/// A stream that says nothing for this long after its acknowledgement (or for less, once it is known to be busy) is
+/// asked for again, then with doubled patience (illiquid or suspended instruments do stay silent).
 const STREAM_SILENCE: Nanos = 60 * SECOND;
 /// Pause after the venue refused a subscription.
 const REFUSED_PAUSE: Nanos = 5 * SECOND;
@@ -63,21 +71,52 @@ enum Sub {
 #[derive(Debug, Default)]
 struct Item {
     feed: Feed,
-    subs: [Sub; LINKS],
-    /// Acknowledged since the connection stands; asking again for a silent stream does not undo it.
-    acked: [bool; LINKS],
+    subs: [Sub; SLOTS],
+    /// Acknowledged since the connection stands, and when; asking again for a silent stream does not undo it.
+    acked: [Option<Nanos>; SLOTS],
     /// Not before this moment.
-    sub_at: [Nanos; LINKS],
-    heard_at: [Nanos; LINKS],
-    patience: [u32; LINKS],
+    sub_at: [Nanos; SLOTS],
+    heard_at: [Nanos; SLOTS],
+    patience: [u32; SLOTS],
+    silence: [Silence; SLOTS],
+    best: Latest,
+    trade: Latest,
+    mark: Latest,
+    ticker: Latest,
+    forced: Latest,
     interval_ns: Nanos,
     /// Open interest and last price as last told.
     told: Told,
 }
 
+impl Item {
+    /// Some connection of that kind has the streams.
+    fn is_acked(&self, kind: usize) -> bool {
+        (0..COPIES).any(|copy| self.acked[kind + copy * LINKS].is_some())
+    }
+}
+
+/// What to think of a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Suspicion {
+    /// Nothing.
+    None,
+    /// It is silent for longer than it ever is: it may be dead, or the market may be.
+    Silent,
+    /// It is silent while the other one of its kind is not.
+    Dead,
+}
+
 /// Market data of the venue.
 #[derive(Debug)]
 pub struct Market {
+    /// Second connections may bring the same streams.
+    merges: bool,
+    counts: CopyCounts,
+    /// Of each connection as a whole.
+    silence: [Silence; SLOTS],
+    /// Messages of the other connection since the last one of this.
+    missed: [u32; SLOTS],
     parser: Parser,
     scratch: Vec<FixedLevel>,
     items: Vec<Item>,
@@ -98,14 +137,25 @@ pub struct Heard {
     pub stale_metadata: bool,
     /// The venue announced a change of one of our contracts.
     pub announced: bool,
+    /// The venue is about to end the connection.
+    pub leaving: bool,
 }
 
 impl Market {
-    /// For so many listings.
-    pub fn new(listings: usize, extras: Extras) -> Self {
+    /// For so many listings, of which a second connection may bring the same streams.
+    pub fn new(listings: usize, extras: Extras, merges: bool) -> Self {
+        let feed = || if merges { Feed::merged() } else { Feed::default() };
         let mut items = Vec::with_capacity(listings);
-        items.resize_with(listings, || Item { interval_ns: FUNDING_INTERVAL, ..Item::default() });
+        items.resize_with(listings, || Item {
+            feed: feed(),
+            interval_ns: FUNDING_INTERVAL,
+            ..Item::default()
+        });
         Self {
+            merges,
+            counts: CopyCounts::default(),
+            silence: [Silence::default(); SLOTS],
+            missed: [0; SLOTS],
             parser: Parser::default(),
             scratch: Vec::with_capacity(4096),
             items,
@@ -120,10 +170,10 @@ impl Market {
     pub fn on_instrument(&mut self, index: usize, instrument: &Instrument, now: Nanos, out: &mut Out) {
         let item = &mut self.items[index];
         item.feed.stop(instrument.id, BookReason::Generation, out);
-        for link in 0..LINKS {
-            item.sub_at[link] = item.sub_at[link].max(now + GATHER);
+        for at in &mut item.sub_at {
+            *at = (*at).max(now + GATHER);
         }
-        if item.acked[conn::PUBLIC] {
+        if item.is_acked(conn::PUBLIC) {
             item.feed.start(instrument.id, now, out);
         }
     }
@@ -138,27 +188,75 @@ impl Market {
         self.items[index].interval_ns
     }
 
+    /// A market connection stands.
+    pub fn on_up(&mut self, slot: usize, now: Nanos) {
+        self.silence[slot].begin(now);
+        self.missed[slot] = 0;
+    }
+
+    /// What the silence of a connection means, where a second one may take its place.
+    pub fn suspicion(&self, slot: usize, now: Nanos) -> Suspicion {
+        let is_subscribed = || self.items.iter().any(|item| item.acked[slot].is_some());
+        if now < self.silence[slot].until(SILENCE) || !is_subscribed() {
+            Suspicion::None
+        } else if self.missed[slot] >= MISSED_MIN {
+            Suspicion::Dead
+        } else {
+            Suspicion::Silent
+        }
+    }
+
+    /// A connection is left for its silence.
+    pub fn doubt(&mut self, slot: usize) {
+        self.silence[slot].doubt();
+    }
+
     /// A market connection was lost.
-    pub fn on_down(&mut self, link: usize, listings: &Listings, out: &mut Out) {
+    pub fn on_down(&mut self, slot: usize, listings: &Listings, now: Nanos, out: &mut Out) {
+        let (kind, copy) = (slot % LINKS, slot / LINKS);
         for (index, item) in self.items.iter_mut().enumerate() {
-            item.subs[link] = Sub::No;
-            item.acked[link] = false;
-            item.sub_at[link] = 0;
-            item.patience[link] = 0;
-            if link == conn::PUBLIC {
-                item.feed.stop(listings.params(index).id, BookReason::Disconnected, out);
+            item.subs[slot] = Sub::No;
+            item.acked[slot] = None;
+            item.sub_at[slot] = 0;
+            item.heard_at[slot] = 0;
+            item.patience[slot] = 0;
+            if kind == conn::PUBLIC {
+                item.best.forget(copy);
+                let others = item.is_acked(kind);
+                item.feed.on_down(copy, others, listings.params(index).id, now, out);
             }
         }
     }
 
-    /// True when every defined listing is subscribed on both connections.
+    /// Whether a connection brings everything that the other one of its kind does, so that the other may end.
+    pub fn carries(&mut self, slot: usize, now: Nanos) -> bool {
+        let (kind, copy) = (slot % LINKS, slot / LINKS);
+        let twin = kind + (1 - copy) * LINKS;
+        self.items.iter_mut().all(|item| {
+            let (Some(_), acked) = (item.acked[twin], item.acked[slot]) else { return true };
+            let Some(acked) = acked else { return false };
+            let is_quiet = item.heard_at[twin] < acked && now >= acked + NOTHING_MISSED;
+            if is_quiet && kind == conn::PUBLIC {
+                item.feed.vouch(copy);
+            }
+            let is_heard = item.heard_at[slot] >= acked || is_quiet;
+            is_heard && (kind != conn::PUBLIC || !item.feed.is_live() || item.feed.is_carried_by(copy))
+        })
+    }
+
+    /// What became of the messages of two connections; `None` where there is only one.
+    pub fn counts(&self) -> Option<&CopyCounts> {
+        self.merges.then_some(&self.counts)
+    }
+
+    /// True when every defined listing is subscribed on connections of both kinds.
     pub fn is_ready(&self, listings: &Listings) -> bool {
         let mut defined = 0;
         let all =
             self.items.iter().enumerate().filter(|(index, _)| listings.instrument(*index).is_some()).all(
                 |(_, item)| {
                     defined += 1;
-                    item.acked == [true; LINKS]
+                    (0..LINKS).all(|kind| item.is_acked(kind))
                 },
             );
         all && defined > 0
@@ -167,17 +265,23 @@ impl Market {
     /// A message of a market connection.
     pub fn on_frame(
         &mut self,
-        (link, conn): (usize, ConnId),
+        (slot, conn): (usize, ConnId),
         frame: &[u8],
         listings: &Listings,
         now: Nanos,
         out: &mut Out,
     ) -> Heard {
         let mut heard = Heard::default();
-        let Self { parser, scratch, items, extras, .. } = self;
+        if self.merges {
+            self.silence[slot].heard(now);
+            self.missed[slot] = 0;
+            let twin = (slot + LINKS) % SLOTS;
+            self.missed[twin] = self.missed[twin].saturating_add(1);
+        }
+        let Self { parser, scratch, items, counts, merges, extras, .. } = self;
+        let mut place = Place { slot, merges: *merges, counts, extras: *extras, now };
         let result = parser.parse(frame, |message| {
-            let said = on_message(link, message, items, scratch, listings, *extras, now, out, &mut heard);
-            if let Err(odd) = said {
+            if let Err(odd) = on_message(&mut place, message, items, scratch, listings, out, &mut heard) {
                 heard.odd = Some(odd);
                 heard.stale_metadata |= odd == OddKind::Inexact;
             }
@@ -186,8 +290,8 @@ impl Market {
         if let Err(error) = result {
             out.unread(conn, error);
             heard.odd = Some(OddKind::Malformed);
-            if link == PUBLIC {
-                self.malformed(frame, listings, now, out);
+            if slot % LINKS == conn::PUBLIC {
+                self.malformed(slot / LINKS, frame, listings, now, out);
             }
         }
         if heard.odd == Some(OddKind::Unknown) {
@@ -197,17 +301,18 @@ impl Market {
             heard.announced = named_symbol(frame).is_some_and(|symbol| listings.find(symbol).is_some());
         }
         if heard.control {
-            self.on_control(link, frame, listings, now, out, &mut heard);
+            self.on_control(slot, frame, listings, now, out, &mut heard);
         }
         heard
     }
 
     /// A frame that could not be read may have been anyone's difference: the instrument that it seems to
-    /// name is void, or all of them when it names none.
-    fn malformed(&mut self, frame: &[u8], listings: &Listings, now: Nanos, out: &mut Out) {
+    /// name is void, or all of them when it names none. Where another connection carries the book, the next
+    /// difference tells whether something is missing.
+    fn malformed(&mut self, copy: usize, frame: &[u8], listings: &Listings, now: Nanos, out: &mut Out) {
         let named = named_symbol(frame).and_then(|symbol| listings.find(symbol));
         for (index, item) in self.items.iter_mut().enumerate() {
-            if named.is_none_or(|named| named == index) {
+            if named.is_none_or(|named| named == index) && !item.feed.is_carried_by(1 - copy) {
                 item.feed.invalidate(listings.params(index).id, BookReason::Malformed, now, out);
             }
         }
@@ -216,7 +321,7 @@ impl Market {
     /// An acknowledgement or refusal of a subscription.
     fn on_control(
         &mut self,
-        link: usize,
+        slot: usize,
         frame: &[u8],
         listings: &Listings,
         now: Nanos,
@@ -231,20 +336,21 @@ impl Market {
             heard.odd = Some(OddKind::Refused);
         }
         for (index, item) in self.items.iter_mut().enumerate() {
-            let asked = matches!(item.subs[link], Sub::Asked { request: own, .. } if Some(own) == request);
+            let asked = matches!(item.subs[slot], Sub::Asked { request: own, .. } if Some(own) == request);
             if !asked {
                 continue;
             }
             if accepted {
-                item.subs[link] = Sub::Acked { at: now };
-                item.acked[link] = true;
-                if link == conn::PUBLIC {
+                item.subs[slot] = Sub::Acked { at: now };
+                item.silence[slot].begin(now);
+                item.acked[slot] = item.acked[slot].or(Some(now));
+                if slot % LINKS == conn::PUBLIC {
                     item.feed.start(listings.params(index).id, now, out);
                 }
             } else {
-                item.subs[link] = Sub::No;
-                item.acked[link] = false;
-                item.sub_at[link] = now + REFUSED_PAUSE;
+                item.subs[slot] = Sub::No;
+                item.acked[slot] = None;
+                item.sub_at[slot] = now + REFUSED_PAUSE;
             }
         }
     }
@@ -252,7 +358,7 @@ impl Market {
     /// Timers of one connection: subscriptions, silence. True when the connection must be made anew.
     pub fn sweep(
         &mut self,
-        index: usize,
+        slot: usize,
         link: &mut Link,
         listings: &Listings,
         now: Nanos,
@@ -263,32 +369,39 @@ impl Market {
         }
         let mut acked = None;
         for item in &mut self.items {
-            match item.subs[index] {
+            match item.subs[slot] {
                 Sub::Asked { at, .. } if now >= at + ACK_TIMEOUT => return true,
                 Sub::Acked { at } => {
                     acked = acked.max(Some(at));
-                    let patience = STREAM_SILENCE << item.patience[index].min(6);
-                    if now >= at.max(item.heard_at[index]) + patience {
-                        item.subs[index] = Sub::No;
-                        item.patience[index] += 1;
+                    let learnt = item.silence[slot].limit(STREAM_SILENCE);
+                    let usual = if self.merges { learnt } else { STREAM_SILENCE };
+                    let patience = usual << item.patience[slot].min(6);
+                    if now >= at.max(item.heard_at[slot]) + patience {
+                        item.subs[slot] = Sub::No;
+                        item.patience[slot] += 1;
                     }
                 }
                 _ => {}
+            }
+        }
+        if self.merges && slot % LINKS == conn::PUBLIC {
+            for (index, item) in self.items.iter_mut().enumerate() {
+                item.feed.check_hole(listings.params(index).id, now, out);
             }
         }
         if acked.is_some_and(|at| now >= at.max(link.heard_at) + SILENCE) {
             return true;
         }
         if now >= link.send_at {
-            self.subscribe(index, link, listings, now, out);
+            self.subscribe(slot, link, listings, now, out);
         }
         false
     }
 
     /// Asks for the streams of up to [`Batch::SPAN`] neighbouring listings.
-    fn subscribe(&mut self, index: usize, link: &mut Link, listings: &Listings, now: Nanos, out: &mut Out) {
+    fn subscribe(&mut self, slot: usize, link: &mut Link, listings: &Listings, now: Nanos, out: &mut Out) {
         let wanted = |at: usize, item: &Item| {
-            listings.instrument(at).is_some() && item.subs[index] == Sub::No && now >= item.sub_at[index]
+            listings.instrument(at).is_some() && item.subs[slot] == Sub::No && now >= item.sub_at[slot]
         };
         let Some(start) = self.items.iter().enumerate().position(|(at, item)| wanted(at, item)) else {
             return;
@@ -299,13 +412,13 @@ impl Market {
         for at in start..end {
             if wanted(at, &self.items[at]) {
                 batch.mask |= 1 << (at - start);
-                self.items[at].subs[index] = Sub::Asked { request: batch.request, at: now };
+                self.items[at].subs[slot] = Sub::Asked { request: batch.request, at: now };
             }
         }
         link.send_at = now + SEND_PAUSE;
         let what = VenueCall { op: op::SUBSCRIBE, arg: batch.encode(), instrument: None };
         out.action(SessionAction::Send { conn: link.conn, what });
-        if index == conn::MARKET && (self.extras.ticker || self.extras.liquidations) {
+        if slot % LINKS == conn::MARKET && (self.extras.ticker || self.extras.liquidations) {
             // Nobody waits for its acknowledgement: a number of its own.
             link.send_at += SEND_PAUSE;
             let batch = Batch { request: EXTRAS_REQUEST | batch.request, ..batch };
@@ -395,16 +508,30 @@ impl Market {
     }
 }
 
+/// Which connection a message came on, and who counts its copies.
+struct Place<'a> {
+    slot: usize,
+    merges: bool,
+    counts: &'a mut CopyCounts,
+    extras: Extras,
+    now: Nanos,
+}
+
+impl Place<'_> {
+    /// Whether a message that stands alone is the first copy.
+    #[inline]
+    fn is_first(&mut self, latest: &mut Latest, key: u64) -> bool {
+        !self.merges || latest.admit(self.slot / LINKS, key, self.now, self.counts)
+    }
+}
+
 #[inline]
-#[allow(clippy::too_many_arguments)] // split borrows of `Market`
 fn on_message(
-    link: usize,
+    place: &mut Place<'_>,
     message: &Message<'_>,
     items: &mut [Item],
     scratch: &mut Vec<FixedLevel>,
     listings: &Listings,
-    extras: Extras,
-    now: Nanos,
     out: &mut Out,
     heard: &mut Heard,
 ) -> Result<(), OddKind> {
@@ -412,6 +539,7 @@ fn on_message(
         Message::Ignored { kind } => {
             heard.control |= matches!(*kind, "ack" | "refusal");
             heard.announced |= *kind == "contractInfo";
+            heard.leaving |= *kind == "serverShutdown";
             return Ok(());
         }
         Message::Private { .. } | Message::Unknown => return Err(OddKind::Unknown),
@@ -419,12 +547,15 @@ fn on_message(
     }
     let index = listings.find(message.symbol()).ok_or(OddKind::UnknownSymbol)?;
     let item = &mut items[index];
-    item.heard_at[link] = now;
+    item.heard_at[place.slot] = place.now;
+    if place.merges {
+        item.silence[place.slot].heard(place.now);
+    }
     // Subscriptions follow definitions, so an undefined listing gets nothing that matters.
     let Some(instrument) = listings.instrument(index) else { return Ok(()) };
     match *message {
         Message::Bbo { id, bid, ask, time_ms, .. } => {
-            if item.feed.is_quarantined() {
+            if item.feed.is_quarantined() || !place.is_first(&mut item.best, id) {
                 return Ok(());
             }
             let fixed = (|| {
@@ -443,10 +574,10 @@ fn on_message(
                 None => item.feed.quarantine(instrument.id, out)?,
             }
         }
-        Message::Depth(ref depth) => on_depth(item, instrument, depth, scratch, now, out)?,
+        Message::Depth(ref depth) => on_depth(place, item, instrument, depth, scratch, out)?,
         Message::Trade { id, price, qty, aggressor, time_ms, .. } => {
             // `X: "NA"` carries zero price and quantity: not a trade.
-            if qty.is_zero() || price.is_zero() {
+            if qty.is_zero() || price.is_zero() || !place.is_first(&mut item.trade, id) {
                 return Ok(());
             }
             let (Some(price), Some(qty)) = (instrument.price(price), instrument.qty(qty)) else {
@@ -462,23 +593,36 @@ fn on_message(
                 venue_ns,
             }));
         }
-        Message::Mark { mark, index, rate, funding_ms, time_ms, .. } => out.event(EventBody::Mark(Mark {
-            instrument: instrument.id,
-            mark,
-            index,
-            rate,
-            funding_ns: funding_ms.saturating_mul(MILLI),
-            interval_ns: item.interval_ns,
-            venue_ns: time_ms.saturating_mul(MILLI),
-        })),
+        Message::Mark { mark, index, rate, funding_ms, time_ms, .. } => {
+            if !place.is_first(&mut item.mark, time_ms.unsigned_abs()) {
+                return Ok(());
+            }
+            out.event(EventBody::Mark(Mark {
+                instrument: instrument.id,
+                mark,
+                index,
+                rate,
+                funding_ns: funding_ms.saturating_mul(MILLI),
+                interval_ns: item.interval_ns,
+                venue_ns: time_ms.saturating_mul(MILLI),
+            }));
+        }
         Message::Ticker { last, bid, ask, time_ms, .. } => {
+            if !place.is_first(&mut item.ticker, time_ms.unsigned_abs()) {
+                return Ok(());
+            }
             let venue_ns = time_ms.saturating_mul(MILLI);
-            item.told.ticker(extras, Ticker { instrument: instrument.id, last, bid, ask, venue_ns }, out);
+            let stated = Ticker { instrument: instrument.id, last, bid, ask, venue_ns };
+            item.told.ticker(place.extras, stated, out);
         }
         Message::Liquidation { side, price, qty, time_ms, .. } => {
+            // One a second and contract at most, so the time tells them apart.
+            if !place.is_first(&mut item.forced, time_ms.unsigned_abs()) {
+                return Ok(());
+            }
             let venue_ns = time_ms.saturating_mul(MILLI);
             let forced = Liquidation { instrument: instrument.id, side, price, qty, venue_ns };
-            liquidation(extras, forced, out);
+            liquidation(place.extras, forced, out);
         }
         _ => {}
     }
@@ -487,18 +631,19 @@ fn on_message(
 
 #[inline]
 fn on_depth(
+    place: &mut Place<'_>,
     item: &mut Item,
     instrument: &Instrument,
     depth: &Depth<'_>,
     scratch: &mut Vec<FixedLevel>,
-    now: Nanos,
     out: &mut Out,
 ) -> Result<(), OddKind> {
     if depth.snapshot {
         // Neither partial streams nor snapshots are asked for on the stream.
         return Err(OddKind::Unknown);
     }
-    item.feed.on_difference(instrument, depth, scratch, now, out)
+    let copy = place.slot / LINKS;
+    item.feed.on_difference(copy, place.counts, instrument, depth, scratch, place.now, out)
 }
 
 /// Request number (`None` for `null`) and whether it was accepted, of `{"result":null,"id":1}` or

@@ -15,6 +15,7 @@ mod backfill;
 pub mod continuity;
 mod dead_man;
 pub mod decode;
+mod duties;
 pub mod encode;
 pub mod errors;
 pub mod fast;
@@ -185,9 +186,21 @@ pub(crate) mod conn {
     pub const PRIVATE: usize = 2;
     /// The WebSocket API: orders. Where the venue has none, or orders go over HTTP, it is never established.
     pub const API: usize = 3;
-    /// How many Binance has when trading.
+    /// How many Binance has when trading, before second ones for market data.
     #[cfg(test)]
     pub const COUNT: usize = 4;
+
+    /// Which market stream a connection carries, and as which copy: [`PUBLIC`] or [`MARKET`], and `LINKS` more
+    /// on a second connection. Those stand behind the venue's first `count`.
+    pub const fn slot(index: usize, count: usize) -> Option<usize> {
+        if index < super::market::LINKS {
+            Some(index)
+        } else if index >= count {
+            Some(super::market::LINKS + index - count)
+        } else {
+            None
+        }
+    }
 }
 
 /// Operation codes of [`crate::domain::effect::VenueCall`].
@@ -281,6 +294,10 @@ macro_rules! market {
 
             fn connections(&self, trading: bool) -> Vec<ConnSpec> {
                 $variant.connections(trading)
+            }
+
+            fn relays(&self) -> bool {
+                true
             }
 
             fn orders_per_10s(&self) -> u32 {

@@ -6,21 +6,24 @@
 use super::calls::{self, call, call_arg, call_for};
 use super::continuity::{OkxContinuity, SentBook};
 use super::errors::is_fatal;
+use super::market::MARKS;
 use super::parse::{EventKind, Frame, Parser};
 use super::session::{NEVER, Phase, Session, Wish};
 use super::standing::Standing;
-use super::{ACCOUNT, MARKET, ORDERS, TERMS, rows};
+use super::{ACCOUNT, MARKET, ORDERS, TERMS, connection_count, rows};
 use crate::domain::effect::{HttpId, OrderCall, SessionAction, VenueCall};
 use crate::domain::event::{BookReason, BookState, BookStatus, EventBody, SessionRole, SessionStatus};
 use crate::domain::input::{ConnId, DownReason, FrameKind, FrameMeta};
 use crate::domain::instrument::{Instrument, InstrumentId, Price, Qty, Status, VenueId, VenueSpec};
 use crate::domain::money::Money;
-use crate::domain::params::{Extras, OrderRoute};
+use crate::domain::params::{Extras, MarketCopies, OrderRoute};
 use crate::domain::standing::Pace;
 use crate::domain::text::Symbol;
 use crate::domain::time::{MILLI, Nanos, SECOND, Stamp};
+use crate::venue::copies::{COPIES, CopyCounts, Kept, Latest, Merge};
 use crate::venue::extras::Told;
 use crate::venue::message::DecodeError;
+use crate::venue::silence::Silence;
 use crate::venue::{Adapter, Emit, OddKind, Oddity, Out, VenueContext};
 
 /// Time between two connects: the venue allows three a second.
@@ -111,6 +114,24 @@ pub(super) struct Request {
     pub arg: u64,
 }
 
+/// A listing on one market connection.
+#[derive(Debug)]
+pub(super) struct Line {
+    /// Market channels are subscribed on the present connection.
+    pub subscribed: bool,
+    pub continuity: OkxContinuity,
+    /// When to resubscribe the book; [`NEVER`] while all is well.
+    pub resync_due: Nanos,
+    /// Resubscriptions since the book was last good for long.
+    pub resyncs: u32,
+}
+
+impl Line {
+    fn new() -> Self {
+        Self { subscribed: false, continuity: OkxContinuity::default(), resync_due: NEVER, resyncs: 0 }
+    }
+}
+
 /// A configured listing and its book.
 #[derive(Debug)]
 pub(super) struct Listing {
@@ -120,19 +141,22 @@ pub(super) struct Listing {
     pub instrument: Instrument,
     /// What was last handed to the registry.
     spec: Option<VenueSpec>,
-    /// Market channels are subscribed on the present connection.
-    pub subscribed: bool,
-    pub continuity: OkxContinuity,
+    /// By market connection.
+    pub lines: [Line; COPIES],
+    /// What the lines make together; `None` where there is never more than one.
+    pub merge: Option<Merge>,
+    /// Changes that wait for what one line lost.
+    pub kept: Kept,
+    pub best: Latest,
+    pub trades: Latest,
+    /// What comes without a number of its own, by kind.
+    pub marks: [Latest; MARKS],
     /// As last told to the scanner.
     pub book: BookState,
     /// Levels as sent; only after a snapshot that came with a checksum.
     pub sent: Option<Box<SentBook>>,
     /// Whether `sent` holds the present book.
     pub sent_live: bool,
-    /// When to resubscribe the book; [`NEVER`] while all is well.
-    pub resync_due: Nanos,
-    /// Resubscriptions since the book was last good for long.
-    pub resyncs: u32,
     pub live_since: Nanos,
     /// Named by the list being read.
     pub seen: bool,
@@ -150,6 +174,16 @@ pub(super) struct OkxAdapter {
     /// Positions in `listings`, ordered by symbol.
     by_symbol: Vec<(Symbol, usize)>,
     pub sessions: Vec<Session>,
+    pub copies: MarketCopies,
+    /// Positions of the market connections in `sessions`; the second one may not be there.
+    pub market: [usize; COPIES],
+    /// When each of them is to be left for the other.
+    pub leave_at: [Nanos; COPIES],
+    pub counts: CopyCounts,
+    /// Of the market data on each market connection.
+    pub silence: [Silence; COPIES],
+    /// Messages of the other market connection since the last one of this.
+    pub missed: [u32; COPIES],
     pub requests: [Request; ASKS],
     pub standing: Standing,
     /// Orders (by the venue's id) whose fills have to be listed; the first one is being asked for.
@@ -174,6 +208,7 @@ pub(super) struct OkxAdapter {
 impl OkxAdapter {
     /// From the configuration.
     pub fn new(context: &VenueContext) -> Self {
+        let copies = context.params.market_copies;
         let listings: Vec<Listing> = context
             .listings
             .iter()
@@ -182,13 +217,15 @@ impl OkxAdapter {
                 symbol: listing.symbol,
                 instrument: Instrument::default(),
                 spec: None,
-                subscribed: false,
-                continuity: OkxContinuity::default(),
+                lines: [Line::new(), Line::new()],
+                merge: copies.has_second().then(Merge::default),
+                kept: if copies.has_second() { Kept::new() } else { Kept::default() },
+                best: Latest::default(),
+                trades: Latest::default(),
+                marks: [Latest::default(); MARKS],
                 book: BookState::AwaitSnapshot,
                 sent: None,
                 sent_live: false,
-                resync_due: NEVER,
-                resyncs: 0,
                 live_since: 0,
                 seen: false,
                 funding: None,
@@ -199,14 +236,22 @@ impl OkxAdapter {
             listings.iter().enumerate().map(|(at, listing)| (listing.symbol, at)).collect();
         by_symbol.sort_unstable();
         let roles = [SessionRole::Market, SessionRole::Account, SessionRole::Orders];
-        let used = if context.trading { roles.len() } else { 1 };
+        let used = connection_count(context.trading);
+        let all = used + usize::from(copies.has_second());
         let conn = |at: usize| ConnId(context.conn_base.0 + at as u8);
+        let role = |at: usize| if at < used { roles[at] } else { SessionRole::Market };
         Self {
             venue: context.venue,
             conn_base: context.conn_base,
             listings,
             by_symbol,
-            sessions: (0..used).map(|at| Session::new(conn(at), roles[at], TERMS)).collect(),
+            sessions: (0..all).map(|at| Session::new(conn(at), role(at), TERMS)).collect(),
+            copies,
+            market: [MARKET, used],
+            leave_at: [NEVER; COPIES],
+            counts: CopyCounts::default(),
+            silence: [Silence::default(); COPIES],
+            missed: [0; COPIES],
             requests: [Request::default(); ASKS],
             standing: Standing::new(&context.params),
             fills_wanted: Vec::with_capacity(64),
@@ -253,54 +298,41 @@ impl OkxAdapter {
     }
 
     pub fn status(&mut self, at: usize, ready: bool, out: &mut Out) {
-        if self.sessions[at].ready != ready {
-            self.sessions[at].ready = ready;
-            let role = self.sessions[at].role;
+        let role = self.sessions[at].role;
+        let is_ready = |sessions: &[Session]| sessions.iter().any(|other| other.role == role && other.ready);
+        let before = is_ready(&self.sessions);
+        self.sessions[at].ready = ready;
+        let ready = is_ready(&self.sessions);
+        if ready != before {
             out.event(EventBody::Session(SessionStatus { venue: self.venue, role, ready }));
         }
     }
 
-    fn close(&mut self, at: usize, fatal: bool, now: Nanos, out: &mut Out) {
+    pub fn close(&mut self, at: usize, fatal: bool, now: Nanos, out: &mut Out) {
         if matches!(self.sessions[at].phase, Phase::Idle | Phase::Down { .. } | Phase::Closing { .. }) {
             return;
         }
         out.action(SessionAction::Close { conn: self.sessions[at].conn });
         self.sessions[at].closing(now, fatal);
-        self.quarantine(at, out);
+        self.quarantine(at, now, out);
         self.arm(now);
     }
 
     /// Nothing that the connection carried can be trusted until it is back.
-    fn quarantine(&mut self, at: usize, out: &mut Out) {
+    fn quarantine(&mut self, at: usize, now: Nanos, out: &mut Out) {
         self.status(at, false, out);
-        match at {
-            MARKET => {
-                for listing in &mut self.listings {
-                    listing.continuity.invalidate();
-                    listing.sent_live = false;
-                    listing.resync_due = NEVER;
-                    if std::mem::take(&mut listing.subscribed) && listing.book != BookState::Invalid {
-                        listing.book = BookState::Invalid;
-                        let (instrument, state) = (listing.id, BookState::Invalid);
-                        out.event(EventBody::Book(BookStatus {
-                            instrument,
-                            state,
-                            reason: BookReason::Disconnected,
-                        }));
-                    }
-                }
+        if let Some(copy) = self.copy_of(at) {
+            return self.quarantine_market(copy, now, out);
+        }
+        if at == ACCOUNT {
+            self.reconciled = false;
+            for ask in ACCOUNT_ASKS {
+                self.requests[ask as usize] = Request::default();
             }
-            ACCOUNT => {
-                self.reconciled = false;
-                if self.orders_http {
-                    self.status(ORDERS, false, out);
-                }
-                for ask in ACCOUNT_ASKS {
-                    self.requests[ask as usize] = Request::default();
-                }
-                self.forget_settings();
+            if self.orders_http {
+                self.status(ORDERS, false, out);
             }
-            _ => {}
+            self.forget_settings();
         }
     }
 
@@ -319,15 +351,18 @@ impl OkxAdapter {
     /// Does everything that is due, and finds out when the next thing will be.
     fn work(&mut self, now: Stamp, out: &mut Out) {
         self.due = NEVER;
+        self.relay(now.mono, out);
         for at in 0..self.sessions.len() {
             self.drive(at, now.mono, out);
         }
         for ask in Ask::ALL {
             self.ask(ask, now.mono, out);
         }
-        if self.sessions[MARKET].phase == Phase::Up {
-            self.subscribe(now.mono, out);
-            self.resync(now.mono, out);
+        for copy in 0..COPIES {
+            if self.is_market_up(copy) {
+                self.subscribe(copy, now.mono, out);
+                self.resync(copy, now.mono, out);
+            }
         }
     }
 
@@ -393,10 +428,11 @@ impl OkxAdapter {
     }
 
     /// Subscribes the listings that are defined and not subscribed, in messages of neighbours.
-    fn subscribe(&mut self, now: Nanos, out: &mut Out) {
+    fn subscribe(&mut self, copy: usize, now: Nanos, out: &mut Out) {
+        let market = self.market[copy];
         let mut at = 0;
         while at < self.listings.len() {
-            let wants = |l: &Listing| l.instrument.generation > 0 && !l.subscribed;
+            let wants = |l: &Listing| l.instrument.generation > 0 && !l.lines[copy].subscribed;
             let count =
                 self.listings[at..].iter().take(calls::LISTINGS_PER_BATCH).take_while(|l| wants(l)).count();
             if count == 0 {
@@ -404,47 +440,55 @@ impl OkxAdapter {
                 continue;
             }
             for listing in &mut self.listings[at..at + count] {
-                listing.subscribed = true;
+                listing.lines[copy].subscribed = true;
+                listing.lines[copy].resync_due = now + SNAPSHOT_WITHIN;
+                if listing.book == BookState::Live {
+                    continue;
+                }
                 listing.book = BookState::AwaitSnapshot;
-                listing.resync_due = now + SNAPSHOT_WITHIN;
                 let (instrument, state) = (listing.id, BookState::AwaitSnapshot);
                 out.event(EventBody::Book(BookStatus { instrument, state, reason: BookReason::Sync }));
             }
-            self.send(MARKET, call_arg(calls::SUBSCRIBE_MARKET, calls::range(at, count)), out);
+            self.send(market, call_arg(calls::SUBSCRIBE_MARKET, calls::range(at, count)), out);
             // The first batch asks for the venue's word about its contracts too.
-            self.sessions[MARKET].acks +=
+            self.sessions[market].acks +=
                 (count * calls::MARKET_CHANNELS.len() + usize::from(at == 0)) as u32;
-            self.subscribe_extras(at, count, out);
-            self.sessions[MARKET].step(now);
+            self.subscribe_extras(market, at, count, out);
+            self.sessions[market].step(now);
             self.arm(now);
             at += count;
         }
     }
 
     /// Asks for what else of the market is wanted of the same listings; acknowledged one by one, too.
-    fn subscribe_extras(&mut self, at: usize, count: usize, out: &mut Out) {
+    fn subscribe_extras(&mut self, market: usize, at: usize, count: usize, out: &mut Out) {
         let channels = calls::wanted(self.extras).iter().filter(|wanted| **wanted).count();
         let acks = count * channels + usize::from(at == 0 && self.extras.liquidations);
         if acks > 0 {
-            self.send(MARKET, call_arg(calls::SUBSCRIBE_EXTRAS, calls::range(at, count)), out);
-            self.sessions[MARKET].acks += acks as u32;
+            self.send(market, call_arg(calls::SUBSCRIBE_EXTRAS, calls::range(at, count)), out);
+            self.sessions[market].acks += acks as u32;
         }
     }
 
     /// Resubscribes the books that lost continuity, each on its own.
-    fn resync(&mut self, now: Nanos, out: &mut Out) {
+    fn resync(&mut self, copy: usize, now: Nanos, out: &mut Out) {
         for at in 0..self.listings.len() {
+            self.check_kept(at, now, out);
             let listing = &mut self.listings[at];
-            if listing.resync_due <= now {
-                listing.continuity.invalidate();
-                listing.resyncs = listing.resyncs.saturating_add(1);
-                listing.resync_due =
-                    now + SNAPSHOT_WITHIN + TERMS.back_off(listing.resyncs, u64::from(listing.id.0));
+            let line = &mut listing.lines[copy];
+            if line.resync_due <= now {
+                line.continuity.invalidate();
+                line.resyncs = line.resyncs.saturating_add(1);
+                line.resync_due =
+                    now + SNAPSHOT_WITHIN + TERMS.back_off(line.resyncs, u64::from(listing.id.0));
+                if let Some(merge) = &mut listing.merge {
+                    merge.forget(copy);
+                }
                 let id = listing.id;
-                self.send(MARKET, call_for(calls::UNSUBSCRIBE_BOOK, id), out);
-                self.send(MARKET, call_for(calls::SUBSCRIBE_BOOK, id), out);
+                self.send(self.market[copy], call_for(calls::UNSUBSCRIBE_BOOK, id), out);
+                self.send(self.market[copy], call_for(calls::SUBSCRIBE_BOOK, id), out);
             }
-            let due = self.listings[at].resync_due;
+            let due = self.listings[at].lines[copy].resync_due;
             self.arm(due);
         }
     }
@@ -485,7 +529,7 @@ impl OkxAdapter {
                 }
             }
             // The connection will be cut within a minute: come back at once, at our own time.
-            EventKind::Notice if code == 64008 => self.close(at, false, now, out),
+            EventKind::Notice if code == 64008 => self.leave(at, now, out),
             EventKind::ConnCountError => {
                 self.odd(conn, OddKind::Refused, out);
                 self.close(at, false, now, out);
@@ -581,9 +625,11 @@ impl OkxAdapter {
 
 impl Adapter for OkxAdapter {
     fn on_start(&mut self, now: Stamp, out: &mut Out) {
-        let used = if self.orders_http { ORDERS } else { self.sessions.len() };
-        for session in self.sessions.iter_mut().take(used) {
-            session.phase = Phase::Down { due: now.mono };
+        for at in 0..self.sessions.len() {
+            let is_spare = self.copies == MarketCopies::Relay && at == self.market[1];
+            let is_unused = at == ORDERS && self.orders_http;
+            self.sessions[at].phase =
+                if is_spare || is_unused { Phase::Idle } else { Phase::Down { due: now.mono } };
         }
         self.want(Ask::Instruments, now.mono);
         self.want(Ask::Time, now.mono);
@@ -596,19 +642,20 @@ impl Adapter for OkxAdapter {
             return out.action(SessionAction::Close { conn });
         }
         self.sessions[at].up(now.mono);
-        if at != MARKET {
-            self.send(at, call(calls::LOGIN), out);
-            self.sessions[at].step(now.mono);
-        } else {
+        if let Some(copy) = self.copy_of(at) {
+            self.plan_leave(copy, now.mono);
             // We may have missed a change of specification.
             self.refresh(0, now.mono);
+        } else {
+            self.send(at, call(calls::LOGIN), out);
+            self.sessions[at].step(now.mono);
         }
         self.work(now, out);
     }
 
     fn on_conn_down(&mut self, conn: ConnId, epoch: u32, _reason: DownReason, now: Stamp, out: &mut Out) {
         let Some(at) = self.session_at(conn) else { return };
-        self.quarantine(at, out);
+        self.quarantine(at, now.mono, out);
         self.sessions[at].down(now.mono, u64::from(conn.0) << 32 | u64::from(epoch));
         self.work(now, out);
     }
@@ -627,7 +674,9 @@ impl Adapter for OkxAdapter {
         match self.parser.parse(frame) {
             Ok(Frame::Market { channel, symbol, snapshot }) => {
                 out.marked(meta.conn, self.parser.marks);
-                self.on_market(meta.conn, channel, &symbol, snapshot, now, out);
+                let copy = self.copy_of(at).unwrap_or(0);
+                self.hear(copy, now.mono);
+                self.on_market((meta.conn, copy), channel, &symbol, snapshot, now, out);
             }
             Ok(Frame::Private { channel, data, snapshot }) => {
                 self.on_private(meta.conn, channel, data, snapshot, now, out);
@@ -646,8 +695,9 @@ impl Adapter for OkxAdapter {
             Err(error) => {
                 out.unread(meta.conn, error);
                 self.odd(meta.conn, OddKind::Malformed, out);
+                let copy = self.copy_of(at).unwrap_or(0);
                 if let Some(at) = self.parser.book_hint.and_then(|symbol| self.find(&symbol)) {
-                    self.lose_book(at, BookReason::Malformed, now.mono, out);
+                    self.lose_message(at, copy, now.mono, out);
                 }
             }
         }
@@ -702,9 +752,11 @@ impl Adapter for OkxAdapter {
             return;
         }
         self.listings[at].instrument = *instrument;
-        if self.listings[at].subscribed {
-            // Levels in the old scales are void.
-            self.lose_book(at, BookReason::Generation, now.mono, out);
+        for copy in 0..COPIES {
+            if self.listings[at].lines[copy].subscribed {
+                // Levels in the old scales are void.
+                self.lose_book(at, copy, BookReason::Generation, now.mono, out);
+            }
         }
         if self.reconciled {
             // Positions could not be expressed before, or were in the old scales.
@@ -726,6 +778,10 @@ impl Adapter for OkxAdapter {
         if now.mono >= self.due {
             self.work(now, out);
         }
+    }
+
+    fn copies(&self) -> Option<&CopyCounts> {
+        self.copies.has_second().then_some(&self.counts)
     }
 
     fn on_stop(&mut self, now: Stamp, out: &mut Out) {

@@ -33,6 +33,11 @@ impl OkxContinuity {
         self.state = BookState::Invalid;
     }
 
+    /// Goes on from a message that did not follow: another connection brought what lies between.
+    pub fn rejoin(&mut self, depth: &Depth<'_>) {
+        *self = Self { state: BookState::Live, last: ids(depth), time_ms: depth.time_ms };
+    }
+
     fn gap(&mut self) -> Verdict {
         self.state = BookState::Invalid;
         Verdict::Gap

@@ -3,7 +3,7 @@
 
 use super::calls::{self, MARKET_CHANNELS};
 use super::standing::LEVERAGE_PAGE;
-use super::{MARKET, ORDERS};
+use super::{MARKET, ORDERS, connection_count};
 use crate::domain::effect::{
     HoleKind, OutMeta, Payload, PayloadFull, Redact, SecretSlot, SignScheme, VenueCall,
 };
@@ -28,6 +28,8 @@ const LOGIN_TEXT: &[u8] = b"GET/users/self/verify";
 #[derive(Debug)]
 pub(super) struct OkxEncoder {
     conn_base: ConnId,
+    /// Before the second one for market data.
+    connections: usize,
     order_valid_ms: i64,
     orders: OrderRoute,
     listings: Vec<ListingParams>,
@@ -41,6 +43,7 @@ impl OkxEncoder {
     pub fn new(context: &VenueContext) -> Self {
         Self {
             conn_base: context.conn_base,
+            connections: connection_count(context.trading),
             order_valid_ms: context.params.order_valid_ms,
             orders: context.params.orders,
             instruments: vec![Instrument::default(); context.listings.len()],
@@ -422,7 +425,8 @@ impl Encoder for OkxEncoder {
 
     fn connect(&mut self, conn: ConnId, _slot: Option<SecretSlot>, to: &mut Payload) -> Result<()> {
         to.clear();
-        if conn.0 == self.conn_base.0 + MARKET as u8 {
+        let at = usize::from(conn.0 - self.conn_base.0);
+        if at == MARKET || at >= self.connections {
             to.push(b"/ws/v5/public")
         } else {
             to.push(b"/ws/v5/private")

@@ -34,6 +34,7 @@ mod errors;
 mod kill;
 mod market;
 mod parse;
+mod relay;
 mod rows;
 mod schema;
 mod standing;
@@ -68,6 +69,11 @@ const TERMS: Terms = Terms {
     back_off_min: 250 * MILLI,
 };
 
+/// How many connections there are, before the second one for market data.
+const fn connection_count(trading: bool) -> usize {
+    if trading { 3 } else { 1 }
+}
+
 impl Dialect for Okx {
     fn name(&self) -> &'static str {
         "okx"
@@ -76,8 +82,11 @@ impl Dialect for Okx {
     fn connections(&self, trading: bool) -> Vec<ConnSpec> {
         let url = || "wss://ws.okx.com:8443".to_owned();
         let roles = [SessionRole::Market, SessionRole::Account, SessionRole::Orders];
-        let used = if trading { 3 } else { 1 };
-        roles[..used].iter().map(|role| ConnSpec { role: *role, url: url() }).collect()
+        roles[..connection_count(trading)].iter().map(|role| ConnSpec { role: *role, url: url() }).collect()
+    }
+
+    fn relays(&self) -> bool {
+        true
     }
 
     fn orders_per_10s(&self) -> u32 {

@@ -10,10 +10,12 @@ use crate::domain::input::{ConnId, FrameMeta};
 use crate::domain::instrument::{ContractKind, VenueId};
 use crate::domain::number::Num;
 use crate::domain::order::{ClientId, ReportKind};
-use crate::domain::time::Stamp;
+use crate::domain::time::{SECOND, Stamp};
 use crate::venue::message::{DecodeError, Message};
+use crate::venue::silence::Silence;
 use crate::venue::{Adapter, Emit, OddKind, Out};
 use proptest::prelude::*;
+use std::io::BufRead as _;
 use std::path::{Path, PathBuf};
 
 fn corpus() -> Option<PathBuf> {
@@ -72,6 +74,32 @@ fn every_payload_of_the_corpus_has_its_type() {
         }
     }
     assert!(checked >= 60, "{checked}");
+}
+
+#[test]
+fn captured_streams_are_soon_known_to_be_busy_and_their_own_pauses_are_never_suspected() {
+    let Some(corpus) = corpus() else { return };
+    const LONGEST: i64 = 20 * SECOND;
+    for capture in ["usdm_btcusdt_20240808", "usdm_ethusdt_20240719", "coinm_btcusd_perp_20240808"] {
+        let file = std::fs::File::open(corpus.join(format!("capture/{capture}.gz"))).unwrap();
+        let lines = std::io::BufReader::new(flate2::read::MultiGzDecoder::new(file)).lines();
+        let (mut silence, mut begun) = (Silence::default(), None);
+        for line in lines.map(Result::unwrap).filter(|line| line.contains("\"stream\"")) {
+            let now: i64 = line.split_once(' ').unwrap().0.parse().unwrap();
+            if begun.is_none() {
+                begun = Some(now);
+                silence.begin(now);
+            }
+            // Twice over: the margin is no accident of this capture.
+            let margin = (silence.until(LONGEST) - now).min(LONGEST);
+            assert!(margin > silence.limit(LONGEST) / 2, "{capture}: suspected at {now}");
+            silence.heard(now);
+            if now > begun.unwrap() + 31 * SECOND {
+                assert!(silence.limit(LONGEST) < LONGEST / 2, "{capture}: {}", silence.limit(LONGEST));
+            }
+        }
+        assert_eq!(silence.limit(LONGEST), 3 * SECOND, "{capture}");
+    }
 }
 
 #[test]

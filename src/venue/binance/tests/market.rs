@@ -2,13 +2,13 @@
 
 use super::*;
 
-fn diff(symbol: &str, first: u64, last: u64, prev: i64, bids: &str) -> String {
+pub(super) fn diff(symbol: &str, first: u64, last: u64, prev: i64, bids: &str) -> String {
     format!(
         r#"{{"e":"depthUpdate","E":5,"T":4,"s":"{symbol}","U":{first},"u":{last},"pu":{prev},"b":[{bids}],"a":[],"st":1}}"#
     )
 }
 
-fn snapshot(last: u64) -> String {
+pub(super) fn snapshot(last: u64) -> String {
     format!(
         r#"{{"lastUpdateId":{last},"E":3,"T":2,"bids":[["100.00","1.000"],["99.90","2.000"]],"asks":[["100.10","3.000"]]}}"#
     )

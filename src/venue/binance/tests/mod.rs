@@ -6,6 +6,7 @@ mod backfill;
 mod corpus;
 mod encode;
 mod market;
+mod relay;
 
 use super::adapter::BinanceAdapter;
 use super::encode::BinanceEncoder;
@@ -24,7 +25,7 @@ use crate::domain::intent::OrderRef;
 use crate::domain::money::Money;
 use crate::domain::number::Num;
 use crate::domain::order::{ClientId, OrderReport, OrderSpec, RejectClass, ReportKind, Side, TimeInForce};
-use crate::domain::params::{Extras, ListingParams, OrderRoute, SessionKind, VenueParams};
+use crate::domain::params::{Extras, ListingParams, MarketCopies, OrderRoute, SessionKind, VenueParams};
 use crate::domain::standing::Pace;
 use crate::domain::text::{Currency, Symbol};
 use crate::domain::time::{MILLI, Nanos, SECOND, Stamp};
@@ -96,7 +97,13 @@ pub(super) struct Rig {
 
 impl Rig {
     pub(super) fn new(trading: bool) -> Self {
-        Self { adapter: BinanceAdapter::new(&USDM, &context(trading)), now: 0, out: Out::with_capacity(1024) }
+        Self::copied(trading, MarketCopies::One)
+    }
+
+    pub(super) fn copied(trading: bool, market_copies: MarketCopies) -> Self {
+        let mut context = context(trading);
+        context.params.market_copies = market_copies;
+        Self { adapter: BinanceAdapter::new(&USDM, &context), now: 0, out: Out::with_capacity(1024) }
     }
 
     /// Orders go over HTTP.
@@ -108,7 +115,11 @@ impl Rig {
 
     /// Started, with connections up, listings defined and streams acknowledged; snapshots not answered.
     pub(super) fn running(trading: bool) -> Self {
-        let mut rig = Self::new(trading);
+        Self::new(trading).run()
+    }
+
+    pub(super) fn run(self) -> Self {
+        let mut rig = self;
         rig.adapter.on_start(rig.at(), &mut rig.out);
         let seen = rig.take();
         rig.http(seen.http(op::EXCHANGE_INFO)[0].0, 200, r#"{"symbols":[]}"#);
@@ -120,10 +131,15 @@ impl Rig {
         for index in 0..2 {
             rig.adapter.on_instrument(&instrument(index), rig.at(), &mut rig.out);
         }
-        for (conn, batch) in rig.wait(SECOND).batches() {
-            rig.frame(conn, &format!(r#"{{"result":null,"id":{}}}"#, batch.request));
-        }
+        let seen = rig.wait(SECOND);
+        rig.acknowledge(&seen);
         rig
+    }
+
+    pub(super) fn acknowledge(&mut self, seen: &Seen) {
+        for (conn, batch) in seen.batches() {
+            self.frame(conn, &format!(r#"{{"result":null,"id":{}}}"#, batch.request));
+        }
     }
 
     pub(super) fn at(&self) -> Stamp {

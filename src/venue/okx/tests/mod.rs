@@ -2,6 +2,7 @@
 
 mod adapter;
 mod conformance;
+mod copies;
 mod render;
 
 use crate::domain::effect::{HttpId, SecretSlot, SessionAction};
@@ -10,7 +11,7 @@ use crate::domain::input::{ConnId, FrameMeta};
 use crate::domain::instrument::{CanonicalId, Instrument, InstrumentId, Qty, Status, VenueId, VenueSpec};
 use crate::domain::number::Num;
 use crate::domain::order::OrderReport;
-use crate::domain::params::{ListingParams, VenueParams};
+use crate::domain::params::{ListingParams, MarketCopies, VenueParams};
 use crate::domain::text::Symbol;
 use crate::domain::time::{Nanos, SECOND, Stamp};
 use crate::venue::{Adapter, Emit, Out, VenueContext};
@@ -92,7 +93,11 @@ struct Rig {
 
 impl Rig {
     fn new(trading: bool) -> Self {
-        let adapter = crate::venue::Dialect::adapter(&super::Okx, &context(trading));
+        Self::of(&context(trading))
+    }
+
+    fn of(context: &VenueContext) -> Self {
+        let adapter = crate::venue::Dialect::adapter(&super::Okx, context);
         Self { adapter, out: Out::with_capacity(1024), now: SECOND, epoch: 0 }
     }
 
