@@ -2,7 +2,6 @@
 //! are not exact at an instrument's scale quarantine that instrument; a stream that stays silent after its
 //! acknowledgement is asked for again, because the venue acknowledges streams that do not exist.
 
-use super::conn::PUBLIC;
 use super::continuity::REST_DEPTH;
 use super::decode::{Parser, int};
 use super::feed::{Feed, FixedLevel};
