@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 pub type Count = (&'static str, &'static str, fn(&Counts) -> u64);
 
 /// All counts, for the exposition and the counters file.
-pub const COUNTS: [Count; 12] = [
+pub const COUNTS: [Count; 13] = [
     ("frames", "WebSocket frames read", |c| c.frames),
     ("events", "Typed events decoded", |c| c.events),
     ("intents", "Baskets and cancels that scan wanted", |c| c.intents),
@@ -28,6 +28,9 @@ pub const COUNTS: [Count; 12] = [
     ("refused", "Messages refused by the egress gate", |c| c.refused),
     ("unknown", "Orders whose fate is or was unknown", |c| c.unknown),
     ("rejects", "Orders rejected by a venue", |c| c.rejects),
+    ("foreign", "Fills on our accounts that are not ours (alarm: deleveraging, liquidation, by hand)", |c| {
+        c.foreign
+    }),
 ];
 
 /// No publication for this long means that the engine hangs.
