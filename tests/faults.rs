@@ -181,7 +181,7 @@ fn a_demo_with_faults_tells_them() {
     std::fs::create_dir_all(dir.path()).expect("temporary disk");
     let file = dir.path().join("faults.toml");
     let text = "[[fault]]\nkind = 'gap'\nper_minute = 600\nvenue = 'okx'\n\
-                [[fault]]\nkind = 'disconnect'\nat_s = [1]\non = 'market'\nvenue = 'binance-usdm'\n";
+                [[fault]]\nkind = 'disconnect'\nat_s = [2]\non = 'market'\nvenue = 'binance-usdm'\n";
     std::fs::write(&file, text).expect("temporary disk");
     let args = DemoArgs {
         duration: Some(Duration::from_secs(3)),
