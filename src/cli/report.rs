@@ -278,6 +278,13 @@ impl fmt::Display for DemoReport {
             "trades opened {}, closed {}, missed {}; denied {}, refused {}, rejected {}, unknown {}",
             c.trades_opened, c.trades_closed, c.misses, c.denials, c.refused, c.rejects, c.unknown
         )?;
+        if c.foreign > 0 {
+            writeln!(
+                f,
+                "ALARM: {} fills that are not ours: a venue took positions away, or somebody traded",
+                c.foreign
+            )?;
+        }
         let pnl: Vec<String> = self.pnl.iter().map(|(name, amount)| format!("{name} {amount}")).collect();
         writeln!(f, "profit and loss: {}", pnl.join(", "))?;
         for ledger in &self.ledgers {

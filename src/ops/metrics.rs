@@ -19,7 +19,7 @@ use std::time::{Duration, Instant};
 pub type Count = (&'static str, &'static str, fn(&Counts) -> u64);
 
 /// All counts, for the exposition and the counters file.
-pub const COUNTS: [Count; 15] = [
+pub const COUNTS: [Count; 16] = [
     ("frames", "WebSocket frames read", |c| c.frames),
     ("events", "Typed events decoded", |c| c.events),
     ("intents", "Baskets and cancels that scan wanted", |c| c.intents),
@@ -35,6 +35,9 @@ pub const COUNTS: [Count; 15] = [
     ("tickers", "Last prices stated by venues", |c| c.tickers),
     ("open_interests", "Statements of open interest", |c| c.open_interests),
     ("liquidations", "Liquidations published by venues", |c| c.liquidations),
+    ("foreign", "Fills on our accounts that are not ours (alarm: deleveraging, liquidation, by hand)", |c| {
+        c.foreign
+    }),
 ];
 
 /// No publication for this long means that the engine hangs.

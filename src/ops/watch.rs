@@ -48,6 +48,8 @@ pub struct Counts {
     pub open_interests: u64,
     /// Liquidations that venues published.
     pub liquidations: u64,
+    /// Fills on our accounts that are not ours: deleveraging, liquidation, somebody's hand. Never expected.
+    pub foreign: u64,
 }
 
 /// What a venue last stated of a listing beside its prices.
@@ -72,6 +74,7 @@ struct Followed {
     /// Signed quantity per leg venue slot: both zero = flat.
     net: [i64; 2],
     venues: [u8; 2],
+    instruments: [InstrumentId; 2],
     opened: bool,
 }
 
@@ -136,6 +139,7 @@ impl Watch {
                 detected: basket.detected,
                 legs: [basket.legs[0].client_id, basket.legs[1].client_id],
                 venues: [basket.legs[0].venue.0, basket.legs[1].venue.0],
+                instruments: [basket.legs[0].instrument, basket.legs[1].instrument],
                 ..Followed::default()
             };
         }
@@ -206,11 +210,14 @@ impl Watch {
 
     fn order(&mut self, update: &OrderUpdate, mono: Nanos) {
         use crate::domain::order::OrderState;
+        if update.client_id == ClientId::NONE {
+            return self.foreign(update);
+        }
         self.counts.fills += u64::from(update.fill_qty.0 > 0);
         self.counts.unknown += u64::from(update.state == OrderState::Unknown);
         self.counts.rejects += u64::from(update.state == OrderState::Rejected);
         let (client_id, trade) = self.orders[update.client_id.sequence() as usize % self.orders.len()];
-        if client_id != update.client_id || client_id == ClientId::NONE {
+        if client_id != update.client_id {
             return;
         }
         let followed = &mut self.trades[trade.0 as usize % TRADES_MAX];
@@ -241,6 +248,29 @@ impl Watch {
         if followed.settled && followed.opened && followed.net == [0, 0] && update.state.is_terminal() {
             followed.active = false;
             self.counts.trades_closed += 1;
+        }
+    }
+
+    /// A fill that no order of ours explains: what it takes from a followed trade is gone.
+    fn foreign(&mut self, update: &OrderUpdate) {
+        let mut left = update.side.sign() * update.fill_qty.0;
+        if left == 0 {
+            return;
+        }
+        self.counts.foreign += 1;
+        for followed in self.trades.iter_mut().filter(|trade| trade.active && trade.opened) {
+            for leg in 0..2 {
+                let held = followed.net[leg];
+                if followed.instruments[leg] == update.instrument && held.signum() * left.signum() < 0 {
+                    let taken = left.signum() * left.abs().min(held.abs());
+                    followed.net[leg] += taken;
+                    left -= taken;
+                }
+            }
+            if followed.settled && followed.net == [0, 0] {
+                followed.active = false;
+                self.counts.trades_closed += 1;
+            }
         }
     }
 

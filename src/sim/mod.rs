@@ -21,7 +21,7 @@ pub mod socket;
 pub use config::{
     ConfigError, SimAccount, SimAccountSettings, SimConfig, SimInstrument, SimListing, SimVenueConfig,
 };
-pub use exchange::VenueLedger;
+pub use exchange::{Exchange, VenueLedger};
 pub use faults::{FaultCounts, FaultError, FaultPlan};
 
 use crate::domain::time::Nanos;
@@ -101,6 +101,14 @@ pub trait LedgerServer: Server {
     fn write_ledger(&mut self, dir: &Path) -> std::io::Result<()> {
         self.ledger_mut().write(dir)
     }
+    /// What the venue runs on, where it is an [`exchange`]: where faults of matching and accounts strike.
+    fn exchange(&self) -> Option<&Exchange> {
+        None
+    }
+    /// The same, to be told of faults.
+    fn exchange_mut(&mut self) -> Option<&mut Exchange> {
+        None
+    }
     /// The faults that there were (see [`faults`]).
     fn faults(&self) -> FaultCounts {
         FaultCounts::default()
@@ -144,6 +152,14 @@ impl<S: LedgerServer + ?Sized> LedgerServer for Box<S> {
 
     fn ledger_mut(&mut self) -> &mut VenueLedger {
         (**self).ledger_mut()
+    }
+
+    fn exchange(&self) -> Option<&Exchange> {
+        (**self).exchange()
+    }
+
+    fn exchange_mut(&mut self) -> Option<&mut Exchange> {
+        (**self).exchange_mut()
     }
 
     fn faults(&self) -> FaultCounts {

@@ -216,12 +216,17 @@ impl Entry {
         match report.kind {
             ReportKind::Acked => self.word = self.word.max(Word::Acked),
             ReportKind::Open | ReportKind::PartiallyFilled => self.hear_alive(),
-            ReportKind::Filled => {
-                if let Some(qty) = self.qty() {
-                    self.known = self.known.max(qty);
+            ReportKind::Filled => match (self.qty(), report.filled) {
+                // Venues cut a reduce-only order to the position, and call it filled when that has traded.
+                (Some(qty), Some(filled)) if self.spec.reduce_only && filled.0 < qty => {
+                    self.known = self.known.max(filled.0);
+                    self.hear_end(OrderState::Canceled);
                 }
-                self.hear_end(OrderState::Filled);
-            }
+                (qty, _) => {
+                    self.known = self.known.max(qty.unwrap_or(0));
+                    self.hear_end(OrderState::Filled);
+                }
+            },
             ReportKind::Canceled => self.hear_end(OrderState::Canceled),
             ReportKind::Expired => self.hear_end(OrderState::Expired),
             ReportKind::Rejected => return self.hear_rejected(report, now),

@@ -380,6 +380,18 @@ fn the_same_fill_under_another_trade_id_is_not_booked_twice() {
 }
 
 #[test]
+fn a_reduce_only_order_that_the_venue_cut_ends_with_what_it_filled() {
+    let mut bench = Bench::new();
+    bench.sent(OrderSpec { reduce_only: true, ..spec(TimeInForce::Ioc) });
+    assert_eq!(bench.hear(filled(K::Filled, 7, 4, 4)), [(S::Canceled, 4)]);
+    assert_eq!((bench.wait(TIMEOUT), bench.queries()), (Vec::new(), 0), "nothing is missing");
+    // Any other order is as large as it was sent: what is not booked is asked for.
+    let mut bench = Bench::new();
+    bench.sent(spec(TimeInForce::Ioc));
+    assert_ne!(bench.hear(filled(K::Filled, 7, 4, 4)), [(S::Canceled, 4)]);
+}
+
+#[test]
 fn not_found_is_never_a_fill_and_believed_only_after_the_grace() {
     let mut bench = Bench::new();
     bench.sent(spec(TimeInForce::Ioc));

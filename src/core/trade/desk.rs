@@ -70,6 +70,8 @@ pub struct DeskCounters {
     pub late_fills: u64,
     /// Order updates about orders that the desk does not remember.
     pub strays: u64,
+    /// Executions that are not ours: the venue or somebody else traded on our account.
+    pub foreign: u64,
 }
 
 /// The open trades.
@@ -158,6 +160,11 @@ impl Desk {
 
     /// An order changed.
     pub fn on_order(&mut self, update: &OrderUpdate, floor: &mut Floor<'_>) {
+        if update.client_id == ClientId::NONE && update.fill_qty.0 > 0 {
+            self.on_foreign(update, floor);
+            self.reschedule();
+            return;
+        }
         let Some(news) = self.recent.take(update) else {
             self.counters.strays += 1;
             return;
@@ -238,6 +245,31 @@ impl Desk {
         self.trades[slot] = Some(trade);
         self.open += 1;
         self.advance(slot, floor);
+    }
+
+    /// An execution on our account that no order of ours explains: deleveraging, liquidation, somebody's hand. What
+    /// it takes from a leg is gone, and the trade is closed: the other leg stands unhedged, and a venue that takes
+    /// positions away is no place to enter again. What it does beyond that is none of the desk's positions; the
+    /// venue's statement shows it.
+    fn on_foreign(&mut self, update: &OrderUpdate, floor: &mut Floor<'_>) {
+        self.counters.foreign += 1;
+        let Some(listing) = floor.listings.iter().position(|l| l.params.id == update.instrument) else {
+            return;
+        };
+        let mut left = update.side.sign() * update.fill_qty.0;
+        if let Some((slot, leg)) = self.find_leg(listing as u16, floor.listings)
+            && let Some(trade) = &mut self.trades[slot]
+        {
+            let taken = taken_from(trade.legs[leg].position, left);
+            if taken != 0 {
+                left -= taken;
+                trade.legs[leg].position += taken;
+                trade.closing = trade.closing.or(Some(ExitReason::Reduced));
+                self.advance(slot, floor);
+            }
+        }
+        let residual = &mut floor.listings[listing].residual;
+        *residual += taken_from(*residual, left);
     }
 
     fn is_working(&self, slot: usize, leg: usize, id: ClientId) -> bool {
@@ -372,6 +404,11 @@ impl Desk {
     fn reschedule(&mut self) {
         self.due = self.trades.iter().flatten().map(next_due).min().unwrap_or(Nanos::MAX);
     }
+}
+
+/// How much of a signed fill brings a position towards zero, with the fill's sign.
+fn taken_from(position: i64, fill: i64) -> i64 {
+    if position.signum() * fill.signum() >= 0 { 0 } else { fill.signum() * fill.abs().min(position.abs()) }
 }
 
 /// Sides of an entry: the first leg buys.

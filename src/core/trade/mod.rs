@@ -44,6 +44,8 @@ pub enum ExitReason {
     Metadata,
     /// Leftovers and late fills added up to an order.
     Residual,
+    /// The venue took a part of a leg away (deleveraging, liquidation), or somebody else did.
+    Reduced,
 }
 
 /// An order of ours that is not terminal.

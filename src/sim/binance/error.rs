@@ -1,6 +1,6 @@
 //! Binance error codes and messages, as documented for USDⓈ-M futures.
 
-use crate::sim::exchange::Reject;
+use crate::sim::exchange::{Refusal, Reject};
 
 /// A refusal: HTTP status (also the `status` of a WebSocket API reply), code and message.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -15,6 +15,8 @@ impl ApiError {
         let status = match code {
             -2014 | -2015 => 401,
             -1003 | -1015 => 429,
+            -1007 => 408,
+            -1008 => 503,
             _ => 400,
         };
         Self { status, code, msg: msg.into() }
@@ -62,7 +64,26 @@ impl From<Reject> for ApiError {
             Reject::TooManyOpen => (-2025, "Reach max open order limit."),
             Reject::UnknownOrder => (-2011, "Unknown order sent."),
             Reject::NoChange => (-5027, "No need to modify the order."),
+            Reject::Asked(refusal) => asked(refusal),
         };
         Self::new(code, msg)
+    }
+}
+
+/// A code of the venue's table for a reason that the exchange itself does not have.
+fn asked(refusal: Refusal) -> (i64, &'static str) {
+    match refusal {
+        Refusal::Retry => (-1001, "Internal error; unable to process your request. Please try again."),
+        Refusal::UnknownOutcome => (
+            -1007,
+            "Timeout waiting for response from backend server. Send status unknown; execution status unknown.",
+        ),
+        Refusal::RateLimit => (-1015, "Too many new orders."),
+        Refusal::VenueDown => {
+            (-1008, "Server is currently overloaded with other requests. Please try again in a few minutes.")
+        }
+        Refusal::Fatal => (-2015, "Invalid API-key, IP, or permissions for action."),
+        Refusal::Clock => (-1021, "Timestamp for this request is outside of the recvWindow."),
+        _ => (-1111, "Precision is over the maximum defined for this asset."),
     }
 }

@@ -106,7 +106,7 @@ pub(super) fn exchange_info(exchange: &Exchange, now: Nanos) -> String {
                 settle = listing.settle,
                 price_precision = listing.tick.scale,
                 qty_precision = listing.step.scale,
-                bound = fixed(i128::from(settings.price_band_ppb) / 10_000_000, 2),
+                bound = fixed(i128::from(exchange.price_band_ppb()) / 10_000_000, 2),
                 tick = tick,
                 max_price = listing.price_text(100_000_000),
                 qty_min = qty_min,
@@ -119,8 +119,8 @@ pub(super) fn exchange_info(exchange: &Exchange, now: Nanos) -> String {
                     let least = listing.notional_min;
                     format!("{{\"filterType\":\"MIN_NOTIONAL\",\"notional\":\"{least}\"}},")
                 },
-                up = band(settings.price_band_ppb),
-                down = band(-settings.price_band_ppb),
+                up = band(exchange.price_band_ppb()),
+                down = band(-exchange.price_band_ppb()),
             )
         })
         .collect();

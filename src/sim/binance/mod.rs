@@ -21,7 +21,7 @@ mod users;
 
 use super::delay::DelayQueue;
 use super::exchange::{
-    AccountId, EndReason, Exec, ListingId, RateWindow, SimEvent, SimEventBody, VenueLedger,
+    AccountId, EndReason, Exchange, Exec, ListingId, RateWindow, SimEvent, SimEventBody, VenueLedger,
 };
 use super::market::SimVenue;
 use super::{HttpReply, HttpRequest, LedgerServer, Push, Server, SimConfig, SimConn};
@@ -120,7 +120,8 @@ impl BinanceServer {
             self.publish(due, out);
             while let Some((at, request)) = self.inbox.pop_due(due) {
                 let reply = self.execute(&request, at);
-                let latency = self.venue.exchange().settings().latency_out_ns;
+                let late = self.venue.exchange_mut().take_ack_delay();
+                let latency = self.venue.exchange().settings().latency_out_ns + late;
                 self.outbox.push(at + latency, (request.conn, reply));
                 self.publish(at, out);
             }
@@ -209,6 +210,7 @@ impl BinanceServer {
                 let listing = exchange.listing(order.listing);
                 if let Exec::Trade(fill) = exec
                     && self.flavour == Flavour::Usdm
+                    && !order.by_venue
                 {
                     let early = event.at + exchange.settings().latency_out_ns * 3 / 4;
                     texts.push((early, user::trade_lite(listing, order, fill, event.at, early)));
@@ -414,6 +416,14 @@ impl LedgerServer for BinanceServer {
 
     fn ledger_mut(&mut self) -> &mut VenueLedger {
         self.venue.exchange_mut().ledger_mut()
+    }
+
+    fn exchange(&self) -> Option<&Exchange> {
+        Some(self.venue.exchange())
+    }
+
+    fn exchange_mut(&mut self) -> Option<&mut Exchange> {
+        Some(self.venue.exchange_mut())
     }
 }
 

@@ -102,6 +102,11 @@ pub(super) fn symbol_maybe(exchange: &Exchange, params: &Params) -> Result<Optio
     params.get("symbol").map(|symbol| exchange.find(symbol).ok_or_else(ApiError::symbol)).transpose()
 }
 
+/// The client id as the venue tells it: its own orders that take positions away have a name of their own.
+pub(super) fn client_id(order: &Order) -> &str {
+    if order.by_venue { "adl_autoclose" } else { &order.client_id }
+}
+
 /// An order as replies show it. Placing and cancelling replies carry `cumQty`, queries carry `time`.
 pub(super) fn json(listing: &Listing, order: &Order, query: bool) -> String {
     let filled = listing.qty_text(order.filled);
@@ -119,7 +124,7 @@ pub(super) fn json(listing: &Listing, order: &Order, query: bool) -> String {
         listing.symbol,
         pair_field("pair", listing),
         status_text(order.status),
-        quoted(&order.client_id),
+        quoted(client_id(order)),
         listing.price_text(order.price),
         average(listing, order),
         listing.qty_text(order.qty),

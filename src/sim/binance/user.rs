@@ -1,6 +1,8 @@
 //! User-data events: `ORDER_TRADE_UPDATE`, `TRADE_LITE`, `ACCOUNT_UPDATE`.
 
-use super::order::{average, kind_text, quoted, self_trade_text, side_text, status_text, tif_text};
+use super::order::{
+    average, client_id, kind_text, quoted, self_trade_text, side_text, status_text, tif_text,
+};
 use crate::domain::money::Money;
 use crate::domain::time::{MILLI, Nanos};
 use crate::sim::exchange::{ChangeReason, Exec, Fill, Listing, MoneyText, Order, OrderStatus, Position};
@@ -20,6 +22,7 @@ pub(super) fn order_trade_update(
     };
     let execution = match exec {
         Exec::New => "NEW",
+        Exec::Trade(_) if order.by_venue => "CALCULATED",
         Exec::Trade(_) => "TRADE",
         Exec::Amended => "AMENDMENT",
         Exec::Ended if order.status == OrderStatus::Canceled => "CANCELED",
@@ -42,7 +45,7 @@ pub(super) fn order_trade_update(
         time = at / MILLI,
         sent = sent / MILLI,
         symbol = listing.symbol,
-        client = quoted(&order.client_id),
+        client = quoted(client_id(order)),
         side = side_text(order.side),
         kind = kind_text(order.kind),
         tif = tif_text(order),
@@ -50,7 +53,8 @@ pub(super) fn order_trade_update(
         price = listing.price_text(order.price),
         average = average(listing, order),
         execution = execution,
-        status = status_text(order.status),
+        // Deleveraging is told as a new order that has traded.
+        status = if order.by_venue { "NEW" } else { status_text(order.status) },
         id = order.id.0,
         last = listing.qty_text(fill.qty),
         filled = listing.qty_text(order.filled),

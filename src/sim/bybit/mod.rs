@@ -17,7 +17,7 @@ mod trade;
 mod wire;
 
 use super::delay::DelayQueue;
-use super::exchange::{AccountId, EndReason, RateWindow, SimEvent, SimEventBody, VenueLedger};
+use super::exchange::{AccountId, EndReason, Exchange, RateWindow, SimEvent, SimEventBody, VenueLedger};
 use super::market::SimVenue;
 use super::{HttpReply, HttpRequest, LedgerServer, Push, Server, SimConfig, SimConn};
 use crate::domain::time::{MICRO, MILLI, Nanos, SECOND};
@@ -250,5 +250,13 @@ impl LedgerServer for BybitServer {
 
     fn ledger_mut(&mut self) -> &mut VenueLedger {
         self.venue.exchange_mut().ledger_mut()
+    }
+
+    fn exchange(&self) -> Option<&Exchange> {
+        Some(self.venue.exchange())
+    }
+
+    fn exchange_mut(&mut self) -> Option<&mut Exchange> {
+        Some(self.venue.exchange_mut())
     }
 }

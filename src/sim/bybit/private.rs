@@ -54,7 +54,7 @@ pub(super) fn order(exchange: &Exchange, order: &Order) -> Value {
     let average =
         if order.filled == 0 { String::new() } else { listing.average_text(order.notional, order.filled, 8) };
     let leaves = if order.status.is_open() { order.leaves() } else { 0 };
-    json!({
+    let mut value = json!({
         "category": "linear", "symbol": listing.symbol,
         "orderId": order_uuid(order.id), "orderLinkId": link_id(order),
         "blockTradeId": "", "side": side_text(order.side), "positionIdx": 0,
@@ -85,7 +85,11 @@ pub(super) fn order(exchange: &Exchange, order: &Order) -> Value {
         "smpGroup": 0, "smpType": self_trade(order.self_trade), "smpOrderId": "",
         "createdTime": ms_text(order.created), "updatedTime": ms_text(order.updated),
         "feeCurrency": listing.settle,
-    })
+    });
+    if order.by_venue {
+        value["createType"] = "CreateByAdl_PassThrough".into();
+    }
+    value
 }
 
 /// An execution as REST and the `execution` topic show it.
@@ -104,7 +108,7 @@ pub(super) fn execution(exchange: &Exchange, row: &FillRow) -> Value {
         "orderType": "Limit", "stopOrderType": "UNKNOWN",
         "execFee": row.fill.fee.to_string(), "execId": exec_uuid(row.listing, &row.fill),
         "execPrice": listing.price_text(row.fill.price), "execQty": listing.qty_text(row.fill.qty),
-        "execType": "Trade", "execValue": row.notional.to_string(), "execTime": ms_text(row.at),
+        "execType": if order.is_some_and(|order| order.by_venue) { "AdlTrade" } else { "Trade" }, "execValue": row.notional.to_string(), "execTime": ms_text(row.at),
         "feeCurrency": "", "isMaker": row.fill.maker, "feeRate": super::wire::ppb(rate),
         "tradeIv": "", "markIv": "", "markPrice": fine(listing, listing.mark),
         "indexPrice": "", "underlyingPrice": "", "blockTradeId": "", "closedSize": "",

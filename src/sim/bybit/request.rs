@@ -240,7 +240,8 @@ impl BybitServer {
     pub(super) fn run_request(&mut self, request: OrderRequest, at: Nanos) {
         let outcome = auth::in_time(&request.stamp, &request.window, at)
             .and_then(|()| self.execute(request.account, request.action, &request.arg, at));
-        let done = at + self.venue.exchange().settings().latency_out_ns;
+        let late = self.venue.exchange_mut().take_ack_delay();
+        let done = at + self.venue.exchange().settings().latency_out_ns + late;
         let Some(client) = self.clients.get(&request.conn) else { return };
         let named = json!({"reqId": request.id});
         let spent = Some(&request.spent);

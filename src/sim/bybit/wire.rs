@@ -3,7 +3,7 @@
 use crate::domain::money::Money;
 use crate::domain::time::{MILLI, Nanos};
 use crate::sim::HttpReply;
-use crate::sim::exchange::{Fill, Listing, ListingId, OrderId, Reject};
+use crate::sim::exchange::{Fill, Listing, ListingId, OrderId, Refusal, Reject};
 use serde_json::{Value, json};
 use std::borrow::Cow;
 
@@ -56,6 +56,24 @@ pub(super) fn reject_fault(reject: Reject) -> Fault {
         Reject::UnknownOrder | Reject::NoChange => {
             Fault::new(110_001, "order not exists or too late to cancel")
         }
+        Reject::Asked(refusal) => asked(refusal),
+    }
+}
+
+/// A code of Bybit's table for a reason that the exchange itself does not have.
+fn asked(refusal: Refusal) -> Fault {
+    match refusal {
+        Refusal::Retry => {
+            Fault::new(110_079, "The order is processing and can not be operated, please try again later.")
+        }
+        Refusal::UnknownOutcome => Fault::new(10000, "Server Timeout"),
+        Refusal::RateLimit => Fault::new(10006, "Too many visits. Exceeded the API Rate Limit."),
+        Refusal::VenueDown => Fault::new(10016, "Server error."),
+        Refusal::Fatal => Fault::new(10005, "Permission denied, please check your API key permissions."),
+        Refusal::Clock => {
+            Fault::new(10002, "invalid request, please check your server timestamp or recv_window param")
+        }
+        _ => Fault::parameter("qty"),
     }
 }
 

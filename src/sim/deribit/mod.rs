@@ -20,7 +20,7 @@ mod trade;
 mod wire;
 
 use super::delay::DelayQueue;
-use super::exchange::{SimEvent, VenueLedger};
+use super::exchange::{Exchange, SimEvent, VenueLedger};
 use super::market::SimVenue;
 use super::{HttpReply, HttpRequest, LedgerServer, Push, Server, SimConfig, SimConn};
 use crate::domain::time::{MILLI, Nanos};
@@ -184,5 +184,13 @@ impl LedgerServer for DeribitServer {
 
     fn ledger_mut(&mut self) -> &mut VenueLedger {
         self.venue.exchange_mut().ledger_mut()
+    }
+
+    fn exchange(&self) -> Option<&Exchange> {
+        Some(self.venue.exchange())
+    }
+
+    fn exchange_mut(&mut self) -> Option<&mut Exchange> {
+        Some(self.venue.exchange_mut())
     }
 }

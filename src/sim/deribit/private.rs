@@ -72,7 +72,7 @@ pub(super) fn trade(exchange: &Exchange, row: &FillRow) -> String {
     let listing = exchange.listing(row.listing);
     let placed = exchange.order(row.account, &OrderKey::Id(row.order));
     format!(
-        r#"{{"trade_seq":{id},"trade_id":"{settle}-{id}","timestamp":{},"tick_direction":0,"state":"{}","self_trade":false,"reduce_only":{},"profit_loss":{},"price":{},"post_only":false,"order_type":"limit","order_id":"{settle}-{}","matching_id":null,"mark_price":{},"liquidity":"{}","label":{},"instrument_name":"{}","index_price":{},"fee_currency":"{settle}","fee":{},"direction":"{}","amount":{qty},"contracts":{qty}}}"#,
+        r#"{{{liquidation}"trade_seq":{id},"trade_id":"{settle}-{id}","timestamp":{},"tick_direction":0,"state":"{}","self_trade":false,"reduce_only":{},"profit_loss":{},"price":{},"post_only":false,"order_type":"limit","order_id":"{settle}-{}","matching_id":null,"mark_price":{},"liquidity":"{}","label":{},"instrument_name":"{}","index_price":{},"fee_currency":"{settle}","fee":{},"direction":"{}","amount":{qty},"contracts":{qty}}}"#,
         ms(row.at),
         placed.map_or("filled", |order| state(order.status)),
         placed.is_some_and(|order| order.reduce_only),
@@ -86,6 +86,8 @@ pub(super) fn trade(exchange: &Exchange, row: &FillRow) -> String {
         amount(listing.index),
         amount(row.fill.fee),
         side_text(row.side),
+        // The other side was being liquidated.
+        liquidation = if placed.is_some_and(|order| order.by_venue) { r#""liquidation":"M","# } else { "" },
         id = row.fill.trade_id,
         settle = listing.settle,
         qty = size(listing, row.fill.qty),

@@ -38,7 +38,8 @@ impl DeribitServer {
     /// Executes a request that has arrived at the engine, and sends its reply on the way.
     pub(super) fn run_request(&mut self, request: &OrderRequest, at: Nanos) {
         let outcome = self.execute(request.account, &request.method, &request.params, Some(request.conn), at);
-        let done = at + self.venue.exchange().settings().latency_out_ns;
+        let late = self.venue.exchange_mut().take_ack_delay();
+        let done = at + self.venue.exchange().settings().latency_out_ns + late;
         let text = reply(request.id.as_ref(), &outcome, request.arrived, done);
         self.under_way.push(done, Travel::Message(request.conn, text));
     }

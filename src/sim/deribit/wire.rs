@@ -2,7 +2,7 @@
 
 use crate::domain::money::Money;
 use crate::domain::time::{MICRO, MILLI, Nanos};
-use crate::sim::exchange::{Listing, MoneyText, Reject, Steps, Ticks};
+use crate::sim::exchange::{Listing, MoneyText, Refusal, Reject, Steps, Ticks};
 use serde_json::Value;
 
 /// An error code with its message.
@@ -41,6 +41,19 @@ pub(super) fn reject_fault(reject: Reject) -> Fault {
         Reject::TooManyOpen => Fault::new(11_035, "too_many_open_orders"),
         Reject::DuplicateClientId | Reject::NoChange => Fault::new(11_029, "invalid_arguments"),
         Reject::UnknownOrder => Fault::new(11_044, "not_open_order"),
+        Reject::Asked(refusal) => asked(refusal),
+    }
+}
+
+/// A code of Deribit's table for a reason that the exchange itself does not have.
+fn asked(refusal: Refusal) -> Fault {
+    match refusal {
+        Refusal::Retry => Fault::new(10_040, "retry"),
+        Refusal::UnknownOutcome => Fault::new(11_094, "internal_server_error"),
+        Refusal::RateLimit => Fault::new(10_047, "matching_engine_queue_full"),
+        Refusal::VenueDown => Fault::new(11_051, "system_maintenance"),
+        Refusal::Fatal => Fault::new(13_021, "forbidden"),
+        _ => Fault::new(11_029, "invalid_arguments"),
     }
 }
 

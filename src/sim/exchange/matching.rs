@@ -14,7 +14,7 @@ use crate::domain::time::Nanos;
 
 /// Who takes part in a match.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Party {
+pub(super) enum Party {
     Market,
     Client(OrderId),
 }
@@ -23,7 +23,12 @@ impl Exchange {
     /// Places an order: checks, accepts, matches, and lets the rest stand or end. The order's fate is in the
     /// events and in [`Exchange::order`]. A refusal is recorded in the ledger and changes nothing else.
     pub fn place(&mut self, new: &NewOrder, now: Nanos) -> Result<OrderId, Reject> {
-        match self.check(new) {
+        let checked = self.check(new);
+        let checked = match checked {
+            Ok(qty) => self.asked_refusal(new).map_or(Ok(qty), Err),
+            refused => refused,
+        };
+        match checked {
             Ok(qty) => Ok(self.accept(new, qty, now)),
             Err(reject) => {
                 let mut order = self.draft(new, new.qty, now);
@@ -149,6 +154,7 @@ impl Exchange {
 
     /// Ends a round of market operations on a listing: publishes the best price if it changed.
     pub fn market_done(&mut self, listing: ListingId, now: Nanos) {
+        self.run_deleveraging(listing, now);
         self.finish(now, Some(listing));
     }
 
@@ -231,7 +237,7 @@ impl Exchange {
     /// The worst price that an order on this side may have.
     fn band(&self, listing: ListingId, side: Side) -> Ticks {
         let listing = self.listing(listing);
-        let width = listing.mark.0 / 1_000_000_000 * i128::from(self.settings.price_band_ppb);
+        let width = listing.mark.0 / 1_000_000_000 * i128::from(self.price_band_ppb());
         match side {
             Side::Buy => listing.to_ticks(Money(listing.mark.0 + width), Side::Buy),
             Side::Sell => listing.to_ticks(Money(listing.mark.0 - width), Side::Sell).max(1),
@@ -314,8 +320,9 @@ impl Exchange {
 
     fn match_client(&mut self, id: OrderId, limit: Ticks, now: Nanos) {
         let Some(order) = self.orders.get(&id) else { return };
-        let (listing, side, leaves) = (order.listing, order.side, order.leaves());
-        self.matching(listing, Party::Client(id), side, limit, leaves, now);
+        let (listing, side, most) = (order.listing, order.side, self.fillable(order));
+        self.matching(listing, Party::Client(id), side, limit, most, now);
+        self.note_matched(id, most);
     }
 
     /// What is left of a just matched order rests or ends.
@@ -450,7 +457,14 @@ impl Exchange {
     }
 
     /// Books one side of a match: account, order, ledger, event.
-    fn book_fill(&mut self, listing: ListingId, party: Party, side: Side, mut fill: Fill, now: Nanos) {
+    pub(super) fn book_fill(
+        &mut self,
+        listing: ListingId,
+        party: Party,
+        side: Side,
+        mut fill: Fill,
+        now: Nanos,
+    ) {
         let index = listing.index();
         let notional = self.listings[index].settled(fill.price, fill.qty);
         let Party::Client(id) = party else {

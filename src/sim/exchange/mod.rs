@@ -10,6 +10,7 @@ mod ledger;
 mod limits;
 mod listing;
 mod matching;
+mod trouble;
 mod types;
 
 pub use account::Account;
@@ -17,6 +18,7 @@ pub use book::Book;
 pub use ledger::{AccountTotals, FillRow, FrameRow, FundingRow, OrderRow, VenueLedger};
 pub use limits::RateWindow;
 pub use listing::{Listing, MoneyText, fixed};
+pub use trouble::{Refusal, Trouble, TroubleCounts};
 pub use types::*;
 
 use super::config::{SimConfig, SimVenueConfig, whole};
@@ -51,6 +53,7 @@ pub struct Exchange {
     next_trade: Vec<u64>,
     next_update: u64,
     last_update: Vec<u64>,
+    trouble: Trouble,
 }
 
 impl Exchange {
@@ -87,6 +90,7 @@ impl Exchange {
             events: Vec::new(),
             published: vec![(None, None); count],
             touched: Vec::new(),
+            trouble: Trouble::default(),
             next_order: settings.order_id_base.max(1),
             next_trade: vec![1_000_000; count],
             // Large, as at real venues, so that clients that keep ids in 32 bits fail here too.

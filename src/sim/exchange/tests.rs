@@ -2,9 +2,9 @@ use super::*;
 use crate::sim::config::{SimConfig, SimVenueConfig};
 use proptest::prelude::*;
 
-const CLIENT: AccountId = AccountId(1);
+pub(super) const CLIENT: AccountId = AccountId(1);
 const OTHER: AccountId = AccountId(2);
-const BTC: ListingId = ListingId(0);
+pub(super) const BTC: ListingId = ListingId(0);
 
 fn exchange_with(change: impl FnOnce(&mut SimVenueConfig)) -> Exchange {
     let mut config = SimConfig::demo(7, &["binance-usdm"], 2).unwrap();
@@ -15,14 +15,14 @@ fn exchange_with(change: impl FnOnce(&mut SimVenueConfig)) -> Exchange {
     Exchange::new(&config, 0)
 }
 
-fn exchange() -> Exchange {
+pub(super) fn exchange() -> Exchange {
     exchange_with(|_| {})
 }
 
 /// 60 000 is 600 000 ticks of 0.1.
 const MID: Ticks = 600_000;
 
-fn order(account: AccountId, side: Side, price: Ticks, qty: Steps) -> NewOrder {
+pub(super) fn order(account: AccountId, side: Side, price: Ticks, qty: Steps) -> NewOrder {
     NewOrder { account, side, price, qty, ..NewOrder::default() }
 }
 

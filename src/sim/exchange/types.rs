@@ -3,6 +3,7 @@
 //! Prices are whole ticks, quantities whole steps, money is exact to 10⁻¹⁸. Dialects translate to and from
 //! these and add nothing to the rules.
 
+use super::trouble::Refusal;
 use crate::domain::money::Money;
 use crate::domain::time::Nanos;
 use serde::{Deserialize, Serialize};
@@ -236,6 +237,8 @@ pub struct Order {
     pub created: Nanos,
     /// Wall time of the last change, ns.
     pub updated: Nanos,
+    /// The venue's own: it takes a position away.
+    pub by_venue: bool,
 }
 
 impl Order {
@@ -462,4 +465,7 @@ pub enum Reject {
     /// An amendment that changes nothing.
     #[error("amendment changes nothing")]
     NoChange,
+    /// Nothing is wrong with it: a fault was asked for.
+    #[error("refused as asked: {}", .0.name())]
+    Asked(Refusal),
 }

@@ -1,18 +1,22 @@
 //! Faults of a simulated venue on request: what leaves a server is lost, doubled, spoilt or late, connections
-//! end or fall silent, HTTP refuses.
+//! end or fall silent, HTTP refuses, the clock is wrong; matching refuses, fills less, takes positions away.
 //!
-//! Knows no protocol: it works on pushes, connections and replies, so every dialect has the same faults. They are
-//! a function of the plan, its seed and the timed inputs, so a run under a simulated clock repeats to the byte.
+//! Knows no protocol: it works on pushes, connections, replies and the exchange behind, so every dialect has the
+//! same faults. They are a function of the plan, its seed and the timed inputs, so a run under a simulated clock repeats to the byte.
 
 mod plan;
+mod skew;
 #[cfg(test)]
 mod tests;
 
 pub use plan::{Fault, FaultCounts, FaultError, FaultKind, FaultPlan, Side, When};
 
+use super::exchange::{Exchange, Refusal};
 use super::market::random::Random;
 use super::{HttpReply, HttpRequest, LedgerServer, Push, Server, SimConn, VenueLedger};
 use crate::domain::time::{Nanos, SECOND};
+use plan::classes;
+use skew::Skew;
 use std::collections::{BTreeMap, VecDeque};
 
 /// A server with faults.
@@ -23,6 +27,8 @@ pub struct Faulty<S> {
     /// Which connection, and where a message is cut.
     random: Random,
     counts: FaultCounts,
+    /// The venue's clock.
+    skew: Skew,
     /// What the server wants sent.
     pushes: Vec<Push>,
     /// What the plan's instants count from, wall ns.
@@ -98,6 +104,7 @@ impl<S: LedgerServer> Faulty<S> {
             links: BTreeMap::new(),
             random: random(b"choices", 0),
             counts: FaultCounts::default(),
+            skew: Skew::default(),
             pushes: Vec::new(),
             start,
             now: start,
@@ -112,13 +119,13 @@ impl<S: LedgerServer> Faulty<S> {
                 break;
             }
             self.now = due;
-            self.inner.advance(due, &mut self.pushes);
+            self.inner.advance(self.skew.venue(due), &mut self.pushes);
             self.pass(None, out);
             self.end(due, out);
             self.strike(due, out);
         }
         self.now = now;
-        self.inner.advance(now, &mut self.pushes);
+        self.inner.advance(self.skew.venue(now), &mut self.pushes);
         self.pass(None, out);
     }
 
@@ -133,6 +140,11 @@ impl<S: LedgerServer> Faulty<S> {
     fn end(&mut self, now: Nanos, out: &mut Vec<Push>) {
         for line in self.lines.iter_mut().filter(|line| line.until <= now) {
             line.until = Nanos::MAX;
+            match (line.fault.kind, self.inner.exchange_mut()) {
+                (FaultKind::ClockSkew, _) => self.skew.turn(now, 0),
+                (FaultKind::PriceBand, Some(exchange)) => exchange.trouble_mut().set_band(None),
+                _ => {}
+            }
         }
         for conn in self.conns(|_| true) {
             let Some(link) = self.links.get_mut(&conn) else { continue };
@@ -178,7 +190,40 @@ impl<S: LedgerServer> Faulty<S> {
                     }
                 }
             }
+            FaultKind::ClockSkew => {
+                self.counts.count(kind);
+                self.lines[index].until = now.saturating_add(for_ns);
+                self.skew.turn(now, self.lines[index].fault.by_ns);
+            }
+            FaultKind::FillBeforeAck
+            | FaultKind::PartialFill
+            | FaultKind::Reject
+            | FaultKind::PriceBand
+            | FaultKind::Adl => self.trouble(index, now),
             _ => self.lines[index].armed += 1,
+        }
+    }
+
+    /// Tells the exchange what to do wrong.
+    fn trouble(&mut self, index: usize, now: Nanos) {
+        let line = &mut self.lines[index];
+        let Some(exchange) = self.inner.exchange_mut() else { return };
+        match line.fault.kind {
+            FaultKind::FillBeforeAck => exchange.trouble_mut().acknowledge_late(line.fault.for_ns),
+            FaultKind::PartialFill => exchange.trouble_mut().fill_in_part(),
+            FaultKind::Reject => {
+                let known: Vec<Refusal> = classes(&exchange.settings().dialect).collect();
+                let next = known.get((line.struck - 1) % known.len().max(1)).copied();
+                let class = line.fault.class.map_or(next, |class| Some(class).filter(|c| known.contains(c)));
+                class.into_iter().for_each(|class| exchange.trouble_mut().refuse(class));
+            }
+            FaultKind::PriceBand => {
+                self.counts.count(FaultKind::PriceBand);
+                line.until = now.saturating_add(line.fault.for_ns);
+                exchange.trouble_mut().set_band(Some(line.fault.band_ppb));
+            }
+            FaultKind::Adl => exchange.trouble_mut().deleverage(),
+            _ => {}
         }
     }
 
@@ -198,7 +243,7 @@ impl<S: LedgerServer> Faulty<S> {
     fn hang_up(&mut self, conn: SimConn, now: Nanos, out: &mut Vec<Push>) {
         self.links.remove(&conn);
         out.push(Push::Close(conn));
-        self.inner.on_closed(conn, now, &mut self.pushes);
+        self.inner.on_closed(conn, self.skew.venue(now), &mut self.pushes);
         self.pass(None, out);
     }
 
@@ -341,7 +386,7 @@ impl<S: LedgerServer> Server for Faulty<S> {
             return false;
         }
         self.links.insert(conn, Link::default());
-        let accepted = self.inner.on_connect(conn, path, now, &mut self.pushes);
+        let accepted = self.inner.on_connect(conn, path, self.skew.venue(now), &mut self.pushes);
         if !accepted {
             self.links.remove(&conn);
         }
@@ -351,14 +396,14 @@ impl<S: LedgerServer> Server for Faulty<S> {
 
     fn on_text(&mut self, conn: SimConn, text: &[u8], now: Nanos, out: &mut Vec<Push>) {
         self.run_to(now, out);
-        self.inner.on_text(conn, text, now, &mut self.pushes);
+        self.inner.on_text(conn, text, self.skew.venue(now), &mut self.pushes);
         self.pass(Some(conn), out);
     }
 
     fn on_closed(&mut self, conn: SimConn, now: Nanos, out: &mut Vec<Push>) {
         self.run_to(now, out);
         self.links.remove(&conn);
-        self.inner.on_closed(conn, now, &mut self.pushes);
+        self.inner.on_closed(conn, self.skew.venue(now), &mut self.pushes);
         self.pass(None, out);
     }
 
@@ -367,7 +412,7 @@ impl<S: LedgerServer> Server for Faulty<S> {
         if let Some(refusal) = self.refusal(now) {
             return refusal;
         }
-        let reply = self.inner.on_http(request, now, &mut self.pushes);
+        let reply = self.inner.on_http(request, self.skew.venue(now), &mut self.pushes);
         self.pass(None, out);
         reply
     }
@@ -377,7 +422,7 @@ impl<S: LedgerServer> Server for Faulty<S> {
     }
 
     fn next_due(&self) -> Nanos {
-        self.inner.next_due().min(self.own_due())
+        self.skew.wall(self.inner.next_due(), self.now).min(self.own_due())
     }
 
     fn is_private(&self, conn: SimConn) -> bool {
@@ -394,7 +439,22 @@ impl<S: LedgerServer> LedgerServer for Faulty<S> {
         self.inner.ledger_mut()
     }
 
+    fn exchange(&self) -> Option<&Exchange> {
+        self.inner.exchange()
+    }
+
+    fn exchange_mut(&mut self) -> Option<&mut Exchange> {
+        self.inner.exchange_mut()
+    }
+
     fn faults(&self) -> FaultCounts {
-        self.counts
+        let mut counts = self.counts;
+        let Some(exchange) = self.inner.exchange() else { return counts };
+        let trouble = exchange.trouble().counts();
+        counts.count_more(FaultKind::PartialFill, trouble.partial);
+        counts.count_more(FaultKind::Reject, trouble.refused);
+        counts.count_more(FaultKind::FillBeforeAck, trouble.late_acks);
+        counts.count_more(FaultKind::Adl, trouble.deleveraged);
+        counts
     }
 }

@@ -2,6 +2,7 @@
 
 use crate::domain::time::{MILLI, Nanos, SECOND};
 use crate::sim::SimConfig;
+use crate::sim::exchange::Refusal;
 use serde::{Deserialize, Serialize, Serializer};
 use std::fmt;
 use std::path::Path;
@@ -38,11 +39,23 @@ pub enum FaultKind {
     Http418,
     /// Every connection is closed; for a while HTTP requests are answered with 503 and upgrades refused.
     Maintenance,
+    /// The acknowledgement of an order leaves behind the news of its fill.
+    FillBeforeAck,
+    /// An immediate-or-cancel order gets half of what it could.
+    PartialFill,
+    /// An order is refused, with a code of the venue's table.
+    Reject,
+    /// The venue's clock is wrong for a while: what it states, and what it holds requests against.
+    ClockSkew,
+    /// For a while orders must lie closer to the mark.
+    PriceBand,
+    /// The venue takes half of a position away: auto-deleveraging.
+    Adl,
 }
 
 impl FaultKind {
     /// Every kind, in the order of the counts.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 19] = [
         Self::Disconnect,
         Self::HalfOpen,
         Self::Gap,
@@ -56,6 +69,12 @@ impl FaultKind {
         Self::Http429,
         Self::Http418,
         Self::Maintenance,
+        Self::FillBeforeAck,
+        Self::PartialFill,
+        Self::Reject,
+        Self::ClockSkew,
+        Self::PriceBand,
+        Self::Adl,
     ];
 
     /// As the file and the report write it.
@@ -74,12 +93,28 @@ impl FaultKind {
             Self::Http429 => "http_429",
             Self::Http418 => "http_418",
             Self::Maintenance => "maintenance",
+            Self::FillBeforeAck => "fill_before_ack",
+            Self::PartialFill => "partial_fill",
+            Self::Reject => "reject",
+            Self::ClockSkew => "clock_skew",
+            Self::PriceBand => "price_band",
+            Self::Adl => "adl",
         }
     }
 
     /// It has a duration.
     fn lasts(self) -> bool {
-        matches!(self, Self::Delay | Self::Stale | Self::Http429 | Self::Http418 | Self::Maintenance)
+        matches!(
+            self,
+            Self::Delay
+                | Self::Stale
+                | Self::Http429
+                | Self::Http418
+                | Self::Maintenance
+                | Self::FillBeforeAck
+                | Self::ClockSkew
+                | Self::PriceBand
+        )
     }
 
     /// The connections that it befalls unless the file says others; `None`: it is not about connections, or
@@ -87,8 +122,14 @@ impl FaultKind {
     fn usual_side(self) -> Option<Side> {
         match self {
             Self::Disconnect | Self::HalfOpen => Some(Side::Any),
-            Self::AckLost | Self::Http429 | Self::Http418 | Self::Maintenance => None,
-            _ => Some(Side::Market),
+            Self::Gap
+            | Self::Duplicate
+            | Self::Reorder
+            | Self::Delay
+            | Self::Stale
+            | Self::Truncated
+            | Self::Malformed => Some(Side::Market),
+            _ => None,
         }
     }
 }
@@ -138,6 +179,12 @@ pub struct Fault {
     pub when: When,
     /// How long, ns; 0 for kinds without a duration.
     pub for_ns: Nanos,
+    /// How far the clock is off, ns (positive = ahead); 0 for other kinds.
+    pub by_ns: Nanos,
+    /// How far from the mark orders may lie, ppb; 0 for other kinds.
+    pub band_ppb: i64,
+    /// Why an order is refused; `None` = for every reason that the venue knows, in turn.
+    pub class: Option<Refusal>,
 }
 
 /// The faults of a simulated world.
@@ -195,6 +242,9 @@ struct Table {
     per_minute: Option<f64>,
     at_s: Option<Vec<f64>>,
     for_ms: Option<i64>,
+    by_ms: Option<i64>,
+    band_bps: Option<f64>,
+    class: Option<Refusal>,
 }
 
 impl FaultPlan {
@@ -243,8 +293,16 @@ impl FaultPlan {
     pub(super) fn check_venues(&self, config: &SimConfig) -> Result<(), FaultError> {
         for (line, fault) in &self.faults {
             let Some(name) = &fault.venue else { continue };
-            if config.venues.iter().any(|venue| venue.name == *name) {
-                continue;
+            if let Some(venue) = config.venues.iter().find(|venue| venue.name == *name) {
+                let dialect = venue.dialect.as_str();
+                let Some(class) = fault.class.filter(|class| !class.is_known_to(dialect)) else { continue };
+                let known: Vec<&str> = classes(dialect).map(Refusal::name).collect();
+                let what = format!(
+                    "`class`: {name} does not refuse orders as {:?}, but as {}",
+                    class.name(),
+                    known.join(", ")
+                );
+                return Err(FaultError::Wrong { origin: self.origin.clone(), line: *line, what });
             }
             let known: Vec<&str> = config.venues.iter().map(|venue| venue.name.as_str()).collect();
             let what = format!("`venue`: there is no {name:?}; venues are {}", known.join(", "));
@@ -260,7 +318,40 @@ impl FaultPlan {
     }
 }
 
+/// Why orders can be refused at a venue of the dialect.
+pub(super) fn classes(dialect: &str) -> impl Iterator<Item = Refusal> {
+    Refusal::ALL.into_iter().filter(move |class| class.is_known_to(dialect))
+}
+
 impl Table {
+    /// How far a clock is off, ns, and how wide a band is, ppb.
+    fn extent(&self) -> Result<(Nanos, i64), String> {
+        let by_ns = match (self.kind, self.by_ms) {
+            (FaultKind::ClockSkew, None) => return Err("`by_ms` is missing: how far the clock is off".into()),
+            (FaultKind::ClockSkew, Some(ms)) if ms == 0 || ms.abs() > 600_000 => {
+                return Err(format!("`by_ms` is {ms}, must be -600000 to 600000 and not 0"));
+            }
+            (FaultKind::ClockSkew, Some(ms)) => ms * MILLI,
+            (_, Some(_)) => return Err(format!("`by_ms`: a {} moves no clock", self.kind.name())),
+            (_, None) => 0,
+        };
+        let band_ppb = match (self.kind, self.band_bps) {
+            (FaultKind::PriceBand, None) => {
+                return Err("`band_bps` is missing: how far from the mark orders may lie".into());
+            }
+            (FaultKind::PriceBand, Some(bps)) if (0.0..=10_000.0).contains(&bps) => (bps * 1e5) as i64,
+            (FaultKind::PriceBand, Some(bps)) => {
+                return Err(format!("`band_bps` is {bps}, must be 0 to 10000"));
+            }
+            (_, Some(_)) => return Err(format!("`band_bps`: a {} moves no band", self.kind.name())),
+            (_, None) => 0,
+        };
+        if self.class.is_some() && self.kind != FaultKind::Reject {
+            return Err(format!("`class`: a {} is no refusal of an order", self.kind.name()));
+        }
+        Ok((by_ns, band_ppb))
+    }
+
     fn fault(self) -> Result<Fault, String> {
         let name = self.kind.name();
         let for_ns = match self.for_ms {
@@ -271,6 +362,7 @@ impl Table {
             }
             ms => ms.unwrap_or(0) * MILLI,
         };
+        let (by_ns, band_ppb) = self.extent()?;
         let side = match (self.kind.usual_side(), self.on) {
             (None, Some(_)) => return Err(format!("`on`: the connections of a {name} cannot be chosen")),
             (None, None) => Side::Private,
@@ -293,7 +385,8 @@ impl Table {
             }
             (None, Some(_)) => return Err("`at_s` must be seconds after the start, at least one".to_owned()),
         };
-        Ok(Fault { kind: self.kind, venue: self.venue, side, when, for_ns })
+        let Self { kind, venue, class, .. } = self;
+        Ok(Fault { kind, venue, side, when, for_ns, by_ns, band_ppb, class })
     }
 }
 
@@ -305,6 +398,11 @@ impl FaultCounts {
     /// Counts one.
     pub fn count(&mut self, kind: FaultKind) {
         self.0[kind as usize] += 1;
+    }
+
+    /// Counts several.
+    pub fn count_more(&mut self, kind: FaultKind, times: u64) {
+        self.0[kind as usize] += times;
     }
 
     /// How many of a kind.

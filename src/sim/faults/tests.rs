@@ -229,6 +229,34 @@ fn http_is_refused_for_as_long_as_asked_and_says_for_how_long() {
 }
 
 #[test]
+fn a_skewed_clock_moves_everything_that_the_venue_does() {
+    let text = fault("kind = 'clock_skew'\nat_s = [1]\nby_ms = 500\nfor_ms = 4_000");
+    let run = Run::of(&text, 10 * MILLI);
+    assert_eq!(run.count(FaultKind::ClockSkew), 1);
+    let at = |n: usize| run.texts(MARKET)[n - 1].0;
+    assert_eq!(run.numbers(MARKET), calm());
+    // Half as fast again for a second, 500 ms ahead for three, half as fast for a second.
+    assert_eq!([at(10), at(25), at(40), at(55), at(60), at(70)], [1_000, 2_000, 3_500, 5_000, 6_000, 7_000]);
+}
+
+#[test]
+fn faults_of_matching_are_asked_of_the_exchange_and_counted_when_they_strike() {
+    let mut config = SimConfig::demo(7, &["okx"], 1).unwrap();
+    config.start_wall_ns = START;
+    let text = "[[fault]]\nkind = 'price_band'\nat_s = [1]\nband_bps = 2\nfor_ms = 500\n\
+                [[fault]]\nkind = 'reject'\nat_s = [1]\n[[fault]]\nkind = 'adl'\nat_s = [1]\n";
+    let plan = FaultPlan::parse("", text).unwrap();
+    let mut venue = Faulty::new(crate::sim::okx::OkxServer::new(&config, 0), &plan, "okx", START);
+    let mut band_at = |ms: i64| {
+        venue.advance(START + ms * MILLI, &mut Vec::new());
+        (venue.exchange().unwrap().price_band_ppb(), venue.faults().total())
+    };
+    let usual = band_at(999);
+    assert_eq!(band_at(1_000), (200_000, 1), "nobody has placed or holds anything yet");
+    assert_eq!(band_at(1_500), (usual.0, 1));
+}
+
+#[test]
 fn maintenance_closes_everything_and_refuses_upgrades_until_its_end() {
     let mut run = Run::of(&fault("kind = 'maintenance'\nat_s = [9.5]\nfor_ms = 1_000"), 10 * MILLI);
     assert_eq!(run.got.iter().filter(|(_, push)| matches!(push, Push::Close(_))).count(), 3);
@@ -303,6 +331,11 @@ fn a_wrong_file_is_refused_with_line_and_key() {
         ("[[fault]]\nkind = 'gap'\nat_s = []\n", "line 1: `at_s` must be"),
         ("[[fault]]\nkind = 'gap'\nat_s = [-1]\n", "line 1: `at_s` must be"),
         ("[[fault]]\nkind = 'ack_lost'\nat_s = [1]\non = 'market'\n", "line 1: `on`: the connections"),
+        ("[[fault]]\nkind = 'clock_skew'\nat_s = [1]\nfor_ms = 9\n", "line 1: `by_ms` is missing"),
+        ("[[fault]]\nkind = 'price_band'\nat_s = [1]\nfor_ms = 9\n", "line 1: `band_bps` is missing"),
+        ("[[fault]]\nkind = 'gap'\nat_s = [1]\nby_ms = 9\n", "line 1: `by_ms`: a gap moves no clock"),
+        ("[[fault]]\nkind = 'gap'\nat_s = [1]\nclass = 'margin'\n", "line 1: `class`: a gap is no refusal"),
+        ("[[fault]]\nkind = 'reject'\nat_s = [1]\nclass = 'marg'\n", "unknown variant `marg`"),
     ];
     for (text, wanted) in cases {
         assert!(said(text).contains(wanted), "{text}: {}", said(text));
@@ -313,4 +346,11 @@ fn a_wrong_file_is_refused_with_line_and_key() {
     let plan = FaultPlan::parse("f.toml", "\n[[fault]]\nkind = 'gap'\nat_s = [1]\nvenue = 'kraken'\n");
     let unknown = plan.unwrap().check_venues(&config).unwrap_err().to_string();
     assert!(unknown.contains("f.toml, line 2: `venue`") && unknown.contains("okx"), "{unknown}");
+    let text = "[[fault]]\nkind = 'reject'\nat_s = [1]\nvenue = 'okx'\nclass = 'post_only'\n";
+    let plan = FaultPlan::parse("f.toml", text).unwrap();
+    let unknown = plan.check_venues(&config).unwrap_err().to_string();
+    assert!(
+        unknown.contains("f.toml, line 1: `class`: okx does not") && unknown.contains("margin"),
+        "{unknown}"
+    );
 }

@@ -8,7 +8,8 @@ use super::wire::{ms, parse_price, size, with_point};
 use super::{NONCES_MAX, TRIGGERS_PER_DAY_MAX};
 use crate::domain::time::{MILLI, Nanos, SECOND};
 use crate::sim::exchange::{
-    AccountId, ListingId, NewOrder, OrderId, OrderKey, OrderKind, OrderStatus, Reject, SelfTrade, Side, Tif,
+    AccountId, ListingId, NewOrder, OrderId, OrderKey, OrderKind, OrderStatus, Refusal, Reject, SelfTrade,
+    Side, Tif,
 };
 use serde_json::{Value, json};
 
@@ -223,6 +224,19 @@ fn reject_text(reject: Reject) -> &'static str {
         Reject::TooManyOpen => "Too many open orders.",
         Reject::UnknownOrder => "Order was never placed, already canceled, or filled.",
         Reject::NoChange => "Cannot modify order without a change.",
+        Reject::Asked(refusal) => asked(refusal),
+    }
+}
+
+/// A text of the venue for a reason that the exchange itself does not have.
+fn asked(refusal: Refusal) -> &'static str {
+    match refusal {
+        Refusal::Retry => "No liquidity available for market order.",
+        Refusal::RateLimit => {
+            "Too many cumulative requests sent (10001 > 10000) for cumulative volume traded $0.00."
+        }
+        Refusal::VenueDown => "Trading is halted.",
+        _ => "Order has invalid price.",
     }
 }
 

@@ -18,7 +18,7 @@ mod users;
 mod wire;
 
 use super::delay::DelayQueue;
-use super::exchange::{AccountId, EndReason, RateWindow, SimEvent, VenueLedger};
+use super::exchange::{AccountId, EndReason, Exchange, RateWindow, SimEvent, VenueLedger};
 use super::market::SimVenue;
 use super::{HttpReply, HttpRequest, LedgerServer, Push, Server, SimConfig, SimConn};
 use crate::domain::time::{MILLI, Nanos, SECOND};
@@ -182,7 +182,8 @@ impl HyperliquidServer {
 
     /// A reply to a posted request, after the way out.
     fn reply(&mut self, conn: SimConn, id: u64, response: Value, at: Nanos) {
-        let due = at + self.venue.exchange().settings().latency_out_ns;
+        let late = self.venue.exchange_mut().take_ack_delay();
+        let due = at + self.venue.exchange().settings().latency_out_ns + late;
         let text = json!({"channel": "post", "data": {"id": id, "response": response}}).to_string();
         self.under_way.push(due, Travel::Message(conn, text));
     }
@@ -337,5 +338,13 @@ impl LedgerServer for HyperliquidServer {
 
     fn ledger_mut(&mut self) -> &mut VenueLedger {
         self.venue.exchange_mut().ledger_mut()
+    }
+
+    fn exchange(&self) -> Option<&Exchange> {
+        Some(self.venue.exchange())
+    }
+
+    fn exchange_mut(&mut self) -> Option<&mut Exchange> {
+        Some(self.venue.exchange_mut())
     }
 }

@@ -96,6 +96,12 @@ pub(super) fn fill(exchange: &Exchange, row: &FillRow, before: Steps) -> Value {
     if let Some(id) = order.and_then(|order| cloid(&order.client_id)) {
         value["cloid"] = json!(id);
     }
+    if order.is_some_and(|order| order.by_venue) {
+        value["dir"] = json!("Auto-Deleveraging");
+        let mark = with_point(listing.mark.to_string());
+        value["liquidation"] =
+            json!({"liquidatedUser": format!("0x{:040x}", 1), "markPx": mark, "method": "backstop"});
+    }
     value
 }
 

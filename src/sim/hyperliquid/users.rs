@@ -205,6 +205,8 @@ impl HyperliquidServer {
 fn is_news(order: &Order, exec: &Exec) -> bool {
     let immediate = matches!(order.tif, Tif::Ioc | Tif::Fok);
     match exec {
+        // The venue's own order: only its fill is told.
+        _ if order.by_venue => false,
         Exec::New | Exec::Amended => !immediate,
         Exec::Trade(_) => !order.status.is_open() || !immediate,
         Exec::Ended => true,

@@ -19,7 +19,7 @@ mod trade;
 mod wire;
 
 use super::delay::DelayQueue;
-use super::exchange::{AccountId, EndReason, SimEvent, VenueLedger};
+use super::exchange::{AccountId, EndReason, Exchange, SimEvent, VenueLedger};
 use super::market::SimVenue;
 use super::{HttpReply, HttpRequest, LedgerServer, Push, Server, SimConfig, SimConn};
 use crate::domain::time::{MICRO, MILLI, Nanos, SECOND};
@@ -270,5 +270,13 @@ impl LedgerServer for OkxServer {
 
     fn ledger_mut(&mut self) -> &mut VenueLedger {
         self.venue.exchange_mut().ledger_mut()
+    }
+
+    fn exchange(&self) -> Option<&Exchange> {
+        Some(self.venue.exchange())
+    }
+
+    fn exchange_mut(&mut self) -> Option<&mut Exchange> {
+        Some(self.venue.exchange_mut())
     }
 }

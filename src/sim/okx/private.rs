@@ -80,7 +80,7 @@ fn order_base(exchange: &Exchange, order: &Order) -> Value {
         "avgPx": if order.filled == 0 { String::new() } else { average },
         "cTime": ms(order.created),
         "cancelSource": cancel_source(order),
-        "category": "normal",
+        "category": if order.by_venue { "adl" } else { "normal" },
         "clOrdId": client_id(order),
         "fee": amount(-order.fee, MONEY_DECIMALS),
         "feeCcy": listing.settle,
@@ -212,7 +212,8 @@ pub(super) fn order_push(exchange: &Exchange, order: &Order, exec: &Exec, reques
 /// A fill as `trade/fills` returns it.
 pub(super) fn fill(exchange: &Exchange, row: &FillRow) -> Value {
     let listing = exchange.listing(row.listing);
-    let client_id = exchange.order(row.account, &OrderKey::Id(row.order)).map_or("", client_id);
+    let placed = exchange.order(row.account, &OrderKey::Id(row.order));
+    let client_id = placed.map_or("", client_id);
     let value = json!({
         "billId": row.fill.trade_id.to_string(),
         "clOrdId": client_id,
@@ -228,7 +229,12 @@ pub(super) fn fill(exchange: &Exchange, row: &FillRow) -> Value {
         "ordId": row.order.0.to_string(),
         "posSide": "net",
         "side": side_text(row.side),
-        "subType": "1",
+        "subType": match (placed.is_some_and(|order| order.by_venue), row.side) {
+            (false, _) => "1",
+            // Deleveraged: a long closed, a short closed.
+            (true, Side::Sell) => "125",
+            (true, Side::Buy) => "126",
+        },
         "tradeId": row.fill.trade_id.to_string(),
         "ts": ms(row.at),
     });

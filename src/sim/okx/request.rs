@@ -45,7 +45,8 @@ impl OkxServer {
             }
             acks.push(ack);
         }
-        let done = at + self.venue.exchange().settings().latency_out_ns;
+        let delay = self.venue.exchange_mut().take_ack_delay();
+        let done = at + self.venue.exchange().settings().latency_out_ns + delay;
         let data: Vec<String> = acks.iter().map(|ack| ack.to_json(at)).collect();
         let reply = order_reply(&request, summary(&acks), "", &data, done);
         self.under_way.push(done, Travel::Message(request.conn, reply));

@@ -3,7 +3,7 @@
 use crate::domain::money::Money;
 use crate::domain::time::{MICRO, MILLI, Nanos};
 use crate::sim::HttpReply;
-use crate::sim::exchange::{Exchange, Listing, MoneyText, Reject, Steps, Ticks};
+use crate::sim::exchange::{Exchange, Listing, MoneyText, Refusal, Reject, Steps, Ticks};
 use serde_json::{Value, json};
 use std::borrow::Cow;
 
@@ -77,13 +77,29 @@ pub(super) fn reject_fault(reject: Reject, listing: &Listing, exchange: &Exchang
             "Order modification failed as the order has been filled, canceled or does not exist.",
         ),
         Reject::NoChange => Fault::new("51500", "You must enter a price, quantity or TP/SL"),
+        Reject::Asked(refusal) => asked(refusal),
+    }
+}
+
+/// A code of OKX's table for a reason that the exchange itself does not have.
+fn asked(refusal: Refusal) -> Fault {
+    match refusal {
+        Refusal::Retry => Fault::new("51025", "Order count exceeds the limit"),
+        Refusal::UnknownOutcome => Fault::new("51149", "Order timed out. Please try again."),
+        Refusal::RateLimit => {
+            Fault::new("50061", "You've reached the maximum order rate limit for this account.")
+        }
+        Refusal::VenueDown => Fault::new("50026", "System error. Please try again later."),
+        Refusal::Fatal => Fault::new("51010", "Request unsupported under current account mode"),
+        Refusal::Clock => Fault::new("50102", "Timestamp request expired"),
+        _ => Fault::parameter("sz"),
     }
 }
 
 /// Highest price to buy at and lowest to sell at.
 pub(super) fn price_limits(exchange: &Exchange, listing: &Listing) -> (String, String) {
     use crate::sim::exchange::Side;
-    let width = listing.mark.0 / 1_000_000_000 * i128::from(exchange.settings().price_band_ppb);
+    let width = listing.mark.0 / 1_000_000_000 * i128::from(exchange.price_band_ppb());
     let buy = listing.to_ticks(Money(listing.mark.0 + width), Side::Buy);
     let sell = listing.to_ticks(Money(listing.mark.0 - width), Side::Sell).max(1);
     (price(listing, buy), price(listing, sell))
