@@ -154,8 +154,8 @@ fn an_order_that_rests_when_the_engine_dies_is_cancelled_where_the_protection_wa
             params = Some(tuned.clone());
         });
         simulation.run_for(40 * SECOND);
-        let refused = simulation.engine().river().parts().decode.odd().refused;
-        assert_eq!(refused > 0, !granted, "a protection that is not to be had is counted");
+        let missing = (Check::DeadMan, "dead man's switch is not armed, must be armed".to_owned());
+        assert_eq!(findings(&mut simulation).contains(&missing), !granted, "it must be granted, or not wanted");
         let params = params.expect("built");
         let (_, contexts) = perpring::stage::decode::plan(&params, true).expect("known dialects");
         let context = &contexts[1];

@@ -466,6 +466,10 @@ impl SimVenueConfig {
                 ..common
             }),
             "bybit" => Ok(Self {
+                accounts: vec![SimAccount {
+                    settings: SimAccountSettings { disconnect_protection: true, ..SimAccountSettings::default() },
+                    ..SimAccount::default()
+                }],
                 order_id_base: 7_000_000,
                 refuses_unfillable: false,
                 taker_fee_ppb: 550_000,

@@ -44,6 +44,7 @@ pub(super) const CHECKS: CheckSet = CheckSet::of(&[
     Check::Permission,
     Check::ForeignOrders,
     Check::Clock,
+    Check::DeadMan,
 ]);
 
 /// What is asked when the account comes up, beside its lists.
@@ -189,6 +190,9 @@ impl BybitAdapter {
         let margin = margin.ok_or(DecodeError::Missing("marginMode"))?;
         let mut good = self.state(Check::AccountLevel, None, (level, LEVEL_MIN), level >= LEVEL_MIN, out);
         good &= self.equal(Check::MarginMode, None, margin, 1, out);
+        if self.standing.dead_man_s == 0 {
+            self.equal(Check::DeadMan, None, 2, 2, out);
+        }
         self.settings_due(Ask::Info, good, now);
         Ok(())
     }
@@ -349,11 +353,9 @@ impl BybitAdapter {
             })
         })?;
         self.want(Ask::DeadMan, now + SETTINGS_PERIOD);
-        let Some(seconds) = granted else {
-            // Configured and not to be had: counted, so that nobody relies on it.
-            self.odd(self.account_conn(), OddKind::Refused, out);
-            return Ok(());
-        };
+        // Configured and not to be had: nobody may rely on it.
+        self.equal(Check::DeadMan, None, flag(granted.is_some()), 1, out);
+        let Some(seconds) = granted else { return Ok(()) };
         if !std::mem::replace(&mut self.standing.protected, true) {
             self.send(ACCOUNT, call(calls::SUBSCRIBE_DEAD_MAN), out);
         }

@@ -253,11 +253,13 @@ fn the_protection_is_used_where_it_was_granted_and_said_to_be_missing_where_not(
     for refused in [reply(r#"{"dcpInfos":[]}"#), dcp("OFF", 60)] {
         let (mut rig, up) = trading_since();
         let items = rig.http(asked(&up, calls::DEAD_MAN).unwrap(), 200, &refused);
-        assert_eq!((odd(&items), sends(&items), all_asked(&items)), (vec![OddKind::Refused], vec![], vec![]));
+        assert_eq!((odd(&items), sends(&items), all_asked(&items)), (vec![], vec![], vec![]));
+        assert_eq!(checks(&items), [(Check::DeadMan, None, 2, false)]);
     }
     let (mut rig, up) = trading_since();
     let items = rig.http(asked(&up, calls::DEAD_MAN).unwrap(), 200, &dcp("ON", 10));
     assert_eq!(sends(&items), [(ACCOUNT, calls::SUBSCRIBE_DEAD_MAN)]);
+    assert_eq!(checks(&items), [(Check::DeadMan, None, 1, true)]);
     let set = items.iter().find_map(|item| match item {
         Emit::Action(SessionAction::Http { id, what, .. }) if what.op == calls::SET_DEAD_MAN => {
             Some((*id, what.arg))
