@@ -11,6 +11,7 @@ mod checker;
 mod coinm_world;
 mod command_line;
 mod decode_alloc;
+mod decode_paths;
 mod deribit_world;
 mod economics;
 mod faults;

@@ -8,6 +8,7 @@
 pub mod binance;
 pub mod bybit;
 pub mod deribit;
+pub mod full;
 pub mod hyperliquid;
 pub mod json;
 pub mod message;

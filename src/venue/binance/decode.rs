@@ -7,6 +7,7 @@
 use super::continuity::{BinanceContinuity, DEPTH, PARTIAL_DEPTH, REST_DEPTH};
 use crate::domain::number::Num;
 use crate::domain::order::Side;
+use crate::venue::full::Full;
 use crate::venue::json::{Cursor, Kind};
 use crate::venue::message::{Continuity, DecodeError, Decoder, Depth, Level, Message};
 use std::fmt::Write;
@@ -100,8 +101,12 @@ impl<'a> Fields<'a> {
 
     /// The single-letter fields of an object, arrays and objects as raw text; everything else is passed over.
     pub(super) fn scan(text: &'a [u8]) -> Result<Self> {
+        Self::scan_at(Cursor::new(text))
+    }
+
+    /// [`Fields::scan`] of the text that the cursor is at the beginning of.
+    pub(super) fn scan_at(mut cursor: Cursor<'a>) -> Result<Self> {
         let mut fields = Self::new();
-        let mut cursor = Cursor::new(text);
         cursor.object(|key, cursor| match key {
             [letter @ (b'A'..=b'Z' | b'a'..=b'z')] => {
                 let index = usize::from(letter - b'A');
@@ -232,31 +237,56 @@ impl Parser {
     /// array that precede the bad one were emitted.
     #[inline]
     pub fn parse(&mut self, frame: &[u8], mut emit: impl FnMut(&Message<'_>)) -> Result<()> {
-        if let Some(message) = super::fast::book_ticker(frame) {
+        let Self { bids, asks } = self;
+        let short = super::fast::book_ticker(frame)
+            .or_else(|| super::fast::depth_update(frame, bids, asks))
+            .or_else(|| super::fast::agg_trade(frame));
+        if let Some(message) = short {
             emit(&message);
             return Ok(());
         }
-        self.parse_general(frame, emit)
+        self.parse_at_leisure(frame, &mut emit)
     }
 
-    /// [`Parser::parse`] without the short cut for the usual layout.
-    pub(super) fn parse_general(&mut self, frame: &[u8], mut emit: impl FnMut(&Message<'_>)) -> Result<()> {
-        let mut cursor = Cursor::new(frame);
+    /// [`Parser::parse`] without the short cuts for usual layouts.
+    #[inline(never)]
+    fn parse_at_leisure(&mut self, frame: &[u8], emit: &mut impl FnMut(&Message<'_>)) -> Result<()> {
+        let mut full = Full::new();
+        let mut emitted = 0;
+        full.read(frame, |cursor| {
+            // Events of an array that were already handed out are not handed out again.
+            let (mut at, before) = (0, emitted);
+            self.parse_general(cursor, &mut |message: &Message<'_>| {
+                at += 1;
+                if at > before {
+                    emitted += 1;
+                    emit(message);
+                }
+            })
+        })
+    }
+
+    /// One reading, from wherever the text stands.
+    pub(super) fn parse_general(
+        &mut self,
+        mut cursor: Cursor<'_>,
+        emit: &mut impl FnMut(&Message<'_>),
+    ) -> Result<()> {
         match cursor.kind()? {
             Kind::Object => {
                 let mut fields = Fields::new();
                 self.read(&mut cursor, &mut fields, true)?;
                 cursor.end()?;
                 match fields.late_data.take() {
-                    Some(data) => self.late(data, fields.stream, &mut emit),
-                    None => self.event(&fields, &mut emit),
+                    Some(data) => self.late(data, fields.stream, emit),
+                    None => self.event(&fields, emit),
                 }
             }
             Kind::Array => {
                 let start = cursor;
                 cursor.skip()?;
                 cursor.end()?;
-                self.late(start, b"", &mut emit)
+                self.late(start, b"", emit)
             }
             Kind::Null => {
                 cursor.skip()?;
@@ -517,15 +547,20 @@ fn read_levels(cursor: &mut Cursor<'_>, side: &mut Vec<Level>, name: &'static st
     side.clear();
     cursor.array(|cursor| {
         let (mut level, mut count) = ((Num::ZERO, Num::ZERO), 0u32);
-        cursor.array(|cursor| {
-            match count {
-                0 => level.0 = cursor.num(name)?,
-                1 => level.1 = cursor.num(name)?,
-                _ => cursor.skip()?,
-            }
-            count += 1;
-            Ok(())
-        })?;
+        if let Some(pair) = cursor.quoted_pair() {
+            (level, count) = (pair, 2);
+            cursor.tail()?;
+        } else {
+            cursor.array(|cursor| {
+                match count {
+                    0 => level.0 = cursor.num(name)?,
+                    1 => level.1 = cursor.num(name)?,
+                    _ => cursor.skip()?,
+                }
+                count += 1;
+                Ok(())
+            })?;
+        }
         if count < 2 || level.0.mantissa <= 0 || level.1.mantissa < 0 {
             return Err(DecodeError::Field(name));
         }

@@ -18,6 +18,7 @@ use crate::domain::instrument::{Instrument, InstrumentId, Price, Qty, Status, Ve
 use crate::domain::order::{ClientId, RejectClass};
 use crate::domain::text::Symbol;
 use crate::domain::time::{Nanos, SECOND, Stamp};
+use crate::venue::full::Full;
 use crate::venue::message::DecodeError;
 use crate::venue::{Adapter, Emit, OddKind, Oddity, Out, VenueContext};
 
@@ -544,7 +545,8 @@ impl Adapter for BybitAdapter {
             FrameKind::Binary => return self.odd(conn, OddKind::Malformed, out),
             FrameKind::Ping | FrameKind::Pong => return,
         }
-        match self.parser.parse(frame) {
+        let mut full = Full::new();
+        match self.parser.parse(frame, &mut full) {
             Ok(Frame::Market { channel, symbol, snapshot, time_ms }) => {
                 self.on_market(About { conn, channel, snapshot, time_ms }, &symbol, now, out);
             }

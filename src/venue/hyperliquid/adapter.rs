@@ -16,6 +16,7 @@ use crate::domain::instrument::{Instrument, InstrumentId, Price, Qty, Status, Ve
 use crate::domain::number::Num;
 use crate::domain::text::{Currency, Symbol};
 use crate::domain::time::{MILLI, Nanos, SECOND, Stamp};
+use crate::venue::full::Full;
 use crate::venue::message::DecodeError;
 use crate::venue::{Adapter, Emit, OddKind, Oddity, Out, VenueContext};
 
@@ -559,7 +560,8 @@ impl Adapter for HyperliquidAdapter {
             FrameKind::Binary => return self.odd(meta.conn, OddKind::Malformed, out),
             FrameKind::Ping | FrameKind::Pong => return,
         }
-        match self.parser.parse(frame) {
+        let mut full = Full::new();
+        match self.parser.parse(frame, &mut full) {
             Ok(Frame::Market) => self.on_market(meta.conn, now, out),
             Ok(Frame::Private(channel, data)) => self.on_private(meta.conn, channel, data, now, out),
             Ok(Frame::Subscribed) => {

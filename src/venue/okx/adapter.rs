@@ -18,6 +18,7 @@ use crate::domain::money::Money;
 use crate::domain::standing::Pace;
 use crate::domain::text::Symbol;
 use crate::domain::time::{MILLI, Nanos, SECOND, Stamp};
+use crate::venue::full::Full;
 use crate::venue::message::DecodeError;
 use crate::venue::{Adapter, Emit, OddKind, Oddity, Out, VenueContext};
 
@@ -599,7 +600,8 @@ impl Adapter for OkxAdapter {
             FrameKind::Binary => return self.odd(meta.conn, OddKind::Malformed, out),
             FrameKind::Ping | FrameKind::Pong => return,
         }
-        match self.parser.parse(frame) {
+        let mut full = Full::new();
+        match self.parser.parse(frame, &mut full) {
             Ok(Frame::Market { channel, symbol, snapshot }) => {
                 self.on_market(meta.conn, channel, &symbol, snapshot, now, out);
             }

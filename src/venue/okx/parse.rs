@@ -7,6 +7,7 @@
 use crate::domain::number::Num;
 use crate::domain::order::Side;
 use crate::domain::text::Symbol;
+use crate::venue::full::Full;
 use crate::venue::json::{Cursor, Kind};
 use crate::venue::message::{DecodeError, Level};
 
@@ -288,15 +289,23 @@ impl Parser {
         &self.levels[span.from as usize..span.to as usize]
     }
 
-    /// Reads a frame.
-    pub fn parse<'a>(&mut self, text: &'a [u8]) -> Result<Frame<'a>> {
-        self.items.clear();
-        self.levels.clear();
-        self.book_hint = None;
+    /// Reads a frame; `full` is where it stands if it is not as venues usually write.
+    #[inline]
+    pub fn parse<'a>(&mut self, text: &'a [u8], full: &'a mut Full) -> Result<Frame<'a>> {
         if matches!(text, b"pong" | b"ping") {
             return Ok(Frame::Pong);
         }
-        let mut cursor = Cursor::new(text);
+        full.read(text, |cursor| self.frame(cursor))
+    }
+
+    fn frame<'a>(&mut self, mut cursor: Cursor<'a>) -> Result<Frame<'a>> {
+        self.items.clear();
+        self.levels.clear();
+        self.book_hint = None;
+        if let Some(frame) = self.usual(cursor) {
+            return Ok(frame);
+        }
+        self.levels.clear();
         if cursor.kind()? != Kind::Object {
             // A bare value may be JSON, but never a message; still say which of the two it is.
             cursor.skip()?;
@@ -466,6 +475,10 @@ impl Parser {
     fn side(&mut self, c: &mut Cursor<'_>) -> Result<Span> {
         let from = self.levels.len() as u32;
         c.array(|c| {
+            if let Some(level) = c.quoted_pair() {
+                self.levels.push(level);
+                return orders(c).map_or_else(|| c.tail().map(|_| ()), Ok);
+            }
             let (mut column, mut price, mut size) = (0, Num::ZERO, Num::ZERO);
             c.array(|c| {
                 match column {
@@ -486,6 +499,70 @@ impl Parser {
             Ok(())
         })?;
         Ok(Span { from, to: self.levels.len() as u32 })
+    }
+
+    /// A best bid and ask or a book in the usual layout; `None` says nothing, and the frame is read value by value.
+    fn usual<'a>(&mut self, mut c: Cursor<'a>) -> Option<Frame<'a>> {
+        c.literal(b"{\"arg\":{\"channel\":\"b")?;
+        if c.literal(b"bo-tbt\",\"instId\":\"").is_none() {
+            c.literal(b"ooks\",\"instId\":\"")?;
+            return self.usual_book(c);
+        }
+        let symbol = Symbol::from_bytes(c.quoted_name()?)?;
+        c.literal(b"},\"data\":[{\"asks\":[")?;
+        let ask = c.quoted_pair()?;
+        orders(&mut c)?;
+        c.literal(b"],\"bids\":[")?;
+        let bid = c.quoted_pair()?;
+        orders(&mut c)?;
+        c.literal(b"],\"ts\":\"")?;
+        let time_ms = c.quoted_int()?;
+        c.literal(b",\"seqId\":")?;
+        let seq = c.bare_int()?.unsigned_abs();
+        c.literal(b"}]}")?;
+        if !c.is_done() {
+            return None;
+        }
+        self.levels.extend_from_slice(&[ask, bid]);
+        let (asks, bids) = (Span { from: 0, to: 1 }, Span { from: 1, to: 2 });
+        self.items.push(Item::Depth(DepthRow { asks, bids, seq, prev: -1, checksum: None, time_ms }));
+        Some(Frame::Market { channel: Channel::Bbo, symbol, snapshot: true })
+    }
+
+    /// A message of `books`, behind the quote that opens the instrument's name.
+    fn usual_book<'a>(&mut self, mut c: Cursor<'a>) -> Option<Frame<'a>> {
+        let symbol = Symbol::from_bytes(c.quoted_name()?)?;
+        c.literal(b"},\"action\":\"")?;
+        let snapshot = c.literal(b"update").is_none();
+        if snapshot {
+            c.literal(b"snapshot")?;
+        }
+        c.literal(b"\",\"data\":[{\"asks\":")?;
+        let asks = self.side(&mut c).ok()?;
+        c.literal(b",\"bids\":")?;
+        let bids = self.side(&mut c).ok()?;
+        c.literal(b",\"ts\":\"")?;
+        let time_ms = c.quoted_int()?;
+        c.literal(b",\"checksum\":")?;
+        let sign = if c.literal(b"-").is_some() { -1 } else { 1 };
+        let sum = i32::try_from(sign * c.bare_int()?).ok()?;
+        c.literal(b",\"seqId\":")?;
+        let seq = c.bare_int()?.unsigned_abs();
+        c.literal(b",\"prevSeqId\":")?;
+        let prev = if c.literal(b"-1}").is_some() {
+            -1
+        } else {
+            let prev = c.bare_int()?;
+            c.literal(b"}")?;
+            prev
+        };
+        c.literal(b"]}")?;
+        if !c.is_done() {
+            return None;
+        }
+        let checksum = (sum != 0).then_some(sum);
+        self.items.push(Item::Depth(DepthRow { asks, bids, seq, prev, checksum, time_ms }));
+        Some(Frame::Market { channel: Channel::Books("books"), symbol, snapshot })
     }
 
     fn liquidations(&mut self, c: &mut Cursor<'_>) -> Result<()> {
@@ -524,6 +601,17 @@ impl Parser {
             Ok(())
         })
     }
+}
+
+/// The columns behind price and size in their usual form, `,"0","12"]`.
+#[inline(always)]
+fn orders(c: &mut Cursor<'_>) -> Option<()> {
+    let mut ahead = *c;
+    ahead.literal(b",\"0\",\"")?;
+    ahead.short_string()?;
+    ahead.literal(b"]")?;
+    *c = ahead;
+    Some(())
 }
 
 fn read_arg<'a>(c: &mut Cursor<'a>) -> Result<Arg<'a>> {
