@@ -10,7 +10,7 @@ use crate::fuzz::targets::venues::decode;
 use perpring::venue::message::DecodeError;
 use perpring::venue::{DIALECTS, Dialect};
 use proptest::prelude::*;
-use rand::{RngExt as _, SeedableRng as _};
+use rand::SeedableRng as _;
 use rand_chacha::ChaCha8Rng;
 use serde_json::value::RawValue;
 use std::path::Path;
@@ -100,7 +100,8 @@ impl Rewriter {
     }
 
     fn object(&mut self, fields: Vec<(String, &RawValue)>) {
-        let unknown = RawValue::from_string(r#"{"a":[1.5e-3,null,{"b":"c"}],"e":true}"#.to_owned()).expect("JSON");
+        let unknown =
+            RawValue::from_string(r#"{"a":[1.5e-3,null,{"b":"c"}],"e":true}"#.to_owned()).expect("JSON");
         let mut fields: Vec<(String, &RawValue)> = fields;
         if self.manner.unknown && self.one_in(2) {
             fields.push(("unheard of".to_owned(), &unknown));
@@ -191,7 +192,8 @@ fn every_kind_of_message_is_understood_by_its_venue() {
         for frame in case.frames.iter().take(8) {
             let (messages, error) = outcome(*dialect, frame);
             let expected = if case.kind == payloads::Kind::Order { "Private" } else { "" };
-            let understood = messages.len() == 1 && messages[0].starts_with(expected) && messages[0] != "Unknown";
+            let understood =
+                messages.len() == 1 && messages[0].starts_with(expected) && messages[0] != "Unknown";
             assert!(error.is_none() && understood, "{} {}: {messages:?}", case.venue, case.kind.name());
         }
     }

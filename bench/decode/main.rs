@@ -114,7 +114,10 @@ fn text(message: &Message<'_>) -> String {
                 levels.iter().map(|(price, qty)| format!("{price}:{qty} ")).collect::<String>()
             };
             let (bids, asks) = (side(depth.bids), side(depth.asks));
-            format!("{:?}{bids}/{asks}", perpring::venue::message::Depth { bids: &[], asks: &[], ..depth.clone() })
+            format!(
+                "{:?}{bids}/{asks}",
+                perpring::venue::message::Depth { bids: &[], asks: &[], ..depth.clone() }
+            )
         }
         Message::Bbo { symbol, id, bid, ask, time_ms } => {
             format!("{symbol:?}{id} {}:{} {}:{} {time_ms}", bid.0, bid.1, ask.0, ask.1)
@@ -211,12 +214,15 @@ fn main() -> ExitCode {
         match arg.as_str() {
             "--json" => json = true,
             "--bench" => {}
-            "--rounds" => rounds = args.next().and_then(|n| n.parse().ok()).filter(|n| *n > 0).unwrap_or(rounds),
+            "--rounds" => {
+                rounds = args.next().and_then(|n| n.parse().ok()).filter(|n| *n > 0).unwrap_or(rounds)
+            }
             _ => words.push(arg),
         }
     }
     let chosen = cases().into_iter().filter(|case| {
-        let name = format!("{} {} {}", case.venue, case.kind.name(), if case.reordered { "reordered" } else { "" });
+        let name =
+            format!("{} {} {}", case.venue, case.kind.name(), if case.reordered { "reordered" } else { "" });
         words.iter().all(|word| name.contains(word.as_str()))
     });
     let mut rows = Vec::new();
@@ -234,8 +240,10 @@ fn main() -> ExitCode {
     if json {
         println!("{}", to_json(&rows, rounds));
     } else {
-        println!("\nmedian ns a message (p99 of batches); ×: best library ÷ perpring; {missed} of {} targets missed",
-            rows.iter().filter(|row| row.passed().is_some()).count());
+        println!(
+            "\nmedian ns a message (p99 of batches); ×: best library ÷ perpring; {missed} of {} targets missed",
+            rows.iter().filter(|row| row.passed().is_some()).count()
+        );
     }
     if missed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
@@ -270,7 +278,9 @@ fn to_json(rows: &[Row], rounds: usize) -> String {
             let figures: serde_json::Map<String, serde_json::Value> = NAMES
                 .iter()
                 .zip(row.figures)
-                .map(|(name, f)| ((*name).to_owned(), serde_json::json!({ "p50_ns": f.p50, "p99_ns": f.p99 })))
+                .map(|(name, f)| {
+                    ((*name).to_owned(), serde_json::json!({ "p50_ns": f.p50, "p99_ns": f.p99 }))
+                })
                 .collect();
             let (best, ratio) = row.best();
             serde_json::json!({

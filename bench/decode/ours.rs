@@ -42,8 +42,13 @@ impl Ours {
         };
         let conns = dialect.connections(true);
         let account = conns.iter().position(|conn| conn.role == SessionRole::Account).expect("an account");
-        let account =
-            FrameMeta { conn: ConnId(account as u8), epoch: 1, last: true, drained: true, ..FrameMeta::default() };
+        let account = FrameMeta {
+            conn: ConnId(account as u8),
+            epoch: 1,
+            last: true,
+            drained: true,
+            ..FrameMeta::default()
+        };
         let now = Stamp { mono: SECOND, wall: 1_790_000_000 * SECOND };
         let mut ours = Self {
             decoder: dialect.decoder(),

@@ -147,7 +147,13 @@ impl Maker {
     }
 
     /// Levels of a side, away from the middle; every tenth of a change is a deletion.
-    fn side(&mut self, count: usize, bids: bool, deletions: bool, level: impl Fn(&str, &str, u32) -> String) -> String {
+    fn side(
+        &mut self,
+        count: usize,
+        bids: bool,
+        deletions: bool,
+        level: impl Fn(&str, &str, u32) -> String,
+    ) -> String {
         let (mut at, mut out) = (self.price, String::new());
         for i in 0..count {
             let step = self.random.random_range(1..30);
@@ -163,7 +169,12 @@ impl Maker {
         out
     }
 
-    fn both(&mut self, count: usize, deletions: bool, level: impl Fn(&str, &str, u32) -> String) -> [String; 2] {
+    fn both(
+        &mut self,
+        count: usize,
+        deletions: bool,
+        level: impl Fn(&str, &str, u32) -> String,
+    ) -> [String; 2] {
         [self.side(count, true, deletions, &level), self.side(count, false, deletions, &level)]
     }
 
@@ -322,7 +333,8 @@ impl Maker {
 
     fn hyperliquid(&mut self, kind: Kind, a_side: usize) -> String {
         let (id, time, price, qty) = (self.id, self.time, self.price_at(self.price), self.qty());
-        let level = |price: &str, qty: &str, orders: u32| format!(r#"{{"px":"{price}","sz":"{qty}","n":{orders}}}"#);
+        let level =
+            |price: &str, qty: &str, orders: u32| format!(r#"{{"px":"{price}","sz":"{qty}","n":{orders}}}"#);
         match kind {
             Kind::Bbo => {
                 let [bid, ask] = self.both(1, false, level);

@@ -383,7 +383,12 @@ impl<L: Library> Peer<L> {
                 let m: DeribitFrame<DeribitOrder<'_>> = library.read(text);
                 let o = m.params.data;
                 std::hint::black_box(o.last_update_timestamp);
-                emit(&filled(client_id(o.label), int(o.order_id), o.direction == "buy", tenths(o.filled_amount)));
+                emit(&filled(
+                    client_id(o.label),
+                    int(o.order_id),
+                    o.direction == "buy",
+                    tenths(o.filled_amount),
+                ));
             }
             _ => {
                 let m: HyperFrame<Vec<HyperUpdate<'_>>> = library.read(text);

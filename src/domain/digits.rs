@@ -13,96 +13,174 @@ const TOPS: u64 = 0x8080_8080_8080_8080;
 /// `'0'` in every byte.
 const ZEROS: u64 = 0x3030_3030_3030_3030;
 
+/// A point as the value of a digit.
+const POINT: u8 = b'.' ^ b'0';
+
 /// Powers of ten.
 const TENS: [u64; 8] = [1, 10, 100, 1_000, 10_000, 100_000, 1_000_000, 10_000_000];
 
-/// An unsigned decimal at the start of a text.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// An unsigned decimal at the start of a text, or nothing.
+#[derive(Clone, Copy, Debug)]
+#[allow(clippy::len_without_is_empty)] // `is_some`
 pub struct Run {
+    mantissa: u64,
+    len: u32,
+    scale: u32,
+    next: u8,
+}
+
+impl Run {
+    const NONE: Self = Self { mantissa: 0, len: 0, scale: 0, next: 0 };
+
+    #[inline(always)]
+    fn new(bad: bool, mantissa: u64, len: u32, scale: u32, next: u8) -> Self {
+        Self { mantissa, len: if bad { 0 } else { len }, scale, next }
+    }
+
+    /// Whether there is one.
+    #[inline(always)]
+    pub const fn is_some(self) -> bool {
+        self.len != 0
+    }
+
     /// Its digits as an integer, below 10¹⁵.
-    pub mantissa: i64,
+    #[inline(always)]
+    pub const fn mantissa(self) -> i64 {
+        self.mantissa as i64
+    }
+
+    /// Bytes that it takes, 1 to 15; 0 = nothing.
+    #[inline(always)]
+    pub const fn len(self) -> usize {
+        self.len as usize
+    }
+
     /// Digits behind the point.
-    pub scale: u8,
-    /// Bytes that it takes, 1 to 15. The byte behind it is no digit; whether it may stand there is for the caller.
-    pub len: u8,
+    #[inline(always)]
+    pub const fn scale(self) -> u8 {
+        self.scale as u8
+    }
+
+    /// The byte behind it, which is neither digit nor point; whether it may stand there is for the caller.
+    #[inline(always)]
+    pub const fn next(self) -> u8 {
+        self.next
+    }
 }
 
 /// The decimal that `text` starts with: digits, or digits, point and digits, ended by another byte within the
-/// sixteen. `None` = longer, or not of that form.
+/// sixteen. Nothing = longer, or not of that form.
 #[inline(always)]
-pub fn run(text: &[u8; 16]) -> Option<Run> {
-    let values = word(text, 0)? ^ ZEROS;
-    let ends = others(values);
-    if ends == 0 {
-        return integer(text, values);
+pub fn run(text: &[u8; 16]) -> Run {
+    let low = word(text, 0) ^ ZEROS;
+    let points = points(low);
+    let stops = others(low) & !points;
+    if stops == 0 {
+        return long(text, low, points);
     }
-    let bits = ends.trailing_zeros() & !7;
-    let point = (values >> bits) as u8 == b'.' ^ b'0';
-    // Behind the point, or at the end: then no digit follows, and all below is for nothing but no branch.
-    let from = (bits / 8) as usize + usize::from(point);
-    let behind = word(text, from)? ^ ZEROS;
-    let ends = others(behind);
-    if ends == 0 {
-        return long(text);
+    // All that matters is the way from here to the length: the next number waits for it.
+    let bits = stops.trailing_zeros() & 56;
+    if bits == 0 {
+        return Run::NONE;
     }
-    let scale = (ends.trailing_zeros() / 8) as usize;
-    if bits == 0 || (point && scale == 0) {
-        return None;
-    }
-    let whole = eight(values << (64 - bits));
-    let mantissa = whole * TENS[scale & 7] + eight(first(behind, scale));
-    Some(Run { mantissa: mantissa as i64, scale: scale as u8, len: (from + scale) as u8 })
+    let points = points << (64 - bits);
+    let (digits, scale) = without_point(low << (64 - bits), points);
+    let bad = several(points) | pointless(points, scale) | (low as u8 == POINT);
+    Run::new(bad, eight(digits), bits / 8, scale, (low >> bits) as u8 ^ b'0')
 }
 
-/// [`run`] where the first eight bytes are digits: mostly times and ids.
+/// [`run`] of a text that may be shorter, as if zeros followed.
 #[inline(always)]
-fn integer(text: &[u8; 16], values: u64) -> Option<Run> {
-    let behind = word(text, 8)? ^ ZEROS;
-    let ends = others(behind);
-    if ends == 0 {
-        return None;
+pub fn run_of(text: &[u8]) -> Run {
+    match text.first_chunk() {
+        Some(text) => run(text),
+        None => {
+            let (mantissa, rest) = run_of_few(text);
+            let [len, scale, next, _] = rest.to_le_bytes();
+            Run { mantissa, len: len.into(), scale: scale.into(), next }
+        }
     }
-    let count = (ends.trailing_zeros() / 8) as usize;
-    if text[(8 + count) & 15] == b'.' {
-        return long(text);
-    }
-    let mantissa = eight(values) * TENS[count & 7] + eight(first(behind, count));
-    Some(Run { mantissa: mantissa as i64, scale: 0, len: (8 + count) as u8 })
 }
 
-/// [`run`] with a point behind more than seven digits, or more than seven digits behind it.
+/// In two words, as what is returned in memory is slow to be read again.
 #[inline(never)]
-fn long(text: &[u8; 16]) -> Option<Run> {
-    let (low, high) = (word(text, 0)? ^ ZEROS, word(text, 8)? ^ ZEROS);
-    let ends = u128::from(others(low)) | (u128::from(others(high)) << 64);
-    let values = u128::from(low) | (u128::from(high) << 64);
-    let first = ends.trailing_zeros() & !7;
-    let rest = ends & ends.wrapping_sub(1);
-    if rest == 0 {
-        return None;
+fn run_of_few(text: &[u8]) -> (u64, u32) {
+    let mut padded = [0; 16];
+    for (to, from) in padded.iter_mut().zip(text) {
+        *to = *from;
     }
-    let last = rest.trailing_zeros() & !7;
-    if first == 0 || (values >> first) as u8 != b'.' ^ b'0' || last == first + 8 {
-        return None;
-    }
-    // The point is taken out: the digits behind it move down by one byte. Then all move to the top.
-    let before = (1u128 << first) - 1;
-    let joined = ((values & before) | ((values >> 8) & !before)) << (136 - last);
-    let mantissa = eight(joined as u64) * 100_000_000 + eight((joined >> 64) as u64);
-    let (scale, len) = (((last - first) / 8 - 1) as u8, (last / 8) as u8);
-    Some(Run { mantissa: mantissa as i64, scale, len })
+    let run = run(&padded);
+    (run.mantissa, u32::from_le_bytes([run.len as u8, run.scale as u8, run.next, 0]))
 }
 
-/// Eight bytes from `from` on.
+/// [`run`] where it takes eight bytes and more.
 #[inline(always)]
-fn word(text: &[u8; 16], from: usize) -> Option<u64> {
-    Some(u64::from_le_bytes(*text.get(from..)?.first_chunk()?))
+fn long(text: &[u8; 16], low: u64, points: u64) -> Run {
+    let high = word(text, 8) ^ ZEROS;
+    let stops = others(high) & !self::points(high);
+    if stops == 0 {
+        return Run::NONE;
+    }
+    let bits = stops.trailing_zeros() & 56;
+    let count = bits / 8;
+    // To the top, in two steps as there may be none.
+    let behind = (high << (63 - bits)) << 1;
+    let next = (high >> bits) as u8 ^ b'0';
+    if others(behind) != 0 {
+        let (mantissa, scale) = late_point(low, high, bits);
+        return Run::new(scale == 0, mantissa, 8 + count, scale, next);
+    }
+    let (digits, scale) = without_point(low, points);
+    let scale = if points == 0 { 0 } else { scale + count };
+    let bad = several(points) | pointless(points, scale) | (low as u8 == POINT);
+    let mantissa = eight(digits) * TENS[(count & 7) as usize] + eight(behind);
+    Run::new(bad, mantissa, 8 + count, scale, next)
 }
 
-/// The first `count` of eight digits' values, up to seven, moved to the top.
+/// [`run`] with eight digits and more before the point.
+#[inline(never)]
+fn late_point(low: u64, high: u64, bits: u32) -> (u64, u32) {
+    let shift = 64 - bits;
+    let (behind, points) = (high << shift, points(high) << shift);
+    let (digits, scale) = without_point(behind, points);
+    let bad = others(low) != 0 || several(points) || pointless(points, scale);
+    let mantissa = eight(low) * TENS[(bits / 8 - 1) as usize & 7] + eight(digits);
+    (if bad { 0 } else { mantissa }, if bad { 0 } else { scale })
+}
+
+/// Digits' values that end at the top, without the first point (marked in `points`) among them, and how many stand
+/// behind it; those before it move up.
 #[inline(always)]
-const fn first(values: u64, count: usize) -> u64 {
-    (values << (63 - 8 * (count & 7))) << 1
+fn without_point(values: u64, points: u64) -> (u64, u32) {
+    // Everything up to the point; everything at all where there is none.
+    let before = points ^ points.wrapping_sub(1);
+    let shift = if points == 0 { 0 } else { 8 };
+    (((values & (before >> shift)) << shift) | (values & !before), before.leading_zeros() / 8)
+}
+
+/// More than one mark.
+#[inline(always)]
+const fn several(points: u64) -> bool {
+    points & points.wrapping_sub(1) != 0
+}
+
+/// A point with nothing behind it.
+#[inline(always)]
+const fn pointless(points: u64, scale: u32) -> bool {
+    points != 0 && scale == 0
+}
+
+/// Marks the points; what it marks besides is none of digit and point.
+#[inline(always)]
+const fn points(values: u64) -> u64 {
+    let zeros = values ^ (ONES * POINT as u64);
+    zeros.wrapping_sub(ONES) & !zeros & TOPS
+}
+
+/// Eight bytes from `from` on, which is 0 or 8.
+#[inline(always)]
+fn word(text: &[u8; 16], from: usize) -> u64 {
+    text.get(from..).and_then(|rest| rest.first_chunk()).map_or(0, |word| u64::from_le_bytes(*word))
 }
 
 /// The decimal that is the whole of `text`, up to fifteen bytes; `None` = another form, or longer.
@@ -129,7 +207,7 @@ pub fn whole(text: &[u8]) -> Option<Run> {
         }
         _ => return None,
     }
-    run(&padded).filter(|run| usize::from(run.len) == text.len())
+    Some(run(&padded)).filter(|run| run.is_some() && run.len() == text.len())
 }
 
 /// Marks (by their top bit) the bytes that are no digit's value.
@@ -174,7 +252,7 @@ mod tests {
     use proptest::prelude::*;
 
     /// Byte by byte, the obvious way.
-    fn slowly(text: &[u8]) -> Option<Run> {
+    fn slowly(text: &[u8]) -> Option<(i64, u8, usize, u8)> {
         let digits = |from: usize| text[from..].iter().take_while(|byte| byte.is_ascii_digit()).count();
         let whole = digits(0);
         let mut len = whole;
@@ -190,7 +268,11 @@ mod tests {
             return None;
         }
         let num = Num::parse(&text[..len]).ok()?;
-        Some(Run { mantissa: num.mantissa, scale: scale as u8, len: len as u8 })
+        Some((num.mantissa, scale as u8, len, text[len])).filter(|_| text[len] != b'.')
+    }
+
+    fn parts(run: Run) -> Option<(i64, u8, usize, u8)> {
+        run.is_some().then(|| (run.mantissa(), run.scale(), run.len(), run.next()))
     }
 
     #[test]
@@ -214,20 +296,20 @@ mod tests {
         fn sixteen_bytes_read_at_once_are_those_read_one_by_one(
             text in proptest::array::uniform16(prop::sample::select(b"0123456789012345678901234567890123456789.\"-e,".to_vec())),
         ) {
-            prop_assert_eq!(run(&text), slowly(&text));
+            prop_assert_eq!(parts(run(&text)), slowly(&text));
         }
 
         #[test]
         fn arbitrary_bytes_are_not_mistaken_for_digits(text in proptest::array::uniform16(any::<u8>())) {
-            prop_assert_eq!(run(&text), slowly(&text));
+            prop_assert_eq!(parts(run(&text)), slowly(&text));
         }
 
         #[test]
         fn a_whole_text_is_read_or_left(text in "[0-9]{0,9}[.]?[0-9]{0,9}x?") {
             let bytes = text.as_bytes();
             let ended: Vec<u8> = bytes.iter().copied().chain([0]).collect();
-            let expected = slowly(&ended).filter(|run| bytes.len() < 16 && usize::from(run.len) == bytes.len());
-            prop_assert_eq!(whole(bytes), expected);
+            let expected = slowly(&ended).filter(|run| bytes.len() < 16 && run.2 == bytes.len());
+            prop_assert_eq!(whole(bytes).and_then(parts), expected);
         }
 
         #[test]

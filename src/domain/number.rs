@@ -59,7 +59,7 @@ impl Num {
     #[inline]
     pub fn parse(text: &[u8]) -> Result<Self, NumError> {
         match digits::whole(text) {
-            Some(run) => Ok(Self { mantissa: run.mantissa, scale: run.scale }),
+            Some(run) => Ok(Self { mantissa: run.mantissa(), scale: run.scale() }),
             None => Self::parse_bytewise(text),
         }
     }

@@ -27,7 +27,8 @@ impl<const N: usize> Text<N> {
     /// Copies `text`; `None` when it is longer than `N` bytes, not ASCII or contains a NUL.
     pub fn from_bytes(text: &[u8]) -> Option<Self> {
         // ASCII without NUL.
-        let plain = |word: u64| (word.wrapping_sub(0x0101_0101_0101_0101) | word) & 0x8080_8080_8080_8080 == 0;
+        let plain =
+            |word: u64| (word.wrapping_sub(0x0101_0101_0101_0101) | word) & 0x8080_8080_8080_8080 == 0;
         let mut bytes = [0; N];
         let room = bytes.get_mut(..text.len())?;
         match (text.first_chunk::<8>(), text.last_chunk::<8>()) {

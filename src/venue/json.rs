@@ -157,27 +157,6 @@ impl<'a> Cursor<'a> {
         }
     }
 
-    /// Passes over the rest of an array of which some elements were read; how many there were.
-    #[inline]
-    pub fn tail(&mut self) -> Result<usize> {
-        let mut count = 0;
-        loop {
-            match self.peek() {
-                b']' => {
-                    self.at += 1;
-                    return Ok(count);
-                }
-                b',' => self.at += 1,
-                _ => return self.bad(),
-            }
-            match self.peek() {
-                b'"' => _ = self.string()?,
-                _ => self.skip()?,
-            }
-            count += 1;
-        }
-    }
-
     /// Reads a string; escapes are refused or left as they stand.
     #[inline]
     pub fn string(&mut self) -> Result<&'a [u8]> {

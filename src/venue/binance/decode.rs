@@ -544,23 +544,21 @@ fn value<'a>(cursor: &mut Cursor<'a>) -> Result<(&'a [u8], bool)> {
 /// `[["price","quantity"],…]`; further elements of a level are passed over.
 #[inline]
 fn read_levels(cursor: &mut Cursor<'_>, side: &mut Vec<Level>, name: &'static str) -> Result<()> {
+    if super::fast::levels(cursor, side).is_some() {
+        return Ok(());
+    }
     side.clear();
     cursor.array(|cursor| {
         let (mut level, mut count) = ((Num::ZERO, Num::ZERO), 0u32);
-        if let Some(pair) = cursor.quoted_pair() {
-            (level, count) = (pair, 2);
-            cursor.tail()?;
-        } else {
-            cursor.array(|cursor| {
-                match count {
-                    0 => level.0 = cursor.num(name)?,
-                    1 => level.1 = cursor.num(name)?,
-                    _ => cursor.skip()?,
-                }
-                count += 1;
-                Ok(())
-            })?;
-        }
+        cursor.array(|cursor| {
+            match count {
+                0 => level.0 = cursor.num(name)?,
+                1 => level.1 = cursor.num(name)?,
+                _ => cursor.skip()?,
+            }
+            count += 1;
+            Ok(())
+        })?;
         if count < 2 || level.0.mantissa <= 0 || level.1.mantissa < 0 {
             return Err(DecodeError::Field(name));
         }

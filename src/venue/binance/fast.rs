@@ -52,9 +52,9 @@ pub fn depth_update<'a>(
     let last = c.bare_int()?.unsigned_abs();
     c.literal(b",\"pu\":")?;
     let prev = c.bare_int()?;
-    c.literal(b",\"b\":[")?;
+    c.literal(b",\"b\":")?;
     levels(&mut c, bids)?;
-    c.literal(b",\"a\":[")?;
+    c.literal(b",\"a\":")?;
     levels(&mut c, asks)?;
     close(c)?;
     if first > last {
@@ -119,24 +119,11 @@ fn close(mut c: Cursor<'_>) -> Option<()> {
     c.is_done().then_some(())
 }
 
-/// The levels of a side behind its opening bracket, and the closing one.
+/// The levels of a side; they replace what `side` holds, or leave anything in it.
 #[inline(always)]
-fn levels(c: &mut Cursor<'_>, side: &mut Vec<Level>) -> Option<()> {
+pub fn levels(c: &mut Cursor<'_>, side: &mut Vec<Level>) -> Option<()> {
     side.clear();
-    if c.literal(b"]").is_some() {
-        return Some(());
-    }
-    loop {
-        let level = c.quoted_pair()?;
-        if level.0.mantissa == 0 {
-            return None;
-        }
-        side.push(level);
-        match c.literal(b"],") {
-            Some(()) => {}
-            None => return c.literal(b"]]"),
-        }
-    }
+    c.quoted_levels(side, |c, level| if level.0.mantissa > 0 { c.literal(b"]") } else { None })
 }
 
 #[cfg(test)]
@@ -163,7 +150,9 @@ mod tests {
     fn general(frame: &[u8]) -> Option<String> {
         let mut seen = Vec::new();
         Parser::default()
-            .parse_general(Cursor::plain(frame), &mut |message: &Message<'_>| seen.push(format!("{message:?}")))
+            .parse_general(Cursor::plain(frame), &mut |message: &Message<'_>| {
+                seen.push(format!("{message:?}"))
+            })
             .ok()?;
         seen.pop().filter(|_| seen.is_empty())
     }

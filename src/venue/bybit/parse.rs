@@ -385,15 +385,11 @@ impl Parser {
     /// `[price, size]`.
     fn side(&mut self, c: &mut Cursor<'_>) -> Result<Span> {
         let from = self.levels.len() as u32;
+        if c.quoted_levels(&mut self.levels, |c, _| c.literal(b"]")).is_some() {
+            return Ok(Span { from, to: self.levels.len() as u32 });
+        }
+        self.levels.truncate(from as usize);
         c.array(|c| {
-            let mut ahead = *c;
-            if let Some(level) = ahead.quoted_pair()
-                && ahead.literal(b"]").is_some()
-            {
-                *c = ahead;
-                self.levels.push(level);
-                return Ok(());
-            }
             let (mut column, mut price, mut size) = (0, Num::ZERO, Num::ZERO);
             c.array(|c| {
                 match column {
@@ -455,7 +451,9 @@ impl Parser {
 /// `,"type":"snapshot"` or `delta`: whether it is a snapshot.
 #[inline(always)]
 fn usual_kind(c: &mut Cursor<'_>) -> Option<bool> {
-    c.literal(b",\"type\":\"delta\"").map(|()| false).or_else(|| c.literal(b",\"type\":\"snapshot\"").map(|()| true))
+    c.literal(b",\"type\":\"delta\"")
+        .map(|()| false)
+        .or_else(|| c.literal(b",\"type\":\"snapshot\"").map(|()| true))
 }
 
 impl<'a> Envelope<'a> {

@@ -3,7 +3,7 @@
 //! the caller then reads value by value. So nothing here decides what a text means, only how fast.
 
 use super::Cursor;
-use crate::domain::digits::{self, Run};
+use crate::domain::digits;
 use crate::domain::number::Num;
 
 impl<'a> Cursor<'a> {
@@ -18,12 +18,12 @@ impl<'a> Cursor<'a> {
     /// An unsigned decimal behind an opening quote, and the closing one.
     #[inline(always)]
     pub fn quoted_num(&mut self) -> Option<Num> {
-        let (run, next) = self.run()?;
-        if next != b'"' {
+        let run = digits::run_of(self.bytes.get(self.at..)?);
+        if !run.is_some() || run.next() != b'"' {
             return None;
         }
-        self.at += usize::from(run.len) + 1;
-        Some(Num::new(run.mantissa, run.scale))
+        self.at += run.len() + 1;
+        Some(Num::new(run.mantissa(), run.scale()))
     }
 
     /// An unsigned integer behind an opening quote, and the closing one.
@@ -42,21 +42,27 @@ impl<'a> Cursor<'a> {
     /// An unsigned decimal without quotes.
     #[inline(always)]
     pub fn bare_num(&mut self) -> Option<Num> {
-        let (run, next) = self.run()?;
-        if matches!(next, b'.' | b'e' | b'E') || (self.bytes[self.at] == b'0' && led_by_zero(run)) {
+        let rest = self.bytes.get(self.at..)?;
+        let run = digits::run_of(rest);
+        // No JSON with another digit behind a zero; no usual form with an exponent.
+        let led_by_zero = rest.first() == Some(&b'0') && run.len() > led(run.scale());
+        if !run.is_some() || led_by_zero || matches!(run.next(), b'e' | b'E') {
             return None;
         }
-        self.at += usize::from(run.len);
-        Some(Num::new(run.mantissa, run.scale))
+        self.at += run.len();
+        Some(Num::new(run.mantissa(), run.scale()))
     }
 
     /// Passes over an integer of up to seven digits without quotes, such as a number of orders.
     #[inline(always)]
     pub fn short_int(&mut self) -> Option<()> {
-        let text = self.bytes.get(self.at..)?.first_chunk::<8>()?;
-        let count = digits::leading(*text);
-        let whole = count == 1 || ((2..8).contains(&count) && text[0] != b'0');
-        if !whole || matches!(text[count], b'.' | b'e' | b'E') {
+        let rest = self.bytes.get(self.at..)?;
+        let count = match rest.first_chunk() {
+            Some(text) => digits::leading(*text),
+            None => rest.iter().take_while(|byte| byte.is_ascii_digit()).count(),
+        };
+        let whole = count == 1 || ((2..8).contains(&count) && rest[0] != b'0');
+        if !whole || matches!(rest.get(count), Some(b'.' | b'e' | b'E')) {
             return None;
         }
         self.at += count;
@@ -107,16 +113,45 @@ impl<'a> Cursor<'a> {
         Some(&rest[..len])
     }
 
-    /// An array's first two elements, `["61800.2","0.5"`, and nothing of what is behind them.
+    /// An array of arrays that begin with two numbers in quotes, `[["61800.2","0.5"],…]`: appended as levels. `end`
+    /// gets each level and takes what is behind its second number, with the bracket that closes it. `None` may
+    /// leave some levels behind.
     #[inline(always)]
-    pub fn quoted_pair(&mut self) -> Option<(Num, Num)> {
+    pub fn quoted_levels(
+        &mut self,
+        to: &mut Vec<(Num, Num)>,
+        end: impl Fn(&mut Self, &(Num, Num)) -> Option<()>,
+    ) -> Option<()> {
         let mut ahead = *self;
-        ahead.literal(b"[\"")?;
-        let first = ahead.quoted_num()?;
-        ahead.literal(b",\"")?;
-        let second = ahead.quoted_num()?;
+        ahead.literal(b"[")?;
+        if ahead.literal(b"]").is_none() {
+            ahead.literal(b"[\"")?;
+            loop {
+                let price = ahead.quoted_num()?;
+                ahead.literal(b",\"")?;
+                let level = (price, ahead.quoted_num()?);
+                end(&mut ahead, &level)?;
+                to.push(level);
+                if ahead.literal(b",[\"").is_none() {
+                    break;
+                }
+            }
+            ahead.literal(b"]")?;
+        }
         self.at = ahead.at;
-        Some((first, second))
+        Some(())
+    }
+
+    /// The next eight bytes, which are not passed.
+    #[inline(always)]
+    pub fn ahead(&self) -> Option<[u8; 8]> {
+        self.bytes.get(self.at..)?.first_chunk().copied()
+    }
+
+    /// Passes over `count` bytes that were looked at.
+    #[inline(always)]
+    pub fn pass(&mut self, count: usize) {
+        self.at += count;
     }
 
     /// Nothing follows, not even a space.
@@ -138,29 +173,10 @@ impl<'a> Cursor<'a> {
         }
         num
     }
-
-    /// The decimal that stands next, and the byte behind it; 0 = the end of the text.
-    #[inline(always)]
-    fn run(&self) -> Option<(Run, u8)> {
-        let rest = self.bytes.get(self.at..)?;
-        let text = rest.first_chunk::<16>().copied().unwrap_or_else(|| padded(rest));
-        let run = digits::run(&text)?;
-        Some((run, text[usize::from(run.len & 15)]))
-    }
 }
 
-/// The last bytes of a text, and zeros.
-#[inline(never)]
-fn padded(rest: &[u8]) -> [u8; 16] {
-    let mut text = [0; 16];
-    for (to, from) in text.iter_mut().zip(rest) {
-        *to = *from;
-    }
-    text
-}
-
-/// More than one digit before the point: with a zero first, that is no JSON.
+/// Bytes of a number with one digit before the point.
 #[inline(always)]
-const fn led_by_zero(run: Run) -> bool {
-    run.len > run.scale + if run.scale > 0 { 2 } else { 1 }
+const fn led(scale: u8) -> usize {
+    scale as usize + if scale > 0 { 2 } else { 1 }
 }

@@ -474,11 +474,11 @@ impl Parser {
     /// `[price, size, deprecated, order count]`: the first two are read, the rest is passed over.
     fn side(&mut self, c: &mut Cursor<'_>) -> Result<Span> {
         let from = self.levels.len() as u32;
+        if c.quoted_levels(&mut self.levels, |c, _| orders(c)).is_some() {
+            return Ok(Span { from, to: self.levels.len() as u32 });
+        }
+        self.levels.truncate(from as usize);
         c.array(|c| {
-            if let Some(level) = c.quoted_pair() {
-                self.levels.push(level);
-                return orders(c).map_or_else(|| c.tail().map(|_| ()), Ok);
-            }
             let (mut column, mut price, mut size) = (0, Num::ZERO, Num::ZERO);
             c.array(|c| {
                 match column {
@@ -509,12 +509,10 @@ impl Parser {
             return self.usual_book(c);
         }
         let symbol = Symbol::from_bytes(c.quoted_name()?)?;
-        c.literal(b"},\"data\":[{\"asks\":[")?;
-        let ask = c.quoted_pair()?;
-        orders(&mut c)?;
-        c.literal(b"],\"bids\":[")?;
-        let bid = c.quoted_pair()?;
-        orders(&mut c)?;
+        c.literal(b"},\"data\":[{\"asks\":[[\"")?;
+        let ask = usual_best(&mut c)?;
+        c.literal(b"],\"bids\":[[\"")?;
+        let bid = usual_best(&mut c)?;
         c.literal(b"],\"ts\":\"")?;
         let time_ms = c.quoted_int()?;
         c.literal(b",\"seqId\":")?;
@@ -606,12 +604,19 @@ impl Parser {
 /// The columns behind price and size in their usual form, `,"0","12"]`.
 #[inline(always)]
 fn orders(c: &mut Cursor<'_>) -> Option<()> {
-    let mut ahead = *c;
-    ahead.literal(b",\"0\",\"")?;
-    ahead.short_string()?;
-    ahead.literal(b"]")?;
-    *c = ahead;
-    Some(())
+    c.literal(b",\"0\",\"")?;
+    c.short_string()?;
+    c.literal(b"]")
+}
+
+/// A level behind its first quote.
+#[inline(always)]
+fn usual_best(c: &mut Cursor<'_>) -> Option<Level> {
+    let price = c.quoted_num()?;
+    c.literal(b",\"")?;
+    let size = c.quoted_num()?;
+    orders(c)?;
+    Some((price, size))
 }
 
 fn read_arg<'a>(c: &mut Cursor<'a>) -> Result<Arg<'a>> {
