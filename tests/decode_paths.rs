@@ -14,8 +14,11 @@ use rand::SeedableRng as _;
 use rand_chacha::ChaCha8Rng;
 use serde_json::value::RawValue;
 use std::path::Path;
+use std::sync::LazyLock;
 
 /// A few frames of each case of the bench, and the corpus of the fuzz target.
+static FRAMES: LazyLock<Vec<Vec<u8>>> = LazyLock::new(frames);
+
 fn frames() -> Vec<Vec<u8>> {
     let mut frames = Vec::new();
     for case in payloads::cases().into_iter().filter(|case| !case.reordered) {
@@ -177,7 +180,7 @@ fn check(frame: &[u8], manner: Manner, seed: u64) {
 
 #[test]
 fn every_message_means_the_same_in_every_manner_of_writing() {
-    for (i, frame) in frames().iter().enumerate() {
+    for (i, frame) in FRAMES.iter().enumerate() {
         for bits in 0..16u8 {
             let [spaces, shuffle, unknown, escapes] = [1, 2, 4, 8].map(|bit| bits & bit != 0);
             check(frame, Manner { spaces, shuffle, unknown, escapes }, i as u64);
@@ -204,7 +207,7 @@ proptest! {
 
     #[test]
     fn a_message_means_the_same_in_any_manner_of_writing(which in any::<prop::sample::Index>(), bits in 0..16u8, seed in any::<u64>()) {
-        let frames = frames();
+        let frames = &*FRAMES;
         let [spaces, shuffle, unknown, escapes] = [1, 2, 4, 8].map(|bit| bits & bit != 0);
         check(&frames[which.index(frames.len())], Manner { spaces, shuffle, unknown, escapes }, seed);
     }
@@ -219,7 +222,7 @@ proptest! {
             1..4,
         ),
     ) {
-        let frames = frames();
+        let frames = &*FRAMES;
         let frame = &frames[which.index(frames.len())];
         let [spaces, shuffle, unknown, escapes] = [1, 2, 4, 8].map(|bit| bits & bit != 0);
         let mut frame = Rewriter::rewrite(frame, Manner { spaces, shuffle, unknown, escapes }, seed).unwrap_or_else(|| frame.clone());
