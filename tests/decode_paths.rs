@@ -21,7 +21,7 @@ static FRAMES: LazyLock<Vec<Vec<u8>>> = LazyLock::new(frames);
 
 fn frames() -> Vec<Vec<u8>> {
     let mut frames = Vec::new();
-    for case in payloads::cases().into_iter().filter(|case| !case.reordered) {
+    for case in payloads::cases().into_iter().filter(|case| !case.reordered && case.levels < 400) {
         frames.extend(case.frames.into_iter().take(2));
     }
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus/decode");
@@ -47,6 +47,9 @@ struct Manner {
     unknown: bool,
     escapes: bool,
 }
+
+/// A key that no venue has.
+const UNKNOWN: &str = "unheard of";
 
 /// The same JSON, written in another manner.
 struct Rewriter {
@@ -107,7 +110,7 @@ impl Rewriter {
             RawValue::from_string(r#"{"a":[1.5e-3,null,{"b":"c"}],"e":true}"#.to_owned()).expect("JSON");
         let mut fields: Vec<(String, &RawValue)> = fields;
         if self.manner.unknown && self.one_in(2) {
-            fields.push(("unheard of".to_owned(), &unknown));
+            fields.push((UNKNOWN.to_owned(), &unknown));
         }
         if self.manner.shuffle {
             for i in (1..fields.len()).rev() {
@@ -124,7 +127,12 @@ impl Rewriter {
             self.string(&key);
             self.space();
             self.out.push(':');
-            self.value(value);
+            // What is inserted is not itself added to, or there would be no end.
+            if key == UNKNOWN {
+                self.out.push_str(value.get());
+            } else {
+                self.value(value);
+            }
             self.space();
         }
         self.out.push('}');
@@ -203,7 +211,7 @@ fn every_kind_of_message_is_understood_by_its_venue() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(200))]
+    #![proptest_config(ProptestConfig::with_cases(32))]
 
     #[test]
     fn a_message_means_the_same_in_any_manner_of_writing(which in any::<prop::sample::Index>(), bits in 0..16u8, seed in any::<u64>()) {
