@@ -319,7 +319,7 @@ fn an_instrument_whose_messages_are_garbage_is_not_traded_and_the_others_are() {
 #[test]
 fn canary_secrets_appear_nowhere() {
     let dir = TempDir::new();
-    let sim = sim_config(7, &["binance-usdm", "okx"], |config| {
+    let sim = sim_config(7, &["binance-usdm", "okx", "bybit"], |config| {
         for venue in &mut config.venues {
             for account in &mut venue.accounts {
                 account.api_key = "canary-api-key-1234567890".into();
@@ -341,19 +341,21 @@ fn canary_secrets_appear_nowhere() {
         let found = memchr::memmem::find(&bytes, b"canary");
         assert_eq!(found, None, "{} holds a secret", path.display());
     }
-    // Listen keys: what the venue sent is blanked, and the stream's path holds none.
+    // Listen keys, and a key that a venue repeats (Bybit): what was sent is blanked, and the stream's path
+    // holds none.
     let mut reader = Reader::open(dir.path(), Stream::Inputs).expect("a journal");
-    let mut blanked = 0;
+    let mut blanked = [0; 2];
     while let Some(record) = reader.next().expect("undamaged") {
-        let key = b"\"listenKey\":\"";
-        if let Some(at) = memchr::memmem::find(record.body, key) {
-            let value = &record.body[at + key.len()..];
-            let end = value.iter().position(|b| *b == b'"').expect("a closed string");
-            assert!(end > 10 && value[..end].iter().all(|b| *b == b'x'), "a listen key was recorded");
-            blanked += 1;
+        for (count, key) in blanked.iter_mut().zip([&b"\"listenKey\":\""[..], b"\"apiKey\":\""]) {
+            if let Some(at) = memchr::memmem::find(record.body, key) {
+                let value = &record.body[at + key.len()..];
+                let end = value.iter().position(|b| *b == b'"').expect("a closed string");
+                assert!(end > 10 && value[..end].iter().all(|b| *b == b'x'), "a key was recorded");
+                *count += 1;
+            }
         }
     }
-    assert!(blanked > 0);
+    assert!(blanked[0] > 0 && blanked[1] > 0, "{blanked:?}");
     // Nothing that holds a secret shows it when printed.
     let credentials =
         Credentials { api_key: "canary".into(), secret: "canary".into(), passphrase: "canary".into() };

@@ -29,6 +29,24 @@ fn drive(
     symbol: &str,
     amount: &str,
 ) -> Option<(Value, Box<dyn LedgerServer>)> {
+    let script = match exchange {
+        "binancecoinm" => "ccxt_coinm.py",
+        "deribit" => "ccxt_deribit.py",
+        "hyperliquid" => "ccxt_hyperliquid.py",
+        _ => "ccxt_drive.py",
+    };
+    run(script, dialect, exchange, false, symbol, amount)
+}
+
+/// Runs a script against a fresh venue. `socket` = it is told the address of the WebSockets too.
+fn run(
+    script: &str,
+    dialect: &str,
+    exchange: &str,
+    socket: bool,
+    symbol: &str,
+    amount: &str,
+) -> Option<(Value, Box<dyn LedgerServer>)> {
     let python = python()?;
     let clock = WallClock::start();
     let mut config = SimConfig::demo(7, &[dialect], 3).expect("a known dialect");
@@ -40,18 +58,13 @@ fn drive(
     let server = server_at(&config, 0).expect("a sound configuration");
     let options = HostOptions { clock, ..HostOptions::new(dialect) };
     let host = SimHost::start(server, "127.0.0.1:0".parse().unwrap(), options).expect("a host on loopback");
-    let name = match exchange {
-        "deribit" => "ccxt_deribit.py",
-        "hyperliquid" => "ccxt_hyperliquid.py",
-        _ => "ccxt_drive.py",
-    };
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/py").join(name);
-    let base = format!("http://{}", host.addr());
-    let output = Command::new(python)
-        .arg(script)
-        .args([exchange, &base, symbol, amount])
-        .output()
-        .expect("python runs");
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/py").join(script);
+    let (http, ws) = (format!("http://{}", host.addr()), format!("ws://{}", host.addr()));
+    let mut arguments = vec![exchange, http.as_str(), ws.as_str(), symbol, amount];
+    if !socket {
+        arguments.remove(2);
+    }
+    let output = Command::new(python).arg(script).args(arguments).output().expect("python runs");
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     assert!(output.status.success(), "{}\n{}", text(&output.stdout), text(&output.stderr));
     let report = serde_json::from_slice(&output.stdout).expect("one JSON object");
@@ -128,4 +141,46 @@ fn ccxt_trades_on_the_simulated_deribit_and_agrees_with_its_ledger() {
         let number = |id: &str| id.strip_prefix("USDC-").expect("an id of a linear contract").to_owned();
         compare_ids(&report, &*server, number);
     }
+}
+
+#[test]
+fn ccxt_trades_on_the_simulated_coin_margined_binance_and_agrees_with_its_ledger() {
+    if let Some((report, server)) = drive("binance-coinm", "binancecoinm", "BTC/USD:BTC", "5") {
+        compare(&report, &*server);
+    }
+}
+
+/// ccxt.pro watches book, trades and orders over WebSocket while it trades; see the script.
+fn follow(dialect: &str, exchange: &str, symbol: &str, amount: &str) {
+    let Some((report, server)) = run("ccxt_pro.py", dialect, exchange, true, symbol, amount) else { return };
+    assert_eq!(report["orders"].as_array().map(Vec::len), Some(3), "{report}");
+    let ledger = server.ledger();
+    let account = ledger.account_ids().next().expect("an account");
+    assert!(!ledger.fills().is_empty());
+    assert_eq!(ledger.position(account, perpring::sim::exchange::ListingId(0)).qty, 0);
+}
+
+#[test]
+fn ccxt_pro_follows_the_simulated_binance() {
+    follow("binance-usdm", "binanceusdm", "BTC/USDT:USDT", "0.025");
+}
+
+#[test]
+fn ccxt_pro_follows_the_simulated_okx() {
+    follow("okx", "okx", "BTC/USDT:USDT", "2.5");
+}
+
+#[test]
+fn ccxt_pro_follows_the_simulated_bybit() {
+    follow("bybit", "bybit", "BTC/USDT:USDT", "0.025");
+}
+
+#[test]
+fn ccxt_pro_follows_the_simulated_deribit() {
+    follow("deribit", "deribit", "BTC/USDC:USDC", "0.025");
+}
+
+#[test]
+fn ccxt_pro_follows_the_simulated_hyperliquid() {
+    follow("hyperliquid", "hyperliquid", "BTC/USDC:USDC", "0.025");
 }

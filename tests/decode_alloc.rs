@@ -9,7 +9,7 @@ use perpring::domain::event::{BookState, EventBody};
 use perpring::domain::input::{ConnId, FrameMeta};
 use perpring::domain::instrument::{CanonicalId, Instrument, InstrumentId, Qty, Status, VenueId, VenueSpec};
 use perpring::domain::number::Num;
-use perpring::domain::params::{ListingParams, VenueParams};
+use perpring::domain::params::{Extras, ListingParams, VenueParams};
 use perpring::domain::text::{Currency, Symbol};
 use perpring::domain::time::{MILLI, SECOND, Stamp};
 use perpring::venue::{Adapter, Dialect, Emit, Encoder, Out, VenueContext, dialect};
@@ -36,7 +36,7 @@ impl Bench {
         };
         let context = VenueContext {
             venue: VenueId(0),
-            params: VenueParams::default(),
+            params: VenueParams { extras: Extras::ALL, ..VenueParams::default() },
             listings: vec![listing],
             conn_base: ConnId(0),
             slot_base: SecretSlot(0),
@@ -194,6 +194,10 @@ fn okx_allocates_nothing_per_message() {
                     r#"{{{},"data":[{{"instId":"BTC-USDT-SWAP","tradeId":"{i}","px":"61000.1","sz":"0.12","side":"buy","ts":"1630048897897","count":"3","source":"0","seqId":{seq}}}]}}"#,
                     arg("trades")
                 ),
+                _ if i % 10 == 4 => format!(
+                    r#"{{{},"data":[{{"instId":"BTC-USDT-SWAP","instType":"SWAP","oi":"{i}.5","oiCcy":"1","oiUsd":"2","ts":"1790757203016"}}]}}"#,
+                    arg("open-interest"),
+                ),
                 _ => format!(
                     r#"{{{},"data":[{{"instId":"BTC-USDT-SWAP","instType":"SWAP","markPx":"61000.{}","ts":"1790757203016"}}]}}"#,
                     arg("mark-price"),
@@ -210,10 +214,12 @@ fn okx_allocates_nothing_per_message() {
 
 #[test]
 fn binance_allocates_nothing_per_message() {
-    let Some(dialect) = dialect("binance-usdm") else {
-        println!("skipped: this build has no such dialect");
-        return;
-    };
+    // One protocol, two dialects.
+    ["binance-usdm", "aster"].into_iter().for_each(binance_like);
+}
+
+fn binance_like(name: &str) {
+    let dialect = dialect(name).expect("the dialect is registered");
     let mut bench = Bench::new(dialect, "BTCUSDT");
     let ack = |sent: &serde_json::Value| Some(format!(r#"{{"result":null,"id":{}}}"#, sent.get("id")?));
     let depth = |i: usize| {
@@ -305,7 +311,7 @@ fn bybit_allocates_nothing_per_message() {
                     r#"{{"topic":"publicTrade.BTCUSDT","type":"snapshot","ts":1787612486107,"data":[{{"T":1787612486105,"s":"BTCUSDT","S":"Buy","v":"0.12","p":"61000.1","L":"PlusTick","i":"9dc75fca-4bdd-4773-9f78-6f5d7ab{i:05}","BT":false}}]}}"#
                 ),
                 _ => format!(
-                    r#"{{"topic":"tickers.BTCUSDT","type":"delta","data":{{"symbol":"BTCUSDT","markPrice":"61000.{}","fundingRate":"0.0001"}},"cs":{i},"ts":1787612486107}}"#,
+                    r#"{{"topic":"tickers.BTCUSDT","type":"delta","data":{{"symbol":"BTCUSDT","lastPrice":"61000.1","openInterest":"{i}.25","markPrice":"61000.{}","fundingRate":"0.0001"}},"cs":{i},"ts":1787612486107}}"#,
                     i % 10
                 ),
             };

@@ -1,7 +1,9 @@
 //! The whole engine trading between the simulated Binance and Hyperliquid, which share no code with it: what
 //! it believes equals the venues' own books to the last unit, and the run replays identically.
 
+use crate::safety::{findings, tuned};
 use crate::simulated::{TempDir, sim_config, simulation};
+use perpring::core::pair::WhyNot;
 use perpring::domain::codec::decode_output;
 use perpring::domain::event::Seq;
 use perpring::domain::input::Command;
@@ -9,6 +11,7 @@ use perpring::domain::instrument::VenueId;
 use perpring::domain::money::Money;
 use perpring::domain::output::Output;
 use perpring::domain::params::{RiskParams, ScanParams};
+use perpring::domain::standing::Check;
 use perpring::domain::time::{MICRO, MILLI, SECOND};
 use perpring::journal::{Reader, Stream};
 use perpring::replay::verify::verify;
@@ -107,4 +110,85 @@ fn funding_of_both_venues_is_booked_as_they_pay_it() {
     let theirs = server.ledger().totals(account);
     assert!(!server.ledger().funding().is_empty());
     assert_eq!((booked, fees), (theirs.funding, theirs.fees));
+}
+
+#[test]
+fn each_setting_that_is_not_as_configured_is_named_and_holds_the_venue() {
+    type Tune = fn(&mut perpring::sim::SimVenueConfig);
+    let cases: [(Tune, &[(Check, &str)]); 9] = [
+        (|_| {}, &[]),
+        (|v| v.accounts[0].settings.leverage = 20, &[(Check::Leverage, "leverage is 20, must be 10")]),
+        (
+            |v| v.accounts[0].settings.isolated = true,
+            &[(Check::MarginMode, "margin mode is isolated, must be cross")],
+        ),
+        (
+            |v| v.accounts[0].settings.multi_asset = true,
+            &[(Check::AssetMode, "asset mode is multi-asset, must be single-asset")],
+        ),
+        (
+            |v| v.accounts[0].settings.may_trade = false,
+            &[
+                (Check::Permission, "permission to trade is not granted, must be granted"),
+                (Check::DeadMan, "dead man's switch is not armed, must be armed"),
+            ],
+        ),
+        (
+            |v| v.accounts[0].settings.agent_valid_ns = 1_800 * SECOND,
+            &[(Check::Permission, "permission to trade is not granted, must be granted")],
+        ),
+        (
+            |v| v.accounts[0].settings.traded_usd = 999_999,
+            &[(Check::DeadMan, "dead man's switch is not armed, must be armed")],
+        ),
+        (
+            |v| (v.address_requests, v.accounts[0].settings.traded_usd) = (900, 0),
+            &[
+                (Check::DeadMan, "dead man's switch is not armed, must be armed"),
+                (Check::Requests, "requests left is 900, must be at least 1000"),
+            ],
+        ),
+        (|v| v.taker_fee_ppb = 500_000, &[(Check::Fee, "taker fee is 5 bps, must be at most 4.5 bps")]),
+    ];
+    for (tune, expected) in cases {
+        let sim = sim_config(7, &BOTH, |sim| tune(&mut sim.venues[1]));
+        let mut simulation = tuned(&sim, |params| {
+            params.scan.edge_persist_ns = 80 * MILLI;
+            params.venues[1].taker_fee_ppb = 450_000;
+        });
+        simulation.run_for(10 * SECOND);
+        let expected: Vec<_> = expected.iter().map(|(check, text)| (*check, (*text).to_owned())).collect();
+        assert_eq!(findings(&mut simulation, 1), expected);
+        assert_eq!(findings(&mut simulation, 0), [], "the other venue is well");
+        let held = simulation
+            .engine()
+            .river()
+            .parts()
+            .scan
+            .scanner()
+            .views()
+            .any(|view| view.why == WhyNot::VenueHeld);
+        assert_eq!(held, !expected.is_empty(), "{expected:?}");
+        if held {
+            assert_eq!(simulation.engine().keeper().watch().counts().orders_sent, 0, "{expected:?}");
+        }
+    }
+}
+
+#[test]
+fn requests_are_stamped_in_the_venues_time_and_the_switch_is_kept_armed() {
+    // The venue's world starts with its own clock; the engine's wall clock is what the simulation says.
+    let sim = sim_config(7, &BOTH, |_| {});
+    let mut simulation = tuned(&sim, |params| params.scan.threshold_ppb = 90_000_000);
+    simulation.run_for(100 * SECOND);
+    assert_eq!(findings(&mut simulation, 1), []);
+    let now = simulation.now();
+    let gate = simulation.engine().river().parts().risk.rules().start_gate();
+    let at = perpring::domain::time::Stamp { mono: 100 * SECOND, wall: now };
+    let estimate = gate.clocks().estimate(VenueId(1), at).expect("it was asked");
+    assert!(estimate.offset.abs() <= estimate.uncertainty, "{estimate:?}: the truth is 0");
+    assert!(
+        estimate.uncertainty >= 100 * MILLI && estimate.uncertainty < 110 * MILLI,
+        "half a block's age and the way"
+    );
 }

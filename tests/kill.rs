@@ -57,6 +57,8 @@ impl Chores for Hanging {
     fn publish(&mut self, _: &mut Probe, _: Nanos, _: &Board) {}
 }
 
+const VENUES: [&str; 4] = ["binance-usdm", "okx", "bybit", "hyperliquid"];
+
 struct Client {
     http: HttpClient,
     vault: Vault,
@@ -111,11 +113,99 @@ impl Client {
         self.ask(1, &payload)
     }
 
-    /// Open orders at both venues, as they say themselves.
-    fn open(&mut self) -> [usize; 2] {
+    fn deribit(&mut self, target: &str) -> serde_json::Value {
+        let ms = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_millis();
+        let mut payload = Payload::new();
+        write!(payload, "GET {target}\nAuthorization: deri-hmac-sha256 id=").expect("short");
+        payload.push_hole(HoleKind::ApiKey).expect("short");
+        write!(payload, ",ts={ms},nonce=n,sig=").expect("short");
+        payload.push_hole(HoleKind::Signature).expect("short");
+        payload.push(b"\n\n").expect("short");
+        payload.push_sign(format!("{ms}\nn\nGET\n{target}\n\n").as_bytes()).expect("short");
+        payload.scheme = SignScheme::HmacSha256Hex;
+        self.ask(0, &payload)
+    }
+
+    fn hyperliquid(&mut self, payload: &Payload) -> serde_json::Value {
+        self.ask(3, payload)
+    }
+
+    /// Places a limit order that rests: JSON for the venue, MessagePack for the signature.
+    fn hyperliquid_order(&mut self, asset: u8, price: &str, size: &str, nonce: u64) -> serde_json::Value {
+        let mut payload = Payload::new();
+        payload.push(b"POST /exchange\nContent-Type: application/json\n\n").expect("short");
+        write!(
+            payload,
+            "{{\"action\":{{\"type\":\"order\",\"orders\":[{{\"a\":{asset},\"b\":true,\"p\":\"{price}\",\"s\":\"{size}\",\
+             \"r\":false,\"t\":{{\"limit\":{{\"tif\":\"Gtc\"}}}}}}],\"grouping\":\"na\"}},\"nonce\":{nonce},\"signature\":"
+        )
+        .expect("short");
+        payload.push_hole(HoleKind::Signature).expect("short");
+        payload.push(b",\"vaultAddress\":null}").expect("short");
+        let text = |text: &str| [&[0xa0 | text.len() as u8], text.as_bytes()].concat();
+        let parts = [
+            vec![0x83],
+            text("type"),
+            text("order"),
+            text("orders"),
+            vec![0x91, 0x86],
+            text("a"),
+            vec![asset],
+            text("b"),
+            vec![0xc3],
+            text("p"),
+            text(price),
+            text("s"),
+            text(size),
+            text("r"),
+            vec![0xc2],
+            text("t"),
+            vec![0x81],
+            text("limit"),
+            vec![0x81],
+            text("tif"),
+            text("Gtc"),
+            text("grouping"),
+            text("na"),
+            nonce.to_be_bytes().to_vec(),
+            vec![0],
+        ];
+        payload.push_sign(&parts.concat()).expect("short");
+        payload.scheme = SignScheme::AgentMainnet;
+        self.hyperliquid(&payload)
+    }
+
+    fn bybit(&mut self, method: &str, path: &str, signed: &str) -> serde_json::Value {
+        let mut payload = Payload::new();
+        let ms = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_millis();
+        let (query, body) =
+            if method == "GET" { (format!("?{signed}"), "") } else { (String::new(), signed) };
+        write!(payload, "{method} {path}{query}\nX-BAPI-API-KEY: ").expect("short");
+        payload.push_hole(HoleKind::ApiKey).expect("short");
+        write!(payload, "\nX-BAPI-TIMESTAMP: {ms}\nX-BAPI-RECV-WINDOW: 5000\nX-BAPI-SIGN: ").expect("short");
+        payload.push_hole(HoleKind::Signature).expect("short");
+        write!(payload, "\nContent-Type: application/json\n\n{body}").expect("short");
+        payload.push_sign(ms.to_string().as_bytes()).expect("short");
+        payload.push_sign_hole(HoleKind::ApiKey).expect("short");
+        payload.push_sign(format!("5000{signed}").as_bytes()).expect("short");
+        payload.scheme = SignScheme::HmacSha256Hex;
+        self.ask(2, &payload)
+    }
+
+    /// Open orders at the venues, as they say themselves.
+    fn open(&mut self) -> [usize; 4] {
+        let mut payload = Payload::new();
+        payload
+            .push(b"POST /info\nContent-Type: application/json\n\n{\"type\":\"openOrders\",\"user\":\"")
+            .expect("short");
+        payload.push_hole(HoleKind::ApiKey).expect("short");
+        payload.push(b"\"}").expect("short");
+        let hyperliquid = self.hyperliquid(&payload);
         let binance = self.binance("GET", "/fapi/v1/openOrders", "");
         let okx = self.okx("GET", "/api/v5/trade/orders-pending?instType=SWAP", "");
-        [binance.as_array().expect("a list").len(), okx["data"].as_array().expect("a list").len()]
+        let bybit = self.bybit("GET", "/v5/order/realtime", "category=linear&settleCoin=USDT&limit=50");
+        let count = |list: &serde_json::Value| list.as_array().expect("a list").len();
+        [count(&binance), count(&okx["data"]), count(&bybit["result"]["list"]), count(&hyperliquid)]
     }
 }
 
@@ -132,8 +222,8 @@ fn iso(seconds: &str) -> String {
 fn a_kill_cancels_what_rests_at_every_venue_while_the_river_is_stuck() {
     let dir = TempDir::new();
     std::fs::create_dir_all(dir.path()).expect("temporary disk");
-    let venues = Venues::start(SimConfig::demo(7, &["binance-usdm", "okx"], 2).expect("a world"), false)
-        .expect("venues on loopback");
+    let venues =
+        Venues::start(SimConfig::demo(7, &VENUES, 2).expect("a world"), false).expect("venues on loopback");
     let params = world::engine_params(&venues.config, 7, world::demo_scan(), RiskParams::default());
     let config = RunConfig { trading: true, params };
     let (board, latch) = (Board::default(), Arc::new(KillLatch::default()));
@@ -182,7 +272,7 @@ fn a_kill_cancels_what_rests_at_every_venue_while_the_river_is_stuck() {
     let mut client =
         Client { http: client, vault: Vault::new(credentials), bases: venues.addresses.http.clone() };
     let symbol = |venue: usize| venues.config.venues[venue].listings[0].symbol.clone();
-    let (ours, theirs) = (symbol(0), symbol(1));
+    let [ours, theirs, third] = [0, 1, 2].map(symbol);
     let price = client.plain(0, &format!("/fapi/v1/ticker/price?symbol={ours}"));
     let price: f64 = price["price"].as_str().expect("text").parse().expect("a price");
     let price = (price * 0.97).floor();
@@ -198,8 +288,22 @@ fn a_kill_cancels_what_rests_at_every_venue_while_the_river_is_stuck() {
         let reply = client.okx("POST", "/api/v5/trade/order", &body);
         assert_eq!(reply["code"], "0", "{reply}");
     }
+    for _ in 0..7 {
+        let body = format!(
+            "{{\"category\":\"linear\",\"symbol\":\"{third}\",\"side\":\"Buy\",\"orderType\":\"Limit\",\"qty\":\"0.01\",\"price\":\"{price}\",\"timeInForce\":\"GTC\"}}"
+        );
+        let reply = client.bybit("POST", "/v5/order/create", &body);
+        assert_eq!(reply["retCode"], 0, "{reply}");
+    }
+    let asset = venues.config.venues[3].listings[0].code as u8;
+    let nonce = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_millis() as u64;
+    for more in 0..20 {
+        let reply = client.hyperliquid_order(asset, &price.to_string(), "0.01", nonce - 1_000 + more);
+        let status = &reply["response"]["data"]["statuses"][0];
+        assert!(status["resting"]["oid"].is_u64(), "{reply}");
+    }
     let after = client.open();
-    assert_eq!(after, [before[0] + 3, before[1] + 30], "they rest");
+    assert_eq!(after, [before[0] + 3, before[1] + 30, before[2] + 7, before[3] + 20], "they rest");
 
     // The river hears nothing: it is stuck. The threads do it by themselves.
     let stuck_at = inputs.load(Ordering::Acquire);
@@ -208,23 +312,80 @@ fn a_kill_cancels_what_rests_at_every_venue_while_the_river_is_stuck() {
     commands.send(Command::Kill(Scope::Global)).expect("the engine lives");
     let record = || std::fs::read_to_string(dir.path().join(KILL_FILE)).unwrap_or_default();
     let deadline = Instant::now() + Duration::from_secs(30);
-    while record().matches("\"clear\"").count() < 2 {
+    while record().matches("\"clear\"").count() < VENUES.len() {
         assert!(Instant::now() < deadline, "cancelled by itself:\n{}", record());
         std::thread::sleep(Duration::from_millis(20));
     }
-    assert_eq!(client.open(), [0, 0], "the venues say so themselves");
+    assert_eq!(client.open(), [0; VENUES.len()], "the venues say so themselves");
     assert_eq!(inputs.load(Ordering::Acquire), stuck_at, "the river stood still all the time");
     hang.store(false, Ordering::Release);
     killers.end();
     let ended = threaded.end();
     assert_eq!(ended.failure, None);
     let record = record();
-    for venue in ["binance-usdm", "okx"] {
+    for venue in VENUES {
         let clear = |line: &&str| line.contains(venue) && line.contains("\"verdict\":\"clear\"");
         assert_eq!(record.lines().filter(clear).count(), 1, "{record}");
     }
     assert!(!record.contains("signature") && !record.contains("timestamp"), "{record}");
     let notes = board.read().notes.join("\n");
-    assert_eq!(notes.matches("the venue has no open order").count(), 2, "{notes}");
+    assert_eq!(notes.matches("the venue has no open order").count(), VENUES.len(), "{notes}");
     venues.stop().expect("venues stop");
+}
+
+/// Without a river at all: the request that cancels everything, and the list that proves it.
+#[test]
+fn a_kill_cancels_what_rests_at_deribit() {
+    let dir = TempDir::new();
+    std::fs::create_dir_all(dir.path()).expect("temporary disk");
+    let venues = Venues::start(SimConfig::demo(7, &["deribit"], 2).expect("a world"), false)
+        .expect("a venue on loopback");
+    let params = world::engine_params(&venues.config, 7, world::demo_scan(), RiskParams::default());
+    let (board, latch) = (Board::default(), Arc::new(KillLatch::default()));
+    let credentials = world::credentials(&venues.config);
+    let killers = Killers::start(
+        &params,
+        &venues.addresses,
+        &credentials,
+        &venues.trust,
+        &latch,
+        Some(dir.path()),
+        &board,
+    )
+    .expect("threads");
+    let http = HttpClient::new(&venues.trust, Duration::from_secs(5));
+    let mut client =
+        Client { http, vault: Vault::new(credentials.clone()), bases: venues.addresses.http.clone() };
+    let symbol = venues.config.venues[0].listings[0].symbol.clone();
+    let ticker = client.plain(0, &format!("/api/v2/public/ticker?instrument_name={symbol}"));
+    let price = (ticker["result"]["mark_price"].as_f64().expect("a price") * 0.97).floor();
+    for _ in 0..3 {
+        let order = format!("instrument_name={symbol}&amount=0.05&type=limit&price={price}");
+        let reply = client.deribit(&format!("/api/v2/private/buy?{order}"));
+        assert_eq!(reply["result"]["order"]["order_state"], "open", "{reply}");
+    }
+    let open = |client: &mut Client| {
+        client.deribit("/api/v2/private/get_open_orders")["result"].as_array().expect("a list").len()
+    };
+    assert_eq!(open(&mut client), 3, "they rest");
+    latch.kill();
+    killers.wake();
+    let record = || std::fs::read_to_string(dir.path().join(KILL_FILE)).unwrap_or_default();
+    let deadline = Instant::now() + Duration::from_secs(30);
+    while !record().contains("\"verdict\":\"clear\"") {
+        assert!(Instant::now() < deadline, "cancelled by itself:\n{}", record());
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    assert_eq!(open(&mut client), 0, "the venue says so itself");
+    killers.end();
+    let record = record();
+    assert!(record.contains("\"request\":\"GET /api/v2/private/cancel_all\""), "{record}");
+    let secrets = credentials[0].as_ref().expect("an account");
+    for secret in [secrets.api_key.as_str(), secrets.secret.as_str(), "deri-hmac"] {
+        assert!(!record.contains(secret), "{record}");
+    }
+    assert!(
+        board.read().notes.iter().any(|note| note.contains("deribit: killed, the venue has no open order"))
+    );
+    venues.stop().expect("the venue stops");
 }

@@ -25,7 +25,7 @@ use perpring::venue::{Rendered, dialect};
 const BOTH: [&str; 2] = ["binance-usdm", "okx"];
 
 /// A simulation of `sim` whose engine has its parameters changed by `tune`.
-fn tuned(sim: &SimConfig, tune: impl FnOnce(&mut EngineParams)) -> Simulation {
+pub fn tuned(sim: &SimConfig, tune: impl FnOnce(&mut EngineParams)) -> Simulation {
     let mut params = world::engine_params(sim, 7, world::demo_scan(), RiskParams::default());
     tune(&mut params);
     let config = RunConfig { trading: true, params };
@@ -38,7 +38,7 @@ fn tuned(sim: &SimConfig, tune: impl FnOnce(&mut EngineParams)) -> Simulation {
 }
 
 /// Findings of a venue: check and sentence, without those per listing but the first.
-fn findings(simulation: &mut Simulation, venue: u8) -> Vec<(Check, String)> {
+pub fn findings(simulation: &mut Simulation, venue: u8) -> Vec<(Check, String)> {
     let gate = simulation.engine().river().parts().risk.rules().start_gate();
     let mut found: Vec<_> = gate
         .findings()
@@ -134,16 +134,30 @@ fn a_suspended_contract_is_left_alone_and_traded_again_when_the_venue_lets_it() 
     }
 }
 
+/// About an order that no engine sent.
+pub fn meta_of(order: OrderSpec) -> OutMeta {
+    OutMeta {
+        message: MessageId(1),
+        cause: Seq(1),
+        cause_mono: 0,
+        age_max: 0,
+        target: Target::Socket(ConnId(0)),
+        epoch: 0,
+        urgent: false,
+        order: Some(order),
+    }
+}
+
 /// What rests when the engine dies is cancelled by the venue, because the engine had armed the switch and no
 /// longer says that it lives.
 #[test]
 fn an_order_that_rests_when_the_engine_dies_is_cancelled_by_the_venue() {
-    let sim = sim_config(7, &BOTH, |sim| {
-        for instrument in &mut sim.instruments {
-            instrument.jump_every_ns = 0;
-        }
-    });
-    for venue in 0..2usize {
+    for (dialects, venue) in [(BOTH, 0usize), (BOTH, 1), (["binance-usdm", "hyperliquid"], 1)] {
+        let sim = sim_config(7, &dialects, |sim| {
+            for instrument in &mut sim.instruments {
+                instrument.jump_every_ns = 0;
+            }
+        });
         // Nothing trades: the order under test is alone.
         let scan = ScanParams { basis_samples_min: 101, ..world::demo_scan() };
         let mut params = None;
@@ -164,7 +178,7 @@ fn an_order_that_rests_when_the_engine_dies_is_cancelled_by_the_venue() {
         encoder.on_instrument(&position);
         let price = (mid.0 * 97 / 100) / position.tick * position.tick;
         let order = OrderSpec {
-            client_id: ClientId::new(7, 1 << 40),
+            client_id: ClientId::new(7, 1 << 28),
             venue: VenueId(venue as u8),
             instrument: listing.id,
             side: Side::Buy,
@@ -174,16 +188,7 @@ fn an_order_that_rests_when_the_engine_dies_is_cancelled_by_the_venue() {
             reduce_only: false,
         };
         let now = simulation.now();
-        let meta = OutMeta {
-            message: MessageId(1),
-            cause: Seq(1),
-            cause_mono: 0,
-            age_max: 0,
-            target: Target::Socket(ConnId(0)),
-            epoch: 0,
-            urgent: false,
-            order: Some(order),
-        };
+        let meta = meta_of(order);
         let mut payload = Payload::new();
         let at = Stamp { mono: 0, wall: now };
         let Ok(Rendered::Socket(conn)) = encoder.order(&order, &meta, at, &mut payload) else {
@@ -199,7 +204,8 @@ fn an_order_that_rests_when_the_engine_dies_is_cancelled_by_the_venue() {
         server.on_text(SimConn(1 << 8 | u32::from(conn.0)), &sealed, now, &mut pushes);
         let row = |server: &dyn perpring::sim::LedgerServer| {
             let rows = server.ledger().orders();
-            let ours = rows.iter().rev().find(|row| row.order.client_id == order.client_id.to_string());
+            let ours = |id: &str| id.trim_start_matches("0x") == order.client_id.to_string();
+            let ours = rows.iter().rev().find(|row| ours(&row.order.client_id));
             ours.map(|row| (row.order.status.is_open(), row.order.ended))
         };
         server.advance(now + SECOND, &mut pushes);

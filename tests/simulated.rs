@@ -3,7 +3,7 @@
 use perpring::core::position::Totals;
 use perpring::domain::instrument::VenueId;
 use perpring::domain::money::Money;
-use perpring::domain::params::{RiskParams, ScanParams};
+use perpring::domain::params::{EngineParams, RiskParams, ScanParams};
 use perpring::domain::time::{MICRO, Nanos, SECOND};
 use perpring::journal::{JournalOptions, Manifest, RunId};
 use perpring::ops::watch::Counts;
@@ -71,7 +71,30 @@ pub fn faulty_simulation(
     journal: Option<&Path>,
     plan: &FaultPlan,
 ) -> (Simulation, RunConfig) {
-    let params = world::engine_params(sim, 7, scan, risk);
+    changed_simulation(world::engine_params(sim, 7, scan, risk), sim, latency, journal, plan)
+}
+
+/// The same with parameters of one's own.
+pub fn changed_simulation(
+    params: EngineParams,
+    sim: &SimConfig,
+    latency: Nanos,
+    journal: Option<&Path>,
+    plan: &FaultPlan,
+) -> (Simulation, RunConfig) {
+    let server = |venue| server_with(sim, venue, plan).expect("a valid world");
+    let servers = (0..sim.venues.len()).map(server).collect();
+    assembled(sim, params, servers, latency, journal)
+}
+
+/// The same of these parameters and servers.
+pub fn assembled(
+    sim: &SimConfig,
+    params: EngineParams,
+    servers: Vec<Box<dyn LedgerServer>>,
+    latency: Nanos,
+    journal: Option<&Path>,
+) -> (Simulation, RunConfig) {
     let config = RunConfig { trading: true, params };
     let bytes = config.to_bytes();
     let recorder = journal.map(|dir| {
@@ -82,8 +105,6 @@ pub fn faulty_simulation(
     let parts = Parts::new(&config.params, true).expect("known dialects");
     let conns = parts.conns.clone();
     let engine = Fused::new(River::new(parts), Keeper::new(recorder));
-    let server = |venue| server_with(sim, venue, plan).expect("a valid world");
-    let servers = (0..sim.venues.len()).map(server).collect();
     let vault = Vault::new(world::credentials(sim));
     (Simulation::new(engine, servers, conns, vault, START, latency, &bytes), config)
 }

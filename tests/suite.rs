@@ -1,6 +1,7 @@
 //! The one integration test binary: every integration test is a module of it.
 
 mod alloc;
+mod aster_world;
 mod bad_input;
 mod bench;
 mod book_conformance;
@@ -13,13 +14,16 @@ mod command_line;
 mod decode_alloc;
 mod decode_paths;
 mod deribit_world;
+mod drift;
 mod economics;
+mod extras;
 mod faults;
 mod five_venues;
 mod frames;
 mod full_disk;
 mod fuzz;
 mod gateway;
+mod http_orders;
 mod hyperliquid_signing;
 mod hyperliquid_world;
 mod kill;

@@ -3,7 +3,7 @@
 
 use super::capture::{self, LineKind};
 use super::decode::Attribution;
-use super::error::{CliError, EXIT_CANNOT, EXIT_CLEAN, EXIT_FINDING, dialect};
+use super::error::{CliError, EXIT_CANNOT, EXIT_CLEAN, EXIT_FINDING, dialect, naming};
 use crate::domain::event::BookState;
 use crate::domain::number::{Num, SCALE_MAX};
 use crate::venue::message::{Continuity, Depth, Level, Message, Verdict};
@@ -22,8 +22,8 @@ const BUFFER_MAX: usize = 10_000;
 /// Arguments of `perpring book`.
 #[derive(Debug, clap::Args)]
 pub struct BookArgs {
-    /// Dialect of the capture: binance-usdm, binance-coinm, okx, bybit, deribit or hyperliquid.
-    #[arg(long)]
+    /// Dialect of the capture.
+    #[arg(long, help = naming("Dialect of the capture"))]
     venue: String,
     /// Only this instrument: the venue's own name, `BASE/QUOTE:SETTLE`, or `SYMBOL.VENUE`.
     #[arg(long)]

@@ -2,9 +2,10 @@
 //! cannot be decoded is reported with file, number and reason, and nothing after it is lost.
 
 use super::capture::{self, Line, LineKind};
-use super::error::{CliError, EXIT_CANNOT, EXIT_CLEAN, EXIT_FINDING, dialect};
+use super::error::{CliError, EXIT_CANNOT, EXIT_CLEAN, EXIT_FINDING, dialect, naming};
 use crate::domain::number::Num;
 use crate::domain::order::Side;
+use crate::venue::drift::{Mark, Marks, channel_of};
 use crate::venue::message::{DecodeError, Decoder, Level, Message};
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -18,8 +19,8 @@ const REPORTED_MAX: u64 = 1000;
 /// Arguments of `perpring decode`.
 #[derive(Debug, clap::Args)]
 pub struct DecodeArgs {
-    /// Dialect of the capture: binance-usdm, binance-coinm, okx, bybit, deribit or hyperliquid.
-    #[arg(long)]
+    /// Dialect of the capture.
+    #[arg(long, help = naming("Dialect of the capture"))]
     venue: String,
     /// Messages of unknown type are findings too (exit code 1).
     #[arg(long)]
@@ -73,6 +74,9 @@ pub fn run(
             write_message(&mut text, &line, namer.channel(message), message, &symbol);
         });
         out.write_all(text.as_bytes())?;
+        if line.kind == LineKind::Frame {
+            totals.note_marks(decoder.marks(), line.payload);
+        }
         let reason = match result {
             Err(reason) => {
                 totals.errors += 1;
@@ -100,6 +104,9 @@ pub fn run(
         totals.unknown,
         totals.errors
     )?;
+    for (name, count) in &totals.undocumented {
+        writeln!(err, "not documented: {name} ({count} times)")?;
+    }
     if summary {
         let json = serde_json::to_string(&totals).map_err(std::io::Error::other)?;
         writeln!(out, "{json}")?;
@@ -193,6 +200,8 @@ pub struct Summary {
     pub private: BTreeMap<&'static str, u64>,
     /// Messages of unknown type.
     pub unknown: u64,
+    /// Keys and values that are not documented, by `<channel> <name>` (`<channel> <name>=<value>`).
+    pub undocumented: BTreeMap<String, u64>,
     /// Lines that could not be decoded.
     pub errors: u64,
     /// Files that could not be read, or not to their end, and why.
@@ -211,6 +220,19 @@ pub struct Channel {
 }
 
 impl Summary {
+    /// Each undocumented name counts once per frame.
+    fn note_marks(&mut self, marks: Marks, frame: &[u8]) {
+        let text = |bytes| String::from_utf8_lossy(bytes);
+        for (_, mark) in marks.of(frame) {
+            let channel = text(channel_of(frame));
+            let name = match mark {
+                Mark::Field { name } => format!("{channel} {}", text(name)),
+                Mark::Value { name, value } => format!("{channel} {}={}", text(name), text(value)),
+            };
+            *self.undocumented.entry(name).or_default() += 1;
+        }
+    }
+
     fn count(&mut self, decoder: &dyn Decoder, message: &Message<'_>, symbol: &str, line: &mut String) {
         match message {
             Message::Ignored { kind } => *self.ignored.entry((*kind).to_owned()).or_default() += 1,

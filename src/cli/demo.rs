@@ -1,11 +1,12 @@
 //! `perpring demo`: simulated venues and the engine over real sockets, with paper money.
 #![allow(clippy::disallowed_methods)] // the command's own pace and duration; the engine gets its time from runtime::clock
 
+use super::error::{full_name, naming};
 use super::live_view::{LiveView, Wish};
 use super::report::{DemoReport, LedgerCheck};
 use super::{CliError, Failure, Signals};
 use crate::domain::input::Command;
-use crate::domain::params::RiskParams;
+use crate::domain::params::{OrderRoute, RiskParams};
 use crate::domain::time::SECOND;
 use crate::journal::JournalOptions;
 use crate::net::tls::Trust;
@@ -42,9 +43,8 @@ pub struct DemoArgs {
     /// Seed of the simulated market. Over sockets it fixes the market only: timing differs from run to run.
     #[arg(long, default_value_t = 7)]
     pub seed: u64,
-    /// Venues, in the order in which they lead: binance-usdm (or binance), binance-coinm (or coinm), okx, bybit,
-    /// deribit, hyperliquid.
-    #[arg(long, value_delimiter = ',', default_value = "binance,okx")]
+    /// Venues, in the order in which they lead.
+    #[arg(long, value_delimiter = ',', default_value = "binance,okx", help = naming("Venues, in the order in which they lead"))]
     pub venues: Vec<String>,
     /// Instruments on every venue.
     #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..=50))]
@@ -58,6 +58,9 @@ pub struct DemoArgs {
     /// Let the venues misbehave as this file says (see docs/faults.example.toml).
     #[arg(long, value_name = "FILE")]
     pub faults: Option<PathBuf>,
+    /// The way of orders, at venues that have it: websocket or http; without it the usual one of each.
+    #[arg(long, value_name = "WAY")]
+    pub orders: Option<OrderRoute>,
     /// TLS between engine and venues, with a certificate generated for this run.
     #[arg(long)]
     pub tls: bool,
@@ -94,6 +97,7 @@ impl Default for DemoArgs {
             journal: None,
             ledger: None,
             faults: None,
+            orders: None,
             tls: false,
             pinning: None,
             idle: None,
@@ -173,15 +177,6 @@ impl Venues {
     }
 }
 
-/// Full dialect names for what people type.
-pub fn dialect_name(name: &str) -> &str {
-    match name {
-        "binance" => "binance-usdm",
-        "coinm" => "binance-coinm",
-        other => other,
-    }
-}
-
 /// Runs the command.
 pub fn run(args: &DemoArgs) -> Result<u8, Failure> {
     let report = trade(args, &Signals::listen()?)?;
@@ -221,19 +216,22 @@ fn check(args: &DemoArgs) -> Result<(), CliError> {
 pub fn trade(args: &DemoArgs, signals: &Signals) -> Result<DemoReport, Failure> {
     check(args)?;
     let plan = plan(args.pinning.as_deref(), args.idle)?;
-    let dialects: Vec<&str> = args.venues.iter().map(|name| dialect_name(name)).collect();
+    let dialects: Vec<&str> = args.venues.iter().map(|name| full_name(name)).collect();
     let sim = SimConfig::demo(args.seed, &dialects, usize::from(args.instruments))?;
     let plan_of_faults =
         args.faults.as_ref().map(|file| FaultPlan::load(file, &sim)).transpose()?.unwrap_or_default();
     let scratch = tempdir()?;
     let journal_dir = args.journal.clone().unwrap_or_else(|| scratch.path.join("journal"));
     let venues = Venues::start_with(sim, args.tls, &plan_of_faults)?;
-    let params = world::engine_params(
+    let mut params = world::engine_params(
         &venues.config,
         venues.config.start_wall_ns as u64 / SECOND as u64,
         world::demo_scan(),
         RiskParams::default(),
     );
+    if let Some(route) = args.orders {
+        world::route_orders(&mut params, route);
+    }
     let config = RunConfig { trading: true, params };
     let board = Board::default();
     let monitors = args.metrics.map(|address| crate::ops::metrics::serve(address, &board)).transpose()?;

@@ -39,12 +39,27 @@ pub enum CliError {
     Argument(String),
 }
 
+/// Full dialect names for what people type.
+pub fn full_name(name: &str) -> &str {
+    match name {
+        "binance" => "binance-usdm",
+        "coinm" => "binance-coinm",
+        other => other,
+    }
+}
+
+/// The help of an argument that names dialects: what it means, and every name that there is.
+pub fn naming(what: &str) -> String {
+    let names: Vec<&str> = crate::venue::DIALECTS.iter().map(|dialect| dialect.name()).collect();
+    format!("{what}: {} (short: binance, coinm)", names.join(", "))
+}
+
 /// The dialect of that name, or an error that lists what there is.
 ///
 /// # Errors
 /// [`CliError::Venue`].
 pub fn dialect(name: &str) -> Result<&'static dyn crate::venue::Dialect, CliError> {
-    crate::venue::dialect(name).ok_or_else(|| CliError::Venue {
+    crate::venue::dialect(full_name(name)).ok_or_else(|| CliError::Venue {
         name: name.to_owned(),
         known: crate::venue::DIALECTS.iter().map(|dialect| dialect.name()).collect::<Vec<_>>().join(", "),
     })

@@ -2,9 +2,12 @@
 
 use super::{CliError, Failure};
 use crate::domain::codec::{decode_input, decode_output, kind_name};
-use crate::domain::event::Seq;
+use crate::domain::event::{EventBody, Seq};
 use crate::journal::{JournalError, Reader, RecordRef, Stream, verify};
+use crate::replay::source::{Inputs, read_config};
+use crate::stage::river::Parts;
 use clap::{Args, Subcommand, ValueEnum};
+use serde::Serialize;
 use serde_json::{Value, json};
 use std::io::{self, BufWriter, Write};
 use std::path::PathBuf;
@@ -49,6 +52,9 @@ struct DumpArgs {
     /// Bodies as hex digits, not decoded.
     #[arg(long)]
     raw: bool,
+    /// The typed events that decode derives from the recorded inputs, instead of records.
+    #[arg(long, conflicts_with_all = ["raw", "stream"])]
+    events: bool,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -109,6 +115,9 @@ fn run_dump(args: &DumpArgs, out: &mut impl Write) -> Result<u8, Failure> {
         let what = format!("--from {} lies after --to {}: nothing could be printed", args.from, args.to);
         return Err(CliError::Argument(what).into());
     }
+    if args.events {
+        return dump_events(args, out);
+    }
     let streams: &[Stream] = match args.stream {
         None => &Stream::ALL,
         Some(StreamName::Inputs) => &[Stream::Inputs],
@@ -133,6 +142,46 @@ fn run_dump(args: &DumpArgs, out: &mut impl Write) -> Result<u8, Failure> {
                 Err(other) => return Err(other.into()),
             }
         }
+    }
+    Ok(0)
+}
+
+/// An event as a line.
+#[derive(Serialize)]
+struct Shown<'a> {
+    stream: &'static str,
+    seq: u64,
+    time_ns: i64,
+    event: &'a EventBody,
+}
+
+/// Journals keep digests of events: they are derived anew from the inputs, as a replay does. Ticks are left out.
+fn dump_events(args: &DumpArgs, out: &mut impl Write) -> Result<u8, Failure> {
+    let (_, _, config) = read_config(&args.dir)?;
+    let mut decode = Parts::new(&config.params, config.trading)?.decode;
+    let mut inputs = Inputs::open(&args.dir)?;
+    let hole = inputs.hole();
+    let mut written = Ok(());
+    while let Some((recorded, raw)) = inputs.next()? {
+        if recorded.0 > args.to || written.is_err() {
+            break;
+        }
+        let (seq, at) = decode.sequence(&raw);
+        decode.on_input(&raw, seq, at, &mut |event| {
+            if seq.0 < args.from || written.is_err() || event.body == EventBody::Tick {
+                return;
+            }
+            let shown = Shown { stream: "events", seq: seq.0, time_ns: at.wall, event: &event.body };
+            written = serde_json::to_writer(&mut *out, &shown)
+                .map_err(io::Error::from)
+                .and_then(|()| out.write_all(b"\n"));
+        });
+    }
+    written?;
+    if let Some((expected, found)) = hole.get() {
+        out.flush()?;
+        tell!("perpring: input {expected} is missing, {found} follows; the events before it were printed");
+        return Ok(1);
     }
     Ok(0)
 }
@@ -194,7 +243,7 @@ mod tests {
 
     fn dumped(dir: &std::path::Path, raw: bool) -> (u8, String) {
         let mut out = Vec::new();
-        let args = DumpArgs { dir: dir.to_owned(), stream: None, from: 2, to: 3, raw };
+        let args = DumpArgs { dir: dir.to_owned(), stream: None, from: 2, to: 3, raw, events: false };
         let code = run_dump(&args, &mut out).expect("a journal");
         (code, String::from_utf8(out).expect("json"))
     }
@@ -230,7 +279,7 @@ mod tests {
         assert_eq!((&report["streams"][0]["records"], &report["damages"]), (&json!(4), &json!(0)));
         std::fs::remove_dir_all(&dir).expect("clean up");
         assert!(run_verify(&args, &mut Vec::new()).is_err(), "no journal is not a clean journal");
-        let backwards = DumpArgs { dir, stream: None, from: 3, to: 2, raw: false };
+        let backwards = DumpArgs { dir, stream: None, from: 3, to: 2, raw: false, events: false };
         assert!(run_dump(&backwards, &mut Vec::new()).unwrap_err().to_string().contains("--from 3"));
     }
 }

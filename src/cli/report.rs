@@ -3,6 +3,7 @@
 use super::Failure;
 use super::demo::DemoArgs;
 use crate::domain::money::{MONEY_UNIT, Money};
+use crate::ops::drift::{DriftReport, reports};
 use crate::ops::latency::{Summary, Target};
 use crate::ops::view::{FindingView, OddCounts, Stalls, View};
 use crate::ops::watch::Counts;
@@ -108,6 +109,8 @@ pub struct DemoReport {
     #[serde(flatten)]
     counts: Counts,
     odd: OddCounts,
+    /// Where public messages depart from the documentation.
+    drift: Vec<DriftReport>,
     alarms: u64,
     stalls: Stalls,
     /// Trades and orders that the engine still holds open.
@@ -174,6 +177,7 @@ impl DemoReport {
             profile: plan.to_string(),
             counts,
             odd: view.odd,
+            drift: reports(view),
             alarms: view.alarms,
             stalls: view.stalls,
             open_at_end: view.trades_open as usize + view.open_orders,
@@ -289,14 +293,30 @@ impl fmt::Display for DemoReport {
         if self.odd != OddCounts::default() || self.alarms > 0 {
             writeln!(f, "odd on the wire: {:?}; insane edges: {}", self.odd, self.alarms)?;
         }
+        for finding in &self.drift {
+            writeln!(
+                f,
+                "drift: {} {}: {} `{}` {} ({} times): {}",
+                finding.venue,
+                finding.channel,
+                finding.kind,
+                finding.name,
+                finding.value,
+                finding.count,
+                finding.sample
+            )?;
+        }
         writeln!(
             f,
-            "unhedged notional at most {}; stalls: gateway {}, decode {}, journal {}; recorder at most {} % full",
+            "unhedged notional at most {}; stalls: gateway {}, decode {}, journal {}; recorder at most {} % full; \
+             {} late turns of the duty cycle, worst {}",
             self.unhedged_notional_max,
             self.stalls.gateway,
             self.stalls.decode,
             self.stalls.journal,
-            self.stalls.recorder_lag_max
+            self.stalls.recorder_lag_max,
+            self.stalls.duty_cycle,
+            duration_text(self.stalls.duty_cycle_worst_ns.unsigned_abs())
         )?;
         for finding in &self.findings {
             writeln!(f, "held: {finding}")?;

@@ -8,6 +8,7 @@ use super::{Failure, Signals};
 use crate::config::{Config, Settings, secrets};
 use crate::journal::{JournalOptions, take_epoch};
 use crate::net::tls::Trust;
+use crate::ops::drift::sentence;
 use crate::ops::view::{Board, View};
 use crate::replay::source::RunConfig;
 use crate::stage::egress::Credentials;
@@ -168,6 +169,7 @@ fn watch(args: &RunArgs, running: &Running, signals: &Signals, started: Instant)
             let view = running.board().read();
             let text = line(elapsed.as_secs(), &view);
             let mut notes: Vec<String> = view.findings.iter().map(ToString::to_string).collect();
+            notes.extend(view.drift.iter().map(|finding| sentence(finding, &view.names)));
             notes.extend_from_slice(&view.notes);
             drop(view);
             for note in notes.iter().filter(|note| !shown.contains(note)) {
@@ -238,6 +240,9 @@ fn report(
     let _ = writeln!(text, "{recorded}");
     for finding in &view.findings {
         let _ = writeln!(text, "finding: {finding}");
+    }
+    for finding in &view.drift {
+        let _ = writeln!(text, "{} ({} times)", sentence(finding, &view.names), finding.count);
     }
     for note in &view.notes {
         let _ = writeln!(text, "note: {note}");

@@ -3,6 +3,7 @@
 //! Prints one JSON line per venue with its addresses, serves until told to stop, and writes the venues' own ledgers.
 #![allow(clippy::disallowed_methods)] // the command's own pace and duration
 
+use super::error::{full_name, naming};
 use crate::domain::time::Nanos;
 use crate::sim::socket::{HostError, HostOptions, SimHost, TlsIdentity, TlsIdentityError, WallClock};
 use crate::sim::{ConfigError, FaultError, FaultPlan, LedgerServer, SimConfig, server_with};
@@ -17,9 +18,8 @@ use std::time::Duration;
 /// Arguments of `sim`.
 #[derive(Args, Clone, Debug)]
 pub struct SimArgs {
-    /// Venues, separated by commas: binance-usdm (or binance), binance-coinm (or coinm), okx, bybit, deribit,
-    /// hyperliquid. The first leads, the others follow its prices late.
-    #[arg(long, value_delimiter = ',', default_value = "binance,okx")]
+    /// Venues, separated by commas. The first leads, the others follow its prices late.
+    #[arg(long, value_delimiter = ',', default_value = "binance,okx", help = naming("Venues; the first leads, the others follow its prices late"))]
     pub venues: Vec<String>,
     /// Seed of the market.
     #[arg(long, default_value_t = 1)]
@@ -90,7 +90,7 @@ pub fn run(args: &SimArgs, stop: &AtomicBool) -> Result<u8, SimError> {
         std::fs::create_dir_all(dir).map_err(|source| SimError::Ledger { dir: dir.clone(), source })?;
     }
     let clock = WallClock::start();
-    let dialects: Vec<&str> = args.venues.iter().map(|name| dialect(name)).collect();
+    let dialects: Vec<&str> = args.venues.iter().map(|name| full_name(name)).collect();
     let mut config = SimConfig::demo(args.seed, &dialects, usize::from(args.instruments))?;
     config.start_wall_ns = clock.now();
     let plan =
@@ -161,15 +161,6 @@ fn announce(name: &str, dialect: &str, addr: SocketAddr, tls: Option<&TlsIdentit
     let mut out = io::stdout().lock();
     writeln!(out, "{line}")?;
     out.flush()
-}
-
-/// The short names of the command line.
-fn dialect(name: &str) -> &str {
-    match name {
-        "binance" => "binance-usdm",
-        "coinm" => "binance-coinm",
-        other => other,
-    }
 }
 
 #[cfg(test)]

@@ -6,7 +6,9 @@ use crate::domain::instrument::{
     CanonicalId, ContractKind, INSTRUMENTS_MAX, InstrumentId, VENUES_MAX, VenueId,
 };
 use crate::domain::intent::ONE_PPB;
-use crate::domain::params::{CanonicalParams, EngineParams, ListingParams, SessionKind, VenueParams};
+use crate::domain::params::{
+    CanonicalParams, EngineParams, ListingParams, OrderRoute, ScanParams, SessionKind, VenueParams,
+};
 use crate::domain::standing::CheckSet;
 use crate::domain::text::{Currency, Text};
 use crate::domain::time::SECOND;
@@ -34,6 +36,10 @@ pub struct Settings {
 }
 
 /// A part of a unified name: base, quote, settlement.
+/// Requests that an order costs where they have to be earned: itself, and a part of cancels, questions about
+/// limits and switches.
+const REQUESTS_PER_ORDER: i64 = 2;
+
 type Parts<'a> = (&'a str, &'a str, &'a str);
 
 impl Config {
@@ -64,15 +70,20 @@ impl Config {
                 taker_fee_ppb: ppb(venue.taker_fee_bps),
                 maker_fee_ppb: ppb(venue.maker_fee_bps),
                 margin_ppb: ONE_PPB / i64::from(venue.leverage.max(1)),
-                orders_per_10s_max: venue.orders_per_10s_max,
+                orders_per_10s_max: orders_per_10s(venue),
                 ack_timeout_ns: nanos(venue.ack_timeout_ms),
                 order_valid_ms: venue.order_valid_ms,
                 start_checks: dialect(&venue.dialect).map_or(CheckSet::EMPTY, |of| of.start_checks()),
                 dead_man_ns: venue.dead_man_s * SECOND,
                 session: venue.session,
+                orders: order_route(venue, &mut findings),
                 settle_at_par: at_par(venue, &mut findings),
+                settle_haircut_ppb: ppb(venue.settle_haircut_bps),
+                allowance_ppb: ppb(venue.allowance_bps),
+                extras: self.market.extras(),
             });
         }
+        self.check_earning(&params.scan, &mut findings);
         if self.venues.len() < 2 {
             findings.push(format!(
                 "{} venue(s) configured; arbitrage needs two or more: add [[venues]]",
@@ -90,6 +101,17 @@ impl Config {
             self.add_instrument(instrument, &mut params, &mut findings);
         }
         self.check_quotes(&params, &mut findings);
+        for (index, venue) in self.venues.iter().enumerate() {
+            let room = dialect(&venue.dialect).map_or(usize::MAX, |of| of.listings_max());
+            let listed = params.listings.iter().filter(|listing| listing.venue.index() == index).count();
+            if listed > room {
+                findings.push(format!(
+                    "venue {}: {listed} instruments are listed there and its connections carry {room}: name its venues \
+                     at some of them",
+                    venue.dialect
+                ));
+            }
+        }
         if params.listings.len() > INSTRUMENTS_MAX {
             findings.push(format!(
                 "{} listings in all; at most {INSTRUMENTS_MAX} are possible: remove instruments",
@@ -97,6 +119,23 @@ impl Config {
             ));
         }
         if findings.is_empty() { Ok(Settings { params, venues }) } else { Err(findings) }
+    }
+
+    /// Where every request has to be earned by trading, order quality must stop a listing whose orders earn less
+    /// than they use.
+    fn check_earning(&self, scan: &ScanParams, findings: &mut Vec<String>) {
+        let filled = ONE_PPB.saturating_sub(scan.quality_miss_max_ppb).max(0);
+        let earned = scan.notional_usd.max(0).saturating_mul(filled);
+        if earned < REQUESTS_PER_ORDER * ONE_PPB
+            && self.venues.iter().any(|venue| venue.dialect == "hyperliquid")
+        {
+            findings.push(format!(
+                "venue hyperliquid: it grants one request for each USDC traded, and orders of [scan] notional_usd {} of \
+                 which quality_miss_max_percent may fill nothing would use more than they earn: lower the percentage or \
+                 raise the notional",
+                scan.notional_usd
+            ));
+        }
     }
 
     /// Limits and totals are sums over quote currencies: mixing them needs the operator's word.
@@ -335,7 +374,7 @@ impl Config {
 
 /// The venue's own name for a contract, where it follows from the unified one.
 pub(super) fn native_symbol(dialect: &str, (base, quote, settle): Parts<'_>) -> Option<String> {
-    match dialect {
+    match names::pattern(dialect) {
         "binance-usdm" => (settle == quote && quote != "USD").then(|| format!("{base}{quote}")),
         "binance-coinm" => (settle == base && quote == "USD").then(|| format!("{base}{quote}_PERP")),
         "okx" => Some(format!("{base}-{quote}-SWAP")),
@@ -344,7 +383,11 @@ pub(super) fn native_symbol(dialect: &str, (base, quote, settle): Parts<'_>) -> 
         "bybit" => Some(format!("{base}{quote}")),
         "deribit" if settle == base && quote == "USD" => Some(format!("{base}-PERPETUAL")),
         "deribit" => (settle == "USDC" && quote == settle).then(|| format!("{base}_{quote}-PERPETUAL")),
-        "hyperliquid" => (settle == "USDC" && quote == settle).then(|| base.to_owned()),
+        "hyperliquid" if settle != "USDC" || quote != settle => None,
+        "hyperliquid" => Some(match names::units(base) {
+            (1_000, coin) => format!("k{coin}"),
+            _ => base.to_owned(),
+        }),
         _ => None,
     }
 }
@@ -367,6 +410,21 @@ fn symbol_of(
     }
 }
 
+/// The way of orders, as configured or as usual at the venue.
+fn order_route(venue: &VenueTable, findings: &mut Vec<String>) -> OrderRoute {
+    let routes = dialect(&venue.dialect).map_or(&[OrderRoute::Websocket][..], |of| of.order_routes());
+    let route = venue.orders.unwrap_or(routes[0]);
+    if !routes.contains(&route) {
+        findings.push(format!(
+            "venue {}: orders = \"{}\" is not possible there: remove it, or write \"{}\"",
+            venue.dialect,
+            route.name(),
+            routes[0].name()
+        ));
+    }
+    route
+}
+
 /// The currency that the venue's own one stands for.
 fn at_par(venue: &VenueTable, findings: &mut Vec<String>) -> Currency {
     let text = venue.settle_at_par.as_deref().unwrap_or_default();
@@ -374,6 +432,14 @@ fn at_par(venue: &VenueTable, findings: &mut Vec<String>) -> Currency {
         findings.push(format!("venue {}: settle_at_par must be a currency code such as USDT", venue.dialect));
         Currency::EMPTY
     })
+}
+
+/// Orders in 10 s: as configured, else as the dialect grants them.
+fn orders_per_10s(venue: &VenueTable) -> u32 {
+    venue
+        .orders_per_10s_max
+        .or_else(|| dialect(&venue.dialect).map(|dialect| dialect.orders_per_10s()))
+        .unwrap_or_default()
 }
 
 fn check_venue(venue: &VenueTable, live: bool, findings: &mut Vec<String>) -> VenueSettings {
@@ -384,10 +450,19 @@ fn check_venue(venue: &VenueTable, live: bool, findings: &mut Vec<String>) -> Ve
             say(format!("{key} is {bps}; fees lie between -100 and 100 basis points (5 = 0.05 %)"));
         }
     }
+    if !(0.0..=100.0).contains(&venue.allowance_bps) {
+        say(format!("allowance_bps is {}; it must lie between 0 and 100", venue.allowance_bps));
+    }
     if !(1..=125).contains(&venue.leverage) {
         say(format!("leverage is {}; it must lie between 1 and 125", venue.leverage));
     }
-    if venue.orders_per_10s_max == 0 {
+    if !(0.0..=100.0).contains(&venue.settle_haircut_bps) {
+        say(format!("settle_haircut_bps is {}; it must lie between 0 and 100", venue.settle_haircut_bps));
+    }
+    if venue.settle_haircut_bps != 0.0 && venue.settle_at_par.is_none() {
+        say("settle_haircut_bps without settle_at_par: nothing settles at par here".to_owned());
+    }
+    if venue.orders_per_10s_max == Some(0) {
         say("orders_per_10s_max is 0: no order could be sent; raise it".to_owned());
     }
     if !(1.0..=60_000.0).contains(&venue.ack_timeout_ms) {

@@ -2,14 +2,15 @@
 //! `SYMBOL.VENUE` form (`BTCUSDT-PERP.BINANCE`), and the venues' own. All mean one [`Name`].
 //!
 //! Nothing is guessed: a name that means different contracts at the configured venues is refused, and so is a
-//! contract on 1000 coins where one on a single coin is meant.
+//! contract on 1000 coins where one on a single coin is meant. Contracts on 1000 coins have one name, whatever
+//! the venue calls them: `1000PEPE` is Hyperliquid's `kPEPE`, `1000SHIB` is Bybit's `SHIB1000`.
 
 use std::fmt;
 
 /// What a name means.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Name {
-    /// Base asset, as the venues write it (`1000PEPE` is another one than `PEPE`).
+    /// Base asset; `1000PEPE` is another one than `PEPE`.
     pub base: String,
     /// Quote currency.
     pub quote: String,
@@ -33,7 +34,7 @@ impl Name {
     fn new(base: &str, quote: &str, settle: &str, expiry: Option<&str>) -> Option<Self> {
         let plain = |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_alphanumeric());
         let name = Self {
-            base: base.to_owned(),
+            base: thousand(base).unwrap_or_else(|| base.to_owned()),
             quote: quote.to_owned(),
             settle: settle.to_owned(),
             expiry: expiry.map(str::to_owned),
@@ -59,7 +60,7 @@ impl Name {
             let base = pair.strip_suffix("USD")?;
             Self::new(base, "USD", base, expiry)
         };
-        match dialect {
+        match pattern(dialect) {
             "binance-usdm" => match symbol.split_once('_') {
                 Some((pair, date)) => linear(pair, Some(date)),
                 None => linear(symbol, None),
@@ -77,7 +78,7 @@ impl Name {
             }
             "bybit" => match symbol.strip_suffix("PERP") {
                 Some(base) => Self::new(base, "USDC", "USDC", None),
-                None => linear(symbol, None).or_else(|| inverse(symbol, None)),
+                None => linear(symbol, None).or_else(|| inverse(symbol, None)).map(Self::thousand_first),
             },
             "deribit" => {
                 let pair = symbol.strip_suffix("-PERPETUAL")?;
@@ -88,6 +89,14 @@ impl Name {
             }
             "hyperliquid" => Self::new(symbol, "USDC", "USDC", None),
             _ => None,
+        }
+    }
+
+    /// Bybit writes some of its contracts on 1000 coins with the number behind the coin.
+    fn thousand_first(self) -> Self {
+        match self.base.strip_suffix("1000").filter(|coin| is_coin(coin)) {
+            Some(coin) => Self { base: format!("1000{coin}"), ..self },
+            None => self,
         }
     }
 
@@ -135,15 +144,29 @@ impl Name {
 
 /// How many coins a base asset of a venue stands for, and of which: `1000PEPE` → 1000 `PEPE`.
 pub fn units(base: &str) -> (u32, &str) {
-    let coin = |rest: &str| rest.len() >= 2 && rest.bytes().all(|byte| byte.is_ascii_uppercase());
     for (prefix, count) in
         [("1000000", 1_000_000), ("10000", 10_000), ("1000", 1_000), ("1M", 1_000_000), ("k", 1_000)]
     {
-        if let Some(rest) = base.strip_prefix(prefix).filter(|rest| coin(rest)) {
+        if let Some(rest) = base.strip_prefix(prefix).filter(|rest| is_coin(rest)) {
             return (count, rest);
         }
     }
     (1, base)
+}
+
+fn is_coin(text: &str) -> bool {
+    text.len() >= 2 && text.bytes().all(|byte| byte.is_ascii_uppercase())
+}
+
+/// `kPEPE` → `1000PEPE`.
+fn thousand(base: &str) -> Option<String> {
+    let coin = base.strip_prefix('k').filter(|coin| is_coin(coin))?;
+    Some(format!("1000{coin}"))
+}
+
+/// The dialect whose pattern of names a dialect follows: itself, or the one that it was modelled on.
+pub(super) fn pattern(dialect: &str) -> &str {
+    if dialect == "aster" { "binance-usdm" } else { dialect }
 }
 
 /// Venues that list coins one by one, never by the thousand.
@@ -166,6 +189,7 @@ fn with_venue(text: &str) -> Option<Vec<(&'static str, String)>> {
     Some(match venue {
         "BINANCE" | "BINANCE_FUTURES" => vec![("binance-usdm", perp()), ("binance-coinm", symbol.to_owned())],
         "BINANCE_COINM" => vec![("binance-coinm", symbol.to_owned())],
+        "ASTER" => vec![("aster", perp())],
         "OKX" => vec![("okx", symbol.to_owned())],
         "BYBIT" => {
             let bare = ["-LINEAR", "-INVERSE"].iter().find_map(|tail| symbol.strip_suffix(tail));
@@ -258,7 +282,8 @@ pub fn listed(name: &Name, dialect: &str) -> Result<Option<String>, String> {
 mod tests {
     use super::*;
 
-    const ALL: [&str; 6] = ["binance-usdm", "binance-coinm", "okx", "bybit", "deribit", "hyperliquid"];
+    const ALL: [&str; 7] =
+        ["binance-usdm", "binance-coinm", "okx", "bybit", "deribit", "hyperliquid", "aster"];
 
     fn name(text: &str) -> Name {
         Name::unified(text).unwrap()
@@ -273,6 +298,7 @@ mod tests {
             ("BTC-USDT-SWAP", "BTC/USDT:USDT"),
             ("BTC-USDT-SWAP.OKX", "BTC/USDT:USDT"),
             ("BTCUSDT-LINEAR.BYBIT", "BTC/USDT:USDT"),
+            ("BTCUSDT-PERP.ASTER", "BTC/USDT:USDT"),
             ("BTCUSD_PERP", "BTC/USD:BTC"),
             ("BTCUSD_PERP.BINANCE", "BTC/USD:BTC"),
             ("BTCUSD_270326", "BTC/USD:BTC-270326"),
@@ -282,6 +308,9 @@ mod tests {
             ("BTCUSDT_270326", "BTC/USDT:USDT-270326"),
             ("ETH-USD-PERP.HYPERLIQUID", "ETH/USDC:USDC"),
             ("1000PEPEUSDT", "1000PEPE/USDT:USDT"),
+            ("kPEPE-USD-PERP.HYPERLIQUID", "1000PEPE/USDC:USDC"),
+            ("kPEPE/USDC:USDC", "1000PEPE/USDC:USDC"),
+            ("SHIB1000USDT.BYBIT", "1000SHIB/USDT:USDT"),
         ] {
             assert_eq!(resolve(text, &ALL).map(|name| name.to_string()), Ok(unified.to_owned()), "{text}");
         }
@@ -322,6 +351,17 @@ mod tests {
         }
         let why = name("PEPE/USDT:USDT").differs(&name("1000PEPE/USDT:USDT")).unwrap();
         assert!(why.contains("1000 PEPE"), "{why}");
+        // Hyperliquid's `k` is that factor: the same contract under another name, and never the single coin.
+        let twin = name("1000PEPE/USDT:USDT").settled_at_par("hyperliquid", Some("USDT")).unwrap();
+        assert_eq!(listed(&twin, "hyperliquid"), Ok(Some("kPEPE".to_owned())));
+        assert_eq!(Name::native("hyperliquid", "kPEPE").unwrap().differs(&twin), None);
+        let single = Name::native("hyperliquid", "PEPE").unwrap();
+        assert!(
+            single.differs(&Name::native("hyperliquid", "kPEPE").unwrap()).unwrap().contains("1000 PEPE")
+        );
+        assert_eq!(Name::native("hyperliquid", "KAVA").unwrap().base, "KAVA");
+        assert_eq!(symbol_at("bybit", "SHIB1000USDT"), Ok("SHIB1000USDT".to_owned()));
+        assert_eq!(Name::native("bybit", "SHIB1000USDT").unwrap().differs(&name("1000SHIB/USDT:USDT")), None);
         assert!(listed(&name("1000PEPE/USDT:USDT"), "okx").unwrap_err().contains("single coin"));
         assert_eq!(listed(&name("1000PEPE/USDT:USDT"), "binance-usdm"), Ok(Some("1000PEPEUSDT".to_owned())));
     }
@@ -330,18 +370,36 @@ mod tests {
     fn every_venue_has_its_own_name_for_a_contract_and_none_for_what_it_does_not_list() {
         // In the order of `ALL`; `-` = none.
         for (text, symbols) in [
-            ("BTC/USDT:USDT", ["BTCUSDT", "-", "BTC-USDT-SWAP", "BTCUSDT", "-", "-"]),
-            ("BTC/USDC:USDC", ["BTCUSDC", "-", "BTC-USDC-SWAP", "BTCPERP", "BTC_USDC-PERPETUAL", "BTC"]),
-            ("BTC/USD:BTC", ["-", "BTCUSD_PERP", "BTC-USD-SWAP", "-", "BTC-PERPETUAL", "-"]),
-            ("1000PEPE/USDT:USDT", ["1000PEPEUSDT", "-", "1000PEPE-USDT-SWAP", "1000PEPEUSDT", "-", "-"]),
-            ("BTC/USDT:USDT-270326", ["BTCUSDT_270326", "-", "BTC-USDT-270326", "-", "-", "-"]),
-            ("BTC/USD:BTC-270326", ["-", "BTCUSD_270326", "BTC-USD-270326", "-", "-", "-"]),
+            ("BTC/USDT:USDT", ["BTCUSDT", "-", "BTC-USDT-SWAP", "BTCUSDT", "-", "-", "BTCUSDT"]),
+            (
+                "BTC/USDC:USDC",
+                ["BTCUSDC", "-", "BTC-USDC-SWAP", "BTCPERP", "BTC_USDC-PERPETUAL", "BTC", "BTCUSDC"],
+            ),
+            ("BTC/USD:BTC", ["-", "BTCUSD_PERP", "BTC-USD-SWAP", "-", "BTC-PERPETUAL", "-", "-"]),
+            (
+                "1000PEPE/USDT:USDT",
+                ["1000PEPEUSDT", "-", "1000PEPE-USDT-SWAP", "1000PEPEUSDT", "-", "-", "1000PEPEUSDT"],
+            ),
+            (
+                "1000PEPE/USDC:USDC",
+                [
+                    "1000PEPEUSDC",
+                    "-",
+                    "1000PEPE-USDC-SWAP",
+                    "1000PEPEPERP",
+                    "1000PEPE_USDC-PERPETUAL",
+                    "kPEPE",
+                    "1000PEPEUSDC",
+                ],
+            ),
+            ("BTC/USDT:USDT-270326", ["BTCUSDT_270326", "-", "BTC-USDT-270326", "-", "-", "-", "-"]),
+            ("BTC/USD:BTC-270326", ["-", "BTCUSD_270326", "BTC-USD-270326", "-", "-", "-", "-"]),
             // Quoted in one currency, settled in another: no venue's pattern fits, however alike it looks.
-            ("BTC/USDT:BTC", ["-"; 6]),
-            ("BTC/USD:USD", ["-"; 6]),
-            ("BTC/USDT:USDC", ["-"; 6]),
-            ("BTC/USDT:BTC-270326", ["-"; 6]),
-            ("BTC/USD:USD-270326", ["-"; 6]),
+            ("BTC/USDT:BTC", ["-"; 7]),
+            ("BTC/USD:USD", ["-"; 7]),
+            ("BTC/USDT:USDC", ["-"; 7]),
+            ("BTC/USDT:BTC-270326", ["-"; 7]),
+            ("BTC/USD:USD-270326", ["-"; 7]),
         ] {
             for (dialect, symbol) in ALL.iter().zip(symbols) {
                 let found = name(text).at(dialect);

@@ -1,7 +1,7 @@
 //! The tables of the file, as written: units for people, every key optional that has a sound default.
 
 use crate::domain::intent::BPS;
-use crate::domain::params::{PaperParams, RiskParams, ScanParams, SessionKind};
+use crate::domain::params::{Extras, OrderRoute, PaperParams, RiskParams, ScanParams, SessionKind};
 use crate::domain::time::{MILLI, Nanos};
 use crate::runtime::idle::IdleMode;
 use crate::stage::egress::WriteAhead;
@@ -22,6 +22,8 @@ pub struct Config {
     pub venues: Vec<VenueTable>,
     /// What to trade.
     pub instruments: Vec<InstrumentTable>,
+    /// Market data beside prices and funding.
+    pub market: MarketTable,
     /// Quote currencies that may be added up.
     pub quotes: QuotesTable,
     /// The scanner.
@@ -50,6 +52,38 @@ pub struct EngineTable {
     pub ca_file: Option<PathBuf>,
 }
 
+/// `[market]`.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct MarketTable {
+    /// What to subscribe where no message states it anyway.
+    pub extras: Vec<Extra>,
+}
+
+/// Market data beside prices and funding.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Extra {
+    /// Last prices.
+    Ticker,
+    /// What is open of each contract.
+    OpenInterest,
+    /// Positions closed by force.
+    Liquidations,
+}
+
+impl MarketTable {
+    /// In the words of the engine.
+    pub fn extras(&self) -> Extras {
+        Extras {
+            ticker: self.extras.contains(&Extra::Ticker),
+            open_interest: self.extras.contains(&Extra::OpenInterest),
+            liquidations: self.extras.contains(&Extra::Liquidations),
+            ..Extras::FREE
+        }
+    }
+}
+
 /// `[quotes]`.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -72,18 +106,21 @@ pub struct PaperTable {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct VenueTable {
-    /// `binance-usdm`, `binance-coinm`, `okx`, `bybit`, `deribit`, `hyperliquid`.
+    /// A name of [`crate::venue::DIALECTS`].
     pub dialect: String,
     /// Taker fee; the account's own, as it enters every edge.
     pub taker_fee_bps: f64,
     /// Maker fee, negative = rebate.
     pub maker_fee_bps: f64,
+    /// What a leg at this venue costs on average beyond its fee, for instance because others' cancels are
+    /// matched before our orders; added to `[scan] allowance_bps`.
+    #[serde(default)]
+    pub allowance_bps: f64,
     /// Notional per margin.
     #[serde(default = "leverage")]
     pub leverage: u32,
-    /// Orders that may be sent in 10 s.
-    #[serde(default = "orders_per_10s_max")]
-    pub orders_per_10s_max: u32,
+    /// Orders that may be sent in 10 s; without it, what the dialect is known to grant every account.
+    pub orders_per_10s_max: Option<u32>,
     /// Silence after which an order counts as unknown.
     #[serde(default = "ack_timeout_ms")]
     pub ack_timeout_ms: f64,
@@ -96,9 +133,14 @@ pub struct VenueTable {
     /// `signed` (the default), or `logon`: an Ed25519 key authenticates the order connection once.
     #[serde(default)]
     pub session: SessionKind,
+    /// `websocket` or `http`: the way of orders; without it the dialect's usual one.
+    pub orders: Option<OrderRoute>,
     /// What amounts in the venue's own settlement currency count as, one to one (Hyperliquid: `USDT`).
     #[serde(default)]
     pub settle_at_par: Option<String>,
+    /// What that costs a round trip with a venue that settles in the named currency itself.
+    #[serde(default)]
+    pub settle_haircut_bps: f64,
     /// Base addresses of the connections instead of the production ones: one for all, or one each.
     #[serde(default)]
     pub sockets: Vec<String>,
@@ -116,10 +158,6 @@ pub struct VenueTable {
 
 fn leverage() -> u32 {
     5
-}
-
-fn orders_per_10s_max() -> u32 {
-    200
 }
 
 fn ack_timeout_ms() -> f64 {

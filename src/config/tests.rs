@@ -2,7 +2,8 @@
 
 use super::*;
 use crate::domain::intent::BPS;
-use crate::domain::params::{PaperParams, RiskParams, ScanParams};
+use crate::domain::params::{Extras, PaperParams, RiskParams, ScanParams};
+use crate::domain::standing::{Check, CheckSet};
 use crate::domain::time::MILLI;
 use std::os::unix::fs::PermissionsExt;
 
@@ -56,6 +57,17 @@ fn units_are_translated_exactly() {
     assert_eq!(config.scan.params().threshold_ppb, BPS + BPS / 2);
     assert_eq!(config.scan.params().hold_max_ns, MILLI / 4);
     assert_eq!(config.risk.params().margin_free_min_ppb, 125_000_000);
+}
+
+#[test]
+fn extras_are_subscribed_on_demand_and_stated_always() {
+    let extras = |more: &str| parse(&venues(more)).settings(false).unwrap().params.venues[1].extras;
+    assert_eq!(extras(""), Extras::FREE);
+    assert_eq!(extras("[market]\nextras = [\"ticker\", \"open_interest\", \"liquidations\"]"), Extras::ALL);
+    let some = extras("[market]\nextras = [\"liquidations\"]");
+    assert_eq!(some, Extras { liquidations: true, ..Extras::FREE });
+    let error = Config::parse("x.toml", "[market]\nextras = [\"klines\"]\n").unwrap_err().to_string();
+    assert!(error.contains("extras"), "{error}");
 }
 
 #[test]
@@ -268,12 +280,65 @@ fn a_wallet_is_an_address_and_a_private_key_and_usdc_stands_for_usdt_only_when_s
 }
 
 #[test]
+fn a_budget_that_is_not_configured_is_what_the_venue_grants_every_account() {
+    let text = venues("credentials_env = \"B\"");
+    let budgets = |text: &str| -> Vec<u32> {
+        let settings = parse(text).settings(false).unwrap();
+        settings.params.venues.iter().map(|venue| venue.orders_per_10s_max).collect()
+    };
+    assert_eq!(budgets(&text), [200, 100]);
+    assert_eq!(budgets(&text.replace("\"okx\"", "\"bybit\"")), [200, 18]);
+    assert_eq!(
+        budgets(&text.replace("credentials_env", "orders_per_10s_max = 7\ncredentials_env")),
+        [7, 100]
+    );
+}
+
+#[test]
+fn a_haircut_needs_something_at_par() {
+    let text = venues("settle_haircut_bps = 2.5");
+    assert!(parse(&text).settings(false).unwrap_err().join(" ").contains("nothing settles at par"));
+    let text = venues("settle_at_par = \"USDT\"\nsettle_haircut_bps = 2.5");
+    let settings = parse(&text).settings(false).unwrap();
+    assert_eq!(settings.params.venues[0].settle_haircut_ppb, 2 * BPS + BPS / 2);
+}
+
+#[test]
 fn a_venue_whose_settings_cannot_be_read_back_takes_no_live_orders() {
+    for dialect in crate::venue::DIALECTS {
+        let name = dialect.name();
+        let text = venues("credentials_env = \"B\"").replace("\"okx\"", &format!("\"{name}\""));
+        let said = parse(&text).settings(true).err().unwrap_or_default().join("\n");
+        let held = said.contains(&format!("venue {name}: its account settings cannot be read back"));
+        assert_eq!(held, dialect.start_checks() == CheckSet::EMPTY, "{name}: {said}");
+    }
+}
+
+#[test]
+fn bybit_takes_live_orders_with_its_settings_required() {
     let text = venues("credentials_env = \"B\"").replace("\"okx\"", "\"bybit\"");
-    let config = parse(&text);
-    let said = config.settings(true).unwrap_err().join("\n");
-    assert!(said.contains("venue bybit: its account settings cannot be read back"), "{said}");
-    assert!(!said.contains("venue binance-usdm: its account"), "{said}");
+    let said = parse(&text).settings(true).map_or_else(|found| found.join("\n"), |_| String::new());
+    assert!(!said.contains("venue bybit"), "{said}");
+    let required = parse(&text).settings(false).unwrap().params.venues[1].start_checks;
+    for check in [Check::PositionMode, Check::Leverage, Check::Fee, Check::Permission, Check::Clock] {
+        assert!(required.contains(check), "{check:?}");
+    }
+}
+
+#[test]
+fn where_requests_are_earned_by_trading_order_quality_must_keep_them_earned() {
+    let with = |dialect: &str, notional: i64, misses: i64| {
+        let text = venues("").replace("\"okx\"\n", &format!("\"{dialect}\"\nsettle_at_par = \"USDT\"\n"));
+        let scan = format!("[scan]\nnotional_usd = {notional}\nquality_miss_max_percent = {misses}\n");
+        parse(&format!("{text}{scan}")).settings(false).err().unwrap_or_default().join("\n")
+    };
+    assert_eq!(with("hyperliquid", 1_000, 95), "");
+    assert_eq!(with("hyperliquid", 40, 95), "");
+    for (notional, misses) in [(1_000, 100), (39, 95)] {
+        let said = with("hyperliquid", notional, misses);
+        assert!(said.contains("use more than they earn"), "{said}");
+        assert_eq!(with("deribit", notional, misses), "");
+    }
 }
 
 /// The symbols of the listings, or what was found wrong.
@@ -347,4 +412,31 @@ fn a_contract_quoted_in_one_currency_and_settled_in_its_coin_is_not_taken_for_th
     let odd = "[[instruments]]\nname = \"BTC/USDT:BTC\"\n";
     let why = symbols(["binance-coinm", "okx"], None, odd).unwrap_err();
     assert!(why.contains("listed on 0 configured venue"), "{why}");
+}
+
+#[test]
+fn the_way_of_orders_is_the_dialects_usual_one_or_another_that_it_has() {
+    use crate::domain::params::OrderRoute::{Http, Websocket};
+    let aster = "[[venues]]\ndialect = \"aster\"\ntaker_fee_bps = 4\nmaker_fee_bps = 1\n";
+    for (more, expected) in [
+        ("", vec![Websocket, Websocket]),
+        ("orders = \"http\"", vec![Http, Websocket]),
+        (aster, vec![Websocket, Http, Websocket]),
+    ] {
+        let settings = parse(&venues(more)).settings(false).unwrap();
+        let found: Vec<_> = settings.params.venues.iter().map(|venue| venue.orders).collect();
+        assert_eq!(found, expected, "{more}");
+    }
+    let found = |more: &str| parse(&venues(more)).settings(false).unwrap_err().join("\n");
+    let why = found(&format!("{aster}orders = \"websocket\""));
+    assert!(why.contains("venue aster: orders = \"websocket\" is not possible there"), "{why}");
+    assert!(Config::parse("x.toml", &venues("orders = \"fax\"")).is_err());
+    // Its connections carry 200 streams, of which a listing takes two.
+    let many: String = (0..100).map(|i| format!("[[instruments]]\nname = \"C{i:03}/USDT:USDT\"\n")).collect();
+    let why = found(&format!("{aster}{many}"));
+    assert!(
+        why.contains("venue aster: 101 instruments are listed there and its connections carry 100"),
+        "{why}"
+    );
+    assert!(parse(&venues(&many)).settings(false).is_ok(), "the others have room");
 }

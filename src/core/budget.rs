@@ -29,6 +29,9 @@ const STRIKES_MAX: u32 = 6;
 /// So long without a refusal and the next one is the first.
 const FORGIVE_NS: Nanos = 120 * SECOND;
 
+/// Messages that left this long apart may arrive at once: so much of a granted burst stays unused.
+const BUNCHED_NS: Nanos = SECOND / 5;
+
 /// More orders per window than any venue grants; keeps the arithmetic inside 64 bits.
 const ORDERS_MAX: u32 = 100_000_000;
 
@@ -43,6 +46,10 @@ pub struct Budget {
     refill: u64,
     /// Largest level, units.
     level_max: u64,
+    /// Both as configured: what a venue grants makes them smaller, never larger.
+    configured: (u64, u64),
+    /// Cancels are counted too.
+    cancels: bool,
     /// Level below which only urgent orders pass, units.
     reserve: u64,
     /// Level now, units.
@@ -67,6 +74,8 @@ impl Budget {
         Self {
             refill: orders - burst,
             level_max,
+            configured: (orders - burst, level_max),
+            cancels: false,
             reserve: burst * URGENT_RESERVE_PERCENT / 100 * TOKEN,
             level: level_max,
             at: None,
@@ -114,6 +123,25 @@ impl Budget {
         let allowed = self.level_max / TOKEN + self.refill;
         let left = allowed.saturating_sub(u64::from(used)).saturating_mul(TOKEN);
         self.level = self.level.min(left);
+    }
+
+    /// The venue grants `burst` requests at once and `per_10s` in the long run; with `cancels` it counts those
+    /// as well. Takes the place of what it granted before.
+    pub fn on_grant(&mut self, now: Nanos, burst: u32, per_10s: u32, cancels: bool) {
+        self.refill(now);
+        let (burst, per_window) = (u64::from(burst.min(ORDERS_MAX)), u64::from(per_10s.min(ORDERS_MAX)));
+        let bunched = (per_window * BUNCHED_NS as u64).div_ceil(WINDOW_NS as u64);
+        let safe = burst.saturating_sub(bunched).max(burst.min(1));
+        self.refill = self.configured.0.min(per_window);
+        self.level_max = self.configured.1.min(safe * TOKEN);
+        self.reserve = self.level_max / TOKEN * URGENT_RESERVE_PERCENT / 100 * TOKEN;
+        self.level = self.level.min(self.level_max);
+        self.cancels = cancels;
+    }
+
+    /// Whether a cancel takes a token.
+    pub const fn counts_cancels(&self) -> bool {
+        self.cancels
     }
 
     /// Takes `count` orders or none at all; `now` is `mono`.
@@ -200,7 +228,47 @@ mod tests {
         assert_eq!(budget.available(SECOND, true), 5, "and flows in again");
     }
 
+    #[test]
+    fn a_grant_makes_the_bucket_smaller_and_a_later_one_larger_again_but_never_than_configured() {
+        let mut budget = Budget::new(100);
+        assert!(!budget.counts_cancels());
+        budget.on_grant(0, 20, 50, true);
+        assert!(budget.counts_cancels());
+        assert_eq!((budget.available(0, false), budget.available(0, true)), (16, 19), "one may be bunched");
+        assert!(budget.try_take(0, 19, true));
+        assert!(!budget.try_take(SECOND / 5 - 1, 1, true) && budget.try_take(SECOND / 5, 1, true));
+        budget.on_grant(SECOND, 1_000, 1_000, true);
+        assert_eq!(budget.available(60 * SECOND, true), 50, "as configured");
+        budget.on_grant(60 * SECOND, 1, 100, true);
+        assert_eq!(budget.available(60 * SECOND, true), 1, "what is granted can be used");
+        budget.on_grant(60 * SECOND, 0, 0, true);
+        assert_eq!(budget.available(120 * SECOND, true), 0);
+    }
+
     proptest! {
+        /// Whatever the network does to messages within a fifth of a second.
+        #[test]
+        fn what_the_venue_grants_never_overflows(
+            (burst, per_10s) in (2u32..120, 1u32..400),
+            tries in proptest::collection::vec((0i64..400_000_000, 1u32..5, 0i64..200_000_000), 1..300),
+        ) {
+            prop_assume!(u64::from(burst) > (u64::from(per_10s)).div_ceil(50));
+            let mut budget = Budget::new(10_000);
+            budget.on_grant(0, burst, per_10s, true);
+            let (mut now, mut last, mut level) = (0, 0, 0i64);
+            for (gap, count, late) in tries {
+                now += gap;
+                if budget.try_take(now, count, true) {
+                    // Arrives later, and never before what left before it.
+                    let at = last.max(now + late);
+                    level = (level - (at - last) * i64::from(per_10s)).max(0);
+                    level += i64::from(count) * WINDOW_NS;
+                    last = at;
+                    prop_assert!(level <= i64::from(burst) * WINDOW_NS, "{level}");
+                }
+            }
+        }
+
         #[test]
         fn no_window_of_ten_seconds_exceeds_the_allowance(
             max in 0u32..60,

@@ -123,19 +123,30 @@ pub fn terms(input: &EdgeInput) -> EdgeTerms {
     }
 }
 
-/// A listing's funding: the rate of the next settlement and its instants.
+/// A listing's funding: the rate of the next settlement and its instants; or, with an interval and no instant,
+/// funding that accrues all the time and reaches the rate in that interval.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct FundingTerms {
     /// Rate, ppb of notional; a long pays it when positive.
     pub rate: Ppb,
-    /// Next settlement, ns since the epoch; 0 = not known.
+    /// Next settlement, ns since the epoch; 0 = not known, or there is none.
     pub at: Nanos,
     /// Time between settlements; 0 = not known.
     pub interval: Nanos,
 }
 
 impl FundingTerms {
-    /// What a long pays (negative: receives) when it is held from `now` (wall) for `hold`.
+    /// What a position of that sign (1 = long, −1 = short) receives (negative: pays) when it is held from `now`
+    /// (wall) for `hold`.
+    fn received(&self, sign: i64, now: Nanos, hold: Nanos) -> Ppb {
+        if self.at == 0 && self.interval > 0 {
+            let accrued = i128::from(-sign) * i128::from(self.rate) * i128::from(hold.max(0));
+            return i64::try_from(accrued.div_euclid(i128::from(self.interval))).unwrap_or(i64::MIN / 4);
+        }
+        self.paid_by_long(now, hold).saturating_mul(-sign)
+    }
+
+    /// What a long pays (negative: receives) at the settlements of a holding time from `now` (wall) for `hold`.
     pub fn paid_by_long(&self, now: Nanos, hold: Nanos) -> Ppb {
         let until = now.saturating_add(hold);
         if self.at == 0 || self.at > until {
@@ -154,7 +165,7 @@ impl FundingTerms {
 
 /// Funding received while long one listing and short the other, each with its own instants.
 pub fn net_funding(long: &FundingTerms, short: &FundingTerms, now: Nanos, hold: Nanos) -> Ppb {
-    short.paid_by_long(now, hold).saturating_sub(long.paid_by_long(now, hold))
+    short.received(-1, now, hold).saturating_add(long.received(1, now, hold))
 }
 
 /// A venue's decimal rate in ppb, towards zero; saturates at ± 1.
@@ -289,6 +300,26 @@ mod tests {
         assert_eq!(long.paid_by_long(10 * hour, hour), 0, "the instant itself is over");
         assert_eq!(FundingTerms { interval: 0, ..long }.paid_by_long(17 * hour, hour), 0);
         assert_eq!(rate_ppb(Num::new(-189, 8)), -1_890);
+    }
+
+    #[test]
+    fn funding_that_accrues_counts_by_the_time_held_and_rounds_against_us() {
+        let hour = 3_600 * SECOND;
+        let accrues = FundingTerms { rate: 8 * BPS, at: 0, interval: 8 * hour };
+        let settles = FundingTerms { rate: 5 * BPS, at: 10 * hour, interval: 8 * hour };
+        assert_eq!(net_funding(&settles, &accrues, 0, hour), BPS, "an eighth of the rate, to the short");
+        assert_eq!(net_funding(&accrues, &settles, 0, 2 * hour), -2 * BPS, "the long pays it");
+        assert_eq!(net_funding(&accrues, &settles, 9 * hour, 2 * hour), 5 * BPS - 2 * BPS);
+        assert_eq!(net_funding(&accrues, &accrues, 0, 8 * hour), 0);
+        let negative = FundingTerms { rate: -8 * BPS, ..accrues };
+        assert_eq!(net_funding(&negative, &settles, 0, hour), BPS, "a long receives a negative rate");
+        // 30 s at 1 ppb in 8 h is less than a unit: nothing is received, and one is paid.
+        let little = FundingTerms { rate: 1, ..accrues };
+        let nothing = FundingTerms::default();
+        assert_eq!(net_funding(&nothing, &little, 0, 30 * SECOND), 0);
+        assert_eq!(net_funding(&little, &nothing, 0, 30 * SECOND), -1);
+        let wild = FundingTerms { rate: i64::MAX, at: 0, interval: 1 };
+        assert!(net_funding(&wild, &nothing, 0, i64::MAX) < 0, "never wraps into a gain");
     }
 
     #[test]

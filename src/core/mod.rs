@@ -6,6 +6,7 @@
 
 pub mod book;
 pub mod budget;
+pub mod cadence;
 pub mod capital;
 pub mod digest;
 pub mod edge;
@@ -21,6 +22,7 @@ pub mod quality;
 pub mod registry;
 pub mod risk;
 pub mod scanner;
+pub mod sentinel;
 pub mod start_gate;
 pub mod table;
 pub mod trade;

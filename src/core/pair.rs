@@ -93,6 +93,7 @@ pub struct Pair {
     /// Insane edges that lasted (alarms).
     pub alarms: u32,
     fees: Ppb,
+    allowance: Ppb,
     quotes: [Quote; 2],
     window: Median,
     newest: Median,
@@ -102,11 +103,13 @@ pub struct Pair {
 }
 
 impl Pair {
-    /// A pair without history. `taker_fees` are those of both venues, one leg each.
+    /// A pair without history. `taker_fees` are those of both venues, one leg each; `more` is what it is
+    /// charged beside the configured allowance: that of its venues, and for currencies that count as one.
     pub fn new(
         canonical: CanonicalId,
         listings: [u16; 2],
         taker_fees: [Ppb; 2],
+        more: Ppb,
         params: &ScanParams,
     ) -> Self {
         let samples = usize::from(params.basis_samples.max(1));
@@ -120,6 +123,7 @@ impl Pair {
             level_shifts: 0,
             alarms: 0,
             fees: taker_fees[0].saturating_add(taker_fees[1]).saturating_mul(2),
+            allowance: params.allowance_ppb.saturating_add(more),
             quotes: [Quote::default(); 2],
             window: Median::new(samples),
             newest: Median::new((samples / 4).max(1)),
@@ -240,7 +244,7 @@ impl Pair {
                 exit_basis,
                 fees: self.fees,
                 exit_half_spreads: half_spreads,
-                allowance: params.allowance_ppb,
+                allowance: self.allowance,
                 funding: net_funding(&legs[long].funding, &legs[short].funding, now.wall, params.hold_max_ns),
                 threshold: params.threshold_ppb,
             });

@@ -87,9 +87,17 @@ impl Scanner {
         let scan = params.scan.clone();
         let mut listings: Vec<Listing> =
             params.listings.iter().map(|listing| Listing::new(*listing)).collect();
-        let fee = |listing: &Listing| {
-            params.venues.get(listing.params.venue.index()).map_or(0, |venue| venue.taker_fee_ppb)
+        let venue_of = |listing: &Listing| params.venues.get(listing.params.venue.index());
+        let fee = |listing: &Listing| venue_of(listing).map_or(0, |venue| venue.taker_fee_ppb);
+        let haircut = |a: &Listing, b: &Listing| match [a, b].map(|listing| {
+            venue_of(listing)
+                .filter(|venue| !venue.settle_at_par.is_empty())
+                .map(|venue| venue.settle_haircut_ppb)
+        }) {
+            [Some(one), None] | [None, Some(one)] => one,
+            _ => 0, // both legs settle in what their names say, or both do not
         };
+        let allowance = |listing: &Listing| venue_of(listing).map_or(0, |venue| venue.allowance_ppb);
         let mut pairs = Vec::new();
         for a in 0..listings.len() {
             for b in a + 1..listings.len() {
@@ -99,7 +107,9 @@ impl Scanner {
                 {
                     continue;
                 }
-                let pair = Pair::new(x.params.canonical, [a as u16, b as u16], [fee(x), fee(y)], &scan);
+                let fees = [fee(x), fee(y)];
+                let more = haircut(x, y).saturating_add(allowance(x)).saturating_add(allowance(y));
+                let pair = Pair::new(x.params.canonical, [a as u16, b as u16], fees, more, &scan);
                 let at = pairs.len() as u16;
                 pairs.push(pair);
                 listings[a].pairs.push(at);
@@ -143,6 +153,9 @@ impl Scanner {
                 | EventBody::Trade(_)
                 | EventBody::Mark(_)
                 | EventBody::BurstEnd(_)
+                | EventBody::OpenInterest(_)
+                | EventBody::Ticker(_)
+                | EventBody::Liquidation(_)
         );
         if !is_market {
             out.items.push(FlowBody::Event(event.body));
@@ -192,7 +205,11 @@ impl Scanner {
             | EventBody::Session(_)
             | EventBody::Outcome(_)
             | EventBody::Action(_)
-            | EventBody::Pace(_) => {}
+            | EventBody::Pace(_)
+            | EventBody::Grant(_)
+            | EventBody::OpenInterest(_)
+            | EventBody::Ticker(_)
+            | EventBody::Liquidation(_) => {}
         }
     }
 

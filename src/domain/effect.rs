@@ -6,13 +6,46 @@
 use super::input::ConnId;
 use super::instrument::{InstrumentId, VenueId};
 use super::intent::OrderRef;
-use super::order::OrderSpec;
+use super::order::{ClientId, OrderSpec};
 use super::time::Nanos;
 use serde::{Deserialize, Serialize};
 
 /// Number of an HTTP request in a run; assigned by the session machine that wants it, per venue.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct HttpId(pub u32);
+
+/// What an HTTP request about one of our orders asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OrderCall {
+    /// Its state.
+    Query = 0,
+    /// To be accepted.
+    Place = 1,
+    /// To be cancelled.
+    Cancel = 2,
+}
+
+impl HttpId {
+    /// Ids from here on are route's: requests about orders. Session machines stay below.
+    pub const ORDERS: u32 = 1 << 31;
+
+    /// The request `call` about an order. It carries the order's tag, because a reply that refuses names no
+    /// order at some venues.
+    pub const fn of_order(call: OrderCall, order: ClientId) -> Self {
+        Self(Self::ORDERS | (call as u32) << ClientId::TAG_BITS | order.tag())
+    }
+
+    /// What is asked about which order's tag ([`ClientId::tag`]); `None` for requests of session machines.
+    pub const fn order(self) -> Option<(OrderCall, u32)> {
+        let call = match (self.0 >> 31, self.0 >> ClientId::TAG_BITS & 3) {
+            (1, 0) => OrderCall::Query,
+            (1, 1) => OrderCall::Place,
+            (1, 2) => OrderCall::Cancel,
+            _ => return None,
+        };
+        Some((call, self.0 & ClientId::TAG_MASK))
+    }
+}
 
 /// Number of an outbound message in a run; assigned by route.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -48,6 +81,11 @@ pub struct VenueCall {
 /// A place where the gateway keeps a secret that arrived in a reply (a listen key).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct SecretSlot(pub u8);
+
+impl SecretSlot {
+    /// Nowhere: the value is blanked and not kept, because nothing needs it again.
+    pub const NOWHERE: Self = Self(u8::MAX);
+}
 
 /// Most holes in one payload.
 pub const HOLES_MAX: usize = 6;
@@ -251,8 +289,14 @@ pub enum Target {
 pub struct Redact {
     /// Where the value goes.
     pub slot: SecretSlot,
-    /// The JSON key.
+    /// The JSON key; empty = no key, but every secret that is known (see [`Redact::KNOWN`]).
     pub key: super::text::Text<16>,
+}
+
+impl Redact {
+    /// Blanks what is known of our keys (API keys, addresses of wallets) wherever the reply repeats it. A text
+    /// of nothing but `x` then says: this is you.
+    pub const KNOWN: Self = Self { slot: SecretSlot(0), key: super::text::Text::EMPTY };
 }
 
 /// About an outbound message.
@@ -277,6 +321,12 @@ pub struct OutMeta {
 }
 
 impl OutMeta {
+    /// Whether its fate comes back as an input of its own: of messages on sockets and of orders. What becomes of
+    /// other requests shows in their replies.
+    pub const fn has_outcome(&self) -> bool {
+        matches!(self.target, Target::Socket(_)) || self.order.is_some()
+    }
+
     /// Whether it places an order that may begin a risk: the only messages that the gate ever holds.
     pub const fn is_opening(&self) -> bool {
         self.order.is_some() && !self.urgent

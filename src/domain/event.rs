@@ -7,7 +7,7 @@ use super::intent::{Denial, Intent};
 use super::money::Money;
 use super::number::Num;
 use super::order::{OrderUpdate, Side};
-use super::standing::{ClockSample, Pace, StartCheck};
+use super::standing::{ClockSample, Grant, Pace, StartCheck};
 use super::text::Currency;
 use super::time::{Nanos, Stamp};
 use serde::{Deserialize, Serialize};
@@ -73,6 +73,15 @@ pub enum EventBody {
     Check(StartCheck),
     /// The venue states how much of its limits is used.
     Pace(Pace),
+    // Journals keep a digest of events in which a kind counts by its place: new ones stand at the end.
+    /// The venue states what it grants of order requests.
+    Grant(Grant),
+    /// The venue states an instrument's open interest.
+    OpenInterest(OpenInterest),
+    /// The venue states an instrument's last price.
+    Ticker(Ticker),
+    /// The venue closed somebody's position by force.
+    Liquidation(Liquidation),
 }
 
 /// Best bid and ask of one instrument.
@@ -148,8 +157,51 @@ pub struct Mark {
     pub rate: Option<Num>,
     /// Next settlement, ns since the epoch; 0 when not stated.
     pub funding_ns: Nanos,
-    /// Time between settlements, ns; 0 when not stated.
+    /// Time between settlements, ns; 0 when not stated. With a rate and no settlement, funding accrues all the
+    /// time, and this is the time in which it reaches the rate.
     pub interval_ns: Nanos,
+    /// Venue time, ns since the epoch.
+    pub venue_ns: Nanos,
+}
+
+/// What is open of one instrument, as the venue counts it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OpenInterest {
+    /// Listing.
+    pub instrument: InstrumentId,
+    /// Quantity in the unit of the venue's orders (contracts, or base coins), exact as sent.
+    pub qty: Num,
+    /// Venue time, ns since the epoch.
+    pub venue_ns: Nanos,
+}
+
+/// The last price of one instrument, with the best prices of the same message. No book is made of it: a
+/// ticker lags behind the best prices that are traded on.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ticker {
+    /// Listing.
+    pub instrument: InstrumentId,
+    /// Price of the last trade, exact as sent.
+    pub last: Option<Num>,
+    /// Best bid of the message; `None` where it states none.
+    pub bid: Option<Num>,
+    /// Best ask of the message; `None` where it states none.
+    pub ask: Option<Num>,
+    /// Venue time, ns since the epoch.
+    pub venue_ns: Nanos,
+}
+
+/// A position that the venue closed by force. Venues publish a part of them only.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Liquidation {
+    /// Listing.
+    pub instrument: InstrumentId,
+    /// Side of the order that closes the position: `Sell` = a long was liquidated.
+    pub side: Side,
+    /// Price, exact as sent: of the order, or at which the position was bankrupt.
+    pub price: Num,
+    /// Quantity in the unit of the venue's orders, exact as sent.
+    pub qty: Num,
     /// Venue time, ns since the epoch.
     pub venue_ns: Nanos,
 }

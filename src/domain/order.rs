@@ -30,10 +30,15 @@ impl ClientId {
         self.0 as u64
     }
 
-    /// 31 bits that tell an order from the other live ones: names it where a request has room for a number
+    /// Bits of [`Self::tag`].
+    pub const TAG_BITS: u32 = 29;
+    /// All of them set.
+    pub const TAG_MASK: u32 = (1 << Self::TAG_BITS) - 1;
+
+    /// 29 bits that tell an order from the other live ones: names it where a request has room for a number
     /// only. The low digits of the sequence, mixed with the epoch.
     pub const fn tag(self) -> u32 {
-        (self.sequence() as u32 ^ (self.epoch() as u32).rotate_left(20)) & 0x7fff_ffff
+        (self.sequence() as u32 ^ (self.epoch() as u32).rotate_left(20)) & Self::TAG_MASK
     }
 
     /// The 32 hex digits.

@@ -44,6 +44,27 @@ impl Default for PaperParams {
     }
 }
 
+/// Market data beside prices and funding. Runs recorded before it existed have none of it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Extras {
+    /// Open interest, last prices and liquidations become events wherever a message states them.
+    pub stated: bool,
+    /// Subscribe last prices where no message states them anyway.
+    pub ticker: bool,
+    /// Subscribe, or ask for, open interest where no message states it anyway.
+    pub open_interest: bool,
+    /// Subscribe liquidations where no message states them anyway.
+    pub liquidations: bool,
+}
+
+impl Extras {
+    /// What costs neither the venue's limits nor a subscription.
+    pub const FREE: Self = Self { stated: true, ticker: false, open_interest: false, liquidations: false };
+    /// Everything that there is.
+    pub const ALL: Self = Self { stated: true, ticker: true, open_interest: true, liquidations: true };
+}
+
 /// How order requests are authenticated.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -54,6 +75,38 @@ pub enum SessionKind {
     /// Once per connection with an Ed25519 key (Binance `session.logon`); requests then carry neither key nor
     /// signature.
     Logon,
+}
+
+/// The way by which orders and cancels leave.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum OrderRoute {
+    /// On the dialect's order connection.
+    #[default]
+    Websocket,
+    /// As HTTP requests, queries too; there is no order connection then.
+    Http,
+}
+
+impl OrderRoute {
+    /// As the configuration writes it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Websocket => "websocket",
+            Self::Http => "http",
+        }
+    }
+}
+
+impl std::str::FromStr for OrderRoute {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        [Self::Websocket, Self::Http]
+            .into_iter()
+            .find(|route| route.name() == text)
+            .ok_or_else(|| format!("unknown way of orders {text:?}: choose websocket or http"))
+    }
 }
 
 /// A venue of the run.
@@ -83,10 +136,23 @@ pub struct VenueParams {
     /// How order requests are authenticated.
     #[serde(default)]
     pub session: SessionKind,
+    /// The way of orders: one of those that the dialect has (`Dialect::order_routes`).
+    #[serde(default)]
+    pub orders: OrderRoute,
     /// What amounts in the venue's own settlement currency count as, one to one (a venue that settles in
     /// USDC beside others in USDT); empty = as themselves.
     #[serde(default)]
     pub settle_at_par: Currency,
+    /// What a round trip is charged for that: taken off the edge of every pair of which one leg only settles at
+    /// par, ppb of notional.
+    #[serde(default)]
+    pub settle_haircut_ppb: Ppb,
+    /// Allowance for a leg at this venue, beside that of the scanner, ppb.
+    #[serde(default)]
+    pub allowance_ppb: Ppb,
+    /// Market data beside prices and funding.
+    #[serde(default)]
+    pub extras: Extras,
 }
 
 /// A canonical instrument.

@@ -30,7 +30,7 @@ pub enum Check {
     /// One-way (net) positions. 1 = one-way, 2 = long and short.
     #[default]
     PositionMode,
-    /// Cross margin. 1 = cross, 2 = isolated.
+    /// Cross margin. 1 = cross, 2 = isolated, 3 = portfolio.
     MarginMode,
     /// Margin of one currency pays for that currency alone. 1 = single, 2 = multi-asset.
     AssetMode,
@@ -48,10 +48,16 @@ pub enum Check {
     ForeignOrders,
     /// The venue's clock against ours, ns.
     Clock,
+    /// Margin is reckoned position by position. 1 = standard, 2 = of the portfolio.
+    MarginModel,
+    /// The dead man's switch, where it must be armed before it is there. 1 = armed, 2 = not armed.
+    DeadMan,
+    /// Requests that the account has left, where the venue grants a sum of them.
+    Requests,
 }
 
 /// How many kinds of [`Check`] there are.
-pub const CHECKS: usize = 10;
+pub const CHECKS: usize = 13;
 
 impl Check {
     /// All of them.
@@ -66,6 +72,9 @@ impl Check {
         Self::Permission,
         Self::ForeignOrders,
         Self::Clock,
+        Self::MarginModel,
+        Self::DeadMan,
+        Self::Requests,
     ];
 
     /// Short words for people.
@@ -81,6 +90,9 @@ impl Check {
             Self::Permission => "permission to trade",
             Self::ForeignOrders => "open orders of others",
             Self::Clock => "clock",
+            Self::MarginModel => "margin model",
+            Self::DeadMan => "dead man's switch",
+            Self::Requests => "requests left",
         }
     }
 
@@ -89,11 +101,14 @@ impl Check {
         let named = |one: &str, other: &str| if value == 1 { one } else { other }.to_owned();
         match self {
             Self::PositionMode => named("one-way", "long and short"),
+            Self::MarginMode if value == 3 => "portfolio".to_owned(),
             Self::MarginMode => named("cross", "isolated"),
             Self::AssetMode => named("single-asset", "multi-asset"),
             Self::SelfTrade => named("cancel maker", "another rule"),
             Self::Permission => named("granted", "not granted"),
-            Self::Leverage | Self::AccountLevel | Self::ForeignOrders => value.to_string(),
+            Self::MarginModel => named("standard", "portfolio"),
+            Self::DeadMan => named("armed", "not armed"),
+            Self::Leverage | Self::AccountLevel | Self::ForeignOrders | Self::Requests => value.to_string(),
             Self::Fee => format!("{} bps", value as f64 / BPS as f64),
             Self::Clock => format!("{} ms off", value as f64 / 1e6),
         }
@@ -103,7 +118,7 @@ impl Check {
     pub const fn relation(self) -> &'static str {
         match self {
             Self::Fee | Self::Clock => "at most ",
-            Self::AccountLevel => "at least ",
+            Self::AccountLevel | Self::Requests => "at least ",
             _ => "",
         }
     }
@@ -165,6 +180,11 @@ pub struct Pace {
     pub orders_10s: Option<u32>,
     /// Orders counted in the minute under way, where stated.
     pub orders_1m: Option<u32>,
+    /// Opening orders that the venue still takes in its window under way, where stated.
+    pub orders_left: Option<u32>,
+    /// Requests like the one that was answered over HTTP that the venue still takes in its window under way,
+    /// where stated.
+    pub requests_left: Option<u32>,
 }
 
 impl Pace {
@@ -172,6 +192,19 @@ impl Pace {
     pub const fn is_refusal(&self) -> bool {
         matches!(self.status, 429 | 418)
     }
+}
+
+/// What a venue grants of requests to its matching engine, as a bucket that leaks: what overflows it is refused.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Grant {
+    /// Venue.
+    pub venue: VenueId,
+    /// Requests at once.
+    pub burst: u32,
+    /// Requests in 10 s in the long run.
+    pub per_10s: u32,
+    /// Cancels are counted like orders.
+    pub cancels: bool,
 }
 
 #[cfg(test)]
@@ -195,5 +228,6 @@ mod tests {
         assert_eq!(Check::Fee.value(500_000), "5 bps");
         assert_eq!(Check::PositionMode.value(2), "long and short");
         assert_eq!(Check::Leverage.value(20), "20");
+        assert_eq!([1, 2, 3].map(|mode| Check::MarginMode.value(mode)), ["cross", "isolated", "portfolio"]);
     }
 }

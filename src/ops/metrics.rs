@@ -1,11 +1,14 @@
 //! The exposition for monitors: the board as Prometheus text (format 0.0.4), and the verdicts whether the
 //! engine lives and is fit to trade. Reads published figures only; no figure here is or holds a secret.
 
+use super::drift::reports;
 use super::http::{Endpoints, HttpError, HttpServer, Verdict};
 use super::view::{Board, View};
-use super::watch::Counts;
+use super::watch::{Counts, MarketState};
 use crate::core::mode::Mode;
+use crate::core::sentinel::What;
 use crate::domain::money::Money;
+use crate::domain::number::Num;
 use crate::domain::time::SECOND;
 use std::fmt::Write;
 use std::net::SocketAddr;
@@ -15,11 +18,11 @@ use std::time::{Duration, Instant};
 pub type Count = (&'static str, &'static str, fn(&Counts) -> u64);
 
 /// All counts, for the exposition and the counters file.
-pub const COUNTS: [Count; 12] = [
+pub const COUNTS: [Count; 15] = [
     ("frames", "WebSocket frames read", |c| c.frames),
     ("events", "Typed events decoded", |c| c.events),
     ("intents", "Baskets and cancels that scan wanted", |c| c.intents),
-    ("orders_sent", "Orders handed to a socket", |c| c.orders_sent),
+    ("orders_sent", "Orders handed to a socket or an HTTP thread", |c| c.orders_sent),
     ("fills", "Fills of our orders", |c| c.fills),
     ("misses", "Entries of which no leg filled", |c| c.misses),
     ("trades_opened", "Entries of which a leg filled", |c| c.trades_opened),
@@ -28,6 +31,9 @@ pub const COUNTS: [Count; 12] = [
     ("refused", "Messages refused by the egress gate", |c| c.refused),
     ("unknown", "Orders whose fate is or was unknown", |c| c.unknown),
     ("rejects", "Orders rejected by a venue", |c| c.rejects),
+    ("tickers", "Last prices stated by venues", |c| c.tickers),
+    ("open_interests", "Statements of open interest", |c| c.open_interests),
+    ("liquidations", "Liquidations published by venues", |c| c.liquidations),
 ];
 
 /// No publication for this long means that the engine hangs.
@@ -167,6 +173,7 @@ pub fn exposition(view: &View) -> String {
     ] {
         page.row("odd_messages_total", &[("kind", kind)], count as f64);
     }
+    drift(&mut page, view);
     page.single("insane_edges_total", "counter", "Edges too good for too long", view.alarms as f64);
     page.single("orders_open", "gauge", "Orders that are not terminal", view.open_orders as f64);
     page.single("trades_open", "gauge", "Trades open now", f64::from(view.trades_open));
@@ -180,6 +187,10 @@ pub fn exposition(view: &View) -> String {
     {
         page.row("stalls_total", &[("stage", stage)], count as f64);
     }
+    let late = "Turns of the gateway's duty cycle that began more than 3 ms after the one before";
+    page.single("duty_cycle_stalls_total", "counter", late, view.stalls.duty_cycle as f64);
+    let worst = view.stalls.duty_cycle_worst_ns as f64 / 1e9;
+    page.single("duty_cycle_worst_seconds", "gauge", "Longest time between two turns of it", worst);
     let lag = f64::from(view.stalls.recorder_lag_max) / 100.0;
     page.single("recorder_lag_max_ratio", "gauge", "How full the recorder's fullest ring ever was", lag);
     page.family("trading_state", "gauge", "1 for the mode in force");
@@ -187,10 +198,39 @@ pub fn exposition(view: &View) -> String {
         page.row("trading_state", &[("state", mode_text(mode))], truth(view.mode == mode));
     }
     venues(&mut page, view);
+    markets(&mut page, view);
     positions(&mut page, view);
     pairs(&mut page, view);
     latency(&mut page, view);
     page.0
+}
+
+fn drift(page: &mut Page, view: &View) {
+    page.family("drift_total", "counter", "Departures of public messages from the documentation, by kind");
+    for (what, count) in What::ALL.into_iter().zip(view.drift_kinds) {
+        page.row("drift_total", &[("kind", what.as_str())], count as f64);
+    }
+    page.single("drift_untold_total", "counter", "Departures beyond the table", view.drift_untold as f64);
+    page.family("drift_finding_total", "counter", "Departures by name; pace: windows at another interval");
+    for (finding, of) in view.drift.iter().zip(reports(view)) {
+        let value = if finding.key.what == What::Cadence { "" } else { of.value.as_str() };
+        let labels = [
+            ("venue", of.venue.as_str()),
+            ("channel", &of.channel),
+            ("kind", of.kind),
+            ("name", &of.name),
+            ("value", value),
+        ];
+        page.row("drift_finding_total", &labels, of.count as f64);
+    }
+    page.family("drift_interval_seconds", "gauge", "Median interval of a channel that changed its pace");
+    for finding in view.drift.iter().filter(|finding| finding.key.what == What::Cadence) {
+        let (venue, channel) = (view.names.venue(finding.key.venue), finding.key.channel.to_string());
+        for (when, interval) in ["before", "now"].into_iter().zip(finding.pace) {
+            let labels = [("venue", venue), ("channel", channel.as_str()), ("when", when)];
+            page.row("drift_interval_seconds", &labels, interval as f64 / NS);
+        }
+    }
 }
 
 fn venues(page: &mut Page, view: &View) {
@@ -245,12 +285,41 @@ fn venues(page: &mut Page, view: &View) {
     }
 }
 
+fn markets(page: &mut Page, view: &View) {
+    type Column = fn(&MarketState) -> Option<Num>;
+    let columns: [(&str, &str, Column); 2] = [
+        ("last_price", "Price of the last trade as the venue states it", |market| market.last),
+        ("open_interest", "Open interest in the unit of the venue's orders", |market| market.open_interest),
+    ];
+    for (name, help, of) in columns {
+        page.family(name, "gauge", help);
+        for (index, market) in view.markets.iter().enumerate() {
+            if let Some(value) = of(market) {
+                let (venue, symbol) = listing(view, index);
+                page.row(name, &[("venue", venue), ("symbol", symbol)], number(value));
+            }
+        }
+    }
+    page.family("liquidations_seen_total", "counter", "Positions that the venue closed by force, by side");
+    for (index, market) in view.markets.iter().enumerate() {
+        let (venue, symbol) = listing(view, index);
+        for (position, count) in ["long", "short"].into_iter().zip(market.liquidations) {
+            let labels = [("venue", venue), ("symbol", symbol), ("position", position)];
+            page.row("liquidations_seen_total", &labels, count as f64);
+        }
+    }
+}
+
+fn number(num: Num) -> f64 {
+    num.to_string().parse().unwrap_or(f64::NAN)
+}
+
 fn positions(page: &mut Page, view: &View) {
     type Column = fn(&crate::core::position::PositionView) -> f64;
     let columns: [(&str, &str, Column); 3] = [
         ("position_contracts", "Signed position in the venue's contracts", |row| {
             let num = crate::domain::number::Num::new(row.position.qty, row.instrument.qty_scale);
-            num.to_string().parse().unwrap_or(f64::NAN)
+            number(num)
         }),
         ("position_unrealised", "Profit if closed at the mark", |row| row.unrealised.to_f64()),
         ("position_discrepant", "1 while the venue contradicts our position", |row| truth(row.discrepant)),

@@ -3,10 +3,11 @@
 //! Off the deciding path: a stage that cannot get the lock at once publishes the next time.
 
 use super::latency::Summary;
-use super::watch::Counts;
+use super::watch::{Counts, MarketState};
 use crate::core::pair::Mode;
 use crate::core::position::{PositionView, Totals};
 use crate::core::scanner::{PairView, QualityView};
+use crate::core::sentinel::Finding;
 use crate::domain::event::SessionStatus;
 use crate::domain::instrument::{CanonicalId, InstrumentId, VenueId};
 use crate::domain::money::Money;
@@ -98,6 +99,10 @@ pub struct Stalls {
     pub journal: u64,
     /// How full the fullest ring to the recorder ever was, percent.
     pub recorder_lag_max: u8,
+    /// Turns of the gateway's duty cycle that began too late: the core was taken away, or a turn was long.
+    pub duty_cycle: u64,
+    /// The longest time between two turns, ns.
+    pub duty_cycle_worst_ns: i64,
 }
 
 /// Why a venue is held by the start gate, or a warning on paper.
@@ -140,6 +145,8 @@ pub struct View {
     pub findings: Vec<FindingView>,
     /// Which state of the start gate `findings` tell; `None` = none yet.
     pub findings_revision: Option<u32>,
+    /// What venues last stated beside prices, by listing; may end before the last listing.
+    pub markets: Vec<MarketState>,
     /// Age of each listing's book, ns; `None` = not served.
     pub book_ages: Vec<Option<Nanos>>,
     /// Listings with their positions.
@@ -160,6 +167,12 @@ pub struct View {
     pub unbalanced_max: u32,
     /// What was odd on the wire.
     pub odd: OddCounts,
+    /// Where public messages depart from the venues' documentation.
+    pub drift: Vec<Finding>,
+    /// Departures by kind, in the order of [`crate::core::sentinel::What::ALL`].
+    pub drift_kinds: [u64; 5],
+    /// Departures that found no place among `drift`.
+    pub drift_untold: u64,
     /// Where the engine had to wait.
     pub stalls: Stalls,
     /// Notional that no other leg hedges now, quote currency.

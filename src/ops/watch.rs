@@ -5,9 +5,10 @@
 
 use crate::domain::event::{Event, EventBody, SessionStatus};
 use crate::domain::input::{SendFate, SendOutcome};
-use crate::domain::instrument::VENUES_MAX;
+use crate::domain::instrument::{INSTRUMENTS_MAX, InstrumentId, VENUES_MAX};
 use crate::domain::intent::{BasketKind, Intent, TradeId};
-use crate::domain::order::{ClientId, OrderUpdate};
+use crate::domain::number::Num;
+use crate::domain::order::{ClientId, OrderUpdate, Side};
 use crate::domain::time::Nanos;
 use serde::Serialize;
 
@@ -23,7 +24,7 @@ pub struct Counts {
     pub events: u64,
     /// Baskets and cancels that scan wanted.
     pub intents: u64,
-    /// Orders handed to a socket.
+    /// Orders handed to a socket or an HTTP thread.
     pub orders_sent: u64,
     /// Fills of our orders.
     pub fills: u64,
@@ -41,6 +42,23 @@ pub struct Counts {
     pub unknown: u64,
     /// Orders rejected.
     pub rejects: u64,
+    /// Last prices that venues stated.
+    pub tickers: u64,
+    /// Statements of open interest.
+    pub open_interests: u64,
+    /// Liquidations that venues published.
+    pub liquidations: u64,
+}
+
+/// What a venue last stated of a listing beside its prices.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct MarketState {
+    /// Price of the last trade.
+    pub last: Option<Num>,
+    /// Open interest in the unit of the venue's orders.
+    pub open_interest: Option<Num>,
+    /// Longs and shorts that were liquidated since the start, as far as the venue publishes them.
+    pub liquidations: [u64; 2],
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -65,6 +83,8 @@ pub struct Watch {
     orders: Vec<(ClientId, TradeId)>,
     entry_ns: Vec<Nanos>,
     sessions: Vec<SessionStatus>,
+    /// By listing.
+    markets: Vec<MarketState>,
 }
 
 impl Default for Watch {
@@ -82,6 +102,7 @@ impl Watch {
             orders: vec![(ClientId::NONE, TradeId(0)); 4096],
             entry_ns: Vec::with_capacity(256),
             sessions: Vec::with_capacity(3 * VENUES_MAX),
+            markets: Vec::with_capacity(INSTRUMENTS_MAX),
         }
     }
 
@@ -140,8 +161,34 @@ impl Watch {
             EventBody::Order(update) => self.order(update, event.at.mono),
             EventBody::Outcome(outcome) => self.outcome(outcome),
             EventBody::Session(status) => self.session(status),
+            EventBody::Ticker(ticker) => {
+                self.counts.tickers += 1;
+                self.market(ticker.instrument).last = ticker.last;
+            }
+            EventBody::OpenInterest(interest) => {
+                self.counts.open_interests += 1;
+                self.market(interest.instrument).open_interest = Some(interest.qty);
+            }
+            EventBody::Liquidation(liquidation) => {
+                self.counts.liquidations += 1;
+                let of_short = usize::from(liquidation.side == Side::Buy);
+                self.market(liquidation.instrument).liquidations[of_short] += 1;
+            }
             _ => {}
         }
+    }
+
+    /// The state of a listing; there is room for all that can be.
+    fn market(&mut self, listing: InstrumentId) -> &mut MarketState {
+        if self.markets.len() <= listing.index() {
+            self.markets.resize(listing.index() + 1, MarketState::default());
+        }
+        &mut self.markets[listing.index()]
+    }
+
+    /// What venues last stated, by listing; shorter than the listings where the last ones were not told of.
+    pub fn markets(&self) -> &[MarketState] {
+        &self.markets
     }
 
     fn session(&mut self, status: &SessionStatus) {

@@ -57,7 +57,7 @@ pub struct SimInstrument {
 pub struct SimVenueConfig {
     /// Name in ledgers; also salts everything seeded per venue.
     pub name: String,
-    /// A dialect: `binance-usdm`, `binance-coinm`, `okx`, `bybit`, `deribit` or `hyperliquid`.
+    /// A dialect of [`super::DIALECTS`].
     pub dialect: String,
     /// This venue's makers follow the latent price this late, ns. Drawn anew around this value per
     /// instrument and every few seconds (see `lag_spread_ppm`); 0 = no lag at all.
@@ -96,6 +96,8 @@ pub struct SimVenueConfig {
     pub messages_per_second_max: u32,
     /// Request weight per minute (HTTP and WebSocket API).
     pub weight_per_minute_max: u32,
+    /// Requests that an address has before it has traded (Hyperliquid).
+    pub address_requests: u32,
     /// First order id.
     pub order_id_base: u64,
     /// Noise takers: trades per second and listing.
@@ -156,6 +158,8 @@ pub struct SimAccountSettings {
     pub isolated: bool,
     /// Margin of all assets together.
     pub multi_asset: bool,
+    /// Margin of the whole portfolio (Deribit).
+    pub portfolio: bool,
     /// The key may trade.
     pub may_trade: bool,
     /// Account level (OKX `acctLv`).
@@ -164,6 +168,13 @@ pub struct SimAccountSettings {
     pub self_trade: String,
     /// Leverage; 0 = the venue's.
     pub leverage: u32,
+    /// Volume traded before the start, whole quote units (Hyperliquid).
+    pub traded_usd: i64,
+    /// The agent's approval ends this long after the start, ns (Hyperliquid).
+    pub agent_valid_ns: Nanos,
+    /// The venue cancels the account's orders some time after its connections are gone (Bybit's DCP, which it
+    /// grants to institutions).
+    pub disconnect_protection: bool,
 }
 
 impl Default for SimAccountSettings {
@@ -172,10 +183,14 @@ impl Default for SimAccountSettings {
             long_short: false,
             isolated: false,
             multi_asset: false,
+            portfolio: false,
             may_trade: true,
             level: 2,
             self_trade: "cancel_maker".into(),
             leverage: 0,
+            traded_usd: 0,
+            agent_valid_ns: 90 * 86_400 * SECOND,
+            disconnect_protection: false,
         }
     }
 }
@@ -249,6 +264,7 @@ impl Default for SimVenueConfig {
             order_window_ns: 10 * SECOND,
             messages_per_second_max: 10,
             weight_per_minute_max: 2_400,
+            address_requests: 10_000,
             order_id_base: 1,
             takers_per_second: 8,
             flicker_ppm: 300_000,
@@ -310,9 +326,7 @@ impl SimInstrument {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ConfigError {
     /// No simulated venue of that dialect exists.
-    #[error(
-        "no simulated venue speaks {0:?}; known: binance-usdm, binance-coinm, okx, bybit, deribit, hyperliquid"
-    )]
+    #[error("no simulated venue speaks {0:?}; known: {known}", known = super::DIALECTS.map(|(name, _)| name).join(", "))]
     Dialect(String),
     /// A listing refers to no instrument, or its numbers do not fit.
     #[error("listing {symbol} of venue {venue}: {what}")]
@@ -434,6 +448,14 @@ impl SimVenueConfig {
                 accounts: vec![SimAccount { balance: 10, ..SimAccount::default() }],
                 ..common
             }),
+            "aster" => Ok(Self {
+                order_id_base: 22_542_179_000,
+                taker_fee_ppb: 400_000,
+                // 1,200 a minute; there is no shorter window.
+                orders_per_window_max: 1_200,
+                order_window_ns: 60 * SECOND,
+                ..common
+            }),
             "okx" => Ok(Self {
                 order_id_base: 2_510_789_768_709_120_000,
                 refuses_unfillable: false,
@@ -471,7 +493,8 @@ impl SimVenueConfig {
 }
 
 /// Base tier fees, hourly funding, USDC; keys as its wallets have them (an address, and an agent's private
-/// key that is the one of the venue's published test vectors and holds nothing).
+/// key that is the one of the venue's published test vectors and holds nothing). The account has traded enough
+/// to use its dead man's switch.
 fn hyperliquid_venue(common: SimVenueConfig) -> SimVenueConfig {
     SimVenueConfig {
         order_id_base: 315_452_584_853,
@@ -487,6 +510,7 @@ fn hyperliquid_venue(common: SimVenueConfig) -> SimVenueConfig {
             api_key: "0x61fb9e7583dc92cc76eb52f93d88addaa0f02265".into(),
             secret: "0x0123456789012345678901234567890123456789012345678901234567890123".into(),
             passphrase: String::new(),
+            settings: SimAccountSettings { traded_usd: 2_000_000, ..SimAccountSettings::default() },
             ..SimAccount::default()
         }],
         ..common

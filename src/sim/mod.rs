@@ -151,6 +151,20 @@ impl<S: LedgerServer + ?Sized> LedgerServer for Box<S> {
     }
 }
 
+/// Makes the server of a venue of a checked configuration.
+type Build = fn(&SimConfig, usize) -> Box<dyn LedgerServer>;
+
+/// Every dialect that a simulated venue speaks. Its fees, limits and listings are in [`config`].
+pub const DIALECTS: [(&str, Build); 7] = [
+    ("binance-usdm", |config, venue| Box::new(binance::BinanceServer::new(config, venue))),
+    ("binance-coinm", |config, venue| Box::new(binance::BinanceServer::new(config, venue))),
+    ("okx", |config, venue| Box::new(okx::OkxServer::new(config, venue))),
+    ("bybit", |config, venue| Box::new(bybit::BybitServer::new(config, venue))),
+    ("deribit", |config, venue| Box::new(deribit::DeribitServer::new(config, venue))),
+    ("hyperliquid", |config, venue| Box::new(hyperliquid::HyperliquidServer::new(config, venue))),
+    ("aster", |config, venue| Box::new(binance::BinanceServer::new(config, venue))),
+];
+
 /// The first venue of `config` that speaks `dialect`, its frames hashed; `None` when there is none.
 pub fn server(dialect: &str, config: &SimConfig) -> Option<Box<dyn LedgerServer>> {
     server_at(config, config.venue(dialect)?).ok()
@@ -168,14 +182,9 @@ pub fn server_with(
     plan: &FaultPlan,
 ) -> Result<Box<dyn LedgerServer>, ConfigError> {
     config.check()?;
-    let bare: Box<dyn LedgerServer> = match config.venues[venue].dialect.as_str() {
-        "binance-usdm" | "binance-coinm" => Box::new(binance::BinanceServer::new(config, venue)),
-        "bybit" => Box::new(bybit::BybitServer::new(config, venue)),
-        "okx" => Box::new(okx::OkxServer::new(config, venue)),
-        "deribit" => Box::new(deribit::DeribitServer::new(config, venue)),
-        "hyperliquid" => Box::new(hyperliquid::HyperliquidServer::new(config, venue)),
-        other => return Err(ConfigError::Dialect(other.into())),
-    };
+    let dialect = config.venues[venue].dialect.as_str();
+    let build = DIALECTS.iter().find(|(name, _)| *name == dialect).map(|(_, build)| build);
+    let bare = build.ok_or_else(|| ConfigError::Dialect(dialect.into()))?(config, venue);
     let name = &config.venues[venue].name;
     if plan.of(name).next().is_none() {
         return Ok(Box::new(frames::FrameHasher::new(bare)));

@@ -3,16 +3,20 @@
 //! The only stage that numbers inputs. Pure: reads no clock, does no I/O; the same inputs yield the same
 //! events. What a session wants done leaves as `EventBody::Action`, and reaches route by the river.
 
+use crate::core::cadence::Cadence;
 use crate::core::order::{Ledger, LedgerOut};
 use crate::core::paper::{Paper, PaperEmit};
 use crate::core::registry::Registry;
-use crate::domain::effect::SessionAction;
+use crate::core::sentinel::{Key, SAMPLE_MAX, Sentinel, What};
+use crate::domain::effect::{OrderCall, SessionAction};
 use crate::domain::event::{BurstEnd, ConnStatus, Event, EventBody, Seq, SessionRole};
 use crate::domain::input::{Command, ConnId, FrameMeta, Input, InputClass, RawInput};
 use crate::domain::instrument::{Instrument, VenueId};
 use crate::domain::params::EngineParams;
+use crate::domain::text::Text;
 use crate::domain::time::{MILLI, Nanos, Stamp};
 use crate::ops::view::OddCounts;
+use crate::venue::drift::{Drift, DriftKind, Mark, channel_of};
 use crate::venue::{self, Adapter, Emit, OddKind, Out, VenueContext};
 
 /// Timers of adapters and ledger run at most this often.
@@ -63,6 +67,16 @@ pub struct UnknownDialect {
     pub name: String,
 }
 
+/// The beginning of a text; what is no printable ASCII becomes `?`.
+fn clipped(text: &[u8]) -> Text<32> {
+    let mut kept = [0; 32];
+    let len = text.len().min(kept.len());
+    for (to, byte) in kept.iter_mut().zip(&text[..len]) {
+        *to = if matches!(byte, b' '..=b'~') { *byte } else { b'?' };
+    }
+    Text::from_bytes(&kept[..len]).unwrap_or_default()
+}
+
 /// Runs from input to typed events.
 pub struct Decode {
     seq: Seq,
@@ -82,6 +96,9 @@ pub struct Decode {
     odd: OddCounts,
     frames: u64,
     stale_frames: u64,
+    /// What departs from the venues' documentation, and at what pace they publish.
+    sentinel: Sentinel,
+    cadence: Cadence,
     /// Executes orders on paper; `None` where venues do.
     paper: Option<Box<Paper>>,
 }
@@ -106,6 +123,8 @@ impl Decode {
             odd: OddCounts::default(),
             frames: 0,
             stale_frames: 0,
+            sentinel: Sentinel::default(),
+            cadence: Cadence::new(params.listings.iter().map(|listing| listing.venue)),
             paper: params.paper.map(|paper| Box::new(Paper::new(params, paper))),
         }
     }
@@ -151,7 +170,7 @@ impl Decode {
             for adapter in &mut self.adapters {
                 adapter.on_tick(at, &mut self.out);
             }
-            self.drain(at, &mut emit);
+            self.drain(at, &[], &mut emit);
             self.ledger.on_tick(at, &mut self.ledger_out);
             self.drain_ledger(&mut emit);
             emit(EventBody::Tick);
@@ -183,6 +202,10 @@ impl Decode {
             Input::HttpReply { venue, id, status } => {
                 if let Some(adapter) = self.adapters.get_mut(venue.index()) {
                     adapter.on_http(id, status, raw.bytes, at, &mut self.out);
+                }
+                if let Some((OrderCall::Place | OrderCall::Cancel, tag)) = id.order() {
+                    // What is refused, or not answered, names no order: the request does.
+                    self.out.name_reports(self.ledger.tagged(venue, tag));
                 }
             }
             Input::Pace(pace) => {
@@ -216,7 +239,7 @@ impl Decode {
                 }
             }
         }
-        self.drain(at, &mut emit);
+        self.drain(at, raw.bytes, &mut emit);
         if let Input::Frame(FrameMeta { conn, last: true, drained, .. }) = raw.input {
             emit(EventBody::BurstEnd(BurstEnd { conn, drained }));
         }
@@ -233,14 +256,17 @@ impl Decode {
         self.adapters[info.venue.index()].on_frame(meta, bytes, at, &mut self.out);
     }
 
-    /// Turns what adapters emitted into events; definitions and reports may make more on the way.
-    fn drain(&mut self, at: Stamp, emit: &mut impl FnMut(EventBody)) {
+    /// Turns what adapters emitted of `bytes` into events; definitions and reports may make more on the way.
+    fn drain(&mut self, at: Stamp, bytes: &[u8], emit: &mut impl FnMut(EventBody)) {
         let mut next = 0;
         while let Some(item) = self.out.items().get(next).copied() {
             next += 1;
             match item {
                 Emit::Event(body) => {
                     emit(body);
+                    if let Some(change) = self.cadence.on_event(&body) {
+                        self.sentinel.note_pace(change, at.wall);
+                    }
                     if let Some(paper) = &mut self.paper {
                         paper.on_market(&body, at);
                         self.drain_paper(at, emit);
@@ -276,6 +302,7 @@ impl Decode {
                     self.ledger.on_reconcile_end(venue, at, &mut self.ledger_out);
                     self.drain_ledger(emit);
                 }
+                Emit::Drift(drift) => self.on_drift(drift, bytes, at),
                 Emit::Odd(odd) => {
                     *match odd.kind {
                         OddKind::Malformed => &mut self.odd.malformed,
@@ -289,6 +316,40 @@ impl Decode {
             }
         }
         self.out.clear();
+    }
+
+    /// Names what departs in a public message. Private ones are not shown, and so not told apart.
+    #[cold]
+    fn on_drift(&mut self, drift: Drift, frame: &[u8], at: Stamp) {
+        let Some(info) = self.conns.get(drift.conn.index()).filter(|info| info.role == SessionRole::Market)
+        else {
+            return;
+        };
+        let channel = clipped(channel_of(frame));
+        let key = |what, name, value| {
+            let (name, value) = (clipped(name), clipped(value));
+            Key { venue: info.venue, what, channel, name, value }
+        };
+        // A little of what stands before it shows where it stands.
+        let sample = |place: usize| &frame[place.min(frame.len()).saturating_sub(SAMPLE_MAX / 4)..];
+        match drift.what {
+            DriftKind::Marked(marks) => {
+                for (place, mark) in marks.of(frame) {
+                    let key = match mark {
+                        Mark::Field { name } => key(What::Field, name, b""),
+                        Mark::Value { name, value } => key(What::Value, name, value),
+                    };
+                    self.sentinel.note(key, sample(place), at.wall);
+                }
+            }
+            DriftKind::Broken(name) => {
+                let place = memchr::memmem::find(frame, name.as_bytes()).unwrap_or(0);
+                self.sentinel.note(key(What::Broken, name.as_bytes(), b""), sample(place), at.wall);
+            }
+            DriftKind::Type => {
+                self.sentinel.note(key(What::Type, channel_of(frame), b""), sample(0), at.wall)
+            }
+        }
     }
 
     /// Hands what happened on paper to the ledger and on.
@@ -333,6 +394,11 @@ impl Decode {
     /// Counts of odd messages.
     pub fn odd(&self) -> OddCounts {
         self.odd
+    }
+
+    /// Where public messages depart from what venues document.
+    pub fn sentinel(&self) -> &Sentinel {
+        &self.sentinel
     }
 
     /// Frames received, and of them those of older connections.

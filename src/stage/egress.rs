@@ -183,6 +183,8 @@ struct VenueSecrets {
     signer: Signer,
     /// Where the secret is a private key of secp256k1: its signing key, likewise computed once.
     wallet: Option<Wallet>,
+    /// The address of that key, lower-case; empty without one.
+    address: Vec<u8>,
 }
 
 /// Both kinds of signature fit the same place.
@@ -218,11 +220,15 @@ impl Vault {
     pub fn new(credentials: Vec<Option<Credentials>>) -> Self {
         let mut venues = [const { None }; VENUES_MAX];
         for (to, from) in venues.iter_mut().zip(credentials) {
-            *to = from.map(|credentials| VenueSecrets {
-                api_key: credentials.api_key.into_bytes(),
-                passphrase: credentials.passphrase.into_bytes(),
-                signer: Signer::of(&credentials.secret),
-                wallet: Wallet::parse(&credentials.secret),
+            *to = from.map(|credentials| {
+                let wallet = Wallet::parse(&credentials.secret);
+                VenueSecrets {
+                    api_key: credentials.api_key.into_bytes(),
+                    passphrase: credentials.passphrase.into_bytes(),
+                    signer: Signer::of(&credentials.secret),
+                    address: wallet.as_ref().map(Wallet::address).unwrap_or_default(),
+                    wallet,
+                }
             });
         }
         Self { venues, slots: vec![Vec::new(); VENUES_MAX * 4], sign_scratch: Vec::with_capacity(4096) }
@@ -253,8 +259,12 @@ impl Vault {
         })
     }
 
-    /// Moves the string value of `redact.key` in an HTTP reply to its slot and blanks it in place.
+    /// Moves the string value of `redact.key` in an HTTP reply to its slot and blanks it in place, or blanks all
+    /// that is known.
     pub fn redact_reply(&mut self, redact: &Redact, body: &mut [u8]) {
+        if *redact == Redact::KNOWN {
+            return self.redact_frame(body);
+        }
         let needle = format!("\"{}\"", redact.key);
         let Some(at) = memchr::memmem::find(body, needle.as_bytes()) else { return };
         let from = at + needle.len();
@@ -293,7 +303,11 @@ impl Vault {
 
     /// Secrets worth searching for (short ones would hit innocent text; `x…` is filler).
     fn known(&self) -> impl Iterator<Item = &[u8]> {
-        let keys = self.venues.iter().flatten().flat_map(|venue| [&venue.api_key, &venue.passphrase]);
+        let keys = self
+            .venues
+            .iter()
+            .flatten()
+            .flat_map(|venue| [&venue.api_key, &venue.passphrase, &venue.address]);
         self.slots
             .iter()
             .chain(keys)
@@ -431,6 +445,18 @@ mod tests {
         let mut out = Vec::new();
         vault.seal(0, &payload, &mut out).unwrap();
         assert_eq!(out, b"/ws/canaryListenKey123");
+    }
+
+    #[test]
+    fn a_reply_that_repeats_our_key_or_our_wallets_address_is_blanked_there_and_nowhere_else() {
+        let mut vault = vault("0x0123456789012345678901234567890123456789012345678901234567890123");
+        let mut body =
+            br#"[{"address":"0x14791697260e4c9a71f18484c9f997b308e59325","user":"canary-key"},{"address":"0x286edfa0"}]"#
+                .to_vec();
+        vault.redact_reply(&Redact::KNOWN, &mut body);
+        let blank = "x".repeat(42);
+        let expected = format!(r#"[{{"address":"{blank}","user":"xxxxxxxxxx"}},{{"address":"0x286edfa0"}}]"#);
+        assert_eq!(String::from_utf8(body).unwrap(), expected);
     }
 
     #[test]

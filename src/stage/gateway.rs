@@ -6,12 +6,13 @@
 
 use super::decode::ConnInfo;
 use super::egress::{AheadGate, KillLatch, Vault, admit, check_epoch};
-use super::errand::{Errand, Errands};
-use crate::domain::effect::{MessageId, OutMsg, Target};
+use super::errand::{Errand, Errands, Leave};
+use crate::domain::effect::{HttpId, MessageId, OutMsg, Redact, Target};
 use crate::domain::event::SessionRole;
 use crate::domain::input::{
     ConnId, DownReason, FrameKind, FrameMeta, Input, RefuseReason, SendFate, SendOutcome,
 };
+use crate::domain::instrument::VenueId;
 use crate::domain::order::OrderSpec;
 use crate::domain::time::Nanos;
 use crate::net::proxy::Proxy;
@@ -107,11 +108,14 @@ impl Gateway {
     pub fn new(
         conns: &[ConnInfo],
         addresses: &Addresses,
-        errands: Errands,
+        mut errands: Errands,
         vault: Vault,
         latch: Arc<KillLatch>,
         orders: Orders,
     ) -> io::Result<Self> {
+        if orders == Orders::Live {
+            errands.serve_orders(addresses.http.len())?;
+        }
         let mut order: Vec<usize> = (0..conns.len()).collect();
         order.sort_by_key(|index| match conns[*index].role {
             SessionRole::Orders => 0,
@@ -166,6 +170,15 @@ impl Gateway {
     /// Does with an imagined order all that sending one does (the gate's rules, secrets, signature, frame)
     /// but the write, and keeps nothing of it.
     pub fn rehearse(&mut self, message: &OutMsg, now: Nanos) {
+        if let Target::Http { venue, .. } = message.meta.target {
+            std::hint::black_box(admit(&message.meta, &self.latch, None, now).is_ok());
+            if self.orders == Orders::Live && !message.payload.scheme.is_slow() {
+                std::hint::black_box(
+                    self.vault.seal(venue.index(), &message.payload, &mut self.sealed).is_ok(),
+                );
+            }
+            return self.sealed.clear();
+        }
         let Target::Socket(conn) = message.meta.target else { return };
         let Some(line) = self.lines.get_mut(conn.index()) else { return };
         let epoch = line.socket.as_ref().map(|_| line.epoch);
@@ -396,20 +409,7 @@ impl Gateway {
         let venue_of = |conn: ConnId| self.lines.get(conn.index()).map(|line| line.info.venue.index());
         match message.meta.target {
             Target::Socket(conn) => Some(self.send(conn, message, now)),
-            Target::Http { venue, id, redact } => {
-                if message.meta.order.is_some()
-                    && let Err(reason) = self.admit(message, None, now)
-                {
-                    return Some(SendFate::Refused(reason));
-                }
-                let base = self.http.get(venue.index()).cloned();
-                let sealed = self.vault.seal(venue.index(), &message.payload, &mut self.sealed);
-                match (base, sealed) {
-                    (Some(base), Ok(())) => self.errands.call(venue, id, redact, &base, self.sealed.clone()),
-                    _ => self.ready.push_back(Input::HttpReply { venue, id, status: 0 }),
-                }
-                None
-            }
+            Target::Http { venue, id, redact } => self.ask(venue, id, redact, message, now),
             Target::Connect(conn) => {
                 let venue = venue_of(conn)?;
                 let sealed = self.vault.seal(venue, &message.payload, &mut self.sealed);
@@ -446,6 +446,37 @@ impl Gateway {
                 None
             }
         }
+    }
+
+    /// Hands an HTTP request to its thread. An order passes the gate here, and once more when its turn has come:
+    /// a kill stops what still waits.
+    fn ask(
+        &mut self,
+        venue: VenueId,
+        id: HttpId,
+        redact: Option<Redact>,
+        message: &OutMsg,
+        now: Nanos,
+    ) -> Option<SendFate> {
+        let leave = message.meta.order.as_ref().map(|order| Leave::new(order, &self.latch));
+        let order = leave.is_some();
+        let admitted = if order { self.admit(message, None, now) } else { Ok(()) };
+        let sealed = admitted
+            .and_then(|()| self.vault.seal(venue.index(), &message.payload, &mut self.sealed))
+            .and_then(|()| self.http.get(venue.index()).cloned().ok_or(RefuseReason::NotWritable));
+        let base = match sealed {
+            Ok(base) => base,
+            Err(reason) if order => return Some(SendFate::Refused(reason)),
+            Err(_) => {
+                self.ready.push_back(Input::HttpReply { venue, id, status: 0 });
+                return None;
+            }
+        };
+        if order && let Some(timer) = &mut self.timer {
+            self.write_began = timer.mono_ns();
+        }
+        self.errands.call(venue, id, redact, &base, self.sealed.clone(), leave);
+        order.then_some(SendFate::Sent)
     }
 
     /// The fate of an order that must not be written, whatever it is aimed at.

@@ -2,16 +2,16 @@
 //!
 //! Checks session, budget and credit for every leg before it emits any; what cannot go whole is denied
 //! whole. Knows neither sockets nor secrets: payloads carry holes, and the gateway's answer to every
-//! socket message comes back as a sequenced outcome, which is where credit is counted.
+//! socket message and order comes back as a sequenced outcome, which is where credit is counted.
 
 use super::decode::ConnInfo;
 use crate::core::budget::Budget;
 use crate::core::venue_clock::VenueClocks;
 use crate::domain::effect::{
-    HttpId, MessageId, OutMeta, OutMsg, Payload, PayloadFull, SessionAction, Target,
+    HttpId, MessageId, OrderCall, OutMeta, OutMsg, Payload, PayloadFull, SessionAction, Target,
 };
 use crate::domain::event::{EventBody, Flow, FlowBody, Seq, SessionRole};
-use crate::domain::input::ConnId;
+use crate::domain::input::{Command, ConnId, Scope};
 use crate::domain::instrument::{VENUES_MAX, VenueId};
 use crate::domain::intent::{Basket, Denial, DenyReason, Intent, LEGS_MAX, OrderRef};
 use crate::domain::money::Money;
@@ -22,14 +22,16 @@ use crate::domain::time::{Nanos, SECOND, Stamp};
 use crate::stage::Made;
 use crate::venue::{Encoder, Rendered};
 
-/// Socket messages that may be on their way to the gateway or back as outcomes; the loopback rings hold more.
+/// Messages on sockets and orders that may be on their way to the gateway or back as outcomes; the loopback rings
+/// hold more.
 pub const CREDIT_MAX: u32 = 512;
 
 /// Shortest ban of a venue (Binance: 2 min to 3 days) when it does not say how long it is, ns.
 const BAN_NS: Nanos = 120 * SECOND;
 
-/// HTTP ids from here on belong to route's own requests (order queries).
-pub const HTTP_ORDER_BASE: u32 = 1 << 31;
+/// After a cancel of everything, single cancels are left out for so long: risk repeats those of orders that are
+/// still open then.
+const SWEEP_NS: Nanos = SECOND / 2;
 
 /// The route stage.
 pub struct Route {
@@ -39,6 +41,8 @@ pub struct Route {
     orders_ready: [bool; VENUES_MAX],
     encoders: Vec<Box<dyn Encoder>>,
     budgets: Vec<Budget>,
+    /// Until when a cancel of everything covers single ones, by venue.
+    swept_until: [Nanos; VENUES_MAX],
     /// Requests are stamped and signed with the time of their venue.
     clocks: VenueClocks,
     send_age_max_ns: Nanos,
@@ -76,6 +80,7 @@ impl Route {
             orders_ready: [false; VENUES_MAX],
             encoders,
             budgets: params.venues.iter().map(|venue| Budget::new(venue.orders_per_10s_max)).collect(),
+            swept_until: [Nanos::MIN; VENUES_MAX],
             clocks: VenueClocks::default(),
             send_age_max_ns: params.risk.send_age_max_ns,
             next_message: 0,
@@ -93,16 +98,51 @@ impl Route {
             FlowBody::Intent(Intent::Basket(basket)) => self.on_basket(flow, basket, sink),
             // Paper orders do not rest beyond a command; decode hears those itself.
             FlowBody::Intent(Intent::Cancel(_)) if self.paper => {}
-            FlowBody::Intent(Intent::Cancel(order)) => {
-                let meta = self.meta(flow, true);
-                let message = &mut self.staged[0];
-                message.payload.clear();
-                let at = self.clocks.stamp(order.venue, flow.at);
-                let rendered =
-                    self.encoders[order.venue.index()].cancel(order, &meta, at, &mut message.payload);
-                self.finish(rendered, meta, order, sink);
-            }
+            FlowBody::Intent(Intent::Cancel(order)) => self.on_cancel(flow, order, sink),
             FlowBody::Mid(..) => {}
+        }
+    }
+
+    fn on_cancel(&mut self, flow: &Flow, order: &OrderRef, sink: &mut impl FnMut(Made<'_, OutMsg>)) {
+        let (venue, now) = (order.venue.index(), flow.at.mono);
+        if self.swept_until.get(venue).is_some_and(|until| now < *until) {
+            return;
+        }
+        let counted = self.budgets.get_mut(venue).filter(|budget| budget.counts_cancels());
+        // Where one request too many ends the session, a cancel of everything takes the place of the last ones.
+        if counted.is_some_and(|budget| !budget.try_take(now, 1, true)) && self.sweep(flow, order.venue, sink)
+        {
+            return;
+        }
+        let meta = self.meta(flow, true);
+        let message = &mut self.staged[0];
+        message.payload.clear();
+        let at = self.clocks.stamp(order.venue, flow.at);
+        let rendered = self.encoders[venue].cancel(order, &meta, at, &mut message.payload);
+        self.finish(rendered, meta, OrderCall::Cancel, order, sink);
+    }
+
+    /// Cancels everything at a venue over its order session; false when it has no such way now.
+    fn sweep(&mut self, flow: &Flow, venue: VenueId, sink: &mut impl FnMut(Made<'_, OutMsg>)) -> bool {
+        if !self.orders_ready.get(venue.index()).copied().unwrap_or(false) {
+            return false;
+        }
+        let at = self.clocks.stamp(venue, flow.at);
+        let mut meta = self.meta(flow, true);
+        let payload = &mut self.staged[0].payload;
+        payload.clear();
+        match self.encoders[venue.index()].cancel_all(at, payload) {
+            Ok(Some(rendered)) => {
+                self.aim(rendered, &mut meta, OrderCall::Cancel, venue, ClientId::NONE);
+                self.emit(0, 0, meta, sink);
+                self.swept_until[venue.index()] = flow.at.mono + SWEEP_NS;
+                true
+            }
+            Ok(None) => false,
+            Err(_) => {
+                self.refused_renders += 1;
+                false
+            }
         }
     }
 
@@ -121,6 +161,18 @@ impl Route {
             }
             EventBody::Clock(sample) => self.clocks.on_sample(sample),
             EventBody::Pace(pace) => self.on_pace(pace, flow.at.mono),
+            EventBody::Grant(grant) => {
+                if let Some(budget) = self.budgets.get_mut(grant.venue.index()) {
+                    budget.on_grant(flow.at.mono, grant.burst, grant.per_10s, grant.cancels);
+                }
+            }
+            EventBody::Command(Command::Kill(scope)) if !self.paper => {
+                for venue in (0..self.encoders.len() as u8).map(VenueId) {
+                    if matches!(scope, Scope::Global) || *scope == Scope::Venue(venue) {
+                        self.sweep(flow, venue, sink);
+                    }
+                }
+            }
             EventBody::Order(update) if update.reject == RejectClass::RateLimit => {
                 if let Some(budget) = self.budgets.get_mut(update.venue.index()) {
                     budget.strike(flow.at.mono);
@@ -145,6 +197,10 @@ impl Route {
             _ => {
                 if let Some(used) = pace.orders_10s {
                     budget.on_used(now, used);
+                }
+                if pace.orders_left == Some(0) {
+                    // The next one would be refused; a window whose end is not stated is a second.
+                    budget.pause(now, asked.max(SECOND));
                 }
             }
         }
@@ -183,7 +239,7 @@ impl Route {
                 let at = self.clocks.stamp(order.venue, flow.at);
                 let rendered =
                     self.encoders[order.venue.index()].query(&order, &meta, at, &mut message.payload);
-                return self.finish(rendered, meta, &order, sink);
+                return self.finish(rendered, meta, OrderCall::Query, &order, sink);
             }
         };
         match rendered {
@@ -199,12 +255,13 @@ impl Route {
         &mut self,
         rendered: Result<Rendered, PayloadFull>,
         mut meta: OutMeta,
+        call: OrderCall,
         order: &OrderRef,
         sink: &mut impl FnMut(Made<'_, OutMsg>),
     ) {
         match rendered {
             Ok(rendered) => {
-                self.aim(rendered, &mut meta, order.venue, order.client_id);
+                self.aim(rendered, &mut meta, call, order.venue, order.client_id);
                 self.emit(0, 0, meta, sink);
             }
             Err(_) => self.refused_renders += 1,
@@ -213,14 +270,14 @@ impl Route {
 
     /// Says where a rendered order message goes. An HTTP request carries the order's tag in its id, so
     /// that a reply which names no order (`no such order`) still tells whose it is.
-    fn aim(&self, rendered: Rendered, meta: &mut OutMeta, venue: VenueId, order: ClientId) {
+    fn aim(&self, rendered: Rendered, meta: &mut OutMeta, call: OrderCall, venue: VenueId, order: ClientId) {
         match rendered {
             Rendered::Socket(conn) => {
                 meta.target = Target::Socket(conn);
                 meta.epoch = self.epochs.get(conn.index()).copied().unwrap_or(0);
             }
             Rendered::Http => {
-                let id = HttpId(HTTP_ORDER_BASE | order.tag());
+                let id = HttpId::of_order(call, order);
                 meta.target = Target::Http { venue, id, redact: None };
             }
         }
@@ -271,7 +328,7 @@ impl Route {
         payload.clear();
         let at = self.clocks.stamp(order.venue, at);
         let rendered = self.encoders[order.venue.index()].order(order, &meta, at, payload)?;
-        self.aim(rendered, &mut meta, order.venue, order.client_id);
+        self.aim(rendered, &mut meta, OrderCall::Place, order.venue, order.client_id);
         self.staged[slot].meta = meta;
         Ok(())
     }
@@ -334,7 +391,7 @@ impl Route {
     /// Emits a staged message that `follow` others of the same basket follow.
     fn emit(&mut self, slot: usize, follow: usize, meta: OutMeta, sink: &mut impl FnMut(Made<'_, OutMsg>)) {
         self.next_message += 1;
-        if matches!(meta.target, Target::Socket(_)) {
+        if meta.has_outcome() {
             self.outstanding += 1;
         }
         self.staged[slot].meta = OutMeta { message: MessageId(self.next_message), ..meta };
@@ -367,5 +424,138 @@ fn denial(basket: &Basket, leg: u8) -> Denial {
         leg,
         value: Money::ZERO,
         limit: Money::ZERO,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::event::SessionStatus;
+    use crate::domain::instrument::{CanonicalId, Instrument, InstrumentId};
+    use crate::domain::params::{ListingParams, VenueParams};
+    use crate::domain::standing::Grant;
+    use crate::domain::text::Symbol;
+    use crate::stage::decode::plan;
+    use crate::venue::dialect;
+
+    const NAMES: [(&str, &str); 2] = [("deribit", "BTC_USDC-PERPETUAL"), ("okx", "BTC-USDT-SWAP")];
+
+    /// A route stage with the real encoders of two venues, and the texts of what it sends.
+    struct Rig {
+        route: Route,
+        now: Nanos,
+    }
+
+    impl Rig {
+        fn new() -> Self {
+            let venue = |(name, _): (&str, &str)| VenueParams {
+                dialect: name.to_owned(),
+                orders_per_10s_max: 200,
+                ..VenueParams::default()
+            };
+            let listing = |at: usize| ListingParams {
+                id: InstrumentId(at as u16),
+                venue: VenueId(at as u8),
+                canonical: CanonicalId(0),
+                symbol: Symbol::new(NAMES[at].1).unwrap(),
+            };
+            let params = EngineParams {
+                venues: NAMES.map(venue).into(),
+                listings: vec![listing(0), listing(1)],
+                ..EngineParams::default()
+            };
+            let (conns, contexts) = plan(&params, true).unwrap();
+            let encoder = |context: &crate::venue::VenueContext| {
+                dialect(&context.params.dialect).unwrap().encoder(context)
+            };
+            let encoders = contexts.iter().map(encoder).collect();
+            let mut rig = Self { route: Route::new(&params, conns, encoders), now: SECOND };
+            for (at, venue) in [VenueId(0), VenueId(1)].into_iter().enumerate() {
+                let listing = listing(at);
+                rig.event(EventBody::Instrument(Instrument {
+                    id: listing.id,
+                    venue,
+                    symbol: listing.symbol,
+                    generation: 1,
+                    ..Instrument::default()
+                }));
+                let role = SessionRole::Orders;
+                rig.event(EventBody::Session(SessionStatus { venue, role, ready: true }));
+            }
+            rig
+        }
+
+        fn flow(&mut self, body: FlowBody) -> Vec<String> {
+            let mut sent = Vec::new();
+            let at = Stamp { mono: self.now, wall: 1_790_000_000 * SECOND + self.now };
+            self.route.on_flow(&Flow { seq: Seq(1), at, body }, &mut |made| {
+                if let Made::Item(message) = made {
+                    assert!(message.meta.urgent);
+                    sent.push(String::from_utf8(message.payload.text().to_vec()).unwrap());
+                }
+            });
+            sent
+        }
+
+        fn event(&mut self, event: EventBody) -> Vec<String> {
+            self.flow(FlowBody::Event(event))
+        }
+
+        fn cancel(&mut self, venue: u8, number: u64) -> Vec<String> {
+            let (client_id, instrument) = (ClientId::new(1, number), InstrumentId(u16::from(venue)));
+            let order = OrderRef { client_id, venue: VenueId(venue), instrument };
+            self.flow(FlowBody::Intent(Intent::Cancel(order)))
+        }
+    }
+
+    #[test]
+    fn where_cancels_count_one_for_all_takes_the_place_of_those_that_are_one_too_many() {
+        let mut rig = Rig::new();
+        let grant = Grant { venue: VenueId(0), burst: 4, per_10s: 10, cancels: true };
+        assert!(rig.event(EventBody::Grant(grant)).is_empty());
+        for number in 1..=3 {
+            assert!(rig.cancel(0, number)[0].contains("private/cancel_by_label"));
+        }
+        assert!(rig.cancel(0, 4)[0].contains("private/cancel_all"));
+        assert!(rig.cancel(0, 5).is_empty(), "that one is among all");
+        rig.now += SWEEP_NS;
+        assert!(rig.cancel(0, 5)[0].contains("private/cancel_all"), "it is open still");
+        rig.now += 10 * SECOND;
+        assert!(rig.cancel(0, 6)[0].contains("private/cancel_by_label"));
+        // Where they do not count, nothing is held back.
+        for number in 1..=300 {
+            assert_eq!(rig.cancel(1, number).len(), 1);
+        }
+    }
+
+    #[test]
+    fn a_kill_cancels_everything_at_once_where_the_order_session_can() {
+        let mut rig = Rig::new();
+        let kill = |scope| EventBody::Command(Command::Kill(scope));
+        assert!(rig.event(kill(Scope::Venue(VenueId(1)))).is_empty(), "one by one there");
+        let sent = rig.event(kill(Scope::Global));
+        assert!(sent.len() == 1 && sent[0].contains("private/cancel_all"), "{sent:?}");
+        let (venue, role) = (VenueId(0), SessionRole::Orders);
+        rig.event(EventBody::Session(SessionStatus { venue, role, ready: false }));
+        assert!(rig.event(kill(Scope::Venue(VenueId(0)))).is_empty(), "no session");
+    }
+
+    #[test]
+    fn a_window_that_is_used_up_holds_what_can_wait_until_the_venue_takes_orders_again() {
+        let venue = VenueParams { orders_per_10s_max: 100, ..VenueParams::default() };
+        let params = EngineParams { venues: vec![venue], ..EngineParams::default() };
+        let mut route = Route::new(&params, Vec::new(), Vec::new());
+        let left = |route: &mut Route, orders_left, retry_after_s, now| {
+            let pace = Pace { status: 200, orders_left: Some(orders_left), retry_after_s, ..Pace::default() };
+            route.on_pace(&pace, now);
+            [false, true].map(|urgent| route.budgets[0].available(now, urgent) > 0)
+        };
+        assert_eq!(left(&mut route, 1, 0, 0), [true, true]);
+        assert_eq!(left(&mut route, 0, 0, 0), [false, true], "a hedge is tried all the same");
+        assert_eq!(left(&mut route, 9, 0, SECOND - 1), [false, true]);
+        assert_eq!(left(&mut route, 9, 0, SECOND), [true, true]);
+        assert_eq!(left(&mut route, 0, 3, SECOND), [false, true]);
+        assert_eq!(left(&mut route, 9, 0, 4 * SECOND - 1), [false, true]);
+        assert_eq!(left(&mut route, 9, 0, 4 * SECOND), [true, true]);
     }
 }

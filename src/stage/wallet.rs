@@ -67,6 +67,17 @@ impl Wallet {
         })
     }
 
+    /// The address of this key: `0x` and 40 lower-case hex digits.
+    pub fn address(&self) -> Vec<u8> {
+        let point = self.key.verifying_key().to_sec1_point(false);
+        let hash = keccak(&[&point.as_bytes()[1..]]);
+        let mut address = [0; 42];
+        let mut writer = Writer { out: &mut address, len: 0 };
+        writer.text(b"0x");
+        writer.hex(&hash[12..]);
+        address.to_vec()
+    }
+
     /// Signs what `signed` hashes to (an action with nonce and flags) for `source`: `a` is mainnet, `b` the
     /// test network. Writes the signature as a JSON object and returns its length.
     pub fn sign_agent(&self, source: &[u8], signed: &[u8], out: &mut [u8]) -> usize {
@@ -186,6 +197,12 @@ mod tests {
             signed(b"a", &action),
             r#"{"r":"0x003c548db75e479f8012acf3000ca3a6b05606bc2ec0c29c50c515066a326239","s":"0x4d402be7396ce74fbba3795769cda45aec00dc3125a984f2a9f23177b190da2c","v":28}"#
         );
+    }
+
+    #[test]
+    fn an_address_is_that_of_any_ethereum_library() {
+        let address = Wallet::parse(KEY).unwrap().address();
+        assert_eq!(address, b"0x14791697260e4c9a71f18484c9f997b308e59325");
     }
 
     #[test]

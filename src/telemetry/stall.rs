@@ -16,16 +16,12 @@ impl StallTracker {
         Self { limit_ns, last_ns: None, worst_ns: 0, stalls: 0 }
     }
 
-    /// A turn begins at `now_ns`; the gap when it was a stall.
+    /// A turn begins at `now_ns`.
     #[inline]
-    pub fn turn(&mut self, now_ns: i64) -> Option<i64> {
+    pub fn turn(&mut self, now_ns: i64) {
         let gap = now_ns - self.last_ns.replace(now_ns).unwrap_or(now_ns);
         self.worst_ns = self.worst_ns.max(gap);
-        if gap <= self.limit_ns {
-            return None;
-        }
-        self.stalls += 1;
-        Some(gap)
+        self.stalls += u64::from(gap > self.limit_ns);
     }
 
     /// The longest gap, ns.
@@ -37,11 +33,6 @@ impl StallTracker {
     pub const fn stalls(&self) -> u64 {
         self.stalls
     }
-
-    /// Begins a new interval of the worst gap.
-    pub const fn reset_worst(&mut self) {
-        self.worst_ns = 0;
-    }
 }
 
 #[cfg(test)]
@@ -51,10 +42,11 @@ mod tests {
     #[test]
     fn gaps_beyond_the_limit_count_and_the_worst_is_kept() {
         let mut tracker = StallTracker::new(100);
-        assert_eq!(
-            [5, 105, 206, 210, 1210].map(|now| tracker.turn(now)),
-            [None, None, Some(101), None, Some(1000)]
-        );
+        let stalls = [5, 105, 206, 210, 1210].map(|now| {
+            tracker.turn(now);
+            tracker.stalls()
+        });
+        assert_eq!(stalls, [0, 0, 1, 1, 2]);
         assert_eq!((tracker.stalls(), tracker.worst_ns()), (2, 1000));
     }
 }

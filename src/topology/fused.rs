@@ -16,7 +16,7 @@ const LOOPBACK_CAPACITY: usize = 2048;
 /// Takes messages out of the engine: the socket gateway or the simulated transport.
 pub trait Egress {
     /// Sends, schedules or refuses the message. `None` when its fate shows otherwise (an HTTP reply, a
-    /// connection that comes up): only socket messages have an outcome.
+    /// connection that comes up): see [`crate::domain::effect::OutMeta::has_outcome`].
     fn send(&mut self, message: &OutMsg, mono: Nanos) -> Option<SendFate>;
 
     /// Does with an imagined message all that [`Egress::send`] does short of letting it leave.

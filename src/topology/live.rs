@@ -18,6 +18,7 @@ use crate::runtime::clock::Clock;
 use crate::runtime::idle::IdleMode;
 use crate::stage::decode::ConnInfo;
 use crate::stage::gateway::{FRAME_MAX, Gateway};
+use crate::telemetry::stall::StallTracker;
 use std::sync::mpsc::Receiver;
 use std::time::Duration;
 
@@ -29,6 +30,9 @@ const ANCHOR_INTERVAL_NS: Nanos = SECOND;
 
 /// Drift of the wall clock that is worth a new anchor, ns.
 const ANCHOR_DRIFT_NS: Nanos = 10_000;
+
+/// Turns of a duty cycle further apart than this are stalls. A thread that parks sleeps for 1 ms at most.
+pub const STALL_NS: Nanos = 3 * MILLI;
 
 /// Between the beginnings of two rehearsals of an order's way. Shorter warms no better and longer lets the
 /// caches forget: see docs/PERFORMANCE.md.
@@ -107,6 +111,7 @@ pub struct FusedAgent {
     bytes: Vec<u8>,
     config: Vec<u8>,
     rested: bool,
+    turns: StallTracker,
     last_publish: Nanos,
     /// Rehearse in idle rounds.
     rehearses: bool,
@@ -147,6 +152,7 @@ impl FusedAgent {
             bytes: Vec::with_capacity(FRAME_MAX),
             config,
             rested: false,
+            turns: StallTracker::new(STALL_NS),
             last_publish: now,
             rehearses: false,
             rehearsed_at: now,
@@ -201,6 +207,7 @@ impl FusedAgent {
     fn publish(&mut self, now: Nanos) {
         self.last_publish = now;
         publish::notes(&self.gateway, &self.board);
+        publish::turns(&self.turns, &self.board);
         let parts = self.engine.river().parts();
         publish::decode(&parts.decode, &self.board);
         publish::scan(parts.scan.scanner(), parts.scan.listings(), &self.board);
@@ -223,6 +230,7 @@ impl Agent for FusedAgent {
 
     fn do_work(&mut self) -> usize {
         let now = self.clock.mono_ns();
+        self.turns.turn(now);
         if let Some(input) = self.metronome.urgent(now, &mut self.clock) {
             self.metronome.heard(now);
             self.bytes.clear();

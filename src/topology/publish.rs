@@ -12,6 +12,7 @@ use crate::ops::view::{AccountView, Board, FindingView, View};
 use crate::stage::decode::Decode;
 use crate::stage::gateway::Gateway;
 use crate::stage::record::Recorder;
+use crate::telemetry::stall::StallTracker;
 
 /// The scanner's part: pairs, feed ages, trades.
 pub fn scan(scanner: &Scanner, listings: usize, board: &Board) {
@@ -31,10 +32,18 @@ pub fn scan(scanner: &Scanner, listings: usize, board: &Board) {
     });
 }
 
-/// Decode's part: what was odd on the wire.
+/// Decode's part: what was odd on the wire, and what drifts.
 pub fn decode(decode: &Decode, board: &Board) {
-    let odd = decode.odd();
-    board.try_update(|view| view.odd = odd);
+    let (odd, sentinel) = (decode.odd(), decode.sentinel());
+    board.try_update(|view| {
+        view.odd = odd;
+        if view.drift_kinds != sentinel.kinds() {
+            view.drift_kinds = sentinel.kinds();
+            view.drift_untold = sentinel.untold();
+            view.drift.clear();
+            view.drift.extend_from_slice(sentinel.findings());
+        }
+    });
 }
 
 /// Risk's part: positions, margin, profit and loss.
@@ -102,9 +111,19 @@ pub fn keeper(keeper: &mut Keeper, mono: Nanos, board: &Board) {
         view.counts = *watch.counts();
         view.sessions.clear();
         view.sessions.extend_from_slice(watch.sessions());
+        view.markets.clear();
+        view.markets.extend_from_slice(watch.markets());
         view.journal = journal.unwrap_or_default();
         view.stalls.journal = waits;
         view.seconds = mono as f64 / SECOND as f64;
+    });
+}
+
+/// How regularly the gateway's duty cycle ran.
+pub fn turns(turns: &StallTracker, board: &Board) {
+    board.try_update(|view| {
+        view.stalls.duty_cycle = turns.stalls();
+        view.stalls.duty_cycle_worst_ns = turns.worst_ns();
     });
 }
 

@@ -122,17 +122,21 @@ impl Egress for SimTransport {
             }
             Target::Http { venue, id, redact } => {
                 let redact = redact.map(|Redact { slot, key }| (slot, key));
-                match self.vault.seal(venue.index(), &message.payload, &mut self.sealed) {
+                let order = message.meta.order.is_some();
+                let sealed = admit(&message.meta, &self.latch, None, mono)
+                    .and_then(|()| self.vault.seal(venue.index(), &message.payload, &mut self.sealed));
+                match sealed {
                     Ok(()) => {
                         let request = self.sealed.clone();
                         self.at(arrival, Delivery::HttpAtVenue { venue, id, redact, request });
                     }
+                    Err(reason) if order => return Some(SendFate::Refused(reason)),
                     Err(_) => {
                         let (body, headers) = (Vec::new(), Vec::new());
                         self.at(arrival, Delivery::HttpReply { venue, id, redact, status: 0, body, headers });
                     }
                 }
-                None
+                order.then_some(SendFate::Sent)
             }
             Target::Connect(conn) => {
                 let info = *self.conns.get(conn.index())?;

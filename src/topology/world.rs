@@ -3,7 +3,8 @@
 use crate::domain::instrument::{CanonicalId, ContractKind, InstrumentId, VenueId};
 use crate::domain::intent::ONE_PPB;
 use crate::domain::params::{
-    CanonicalParams, EngineParams, ListingParams, RiskParams, ScanParams, SessionKind, VenueParams,
+    CanonicalParams, EngineParams, Extras, ListingParams, OrderRoute, RiskParams, ScanParams, SessionKind,
+    VenueParams,
 };
 use crate::domain::standing::CheckSet;
 use crate::domain::text::{Currency, Text};
@@ -26,6 +27,7 @@ pub fn engine_params(sim: &SimConfig, boot_epoch: u64, scan: ScanParams, risk: R
         });
     }
     for (index, venue) in sim.venues.iter().enumerate() {
+        let dialect = dialect(&venue.dialect);
         params.venues.push(VenueParams {
             dialect: venue.dialect.clone(),
             taker_fee_ppb: venue.taker_fee_ppb,
@@ -34,13 +36,17 @@ pub fn engine_params(sim: &SimConfig, boot_epoch: u64, scan: ScanParams, risk: R
             orders_per_10s_max: 200,
             ack_timeout_ns: SECOND,
             order_valid_ms: 2_000,
-            start_checks: dialect(&venue.dialect).map_or(CheckSet::EMPTY, |of| of.start_checks()),
+            start_checks: dialect.map_or(CheckSet::EMPTY, |of| of.start_checks()),
             dead_man_ns: 60 * SECOND,
             session: match venue.accounts.first() {
                 Some(account) if !account.ed25519_public.is_empty() => SessionKind::Logon,
                 _ => SessionKind::Signed,
             },
+            orders: dialect.map_or_else(OrderRoute::default, |of| of.order_routes()[0]),
             settle_at_par: at_par(sim, venue),
+            settle_haircut_ppb: 0,
+            allowance_ppb: 0,
+            extras: Extras::FREE,
         });
         for listing in &venue.listings {
             let Some(symbol) = Text::new(&listing.symbol) else { continue };
@@ -53,6 +59,15 @@ pub fn engine_params(sim: &SimConfig, boot_epoch: u64, scan: ScanParams, risk: R
         }
     }
     params
+}
+
+/// Orders take that way at every venue that has it.
+pub fn route_orders(params: &mut EngineParams, route: OrderRoute) {
+    for venue in &mut params.venues {
+        if dialect(&venue.dialect).is_some_and(|of| of.order_routes().contains(&route)) {
+            venue.orders = route;
+        }
+    }
 }
 
 /// A simulated venue that settles in a currency of its own trades beside the others at par: what the real

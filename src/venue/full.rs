@@ -5,7 +5,8 @@
 //! Frames come here when the hot path refuses anything in them: an escape, a text that is no JSON, or a field that
 //! is missing or wrong. What is said in the end is always what the full parser says, so that the two can only
 //! differ on a frame that the hot path took; `tests/decode_paths.rs` and the fuzz target `decode` compare those.
-//! May allocate: venues send such frames rarely (texts of refusals).
+//! Nothing is marked as drift in a text that was written anew: its places are not those of the frame, and the next
+//! frame of that kind without an escape shows the same. May allocate: venues send such frames rarely (texts of refusals).
 
 use super::json::Cursor;
 use super::message::DecodeError;
@@ -41,7 +42,7 @@ impl Full {
     ) -> Result<T, DecodeError> {
         match read(Cursor::plain(text)) {
             Ok(found) => Ok(found),
-            Err(error) => read(Cursor::new(self.after(text, error)?)),
+            Err(error) => read(Cursor::anew(self.after(text, error)?)),
         }
     }
 

@@ -3,10 +3,11 @@
 //! It checks everything that it passes and takes nothing that is not JSON (a property test holds it to
 //! serde_json). Strings are handed out raw. On the hot path ([`Cursor::plain`]) an escape is refused, and the
 //! frame goes through the full parser, [`super::full`]; [`Cursor::new`] leaves escapes as they stand: a compare
-//! with a symbol or a number then fails. What stands next in its usual form is read by [`usual`] at once.
+//! with a symbol or a number then fails. What nobody lists is marked in passing ([`super::drift`]). What stands next in its usual form is read by [`usual`] at once.
 
 pub mod usual;
 
+use super::drift::{Marks, Words};
 use super::message::DecodeError;
 use crate::domain::digits;
 use crate::domain::number::Num;
@@ -21,6 +22,9 @@ pub struct Cursor<'a> {
     at: usize,
     /// Whether strings with escapes are handed out.
     escapes: bool,
+    /// Whether the text was written anew: places in it are none of the frame.
+    anew: bool,
+    marks: Marks,
 }
 
 /// What kind of value stands next.
@@ -45,17 +49,27 @@ type Result<T> = std::result::Result<T, DecodeError>;
 impl<'a> Cursor<'a> {
     /// At the beginning of `bytes`; strings are handed out with their escapes.
     pub fn new(bytes: &'a [u8]) -> Self {
-        Self { bytes, at: 0, escapes: true }
+        Self { bytes, at: 0, escapes: true, anew: false, marks: Marks::NONE }
     }
 
     /// At the beginning of `bytes`; a string with an escape is an error.
     pub fn plain(bytes: &'a [u8]) -> Self {
-        Self { bytes, at: 0, escapes: false }
+        Self { escapes: false, ..Self::new(bytes) }
+    }
+
+    /// At the beginning of what the full parser made of a frame: as [`Cursor::new`], but without marks.
+    pub fn anew(bytes: &'a [u8]) -> Self {
+        Self { anew: true, ..Self::new(bytes) }
     }
 
     /// The whole text, from its beginning.
     pub const fn text(&self) -> &'a [u8] {
         self.bytes
+    }
+
+    /// Whether the text is the one that the full parser made.
+    pub const fn is_anew(&self) -> bool {
+        self.anew
     }
 
     /// The error for the present position.
@@ -323,19 +337,63 @@ impl<'a> Cursor<'a> {
                 b"false" => Ok(false),
                 _ => Err(DecodeError::Field(name)),
             },
-            b't' => self.word(b"true").map(|()| true),
-            _ => self.word(b"false").map(|()| false),
+            b't' => self.bare(b"true").map(|()| true),
+            _ => self.bare(b"false").map(|()| false),
         }
     }
 
     #[inline]
-    fn word(&mut self, word: &[u8]) -> Result<()> {
+    fn bare(&mut self, word: &[u8]) -> Result<()> {
         if self.bytes.get(self.at..).is_some_and(|rest| rest.starts_with(word)) {
             self.at += word.len();
             Ok(())
         } else {
             self.bad()
         }
+    }
+
+    /// Passes over the value of a key that is not read, and marks the key when it is not `known` either.
+    #[inline]
+    pub fn pass(&mut self, key: &'a [u8], known: &Words) -> Result<()> {
+        self.expect(key, known);
+        self.skip()
+    }
+
+    /// A string, number or boolean as text, marked when it is not `known`.
+    #[inline]
+    pub fn word(&mut self, known: &Words) -> Result<&'a [u8]> {
+        let text = self.scalar()?.0;
+        self.expect(text, known);
+        Ok(text)
+    }
+
+    /// Marks a part of the text that is not `known`.
+    #[inline]
+    pub fn expect(&mut self, part: &'a [u8], known: &Words) {
+        if !known.has(part) {
+            self.mark(part);
+        }
+    }
+
+    #[cold]
+    fn mark(&mut self, part: &'a [u8]) {
+        if self.anew {
+            return;
+        }
+        let place = part.as_ptr().addr().wrapping_sub(self.bytes.as_ptr().addr());
+        self.marks.add(place, self.bytes);
+    }
+
+    /// What was marked so far.
+    #[inline]
+    pub fn marks(&self) -> Marks {
+        self.marks
+    }
+
+    /// Takes over the marks of a second reader of the same text.
+    #[inline]
+    pub fn join(&mut self, other: &Self) {
+        self.marks.join(other.marks, self.bytes);
     }
 
     /// Passes over one value of any kind.
@@ -346,9 +404,9 @@ impl<'a> Cursor<'a> {
             match self.peek() {
                 b'"' => _ = self.string()?,
                 b'-' | b'0'..=b'9' => _ = self.number_text()?,
-                b't' => self.word(b"true")?,
-                b'f' => self.word(b"false")?,
-                b'n' => self.word(b"null")?,
+                b't' => self.bare(b"true")?,
+                b'f' => self.bare(b"false")?,
+                b'n' => self.bare(b"null")?,
                 open @ (b'{' | b'[') => {
                     self.at += 1;
                     if self.peek() == closing(open == b'{') {
@@ -452,6 +510,34 @@ mod tests {
             .unwrap();
         cursor.end().unwrap();
         assert_eq!((a.mantissa, a.scale, sum, d), (150, 2, 10, -12));
+    }
+
+    #[test]
+    fn what_is_not_known_is_marked_and_read_all_the_same() {
+        use crate::venue::drift::Mark;
+        const KEYS: Words = Words::new(&["b"]);
+        const STATES: Words = Words::new(&["open", "closed"]);
+        let text =
+            br#"{"a":1,"b":[{"a":2}],"state":"frozen","new":{"b":null},"rows":[{"new":1},{"newer":2}]}"#;
+        let mut cursor = Cursor::new(text);
+        let mut state = &b""[..];
+        cursor
+            .object(|key, c| match key {
+                b"a" => c.skip(),
+                b"state" => c.word(&STATES).map(|word| state = word),
+                b"rows" => c.array(|c| c.object(|key, c| c.pass(key, &KEYS))),
+                _ => c.pass(key, &KEYS),
+            })
+            .unwrap();
+        cursor.end().unwrap();
+        assert_eq!(state, b"frozen");
+        let marks: Vec<Mark<'_>> = cursor.marks().of(text).map(|(_, mark)| mark).collect();
+        let expected = [
+            Mark::Value { name: b"state", value: b"frozen" },
+            Mark::Field { name: b"new" },
+            Mark::Field { name: b"newer" },
+        ];
+        assert_eq!(marks, expected);
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! Venue messages in venue-neutral form, before symbols and scales are applied: what the `decode` and
 //! `book` commands show and what adapters normalise. Numbers are exact decimals as sent.
 
+use super::drift::Marks;
 use crate::domain::event::BookState;
 use crate::domain::number::Num;
 use crate::domain::order::Side;
@@ -140,6 +141,10 @@ pub enum DecodeError {
 pub trait Decoder: Send {
     /// Parses one frame (or HTTP body) and hands every message to `emit`, in order.
     fn decode(&mut self, frame: &[u8], emit: &mut dyn FnMut(&Message<'_>)) -> Result<(), DecodeError>;
+    /// What the last frame held beyond the documentation of its channel, where it was a public one.
+    fn marks(&self) -> Marks {
+        Marks::NONE
+    }
     /// A continuity machine for one symbol, for the `book` command and the conformance tests.
     fn continuity(&self) -> Box<dyn Continuity>;
     /// The venue's name of the channel that the message came from, for messages that name a symbol.

@@ -8,13 +8,18 @@
 pub mod binance;
 pub mod bybit;
 pub mod deribit;
+pub mod drift;
+pub mod extras;
 pub mod full;
 pub mod hyperliquid;
 pub mod json;
 pub mod message;
 pub mod okx;
 pub mod pace;
+mod session;
 
+use self::drift::{Drift, DriftKind, Marks};
+use self::message::DecodeError;
 use crate::domain::effect::{
     HttpId, OutMeta, Payload, PayloadFull, Redact, SecretSlot, SessionAction, VenueCall,
 };
@@ -22,8 +27,8 @@ use crate::domain::event::{EventBody, SessionRole};
 use crate::domain::input::{ConnId, DownReason, FrameMeta};
 use crate::domain::instrument::{Instrument, InstrumentId, VenueId, VenueSpec};
 use crate::domain::intent::OrderRef;
-use crate::domain::order::{OrderReport, OrderSpec};
-use crate::domain::params::{ListingParams, VenueParams};
+use crate::domain::order::{ClientId, OrderReport, OrderSpec};
+use crate::domain::params::{ListingParams, OrderRoute, VenueParams};
 use crate::domain::standing::{CheckSet, Pace};
 use crate::domain::time::{Nanos, Stamp};
 
@@ -44,6 +49,8 @@ pub enum Emit {
     ReconcileEnd(VenueId),
     /// A message could not be understood; counted, sampled and alarmed.
     Odd(Oddity),
+    /// A public message is not as the venue documents it; counted by name and sampled.
+    Drift(Drift),
 }
 
 /// Something on the wire that should not be there.
@@ -94,6 +101,26 @@ impl Out {
         self.items.push(Emit::Action(action));
     }
 
+    /// A public message was understood and read with these marks.
+    #[inline]
+    pub fn marked(&mut self, conn: ConnId, marks: Marks) {
+        if !marks.is_empty() {
+            self.items.push(Emit::Drift(Drift { conn, what: DriftKind::Marked(marks) }));
+        }
+    }
+
+    /// A public message could not be read; broken JSON says nothing of the venue's schema.
+    pub fn unread(&mut self, conn: ConnId, error: DecodeError) {
+        if let Some(what) = DriftKind::of_error(error) {
+            self.items.push(Emit::Drift(Drift { conn, what }));
+        }
+    }
+
+    /// A public message is of a type that is not documented.
+    pub fn untyped(&mut self, conn: ConnId) {
+        self.items.push(Emit::Drift(Drift { conn, what: DriftKind::Type }));
+    }
+
     /// Emits anything.
     pub fn emit(&mut self, emit: Emit) {
         self.items.push(emit);
@@ -102,6 +129,17 @@ impl Out {
     /// What was emitted so far.
     pub fn items(&self) -> &[Emit] {
         &self.items
+    }
+
+    /// Reports that name no order are about this one; without it they are about nobody, and dropped.
+    pub fn name_reports(&mut self, order: Option<ClientId>) {
+        self.items.retain_mut(|item| match item {
+            Emit::Report(report) if report.client_id == ClientId::NONE => order.is_some_and(|order| {
+                report.client_id = order;
+                true
+            }),
+            _ => true,
+        });
     }
 
     /// Empties the buffer, keeping its room.
@@ -149,7 +187,8 @@ pub trait Adapter: Send {
     fn on_conn_down(&mut self, conn: ConnId, epoch: u32, reason: DownReason, now: Stamp, out: &mut Out);
     /// A message of the current epoch of its connection (older epochs never get here).
     fn on_frame(&mut self, meta: FrameMeta, frame: &[u8], now: Stamp, out: &mut Out);
-    /// The reply to a request; `status` 0 = there was none.
+    /// The reply to a request; `status` 0 = there was none. Reports of a reply to an order or a cancel
+    /// ([`HttpId::order`]) may leave the client id empty: decode finds it by the request's tag.
     fn on_http(&mut self, id: HttpId, status: u16, body: &[u8], now: Stamp, out: &mut Out);
     /// The registry defined (or redefined, with a higher generation) one of its listings. A listing that a
     /// list of the venue no longer names is to be stated as `Status::Suspended`.
@@ -190,6 +229,12 @@ pub trait Encoder: Send {
         now: Stamp,
         to: &mut Payload,
     ) -> Result<Rendered, PayloadFull>;
+    /// Renders the cancellation of all open orders of the account over the order session; `None` = the venue has
+    /// no such request there. Asked for in a kill, and when single cancels would exceed what the venue grants.
+    fn cancel_all(&mut self, now: Stamp, to: &mut Payload) -> Result<Option<Rendered>, PayloadFull> {
+        let _ = (now, to);
+        Ok(None)
+    }
     /// Renders a query for an order's state.
     fn query(
         &mut self,
@@ -251,8 +296,8 @@ pub enum KillReply {
 pub enum Rendered {
     /// A message on a connection.
     Socket(ConnId),
-    /// An HTTP request; route uses [`HttpId`]s from the upper half of the range for these
-    /// (`1 << 31 | message`), and the reply is handed to [`Adapter::on_http`] like every other.
+    /// An HTTP request; its id is [`HttpId::of_order`], from the upper half of the range, and the reply is
+    /// handed to [`Adapter::on_http`] like every other.
     Http,
 }
 
@@ -271,6 +316,18 @@ pub trait Dialect: Sync {
     /// was stated as configured. The default reads nothing back and is held by nothing.
     fn start_checks(&self) -> CheckSet {
         CheckSet::EMPTY
+    }
+    /// Orders in 10 s that every account is granted, with a margin: the budget where none is configured.
+    fn orders_per_10s(&self) -> u32 {
+        10
+    }
+    /// The ways that orders can take at this venue; the first one is taken unless the configuration says another.
+    fn order_routes(&self) -> &'static [OrderRoute] {
+        &[OrderRoute::Websocket]
+    }
+    /// Listings that its connections have room for.
+    fn listings_max(&self) -> usize {
+        usize::MAX
     }
     /// The route side.
     fn encoder(&self, context: &VenueContext) -> Box<dyn Encoder>;
@@ -291,6 +348,7 @@ pub static DIALECTS: &[&dyn Dialect] = &[
     &bybit::Bybit,
     &deribit::Deribit,
     &hyperliquid::Hyperliquid,
+    &binance::Aster,
 ];
 
 /// The dialect of that name.

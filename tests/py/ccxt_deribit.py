@@ -17,8 +17,8 @@ DEPOSIT = 100_000.0
 TAKER_FEE = 0.0005
 
 
-def client(base, **keys):
-    exchange = ccxt.deribit({**KEYS, **keys, "enableRateLimit": True, "timeout": 10_000})
+def client(base, library=ccxt, **keys):
+    exchange = library.deribit({**KEYS, **keys, "enableRateLimit": True, "timeout": 10_000})
     exchange.urls["api"] = {"rest": base}
     return exchange
 

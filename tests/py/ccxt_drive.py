@@ -14,10 +14,10 @@ KEYS = {"apiKey": "sim-key", "secret": "sim-secret", "password": "sim-passphrase
 DEPOSIT = 100_000.0
 
 
-def client(venue, base, **keys):
-    exchange = getattr(ccxt, venue)({**KEYS, **keys, "enableRateLimit": True, "timeout": 10_000})
+def client(venue, base, library=ccxt, **keys):
+    exchange = getattr(library, venue)({**KEYS, **keys, "enableRateLimit": True, "timeout": 10_000})
     if venue == "okx":
-        exchange.urls["api"]["rest"] = base
+        exchange.urls["api"] = {"rest": base}
         # Swaps only: the venue lists nothing else.
         exchange.options["fetchMarkets"] = {"types": ["swap"]}
     elif venue == "bybit":
@@ -25,8 +25,6 @@ def client(venue, base, **keys):
             exchange.urls["api"][name] = base
         exchange.has["fetchCurrencies"] = False  # belongs to the asset service
         exchange.options["fetchMarkets"] = {"types": ["linear"]}
-        # What the account service would say: a unified account.
-        exchange.options.update({"enableUnifiedMargin": False, "enableUnifiedAccount": True, "unifiedMarginStatus": 5})
         exchange.options["fetchOrder"] = {"acknowledged": True}
     else:
         exchange.options["fetchCurrencies"] = False  # belongs to the spot service
@@ -83,6 +81,23 @@ def check_account(exchange, symbol):
     near(balance["total"], DEPOSIT, 1e-12, "opening balance")
     check(not [p for p in exchange.fetch_positions([symbol]) if p["contracts"]], "a position before any order")
     check(exchange.fetch_open_orders(symbol) == [], "open orders before any order")
+
+
+def check_settings(exchange, symbol):
+    """What Bybit's account service says of a unified account."""
+    check(exchange.is_unified_enabled() == [False, True], "not a unified account")
+    check(exchange.options["unifiedMarginStatus"] == 5, f"{exchange.options['unifiedMarginStatus']}")
+    near(exchange.fetch_trading_fee(symbol)["taker"], TAKER_FEES["bybit"], 1e-12, "taker fee")
+    leverage = exchange.fetch_leverage(symbol)
+    check(leverage["longLeverage"] == 10 and leverage["shortLeverage"] == 10, f"{leverage}")
+
+
+def check_cancel_all(exchange, symbol, amount, bid):
+    price = float(exchange.price_to_precision(symbol, bid * 0.98))
+    placed = [exchange.create_order(symbol, "limit", "buy", amount, price)["id"] for _ in range(3)]
+    canceled = sorted(order["id"] for order in exchange.cancel_all_orders(symbol))
+    check(canceled == sorted(placed), f"{canceled} were canceled of {placed}")
+    check(exchange.fetch_open_orders(symbol) == [], "open after all were canceled")
 
 
 def check_resting_order(exchange, symbol, amount, bid):
@@ -148,6 +163,9 @@ def main(venue, base, symbol, amount):
     bid, ask = check_book(exchange, symbol)
     near(exchange.fetch_ticker(symbol)["last"], bid, 0.01, "last price")
     check_account(exchange, symbol)
+    if venue == "bybit":
+        check_settings(exchange, symbol)
+        check_cancel_all(exchange, symbol, amount, bid)
     canceled = check_resting_order(exchange, symbol, amount, bid)
     bid, ask = check_book(exchange, symbol)
     traded = check_trade(exchange, symbol, market, amount, ask)

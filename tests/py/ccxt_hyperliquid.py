@@ -16,8 +16,8 @@ KEY = "0x0123456789012345678901234567890123456789012345678901234567890123"
 DEPOSIT = 100_000.0
 
 
-def client(base, key):
-    exchange = ccxt.hyperliquid({"walletAddress": ADDRESS, "privateKey": key, "enableRateLimit": False, "timeout": 10_000})
+def client(base, key, library=ccxt):
+    exchange = library.hyperliquid({"walletAddress": ADDRESS, "privateKey": key, "enableRateLimit": False, "timeout": 10_000})
     exchange.urls["api"] = {"public": base, "private": base}
     exchange.options["fetchMarkets"] = {"types": ["swap"]}
     return exchange

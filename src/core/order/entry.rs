@@ -225,8 +225,13 @@ impl Entry {
             ReportKind::Canceled => self.hear_end(OrderState::Canceled),
             ReportKind::Expired => self.hear_end(OrderState::Expired),
             ReportKind::Rejected => return self.hear_rejected(report, now),
-            // Filled, cancelled or not yet visible: the venue does not say which.
-            ReportKind::CancelRejected if report.reject == RejectClass::NotFound => return self.doubt(),
+            // Filled, cancelled or not yet visible: the venue does not say which. Nor does a cancel tell that
+            // was not answered.
+            ReportKind::CancelRejected
+                if matches!(report.reject, RejectClass::NotFound | RejectClass::UnknownOutcome) =>
+            {
+                return self.doubt();
+            }
             ReportKind::CancelRejected => return Heard::Nothing,
             ReportKind::NotFound => return self.hear_not_found(now),
         }

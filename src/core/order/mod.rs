@@ -367,6 +367,12 @@ impl Ledger {
         )
     }
 
+    /// The order of a venue with that tag ([`ClientId::tag`]) that is live or owed something.
+    pub fn tagged(&self, venue: VenueId, tag: u32) -> Option<ClientId> {
+        let found = |entry: &&Entry| entry.spec.venue == venue && entry.id().tag() == tag;
+        self.watched.iter().map(|slot| &self.entries[*slot as usize]).find(found).map(Entry::id)
+    }
+
     /// State and booked quantity of an order that is still remembered.
     pub fn order(&self, id: ClientId) -> Option<(OrderState, Qty)> {
         let entry = &self.entries[self.index.get(id.0)? as usize];

@@ -718,3 +718,21 @@ proptest! {
         prop_assert_eq!(trades, expected);
     }
 }
+
+#[test]
+fn a_cancel_that_was_not_answered_is_a_question_and_a_tag_finds_its_order() {
+    let mut bench = Bench::new();
+    bench.sent(spec(TimeInForce::Gtc));
+    bench.hear(says(ReportKind::Open));
+    let refused = |reject| OrderReport { reject, ..says(ReportKind::CancelRejected) };
+    assert_eq!(bench.hear(refused(RejectClass::VenueDown)), []);
+    assert_eq!(bench.queries(), 0, "it rests as before");
+    assert_eq!(bench.hear(refused(RejectClass::UnknownOutcome)), [(S::Unknown, 0)]);
+    assert_eq!(bench.queries(), 1);
+    let (tag, venue) = (id(1).tag(), spec(TimeInForce::Gtc).venue);
+    assert_eq!(bench.ledger.tagged(venue, tag), Some(id(1)));
+    assert_eq!(bench.ledger.tagged(VenueId(venue.0 + 1), tag), None, "another venue's");
+    assert_eq!(bench.ledger.tagged(venue, id(2).tag()), None);
+    bench.hear(total(ReportKind::Canceled, 0));
+    assert_eq!(bench.ledger.tagged(venue, tag), None, "it owes nothing any more");
+}

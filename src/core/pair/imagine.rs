@@ -33,7 +33,7 @@ impl Pair {
             exit_basis: if way == 0 { baseline } else { -baseline },
             fees: self.fees,
             exit_half_spreads: legs[0].half_spread + legs[1].half_spread,
-            allowance: params.allowance_ppb,
+            allowance: self.allowance,
             funding: net_funding(&legs[long].funding, &legs[short].funding, now.wall, params.hold_max_ns),
             threshold: params.threshold_ppb,
         }))

@@ -333,7 +333,11 @@ impl Risk {
             }
             EventBody::Instrument(instrument) => self.on_instrument(instrument),
             EventBody::Session(status) => self.on_session(status),
-            EventBody::Conn(_) | EventBody::Action(_) | EventBody::Outcome(_) | EventBody::Pace(_) => {}
+            EventBody::Conn(_)
+            | EventBody::Action(_)
+            | EventBody::Outcome(_)
+            | EventBody::Pace(_)
+            | EventBody::Grant(_) => {}
             EventBody::Clock(sample) => self.start.on_clock(sample, at),
             EventBody::Check(check) => return self.start.on_check(check),
             EventBody::Position(report) => {
@@ -350,7 +354,10 @@ impl Risk {
             | EventBody::Trade(_)
             | EventBody::Mark(_)
             | EventBody::Book(_)
-            | EventBody::BurstEnd(_) => return,
+            | EventBody::BurstEnd(_)
+            | EventBody::OpenInterest(_)
+            | EventBody::Ticker(_)
+            | EventBody::Liquidation(_) => return,
         }
         out.flows.push(FlowBody::Event(*event));
     }

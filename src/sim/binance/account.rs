@@ -95,12 +95,13 @@ pub(super) fn account_json(exchange: &Exchange, id: AccountId, now: Nanos) -> St
         .collect();
     format!(
         concat!(
-            "{{\"feeTier\":0,\"canTrade\":true,\"canDeposit\":true,\"canWithdraw\":false,\"updateTime\":{},\"multiAssetsMargin\":false,",
+            "{{\"feeTier\":0,\"canTrade\":{},\"canDeposit\":true,\"canWithdraw\":false,\"updateTime\":{},\"multiAssetsMargin\":false,",
             "\"totalInitialMargin\":\"{}\",\"totalMaintMargin\":\"{}\",\"totalWalletBalance\":\"{}\",\"totalUnrealizedProfit\":\"{}\",",
             "\"totalMarginBalance\":\"{}\",\"totalPositionInitialMargin\":\"{}\",\"totalOpenOrderInitialMargin\":\"{}\",",
             "\"totalCrossWalletBalance\":\"{}\",\"totalCrossUnPnl\":\"{}\",\"availableBalance\":\"{}\",\"maxWithdrawAmount\":\"{}\",",
             "\"assets\":[{}],\"positions\":[{}]}}"
         ),
+        exchange.account_settings(id).may_trade,
         now / MILLI,
         used_text,
         maintenance,
@@ -153,7 +154,7 @@ pub(super) fn position_risk(exchange: &Exchange, account: AccountId, id: Listing
         concat!(
             "{{\"symbol\":\"{}\",\"positionAmt\":\"{}\",\"entryPrice\":\"{}\",\"breakEvenPrice\":\"{}\",\"markPrice\":\"{}\",",
             "\"unRealizedProfit\":\"{}\",\"liquidationPrice\":\"0\",\"leverage\":\"{}\",\"maxNotionalValue\":\"100000000\",",
-            "\"marginType\":\"cross\",\"isolatedMargin\":\"0.00000000\",\"isAutoAddMargin\":\"false\",\"positionSide\":\"BOTH\",",
+            "\"marginType\":\"{}\",\"isolatedMargin\":\"0.00000000\",\"isAutoAddMargin\":\"false\",\"positionSide\":\"BOTH\",",
             "\"notional\":\"{}\",\"isolatedWallet\":\"0\",\"updateTime\":{},\"isolated\":false,\"adlQuantile\":0}}"
         ),
         symbol,
@@ -162,7 +163,8 @@ pub(super) fn position_risk(exchange: &Exchange, account: AccountId, id: Listing
         entry,
         mark,
         unrealised,
-        exchange.settings().leverage,
+        exchange.leverage_of(account),
+        if exchange.account_settings(account).isolated { "isolated" } else { "cross" },
         notional,
         updated
     )
@@ -171,12 +173,13 @@ pub(super) fn position_risk(exchange: &Exchange, account: AccountId, id: Listing
 pub(super) fn leverage_bracket(exchange: &Exchange, listing: &Listing) -> String {
     format!(
         concat!(
-            "{{\"symbol\":\"{}\",\"brackets\":[{{\"bracket\":1,\"initialLeverage\":{},\"notionalCap\":100000000,\"notionalFloor\":0,",
+            "{{\"symbol\":\"{}\",\"brackets\":[{{\"bracket\":1,\"initialLeverage\":{},\"{counted}Cap\":100000000,\"{counted}Floor\":0,",
             "\"maintMarginRatio\":{},\"cum\":0.0}}]}}"
         ),
         listing.symbol,
         exchange.settings().leverage,
-        fixed(10_000 / i128::from(exchange.settings().leverage.max(1) * 10), 4)
+        fixed(10_000 / i128::from(exchange.settings().leverage.max(1) * 10), 4),
+        counted = if listing.is_inverse() { "qty" } else { "notional" },
     )
 }
 

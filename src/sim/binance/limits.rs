@@ -27,9 +27,11 @@ impl Limits {
         }
     }
 
-    /// Orders per minute: four times the ten-second limit, as at the venue (300 and 1 200).
+    /// Orders per minute: four times the ten-second limit, as at the venue (300 and 1 200); the limit itself where
+    /// the window is a minute.
     pub fn per_minute(settings: &SimVenueConfig) -> u32 {
-        settings.orders_per_window_max.saturating_mul(4)
+        let windows = if settings.order_window_ns < 60 * SECOND { 4 } else { 1 };
+        settings.orders_per_window_max.saturating_mul(windows)
     }
 
     /// Counts request weight; false above the limit.

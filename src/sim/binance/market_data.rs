@@ -1,6 +1,8 @@
 //! Who listens to which stream, and the publication of market events and timed streams to them.
 
-use super::stream::{Day, Pending, Stream, agg_trade, book_ticker, contract_info, mark_price, trade};
+use super::stream::{
+    Day, Pending, Stream, agg_trade, book_ticker, contract_info, force_order, mark_price, trade,
+};
 use crate::domain::time::{MILLI, Nanos};
 use crate::sim::exchange::{Exchange, ListingId, Side, SimEvent, SimEventBody};
 use crate::sim::{Push, SimConn};
@@ -112,6 +114,10 @@ impl MarketData {
                 }
                 if self.listeners.contains_key(&Stream::Trade(public.listing)) {
                     self.send(Stream::Trade(public.listing), &trade(listing, public, at), out);
+                }
+                let forced = Stream::ForceOrder(public.listing);
+                if public.is_liquidation() && self.listeners.contains_key(&forced) {
+                    self.send(forced, &force_order(listing, public, at), out);
                 }
             }
             SimEventBody::Order { .. }

@@ -1,5 +1,5 @@
-//! Binance USDⓈ-M and COIN-M futures as simulated venues: REST, market streams, user stream and WebSocket API, by
-//! the venue's public documentation. What differs between the two markets is in `flavour`.
+//! Binance USDⓈ-M and COIN-M futures, and Aster, as simulated venues: REST, market streams, user stream and WebSocket API, by
+//! the venues' public documentation. What differs between the markets is in `flavour`.
 //!
 //! Connections, time and delivery are here; `stream`/`market_data` hold the market side, `rest`, `api`, `order`
 //! and `auth` the requests, `info`/`account` the larger replies, `user`/`users` the private stream. The rules
@@ -37,12 +37,8 @@ use stream::{Group, Stream};
 use user::AccountUpdate;
 use users::Users;
 
-/// The server pings every connection this often.
-const PING_NS: Nanos = 180 * SECOND;
 /// No connection lives longer.
 const LIFE_NS: Nanos = 24 * 3_600 * SECOND;
-/// Streams per connection.
-const STREAMS_MAX: usize = 1_024;
 /// Funding settlements kept for `GET /fapi/v1/fundingRate`.
 const FUNDING_ROWS_MAX: usize = 1_000;
 
@@ -159,7 +155,7 @@ impl BinanceServer {
         let mut old = Vec::new();
         for (id, conn) in &mut self.conns {
             if at >= conn.ping_at {
-                conn.ping_at += PING_NS;
+                conn.ping_at += self.flavour.ping_ns();
                 out.push(Push::Ping(*id, (at / MILLI).to_string().into_bytes()));
             }
             if at - conn.since >= LIFE_NS {
@@ -294,14 +290,14 @@ impl BinanceServer {
         else {
             return false;
         };
-        if names.len() + wanted.len() > STREAMS_MAX {
+        if names.len() + wanted.len() > self.flavour.streams_max() {
             return false;
         }
         for name in wanted {
             if names.iter().any(|(held, _)| held == name) {
                 continue;
             }
-            let stream = Stream::parse(name, *group, exchange);
+            let stream = Stream::parse(name, *group, exchange).filter(|stream| self.flavour.has(*stream));
             if let Some(stream) = stream {
                 self.market_data.subscribe(stream, conn, name, *combined, exchange);
             }
@@ -329,7 +325,7 @@ impl Server for BinanceServer {
                 .unwrap_or("")
         };
         let mut wanted = Vec::new();
-        let role = if path == self.flavour.api_path() {
+        let role = if self.flavour.api_path() == Some(path) {
             Role::Api
         } else if let Some(key) = self.flavour.listen_key(path) {
             self.users.connect(conn, key);
@@ -352,7 +348,7 @@ impl Server for BinanceServer {
             Role::Streams { group, combined, names: Vec::new() }
         };
         let messages = RateWindow::new(self.venue.exchange().settings().messages_per_second_max, SECOND);
-        self.conns.insert(conn, Conn { role, messages, since: now, ping_at: now + PING_NS });
+        self.conns.insert(conn, Conn { role, messages, since: now, ping_at: now + self.flavour.ping_ns() });
         if !wanted.is_empty() {
             self.subscribe(conn, &wanted);
         }

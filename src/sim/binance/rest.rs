@@ -4,7 +4,7 @@ use super::BinanceServer;
 use super::account::{account_json, balance_json, income, leverage_bracket, position_risk, user_trades};
 use super::auth::{Params, check_key, check_rest};
 use super::error::ApiError;
-use super::flavour::pair_field;
+use super::flavour::{Flavour, pair_field};
 use super::info::{book_ticker, exchange_info, funding_info, premium_index};
 use super::order::{self, symbol, symbol_maybe};
 use super::stream::{levels_text, rate_text};
@@ -43,7 +43,9 @@ impl BinanceServer {
             vec![("X-MBX-USED-WEIGHT-1M".to_string(), self.limits.weight_used(now).to_string())];
         if let Some((ten, minute)) = self.limits.orders_used(now).filter(|_| request.path.contains("/order"))
         {
-            headers.push(("X-MBX-ORDER-COUNT-10S".into(), ten.to_string()));
+            if self.flavour != Flavour::Aster {
+                headers.push(("X-MBX-ORDER-COUNT-10S".into(), ten.to_string()));
+            }
             headers.push(("X-MBX-ORDER-COUNT-1M".into(), minute.to_string()));
         }
         match result {
@@ -70,6 +72,9 @@ impl BinanceServer {
         let known = ACCOUNT_PATHS.iter().any(|(methods, known)| *known == path && methods.contains(&method));
         if !known {
             return Err(no_path(method, path));
+        }
+        if let Some(name) = self.flavour.unread(path, &call.params) {
+            return Err(ApiError::new(-1104, format!("Not all sent parameters were read: '{name}'.")));
         }
         let exchange = self.venue.exchange();
         let account =
@@ -166,6 +171,7 @@ impl BinanceServer {
         match method {
             "POST" => Ok(format!("{{\"listenKey\":\"{}\"}}", self.users.start(account, now))),
             "PUT" => match self.users.extend(account, now) {
+                Some(_) if self.flavour == Flavour::Aster => Ok("{}".into()),
                 Some(key) => Ok(format!("{{\"listenKey\":\"{key}\"}}")),
                 None => Err(ApiError::new(-1125, "This listenKey does not exist.")),
             },

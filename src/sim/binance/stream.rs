@@ -37,6 +37,8 @@ pub(super) enum Stream {
     AggTrade(ListingId),
     /// `<s>@trade`
     Trade(ListingId),
+    /// `<s>@forceOrder`
+    ForceOrder(ListingId),
     /// `<s>@markPrice[@1s]`; speed in s.
     Mark(ListingId, u8),
     /// `!markPrice@arr[@1s]`
@@ -86,6 +88,7 @@ impl Stream {
             }
             ("aggTrade", None) => Some(Self::AggTrade(listing)),
             ("trade", None) => Some(Self::Trade(listing)),
+            ("forceOrder", None) => Some(Self::ForceOrder(listing)),
             ("markPrice", None) => Some(Self::Mark(listing, 3)),
             ("markPrice", Some("1s")) => Some(Self::Mark(listing, 1)),
             ("ticker", None) => Some(Self::Ticker(listing)),
@@ -242,6 +245,23 @@ pub(super) fn trade(listing: &Listing, trade: &PublicTrade, at: Nanos) -> String
         listing.price_text(trade.price),
         listing.qty_text(trade.qty),
         trade.taker == Side::Sell
+    )
+}
+
+/// `forceOrder`: the order that closes a position.
+pub(super) fn force_order(listing: &Listing, trade: &PublicTrade, at: Nanos) -> String {
+    let (qty, price) = (listing.qty_text(trade.qty), listing.price_text(trade.price));
+    let side = if trade.taker == Side::Buy { "BUY" } else { "SELL" };
+    format!(
+        concat!(
+            "{{\"e\":\"forceOrder\",\"E\":{time},\"o\":{{\"s\":\"{symbol}\",\"S\":\"{side}\",\"o\":\"LIMIT\",\"f\":\"IOC\",",
+            "\"q\":\"{qty}\",\"p\":\"{price}\",\"ap\":\"{price}\",\"X\":\"FILLED\",\"l\":\"{qty}\",\"z\":\"{qty}\",\"T\":{time}}}}}"
+        ),
+        time = at / MILLI,
+        symbol = listing.symbol,
+        side = side,
+        qty = qty,
+        price = price,
     )
 }
 

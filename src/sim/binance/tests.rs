@@ -225,7 +225,13 @@ fn streams_speak_on_their_path_only_and_in_their_shape() {
     let names: BTreeSet<&str> = frames.iter().map(|frame| frame["stream"].as_str().unwrap()).collect();
     assert_eq!(
         Vec::from_iter(names),
-        ["!markPrice@arr@1s", "btcusdt@aggTrade", "btcusdt@markPrice@1s", "ethusdt@ticker"]
+        [
+            "!markPrice@arr@1s",
+            "btcusdt@aggTrade",
+            "btcusdt@forceOrder",
+            "btcusdt@markPrice@1s",
+            "ethusdt@ticker"
+        ]
     );
     let mark = &frames.iter().find(|frame| frame["stream"] == "btcusdt@markPrice@1s").unwrap()["data"];
     assert_eq!(mark["T"].as_i64().unwrap() % (8 * 3_600_000), 0);

@@ -25,6 +25,7 @@ pub(super) enum Topic {
     Book(usize),
     Trades,
     Ticker,
+    Liquidations,
 }
 
 impl Topic {
@@ -36,6 +37,7 @@ impl Topic {
             "orderbook.50" => Self::Book(BOOK),
             "publicTrade" => Self::Trades,
             "tickers" => Self::Ticker,
+            "allLiquidation" => Self::Liquidations,
             _ => return None,
         };
         Some((topic, exchange.find(symbol)?))
@@ -102,7 +104,7 @@ impl Feed {
                 }
                 Some(book.frame(exchange.listing(id), depth, "snapshot", &book.levels, at))
             }
-            Topic::Trades => None,
+            Topic::Trades | Topic::Liquidations => None,
             Topic::Ticker => {
                 let fields = ticker(exchange, id, stream.last);
                 if !running {
@@ -145,6 +147,10 @@ impl Feed {
         out: &mut Vec<Push>,
     ) {
         self.streams[trade.listing.index()].last = Some(trade);
+        if trade.is_liquidation() && self.subscribers.contains_key(&(Topic::Liquidations, trade.listing)) {
+            let frame = liquidation(exchange.listing(trade.listing), &trade, at);
+            self.send(Topic::Liquidations, trade.listing, &frame, out);
+        }
         if !self.subscribers.contains_key(&(Topic::Trades, trade.listing)) {
             return;
         }
@@ -277,6 +283,18 @@ fn changes(old: &[LevelView], new: &[LevelView]) -> Vec<LevelView> {
     let same = |level: &LevelView| old.iter().any(|o| (o.price, o.qty) == (level.price, level.qty));
     changed.extend(new.iter().filter(|level| !same(level)));
     changed
+}
+
+/// A liquidation, by the side of the position.
+fn liquidation(listing: &Listing, trade: &PublicTrade, at: Nanos) -> String {
+    let position = if trade.taker == Side::Buy { "Sell" } else { "Buy" };
+    format!(
+        r#"{{"topic":"allLiquidation.{symbol}","type":"snapshot","ts":{at},"data":[{{"T":{at},"s":"{symbol}","S":"{position}","v":"{}","p":"{}"}}]}}"#,
+        listing.qty_text(trade.qty),
+        listing.price_text(trade.price),
+        at = ms(at),
+        symbol = listing.symbol,
+    )
 }
 
 /// Open interest: what all longs hold.

@@ -10,13 +10,14 @@ mod feed;
 mod private;
 mod request;
 mod rest;
+mod settings;
 #[cfg(test)]
 mod tests;
 mod trade;
 mod wire;
 
 use super::delay::DelayQueue;
-use super::exchange::{AccountId, RateWindow, SimEvent, SimEventBody, VenueLedger};
+use super::exchange::{AccountId, EndReason, RateWindow, SimEvent, SimEventBody, VenueLedger};
 use super::market::SimVenue;
 use super::{HttpReply, HttpRequest, LedgerServer, Push, Server, SimConfig, SimConn};
 use crate::domain::time::{MICRO, MILLI, Nanos, SECOND};
@@ -31,8 +32,12 @@ pub struct BybitServer {
     feed: Feed,
     /// Requests on their way in, messages on their way out.
     under_way: DelayQueue<Travel>,
-    /// Order requests per account and kind.
-    budgets: BTreeMap<(AccountId, trade::Action), RateWindow>,
+    /// Requests per account and path.
+    budgets: BTreeMap<(AccountId, &'static str), RateWindow>,
+    /// Seconds without a protected connection after which an account's orders are cancelled, where changed.
+    windows: BTreeMap<AccountId, i64>,
+    /// When that will be.
+    countdowns: BTreeMap<AccountId, Nanos>,
     /// When each of [`TIMERS`] is due; empty until the market opens.
     timers: Vec<Nanos>,
     events: Vec<SimEvent>,
@@ -78,6 +83,8 @@ impl BybitServer {
             feed: Feed::new(config.venues[venue].listings.len()),
             under_way: DelayQueue::default(),
             budgets: BTreeMap::new(),
+            windows: BTreeMap::new(),
+            countdowns: BTreeMap::new(),
             timers: Vec::new(),
             events: Vec::new(),
             pushed: 0,
@@ -112,6 +119,8 @@ impl BybitServer {
                 }
                 self.publish(out);
             }
+            self.run_countdowns(due);
+            self.publish(out);
             for (index, (period, timer)) in TIMERS.iter().enumerate() {
                 if self.timers[index] <= due {
                     self.timers[index] += period;
@@ -132,7 +141,7 @@ impl BybitServer {
                 let silent: Vec<SimConn> = silent.map(|(conn, _)| *conn).collect();
                 for conn in silent {
                     out.push(Push::Close(conn));
-                    self.forget(conn);
+                    self.forget(conn, at);
                 }
             }
         }
@@ -166,9 +175,25 @@ impl BybitServer {
         }
     }
 
-    fn forget(&mut self, conn: SimConn) {
-        self.clients.remove(&conn);
+    fn run_countdowns(&mut self, now: Nanos) {
+        while let Some((&account, _)) = self.countdowns.iter().find(|(_, at)| **at <= now) {
+            self.countdowns.remove(&account);
+            self.venue.exchange_mut().cancel_all(account, None, EndReason::Countdown, now);
+            self.collect();
+        }
+    }
+
+    /// A connection is gone. With the last one that was protected its account's countdown begins.
+    fn forget(&mut self, conn: SimConn, now: Nanos) {
+        let gone = self.clients.remove(&conn);
         self.feed.forget(conn);
+        let protected = |client: &Client| client.topics.contains(settings::PROTECTED);
+        let Some(account) = gone.filter(protected).and_then(|client| client.account) else { return };
+        let another =
+            self.clients.values().any(|client| client.account == Some(account) && protected(client));
+        if !another && self.venue.exchange().account_settings(account).disconnect_protection {
+            self.countdowns.insert(account, now + self.window_of(account) * SECOND);
+        }
     }
 }
 
@@ -190,7 +215,7 @@ impl Server for BybitServer {
 
     fn on_closed(&mut self, conn: SimConn, now: Nanos, out: &mut Vec<Push>) {
         self.run_to(now, out);
-        self.forget(conn);
+        self.forget(conn, now);
     }
 
     fn on_http(&mut self, request: &HttpRequest, now: Nanos, out: &mut Vec<Push>) -> HttpReply {
@@ -209,7 +234,8 @@ impl Server for BybitServer {
             return Nanos::MIN; // opens at once
         }
         let timer = self.timers.iter().copied().min().unwrap_or(Nanos::MAX);
-        timer.min(self.venue.next_due()).min(self.under_way.next_due())
+        let countdown = self.countdowns.values().copied().min().unwrap_or(Nanos::MAX);
+        timer.min(countdown).min(self.venue.next_due()).min(self.under_way.next_due())
     }
 
     fn is_private(&self, conn: SimConn) -> bool {

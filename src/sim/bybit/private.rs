@@ -6,7 +6,7 @@ use crate::domain::money::Money;
 use crate::domain::time::Nanos;
 use crate::sim::exchange::{
     AccountId, ChangeReason, EndReason, Exchange, Exec, FillRow, ListingId, Order, OrderKey, OrderKind,
-    OrderStatus, Side, Tif,
+    OrderStatus, SelfTrade, Side, Tif,
 };
 use serde_json::{Value, json};
 
@@ -14,6 +14,15 @@ pub(super) fn side_text(side: Side) -> &'static str {
     match side {
         Side::Buy => "Buy",
         Side::Sell => "Sell",
+    }
+}
+
+fn self_trade(mode: SelfTrade) -> &'static str {
+    match mode {
+        SelfTrade::Allow => "None",
+        SelfTrade::ExpireMaker => "CancelMaker",
+        SelfTrade::ExpireTaker => "CancelTaker",
+        SelfTrade::ExpireBoth => "CancelBoth",
     }
 }
 
@@ -28,7 +37,7 @@ fn status(order: &Order) -> &'static str {
 }
 
 /// The id that the client gave, if any: the exchange names the others itself.
-fn link_id(order: &Order) -> &str {
+pub(super) fn link_id(order: &Order) -> &str {
     let own = order.client_id.strip_prefix("sim").is_some_and(|number| number == order.id.0.to_string());
     if own { "" } else { &order.client_id }
 }
@@ -54,6 +63,7 @@ pub(super) fn order(exchange: &Exchange, order: &Order) -> Value {
             EndReason::Client => "CancelByUser",
             EndReason::NothingToReduce => "CancelByReduceOnly",
             EndReason::SelfTrade => "CancelBySmp",
+            EndReason::Countdown => "CancelByDCP",
             _ => "UNKNOWN",
         },
         "rejectReason": match order.ended {
@@ -71,8 +81,8 @@ pub(super) fn order(exchange: &Exchange, order: &Order) -> Value {
         "orderType": if order.kind == OrderKind::Market { "Market" } else { "Limit" },
         "stopOrderType": "", "orderIv": "", "triggerPrice": "", "takeProfit": "", "stopLoss": "",
         "triggerBy": "", "triggerDirection": 0, "placeType": "", "lastPriceOnCreated": "",
-        "closeOnTrigger": false, "reduceOnly": order.reduce_only,
-        "smpGroup": 0, "smpType": "None", "smpOrderId": "",
+        "tpslMode": "", "closeOnTrigger": false, "reduceOnly": order.reduce_only,
+        "smpGroup": 0, "smpType": self_trade(order.self_trade), "smpOrderId": "",
         "createdTime": ms_text(order.created), "updatedTime": ms_text(order.updated),
         "feeCurrency": listing.settle,
     })
@@ -121,7 +131,7 @@ pub(super) fn position(exchange: &Exchange, account: AccountId, id: ListingId, e
     let mut value = json!({
         "category": "linear", "positionIdx": 0, "tradeMode": 0, "riskId": 1, "riskLimitValue": "2000000",
         "symbol": listing.symbol, "side": side, "size": listing.qty_text(position.qty.abs()),
-        "leverage": exchange.settings().leverage.to_string(),
+        "leverage": exchange.leverage_of(account).to_string(),
         "positionValue": if position.qty == 0 { String::new() } else { position.cost.abs().to_string() },
         "positionBalance": "0", "markPrice": fine(listing, listing.mark),
         "positionIM": margin, "positionMM": "0", "takeProfit": "", "stopLoss": "", "trailingStop": "0",
@@ -135,6 +145,21 @@ pub(super) fn position(exchange: &Exchange, account: AccountId, id: ListingId, e
         fields.insert(entry.to_owned(), average.into());
     }
     value
+}
+
+/// What REST lists of a contract: one row, or one for each side where long and short are held apart.
+pub(super) fn positions(exchange: &Exchange, account: AccountId, id: ListingId) -> Vec<Value> {
+    let one = position(exchange, account, id, "avgPrice");
+    if !exchange.account_settings(account).long_short {
+        return vec![one];
+    }
+    [1, 2]
+        .map(|index| {
+            let mut side = one.clone();
+            side["positionIdx"] = index.into();
+            side
+        })
+        .to_vec()
 }
 
 /// The account as REST and the `wallet` topic show it.

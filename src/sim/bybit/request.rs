@@ -1,6 +1,7 @@
 //! WebSocket requests: authentication, subscriptions, pings, and order operations on their way to matching.
 
 use super::feed::Topic;
+use super::settings::{PROTECTED, Spent};
 use super::trade::{Action, text};
 use super::wire::{Fault, ms, ms_text};
 use super::{BybitServer, Travel, auth};
@@ -13,7 +14,7 @@ use std::collections::BTreeSet;
 /// Characters of all arguments of one request.
 const ARGS_MAX: usize = 21_000;
 /// Private topics.
-const PRIVATE: [&str; 4] = ["order", "execution", "position", "wallet"];
+const PRIVATE: [&str; 5] = ["order", "execution", "position", "wallet", PROTECTED];
 
 /// The three WebSocket services.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -76,6 +77,8 @@ pub(super) struct OrderRequest {
     /// Time and window as stated: matching must not see it too late.
     stamp: String,
     window: String,
+    /// What it left of the account's budget.
+    spent: Spent,
 }
 
 fn op_name(action: Action) -> &'static str {
@@ -104,7 +107,7 @@ impl BybitServer {
             ("order.cancel", Service::Trade) => self.order(conn, Action::Cancel, &request, now),
             (_, Service::Trade) => {
                 let fault = Fault::new(10001, format!("Unsupported op: {op}"));
-                let text = trade_reply(client, &request, op, Err(&fault), now);
+                let text = trade_reply(client, &request, op, Err(&fault), None, now);
                 out.push(Push::Text(conn, text.into_bytes()));
             }
             _ => {
@@ -169,6 +172,11 @@ impl BybitServer {
             return;
         }
         for topic in private {
+            if (topic, op) == (PROTECTED, "subscribe")
+                && let Some(account) = client.account
+            {
+                self.countdowns.remove(&account);
+            }
             match op {
                 "subscribe" => client.topics.insert(topic),
                 _ => client.topics.remove(topic),
@@ -190,9 +198,11 @@ impl BybitServer {
         match self.admit(conn, action, request, now) {
             Ok(accepted) => self.under_way.push(now + latency_in, Travel::Request(Box::new(accepted))),
             Err(fault) => {
+                let account = self.clients.get(&conn).and_then(|client| client.account);
+                let spent = account.map(|account| self.spent(account, action.path(), now));
                 let Some(client) = self.clients.get(&conn) else { return };
                 let done = now + latency_out;
-                let reply = trade_reply(client, request, op_name(action), Err(&fault), done);
+                let reply = trade_reply(client, request, op_name(action), Err(&fault), spent.as_ref(), done);
                 self.under_way.push(done, Travel::Message(conn, reply));
             }
         }
@@ -223,10 +233,8 @@ impl BybitServer {
             Some([arg]) => arg.clone(),
             _ => return Err(unknown()),
         };
-        if !self.within_budget(account, action, now) {
-            return Err(Fault::new(10006, "Too many visits. Exceeded the API Rate Limit."));
-        }
-        Ok(OrderRequest { conn, account, action, id, arg, stamp, window })
+        let spent = self.spend(account, action.path(), now)?;
+        Ok(OrderRequest { conn, account, action, id, arg, stamp, window, spent })
     }
 
     pub(super) fn run_request(&mut self, request: OrderRequest, at: Nanos) {
@@ -235,7 +243,8 @@ impl BybitServer {
         let done = at + self.venue.exchange().settings().latency_out_ns;
         let Some(client) = self.clients.get(&request.conn) else { return };
         let named = json!({"reqId": request.id});
-        let reply = trade_reply(client, &named, op_name(request.action), outcome.as_ref(), done);
+        let spent = Some(&request.spent);
+        let reply = trade_reply(client, &named, op_name(request.action), outcome.as_ref(), spent, done);
         self.under_way.push(done, Travel::Message(request.conn, reply));
     }
 }
@@ -273,6 +282,7 @@ fn trade_reply(
     request: &Value,
     op: &str,
     outcome: Result<&Value, &Fault>,
+    spent: Option<&Spent>,
     at: Nanos,
 ) -> String {
     let empty = json!({});
@@ -280,11 +290,14 @@ fn trade_reply(
         Ok(data) => (0, "OK", data),
         Err(fault) => (fault.code, fault.message.as_ref(), &empty),
     };
+    let mut header = json!({"Timenow": ms_text(at), "Traceid": format!("{:016x}", ms(at))});
+    for (name, value) in spent.map_or_else(Vec::new, Spent::headers) {
+        header[name] = value.into();
+    }
     json!({
         "reqId": request.get("reqId").cloned().unwrap_or_else(|| "".into()),
         "retCode": code, "retMsg": message, "op": op, "data": data, "retExtInfo": {},
-        "header": {"Timenow": ms_text(at), "Traceid": format!("{:016x}", ms(at)), "X-Bapi-Limit": "10"},
-        "connId": client.conn_id,
+        "header": header, "connId": client.conn_id,
     })
     .to_string()
 }

@@ -3,6 +3,7 @@
 //! A request is answered at once: the simulated latency of order requests applies to the WebSocket only, as an
 //! HTTP reply cannot be delayed by a venue that does not own the socket.
 
+use super::settings::{self, PATHS};
 use super::trade::{Action, key_of, listing_of, text};
 use super::wire::{Fault, failure, ms, reply, success};
 use super::{BybitServer, auth, feed, private};
@@ -14,9 +15,7 @@ use serde_json::{Map, Value, json};
 impl BybitServer {
     /// Answers a request at `now`, to which the venue has been advanced.
     pub(super) fn rest(&mut self, request: &HttpRequest, now: Nanos) -> HttpReply {
-        let Some(path) = request.path.strip_prefix("/v5/") else {
-            return reply(404, &json!({"retCode": 404, "retMsg": "Not Found"}));
-        };
+        let Some(path) = request.path.strip_prefix("/v5/") else { return not_found() };
         let args = match request.method.as_str() {
             "POST" => match serde_json::from_slice(&request.body) {
                 Ok(body) => body,
@@ -31,13 +30,7 @@ impl BybitServer {
             ("GET", "market/instruments-info") => self.instruments(&args),
             ("GET", "market/orderbook") => self.book(&args, now),
             ("GET", "market/tickers") => self.tickers(&args),
-            _ => match auth::rest(self.venue.exchange(), request, now) {
-                Ok(account) => match self.private(account, request, path, &args, now) {
-                    Some(answer) => answer,
-                    None => return reply(404, &json!({"retCode": 404, "retMsg": "Not Found"})),
-                },
-                Err(fault) => Err(fault),
-            },
+            _ => return self.private(request, path, &args, now),
         };
         match answer {
             Ok(result) => success(&result, now),
@@ -45,48 +38,55 @@ impl BybitServer {
         }
     }
 
-    fn private(
-        &mut self,
-        account: AccountId,
-        request: &HttpRequest,
-        path: &str,
-        args: &Value,
-        now: Nanos,
-    ) -> Option<Result<Value, Fault>> {
+    /// What needs a key: counted against the budget of its path, which the reply's headers tell.
+    fn private(&mut self, request: &HttpRequest, path: &str, args: &Value, now: Nanos) -> HttpReply {
+        let known = PATHS.iter().find(|(method, name, _)| *name == path && *method == request.method);
+        let Some((_, path, _)) = known.copied() else { return not_found() };
+        let account = match auth::rest(self.venue.exchange(), request, now) {
+            Ok(account) => account,
+            Err(fault) => return failure(&fault, now),
+        };
+        let answer = self.spend(account, path, now).and_then(|_| self.answer(account, path, args, now));
+        let mut reply = match answer {
+            Ok(result) => success(&result, now),
+            Err(fault) => failure(&fault, now),
+        };
+        let spent = self.spent(account, path, now).headers();
+        reply.headers.extend(spent.into_iter().map(|(name, value)| (name.to_owned(), value)));
+        reply.headers.push(("Timenow".to_owned(), ms(now).to_string()));
+        reply
+    }
+
+    fn answer(&mut self, account: AccountId, path: &str, args: &Value, now: Nanos) -> Result<Value, Fault> {
         let exchange = self.venue.exchange();
-        Some(match (request.method.as_str(), path) {
-            ("GET", "account/wallet-balance") => Ok(json!({"list": [private::wallet(exchange, account)]})),
-            ("GET", "position/list") => selected(exchange, args).map(|ids| {
+        match path {
+            "account/wallet-balance" if exchange.account_settings(account).level < 2 => {
+                Err(Fault::new(10001, "accountType only support CONTRACT."))
+            }
+            "account/wallet-balance" => Ok(json!({"list": [private::wallet(exchange, account)]})),
+            "account/info" => Ok(settings::info(exchange, account)),
+            "account/fee-rate" => selected(exchange, args).map(|ids| settings::fees(exchange, &ids)),
+            "account/query-dcp-info" => Ok(self.protection(account)),
+            "user/query-api" => Ok(settings::key(exchange, account)),
+            "position/list" => selected(exchange, args).map(|ids| {
                 let held = |id: &&ListingId| {
                     text(args, "symbol").is_some() || exchange.account(account).positions[id.index()].qty != 0
                 };
                 let rows = ids.iter().filter(held);
-                page(
-                    args,
-                    200,
-                    rows.map(|id| private::position(exchange, account, *id, "avgPrice")).collect(),
-                )
+                page(args, 200, rows.flat_map(|id| private::positions(exchange, account, *id)).collect())
             }),
-            ("GET", "order/realtime") => orders(exchange, account, args, true),
-            ("GET", "order/history") => orders(exchange, account, args, false),
-            ("GET", "execution/list") => executions(exchange, account, args),
-            ("POST", "order/create") => self.rest_order(account, Action::Create, args, now),
-            ("POST", "order/cancel") => self.rest_order(account, Action::Cancel, args, now),
-            _ => return None,
-        })
-    }
-
-    fn rest_order(
-        &mut self,
-        account: AccountId,
-        action: Action,
-        args: &Value,
-        now: Nanos,
-    ) -> Result<Value, Fault> {
-        if !self.within_budget(account, action, now) {
-            return Err(Fault::new(10006, "Too many visits. Exceeded the API Rate Limit."));
+            "order/realtime" => orders(exchange, account, args, true),
+            "order/history" => orders(exchange, account, args, false),
+            "execution/list" => executions(exchange, account, args),
+            "order/create" => self.execute(account, Action::Create, args, now),
+            "order/cancel" => self.execute(account, Action::Cancel, args, now),
+            "order/cancel-all" => {
+                let ids = selected(exchange, args).and_then(|ids| scoped(args).map(|()| ids))?;
+                Ok(self.cancel_listed(account, &ids, now))
+            }
+            "order/disconnected-cancel-all" => self.protect(account, args),
+            _ => Err(Fault::parameter("path")),
         }
-        self.execute(account, action, args, now)
     }
 
     fn instruments(&self, args: &Value) -> Result<Value, Fault> {
@@ -172,6 +172,18 @@ fn selected(exchange: &Exchange, args: &Value) -> Result<Vec<ListingId>, Fault> 
     Ok(all.filter(|(_, listing)| fits(listing)).map(|(at, _)| ListingId(at as u16)).collect())
 }
 
+/// Of linear contracts, not all at once can be meant.
+fn scoped(args: &Value) -> Result<(), Fault> {
+    let given = ["symbol", "settleCoin", "baseCoin"].iter().any(|name| text(args, name).is_some());
+    given.then_some(()).ok_or_else(|| {
+        Fault::new(10001, "Missing some parameters that must be filled in, symbol or settleCoin or baseCoin")
+    })
+}
+
+fn not_found() -> HttpReply {
+    reply(404, &json!({"retCode": 404, "retMsg": "Not Found"}))
+}
+
 /// A page of rows: the cursor is percent-encoded, as the venue's is.
 fn page(args: &Value, most: usize, rows: Vec<Value>) -> Value {
     let limit = text(args, "limit").and_then(|limit| limit.parse().ok()).unwrap_or(most).clamp(1, most);
@@ -188,12 +200,8 @@ fn page(args: &Value, most: usize, rows: Vec<Value>) -> Value {
 fn orders(exchange: &Exchange, account: AccountId, args: &Value, open: bool) -> Result<Value, Fault> {
     let ids = selected(exchange, args)?;
     let named = key_of(args).ok();
-    let scope = ["symbol", "settleCoin", "baseCoin"].iter().any(|name| text(args, name).is_some());
-    if open && named.is_none() && !scope {
-        return Err(Fault::new(
-            10001,
-            "Missing some parameters that must be filled in, symbol or settleCoin or baseCoin",
-        ));
+    if open && named.is_none() {
+        scoped(args)?;
     }
     let mut rows: Vec<&Order> = match named {
         Some(key) => exchange.order(account, &key).into_iter().collect(),

@@ -23,8 +23,13 @@ impl Rig {
 
     /// The market moves once in `step`.
     fn with_step(step: Nanos) -> Self {
+        Self::with(|config| config.step_ns = step)
+    }
+
+    fn with(tune: impl FnOnce(&mut SimConfig)) -> Self {
         let mut config = SimConfig::demo(7, &["bybit"], 2).expect("a known dialect");
-        (config.start_wall_ns, config.step_ns) = (START, step);
+        (config.start_wall_ns, config.step_ns) = (START, 5 * MILLI);
+        tune(&mut config);
         let mut rig = Self { server: BybitServer::new(&config, 0), now: START, out: Vec::new(), requests: 0 };
         for (conn, path) in [(PUBLIC, "/v5/public/linear"), (PRIVATE, "/v5/private"), (TRADE, "/v5/trade")] {
             assert!(rig.server.on_connect(conn, path, rig.now, &mut rig.out));
@@ -34,7 +39,11 @@ impl Rig {
     }
 
     fn authenticated() -> Self {
-        let mut rig = Self::new();
+        Self::authenticated_with(|_| {})
+    }
+
+    fn authenticated_with(tune: impl FnOnce(&mut SimConfig)) -> Self {
+        let mut rig = Self::with(tune);
         let expires = rig.now / MILLI + 5_000;
         let good = auth_request("sim-secret", expires);
         assert_eq!(rig.send(PRIVATE, &good)[0]["success"], true);
@@ -89,9 +98,22 @@ impl Rig {
     }
 
     fn rest(&mut self, target: &str, secret: &str) -> Value {
+        let reply = self.call("GET", target, "", secret);
+        assert_eq!(reply.status, 200);
+        serde_json::from_slice(&reply.body).expect("JSON")
+    }
+
+    /// A request with a body, signed as it must be.
+    fn post(&mut self, path: &str, body: &Value) -> Value {
+        let reply = self.call("POST", path, &body.to_string(), "sim-secret");
+        serde_json::from_slice(&reply.body).expect("JSON")
+    }
+
+    fn call(&mut self, method: &str, target: &str, body: &str, secret: &str) -> HttpReply {
         let (path, query) = target.split_once('?').unwrap_or((target, ""));
         let stamp = (self.now / MILLI).to_string();
-        let sign = auth::sign(secret, &[&stamp, "sim-key", "5000", query]);
+        let signed = if method == "GET" { query } else { body };
+        let sign = auth::sign(secret, &[&stamp, "sim-key", "5000", signed]);
         let headers = [
             ("x-bapi-api-key", "sim-key"),
             ("x-bapi-timestamp", &stamp),
@@ -99,15 +121,13 @@ impl Rig {
             ("x-bapi-sign", &sign),
         ];
         let request = HttpRequest {
-            method: "GET".into(),
+            method: method.into(),
             path: path.into(),
             query: query.into(),
             headers: headers.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec(),
-            body: Vec::new(),
+            body: body.as_bytes().to_vec(),
         };
-        let reply = self.server.on_http(&request, self.now, &mut self.out);
-        assert_eq!(reply.status, 200);
-        serde_json::from_slice(&reply.body).expect("JSON")
+        self.server.on_http(&request, self.now, &mut self.out)
     }
 
     fn limit(&self, link: &str, side: &str, tif: &str, beyond: i64, qty: &str) -> Value {
@@ -290,4 +310,145 @@ fn rest_lists_come_in_pages_and_name_closed_orders() {
     let wallet = rig.rest("/v5/account/wallet-balance?accountType=UNIFIED", "sim-secret");
     assert_eq!(wallet["result"]["list"][0]["accountType"], "UNIFIED");
     assert_eq!(rig.rest("/v5/account/wallet-balance?accountType=UNIFIED", "wrong")["retCode"], 10004);
+}
+
+#[test]
+fn the_account_service_says_how_the_account_is_set_up() {
+    let says = |tune: fn(&mut crate::sim::SimAccountSettings), target: &str| {
+        let mut rig = Rig::with(|config| tune(&mut config.venues[0].accounts[0].settings));
+        rig.rest(target, "sim-secret")["result"].clone()
+    };
+    let info = says(|_| {}, "/v5/account/info");
+    assert_eq!((&info["marginMode"], &info["unifiedMarginStatus"]), (&json!("REGULAR_MARGIN"), &json!(5)));
+    let info = says(|s| (s.isolated, s.level) = (true, 1), "/v5/account/info");
+    assert_eq!((&info["marginMode"], &info["unifiedMarginStatus"]), (&json!("ISOLATED_MARGIN"), &json!(1)));
+    let key = says(|_| {}, "/v5/user/query-api");
+    assert_eq!((&key["apiKey"], &key["readOnly"]), (&json!("sim-key"), &json!(0)));
+    assert_eq!(key["permissions"]["ContractTrade"], json!(["Order", "Position"]));
+    let key = says(|s| s.may_trade = false, "/v5/user/query-api");
+    assert_eq!((&key["readOnly"], &key["permissions"]["ContractTrade"]), (&json!(1), &json!([])));
+    let fees = says(|_| {}, "/v5/account/fee-rate?category=linear");
+    assert_eq!(
+        fees["list"][0],
+        json!({"symbol": "BTCUSDT", "takerFeeRate": "0.00055", "makerFeeRate": "0.0002"})
+    );
+    let one = says(|s| s.leverage = 7, "/v5/position/list?category=linear&symbol=BTCUSDT");
+    assert_eq!((&one["list"][0]["leverage"], one["list"].as_array().unwrap().len()), (&json!("7"), 1));
+    let two = says(|s| s.long_short = true, "/v5/position/list?category=linear&symbol=BTCUSDT");
+    assert_eq!((&two["list"][0]["positionIdx"], &two["list"][1]["positionIdx"]), (&json!(1), &json!(2)));
+    assert_eq!(says(|_| {}, "/v5/account/query-dcp-info"), json!({"dcpInfos": []}));
+    // Orders of a key that only reads, and without a side where there are two, are refused.
+    for (tune, code) in [
+        ((|s| s.may_trade = false) as fn(&mut crate::sim::SimAccountSettings), 10005),
+        (|s| s.long_short = true, 10001),
+    ] {
+        let mut rig = Rig::authenticated_with(|config| tune(&mut config.venues[0].accounts[0].settings));
+        assert_eq!(
+            rig.order("order.create", &rig.limit("d1", "Buy", "GTC", -500, "0.010")).0["retCode"],
+            code
+        );
+    }
+}
+
+#[test]
+fn cancel_all_needs_a_scope_and_leaves_nothing_of_it() {
+    let mut rig = Rig::authenticated();
+    for link in ["e1", "e2", "e3"] {
+        rig.order("order.create", &rig.limit(link, "Buy", "GTC", -500, "0.010"));
+    }
+    let all = "/v5/order/cancel-all";
+    assert_eq!(rig.post(all, &json!({"category": "linear"}))["retCode"], 10001);
+    let none = rig.post(all, &json!({"category": "linear", "settleCoin": "USDC"}));
+    assert_eq!(none["result"], json!({"list": [], "success": "1"}));
+    let open = |rig: &mut Rig| {
+        let open = rig.rest("/v5/order/realtime?category=linear&settleCoin=USDT", "sim-secret");
+        open["result"]["list"].as_array().unwrap().len()
+    };
+    assert_eq!(open(&mut rig), 3);
+    let done = rig.post(all, &json!({"category": "linear", "settleCoin": "USDT"}));
+    let links: Vec<&str> = done["result"]["list"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter_map(|row| row["orderLinkId"].as_str())
+        .collect();
+    assert_eq!(links, ["e1", "e2", "e3"]);
+    assert_eq!(open(&mut rig), 0);
+    rig.run(10 * MILLI);
+    let told = rig.take(PRIVATE);
+    let by_user = told.iter().filter(|message| message["data"][0]["cancelType"] == "CancelByUser");
+    assert_eq!(by_user.count(), 3, "{told:?}");
+}
+
+#[test]
+fn replies_tell_what_is_left_of_their_budget() {
+    let mut rig = Rig::authenticated();
+    let header = |reply: &HttpReply, name: &str| {
+        let found = reply.headers.iter().find(|(header, _)| header == name);
+        found.map(|(_, value)| value.parse::<i64>().unwrap())
+    };
+    let path = "/v5/account/query-dcp-info";
+    for left in [4, 3, 2, 1, 0] {
+        let reply = rig.call("GET", path, "", "sim-secret");
+        assert_eq!(header(&reply, "X-Bapi-Limit-Status"), Some(left));
+        assert_eq!(header(&reply, "X-Bapi-Limit"), Some(5));
+    }
+    let reply = rig.call("GET", path, "", "sim-secret");
+    let body: Value = serde_json::from_slice(&reply.body).unwrap();
+    assert_eq!((&body["retCode"], header(&reply, "X-Bapi-Limit-Status")), (&json!(10006), Some(0)));
+    assert!(header(&reply, "X-Bapi-Limit-Reset-Timestamp") > header(&reply, "Timenow"));
+    assert_eq!(
+        header(&rig.call("GET", "/v5/account/info", "", "sim-secret"), "X-Bapi-Limit-Status"),
+        Some(49)
+    );
+    rig.run(SECOND);
+    assert_eq!(header(&rig.call("GET", path, "", "sim-secret"), "X-Bapi-Limit-Status"), Some(4));
+    let (first, _) = rig.order("order.create", &rig.limit("f1", "Buy", "IOC", -500, "0.010"));
+    let (second, _) = rig.order("order.create", &rig.limit("f2", "Buy", "IOC", -500, "0.010"));
+    let left = |reply: &Value| reply["header"]["X-Bapi-Limit-Status"].as_str().unwrap().to_owned();
+    assert_eq!((left(&first), left(&second)), ("9".to_owned(), "8".to_owned()));
+    let (refused, _) = (0..12)
+        .map(|i| rig.order("order.create", &rig.limit(&format!("g{i}"), "Buy", "IOC", -500, "0.010")))
+        .find(|(reply, _)| reply["retCode"] == 10006)
+        .expect("ten a second");
+    assert_eq!(left(&refused), "0");
+    let instant = |name: &str| refused["header"][name].as_str().unwrap().parse::<i64>().unwrap();
+    assert!(instant("X-Bapi-Limit-Reset-Timestamp") > instant("Timenow"));
+}
+
+#[test]
+fn the_protection_cancels_when_the_last_protected_connection_is_gone_for_its_time() {
+    for (granted, back) in [(true, false), (true, true), (false, false)] {
+        let mut rig = Rig::authenticated_with(|config| {
+            config.venues[0].accounts[0].settings.disconnect_protection = granted;
+        });
+        let set = rig
+            .post("/v5/order/disconnected-cancel-all", &json!({"product": "DERIVATIVES", "timeWindow": 20}));
+        assert_eq!(set["retCode"], if granted { 0 } else { 10005 });
+        let info = rig.rest("/v5/account/query-dcp-info", "sim-secret");
+        let window = &info["result"]["dcpInfos"][0]["timeWindow"];
+        assert_eq!(*window, if granted { json!("20") } else { Value::Null });
+        let protect = r#"{"op":"subscribe","args":["dcp.future"]}"#;
+        assert_eq!(rig.send(PRIVATE, protect)[0]["success"], true);
+        rig.order("order.create", &rig.limit("h1", "Buy", "GTC", -20_000, "0.010"));
+        let open = |rig: &Rig| {
+            let account = rig.server.venue.exchange().authenticate("sim-key").unwrap();
+            rig.server.venue.exchange().open_orders(account, None).count()
+        };
+        // The order connection is not protected: its loss starts nothing.
+        rig.server.on_closed(TRADE, rig.now, &mut rig.out);
+        rig.run(30 * SECOND);
+        assert_eq!(open(&rig), 1);
+        rig.server.on_closed(PRIVATE, rig.now, &mut rig.out);
+        rig.run(19 * SECOND);
+        assert_eq!(open(&rig), 1);
+        if back {
+            assert!(rig.server.on_connect(PRIVATE, "/v5/private", rig.now, &mut rig.out));
+            let good = auth_request("sim-secret", rig.now / MILLI + 5_000);
+            rig.send(PRIVATE, &good);
+            rig.send(PRIVATE, protect);
+        }
+        rig.run(2 * SECOND);
+        assert_eq!(open(&rig), usize::from(back || !granted), "granted: {granted}, back: {back}");
+    }
 }

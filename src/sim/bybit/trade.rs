@@ -4,7 +4,7 @@ use super::wire::{Fault, order_of_uuid, reject_fault};
 use super::{BybitServer, wire};
 use crate::domain::time::Nanos;
 use crate::sim::exchange::{
-    AccountId, Exchange, ListingId, NewOrder, OrderId, OrderKey, OrderKind, RateWindow, SelfTrade, Side, Tif,
+    AccountId, Exchange, ListingId, NewOrder, OrderId, OrderKey, OrderKind, SelfTrade, Side, Tif,
 };
 use serde_json::{Value, json};
 
@@ -15,15 +15,17 @@ pub(super) enum Action {
     Cancel,
 }
 
-impl BybitServer {
-    /// Counts a request against the account's budget.
-    pub(super) fn within_budget(&mut self, account: AccountId, action: Action, now: Nanos) -> bool {
-        let settings = self.venue.exchange().settings();
-        let (limit, window) = (settings.orders_per_window_max, settings.order_window_ns);
-        let budget = self.budgets.entry((account, action)).or_insert_with(|| RateWindow::new(limit, window));
-        budget.take(1, now)
+impl Action {
+    /// The path whose budget it counts against, wherever it comes from.
+    pub(super) const fn path(self) -> &'static str {
+        match self {
+            Self::Create => "order/create",
+            Self::Cancel => "order/cancel",
+        }
     }
+}
 
+impl BybitServer {
     /// Executes a request at `now`: `{"orderId":…,"orderLinkId":…}`.
     pub(super) fn execute(
         &mut self,
@@ -33,6 +35,9 @@ impl BybitServer {
         now: Nanos,
     ) -> Result<Value, Fault> {
         let exchange = self.venue.exchange_mut();
+        if !exchange.account_settings(account).may_trade {
+            return Err(Fault::permission());
+        }
         let done = listing_of(exchange, arg).and_then(|listing| match action {
             Action::Create => create(exchange, account, listing, arg, now),
             Action::Cancel => {
@@ -73,6 +78,10 @@ fn create(
     arg: &Value,
     now: Nanos,
 ) -> Result<OrderId, Fault> {
+    if exchange.account_settings(account).long_short {
+        // One of the two sides is needed in that mode, which is not simulated.
+        return Err(Fault::new(10001, "position idx not match position mode"));
+    }
     let new = parse_order(exchange, account, listing, arg)?;
     // Unlike elsewhere, an id of a closed order is taken as well.
     let used = !new.client_id.is_empty()

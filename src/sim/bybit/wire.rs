@@ -19,6 +19,16 @@ impl Fault {
         Self { code, message: message.into() }
     }
 
+    /// 10005: the key may not do this.
+    pub(super) fn permission() -> Self {
+        Self::new(10005, "Permission denied, please check your API key permissions.")
+    }
+
+    /// 10006: too many requests of a kind in a second.
+    pub(super) fn visits() -> Self {
+        Self::new(10006, "Too many visits. Exceeded the API Rate Limit.")
+    }
+
     /// 10001: a parameter that is missing or wrong.
     pub(super) fn parameter(name: &str) -> Self {
         Self::new(10001, format!("params error: {name} invalid"))

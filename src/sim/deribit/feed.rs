@@ -4,7 +4,7 @@
 
 use super::wire::{amount, ms, notification, price, rate, size};
 use crate::domain::time::Nanos;
-use crate::sim::exchange::{Exchange, LevelView, ListingId, PublicTrade, Side};
+use crate::sim::exchange::{AccountId, Exchange, LevelView, ListingId, PublicTrade, Side, Steps};
 use crate::sim::{Push, SimConn};
 use std::collections::BTreeMap;
 
@@ -186,11 +186,12 @@ impl Feed {
         let last = self.streams[id.index()].last;
         let last = last.map_or_else(|| "null".to_owned(), |trade| price(listing, trade.price));
         format!(
-            r#"{{"timestamp":{},"state":"open","stats":{{"high":null,"low":null,"price_change":null,"volume":null,"volume_usd":null}},"index_price":{index},"instrument_name":"{}","last_price":{last},"settlement_price":{index},"open_interest":0,"mark_price":{mark},"interest_value":-4.467407940520975e-5,"current_funding":{funding},"estimated_delivery_price":{index},"funding_8h":{funding},{}}}"#,
+            r#"{{"timestamp":{},"state":"open","stats":{{"high":null,"low":null,"price_change":null,"volume":null,"volume_usd":null}},"index_price":{index},"instrument_name":"{}","last_price":{last},"settlement_price":{index},"open_interest":{interest},"mark_price":{mark},"interest_value":-4.467407940520975e-5,"current_funding":{funding},"estimated_delivery_price":{index},"funding_8h":{funding},{}}}"#,
             ms(at),
             listing.symbol,
             best(exchange, id),
             index = amount(listing.index),
+            interest = size(listing, interest(exchange, id)),
             mark = amount(listing.mark),
             funding = rate(listing.funding_rate_ppb),
         )
@@ -289,11 +290,18 @@ fn quote(exchange: &Exchange, id: ListingId, at: Nanos) -> String {
     format!(r#"{{"timestamp":{},"instrument_name":"{symbol}",{}}}"#, ms(at), best(exchange, id))
 }
 
+/// Open interest: what all longs hold.
+fn interest(exchange: &Exchange, id: ListingId) -> Steps {
+    let accounts = 0..=exchange.settings().accounts.len() as u16;
+    accounts.map(|account| exchange.account(AccountId(account)).positions[id.index()].qty.max(0)).sum()
+}
+
 fn trade(exchange: &Exchange, trade: &PublicTrade, at: Nanos) -> String {
     let listing = exchange.listing(trade.listing);
     let side = if trade.taker == Side::Buy { "buy" } else { "sell" };
+    let forced = if trade.is_liquidation() { r#""liquidation":"T","# } else { "" };
     format!(
-        r#"{{"timestamp":{},"price":{},"amount":{},"direction":"{side}","index_price":{},"instrument_name":"{}","trade_seq":{},"mark_price":{},"tick_direction":0,"starbase_match_id":{},"trade_id":"{}-{}","starbase_timestamp":{at}}}"#,
+        r#"{{{forced}"timestamp":{},"price":{},"amount":{},"direction":"{side}","index_price":{},"instrument_name":"{}","trade_seq":{},"mark_price":{},"tick_direction":0,"starbase_match_id":{},"trade_id":"{}-{}","starbase_timestamp":{at}}}"#,
         ms(at),
         price(listing, trade.price),
         size(listing, trade.qty),

@@ -7,6 +7,7 @@
 mod auth;
 mod feed;
 mod history;
+mod limits;
 mod news;
 mod private;
 mod request;
@@ -19,11 +20,12 @@ mod trade;
 mod wire;
 
 use super::delay::DelayQueue;
-use super::exchange::{AccountId, RateWindow, SimEvent, VenueLedger};
+use super::exchange::{SimEvent, VenueLedger};
 use super::market::SimVenue;
 use super::{HttpReply, HttpRequest, LedgerServer, Push, Server, SimConfig, SimConn};
 use crate::domain::time::{MILLI, Nanos};
 use feed::Feed;
+use limits::Limits;
 use session::Client;
 use std::collections::BTreeMap;
 use trade::OrderRequest;
@@ -35,8 +37,7 @@ pub struct DeribitServer {
     feed: Feed,
     /// Requests on their way in, messages on their way out.
     under_way: DelayQueue<Travel>,
-    /// Requests to the matching engine, by account.
-    limits: BTreeMap<AccountId, RateWindow>,
+    limits: Limits,
     /// When books, trades and tickers are published next; `None` until the market opens.
     publish_at: Option<Nanos>,
     events: Vec<SimEvent>,
@@ -61,7 +62,7 @@ impl DeribitServer {
             clients: BTreeMap::new(),
             feed: Feed::new(config.venues[venue].listings.len()),
             under_way: DelayQueue::default(),
-            limits: BTreeMap::new(),
+            limits: Limits::new(&config.venues[venue]),
             publish_at: None,
             events: Vec::new(),
         }

@@ -148,9 +148,24 @@ pub(super) fn currencies(exchange: &Exchange) -> Vec<String> {
     names.iter().map(row).collect()
 }
 
+/// What the extended summaries say of the account as a whole.
+pub(super) fn about(exchange: &Exchange, account: AccountId) -> String {
+    format!(
+        r#""id":{},"type":"main","system_name":"sim","username":"sim","email":"sim@example.com","creation_timestamp":1687352432143,"referrer_id":null,"login_enabled":false,"security_keys_enabled":false,"mmp_enabled":false,"interuser_transfers_enabled":false,"block_rfq_self_match_prevention":true,"self_trading_reject_mode":{},"self_trading_extended_to_subaccounts":false"#,
+        account.0,
+        quoted(&exchange.account_settings(account).self_trade),
+    )
+}
+
+/// The extended summary of the account's currency: the portfolio and its limits.
+pub(super) fn summary(exchange: &Exchange, account: AccountId, limits: &str) -> String {
+    let portfolio = portfolio(exchange, account);
+    format!(r#"{},"limits":{limits}}}"#, portfolio.strip_suffix('}').unwrap_or(&portfolio))
+}
+
 /// A portfolio. What was realised since the start is in the session, as no settlement has come yet.
 pub(super) fn portfolio(exchange: &Exchange, account: AccountId) -> String {
-    let holder = exchange.account(account);
+    let (holder, settings) = (exchange.account(account), exchange.account_settings(account));
     let mut session = Money::ZERO;
     for position in &holder.positions {
         session += position.realised - position.fees + position.funding;
@@ -159,7 +174,7 @@ pub(super) fn portfolio(exchange: &Exchange, account: AccountId) -> String {
     let margin = exchange.margin_used(account);
     let equity = exchange.equity(account);
     format!(
-        r#"{{"currency":"{}","balance":{},"session_rpl":{},"session_upl":{},"futures_session_rpl":{},"futures_session_upl":{},"equity":{},"margin_balance":{},"initial_margin":{},"maintenance_margin":{},"available_funds":{},"available_withdrawal_funds":{},"total_pl":{},"fee_balance":0.0,"delta_total":0.0,"portfolio_margining_enabled":false,"cross_collateral_enabled":false,"margin_model":"segregated_sm"}}"#,
+        r#"{{"currency":"{}","balance":{},"session_rpl":{},"session_upl":{},"futures_session_rpl":{},"futures_session_upl":{},"equity":{},"margin_balance":{},"initial_margin":{},"maintenance_margin":{},"available_funds":{},"available_withdrawal_funds":{},"total_pl":{},"fee_balance":0.0,"delta_total":0.0,"portfolio_margining_enabled":{},"cross_collateral_enabled":{},"margin_model":"{}_{}"}}"#,
         currency(exchange),
         amount(holder.wallet - session),
         amount(session),
@@ -173,6 +188,10 @@ pub(super) fn portfolio(exchange: &Exchange, account: AccountId) -> String {
         amount(exchange.available(account)),
         amount(exchange.available(account)),
         amount(unrealised + session),
+        settings.portfolio,
+        settings.multi_asset,
+        if settings.multi_asset { "cross" } else { "segregated" },
+        if settings.portfolio { "pm" } else { "sm" },
     )
 }
 

@@ -3,11 +3,12 @@
 
 use super::feed::Channel;
 use super::history::{self, is_history};
+use super::limits::Payer;
 use super::trade::{OrderRequest, by_label, is_matching, order_id};
 use super::wire::{Fault, ms, reply, settles_in, text};
 use super::{DeribitServer, Travel, auth, private};
 use crate::domain::time::{Nanos, SECOND};
-use crate::sim::exchange::{AccountId, ListingId, OrderKey, RateWindow, Side};
+use crate::sim::exchange::{AccountId, ListingId, OrderKey, Side};
 use crate::sim::{HttpReply, HttpRequest, Push, SimConn};
 use serde_json::{Map, Value};
 
@@ -29,14 +30,14 @@ impl DeribitServer {
         if method.starts_with("private/") && account.is_none() {
             return answer(Err(Fault::new(13_009, "unauthorized")), out);
         }
+        if !self.limits.take(account.map_or(Payer::Conn(conn), Payer::Account), method, now) {
+            // Beyond the limit the session ends.
+            answer(Err(Fault::new(10_028, "too_many_requests")), out);
+            out.push(Push::Close(conn));
+            return self.forget(conn, now);
+        }
         match (method, account) {
             (method, Some(account)) if is_matching(method) => {
-                if !self.within_limit(account, now) {
-                    // Beyond the limit the session ends.
-                    answer(Err(Fault::new(10_028, "too_many_requests")), out);
-                    out.push(Push::Close(conn));
-                    return self.forget(conn, now);
-                }
                 let latency = self.venue.exchange().settings().latency_in_ns;
                 let method = method.to_owned();
                 let request = OrderRequest { conn, account, method, params, id: id.clone(), arrived: now };
@@ -57,12 +58,6 @@ impl DeribitServer {
                 answer(outcome, out);
             }
         }
-    }
-
-    fn within_limit(&mut self, account: AccountId, now: Nanos) -> bool {
-        let settings = self.venue.exchange().settings();
-        let (most, window) = (settings.orders_per_window_max, settings.order_window_ns);
-        self.limits.entry(account).or_insert_with(|| RateWindow::new(most, window)).take(1, now)
     }
 
     /// Methods that concern the connection itself.
@@ -109,8 +104,9 @@ impl DeribitServer {
         let exchange = self.venue.exchange();
         let (access, refresh) =
             (auth::token(exchange, account, "access"), auth::token(exchange, account, "refresh"));
+        let trade = if exchange.account_settings(account).may_trade { "read_write" } else { "read" };
         format!(
-            r#"{{"token_type":"bearer","scope":"connection trade:read_write","refresh_token":"{refresh}","expires_in":{LOGIN_SECONDS},"access_token":"{access}"}}"#
+            r#"{{"token_type":"bearer","scope":"account:read connection mainaccount trade:{trade} wallet:none","refresh_token":"{refresh}","expires_in":{LOGIN_SECONDS},"access_token":"{access}"}}"#
         )
     }
 
@@ -219,8 +215,18 @@ impl DeribitServer {
                 let position = &exchange.account(account).positions[id.index()];
                 Ok(private::position(exchange, account, id, position))
             }
+            ("private/get_account_summaries", Some(account)) if extended(params) => Ok(format!(
+                r#"{{{},"summaries":[{}]}}"#,
+                private::about(exchange, account),
+                private::summary(exchange, account, &self.limits.stated()),
+            )),
             ("private/get_account_summaries", Some(account)) => {
-                Ok(format!(r#"{{"id":10,"summaries":[{}]}}"#, private::portfolio(exchange, account)))
+                Ok(format!(r#"{{"summaries":[{}]}}"#, private::portfolio(exchange, account)))
+            }
+            ("private/get_account_summary", Some(account)) if extended(params) => {
+                let about = private::about(exchange, account);
+                let row = private::summary(exchange, account, &self.limits.stated());
+                Ok(format!("{{{about},{}", row.strip_prefix('{').unwrap_or(&row)))
             }
             ("private/get_account_summary", Some(account)) => Ok(private::portfolio(exchange, account)),
             ("private/get_order_state", Some(account)) => {
@@ -259,6 +265,10 @@ impl DeribitServer {
         request: &HttpRequest,
         now: Nanos,
     ) -> Result<String, Fault> {
+        let too_many = || Fault::new(10_028, "too_many_requests");
+        if !method.starts_with("private/") && !self.limits.take(Payer::Http, method, now) {
+            return Err(too_many());
+        }
         if method == "public/auth" {
             return auth::login(self.venue.exchange(), params, now).map(|account| self.tokens(account));
         }
@@ -266,14 +276,18 @@ impl DeribitServer {
             return self.call(None, method, params, now);
         }
         let account = auth::http(self.venue.exchange(), request, now)?;
+        if !self.limits.take(Payer::Account(account), method, now) {
+            return Err(too_many());
+        }
         if !is_matching(method) {
             return self.call(Some(account), method, params, now);
         }
-        if !self.within_limit(account, now) {
-            return Err(Fault::new(10_028, "too_many_requests"));
-        }
         self.execute(account, method, params, None, now)
     }
+}
+
+fn extended(params: &Value) -> bool {
+    text(params, "extended").as_deref() == Some("true")
 }
 
 /// Levels per side that a book is asked for.
@@ -290,12 +304,11 @@ fn channels(params: &Value) -> Vec<String> {
 
 /// Channels that this venue serves to an account: every event at once.
 fn is_private(name: &str) -> bool {
+    let parts: Vec<&str> = name.split('.').collect();
     matches!(
-        name,
-        "user.orders.future.any.raw"
-            | "user.trades.future.any.raw"
-            | "user.changes.future.any.raw"
-            | "user.portfolio.any"
+        parts[..],
+        ["user", "orders" | "trades" | "changes", "future" | "any", "any", "raw"]
+            | ["user", "portfolio", "any"]
     )
 }
 

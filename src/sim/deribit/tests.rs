@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::domain::time::SECOND;
-use crate::sim::exchange::Side;
+use crate::sim::exchange::{AccountId, Side};
 use serde_json::{Value, json};
 
 const T0: Nanos = 1_790_000_000 * SECOND;
@@ -17,8 +17,13 @@ struct Rig {
 
 impl Rig {
     fn new() -> Self {
+        Self::with(|_| {})
+    }
+
+    fn with(tune: impl FnOnce(&mut SimConfig)) -> Self {
         let mut config = SimConfig::demo(7, &["deribit"], 2).unwrap();
         config.start_wall_ns = T0;
+        tune(&mut config);
         for instrument in &mut config.instruments {
             instrument.jump_every_ns = 0;
         }
@@ -213,9 +218,47 @@ fn a_client_that_does_not_answer_a_test_request_is_cut() {
 fn too_many_order_requests_end_the_session() {
     let mut rig = Rig::new();
     rig.login();
-    for id in 100..140 {
+    for id in 100..201 {
         rig.say(id, "private/cancel_by_label", json!({"label": "none"}));
     }
     assert!(rig.closed);
     assert!(rig.heard.iter().any(|m| m["error"]["code"] == 10_028));
+}
+
+#[test]
+fn requests_that_do_not_reach_the_engine_cost_credits() {
+    let mut rig = Rig::new();
+    let channels = json!({"channels": ["quote.BTC_USDC-PERPETUAL"]});
+    for id in 100..116 {
+        rig.say(id, "public/subscribe", channels.clone());
+    }
+    assert!(!rig.closed, "16 at once are granted");
+    rig.say(116, "public/subscribe", channels);
+    assert!(rig.closed);
+    assert_eq!(rig.heard.last().unwrap()["error"]["code"], 10_028);
+}
+
+#[test]
+fn the_extended_summaries_state_settings_and_limits_and_a_key_that_may_only_read_says_so() {
+    let mut rig = Rig::new();
+    let login = rig.login();
+    let scope = |login: &Value| login["result"]["scope"].as_str().unwrap().to_owned();
+    assert!(scope(&login).split(' ').any(|part| part == "trade:read_write"));
+    let short = rig.ask(2, "private/get_account_summaries", json!({}))["result"].clone();
+    assert!(short["self_trading_reject_mode"].is_null() && short["summaries"][0]["limits"].is_null());
+    let long = rig.ask(3, "private/get_account_summaries", json!({"extended": true}))["result"].clone();
+    assert_eq!(long["self_trading_reject_mode"], "cancel_maker");
+    let row = &long["summaries"][0];
+    assert_eq!(
+        (row["currency"].as_str(), row["margin_model"].as_str()),
+        (Some("USDC"), Some("segregated_sm"))
+    );
+    assert_eq!(row["limits"]["matching_engine"]["trading"]["total"], json!({"rate": 30, "burst": 100}));
+    let one = rig.ask(4, "private/get_account_summary", json!({"currency": "USDC", "extended": true}));
+    assert_eq!(one["result"]["limits"], row["limits"]);
+    assert_eq!(one["result"]["self_trading_reject_mode"], "cancel_maker");
+
+    let mut rig = Rig::with(|config| config.venues[0].accounts[0].settings.may_trade = false);
+    assert!(scope(&rig.login()).split(' ').any(|part| part == "trade:read"));
+    assert_eq!(rig.buy(5, &json!(60_000.0), 0.01, json!({}))["error"]["code"], 13_021);
 }

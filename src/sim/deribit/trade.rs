@@ -53,6 +53,9 @@ impl DeribitServer {
         now: Nanos,
     ) -> Result<String, Fault> {
         let outcome = match method {
+            _ if !self.venue.exchange().account_settings(account).may_trade => {
+                Err(Fault::new(13_021, "forbidden"))
+            }
             "private/buy" => self.place(account, Side::Buy, params, conn, now),
             "private/sell" => self.place(account, Side::Sell, params, conn, now),
             "private/edit" => self.edit(account, params, now),
@@ -240,7 +243,10 @@ fn parse_order(
         qty,
         reduce_only: flag("reduce_only", false)?,
         client_id: label,
-        self_trade: SelfTrade::ExpireTaker,
+        self_trade: match exchange.account_settings(account).self_trade.as_str() {
+            "cancel_maker" => SelfTrade::ExpireMaker,
+            _ => SelfTrade::ExpireTaker,
+        },
         expires_at: 0,
     })
 }

@@ -301,6 +301,14 @@ pub struct PublicTrade {
     pub taker: Side,
 }
 
+impl PublicTrade {
+    /// Whether the venue publishes its taker as a position closed by force: every 64th trade, so that streams of
+    /// liquidations have something to tell. No account of the simulation is ever liquidated.
+    pub const fn is_liquidation(&self) -> bool {
+        self.last.is_multiple_of(64)
+    }
+}
+
 /// Price, total quantity and number of orders.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct LevelView {

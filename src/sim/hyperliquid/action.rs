@@ -13,6 +13,8 @@ use crate::sim::exchange::{
 use serde_json::{Value, json};
 
 const DAY_MS: i64 = 86_400_000;
+/// Requests that an action costs which came after its deadline.
+const LATE_COSTS: i64 = 5;
 
 fn refused(text: impl Into<String>) -> Value {
     json!({"status": "err", "response": text.into()})
@@ -33,16 +35,26 @@ impl HyperliquidServer {
             return refused(format!("User or API Wallet {address} does not exist."));
         };
         let account = AccountId(index as u16 + 1);
+        if address == self.agents[index] && !self.may_sign(account, now) {
+            return refused(format!("User or API Wallet {address} does not exist."));
+        }
         if !request["vaultAddress"].is_null() {
             return refused(format!("Vault not registered: {}", request["vaultAddress"]));
         }
         if let Err(text) = self.use_nonce(address, request["nonce"].as_u64().unwrap_or(0), now) {
             return refused(text);
         }
-        if request["expiresAfter"].as_u64().is_some_and(|deadline| (deadline as i64) < ms(now)) {
+        let kind = action["type"].as_str().unwrap_or_default();
+        let late = request["expiresAfter"].as_u64().is_some_and(|deadline| (deadline as i64) < ms(now));
+        let rows = action["orders"].as_array().or(action["cancels"].as_array()).map_or(1, Vec::len) as i64;
+        let count = if late { LATE_COSTS } else { rows };
+        let cancels = matches!(kind, "cancel" | "cancelByCloid");
+        if let Err(text) = self.addresses.entry(account).or_default().take(count, cancels, now) {
+            return refused(text);
+        }
+        if late {
             return refused("Action expired: expiresAfter has passed");
         }
-        let kind = action["type"].as_str().unwrap_or_default();
         let statuses = |name: &str, statuses: Vec<Value>| json!({"status": "ok", "response": {"type": name, "data": {"statuses": statuses}}});
         let list = |name: &str| action[name].as_array().cloned().unwrap_or_default();
         match kind {
@@ -72,6 +84,12 @@ impl HyperliquidServer {
         }
     }
 
+    /// Whether the agent of an account is approved.
+    pub(super) fn may_sign(&self, account: AccountId, now: Nanos) -> bool {
+        let settings = self.venue.exchange().account_settings(account);
+        settings.may_trade && now < self.started + settings.agent_valid_ns
+    }
+
     /// The 100 highest nonces of a signer are kept: a new one must be above the lowest of them, unused,
     /// and near the present.
     fn use_nonce(&mut self, address: String, nonce: u64, now: Nanos) -> Result<(), String> {
@@ -94,6 +112,7 @@ impl HyperliquidServer {
     }
 
     fn schedule(&mut self, account: AccountId, time: Option<u64>, now: Nanos) -> Result<(), String> {
+        self.addresses.entry(account).or_default().may_schedule()?;
         let switch = self.switches.entry(account).or_default();
         let day = ms(now).div_euclid(DAY_MS);
         if switch.day != day {

@@ -1,14 +1,22 @@
 //! `/info`: questions that anyone may ask about anyone, by address.
 
-use super::wire::{ms, price};
+use super::wire::{ms, price, with_point};
 use super::{HyperliquidServer, feed, rows};
+use crate::domain::number::Num;
 use crate::domain::time::{MILLI, Nanos};
 use crate::sim::exchange::{AccountId, Exchange, Listing, ListingId, Order, OrderId, OrderKey};
 use serde_json::{Map, Value, json};
 
 /// What a request weighs against the budget of an IP address.
 pub(super) fn weight(path: &str, body: &Value) -> u32 {
-    let cheap = ["l2Book", "allMids", "clearinghouseState", "orderStatus", "spotClearinghouseState"];
+    let cheap = [
+        "l2Book",
+        "allMids",
+        "clearinghouseState",
+        "orderStatus",
+        "spotClearinghouseState",
+        "exchangeStatus",
+    ];
     match body["type"].as_str() {
         _ if path == "/exchange" => 1,
         Some(kind) if cheap.contains(&kind) => 2,
@@ -138,9 +146,66 @@ impl HyperliquidServer {
                     })
                     .collect()
             }
-            "userRateLimit" => json!({"cumVlm": "0.0", "nRequestsUsed": 0, "nRequestsCap": 10_000}),
-            "userAbstraction" => json!("disabled"),
-            "userFees" => json!({"userCrossRate": "0.00045", "userAddRate": "0.00015"}),
+            // What it knows is as old as the last block.
+            "exchangeStatus" => json!({"time": ms(self.block_time(now)), "specialStatuses": null}),
+            "userRateLimit" => {
+                let address = user()?.and_then(|account| self.addresses.get(&account)).copied();
+                address.unwrap_or_default().shown()
+            }
+            "userAbstraction" => {
+                let unified = user()?.is_some_and(|account| exchange.account_settings(account).multi_asset);
+                json!(if unified { "unifiedAccount" } else { "disabled" })
+            }
+            "userFees" => {
+                user()?;
+                let settings = exchange.settings();
+                let rate = |ppb: i64| with_point(Num::new(ppb, 9).normalized().to_string());
+                json!({
+                    "userCrossRate": rate(settings.taker_fee_ppb), "userAddRate": rate(settings.maker_fee_ppb),
+                    "activeReferralDiscount": "0.0", "activeStakingDiscount": {"bpsOfMaxSupply": "0.0", "discount": "0.0"},
+                })
+            }
+            "userRole" => {
+                let address = body["user"].as_str().ok_or_else(wrong)?.to_ascii_lowercase();
+                let master = self.agents.iter().position(|agent| *agent == address);
+                let master = master.map(|at| AccountId(at as u16 + 1)).filter(|id| self.may_sign(*id, now));
+                match (user()?, master) {
+                    (Some(_), _) => json!({"role": "user"}),
+                    (None, Some(id)) => {
+                        json!({"role": "agent", "data": {"user": exchange.keys(id).api_key}})
+                    }
+                    (None, None) => json!({"role": "missing"}),
+                }
+            }
+            "extraAgents" => {
+                let approved = user()?.filter(|account| self.may_sign(*account, now));
+                let row = |account: AccountId| {
+                    json!({
+                        "name": "engine",
+                        "address": self.agents[usize::from(account.0) - 1],
+                        "validUntil": ms(self.started + exchange.account_settings(account).agent_valid_ns),
+                    })
+                };
+                // A wallet of someone's phone is there as well.
+                let phone = json!({"name": "phone", "address": "0x286edfa08c04f6899dab3bfdecf2dd133f9733b9", "validUntil": ms(now) + 1});
+                user()?.map(|_| phone).into_iter().chain(approved.map(row)).collect()
+            }
+            "activeAssetData" => {
+                let (account, id) = (user()?.ok_or_else(wrong)?, coin()?);
+                let isolated = exchange.account_settings(account).isolated;
+                let mut leverage = json!({
+                    "type": if isolated { "isolated" } else { "cross" }, "value": exchange.leverage_of(account),
+                });
+                if isolated {
+                    leverage["rawUsd"] = json!("0.0");
+                }
+                let free = rows::amount(exchange.available(account));
+                json!({
+                    "user": body["user"], "coin": body["coin"], "leverage": leverage,
+                    "maxTradeSzs": ["0.0", "0.0"], "availableToTrade": [free, free],
+                    "markPx": rows::context(exchange, id)["markPx"],
+                })
+            }
             _ => return Err(wrong()),
         })
     }

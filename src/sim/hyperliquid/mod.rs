@@ -7,6 +7,7 @@
 //! egress gate. Simplification: matching is continuous; blocks only pace what is published.
 
 mod action;
+mod address;
 mod feed;
 mod info;
 mod rows;
@@ -21,6 +22,7 @@ use super::exchange::{AccountId, EndReason, RateWindow, SimEvent, VenueLedger};
 use super::market::SimVenue;
 use super::{HttpReply, HttpRequest, LedgerServer, Push, Server, SimConfig, SimConn};
 use crate::domain::time::{MILLI, Nanos, SECOND};
+use address::Address;
 use feed::Feed;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -76,6 +78,10 @@ pub struct HyperliquidServer {
     under_way: DelayQueue<Travel>,
     nonces: BTreeMap<String, Vec<u64>>,
     switches: BTreeMap<AccountId, Switch>,
+    /// What each account's address has done and traded.
+    addresses: BTreeMap<AccountId, Address>,
+    /// Wall time of the start.
+    started: Nanos,
     weight: RateWindow,
     /// Next block, next context; 0 until the market opens.
     block_at: Nanos,
@@ -99,6 +105,12 @@ impl HyperliquidServer {
             under_way: DelayQueue::default(),
             nonces: BTreeMap::new(),
             switches: BTreeMap::new(),
+            addresses: (1..)
+                .map(AccountId)
+                .zip(&settings.accounts)
+                .map(|(id, account)| (id, Address::new(settings, account)))
+                .collect(),
+            started: config.start_wall_ns,
             weight: RateWindow::new(settings.weight_per_minute_max, 60 * SECOND),
             block_at: 0,
             context_at: 0,
@@ -161,6 +173,11 @@ impl HyperliquidServer {
             client.spoken_at = now;
             out.push(Push::Text(conn, text.into_bytes()));
         }
+    }
+
+    /// Time of the last block.
+    fn block_time(&self, now: Nanos) -> Nanos {
+        now.div_euclid(BLOCK) * BLOCK
     }
 
     /// A reply to a posted request, after the way out.

@@ -148,7 +148,10 @@ pub(super) fn state(exchange: &Exchange, account: AccountId, at: Nanos) -> Value
             "position": {
                 "coin": listing.symbol,
                 "szi": size(listing, position.qty),
-                "leverage": {"type": "cross", "value": exchange.settings().leverage},
+                "leverage": {
+                    "type": if exchange.account_settings(account).isolated { "isolated" } else { "cross" },
+                    "value": exchange.leverage_of(account),
+                },
                 "entryPx": with_point(listing.average_text(position.cost.abs(), position.qty.abs(), 8)),
                 "positionValue": amount(value.abs()),
                 "unrealizedPnl": amount(unrealised),

@@ -19,8 +19,13 @@ struct Rig {
 
 impl Rig {
     fn new() -> Self {
+        Self::with(|_| {})
+    }
+
+    fn with(tune: impl FnOnce(&mut crate::sim::SimVenueConfig)) -> Self {
         let mut config = SimConfig::demo(7, &["hyperliquid"], 2).expect("a known dialect");
         config.start_wall_ns = START;
+        tune(&mut config.venues[0]);
         for instrument in &mut config.instruments {
             instrument.jump_every_ns = 0;
         }
@@ -41,6 +46,14 @@ impl Rig {
     fn follow(&mut self, channel: &str) {
         let subscription = json!({"type": channel, "user": ADDRESS});
         self.send(USER, &json!({"method": "subscribe", "subscription": subscription}));
+    }
+
+    /// Connections that were silent for too long are made again.
+    fn reconnect(&mut self) {
+        self.out.clear();
+        for conn in [MARKET, USER] {
+            assert!(self.server.on_connect(conn, "/ws", self.now, &mut self.out));
+        }
     }
 
     fn take(&mut self, conn: SimConn) -> Vec<Value> {
@@ -265,6 +278,64 @@ fn a_dead_mans_switch_cancels_all_and_has_a_daily_limit() {
     }
     let arm = json!({"type": "scheduleCancel", "time": at(&rig, 6 * SECOND)});
     assert_eq!(rig.act(&arm).0["status"], "err", "ten a day");
+}
+
+#[test]
+fn an_account_shows_its_settings_its_agents_and_what_its_address_may_still_do() {
+    let agent = "0x14791697260e4c9a71f18484c9f997b308e59325";
+    let mut rig = Rig::with(|venue| {
+        venue.address_requests = 100;
+        let settings = &mut venue.accounts[0].settings;
+        (settings.traded_usd, settings.isolated, settings.leverage, settings.multi_asset) =
+            (0, true, 20, true);
+        settings.agent_valid_ns = 3_600 * SECOND;
+    });
+    let ask =
+        |rig: &mut Rig, kind: &str, user: &str| rig.info(json!({"type": kind, "user": user, "coin": "BTC"}));
+    assert_eq!(ask(&mut rig, "userRole", ADDRESS), json!({"role": "user"}));
+    assert_eq!(ask(&mut rig, "userRole", agent), json!({"role": "agent", "data": {"user": ADDRESS}}));
+    assert_eq!(ask(&mut rig, "userRole", &format!("0x{}", "1".repeat(40))), json!({"role": "missing"}));
+    let agents = ask(&mut rig, "extraAgents", ADDRESS);
+    let ends = agents.as_array().unwrap().iter().find(|row| row["address"] == agent).unwrap();
+    assert_eq!(ends["validUntil"], wire::ms(START + 3_600 * SECOND));
+    assert_eq!(ask(&mut rig, "userAbstraction", ADDRESS), "unifiedAccount");
+    assert_eq!(ask(&mut rig, "userFees", ADDRESS)["userCrossRate"], "0.00045");
+    let asset = ask(&mut rig, "activeAssetData", ADDRESS);
+    assert_eq!(asset["leverage"], json!({"type": "isolated", "value": 20, "rawUsd": "0.0"}));
+    let time = rig.info(json!({"type": "exchangeStatus"}))["time"].as_i64().unwrap();
+    assert!((0..70).contains(&(wire::ms(rig.now) - time)), "the time of a block");
+    // An action costs one, what is traded is granted.
+    let best = rig.best(Side::Sell);
+    rig.order(true, &(best + 100).to_string(), "0.001", "Ioc", 1);
+    let limits = ask(&mut rig, "userRateLimit", ADDRESS);
+    let volume: f64 = limits["cumVlm"].as_str().unwrap().parse().unwrap();
+    assert!(volume > 50.0 && limits["nRequestsUsed"] == 1, "{limits}");
+    assert_eq!(limits["nRequestsCap"], 100 + volume as i64);
+    let arm = json!({"type": "scheduleCancel", "time": wire::ms(rig.now + 60 * SECOND)});
+    let said = rig.act(&arm).0["response"].to_string();
+    assert!(said.contains("until enough volume traded. Required: $1000000. Traded: $"), "{said}");
+    // The approval ends, and with it every action.
+    rig.run(3_601 * SECOND);
+    rig.reconnect();
+    let said = rig.act(&order(true, "50000", "0.001", "Gtc", 9, false)).0["response"].to_string();
+    assert!(said.contains("does not exist"), "{said}");
+    assert_eq!(ask(&mut rig, "userRole", agent), json!({"role": "missing"}));
+}
+
+#[test]
+fn an_address_without_requests_is_refused_and_may_still_cancel() {
+    let mut rig = Rig::with(|venue| {
+        venue.address_requests = 2;
+        venue.accounts[0].settings.traded_usd = 0;
+    });
+    let price = (rig.best(Side::Buy) - 1_000).to_string();
+    for id in 1..=3 {
+        rig.order(true, &price, "0.01", "Gtc", id);
+    }
+    let said = rig.act(&order(true, &price, "0.01", "Gtc", 4, false)).0["response"].to_string();
+    assert!(said.contains("Too many cumulative requests sent (4 > 2)"), "{said}");
+    let cancel = json!({"type": "cancelByCloid", "cancels": [{"asset": 3, "cloid": cloid(1)}]});
+    assert_eq!(rig.act(&cancel).0["response"]["data"]["statuses"], json!(["success"]));
 }
 
 #[test]

@@ -155,6 +155,9 @@ impl HyperliquidServer {
                             at: *at,
                         };
                         fills.entry(order.account).or_default().push(rows::fill(exchange, &row, *before));
+                        if let Some(address) = self.addresses.get_mut(&order.account) {
+                            address.on_traded(row.notional);
+                        }
                         *before += order.side.sign() * fill.qty;
                     }
                 }

@@ -4,7 +4,7 @@
 //! by hand in the documented field order, as these are the frames that come by the thousand.
 
 use super::frames::{
-    best_text, books_frame, index_name, index_ticker, interest, limits, mark, top_frame, wrap,
+    best_text, books_frame, index_name, index_ticker, interest, limits, liquidation, mark, top_frame, wrap,
 };
 use super::session::Channel;
 use super::wire::{ms, ppb, price, size};
@@ -140,6 +140,10 @@ impl Feed {
                 id = listing.symbol,
             );
             self.send(Channel::Trades, trade.listing, frame, out);
+        }
+        if trade.is_liquidation() && self.has(Channel::Liquidations, trade.listing) {
+            let frame = liquidation(exchange.listing(trade.listing), &trade, at);
+            self.send(Channel::Liquidations, trade.listing, frame, out);
         }
     }
 

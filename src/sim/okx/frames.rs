@@ -3,7 +3,7 @@
 use super::session::Channel;
 use super::wire::{amount, ms, price, price_limits, size};
 use crate::domain::time::Nanos;
-use crate::sim::exchange::{AccountId, Exchange, LevelView, Listing, ListingId, Side, Steps};
+use crate::sim::exchange::{AccountId, Exchange, LevelView, Listing, ListingId, PublicTrade, Side, Steps};
 use std::fmt::Write;
 
 /// `[["px","sz","0","orders"],…]`.
@@ -98,6 +98,20 @@ pub(super) fn index_ticker(listing: &Listing, at: Nanos) -> String {
         r#"{{"instId":"{}","idxPx":"{index}","open24h":"{index}","high24h":"{index}","low24h":"{index}","sodUtc0":"{index}","sodUtc8":"{index}","ts":"{}"}}"#,
         index_name(listing),
         ms(at),
+    )
+}
+
+/// A liquidation, told to whoever listens to those of all swaps.
+pub(super) fn liquidation(listing: &Listing, trade: &PublicTrade, at: Nanos) -> String {
+    let (side, position) = if trade.taker == Side::Buy { ("buy", "short") } else { ("sell", "long") };
+    format!(
+        r#"{{"arg":{{"channel":"liquidation-orders","instType":"SWAP"}},"data":[{{"details":[{{"bkLoss":"0","bkPx":"{}","ccy":"","posSide":"{position}","side":"{side}","sz":"{}","ts":"{}"}}],"instFamily":"{}","instId":"{}","instType":"SWAP","uly":"{}"}}]}}"#,
+        price(listing, trade.price),
+        size(listing, trade.qty),
+        ms(at),
+        index_name(listing),
+        listing.symbol,
+        index_name(listing),
     )
 }
 

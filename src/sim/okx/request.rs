@@ -141,6 +141,8 @@ impl OkxServer {
         if op == "unsubscribe" {
             if let Some(listing) = listing {
                 self.feed.unsubscribe(channel, listing, conn);
+            } else if channel == Channel::Liquidations {
+                self.every_listing().for_each(|listing| self.feed.unsubscribe(channel, listing, conn));
             }
             return Ok(());
         }
@@ -165,6 +167,8 @@ impl OkxServer {
                 send(first);
             }
             self.feed.subscribe(channel, listing, conn);
+        } else if channel == Channel::Liquidations {
+            self.every_listing().for_each(|listing| self.feed.subscribe(channel, listing, conn));
         } else if channel == Channel::Instruments {
             let exchange = self.venue.exchange();
             let all: Vec<Value> =
@@ -172,6 +176,11 @@ impl OkxServer {
             send(json!({"arg": arg, "data": all}).to_string());
         }
         Ok(())
+    }
+
+    /// What a channel of all contracts is about.
+    fn every_listing(&self) -> impl Iterator<Item = ListingId> + use<> {
+        (0..self.venue.exchange().listings().len() as u16).map(ListingId)
     }
 
     fn order_request(&mut self, conn: SimConn, op: &str, request: &Value, now: Nanos, out: &mut Vec<Push>) {

@@ -39,6 +39,7 @@ pub(super) enum Channel {
     IndexTickers,
     FundingRate,
     OpenInterest,
+    Liquidations,
     PriceLimit,
     Instruments,
     Status,
@@ -48,7 +49,7 @@ pub(super) enum Channel {
     BalanceAndPosition,
 }
 
-const CHANNELS: [(&str, Channel); 16] = [
+const CHANNELS: [(&str, Channel); 17] = [
     ("bbo-tbt", Channel::BboTbt),
     ("books", Channel::Books),
     ("books5", Channel::Books5),
@@ -58,6 +59,7 @@ const CHANNELS: [(&str, Channel); 16] = [
     ("index-tickers", Channel::IndexTickers),
     ("funding-rate", Channel::FundingRate),
     ("open-interest", Channel::OpenInterest),
+    ("liquidation-orders", Channel::Liquidations),
     ("price-limit", Channel::PriceLimit),
     ("instruments", Channel::Instruments),
     ("status", Channel::Status),
@@ -81,7 +83,8 @@ impl Channel {
 
     /// Channels of one instrument (or index), named by `instId`.
     fn needs_instrument(self) -> bool {
-        self.endpoint() != Endpoint::Private && !matches!(self, Self::Instruments | Self::Status)
+        self.endpoint() != Endpoint::Private
+            && !matches!(self, Self::Instruments | Self::Status | Self::Liquidations)
     }
 }
 
@@ -133,7 +136,10 @@ impl Subscription {
         if channel.needs_instrument() && listing.is_none() {
             return Err(wrong());
         }
-        let typed = matches!(channel, Channel::Orders | Channel::Positions | Channel::Instruments);
+        let typed = matches!(
+            channel,
+            Channel::Orders | Channel::Positions | Channel::Instruments | Channel::Liquidations
+        );
         if typed && !matches!(field("instType"), "SWAP" | "ANY") {
             return Err(wrong());
         }

@@ -15,6 +15,7 @@ use crate::runtime::idle::IdleMode;
 use crate::stage::decode::ConnInfo;
 use crate::stage::gateway::{FRAME_MAX, Gateway, outcome};
 use crate::stage::route::CREDIT_MAX;
+use crate::telemetry::stall::StallTracker;
 use crate::topology::probe::Probe;
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -69,6 +70,8 @@ pub struct GatewayAgent {
     pub market_waits: bool,
     /// Times that reading stopped because a ring or the slab was full.
     pub stalls: u64,
+    /// How regularly the duty cycle runs.
+    pub turns: StallTracker,
     /// Nothing was found last time.
     pub rested: bool,
     /// When notes were shown last.
@@ -208,6 +211,8 @@ impl Agent for GatewayAgent {
     }
 
     fn do_work(&mut self) -> usize {
+        let now = self.clock.mono_ns();
+        self.turns.turn(now);
         let mut work = self.messages();
         for _ in 0..BATCH {
             // Full rings and slabs stop the reading of what they are full of, never the writing.
@@ -260,6 +265,7 @@ impl Agent for GatewayAgent {
             crate::topology::publish::notes(&self.gateway, &self.board);
             let stalls = self.stalls;
             self.board.try_update(|view| view.stalls.gateway = stalls);
+            crate::topology::publish::turns(&self.turns, &self.board);
         }
         work
     }

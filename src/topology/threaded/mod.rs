@@ -16,7 +16,7 @@ use self::gateway::GatewayAgent;
 use self::hops::Hop;
 use self::pure::{RiskAgent, RouteAgent, ScanAgent};
 use self::record::{Chores, RecordAgent};
-use super::live::Metronome;
+use super::live::{Metronome, STALL_NS};
 use super::probe::Pool;
 use crate::domain::input::Command;
 use crate::domain::output::Stage;
@@ -32,6 +32,7 @@ use crate::runtime::profile::{Plan, StageName};
 use crate::stage::gateway::Gateway;
 use crate::stage::river::{Ordinals, Parts, Tap};
 use crate::stage::route::CREDIT_MAX;
+use crate::telemetry::stall::StallTracker;
 use std::collections::BTreeMap;
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -199,6 +200,7 @@ pub fn start_sized<T: Tap + Chores + Send + 'static>(
                 market_bytes: Vec::new(),
                 market_waits: false,
                 stalls: 0,
+                turns: StallTracker::new(STALL_NS),
                 rested: false,
                 noted: now,
                 closed: Arc::clone(&gateway_closed),

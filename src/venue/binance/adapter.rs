@@ -1,6 +1,8 @@
 //! The decode side: connections, listen key, reconciliation and the duties that repeat, around
 //! [`Market`] and the user stream. All HTTP goes through one table of chores with back-off, and every reply
-//! is recognised by its id alone.
+//! is recognised by its id alone. The order connection, and what stands for it, is in `entry`.
+
+mod entry;
 
 use super::backfill::{self, Backfill};
 use super::dead_man::DeadMan;
@@ -8,12 +10,12 @@ use super::link::{Link, LinkState, NEVER, backoff};
 use super::market::{Heard, LINKS, Market};
 use super::standing::Standing;
 use super::symbols::Listings;
-use super::{Variant, account, conn, metadata, op, orders};
+use super::{Variant, account, conn, metadata, op};
 use crate::domain::effect::{HttpId, SecretSlot, SessionAction, VenueCall};
 use crate::domain::event::{EventBody, SessionRole, SessionStatus};
 use crate::domain::input::{ConnId, DownReason, FrameKind, FrameMeta};
 use crate::domain::instrument::{Instrument, InstrumentId, Status, VenueId, VenueSpec};
-use crate::domain::params::SessionKind;
+use crate::domain::params::{Extras, OrderRoute, SessionKind};
 use crate::domain::standing::Pace;
 use crate::domain::time::{MILLI, Nanos, SECOND, Stamp};
 use crate::venue::{Adapter, Emit, OddKind, Oddity, Out, VenueContext};
@@ -24,6 +26,8 @@ const SWEEP: Nanos = 10 * MILLI;
 const HTTP_TIMEOUT: Nanos = 15 * SECOND;
 /// Metadata is read again after this.
 const METADATA_PERIOD: Nanos = 1800 * SECOND;
+/// The same where changes of contracts are not announced.
+const METADATA_PERIOD_UNANNOUNCED: Nanos = 60 * SECOND;
 /// Metadata is not read again sooner than this, whatever does not fit.
 const METADATA_PAUSE: Nanos = 30 * SECOND;
 /// Used weight of a minute, of 2400, beyond which the rest is kept for what keeps the account known.
@@ -44,6 +48,10 @@ const SETTINGS_RETRY: Nanos = 30 * SECOND;
 /// Commissions cost 20 of 2400 weight units a listing: quickly for a few listings, else slowly.
 const COMMISSION_QUICK: usize = 20;
 const COMMISSION_PAUSE: [Nanos; 2] = [100 * MILLI, 2 * SECOND];
+/// Open interest is in no stream: each listing is asked for this often (weight 1 of 2400 a minute), one at a time,
+/// and never more than this closely.
+const INTEREST_PERIOD: Nanos = 30 * SECOND;
+const INTEREST_PAUSE: Nanos = SECOND;
 /// The venue pings every 3 min: a private connection without anything for this long is dead.
 const PRIVATE_SILENCE: Nanos = 600 * SECOND;
 /// A `session.logon` without answer for this long failed.
@@ -74,13 +82,14 @@ enum Duty {
     Commission,
     Foreign,
     Countdown,
+    OpenInterest,
 }
 
 /// What is asked when the account comes up, beside the reconciliation.
 const SETTINGS: [Duty; 3] = [Duty::AccountConfig, Duty::SymbolConfig, Duty::Commission];
 
 /// All of them, in the order of [`Duty`].
-const DUTIES: [(Duty, u16); 13] = [
+const DUTIES: [(Duty, u16); 14] = [
     (Duty::ExchangeInfo, op::EXCHANGE_INFO),
     (Duty::FundingInfo, op::FUNDING_INFO),
     (Duty::ListenKey, op::LISTEN_KEY),
@@ -94,6 +103,7 @@ const DUTIES: [(Duty, u16); 13] = [
     (Duty::Commission, op::COMMISSION),
     (Duty::Foreign, op::OPEN_ORDERS),
     (Duty::Countdown, op::COUNTDOWN),
+    (Duty::OpenInterest, op::OPEN_INTEREST),
 ];
 
 /// The three replies that make a reconciliation complete.
@@ -116,11 +126,16 @@ pub struct BinanceAdapter {
     conn_base: ConnId,
     slot: SecretSlot,
     listings: Listings,
+    extras: Extras,
+    /// Whose open interest is asked for next.
+    interest_at: usize,
     links: Vec<Link>,
     market: Market,
     market_ready: bool,
     account_ready: bool,
     orders_ready: bool,
+    /// Orders go over HTTP: there is no order connection, and they can go while the account is known.
+    orders_http: bool,
     /// The order connection is logged on once (else every request is signed).
     logon: bool,
     /// When an unanswered logon counts as failed.
@@ -153,18 +168,21 @@ pub struct BinanceAdapter {
 impl BinanceAdapter {
     /// Nothing happens before [`Adapter::on_start`].
     pub fn new(variant: &'static Variant, context: &VenueContext) -> Self {
-        let count = if context.trading { conn::COUNT } else { LINKS };
+        let count = variant.connections(context.trading).len();
         Self {
             variant,
             venue: context.venue,
             conn_base: context.conn_base,
             slot: context.slot_base,
             listings: Listings::new(&context.listings),
+            extras: context.params.extras,
+            interest_at: 0,
             links: (0..count).map(|i| Link::new(ConnId(context.conn_base.0 + i as u8))).collect(),
-            market: Market::new(context.listings.len()),
+            market: Market::new(context.listings.len(), context.params.extras),
             market_ready: false,
             account_ready: false,
             orders_ready: false,
+            orders_http: variant.route(context) == OrderRoute::Http,
             logon: context.params.session == SessionKind::Logon,
             logon_until: NEVER,
             missing: 0,
@@ -227,7 +245,7 @@ impl BinanceAdapter {
 
     fn on_market_frame(&mut self, link: usize, frame: &[u8], now: Stamp, out: &mut Out) {
         let Heard { odd, control, stale_metadata, announced } =
-            self.market.on_frame(link, frame, &self.listings, now.mono, out);
+            self.market.on_frame((link, self.links[link].conn), frame, &self.listings, now.mono, out);
         if let Some(kind) = odd {
             self.odd(link, kind, out);
         }
@@ -266,26 +284,6 @@ impl BinanceAdapter {
         }
     }
 
-    fn orders_up(&mut self, out: &mut Out) {
-        self.orders_ready = true;
-        self.session(SessionRole::Orders, true, out);
-    }
-
-    /// A message before the session is authenticated.
-    fn on_logon(&mut self, frame: &[u8], out: &mut Out) {
-        match orders::logon_reply(frame) {
-            Some(true) => {
-                self.logon_until = NEVER;
-                self.orders_up(out);
-            }
-            Some(false) => {
-                self.odd(conn::API, OddKind::Refused, out);
-                self.links[conn::API].close(out);
-            }
-            None => self.odd(conn::API, OddKind::Unknown, out),
-        }
-    }
-
     fn account_down(&mut self, out: &mut Out) {
         self.missing = 0;
         self.backfill.clear();
@@ -296,6 +294,9 @@ impl BinanceAdapter {
             self.account_ready = false;
             self.session(SessionRole::Account, false, out);
         }
+        if self.orders_http {
+            self.orders_down(out);
+        }
     }
 
     /// Begins a reconciliation; what is under way is asked for anew.
@@ -304,7 +305,7 @@ impl BinanceAdapter {
         for duty in RECONCILE.into_iter().chain(SETTINGS) {
             *self.chore(duty) = Chore { due: now, request: None, attempts: 0 };
         }
-        self.standing.commission_at = 0;
+        (self.standing.commission_at, self.standing.account_at) = (0, 0);
         self.dead_man.begin();
         self.chore(Duty::Countdown).due = self.dead_man.due(now);
     }
@@ -318,6 +319,9 @@ impl BinanceAdapter {
             if !self.account_ready {
                 self.account_ready = true;
                 self.session(SessionRole::Account, true, out);
+                if self.orders_http {
+                    self.orders_up(out);
+                }
             }
         }
     }
@@ -379,9 +383,14 @@ impl BinanceAdapter {
                 self.chore_failed(duty, now);
             }
             let chore = self.chores[duty as usize];
-            if chore.request.is_none() && now >= chore.due && now >= self.http_pause {
+            let spare = duty != Duty::OpenInterest || now >= self.data_pause;
+            if chore.request.is_none() && now >= chore.due && now >= self.http_pause && spare {
                 let what = self.call(duty, code);
                 let id = self.request(CHORE_CODE + duty as u32, what, out);
+                if duty == Duty::OpenInterest {
+                    // One after the other: a listing that is refused does not hold up the others.
+                    self.interest_at = (self.interest_at + 1) % self.listings.len().max(1);
+                }
                 let chore = self.chore(duty);
                 chore.request = Some((id, now + HTTP_TIMEOUT));
                 chore.due = NEVER;
@@ -394,6 +403,8 @@ impl BinanceAdapter {
         let listing = |index: usize| (index < self.listings.len()).then(|| self.listings.params(index).id);
         let (instrument, arg) = match duty {
             Duty::Commission => (listing(self.standing.commission_at), 0),
+            Duty::OpenInterest => (listing(self.interest_at), 0),
+            Duty::AccountConfig => (None, self.standing.account_at as u64),
             Duty::Countdown => (listing(self.dead_man.at()), self.dead_man.milliseconds()),
             _ => (None, 0),
         };
@@ -429,7 +440,9 @@ impl BinanceAdapter {
         match duty {
             Duty::ExchangeInfo => {
                 self.on_exchange_info(body, out)?;
-                self.chore(duty).due = mono + METADATA_PERIOD;
+                let announced = self.variant.knows.contract_info;
+                let period = if announced { METADATA_PERIOD } else { METADATA_PERIOD_UNANNOUNCED };
+                self.chore(duty).due = mono + period;
             }
             Duty::FundingInfo => {
                 let Self { market, listings, .. } = self;
@@ -471,8 +484,11 @@ impl BinanceAdapter {
                 self.chore(duty).due = mono + period;
             }
             Duty::AccountConfig => {
-                let good = self.standing.account(body, out)?;
-                self.chore(duty).due = Self::settings_due(good, mono);
+                let parts = self.variant.rest.account_config.len();
+                let good = self.standing.account(body, parts == 1, out)?;
+                let next = (self.standing.account_at + usize::from(good)) % parts;
+                self.standing.account_at = next;
+                self.chore(duty).due = if good && next > 0 { mono } else { Self::settings_due(good, mono) };
             }
             Duty::SymbolConfig => {
                 let good = self.standing.symbols(body, &self.listings, out)?;
@@ -494,6 +510,11 @@ impl BinanceAdapter {
                 };
             }
             Duty::Foreign => self.on_foreign(body, mono, out)?,
+            Duty::OpenInterest => {
+                self.market.on_interest(body, &self.listings, now, out)?;
+                let pause = INTEREST_PERIOD / self.listings.len().max(1) as Nanos;
+                self.chore(duty).due = mono + pause.max(INTEREST_PAUSE);
+            }
             Duty::Countdown => {
                 self.dead_man.posted();
                 self.chore(duty).due = self.dead_man.due(mono);
@@ -565,9 +586,14 @@ impl Adapter for BinanceAdapter {
         self.chore(Duty::ExchangeInfo).due = now.mono;
         self.chore(Duty::FundingInfo).due = now.mono;
         self.chore(Duty::Time).due = now.mono;
+        if self.extras.open_interest {
+            self.chore(Duty::OpenInterest).due = now.mono + INTEREST_PAUSE;
+        }
         for link in 0..self.links.len() {
             // The private connection needs its key first.
-            self.links[link].retry_at = now.mono;
+            if link != conn::API || !self.orders_http {
+                self.links[link].retry_at = now.mono;
+            }
         }
         self.on_tick(now, out);
     }
@@ -605,9 +631,7 @@ impl Adapter for BinanceAdapter {
             conn::PRIVATE => self.account_down(out),
             conn::API => {
                 self.logon_until = NEVER;
-                if std::mem::take(&mut self.orders_ready) {
-                    self.session(SessionRole::Orders, false, out);
-                }
+                self.orders_down(out);
             }
             _ => {
                 self.market.on_down(index, &self.listings, out);
@@ -633,22 +657,7 @@ impl Adapter for BinanceAdapter {
         match index {
             conn::PRIVATE => self.on_user_frame(frame, now.mono, out),
             conn::API if self.logon_until != NEVER => self.on_logon(frame, out),
-            conn::API => {
-                if let Some(pace) = orders::pace(frame, self.venue) {
-                    self.on_pace(&pace, now, out);
-                    out.event(EventBody::Pace(pace));
-                }
-                match orders::reply(frame, self.venue, &self.listings) {
-                    Ok((request, report)) => {
-                        out.emit(Emit::Report(report));
-                        if request == orders::Request::Query {
-                            // The total alone: its fills may never have come.
-                            self.backfill.want(&report, now.mono);
-                        }
-                    }
-                    Err(kind) => self.odd(index, kind, out),
-                }
-            }
+            conn::API => self.on_api_frame(frame, now, out),
             _ => self.on_market_frame(index, frame, now, out),
         }
     }
@@ -659,6 +668,9 @@ impl Adapter for BinanceAdapter {
             self.on_rate_limit(status, now.mono);
         } else if status == 200 {
             self.http_limited = 0;
+        }
+        if let Some(order) = id.order() {
+            return self.on_order_reply(order, (status, body), now.mono, out);
         }
         if code < CHORE_CODE {
             let reply = (status == 200).then_some(body);
@@ -694,7 +706,10 @@ impl Adapter for BinanceAdapter {
             Err(kind) => {
                 if status != 0 {
                     self.odd(
-                        if matches!(duty, Duty::ExchangeInfo | Duty::FundingInfo | Duty::Time) {
+                        if matches!(
+                            duty,
+                            Duty::ExchangeInfo | Duty::FundingInfo | Duty::Time | Duty::OpenInterest
+                        ) {
                             conn::PUBLIC
                         } else {
                             conn::PRIVATE

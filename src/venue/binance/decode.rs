@@ -2,14 +2,17 @@
 //!
 //! One pass over the bytes collects single-letter fields and depth levels; the event type is looked up
 //! afterwards, because key order is not promised. Nothing is emitted before the whole frame was found to be
-//! well-formed. Unknown keys are passed over (2026 frames carry `st`, `ps`, `nq`, `ap`).
+//! well-formed. Keys that are not read are passed over, and marked where `schema` does not list them.
 
 use super::continuity::{BinanceContinuity, DEPTH, PARTIAL_DEPTH, REST_DEPTH};
+use super::schema;
 use crate::domain::number::Num;
 use crate::domain::order::Side;
+use crate::venue::drift::Marks;
 use crate::venue::full::Full;
 use crate::venue::json::{Cursor, Kind};
 use crate::venue::message::{Continuity, DecodeError, Decoder, Depth, Level, Message};
+use std::cell::Cell;
 use std::fmt::Write;
 
 /// Documented event types that carry nothing for us.
@@ -55,6 +58,8 @@ pub(super) struct Fields<'a> {
     letters: [&'a [u8]; 58],
     /// Bit per letter: the value stood in quotes.
     quoted: u64,
+    /// Bit per letter: the key was there.
+    seen: u64,
     prev: &'a [u8],
     stream: &'a [u8],
     symbol: &'a [u8],
@@ -87,6 +92,7 @@ impl<'a> Fields<'a> {
         Self {
             letters: [&[]; 58],
             quoted: 0,
+            seen: 0,
             prev: &[],
             stream: &[],
             symbol: &[],
@@ -221,11 +227,64 @@ pub(super) fn uint(text: &[u8], name: &'static str) -> Result<u64> {
 pub struct Parser {
     bids: Vec<Level>,
     asks: Vec<Level>,
+    strange: Strange,
+}
+
+/// What the last frame held beyond the documentation of its events.
+#[derive(Debug, Default)]
+struct Strange {
+    /// Single-letter keys, as in [`Fields`].
+    letters: Cell<u64>,
+    /// Whether there was an event of the market at all: other frames have no list of their keys.
+    event: Cell<bool>,
+    marks: Marks,
+}
+
+impl Strange {
+    /// An event of the market whose keys are known.
+    #[inline]
+    fn event(&self, seen: u64, known: u64) {
+        self.event.set(true);
+        self.letters.set(self.letters.get() | seen & !known);
+    }
+
+    #[inline]
+    fn clear(&mut self) {
+        *self = Self::default();
+    }
+
+    /// The frame was read; the reader marked its longer keys.
+    #[inline]
+    fn end(&mut self, reader: &Cursor<'_>) {
+        if self.event.get() {
+            self.marks = reader.marks();
+            if self.letters.get() != 0 && !reader.is_anew() {
+                self.find_letters(reader.text());
+            }
+        }
+    }
+
+    #[cold]
+    fn find_letters(&mut self, frame: &[u8]) {
+        for letter in (b'A'..=b'z').filter(|letter| self.letters.get() >> (letter - b'A') & 1 != 0) {
+            let key = [b'"', letter, b'"'];
+            // The first one that is no value.
+            let mut places = memchr::memmem::find_iter(frame, &key);
+            let is_key = |at: &usize| frame[at + 3..].trim_ascii_start().first() == Some(&b':');
+            if let Some(at) = places.find(is_key) {
+                self.marks.add(at + 1, frame);
+            }
+        }
+    }
 }
 
 impl Default for Parser {
     fn default() -> Self {
-        Self { bids: Vec::with_capacity(LEVELS_ROOM), asks: Vec::with_capacity(LEVELS_ROOM) }
+        Self {
+            bids: Vec::with_capacity(LEVELS_ROOM),
+            asks: Vec::with_capacity(LEVELS_ROOM),
+            strange: Strange::default(),
+        }
     }
 }
 
@@ -237,7 +296,8 @@ impl Parser {
     /// array that precede the bad one were emitted.
     #[inline]
     pub fn parse(&mut self, frame: &[u8], mut emit: impl FnMut(&Message<'_>)) -> Result<()> {
-        let Self { bids, asks } = self;
+        self.strange.clear();
+        let Self { bids, asks, .. } = self;
         let short = super::fast::book_ticker(frame)
             .or_else(|| super::fast::depth_update(frame, bids, asks))
             .or_else(|| super::fast::agg_trade(frame));
@@ -272,6 +332,7 @@ impl Parser {
         mut cursor: Cursor<'_>,
         emit: &mut impl FnMut(&Message<'_>),
     ) -> Result<()> {
+        self.strange.clear();
         match cursor.kind()? {
             Kind::Object => {
                 let mut fields = Fields::new();
@@ -279,7 +340,11 @@ impl Parser {
                 cursor.end()?;
                 match fields.late_data.take() {
                     Some(data) => self.late(data, fields.stream, emit),
-                    None => self.event(&fields, emit),
+                    None => {
+                        self.event(&fields, emit)?;
+                        self.strange.end(&cursor);
+                        Ok(())
+                    }
                 }
             }
             Kind::Array => {
@@ -309,7 +374,9 @@ impl Parser {
             let mut fields = Fields::new();
             self.read(&mut at, &mut fields, false)?;
             fields.stream = stream;
-            return self.event(&fields, emit);
+            self.event(&fields, emit)?;
+            self.strange.end(&at);
+            return Ok(());
         }
         let mut count = 0;
         at.array(|at| {
@@ -329,6 +396,7 @@ impl Parser {
         if count == 0 {
             emit(&Message::Ignored { kind: "empty" });
         }
+        self.strange.end(&at);
         Ok(())
     }
 
@@ -342,6 +410,7 @@ impl Parser {
                 let (text, quoted) = value(cursor)?;
                 fields.letters[index] = text;
                 fields.quoted |= u64::from(quoted) << index;
+                fields.seen |= 1 << index;
                 Ok(())
             }
             b"pu" => value(cursor).map(|(text, _)| fields.prev = text),
@@ -377,7 +446,10 @@ impl Parser {
                     b"code" => HAS_CODE,
                     b"msg" => HAS_MSG,
                     b"method" => HAS_METHOD,
-                    _ => 0,
+                    _ => {
+                        cursor.expect(key, &schema::LONG);
+                        0
+                    }
                 };
                 cursor.skip()
             }
@@ -391,6 +463,7 @@ impl Parser {
         let side = if bids { &mut self.bids } else { &mut self.asks };
         match read_levels(cursor, side, if bids { "b" } else { "a" }) {
             Ok(()) => {
+                fields.seen |= 1 << (if bids { b'b' } else { b'a' } - b'A');
                 fields.has |= if bids { HAS_BIDS } else { HAS_ASKS };
                 Ok(())
             }
@@ -400,6 +473,12 @@ impl Parser {
                 cursor.skip()
             }
         }
+    }
+
+    /// What the last frame held beyond the documentation of its events.
+    #[inline]
+    pub fn marks(&self) -> Marks {
+        self.strange.marks
     }
 
     #[inline]
@@ -433,13 +512,27 @@ impl Parser {
                 ask: fields.optional(b'a', "a")?,
                 time_ms: fields.millis(b'E', "E")?,
             },
-            b"forceOrder" => liquidation(fields)?,
+            b"forceOrder" => liquidation(fields, &self.strange)?,
             b"" => self.bare(fields)?,
             other => match listed(IGNORED, other) {
                 Some(kind) => Message::Ignored { kind },
                 None => listed(PRIVATE, other).map_or(Message::Unknown, |kind| Message::Private { kind }),
             },
         };
+        let known = match message {
+            Message::Bbo { .. } => schema::BOOK_TICKER,
+            Message::Depth(ref depth) if depth.channel != REST_DEPTH => schema::DEPTH,
+            Message::Trade { channel: "aggTrade", .. } => schema::AGG_TRADE,
+            Message::Trade { .. } => schema::TRADE,
+            Message::Mark { .. } => schema::MARK,
+            Message::Ticker { .. } => schema::TICKER,
+            Message::Liquidation { .. } => schema::FORCE,
+            _ => {
+                emit(&message);
+                return Ok(());
+            }
+        };
+        self.strange.event(fields.seen, known);
         emit(&message);
         Ok(())
     }
@@ -579,13 +672,15 @@ fn trade<'a>(fields: &Fields<'a>, channel: &'static str, id: u8) -> Result<Messa
     })
 }
 
-fn liquidation<'a>(fields: &Fields<'a>) -> Result<Message<'a>> {
+fn liquidation<'a>(fields: &Fields<'a>, strange: &Strange) -> Result<Message<'a>> {
     let mut order = Fields::new();
     let mut cursor = Cursor::new(fields.required(b'o', "o")?);
     if cursor.kind()? != Kind::Object {
         return Err(DecodeError::Field("o"));
     }
-    Parser { bids: Vec::new(), asks: Vec::new() }.read(&mut cursor, &mut order, false)?;
+    let mut reader = Parser { bids: Vec::new(), asks: Vec::new(), strange: Strange::default() };
+    reader.read(&mut cursor, &mut order, false)?;
+    strange.event(order.seen, schema::FORCE_ORDER);
     Ok(Message::Liquidation {
         symbol: order.name()?,
         side: side(order.required(b'S', "S")?)?,
@@ -624,6 +719,10 @@ pub struct BinanceDecoder {
 impl Decoder for BinanceDecoder {
     fn decode(&mut self, frame: &[u8], emit: &mut dyn FnMut(&Message<'_>)) -> Result<()> {
         self.parser.parse(frame, emit)
+    }
+
+    fn marks(&self) -> Marks {
+        self.parser.marks()
     }
 
     fn continuity(&self) -> Box<dyn Continuity> {

@@ -1,4 +1,4 @@
-//! The route side: orders, cancels and queries for the WebSocket API, subscriptions, HTTP requests, upgrade
+//! The route side: orders, cancels and queries for the WebSocket API or HTTP, subscriptions, HTTP requests, upgrade
 //! paths. Renders bytes with holes for key and signature; holds no secret and remembers nothing but scales.
 //!
 //! Signed text on the WebSocket API: the parameters in alphabetical order, `k=v` joined by `&`, without
@@ -15,7 +15,7 @@ use crate::domain::instrument::Instrument;
 use crate::domain::intent::OrderRef;
 use crate::domain::number::Num;
 use crate::domain::order::{OrderSpec, Side, TimeInForce};
-use crate::domain::params::SessionKind;
+use crate::domain::params::{Extras, OrderRoute, SessionKind};
 use crate::domain::text::Text;
 use crate::domain::time::Stamp;
 use crate::venue::{Encoder, Rendered, VenueContext};
@@ -30,6 +30,9 @@ const LOGON: &str = "session.logon";
 /// Levels of a depth snapshot; the stream touches more, and they arrive with it.
 const DEPTH_LIMIT: &str = "1000";
 
+/// Not the link itself: its streams are asked for without the venue's word about listings.
+const EXTRAS: usize = usize::MAX;
+
 /// Trades of one order in a reply: the venue's maximum.
 const TRADES_LIMIT: u32 = 1000;
 
@@ -41,7 +44,9 @@ pub struct BinanceEncoder {
     slot: SecretSlot,
     recv_window: i64,
     session: SessionKind,
+    orders: OrderRoute,
     listings: Listings,
+    extras: Extras,
 }
 
 /// A parameter's value.
@@ -51,6 +56,20 @@ enum Value<'a> {
     Int(i64),
     /// A bare number in JSON (timestamps are `LONG`, everything decimal is a string).
     Key,
+    /// Not said at all.
+    Absent,
+}
+
+/// As in a query string; there the key is no parameter.
+impl std::fmt::Display for Value<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Text(text) => f.write_str(text),
+            Self::Num(num) => write!(f, "{num}"),
+            Self::Int(value) => write!(f, "{value}"),
+            Self::Key | Self::Absent => Ok(()),
+        }
+    }
 }
 
 impl BinanceEncoder {
@@ -65,7 +84,9 @@ impl BinanceEncoder {
                 ms => ms.min(RECV_WINDOW_MAX),
             },
             session: context.params.session,
+            orders: variant.route(context),
             listings: Listings::new(&context.listings),
+            extras: context.params.extras,
         }
     }
 
@@ -83,6 +104,34 @@ impl BinanceEncoder {
         Rendered::Socket(ConnId(self.conn_base.0 + conn::API as u8))
     }
 
+    /// A request about an order, by the way that orders take: `method` on the WebSocket API, `verb` over HTTP.
+    fn about_order(
+        &self,
+        id: RequestId,
+        (method, verb): (&str, &str),
+        params: &[(&str, Value<'_>)],
+        to: &mut Payload,
+    ) -> Result<Rendered, PayloadFull> {
+        if self.orders == OrderRoute::Websocket {
+            return self.request(&id.bytes(), method, params, to);
+        }
+        let params = params.iter().filter(|(_, value)| !matches!(value, Value::Key | Value::Absent));
+        to.clear();
+        write!(to, "{verb} {}?", self.variant.rest.order).map_err(|_| PayloadFull)?;
+        for (name, value) in params.clone() {
+            write!(to, "{name}={value}&").map_err(|_| PayloadFull)?;
+        }
+        to.push(b"signature=")?;
+        to.push_hole(HoleKind::Signature)?;
+        self.key_header(to)?;
+        to.scheme = self.http_scheme();
+        for (at, (name, value)) in params.enumerate() {
+            let separator = if at == 0 { "" } else { "&" };
+            write!(Signed(to), "{separator}{name}={value}").map_err(|_| PayloadFull)?;
+        }
+        Ok(Rendered::Http)
+    }
+
     /// A request with its parameters in alphabetical order, signed; on a session that was logged on neither key
     /// nor signature are sent.
     fn request(
@@ -94,7 +143,12 @@ impl BinanceEncoder {
     ) -> Result<Rendered, PayloadFull> {
         debug_assert!(params.windows(2).all(|pair| pair[0].0 < pair[1].0), "signed text must be sorted");
         let signed = self.session == SessionKind::Signed || method == LOGON;
-        let params = params.iter().filter(|(_, value)| signed || !matches!(value, Value::Key));
+        let said = |value: &Value<'_>| match value {
+            Value::Key => signed,
+            Value::Absent => false,
+            _ => true,
+        };
+        let params = params.iter().filter(|(_, value)| said(value));
         to.clear();
         to.push(b"{\"id\":\"")?;
         to.push(id)?;
@@ -119,6 +173,7 @@ impl BinanceEncoder {
                     to.push_hole(HoleKind::ApiKey)?;
                     to.push(b"\"")?;
                 }
+                Value::Absent => {}
             }
             separator = b",\"";
         }
@@ -143,6 +198,7 @@ impl BinanceEncoder {
                 Value::Num(num) => write!(Signed(to), "{num}").map_err(|_| PayloadFull)?,
                 Value::Int(value) => write!(Signed(to), "{value}").map_err(|_| PayloadFull)?,
                 Value::Key => to.push_sign_hole(HoleKind::ApiKey)?,
+                Value::Absent => {}
             }
             separator = b"&";
         }
@@ -152,7 +208,7 @@ impl BinanceEncoder {
     fn by_client_id(
         &self,
         request: Request,
-        method: &str,
+        methods: (&str, &str),
         order: &OrderRef,
         now: Stamp,
         to: &mut Payload,
@@ -160,9 +216,9 @@ impl BinanceEncoder {
         let index = self.listings.index(order.instrument).ok_or(PayloadFull)?;
         let symbol = self.listings.params(index).symbol;
         let hex = order.client_id.hex();
-        self.request(
-            &RequestId { request, client_id: order.client_id }.bytes(),
-            method,
+        self.about_order(
+            RequestId { request, client_id: order.client_id },
+            methods,
             &[
                 ("apiKey", Value::Key),
                 ("origClientOrderId", Value::Text(ascii(&hex))),
@@ -198,11 +254,15 @@ impl BinanceEncoder {
             .map_err(|_| PayloadFull)?;
         to.push_hole(HoleKind::Signature)?;
         self.key_header(to)?;
-        to.scheme = match self.session {
+        to.scheme = self.http_scheme();
+        write!(Signed(to), "{query}recvWindow={window}&timestamp={timestamp}").map_err(|_| PayloadFull)
+    }
+
+    fn http_scheme(&self) -> SignScheme {
+        match self.session {
             SessionKind::Signed => SignScheme::HmacSha256Hex,
             SessionKind::Logon => SignScheme::Ed25519Percent,
-        };
-        write!(Signed(to), "{query}recvWindow={window}&timestamp={timestamp}").map_err(|_| PayloadFull)
+        }
     }
 
     fn key_header(&self, to: &mut Payload) -> Result<(), PayloadFull> {
@@ -217,9 +277,30 @@ impl BinanceEncoder {
         } else {
             [b"@aggTrade", b"@markPrice@1s"]
         };
+        self.streams(link, batch, &streams, to)
+    }
+
+    /// What else is wanted of the same listings: shorter names than those of [`Batch::SPAN`].
+    fn subscribe_extras(&self, batch: Batch, to: &mut Payload) -> Result<(), PayloadFull> {
+        let streams: [&[u8]; 2] = [b"@ticker", b"@forceOrder"];
+        let wanted = match (self.extras.ticker, self.extras.liquidations) {
+            (true, true) => &streams[..],
+            (true, false) => &streams[..1],
+            _ => &streams[1..],
+        };
+        self.streams(EXTRAS, batch, wanted, to)
+    }
+
+    fn streams(
+        &self,
+        link: usize,
+        batch: Batch,
+        streams: &[&[u8]],
+        to: &mut Payload,
+    ) -> Result<(), PayloadFull> {
         to.push(b"{\"method\":\"SUBSCRIBE\",\"params\":[")?;
         let mut separator: &[u8] = b"\"";
-        if link == conn::MARKET && batch.start == 0 {
+        if link == conn::MARKET && batch.start == 0 && self.variant.knows.contract_info {
             // The venue's word about listings; asking again changes nothing.
             to.push(b"\"!contractInfo\"")?;
             separator = b",\"";
@@ -283,27 +364,24 @@ impl Encoder for BinanceEncoder {
         // An opening order that arrives late is worth nothing; a reduction or a hedge must not be refused.
         let lasting = meta.urgent || order.reduce_only;
         let window = if lasting { self.recv_window.max(RECV_WINDOW) } else { self.recv_window };
-        let before = [
+        let said_if = |said: bool, text| if said { Value::Text(text) } else { Value::Absent };
+        let params = [
             ("apiKey", Value::Key),
             ("newClientOrderId", Value::Text(ascii(&hex))),
             ("newOrderRespType", Value::Text("ACK")),
             ("price", Value::Num(instrument.price_num(order.price))),
             ("quantity", Value::Num(instrument.qty_num(order.qty))),
             ("recvWindow", Value::Int(window)),
-            ("reduceOnly", Value::Text("true")),
-            ("selfTradePreventionMode", Value::Text("EXPIRE_MAKER")),
+            ("reduceOnly", said_if(order.reduce_only, "true")),
+            ("selfTradePreventionMode", said_if(self.variant.knows.self_trade, "EXPIRE_MAKER")),
             ("side", Value::Text(side)),
             ("symbol", Value::Text(instrument.symbol.as_str())),
             ("timeInForce", Value::Text(tif)),
             ("timestamp", Value::Int(now.wall_ms())),
             ("type", Value::Text("LIMIT")),
         ];
-        let id = &RequestId { request: Request::Place, client_id: order.client_id }.bytes();
-        if order.reduce_only {
-            return self.request(id, "order.place", &before, to);
-        }
-        let [a, b, c, d, e, f, _, h, i, j, k, l, m] = before;
-        self.request(id, "order.place", &[a, b, c, d, e, f, h, i, j, k, l, m], to)
+        let id = RequestId { request: Request::Place, client_id: order.client_id };
+        self.about_order(id, ("order.place", "POST"), &params, to)
     }
 
     fn cancel(
@@ -313,7 +391,7 @@ impl Encoder for BinanceEncoder {
         now: Stamp,
         to: &mut Payload,
     ) -> Result<Rendered, PayloadFull> {
-        self.by_client_id(Request::Cancel, "order.cancel", order, now, to)
+        self.by_client_id(Request::Cancel, ("order.cancel", "DELETE"), order, now, to)
     }
 
     fn query(
@@ -323,7 +401,7 @@ impl Encoder for BinanceEncoder {
         now: Stamp,
         to: &mut Payload,
     ) -> Result<Rendered, PayloadFull> {
-        self.by_client_id(Request::Query, "order.status", order, now, to)
+        self.by_client_id(Request::Query, ("order.status", "GET"), order, now, to)
     }
 
     fn send(
@@ -337,6 +415,7 @@ impl Encoder for BinanceEncoder {
         let link = conn.index().checked_sub(self.conn_base.index()).ok_or(PayloadFull)?;
         match what.op {
             op::SUBSCRIBE => self.subscribe(link, Batch::decode(what.arg), to),
+            op::SUBSCRIBE_EXTRAS => self.subscribe_extras(Batch::decode(what.arg), to),
             op::LOGON => {
                 let params = [("apiKey", Value::Key), ("timestamp", Value::Int(now.wall_ms()))];
                 self.request(LOGON_ID, LOGON, &params, to).map(|_| ())
@@ -359,6 +438,10 @@ impl Encoder for BinanceEncoder {
                 write!(to, "GET {}?symbol={symbol}&limit={DEPTH_LIMIT}\n\n", rest.depth)
                     .map_err(|_| PayloadFull)?;
             }
+            op::OPEN_INTEREST => {
+                let symbol = self.symbol(what)?;
+                write!(to, "GET {}?symbol={symbol}\n\n", rest.open_interest).map_err(|_| PayloadFull)?;
+            }
             op::LISTEN_KEY | op::LISTEN_KEY_KEEP => {
                 let method = if what.op == op::LISTEN_KEY { "POST" } else { "PUT" };
                 write!(to, "{method} {}", rest.listen_key).map_err(|_| PayloadFull)?;
@@ -369,7 +452,11 @@ impl Encoder for BinanceEncoder {
             op::POSITION_RISK => self.signed_get(rest.position_risk, format_args!(""), now, to)?,
             op::BALANCE => self.signed_get(rest.balance, format_args!(""), now, to)?,
             op::TIME => write!(to, "GET {}\n\n", rest.time).map_err(|_| PayloadFull)?,
-            op::ACCOUNT_CONFIG => self.signed_get(rest.account_config, format_args!(""), now, to)?,
+            op::ACCOUNT_CONFIG => {
+                let at = usize::try_from(what.arg).map_err(|_| PayloadFull)?;
+                let path = rest.account_config.get(at).ok_or(PayloadFull)?;
+                self.signed_get(path, format_args!(""), now, to)?;
+            }
             op::SYMBOL_CONFIG => self.signed_get(rest.symbol_config, format_args!(""), now, to)?,
             op::COMMISSION => {
                 let symbol = self.symbol(what)?;
@@ -383,8 +470,14 @@ impl Encoder for BinanceEncoder {
             op::USER_TRADES => {
                 let index = what.instrument.and_then(|id| self.listings.index(id)).ok_or(PayloadFull)?;
                 let (symbol, order) = (self.listings.params(index).symbol, what.arg);
-                let query = format_args!("symbol={symbol}&orderId={order}&limit={TRADES_LIMIT}&");
-                self.signed_get(rest.user_trades, query, now, to)?;
+                if self.variant.knows.trades_of_order {
+                    let query = format_args!("symbol={symbol}&orderId={order}&limit={TRADES_LIMIT}&");
+                    self.signed_get(rest.user_trades, query, now, to)?;
+                } else {
+                    // The latest ones of the symbol: those of the order are among them.
+                    let query = format_args!("symbol={symbol}&limit={TRADES_LIMIT}&");
+                    self.signed_get(rest.user_trades, query, now, to)?;
+                }
             }
             _ => return Err(PayloadFull),
         }

@@ -2,6 +2,7 @@
 //! are not exact at an instrument's scale quarantine that instrument; a stream that stays silent after its
 //! acknowledgement is asked for again, because the venue acknowledges streams that do not exist.
 
+use super::conn::PUBLIC;
 use super::continuity::REST_DEPTH;
 use super::decode::{Parser, int};
 use super::feed::{Feed, FixedLevel};
@@ -10,9 +11,14 @@ use super::metadata::FUNDING_INTERVAL;
 use super::symbols::Listings;
 use super::{Batch, conn, op};
 use crate::domain::effect::{SessionAction, VenueCall};
-use crate::domain::event::{Bbo, BookReason, EventBody, Mark, PublicTrade};
+use crate::domain::event::{
+    Bbo, BookReason, EventBody, Liquidation, Mark, OpenInterest, PublicTrade, Ticker,
+};
+use crate::domain::input::ConnId;
 use crate::domain::instrument::Instrument;
-use crate::domain::time::{MILLI, Nanos, SECOND};
+use crate::domain::params::Extras;
+use crate::domain::time::{MILLI, Nanos, SECOND, Stamp};
+use crate::venue::extras::{Told, liquidation};
 use crate::venue::json::Cursor;
 use crate::venue::message::{DecodeError, Depth, Message};
 use crate::venue::{OddKind, Out};
@@ -36,6 +42,8 @@ const REFUSED_PAUSE: Nanos = 5 * SECOND;
 /// units a minute each, half of what the venue allows.
 const SNAPSHOT_CREDIT_MAX: i64 = 20;
 const SNAPSHOT_CREDIT_TIME: Nanos = SECOND;
+/// Bit of the numbers of requests that nobody waits for.
+const EXTRAS_REQUEST: u32 = 1 << 27;
 
 /// A stream subscription of one listing on one connection.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -63,6 +71,8 @@ struct Item {
     heard_at: [Nanos; LINKS],
     patience: [u32; LINKS],
     interval_ns: Nanos,
+    /// Open interest and last price as last told.
+    told: Told,
 }
 
 /// Market data of the venue.
@@ -74,6 +84,7 @@ pub struct Market {
     requests: u32,
     credit: i64,
     credit_at: Nanos,
+    extras: Extras,
 }
 
 /// What a frame needs of its connection's owner.
@@ -91,7 +102,7 @@ pub struct Heard {
 
 impl Market {
     /// For so many listings.
-    pub fn new(listings: usize) -> Self {
+    pub fn new(listings: usize, extras: Extras) -> Self {
         let mut items = Vec::with_capacity(listings);
         items.resize_with(listings, || Item { interval_ns: FUNDING_INTERVAL, ..Item::default() });
         Self {
@@ -101,6 +112,7 @@ impl Market {
             requests: 0,
             credit: SNAPSHOT_CREDIT_MAX,
             credit_at: 0,
+            extras,
         }
     }
 
@@ -155,25 +167,31 @@ impl Market {
     /// A message of a market connection.
     pub fn on_frame(
         &mut self,
-        link: usize,
+        (link, conn): (usize, ConnId),
         frame: &[u8],
         listings: &Listings,
         now: Nanos,
         out: &mut Out,
     ) -> Heard {
         let mut heard = Heard::default();
-        let Self { parser, scratch, items, .. } = self;
+        let Self { parser, scratch, items, extras, .. } = self;
         let result = parser.parse(frame, |message| {
-            if let Err(odd) = on_message(link, message, items, scratch, listings, now, out, &mut heard) {
+            let said = on_message(link, message, items, scratch, listings, *extras, now, out, &mut heard);
+            if let Err(odd) = said {
                 heard.odd = Some(odd);
                 heard.stale_metadata |= odd == OddKind::Inexact;
             }
         });
-        if result.is_err() {
+        out.marked(conn, self.parser.marks());
+        if let Err(error) = result {
+            out.unread(conn, error);
             heard.odd = Some(OddKind::Malformed);
-            if link == conn::PUBLIC {
+            if link == PUBLIC {
                 self.malformed(frame, listings, now, out);
             }
+        }
+        if heard.odd == Some(OddKind::Unknown) {
+            out.untyped(conn);
         }
         if heard.announced {
             heard.announced = named_symbol(frame).is_some_and(|symbol| listings.find(symbol).is_some());
@@ -275,7 +293,7 @@ impl Market {
         let Some(start) = self.items.iter().enumerate().position(|(at, item)| wanted(at, item)) else {
             return;
         };
-        self.requests = (self.requests + 1) & 0xfff_ffff;
+        self.requests = (self.requests + 1) & (EXTRAS_REQUEST - 1);
         let mut batch = Batch { start: start as u16, mask: 0, request: self.requests };
         let end = (start + Batch::SPAN).min(self.items.len());
         for at in start..end {
@@ -287,6 +305,13 @@ impl Market {
         link.send_at = now + SEND_PAUSE;
         let what = VenueCall { op: op::SUBSCRIBE, arg: batch.encode(), instrument: None };
         out.action(SessionAction::Send { conn: link.conn, what });
+        if index == conn::MARKET && (self.extras.ticker || self.extras.liquidations) {
+            // Nobody waits for its acknowledgement: a number of its own.
+            link.send_at += SEND_PAUSE;
+            let batch = Batch { request: EXTRAS_REQUEST | batch.request, ..batch };
+            let what = VenueCall { op: op::SUBSCRIBE_EXTRAS, arg: batch.encode(), instrument: None };
+            out.action(SessionAction::Send { conn: link.conn, what });
+        }
     }
 
     /// The next listing that needs a depth snapshot, while the request budget lasts. The caller asks for
@@ -343,6 +368,27 @@ impl Market {
         odd
     }
 
+    /// The reply to a question for a listing's open interest.
+    pub fn on_interest(
+        &mut self,
+        body: &[u8],
+        listings: &Listings,
+        now: Stamp,
+        out: &mut Out,
+    ) -> Result<(), OddKind> {
+        let Self { parser, items, extras, .. } = self;
+        let mut said = Err(OddKind::Unknown);
+        let parsed = parser.parse(body, |message| {
+            let Message::OpenInterest { symbol, qty, time_ms } = *message else { return };
+            said = listings.find(symbol).ok_or(OddKind::UnknownSymbol).map(|index| {
+                let venue_ns = if time_ms > 0 { time_ms.saturating_mul(MILLI) } else { now.wall };
+                let stated = OpenInterest { instrument: listings.params(index).id, qty, venue_ns };
+                items[index].told.interest(*extras, stated, out);
+            });
+        });
+        parsed.map_err(|_| OddKind::Malformed).and(said)
+    }
+
     /// True while the depth of this listing may be served.
     pub fn is_live(&self, index: usize) -> bool {
         self.items[index].feed.is_live()
@@ -357,6 +403,7 @@ fn on_message(
     items: &mut [Item],
     scratch: &mut Vec<FixedLevel>,
     listings: &Listings,
+    extras: Extras,
     now: Nanos,
     out: &mut Out,
     heard: &mut Heard,
@@ -424,6 +471,15 @@ fn on_message(
             interval_ns: item.interval_ns,
             venue_ns: time_ms.saturating_mul(MILLI),
         })),
+        Message::Ticker { last, bid, ask, time_ms, .. } => {
+            let venue_ns = time_ms.saturating_mul(MILLI);
+            item.told.ticker(extras, Ticker { instrument: instrument.id, last, bid, ask, venue_ns }, out);
+        }
+        Message::Liquidation { side, price, qty, time_ms, .. } => {
+            let venue_ns = time_ms.saturating_mul(MILLI);
+            let forced = Liquidation { instrument: instrument.id, side, price, qty, venue_ns };
+            liquidation(extras, forced, out);
+        }
         _ => {}
     }
     Ok(())

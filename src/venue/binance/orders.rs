@@ -4,6 +4,7 @@
 use super::decode::{int, side, uint};
 use super::errors::classify;
 use super::symbols::Listings;
+use crate::domain::effect::OrderCall;
 use crate::domain::instrument::VenueId;
 use crate::domain::number::Num;
 use crate::domain::order::{ClientId, OrderReport, RejectClass, ReportKind, Side};
@@ -15,7 +16,7 @@ use crate::venue::message::DecodeError;
 
 type Result<T> = std::result::Result<T, DecodeError>;
 
-/// What a request on the WebSocket API asked for.
+/// What a request about an order asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Request {
     /// `order.place`
@@ -24,6 +25,16 @@ pub enum Request {
     Cancel,
     /// `order.status`
     Query,
+}
+
+impl From<OrderCall> for Request {
+    fn from(call: OrderCall) -> Self {
+        match call {
+            OrderCall::Place => Self::Place,
+            OrderCall::Cancel => Self::Cancel,
+            OrderCall::Query => Self::Query,
+        }
+    }
 }
 
 impl Request {
@@ -164,28 +175,85 @@ pub fn reply(
     let Some(id) = RequestId::parse(parsed.id) else {
         return Err(if parsed.failed() { OddKind::Refused } else { OddKind::Unknown });
     };
-    let base = OrderReport { venue, client_id: id.client_id, ..OrderReport::default() };
-    if parsed.failed() {
-        let class = classify(parsed.code, parsed.status);
-        let kind = match id.request {
-            Request::Place => ReportKind::Rejected,
-            Request::Cancel => ReportKind::CancelRejected,
-            Request::Query if class == RejectClass::NotFound => ReportKind::NotFound,
-            // The query itself failed: says nothing of the order.
-            Request::Query => return Err(OddKind::Refused),
-        };
-        return Ok((id.request, OrderReport { kind, reject: class, code: parsed.code, ..base }));
-    }
-    let mut cursor = Cursor::new(parsed.result.ok_or(OddKind::Malformed)?);
-    let view = OrderView::read(&mut cursor).map_err(|_| OddKind::Malformed)?;
-    let mut report = view.report(venue, listings)?;
+    let mut report = if parsed.failed() {
+        refused(id.request, parsed.code, parsed.status, venue)?
+    } else {
+        accepted(id.request, parsed.result.ok_or(OddKind::Malformed)?, venue, listings)?
+    };
     report.client_id = id.client_id;
-    if id.request == Request::Place {
+    Ok((id.request, report))
+}
+
+/// A reply over HTTP as a report; status 0 = there was none. A refusal names no order: the client id is empty
+/// then, and the report of an order that a query did not find carries the question's `tag`.
+///
+/// # Errors
+/// What is odd about it: not JSON, a refused query.
+pub fn http_reply(
+    (request, tag): (Request, u32),
+    (status, body): (u16, &[u8]),
+    venue: VenueId,
+    listings: &Listings,
+) -> std::result::Result<OrderReport, OddKind> {
+    if status == 200 {
+        return accepted(request, body, venue, listings);
+    }
+    let mut code = 0;
+    // Without a body that can be read, the status is all that there is.
+    let _ = Cursor::new(body).object(|key, cursor| match key {
+        b"code" => {
+            let stated = cursor.int("code")?;
+            code = i32::try_from(stated).map_err(|_| DecodeError::Field("code"))?;
+            Ok(())
+        }
+        _ => cursor.skip(),
+    });
+    let mut report = refused(request, code, status, venue)?;
+    if request == Request::Query {
+        report.venue_order_id = u64::from(tag);
+    }
+    Ok(report)
+}
+
+/// What nobody knows: the request was not answered, or not understandably. `None` for a query, which is made
+/// again.
+pub fn unanswered(request: Request, venue: VenueId) -> Option<OrderReport> {
+    refused(request, 0, 0, venue).ok()
+}
+
+/// The venue has, or shows, the order.
+fn accepted(
+    request: Request,
+    order: &[u8],
+    venue: VenueId,
+    listings: &Listings,
+) -> std::result::Result<OrderReport, OddKind> {
+    let view = OrderView::read(&mut Cursor::new(order)).map_err(|_| OddKind::Malformed)?;
+    let mut report = view.report(venue, listings)?;
+    if request == Request::Place {
         // The user stream tells what became of it; the reply only that the venue has it.
         report.kind = ReportKind::Acked;
         report.filled = None;
     }
-    Ok((id.request, report))
+    Ok(report)
+}
+
+/// The venue refuses; the report names no order.
+fn refused(
+    request: Request,
+    code: i32,
+    status: u16,
+    venue: VenueId,
+) -> std::result::Result<OrderReport, OddKind> {
+    let reject = classify(code, status);
+    let kind = match request {
+        Request::Place => ReportKind::Rejected,
+        Request::Cancel => ReportKind::CancelRejected,
+        Request::Query if reject == RejectClass::NotFound => ReportKind::NotFound,
+        // The query itself failed: says nothing of the order.
+        Request::Query => return Err(OddKind::Refused),
+    };
+    Ok(OrderReport { venue, kind, reject, code, ..OrderReport::default() })
 }
 
 /// What a reply of the WebSocket API says of limits: orders counted, or a refusal and for how long.

@@ -42,6 +42,8 @@ pub struct Standing {
     fee: Ppb,
     /// The listing whose commission is asked for next.
     pub commission_at: usize,
+    /// The part of the account's settings that is asked for next.
+    pub account_at: usize,
 }
 
 impl Standing {
@@ -49,7 +51,8 @@ impl Standing {
     pub fn new(venue: VenueId, params: &VenueParams) -> Self {
         // Margin is configured as the inverse of the leverage.
         let margin = params.margin_ppb.max(1);
-        Self { venue, leverage: (ONE_PPB + margin / 2) / margin, fee: params.taker_fee_ppb, commission_at: 0 }
+        let leverage = (ONE_PPB + margin / 2) / margin;
+        Self { venue, leverage, fee: params.taker_fee_ppb, commission_at: 0, account_at: 0 }
     }
 
     fn state(
@@ -102,11 +105,12 @@ impl Standing {
         Ok(())
     }
 
-    /// `GET accountConfig`: modes and permission. True when all are as wanted.
+    /// `GET accountConfig` (`whole`), or a reply with a part of it: modes and permission. True when all that it
+    /// states are as wanted.
     ///
     /// # Errors
-    /// When one of them is missing.
-    pub fn account(&self, body: &[u8], out: &mut Out) -> Odd<bool> {
+    /// When one of them is missing that should be there.
+    pub fn account(&self, body: &[u8], whole: bool, out: &mut Out) -> Odd<bool> {
         let (mut trade, mut dual, mut multi) = (None, None, None);
         let mut cursor = Cursor::new(body);
         cursor
@@ -117,13 +121,21 @@ impl Standing {
                 _ => cursor.skip(),
             })
             .map_err(malformed)?;
-        let (Some(trade), Some(dual), Some(multi)) = (trade, dual, multi) else {
+        let bad = [
+            (Check::PositionMode, dual),
+            (Check::AssetMode, multi),
+            (Check::Permission, trade.map(|may| !may)),
+        ];
+        let stated = bad.iter().filter(|(_, bad)| bad.is_some()).count();
+        if stated < if whole { bad.len() } else { 1 } {
             return Err(OddKind::Malformed);
-        };
-        let number = |bad: bool| 1 + i64::from(bad);
-        let mut good = self.equal(Check::PositionMode, None, number(dual), 1, out);
-        good &= self.equal(Check::AssetMode, None, number(multi), 1, out);
-        good &= self.equal(Check::Permission, None, number(!trade), 1, out);
+        }
+        let mut good = true;
+        for (check, bad) in bad {
+            if let Some(bad) = bad {
+                good &= self.equal(check, None, 1 + i64::from(bad), 1, out);
+            }
+        }
         Ok(good)
     }
 
@@ -230,7 +242,7 @@ mod tests {
     fn settings_are_stated_as_the_venue_has_them() {
         let mut out = Out::default();
         let body = br#"{"feeTier":0,"canTrade":false,"dualSidePosition":true,"multiAssetsMargin":true,"tradeGroupId":-1}"#;
-        assert_eq!(standing().account(body, &mut out), Ok(false));
+        assert_eq!(standing().account(body, true, &mut out), Ok(false));
         assert_eq!(
             checks(&out),
             [(Check::PositionMode, 2, false), (Check::AssetMode, 2, false), (Check::Permission, 2, false)]
@@ -266,7 +278,8 @@ mod tests {
     #[test]
     fn what_is_missing_is_no_statement() {
         let mut out = Out::default();
-        assert!(standing().account(br#"{"canTrade":true}"#, &mut out).is_err());
+        assert!(standing().account(br#"{"canTrade":true}"#, true, &mut out).is_err());
+        assert!(standing().account(b"{}", false, &mut out).is_err());
         assert!(standing().symbols(br#"[{"symbol":"BTCUSDT"}]"#, &listings(), &mut out).is_err());
         assert!(standing().commission(br#"{"symbol":"BTCUSDT"}"#, &listings(), &mut out).is_err());
         assert!(standing().time(b"{}", 0, 1, &mut out).is_err());

@@ -64,7 +64,7 @@ impl BybitAdapter {
         }
     }
 
-    fn listing_of(&self, symbol: &[u8]) -> Option<usize> {
+    pub fn listing_of(&self, symbol: &[u8]) -> Option<usize> {
         Symbol::from_bytes(symbol).and_then(|symbol| self.find(&symbol))
     }
 
@@ -155,6 +155,7 @@ impl BybitAdapter {
             return self.odd(conn, OddKind::UnknownSymbol, out);
         };
         self.listings[at].seen = true;
+        self.check_position(at, row, now.mono, out);
         if !row.one_way && !row.qty.is_zero() {
             // Hedge mode: orders with `positionIdx` 0 will be refused.
             self.odd(conn, OddKind::Refused, out);
@@ -313,7 +314,7 @@ impl BybitAdapter {
     }
 
     /// The next page of a list by settlement coin, the first page of the next coin, or the end (true).
-    fn turn_page(&mut self, ask: Ask, more: bool, now: Nanos) -> bool {
+    pub fn turn_page(&mut self, ask: Ask, more: bool, now: Nanos) -> bool {
         let coin = self.request_mut(ask).arg >> 1;
         if more {
             self.want_page(ask, page(coin, true), now);
@@ -335,12 +336,18 @@ impl BybitAdapter {
     /// A page of open orders.
     pub fn on_pending(&mut self, reply: &Reply<'_>, now: Nanos, out: &mut Out) -> Result<(), DecodeError> {
         let conn = self.account_conn();
+        if self.request_mut(Ask::Pending).arg == 0 {
+            self.standing.foreign = 0;
+        }
         reply.list.ok_or(DecodeError::Missing("list"))?.array(|c| {
             let row = rows::order(c)?;
+            self.standing.foreign += i64::from(row.linear && row.client_id == ClientId::NONE);
             self.on_order(conn, &row, out);
             Ok(())
         })?;
-        self.turn_page(Ask::Pending, reply.more, now);
+        if self.turn_page(Ask::Pending, reply.more, now) {
+            self.on_foreign_counted(now, out);
+        }
         Ok(())
     }
 
@@ -384,7 +391,7 @@ impl BybitAdapter {
     /// When all three lists were read after authentication, the account is known again.
     pub fn reconcile_end(&mut self, out: &mut Out) {
         let Some(session) = self.sessions.get(ACCOUNT) else { return };
-        let asked = session.phase == Phase::Up && session.authenticated && session.acks == 0;
+        let asked = session.phase == Phase::Up && session.logged_in && session.acks == 0;
         let open = [Ask::Pending, Ask::Positions, Ask::Balance].iter().any(|ask| self.wants(*ask));
         if asked && !open && !self.reconciled {
             self.reconciled = true;

@@ -7,19 +7,24 @@ use super::calls::{self, call, call_for};
 use super::continuity::BybitContinuity;
 use super::errors::{classify, is_fatal};
 use super::market::About;
-use super::parse::{Frame, Op, Parser, TickerRow};
-use super::rows::{self, Reply};
-use super::session::{FATAL_DELAY, NEVER, Phase, Session, Wish, back_off};
-use super::{ACCOUNT, MARKET, ORDERS, ROLES};
+use super::parse::{Frame, Op, OrderOp, Parser, TickerRow, Window};
+use super::rows::{self, InstrumentRow, Reply};
+use super::session::{FATAL_DELAY, NEVER, Phase, Session, Wish};
+use super::standing::Standing;
+use super::{ACCOUNT, MARKET, ORDERS, ROLES, TERMS};
 use crate::domain::effect::{HttpId, SessionAction, VenueCall};
 use crate::domain::event::{BookReason, BookState, BookStatus, EventBody, SessionRole, SessionStatus};
 use crate::domain::input::{ConnId, DownReason, FrameKind, FrameMeta};
 use crate::domain::instrument::{Instrument, InstrumentId, Price, Qty, Status, VenueId, VenueSpec};
 use crate::domain::order::{ClientId, RejectClass};
+use crate::domain::params::Extras;
+use crate::domain::standing::Pace;
 use crate::domain::text::Symbol;
 use crate::domain::time::{Nanos, SECOND, Stamp};
+use crate::venue::extras::Told;
 use crate::venue::full::Full;
 use crate::venue::message::DecodeError;
+use crate::venue::pace::seconds_between;
 use crate::venue::{Adapter, Emit, OddKind, Oddity, Out, VenueContext};
 
 /// Patience for an HTTP reply.
@@ -46,15 +51,40 @@ pub(super) enum Ask {
     Positions,
     Balance,
     Fills,
+    Time,
+    Info,
+    Key,
+    Leverage,
+    Fee,
+    Foreign,
+    DeadMan,
+    SetDeadMan,
 }
+
+/// How many kinds of questions there are.
+const ASKS: usize = 13;
 
 /// What makes the account known again.
 const ACCOUNT_ASKS: [Ask; 3] = [Ask::Pending, Ask::Positions, Ask::Balance];
 /// Bits of an [`HttpId`] that say what was asked for.
-const ASK_BITS: u32 = 3;
+const ASK_BITS: u32 = 4;
 
 impl Ask {
-    const ALL: [Self; 5] = [Self::Instruments, Self::Pending, Self::Positions, Self::Balance, Self::Fills];
+    const ALL: [Self; ASKS] = [
+        Self::Instruments,
+        Self::Pending,
+        Self::Positions,
+        Self::Balance,
+        Self::Fills,
+        Self::Time,
+        Self::Info,
+        Self::Key,
+        Self::Leverage,
+        Self::Fee,
+        Self::Foreign,
+        Self::DeadMan,
+        Self::SetDeadMan,
+    ];
 
     const fn op(self) -> u16 {
         match self {
@@ -63,6 +93,14 @@ impl Ask {
             Self::Positions => calls::POSITIONS,
             Self::Balance => calls::BALANCE,
             Self::Fills => calls::FILLS,
+            Self::Time => calls::TIME,
+            Self::Info => calls::INFO,
+            Self::Key => calls::KEY,
+            Self::Leverage => calls::LEVERAGE,
+            Self::Fee => calls::FEE,
+            Self::Foreign => calls::FOREIGN,
+            Self::DeadMan => calls::DEAD_MAN,
+            Self::SetDeadMan => calls::SET_DEAD_MAN,
         }
     }
 }
@@ -110,6 +148,10 @@ pub(super) struct Listing {
     pub seen: bool,
     /// Funding as last told in parts.
     pub funding: TickerRow,
+    /// Time between settlements as the metadata state it, ns; 0 = not stated.
+    funding_interval: Nanos,
+    /// Open interest and last price as last told.
+    pub told: Told,
 }
 
 /// Session machines and decoders of Bybit.
@@ -120,12 +162,14 @@ pub(super) struct BybitAdapter {
     /// Positions in `listings`, ordered by symbol.
     by_symbol: Vec<(Symbol, usize)>,
     pub sessions: Vec<Session>,
-    requests: [Request; 5],
+    requests: [Request; ASKS],
+    pub standing: Standing,
     /// Orders whose fills have to be listed; the first one's listing is being asked for.
     pub fills_wanted: Vec<(ClientId, InstrumentId)>,
     pub parser: Parser,
     /// Levels of one message at the instrument's scales.
     pub scratch: Vec<(Price, Qty)>,
+    pub extras: Extras,
     next_id: u32,
     /// Earliest time at which anything has to be done.
     due: Nanos,
@@ -153,6 +197,8 @@ impl BybitAdapter {
             live_since: 0,
             seen: false,
             funding: TickerRow::default(),
+            funding_interval: 0,
+            told: Told::default(),
         };
         let listings: Vec<Listing> = context.listings.iter().map(|l| blank(l.id, l.symbol)).collect();
         let mut by_symbol: Vec<_> =
@@ -165,11 +211,13 @@ impl BybitAdapter {
             conn_base: context.conn_base,
             listings,
             by_symbol,
-            sessions: (0..used).map(|at| Session::new(conn(at), ROLES[at])).collect(),
-            requests: [Request::default(); 5],
+            sessions: (0..used).map(|at| Session::new(conn(at), ROLES[at], TERMS)).collect(),
+            requests: [Request::default(); ASKS],
+            standing: Standing::new(&context.params),
             fills_wanted: Vec::with_capacity(64),
             parser: Parser::new(),
             scratch: Vec::with_capacity(2048),
+            extras: context.params.extras,
             next_id: 0,
             due: NEVER,
             http_free_at: Nanos::MIN,
@@ -203,7 +251,7 @@ impl BybitAdapter {
         (at < self.sessions.len()).then_some(at)
     }
 
-    fn send(&self, at: usize, what: VenueCall, out: &mut Out) {
+    pub fn send(&self, at: usize, what: VenueCall, out: &mut Out) {
         out.action(SessionAction::Send { conn: self.sessions[at].conn, what });
     }
 
@@ -247,6 +295,7 @@ impl BybitAdapter {
                 for ask in ACCOUNT_ASKS {
                     self.requests[ask as usize] = Request::default();
                 }
+                self.forget_settings();
             }
             _ => {}
         }
@@ -265,6 +314,12 @@ impl BybitAdapter {
     pub fn asking(&self, ask: Ask, now: Nanos) -> bool {
         let request = &self.requests[ask as usize];
         request.wanted && (request.id != 0 || request.failures > 0 || request.due <= now)
+    }
+
+    /// Whether it waits for its time, which is later than `at`.
+    pub fn is_later(&self, ask: Ask, at: Nanos) -> bool {
+        let request = &self.requests[ask as usize];
+        request.wanted && request.id == 0 && request.due > at
     }
 
     /// Wants an HTTP reply, from its first page.
@@ -327,8 +382,8 @@ impl BybitAdapter {
             if request.id != 0 {
                 return self.failed(ask, 0, now);
             }
-            // 28 bits of count and 3 of kind stay below the half of the range that route uses.
-            self.next_id = self.next_id % 0x0fff_ffff + 1;
+            // 27 bits of count and 4 of kind stay below the half of the range that route uses.
+            self.next_id = self.next_id % 0x07ff_fffe + 1;
             request.id = (self.next_id << ASK_BITS) | ask as u32;
             request.due = now + HTTP_WITHIN;
             let what = VenueCall { op: ask.op(), arg: request.arg, instrument: request.instrument };
@@ -347,7 +402,7 @@ impl BybitAdapter {
         let request = &mut self.requests[ask as usize];
         request.id = 0;
         request.failures = request.failures.saturating_add(1);
-        request.due = now + if is_fatal(code) { FATAL_DELAY } else { back_off(request.failures, seed) };
+        request.due = now + if is_fatal(code) { FATAL_DELAY } else { TERMS.back_off(request.failures, seed) };
         let due = request.due;
         self.arm(due);
     }
@@ -365,6 +420,9 @@ impl BybitAdapter {
             let (instrument, state) = (listing.id, BookState::AwaitSnapshot);
             out.event(EventBody::Book(BookStatus { instrument, state, reason: BookReason::Sync }));
             self.send(MARKET, call_for(calls::SUBSCRIBE_MARKET, instrument), out);
+            if self.extras.liquidations {
+                self.send(MARKET, call_for(calls::SUBSCRIBE_LIQUIDATIONS, instrument), out);
+            }
             self.sessions[MARKET].acks += 1;
             self.sessions[MARKET].step(now);
             self.arm(now);
@@ -378,7 +436,7 @@ impl BybitAdapter {
             if listing.resync_due <= now {
                 listing.continuity.invalidate();
                 listing.resyncs = listing.resyncs.saturating_add(1);
-                let wait = back_off(listing.resyncs, u64::from(listing.id.0));
+                let wait = TERMS.back_off(listing.resyncs, u64::from(listing.id.0));
                 listing.resync_due = now + SNAPSHOT_WITHIN + wait;
                 let id = listing.id;
                 self.send(MARKET, call_for(calls::UNSUBSCRIBE_BOOK, id), out);
@@ -395,11 +453,11 @@ impl BybitAdapter {
         match (op, good) {
             (Op::Pong | Op::Unsubscribe, _) => {}
             (Op::Auth, true) => {
-                self.sessions[at].authenticated = true;
+                self.sessions[at].logged_in = true;
                 self.sessions[at].step_done();
                 if at == ORDERS {
                     self.status(at, true, out);
-                    if self.sessions[ACCOUNT].authenticated && self.sessions[ACCOUNT].acks == 0 {
+                    if self.sessions[ACCOUNT].logged_in && self.sessions[ACCOUNT].acks == 0 {
                         // Replies may have been lost with the connection: list the orders again.
                         self.reconcile(now);
                     }
@@ -420,6 +478,8 @@ impl BybitAdapter {
             (Op::Subscribe, false) => {
                 self.odd(self.sessions[at].conn, OddKind::Refused, out);
                 match at {
+                    // Without the protection the account is as good as those that have none.
+                    ACCOUNT if id.first() == Some(&calls::DEAD_MAN_ID) => {}
                     // One bad symbol: the others have requests of their own.
                     MARKET if awaited => self.acked(at, now, out),
                     MARKET => {}
@@ -442,7 +502,10 @@ impl BybitAdapter {
         match session.role {
             SessionRole::Market => self.status(at, true, out),
             // What happens from now on arrives by itself; what was before is asked for.
-            SessionRole::Account => self.reconcile(now),
+            SessionRole::Account => {
+                self.reconcile(now);
+                self.read_settings(now);
+            }
             SessionRole::Orders => {}
         }
     }
@@ -452,6 +515,22 @@ impl BybitAdapter {
         for ask in ACCOUNT_ASKS {
             self.want(ask, now);
         }
+        // The open orders are being counted anew.
+        self.requests[Ask::Foreign as usize] = Request::default();
+    }
+
+    /// Opening orders that the venue still takes in its present second, as the reply to one of them says.
+    fn on_window(&self, window: &Window, out: &mut Out) {
+        let Some(left) = window.left.and_then(|left| u32::try_from(left).ok()) else { return };
+        let wait = if left == 0 { seconds_between(window.replied_ms, window.reset_ms) } else { 0 };
+        out.event(EventBody::Pace(Pace {
+            venue: self.venue,
+            status: 200,
+            // Instants that are not stated are no wait.
+            retry_after_s: if window.replied_ms > 0 { wait } else { 0 },
+            orders_left: Some(left),
+            ..Pace::default()
+        }));
     }
 
     /// A page of specifications.
@@ -463,11 +542,12 @@ impl BybitAdapter {
             }
         }
         reply.list.ok_or(DecodeError::Missing("list"))?.array(|c| {
-            let (symbol, spec) = rows::specification(c)?;
+            let InstrumentRow { symbol, spec, funding_minutes } = rows::specification(c)?;
             let Some(at) = Symbol::from_bytes(symbol).and_then(|symbol| self.find(&symbol)) else {
                 return Ok(());
             };
             self.listings[at].seen = true;
+            self.listings[at].funding_interval = funding_minutes.max(0).saturating_mul(60 * SECOND);
             match spec {
                 Ok(spec) => {
                     let spec = VenueSpec { instrument: self.listings[at].id, ..spec };
@@ -505,6 +585,7 @@ impl Adapter for BybitAdapter {
             session.phase = Phase::Down { due: now.mono };
         }
         self.want(Ask::Instruments, now.mono);
+        self.want(Ask::Time, now.mono);
         self.work(now, out);
     }
 
@@ -535,7 +616,7 @@ impl Adapter for BybitAdapter {
 
     fn on_frame(&mut self, meta: FrameMeta, frame: &[u8], now: Stamp, out: &mut Out) {
         let Some(at) = self.session_at(meta.conn) else { return };
-        self.sessions[at].heard();
+        self.sessions[at].heard(now.mono);
         if self.sessions[at].phase != Phase::Up {
             return;
         }
@@ -548,17 +629,27 @@ impl Adapter for BybitAdapter {
         let mut full = Full::new();
         match self.parser.parse(frame, &mut full) {
             Ok(Frame::Market { channel, symbol, snapshot, time_ms }) => {
+                out.marked(conn, self.parser.marks);
                 self.on_market(About { conn, channel, snapshot, time_ms }, &symbol, now, out);
             }
             Ok(Frame::Private { channel, data }) => self.on_private(conn, channel, data, now, out),
-            Ok(Frame::Reply { op, id, code, data }) => self.on_reply(conn, op, id, code, data, out),
+            Ok(Frame::Reply { op, id, code, data, window }) => {
+                if op == OrderOp::Create {
+                    self.on_window(&window, out);
+                }
+                self.on_reply(conn, op, id, code, data, out);
+            }
             Ok(Frame::Session { op, good, code, id }) => {
                 self.on_session(at, (op, good, code, id), now.mono, out);
                 self.work(now, out);
             }
             Ok(Frame::Ignored(_)) => {}
-            Ok(Frame::Rest | Frame::Unknown) => self.odd(conn, OddKind::Unknown, out),
-            Err(_) => {
+            Ok(Frame::Rest | Frame::Unknown) => {
+                self.odd(conn, OddKind::Unknown, out);
+                out.untyped(conn);
+            }
+            Err(error) => {
+                out.unread(conn, error);
                 self.odd(conn, OddKind::Malformed, out);
                 if let Some(at) = self.parser.book_hint.and_then(|symbol| self.find(&symbol)) {
                     self.lose_book(at, BookReason::Malformed, now.mono, out);
@@ -569,7 +660,15 @@ impl Adapter for BybitAdapter {
 
     fn on_http(&mut self, id: HttpId, status: u16, body: &[u8], now: Stamp, out: &mut Out) {
         if status == 403 {
+            // Whether the ban is for the sockets as well is not documented: orders that can wait do.
             self.http_free_at = now.mono + BAN_PAUSE;
+            let retry_after_s = (BAN_PAUSE / SECOND) as u32;
+            out.event(EventBody::Pace(Pace {
+                venue: self.venue,
+                status: 429,
+                retry_after_s,
+                ..Pace::default()
+            }));
         }
         if id.0 >> 31 == 1 {
             return self.on_query(id, status, body, now.mono, out);
@@ -579,7 +678,9 @@ impl Adapter for BybitAdapter {
         if !request.wanted || request.id != id.0 {
             return;
         }
-        let conn = if ask == Ask::Instruments { self.sessions[MARKET].conn } else { self.account_conn() };
+        let sent = request.due - HTTP_WITHIN;
+        let public = matches!(ask, Ask::Instruments | Ask::Time);
+        let conn = if public { self.sessions[MARKET].conn } else { self.account_conn() };
         match rows::envelope(body) {
             Ok(reply) if status == 200 && reply.code == 0 && reply.linear => {
                 let read = match ask {
@@ -588,6 +689,17 @@ impl Adapter for BybitAdapter {
                     Ask::Positions => self.on_positions(&reply, now, out),
                     Ask::Balance => self.on_balance(&reply, now, out),
                     Ask::Fills => self.on_fills(&reply, now.mono, out),
+                    Ask::Time => self.on_time(&reply, sent, now.mono, out),
+                    Ask::Info => self.on_info(&reply, now.mono, out),
+                    Ask::Key => self.on_key(&reply, now.mono, out),
+                    Ask::Leverage => self.on_leverage(&reply, now.mono, out),
+                    Ask::Fee => self.on_fee(&reply, now.mono, out),
+                    Ask::Foreign => self.on_foreign(&reply, now.mono, out),
+                    Ask::DeadMan => self.on_dead_man(&reply, now.mono, out),
+                    Ask::SetDeadMan => {
+                        self.on_dead_man_set(now.mono);
+                        Ok(())
+                    }
                 };
                 match read {
                     Ok(()) => self.reconcile_end(out),
@@ -628,6 +740,21 @@ impl Adapter for BybitAdapter {
         self.arm(now.mono);
     }
 
+    fn on_pace(&mut self, pace: &Pace, now: Stamp, _: &mut Out) {
+        let asked = Nanos::from(pace.retry_after_s) * SECOND;
+        if pace.is_refusal() {
+            self.http_free_at = self.http_free_at.max(now.mono + asked.max(RATE_PAUSE));
+        } else if pace.requests_left == Some(0) {
+            // The venue counts by path: the others wait with the one that is used up.
+            self.http_free_at = self.http_free_at.max(now.mono + asked.max(SECOND));
+        }
+    }
+
+    fn funding_interval(&self, id: InstrumentId) -> Option<Nanos> {
+        let listing = self.listings.iter().find(|listing| listing.id == id)?;
+        Some(listing.funding_interval).filter(|interval| *interval > 0)
+    }
+
     fn on_tick(&mut self, now: Stamp, out: &mut Out) {
         if now.mono >= self.due {
             self.work(now, out);
@@ -639,7 +766,7 @@ impl Adapter for BybitAdapter {
             self.close(at, false, now.mono, out);
             self.sessions[at].phase = Phase::Idle;
         }
-        self.requests = [Request::default(); 5];
+        self.requests = [Request::default(); ASKS];
         self.due = NEVER;
     }
 }

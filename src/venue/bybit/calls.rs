@@ -16,6 +16,10 @@ pub(super) const SUBSCRIBE_ACCOUNT: u16 = 4;
 pub(super) const SUBSCRIBE_BOOK: u16 = 5;
 /// Unsubscribe the book of `instrument`.
 pub(super) const UNSUBSCRIBE_BOOK: u16 = 6;
+/// Subscribe `dcp.future`: this connection is one whose loss the dead man's switch counts.
+pub(super) const SUBSCRIBE_DEAD_MAN: u16 = 7;
+/// Subscribe the liquidations of `instrument`; nobody waits for the acknowledgement.
+pub(super) const SUBSCRIBE_LIQUIDATIONS: u16 = 8;
 /// `GET /v5/market/instruments-info`; `arg` = [`NEXT_PAGE`] or 0.
 pub(super) const INSTRUMENTS: u16 = 16;
 /// `GET /v5/order/realtime`; `arg` = coin and page ([`page`]).
@@ -26,6 +30,22 @@ pub(super) const POSITIONS: u16 = 18;
 pub(super) const BALANCE: u16 = 19;
 /// `GET /v5/execution/list` of `instrument`; `arg` = [`NEXT_PAGE`] or 0.
 pub(super) const FILLS: u16 = 20;
+/// `GET /v5/market/time`.
+pub(super) const TIME: u16 = 21;
+/// `GET /v5/account/info`.
+pub(super) const INFO: u16 = 22;
+/// `GET /v5/user/query-api`.
+pub(super) const KEY: u16 = 23;
+/// `GET /v5/position/list` of `instrument`.
+pub(super) const LEVERAGE: u16 = 24;
+/// `GET /v5/account/fee-rate`.
+pub(super) const FEE: u16 = 25;
+/// `GET /v5/order/realtime`, the first page only; `arg` = coin ([`page`]).
+pub(super) const FOREIGN: u16 = 26;
+/// `GET /v5/account/query-dcp-info`.
+pub(super) const DEAD_MAN: u16 = 27;
+/// `POST /v5/order/disconnected-cancel-all`; `arg` = seconds.
+pub(super) const SET_DEAD_MAN: u16 = 28;
 
 /// Bit of `arg`: go on where the last reply ended (its cursor is in the call's secret slot).
 pub(super) const NEXT_PAGE: u64 = 1;
@@ -39,8 +59,14 @@ pub(super) const BOOK_TOPIC: &str = "orderbook.50";
 /// Topics subscribed for every listing.
 pub(super) const MARKET_TOPICS: [&str; 4] = ["orderbook.1", BOOK_TOPIC, "publicTrade", "tickers"];
 
+/// Liquidations.
+pub(super) const LIQUIDATION_TOPIC: &str = "allLiquidation";
+
 /// First letter of `req_id` of subscriptions that a session waits for.
 pub(super) const AWAITED: u8 = b'm';
+
+/// First letter of `req_id` of [`SUBSCRIBE_DEAD_MAN`].
+pub(super) const DEAD_MAN_ID: u8 = b'd';
 
 /// A call without arguments.
 pub(super) const fn call(op: u16) -> VenueCall {

@@ -5,6 +5,7 @@ use super::continuity::BybitContinuity;
 use super::parse::{BEST, Channel, Frame, Item, Op, Parser, PrivateChannel};
 use crate::domain::number::Num;
 use crate::domain::order::Side;
+use crate::venue::drift::Marks;
 use crate::venue::full::Full;
 use crate::venue::message::{Continuity, DecodeError, Decoder, Depth, Level, Message};
 use std::fmt::Write as _;
@@ -140,6 +141,10 @@ impl Decoder for BybitDecoder {
             other => emit(&simple(&other)),
         }
         Ok(())
+    }
+
+    fn marks(&self) -> Marks {
+        self.parser.marks
     }
 
     fn continuity(&self) -> Box<dyn Continuity> {

@@ -4,7 +4,7 @@
 //! A page cursor is a text that only the next request needs: it travels like a secret, from the reply to a
 //! slot and from there into a hole.
 
-use super::calls::{self, COINS, MARKET_TOPICS, NEXT_PAGE};
+use super::calls::{self, BOOK_TOPIC, COINS, MARKET_TOPICS, NEXT_PAGE};
 use super::{ACCOUNT, MARKET, ORDERS};
 use crate::domain::effect::{
     HoleKind, OutMeta, Payload, PayloadFull, Redact, SecretSlot, SignScheme, VenueCall,
@@ -40,10 +40,10 @@ pub(super) struct BybitEncoder {
 }
 
 /// What a paged request is about: its path and arguments, and where its cursor is kept.
-struct Listed<'a> {
-    path: &'static str,
-    query: std::fmt::Arguments<'a>,
-    cursor: Option<SecretSlot>,
+pub(super) struct Listed<'a> {
+    pub path: &'static str,
+    pub query: std::fmt::Arguments<'a>,
+    pub cursor: Option<SecretSlot>,
 }
 
 impl BybitEncoder {
@@ -84,9 +84,45 @@ impl BybitEncoder {
         SecretSlot(self.slot_base.0 + at)
     }
 
-    fn subscription(&self, op: &str, id: Option<InstrumentId>, to: &mut Payload) -> Result<()> {
+    /// Renders a request whose reply has no pages.
+    fn http_once(&self, what: VenueCall, now: Stamp, to: &mut Payload) -> Result<Option<Redact>> {
+        match what.op {
+            calls::BALANCE => {
+                signed_once("/v5/account/wallet-balance", format_args!("accountType=UNIFIED"), now, to)
+            }
+            calls::TIME => to.push(b"GET /v5/market/time\n\n"),
+            calls::INFO => signed_once("/v5/account/info", format_args!(""), now, to),
+            calls::KEY => {
+                // The reply repeats the key.
+                signed_once("/v5/user/query-api", format_args!(""), now, to)?;
+                return Ok(Text::new("apiKey").map(|key| Redact { slot: SecretSlot::NOWHERE, key }));
+            }
+            calls::LEVERAGE => {
+                let symbol = self.listings[self.position(what.instrument)?].symbol;
+                let query = format_args!("category=linear&symbol={symbol}");
+                signed_once("/v5/position/list", query, now, to)
+            }
+            calls::FEE => signed_once("/v5/account/fee-rate", format_args!("category=linear"), now, to),
+            calls::FOREIGN => {
+                let coin = coin_of(what.arg);
+                let query = format_args!("category=linear&settleCoin={coin}&limit=50");
+                signed_once("/v5/order/realtime", query, now, to)
+            }
+            calls::DEAD_MAN => signed_once("/v5/account/query-dcp-info", format_args!(""), now, to),
+            calls::SET_DEAD_MAN => {
+                let mut digits = Decimal::default();
+                let seconds = digits.of(i64::try_from(what.arg).map_err(|_| PayloadFull)?);
+                let body = [b"{\"product\":\"DERIVATIVES\",\"timeWindow\":", seconds, b"}"];
+                signed_post("/v5/order/disconnected-cancel-all", &body, now, to)
+            }
+            _ => Err(PayloadFull),
+        }?;
+        Ok(None)
+    }
+
+    fn subscription(&self, op: &str, topic: &str, id: Option<InstrumentId>, to: &mut Payload) -> Result<()> {
         let at = self.position(id)?;
-        let (symbol, topic) = (self.listings[at].symbol, calls::BOOK_TOPIC);
+        let symbol = self.listings[at].symbol;
         text(
             to,
             format_args!(
@@ -115,14 +151,53 @@ impl BybitEncoder {
     }
 }
 
+/// The coin of a call's `arg`.
+fn coin_of(arg: u64) -> &'static str {
+    COINS.get((arg >> 1) as usize).copied().unwrap_or(COINS[0])
+}
+
 /// `write!` with the payload's error.
 fn text(to: &mut Payload, what: std::fmt::Arguments<'_>) -> Result<()> {
     to.write_fmt(what).map_err(|_| PayloadFull)
 }
 
+/// Headers that say who asks and when, with holes.
+fn authenticate(now: Stamp, to: &mut Payload) -> Result<()> {
+    to.push(b"\nX-BAPI-API-KEY: ")?;
+    to.push_hole(HoleKind::ApiKey)?;
+    text(
+        to,
+        format_args!("\nX-BAPI-TIMESTAMP: {}\nX-BAPI-RECV-WINDOW: {WINDOW_MS}\nX-BAPI-SIGN: ", now.wall_ms()),
+    )?;
+    to.push_hole(HoleKind::Signature)
+}
+
+/// The text to sign: time, key, window, and `what` (query or body).
+fn sign(what: &[u8], now: Stamp, to: &mut Payload) -> Result<()> {
+    to.push_sign(Decimal::default().of(now.wall_ms()))?;
+    to.push_sign_hole(HoleKind::ApiKey)?;
+    to.push_sign(Decimal::default().of(WINDOW_MS))?;
+    to.push_sign(what)?;
+    to.scheme = SignScheme::HmacSha256Hex;
+    Ok(())
+}
+
+/// A signed POST request with a body of these parts.
+pub(super) fn signed_post(path: &str, body: &[&[u8]], now: Stamp, to: &mut Payload) -> Result<()> {
+    text(to, format_args!("POST {path}"))?;
+    authenticate(now, to)?;
+    to.push(b"\nContent-Type: application/json\n\n")?;
+    body.iter().try_for_each(|part| to.push(part))?;
+    sign(b"", now, to)?;
+    body.iter().try_for_each(|part| to.push_sign(part))
+}
+
 /// A signed GET request: request line, authentication headers with holes, text to sign.
-fn signed_get(what: &Listed<'_>, now: Stamp, to: &mut Payload) -> Result<()> {
-    text(to, format_args!("GET {}?", what.path))?;
+pub(super) fn signed_get(what: &Listed<'_>, now: Stamp, to: &mut Payload) -> Result<()> {
+    text(to, format_args!("GET {}", what.path))?;
+    if what.query.as_str() != Some("") {
+        to.push(b"?")?;
+    }
     let from = usize::from(to.text_len);
     text(to, what.query)?;
     if let Some(slot) = what.cursor {
@@ -133,23 +208,23 @@ fn signed_get(what: &Listed<'_>, now: Stamp, to: &mut Payload) -> Result<()> {
     let mut query = [0; 256];
     let query = query.get_mut(..until - from).ok_or(PayloadFull)?;
     query.copy_from_slice(&to.bytes[from..until]);
-    to.push(b"\nX-BAPI-API-KEY: ")?;
-    to.push_hole(HoleKind::ApiKey)?;
-    text(
-        to,
-        format_args!("\nX-BAPI-TIMESTAMP: {}\nX-BAPI-RECV-WINDOW: {WINDOW_MS}\nX-BAPI-SIGN: ", now.wall_ms()),
-    )?;
-    to.push_hole(HoleKind::Signature)?;
+    authenticate(now, to)?;
     to.push(b"\n\n")?;
-    to.push_sign(Decimal::default().of(now.wall_ms()))?;
-    to.push_sign_hole(HoleKind::ApiKey)?;
-    to.push_sign(Decimal::default().of(WINDOW_MS))?;
-    to.push_sign(query)?;
+    sign(query, now, to)?;
     if let Some(slot) = what.cursor {
         to.push_sign_hole(HoleKind::Slot(slot))?;
     }
-    to.scheme = SignScheme::HmacSha256Hex;
     Ok(())
+}
+
+/// A signed GET request without pages.
+fn signed_once(
+    path: &'static str,
+    query: std::fmt::Arguments<'_>,
+    now: Stamp,
+    to: &mut Payload,
+) -> Result<()> {
+    signed_get(&Listed { path, query, cursor: None }, now, to)
 }
 
 impl Encoder for BybitEncoder {
@@ -245,8 +320,18 @@ impl Encoder for BybitEncoder {
             calls::SUBSCRIBE_ACCOUNT => to.push(
                 b"{\"req_id\":\"m\",\"op\":\"subscribe\",\"args\":[\"order\",\"execution\",\"position\",\"wallet\"]}",
             ),
-            calls::SUBSCRIBE_BOOK => self.subscription("subscribe", what.instrument, to),
-            calls::UNSUBSCRIBE_BOOK => self.subscription("unsubscribe", what.instrument, to),
+            calls::SUBSCRIBE_DEAD_MAN => text(
+                to,
+                format_args!(
+                    "{{\"req_id\":\"{}\",\"op\":\"subscribe\",\"args\":[\"dcp.future\"]}}",
+                    char::from(calls::DEAD_MAN_ID)
+                ),
+            ),
+            calls::SUBSCRIBE_BOOK => self.subscription("subscribe", BOOK_TOPIC, what.instrument, to),
+            calls::UNSUBSCRIBE_BOOK => self.subscription("unsubscribe", BOOK_TOPIC, what.instrument, to),
+            calls::SUBSCRIBE_LIQUIDATIONS => {
+                self.subscription("subscribe", calls::LIQUIDATION_TOPIC, what.instrument, to)
+            }
             _ => Err(PayloadFull),
         }
     }
@@ -255,7 +340,7 @@ impl Encoder for BybitEncoder {
         to.clear();
         let slot = self.slot(what.op);
         let cursor = (what.arg & NEXT_PAGE != 0).then_some(slot);
-        let coin = COINS.get((what.arg >> 1) as usize).copied().unwrap_or(COINS[0]);
+        let coin = coin_of(what.arg);
         match what.op {
             calls::INSTRUMENTS => {
                 to.push(b"GET /v5/market/instruments-info?category=linear&limit=1000")?;
@@ -278,12 +363,7 @@ impl Encoder for BybitEncoder {
                 let query = format_args!("category=linear&symbol={symbol}&limit=100");
                 signed_get(&Listed { path: "/v5/execution/list", query, cursor }, now, to)?;
             }
-            calls::BALANCE => {
-                let query = format_args!("accountType=UNIFIED");
-                signed_get(&Listed { path: "/v5/account/wallet-balance", query, cursor: None }, now, to)?;
-                return Ok(None);
-            }
-            _ => return Err(PayloadFull),
+            _ => return self.http_once(what, now, to),
         }
         Ok(Text::new("nextPageCursor").map(|key| Redact { slot, key }))
     }

@@ -1,21 +1,23 @@
 //! Market rows of Bybit to events: books with mandatory continuity, best bid and ask, trades, mark, funding.
 //!
 //! A book that lost continuity is told `Invalid` and not served until its next snapshot; nothing here
-//! allocates in steady state. Open interest and liquidations have no event: `decode` shows them.
+//! allocates in steady state.
 
+use super::TERMS;
 use super::adapter::{Ask, BybitAdapter, REFRESH_EVERY};
 use super::calls::BOOK_TOPIC;
 use super::parse::{BEST, Channel, DepthRow, Item, TickerRow};
-use super::session::{NEVER, back_off};
+use super::session::NEVER;
 use crate::domain::event::{
-    Bbo, BookReason, BookState, BookStatus, CHUNK_LEVELS, EventBody, LevelsChunk, Mark, PublicTrade,
+    Bbo, BookReason, BookState, BookStatus, CHUNK_LEVELS, EventBody, LevelsChunk, Liquidation, Mark,
+    OpenInterest, PublicTrade, Ticker,
 };
 use crate::domain::input::ConnId;
 use crate::domain::instrument::{Price, Qty};
 use crate::domain::text::Symbol;
 use crate::domain::time::{MILLI, Nanos, SECOND, Stamp};
 use crate::venue::message::{Continuity, Depth, Level, Verdict};
-use crate::venue::{OddKind, Out};
+use crate::venue::{OddKind, Out, extras};
 
 /// A book that was good for this long starts its back-off anew.
 const GOOD_AFTER: Nanos = 60 * SECOND;
@@ -68,6 +70,13 @@ impl BybitAdapter {
                     }));
                 }
                 Item::Ticker(row) if row.symbol == *symbol => self.on_ticker(at, row, about, out),
+                // The venue names the side of the position; an order of the other side closes it.
+                Item::Liquidation { symbol: name, side, price, qty, time_ms } if name == *symbol => {
+                    let (instrument, venue_ns) = (self.listings[at].id, nanos(time_ms));
+                    let side = side.opposite();
+                    let forced = Liquidation { instrument, side, price, qty, venue_ns };
+                    extras::liquidation(self.extras, forced, out);
+                }
                 // Topics that are understood but not subscribed by this machine, or another's row.
                 _ => self.odd(conn, OddKind::Unknown, out),
             }
@@ -81,6 +90,12 @@ impl BybitAdapter {
         if about.snapshot {
             listing.funding = TickerRow::default();
         }
+        let (instrument, venue_ns) = (listing.id, nanos(about.time_ms));
+        if let Some(qty) = row.interest {
+            listing.told.interest(self.extras, OpenInterest { instrument, qty, venue_ns }, out);
+        }
+        let ticker = Ticker { instrument, last: row.last, bid: row.bid, ask: row.ask, venue_ns };
+        listing.told.ticker(self.extras, ticker, out);
         let funding = &mut listing.funding;
         funding.rate = row.rate.or(funding.rate);
         if row.funding_ms > 0 {
@@ -209,7 +224,7 @@ impl BybitAdapter {
         listing.book = BookState::Invalid;
         let wait = match listing.resyncs {
             0 => 0,
-            n => back_off(n, u64::from(listing.id.0)),
+            n => TERMS.back_off(n, u64::from(listing.id.0)),
         };
         listing.resync_due = now + wait;
         let (instrument, due) = (listing.id, listing.resync_due);

@@ -2,8 +2,8 @@
 //!
 //! Sans-I/O like every dialect. Frames enter by `parse` (one pass, no allocation, no assumption about the
 //! order of keys); `adapter` is the decode side with `market` for books and prices, `account` for orders and
-//! balances and `session` for timers and back-off; `encoder` is the route side. Both halves speak the codes
-//! of `calls`.
+//! balances, `standing` for what is read back before orders are opened, and the shared `session` for timers and
+//! back-off; `encoder` is the route side. Both halves speak the codes of `calls`. `kill` stands beside both.
 //!
 //! Understood public topics: `orderbook.{1,25,50,100,200,500,1000}`, `publicTrade`, `tickers`,
 //! `allLiquidation`. Private: `order`, `execution`, `position`, `wallet` (also `….linear`), replies to
@@ -18,8 +18,8 @@
 //!   `orderbook.rpi`, `greeks`, `dcp`, `execution.fast`;
 //! - HTTP bodies.
 //!
-//! Everything else is reported as unknown. The venue's dead man's switch (DCP) is for institutional accounts
-//! and is not used.
+//! Everything else is reported as unknown. The venue's dead man's switch (DCP) acts on the loss of connections
+//! that subscribed `dcp.future`, and only for accounts to which the venue granted it.
 
 mod account;
 mod adapter;
@@ -28,10 +28,12 @@ mod continuity;
 mod decoder;
 mod encoder;
 mod errors;
+mod kill;
 mod market;
 mod parse;
 mod rows;
-mod session;
+mod schema;
+mod standing;
 #[cfg(test)]
 mod tests;
 
@@ -39,8 +41,11 @@ pub use continuity::BybitContinuity;
 pub use decoder::BybitDecoder;
 
 use super::message::Decoder;
-use super::{Adapter, ConnSpec, Dialect, Encoder, VenueContext};
+use super::session::{self, Ping, Terms};
+use super::{Adapter, ConnSpec, Dialect, Encoder, KillSwitch, VenueContext};
 use crate::domain::event::SessionRole;
+use crate::domain::standing::CheckSet;
+use crate::domain::time::{MILLI, SECOND};
 
 /// The dialect of Bybit linear perpetuals.
 #[derive(Clone, Copy, Debug, Default)]
@@ -54,6 +59,13 @@ const ACCOUNT: usize = 1;
 const ORDERS: usize = 2;
 /// What the connections are for, by position.
 const ROLES: [SessionRole; 3] = [SessionRole::Market, SessionRole::Account, SessionRole::Orders];
+/// What its connections are held to.
+const TERMS: Terms = Terms {
+    // The venue wants a ping this often, whatever else is sent.
+    ping: Ping::Every(20 * SECOND),
+    // 500 connections in 5 minutes are allowed.
+    back_off_min: 500 * MILLI,
+};
 
 impl Dialect for Bybit {
     fn name(&self) -> &'static str {
@@ -66,6 +78,10 @@ impl Dialect for Bybit {
         ROLES[..used].iter().map(|role| ConnSpec { role: *role, url: url.to_owned() }).collect()
     }
 
+    fn orders_per_10s(&self) -> u32 {
+        18 // at most 10 in any second
+    }
+
     fn http_url(&self) -> &'static str {
         "https://api.bybit.com"
     }
@@ -74,8 +90,16 @@ impl Dialect for Bybit {
         Box::new(adapter::BybitAdapter::new(context))
     }
 
+    fn start_checks(&self) -> CheckSet {
+        standing::CHECKS
+    }
+
     fn encoder(&self, context: &VenueContext) -> Box<dyn Encoder> {
         Box::new(encoder::BybitEncoder::new(context))
+    }
+
+    fn kill_switch(&self, _context: &VenueContext) -> Option<Box<dyn KillSwitch>> {
+        Some(Box::new(kill::BybitKill::default()))
     }
 
     fn decoder(&self) -> Box<dyn Decoder> {

@@ -4,9 +4,11 @@
 //! where `topic` follows `data` the rows are read in a second pass. Keeps scratch space only; nothing is
 //! handed out before the whole frame was found well-formed. Private rows are left to [`super::rows`].
 
+use super::schema;
 use crate::domain::number::Num;
 use crate::domain::order::Side;
 use crate::domain::text::Symbol;
+use crate::venue::drift::Marks;
 use crate::venue::full::Full;
 use crate::venue::json::{Cursor, Kind};
 use crate::venue::message::{DecodeError, Level};
@@ -200,6 +202,17 @@ pub(super) enum OrderOp {
     Cancel,
 }
 
+/// What the `header` of a reply says of the budget that its request was counted against.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Window {
+    /// `X-Bapi-Limit-Status`: requests that are left; `None` = not stated.
+    pub left: Option<i64>,
+    /// `X-Bapi-Limit-Reset-Timestamp`: when there are some again, ms; 0 = not stated.
+    pub reset_ms: i64,
+    /// `Timenow`: when the venue replied, ms; 0 = not stated.
+    pub replied_ms: i64,
+}
+
 /// A frame, understood as far as its envelope goes.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Frame<'a> {
@@ -210,7 +223,7 @@ pub(super) enum Frame<'a> {
     /// The answer to a session message: `success`, or `retCode` 0.
     Session { op: Op, good: bool, code: i32, id: &'a [u8] },
     /// The reply to an order operation; `code` includes what `retExtInfo` says.
-    Reply { op: OrderOp, id: &'a [u8], code: i32, data: Option<Cursor<'a>> },
+    Reply { op: OrderOp, id: &'a [u8], code: i32, data: Option<Cursor<'a>>, window: Window },
     /// The body of an HTTP reply.
     Rest,
     /// A documented type that carries nothing for us.
@@ -231,6 +244,7 @@ struct Envelope<'a> {
     time: Option<i64>,
     matched: Option<i64>,
     result: bool,
+    window: Window,
 }
 
 /// The envelope parser and its scratch space.
@@ -242,12 +256,14 @@ pub(super) struct Parser {
     levels: Vec<Level>,
     /// The book that the last frame was about, as far as it could be read.
     pub book_hint: Option<Symbol>,
+    /// What the last frame held beyond its documentation; complete for market frames.
+    pub marks: Marks,
 }
 
 impl Parser {
     /// Room for a full snapshot and the longest trade list (1024) without allocation.
     pub fn new() -> Self {
-        Self { items: Vec::with_capacity(1024), levels: Vec::with_capacity(2048), book_hint: None }
+        Self { items: Vec::with_capacity(1024), levels: Vec::with_capacity(2048), ..Self::default() }
     }
 
     /// The levels of a span.
@@ -265,6 +281,7 @@ impl Parser {
         self.items.clear();
         self.levels.clear();
         self.book_hint = None;
+        self.marks = Marks::NONE;
         if let Some(frame) = self.usual(cursor) {
             return Ok(frame);
         }
@@ -305,11 +322,12 @@ impl Parser {
                 b"success" => envelope.success = Some(c.boolean("success")?),
                 b"retCode" => envelope.code = Some(c.int("retCode")?),
                 b"retExtInfo" => envelope.ext = first_code(c)?,
+                b"header" if c.kind()? == Kind::Object => envelope.window = window(c)?,
                 b"result" => {
                     envelope.result = true;
                     c.skip()?;
                 }
-                _ => c.skip()?,
+                _ => c.pass(key, &schema::ENVELOPE)?,
             }
             Ok(())
         })?;
@@ -318,8 +336,11 @@ impl Parser {
         match meaning {
             Topic::Market(channel) => {
                 if !read {
-                    self.rows(channel, &mut data.ok_or(DecodeError::Missing("data"))?)?;
+                    let mut late = data.ok_or(DecodeError::Missing("data"))?;
+                    self.rows(channel, &mut late)?;
+                    cursor.join(&late);
                 }
+                self.marks = cursor.marks();
                 let snapshot = match envelope.kind {
                     b"snapshot" => true,
                     b"delta" => false,
@@ -369,7 +390,7 @@ impl Parser {
                 b"a" => asks = Some(self.side(c)?),
                 b"u" => update = Some(c.uint("u")?),
                 b"seq" => row.seq = c.uint("seq")?,
-                _ => c.skip()?,
+                _ => c.pass(key, &schema::BOOK)?,
             }
             Ok(())
         })?;
@@ -484,8 +505,32 @@ impl<'a> Envelope<'a> {
         if said == 0 {
             said = self.ext;
         }
-        Ok(Frame::Reply { op: order, id: self.id, code: code(said)?, data })
+        Ok(Frame::Reply { op: order, id: self.id, code: code(said)?, data, window: self.window })
     }
+}
+
+/// Reads the `header` of a reply. What is no number there is not stated: it must not cost us the outcome.
+fn window(c: &mut Cursor<'_>) -> Result<Window> {
+    let mut window = Window::default();
+    c.object(|key, c| {
+        let is = |name: &[u8]| key.eq_ignore_ascii_case(name);
+        let (left, reset) = (is(b"X-Bapi-Limit-Status"), is(b"X-Bapi-Limit-Reset-Timestamp"));
+        if !(left || reset || is(b"Timenow")) {
+            return c.skip();
+        }
+        let mut at = *c;
+        c.skip()?;
+        let number = at.int("header").ok();
+        if left {
+            window.left = number;
+        } else if reset {
+            window.reset_ms = number.unwrap_or(0);
+        } else {
+            window.replied_ms = number.unwrap_or(0);
+        }
+        Ok(())
+    })?;
+    Ok(window)
 }
 
 /// The first code that is not 0 in `retExtInfo`, which is `""`, `{}`, or holds a `list` of codes.
@@ -525,7 +570,7 @@ fn trade(c: &mut Cursor<'_>) -> Result<Item> {
             b"v" => qty = Some(c.num("v")?),
             b"S" => way = Some(side(c)?),
             b"T" => time = Some(c.int("T")?),
-            _ => c.skip()?,
+            _ => c.pass(key, &schema::TRADE)?,
         }
         Ok(())
     })?;
@@ -552,7 +597,7 @@ fn liquidation(c: &mut Cursor<'_>) -> Result<Item> {
             b"v" => qty = Some(c.num("v")?),
             b"S" => way = Some(side(c)?),
             b"T" => time = Some(c.int("T")?),
-            _ => c.skip()?,
+            _ => c.pass(key, &schema::LIQUIDATION)?,
         }
         Ok(())
     })?;
@@ -582,7 +627,7 @@ fn ticker(c: &mut Cursor<'_>) -> Result<TickerRow> {
             b"nextFundingTime" => row.funding_ms = int_or_zero(c, "nextFundingTime")?,
             b"fundingIntervalHour" => row.interval_hours = int_or_zero(c, "fundingIntervalHour")?,
             b"openInterest" => row.interest = c.num_or_absent("openInterest")?,
-            _ => c.skip()?,
+            _ => c.pass(key, &schema::TICKER)?,
         }
         Ok(())
     })?;

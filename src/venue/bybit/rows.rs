@@ -183,6 +183,9 @@ pub(super) struct PositionRow<'a> {
     pub time_ms: i64,
     /// `positionIdx` 0: one-way mode, the only one that this engine trades.
     pub one_way: bool,
+    /// Where stated; −1 = one that no configuration can ask for (a broken number, or none as in portfolio
+    /// margin).
+    pub leverage: Option<i64>,
 }
 
 /// Reads one position.
@@ -194,6 +197,7 @@ pub(super) fn position<'a>(c: &mut Cursor<'a>) -> Result<PositionRow<'a>> {
         entry: Num::ZERO,
         time_ms: 0,
         one_way: true,
+        leverage: None,
     };
     let (mut size, mut way): (_, Option<&[u8]>) = (None, None);
     c.object(|key, c| {
@@ -204,6 +208,11 @@ pub(super) fn position<'a>(c: &mut Cursor<'a>) -> Result<PositionRow<'a>> {
             b"side" => way = Some(c.string()?),
             b"entryPrice" | b"avgPrice" => row.entry = average(c)?,
             b"positionIdx" => row.one_way = c.int("positionIdx")? == 0,
+            b"leverage" => {
+                let stated = c.num_or_absent("leverage")?.map(Num::normalized);
+                let whole = stated.filter(|num| num.scale == 0 && num.mantissa > 0);
+                row.leverage = Some(whole.map_or(-1, |num| num.mantissa));
+            }
             b"updatedTime" => row.time_ms = int_or_zero(c, "updatedTime")?,
             _ => c.skip()?,
         }
@@ -263,17 +272,29 @@ pub(super) fn balances(c: &mut Cursor<'_>, mut emit: impl FnMut(BalanceRow)) -> 
     })
 }
 
-/// Reads one row of `/v5/market/instruments-info`: the native name, and what it specifies. The second is an
-/// error for contracts that this engine does not trade; the row itself is consumed all the same.
-pub(super) fn specification<'a>(c: &mut Cursor<'a>) -> Result<(&'a [u8], Result<VenueSpec>)> {
+/// A row of `/v5/market/instruments-info`.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct InstrumentRow<'a> {
+    /// Native name.
+    pub symbol: &'a [u8],
+    /// What it specifies; an error for contracts that this engine does not trade.
+    pub spec: Result<VenueSpec>,
+    /// `fundingInterval`, minutes; 0 = not stated.
+    pub funding_minutes: i64,
+}
+
+/// Reads one row of `/v5/market/instruments-info`, which is consumed whatever it specifies.
+pub(super) fn specification<'a>(c: &mut Cursor<'a>) -> Result<InstrumentRow<'a>> {
     const NAMES: [&[u8]; 5] = [b"tickSize", b"qtyStep", b"minOrderQty", b"maxOrderQty", b"minNotionalValue"];
     let (mut symbol, mut kind, mut status): (&[u8], &[u8], &[u8]) = (b"", b"", b"");
     let mut fields: [&[u8]; 5] = [b""; 5];
+    let mut funding_minutes = 0;
     c.object(|key, c| {
         match key {
             b"symbol" => symbol = c.string()?,
             b"contractType" => kind = c.string()?,
             b"status" => status = c.string()?,
+            b"fundingInterval" => funding_minutes = int_or_zero(c, "fundingInterval")?,
             b"priceFilter" | b"lotSizeFilter" => c.object(|key, c| {
                 match NAMES.iter().position(|name| *name == key) {
                     Some(at) => fields[at] = c.number()?,
@@ -307,7 +328,7 @@ pub(super) fn specification<'a>(c: &mut Cursor<'a>) -> Result<(&'a [u8], Result<
             code: 0,
         })
     };
-    Ok((symbol, spec()))
+    Ok(InstrumentRow { symbol, spec: spec(), funding_minutes })
 }
 
 /// The HTTP envelope.
@@ -315,6 +336,8 @@ pub(super) fn specification<'a>(c: &mut Cursor<'a>) -> Result<(&'a [u8], Result<
 pub(super) struct Reply<'a> {
     /// `retCode`, as HTTP says 200 even for failures.
     pub code: i32,
+    /// The cursor at `result`, where it is an object.
+    pub result: Option<Cursor<'a>>,
     /// The cursor at `result.list`.
     pub list: Option<Cursor<'a>>,
     /// `nextPageCursor` holds something (the gateway blanks what).
@@ -326,29 +349,33 @@ pub(super) struct Reply<'a> {
 /// Reads the HTTP envelope.
 pub(super) fn envelope(body: &[u8]) -> Result<Reply<'_>> {
     let mut cursor = Cursor::new(body);
-    let (mut code, mut list, mut more, mut linear) = (None, None, false, true);
+    let (mut code, mut result, mut list, mut more, mut linear) = (None, None, None, false, true);
     cursor.object(|key, c| {
         match key {
             b"retCode" => code = Some(c.int("retCode")?),
-            b"result" if c.kind()? == Kind::Object => c.object(|key, c| {
-                match key {
-                    b"list" if c.kind()? == Kind::Array => {
-                        list = Some(*c);
-                        c.skip()?;
+            b"result" if c.kind()? == Kind::Object => {
+                result = Some(*c);
+                c.object(|key, c| {
+                    match key {
+                        b"list" if c.kind()? == Kind::Array => {
+                            list = Some(*c);
+                            c.skip()?;
+                        }
+                        b"nextPageCursor" if c.kind()? == Kind::String => more = !c.string()?.is_empty(),
+                        b"category" => linear = c.string()? == b"linear",
+                        _ => c.skip()?,
                     }
-                    b"nextPageCursor" if c.kind()? == Kind::String => more = !c.string()?.is_empty(),
-                    b"category" => linear = c.string()? == b"linear",
-                    _ => c.skip()?,
-                }
-                Ok(())
-            })?,
+                    Ok(())
+                })?;
+            }
             _ => c.skip()?,
         }
         Ok(())
     })?;
     cursor.end()?;
     let code = code.ok_or(DecodeError::Missing("retCode"))?;
-    Ok(Reply { code: i32::try_from(code).map_err(|_| DecodeError::Field("retCode"))?, list, more, linear })
+    let code = i32::try_from(code).map_err(|_| DecodeError::Field("retCode"))?;
+    Ok(Reply { code, result, list, more, linear })
 }
 
 fn currency(c: &mut Cursor<'_>) -> Result<Currency> {

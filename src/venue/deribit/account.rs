@@ -4,7 +4,9 @@
 //! by the order ledger. A fill is told by the reply to its order and again by `user.trades`: the trade id
 //! makes it one.
 
-use super::adapter::{ACCOUNT_ASKS, Ask, DeribitAdapter};
+use super::adapter::DeribitAdapter;
+use super::asks::{ACCOUNT_ASKS, Ask};
+use super::credits::{self, Pool};
 use super::errors::{NO_SUCH_ORDER, TOO_MANY, classify};
 use super::market::nanos;
 use super::parse::PrivateChannel;
@@ -239,7 +241,10 @@ impl DeribitAdapter {
                 Ok(_) => Ok(()),
                 Err(error) => Err(error),
             },
-            Operation::Query => self.on_query(conn, client_id, &mut data, now, out),
+            Operation::Query => {
+                self.credits[Pool::Account as usize].spend(credits::REQUEST, now);
+                self.on_query(conn, client_id, &mut data, now, out)
+            }
         };
         self.said(conn, result, out);
     }
@@ -317,12 +322,18 @@ impl DeribitAdapter {
     ) -> Result<(), DecodeError> {
         let conn = self.account_conn();
         match ask {
-            Ask::Instruments => return Ok(()),
-            Ask::OpenOrders => one_or_several(&mut data, |c| {
-                let row = rows::order(c)?;
-                self.on_order(conn, &row, out);
-                Ok(())
-            })?,
+            Ask::Instruments | Ask::Time | Ask::Settings | Ask::Foreign => return Ok(()),
+            Ask::OpenOrders => {
+                let mut foreign = 0;
+                one_or_several(&mut data, |c| {
+                    let row = rows::order(c)?;
+                    // Orders of an earlier run of ours are cancelled as strays.
+                    foreign += i64::from(row.client_id == ClientId::NONE);
+                    self.on_order(conn, &row, out);
+                    Ok(())
+                })?;
+                self.on_foreign_counted(foreign, now.mono, out);
+            }
             Ask::Positions => self.on_positions(conn, &mut data, now, out)?,
             Ask::Summaries => rows::summaries(&mut data, |row| self.on_balance(row, now, out))?,
             Ask::Trades => {
@@ -382,7 +393,7 @@ impl DeribitAdapter {
 }
 
 /// An object, or an array of them: channels differ by their interval.
-fn one_or_several<'a>(
+pub(super) fn one_or_several<'a>(
     c: &mut Cursor<'a>,
     mut each: impl FnMut(&mut Cursor<'a>) -> Result<(), DecodeError>,
 ) -> Result<(), DecodeError> {

@@ -4,19 +4,25 @@
 //! lower `due`; `on_tick` does nothing before that, so that a frame pays one comparison for all timers.
 
 use super::account::{Operation, of_request};
+use super::asks::{ACCOUNT_ASKS, ASK_BITS, ASKS, Ask};
 use super::calls::{self, call, call_arg, call_for};
 use super::continuity::DeribitContinuity;
+use super::credits::{self, Credits, Pool};
 use super::errors::is_fatal;
 use super::parse::{Frame, Parser};
-use super::session::{NEVER, Phase, Session, Wish, back_off};
-use super::{ACCOUNT, MARKET, ORDERS, rows};
+use super::session::{NEVER, Phase, Session, Wish};
+use super::standing::{Standing, Terms};
+use super::{ACCOUNT, MARKET, ORDERS, TERMS, rows};
 use crate::domain::effect::{HttpId, SessionAction, VenueCall};
 use crate::domain::event::{BookReason, BookState, BookStatus, EventBody, SessionRole, SessionStatus};
 use crate::domain::input::{ConnId, DownReason, FrameKind, FrameMeta};
 use crate::domain::instrument::{Instrument, InstrumentId, Price, Qty, Status, VenueId, VenueSpec};
 use crate::domain::money::Money;
+use crate::domain::params::Extras;
+use crate::domain::standing::Pace;
 use crate::domain::text::{Currency, Symbol};
 use crate::domain::time::{MILLI, Nanos, SECOND, Stamp};
+use crate::venue::extras::Told;
 use crate::venue::full::Full;
 use crate::venue::json::Cursor;
 use crate::venue::message::DecodeError;
@@ -38,40 +44,6 @@ pub(super) const REFRESH_EVERY: Nanos = 10 * SECOND;
 pub(super) const SNAPSHOT_WITHIN: Nanos = 10 * SECOND;
 /// Delay after an error that only a change of configuration can cure.
 const FATAL_DELAY: Nanos = 60 * SECOND;
-
-/// What we ask for; the number is its place in [`DeribitAdapter::requests`] and in the low bits of the id.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Ask {
-    Instruments,
-    OpenOrders,
-    Positions,
-    Summaries,
-    Trades,
-}
-
-/// What makes the account known again.
-pub(super) const ACCOUNT_ASKS: [Ask; 3] = [Ask::OpenOrders, Ask::Positions, Ask::Summaries];
-/// Bits of an id that say what was asked for.
-const ASK_BITS: u32 = 3;
-
-impl Ask {
-    const ALL: [Self; 5] =
-        [Self::Instruments, Self::OpenOrders, Self::Positions, Self::Summaries, Self::Trades];
-
-    const fn op(self) -> u16 {
-        match self {
-            Self::Instruments => calls::INSTRUMENTS,
-            Self::OpenOrders => calls::OPEN_ORDERS,
-            Self::Positions => calls::POSITIONS,
-            Self::Summaries => calls::SUMMARIES,
-            Self::Trades => calls::TRADES,
-        }
-    }
-
-    fn of_id(id: u32) -> Option<Self> {
-        Self::ALL.get((id & ((1 << ASK_BITS) - 1)) as usize).copied()
-    }
-}
 
 /// A request that is wanted until it succeeds.
 #[derive(Clone, Copy, Debug, Default)]
@@ -108,8 +80,12 @@ pub(super) struct Listing {
     pub live_since: Nanos,
     /// Named by the list being read.
     pub seen: bool,
+    /// Fee and leverage as its metadata state them.
+    pub terms: Terms,
     /// Funding of the session so far as last stated, and which session that was.
     pub funding: Option<(Money, i64)>,
+    /// Open interest and last price as last told.
+    pub told: Told,
 }
 
 /// Session machines and decoders of Deribit.
@@ -117,12 +93,16 @@ pub(super) struct DeribitAdapter {
     pub venue: VenueId,
     /// What amounts in the currency of linear contracts count as; empty = as themselves.
     pub at_par: Currency,
+    pub extras: Extras,
     conn_base: ConnId,
     pub listings: Vec<Listing>,
     /// Positions in `listings`, ordered by symbol.
     by_symbol: Vec<(Symbol, usize)>,
     pub sessions: Vec<Session>,
-    pub requests: [Request; 5],
+    pub requests: [Request; ASKS],
+    pub standing: Standing,
+    /// By [`Pool`].
+    pub credits: [Credits; 2],
     /// Instruments whose own trades have to be listed; the first one is being asked for.
     pub trades_wanted: Vec<InstrumentId>,
     pub parser: Parser,
@@ -158,7 +138,9 @@ impl DeribitAdapter {
                 resyncs: 0,
                 live_since: 0,
                 seen: false,
+                terms: Terms::default(),
                 funding: None,
+                told: Told::default(),
             })
             .collect();
         let mut by_symbol: Vec<_> =
@@ -170,11 +152,14 @@ impl DeribitAdapter {
         Self {
             venue: context.venue,
             at_par: context.params.settle_at_par,
+            extras: context.params.extras,
             conn_base: context.conn_base,
             listings,
             by_symbol,
-            sessions: (0..used).map(|at| Session::new(conn(at), roles[at])).collect(),
-            requests: [Request::default(); 5],
+            sessions: (0..used).map(|at| Session::new(conn(at), roles[at], TERMS)).collect(),
+            requests: [Request::default(); ASKS],
+            standing: Standing::new(&context.params),
+            credits: [Credits::default(); 2],
             trades_wanted: Vec::with_capacity(64),
             parser: Parser::new(),
             scratch: Vec::with_capacity(4096),
@@ -240,6 +225,7 @@ impl DeribitAdapter {
         self.renew_at[at] = NEVER;
         match at {
             MARKET => {
+                self.requests[Ask::Time as usize] = Request::default();
                 for listing in &mut self.listings {
                     listing.continuity.invalidate();
                     listing.resync_due = NEVER;
@@ -253,7 +239,7 @@ impl DeribitAdapter {
             }
             ACCOUNT => {
                 self.reconciled = false;
-                for ask in Ask::ALL.iter().filter(|ask| **ask != Ask::Instruments) {
+                for ask in Ask::ALL.iter().filter(|ask| ask.price().0 == Pool::Account) {
                     self.requests[*ask as usize] = Request::default();
                 }
                 self.trades_wanted.clear();
@@ -327,6 +313,11 @@ impl DeribitAdapter {
             if request.id != 0 {
                 return self.failed(ask, 0, now);
             }
+            let (pool, cost) = ask.price();
+            if let Err(at) = self.credits[pool as usize].take(cost, now) {
+                request.due = at;
+                return self.arm(at);
+            }
             // Ids begin beyond the codes of session calls, and stay below the half of the range that route uses.
             self.next_id = self.next_id % 0x0fff_fff0 + 1;
             request.id = calls::ASKS_FROM + ((self.next_id << ASK_BITS) | ask as u32);
@@ -338,7 +329,8 @@ impl DeribitAdapter {
             } else {
                 let what = call_arg(ask.op(), u64::from(id));
                 let instrument = instrument.filter(|_| ask == Ask::Trades);
-                self.send(ACCOUNT, VenueCall { instrument, ..what }, out);
+                let at = if pool == Pool::Address { MARKET } else { ACCOUNT };
+                self.send(at, VenueCall { instrument, ..what }, out);
             }
         }
         let due = self.requests[ask as usize].due;
@@ -351,7 +343,7 @@ impl DeribitAdapter {
         let request = &mut self.requests[ask as usize];
         request.id = 0;
         request.failures = request.failures.saturating_add(1);
-        let delay = if is_fatal(code) { FATAL_DELAY } else { 4 * back_off(request.failures, seed) };
+        let delay = if is_fatal(code) { FATAL_DELAY } else { 4 * TERMS.back_off(request.failures, seed) };
         request.due = now + delay;
         let due = request.due;
         self.arm(due);
@@ -367,6 +359,9 @@ impl DeribitAdapter {
             if count == 0 {
                 at += 1;
                 continue;
+            }
+            if let Err(due) = self.credits[Pool::Address as usize].take(credits::SUBSCRIPTION, now) {
+                return self.arm(due);
             }
             for listing in &mut self.listings[at..at + count] {
                 listing.subscribed = true;
@@ -389,10 +384,14 @@ impl DeribitAdapter {
         for at in 0..self.listings.len() {
             let listing = &mut self.listings[at];
             if listing.resync_due <= now {
+                let pool = &mut self.credits[Pool::Address as usize];
+                if let Err(due) = pool.take(2 * credits::SUBSCRIPTION, now) {
+                    return self.arm(due);
+                }
                 listing.continuity.invalidate();
                 listing.resyncs = listing.resyncs.saturating_add(1);
                 listing.resync_due =
-                    now + SNAPSHOT_WITHIN + back_off(listing.resyncs, u64::from(listing.id.0));
+                    now + SNAPSHOT_WITHIN + TERMS.back_off(listing.resyncs, u64::from(listing.id.0));
                 let id = listing.id;
                 self.send(MARKET, call_for(calls::UNSUBSCRIBE_BOOK, id), out);
                 self.send(MARKET, call_for(calls::SUBSCRIBE_BOOK, id), out);
@@ -419,14 +418,24 @@ impl DeribitAdapter {
         let conn = self.sessions[at].conn;
         match op {
             calls::AUTH => {
-                let lasts = rows::expires_in(&mut data).unwrap_or(0).clamp(0, 1_000_000_000);
+                let (lasts, scope) = rows::login(&mut data).unwrap_or((0, None));
+                let lasts = lasts.clamp(0, 1_000_000_000);
+                self.on_scope(scope, out);
                 self.renew_at[at] = if lasts > 0 { now + lasts * SECOND / 5 * 4 } else { NEVER };
                 if std::mem::replace(&mut self.sessions[at].logged_in, true) {
                     return;
                 }
-                self.send(at, call(calls::HEARTBEAT), out);
-                let next = if at == ORDERS { calls::CANCEL_ON_DISCONNECT } else { calls::SUBSCRIBE_ACCOUNT };
-                self.send(at, call(next), out);
+                let orders = at == ORDERS;
+                let beat = if orders { self.standing.order_heartbeat_s() } else { calls::HEARTBEAT_SECONDS };
+                self.send(at, call_arg(calls::HEARTBEAT, beat), out);
+                let switch = u64::from(self.standing.cancels_on_disconnect());
+                let next = if orders {
+                    call_arg(calls::CANCEL_ON_DISCONNECT, switch)
+                } else {
+                    call(calls::SUBSCRIBE_ACCOUNT)
+                };
+                self.send(at, next, out);
+                self.credits[Pool::Account as usize].spend(credits::SUBSCRIPTION, now);
                 self.sessions[at].acks = 1;
                 self.sessions[at].step(now);
             }
@@ -491,7 +500,10 @@ impl DeribitAdapter {
                 self.status(at, true, out);
             }
             // What happens from now on arrives by itself; what was before is asked for.
-            SessionRole::Account => self.reconcile(now),
+            SessionRole::Account => {
+                self.reconcile(now);
+                self.want(Ask::Settings, now);
+            }
             SessionRole::Orders => {
                 self.status(at, true, out);
                 if self.sessions[ACCOUNT].logged_in && self.sessions[ACCOUNT].acks == 0 {
@@ -515,13 +527,18 @@ impl DeribitAdapter {
         if !request.wanted || request.id != id {
             return;
         }
-        let conn = if ask == Ask::Instruments { self.sessions[MARKET].conn } else { self.account_conn() };
+        let sent = request.due - REPLY_WITHIN;
+        let public = ask.price().0 == Pool::Address;
+        let conn = if public { self.sessions[MARKET].conn } else { self.account_conn() };
         let listed = match answer {
             Err(code) => {
                 self.odd(conn, OddKind::Refused, out);
                 return self.failed(ask, code, now.mono);
             }
             Ok(data) if ask == Ask::Instruments => self.on_instruments(data, now.mono, out),
+            Ok(data) if ask == Ask::Time => self.on_time(data, sent, now.mono, out),
+            Ok(data) if ask == Ask::Settings => self.on_settings(data, now.mono, out),
+            Ok(data) if ask == Ask::Foreign => self.on_foreign(data, now.mono, out),
             Ok(data) => self.on_listed(ask, data, now, out),
         };
         match listed {
@@ -538,6 +555,9 @@ impl DeribitAdapter {
         if Self::is_too_many(code) {
             // The venue ends the session now: come back late, and at our own time.
             self.connect_free_at = self.connect_free_at.max(now.mono + TOO_MANY_PAUSE);
+            self.credits.iter_mut().for_each(|pool| pool.drained(now.mono));
+            let (venue, retry_after_s) = (self.venue, (TOO_MANY_PAUSE / SECOND) as u32);
+            out.event(EventBody::Pace(Pace { venue, status: 429, retry_after_s, ..Pace::default() }));
         }
         if let Some((operation, client_id)) = of_request(id) {
             if operation != Operation::Query {
@@ -564,12 +584,14 @@ impl DeribitAdapter {
         for listing in &mut self.listings {
             listing.seen = false;
         }
+        let mut news = false;
         data.array(|c| {
-            let (name, spec) = rows::specification(c)?;
+            let (name, spec, terms) = rows::specification(c)?;
             let Some(at) = Symbol::from_bytes(name).and_then(|symbol| self.find(&symbol)) else {
                 return Ok(());
             };
             self.listings[at].seen = true;
+            news |= std::mem::replace(&mut self.listings[at].terms, terms) != terms;
             match spec {
                 Ok(spec) => {
                     let spec = VenueSpec { instrument: self.listings[at].id, ..spec };
@@ -594,6 +616,11 @@ impl DeribitAdapter {
         }
         self.refreshed_at = now;
         self.want(Ask::Instruments, now + again);
+        let logged_in = self.sessions.get(ACCOUNT).is_some_and(|session| session.logged_in);
+        if news && logged_in && !self.asking(Ask::Settings, now) {
+            // Fees and leverages are held against what is configured anew.
+            self.want(Ask::Settings, now);
+        }
         Ok(())
     }
 }
@@ -619,8 +646,10 @@ impl Adapter for DeribitAdapter {
         }
         self.sessions[at].up(now.mono);
         if at == MARKET {
-            self.send(at, call(calls::HEARTBEAT), out);
+            self.send(at, call_arg(calls::HEARTBEAT, calls::HEARTBEAT_SECONDS), out);
             self.send(at, call(calls::SUBSCRIBE_STATES), out);
+            self.credits[Pool::Address as usize].spend(credits::SUBSCRIPTION, now.mono);
+            self.begin_clock(now.mono);
             if !self.asking(Ask::Instruments, now.mono)
                 && now.mono.saturating_sub(self.refreshed_at) >= REFRESH_EVERY
             {
@@ -654,7 +683,10 @@ impl Adapter for DeribitAdapter {
         }
         let mut full = Full::new();
         match self.parser.parse(frame, &mut full) {
-            Ok(Frame::Market { channel }) => self.on_market(meta.conn, channel, now.mono, out),
+            Ok(Frame::Market { channel }) => {
+                out.marked(meta.conn, self.parser.marks);
+                self.on_market(meta.conn, channel, now.mono, out);
+            }
             Ok(Frame::Private { channel, data }) => self.on_private(meta.conn, channel, data, now, out),
             Ok(Frame::Result { id, data }) => {
                 self.on_result(at, id, data, now, out);
@@ -666,8 +698,12 @@ impl Adapter for DeribitAdapter {
             }
             Ok(Frame::TestRequest) => self.send(at, call(calls::TEST), out),
             Ok(Frame::Heartbeat | Frame::Ignored(_)) => {}
-            Ok(Frame::Unknown) => self.odd(meta.conn, OddKind::Unknown, out),
-            Err(_) => {
+            Ok(Frame::Unknown) => {
+                self.odd(meta.conn, OddKind::Unknown, out);
+                out.untyped(meta.conn);
+            }
+            Err(error) => {
+                out.unread(meta.conn, error);
                 self.odd(meta.conn, OddKind::Malformed, out);
                 if let Some(at) = self.parser.book_hint.and_then(|symbol| self.find(&symbol)) {
                     self.lose_book(at, BookReason::Malformed, now.mono, out);
@@ -719,7 +755,7 @@ impl Adapter for DeribitAdapter {
             self.close(at, false, now.mono, out);
             self.sessions[at].phase = Phase::Idle;
         }
-        self.requests = [Request::default(); 5];
+        self.requests = [Request::default(); ASKS];
         self.due = NEVER;
     }
 }

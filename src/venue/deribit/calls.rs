@@ -4,12 +4,13 @@
 
 use crate::domain::effect::VenueCall;
 use crate::domain::instrument::InstrumentId;
+use crate::domain::text::Symbol;
 
 /// `public/test`: keeps the connection alive, and answers a test request.
 pub(super) const TEST: u16 = 1;
 /// `public/auth` by client signature.
 pub(super) const AUTH: u16 = 2;
-/// `public/set_heartbeat`.
+/// `public/set_heartbeat`; `arg` = seconds.
 pub(super) const HEARTBEAT: u16 = 3;
 /// Subscribe all market channels of the listings that `arg` names ([`range`]).
 pub(super) const SUBSCRIBE_MARKET: u16 = 4;
@@ -19,10 +20,12 @@ pub(super) const SUBSCRIBE_ACCOUNT: u16 = 5;
 pub(super) const SUBSCRIBE_BOOK: u16 = 6;
 /// Unsubscribe the book of `instrument`.
 pub(super) const UNSUBSCRIBE_BOOK: u16 = 7;
-/// `private/enable_cancel_on_disconnect` for the connection: the dead man's switch.
+/// `private/enable_cancel_on_disconnect` for the connection, the dead man's switch; or, with `arg` 0, the opposite.
 pub(super) const CANCEL_ON_DISCONNECT: u16 = 8;
 /// Subscribe the states of instruments.
 pub(super) const SUBSCRIBE_STATES: u16 = 9;
+/// `private/cancel_all`.
+pub(super) const CANCEL_ALL: u16 = 10;
 /// First id of an ask.
 pub(super) const ASKS_FROM: u32 = 16;
 /// `public/get_instruments` over HTTP.
@@ -36,8 +39,13 @@ pub(super) const SUMMARIES: u16 = 19;
 /// `private/get_user_trades_by_instrument` of `instrument`; `arg` = JSON-RPC id.
 pub(super) const TRADES: u16 = 20;
 
-/// Seconds between heartbeats: the least that the venue allows.
-pub(super) const HEARTBEAT_SECONDS: u32 = 10;
+/// `public/get_time`; `arg` = JSON-RPC id.
+pub(super) const TIME: u16 = 21;
+/// `private/get_account_summaries` with settings, fees and limits; `arg` = JSON-RPC id.
+pub(super) const SETTINGS: u16 = 22;
+
+/// Seconds between heartbeats where nothing rests: the least that the venue allows.
+pub(super) const HEARTBEAT_SECONDS: u64 = 10;
 
 /// Interval of public channels. `raw` books need a connection that is logged in; the market connection is
 /// not, and gets every change of the best price by `quote`.
@@ -53,6 +61,13 @@ pub(super) const ACCOUNT_CHANNELS: [&str; 4] = [
 
 /// Listings in one subscription: four channels of a 32-byte symbol are about 180 bytes.
 pub(super) const LISTINGS_PER_BATCH: usize = 8;
+
+/// The currency under which the venue keeps an instrument: `USDC` of `BTC_USDC-PERPETUAL`, `BTC` of
+/// `BTC-PERPETUAL`.
+pub(super) fn currency_of(symbol: &Symbol) -> &str {
+    let pair = symbol.as_str().split('-').next().unwrap_or_default();
+    pair.split_once('_').map_or(pair, |(_, settle)| settle)
+}
 
 /// A call without arguments.
 pub(super) const fn call(op: u16) -> VenueCall {

@@ -4,6 +4,7 @@
 use super::continuity::DeribitContinuity;
 use super::parse::{Channel, Frame, Item, Parser, PrivateChannel};
 use crate::domain::number::Num;
+use crate::venue::drift::Marks;
 use crate::venue::full::Full;
 use crate::venue::message::{Continuity, DecodeError, Decoder, Depth, Message};
 use std::fmt::Write as _;
@@ -81,10 +82,11 @@ impl Decoder for DeribitDecoder {
                         aggressor: *side,
                         time_ms: *time_ms,
                     });
-                    if *liquidation {
+                    // Where both sides were liquidated, the taker's stands for both.
+                    if liquidation.maker || liquidation.taker {
                         emit(&Message::Liquidation {
                             symbol: symbol.as_bytes(),
-                            side: *side,
+                            side: if liquidation.taker { *side } else { side.opposite() },
                             price: *price,
                             qty: *qty,
                             time_ms: *time_ms,
@@ -135,6 +137,10 @@ impl Decoder for DeribitDecoder {
             }
         }
         Ok(())
+    }
+
+    fn marks(&self) -> Marks {
+        self.parser.marks
     }
 
     fn continuity(&self) -> Box<dyn Continuity> {

@@ -4,7 +4,7 @@
 //! Only the login is signed: it holds for the connection. The JSON-RPC id names what a reply is about:
 //! an order's client id; an `x` (cancel) or `q` (query) and its last 31 digits; else a code of [`super::calls`].
 
-use super::calls::{self, ACCOUNT_CHANNELS, HEARTBEAT_SECONDS, INTERVAL};
+use super::calls::{self, ACCOUNT_CHANNELS, INTERVAL, currency_of};
 use super::{ACCOUNT, ORDERS};
 use crate::domain::effect::{
     HoleKind, OutMeta, Payload, PayloadFull, Redact, SecretSlot, SignScheme, VenueCall,
@@ -69,13 +69,6 @@ fn request(to: &mut Payload, id: u64, method: &str, params: std::fmt::Arguments<
         to,
         format_args!("{{\"jsonrpc\":\"2.0\",\"id\":{id},\"method\":\"{method}\",\"params\":{{{params}}}}}"),
     )
-}
-
-/// The currency under which the venue keeps an instrument: `USDC` of `BTC_USDC-PERPETUAL`, `BTC` of
-/// `BTC-PERPETUAL`.
-fn currency_of(symbol: &Symbol) -> &str {
-    let pair = symbol.as_str().split('-').next().unwrap_or_default();
-    pair.split_once('_').map_or(pair, |(_, settle)| settle)
 }
 
 const fn time_in_force(tif: TimeInForce) -> &'static str {
@@ -174,6 +167,12 @@ impl Encoder for DeribitEncoder {
         Ok(Rendered::Socket(self.conn(ORDERS)))
     }
 
+    fn cancel_all(&mut self, _now: Stamp, to: &mut Payload) -> Result<Option<Rendered>> {
+        to.clear();
+        request(to, u64::from(calls::CANCEL_ALL), "private/cancel_all", format_args!(""))?;
+        Ok(Some(Rendered::Socket(self.conn(ORDERS))))
+    }
+
     fn query(
         &mut self,
         order: &OrderRef,
@@ -194,7 +193,7 @@ impl Encoder for DeribitEncoder {
             calls::TEST => request(to, id, "public/test", format_args!("")),
             calls::AUTH => auth(now, to),
             calls::HEARTBEAT => {
-                request(to, id, "public/set_heartbeat", format_args!("\"interval\":{HEARTBEAT_SECONDS}"))
+                request(to, id, "public/set_heartbeat", format_args!("\"interval\":{}", what.arg))
             }
             calls::SUBSCRIBE_MARKET => {
                 let (first, count) = calls::unpack_range(what.arg);
@@ -241,11 +240,18 @@ impl Encoder for DeribitEncoder {
             calls::CANCEL_ON_DISCONNECT => request(
                 to,
                 id,
-                "private/enable_cancel_on_disconnect",
+                if what.arg > 0 {
+                    "private/enable_cancel_on_disconnect"
+                } else {
+                    "private/disable_cancel_on_disconnect"
+                },
                 format_args!("\"scope\":\"connection\""),
             ),
-            calls::OPEN_ORDERS => {
-                request(to, what.arg, "private/get_open_orders", format_args!("\"kind\":\"future\""))
+            // Of all kinds: those of others hold the venue whatever they are.
+            calls::OPEN_ORDERS => request(to, what.arg, "private/get_open_orders", format_args!("")),
+            calls::TIME => request(to, what.arg, "public/get_time", format_args!("")),
+            calls::SETTINGS => {
+                request(to, what.arg, "private/get_account_summaries", format_args!("\"extended\":true"))
             }
             calls::POSITIONS => request(
                 to,

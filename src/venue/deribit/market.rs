@@ -3,22 +3,29 @@
 //! A book that lost continuity is told `Invalid` and not served until its next snapshot; nothing here
 //! allocates in steady state.
 
-use super::adapter::{Ask, DeribitAdapter, REFRESH_EVERY};
-use super::parse::{Channel, DepthRow, Item, TickerRow};
-use super::session::{NEVER, back_off};
+use super::TERMS;
+use super::adapter::{DeribitAdapter, REFRESH_EVERY};
+use super::asks::Ask;
+use super::parse::{Channel, DepthRow, Item, Liquidated, TickerRow};
+use super::session::NEVER;
 use crate::domain::event::{
-    Bbo, BookReason, BookState, BookStatus, CHUNK_LEVELS, EventBody, LevelsChunk, Mark, PublicTrade,
+    Bbo, BookReason, BookState, BookStatus, CHUNK_LEVELS, EventBody, LevelsChunk, Liquidation, Mark,
+    OpenInterest, PublicTrade, Ticker,
 };
 use crate::domain::input::ConnId;
 use crate::domain::instrument::{Price, Qty};
 use crate::domain::number::Num;
+use crate::domain::order::Side;
 use crate::domain::text::Symbol;
 use crate::domain::time::{MILLI, Nanos, SECOND};
 use crate::venue::message::{Continuity, Depth, Verdict};
-use crate::venue::{OddKind, Out};
+use crate::venue::{OddKind, Out, extras};
 
 /// A book that was good for this long starts its back-off anew.
 const GOOD_AFTER: Nanos = 60 * SECOND;
+
+/// `current_funding` is the rate of what accrues in this time.
+const FUNDING_RATE_TIME: Nanos = 8 * 3_600 * SECOND;
 
 /// Milliseconds as sent to nanoseconds.
 pub(super) fn nanos(ms: i64) -> Nanos {
@@ -40,8 +47,9 @@ impl DeribitAdapter {
                         self.on_ticker(conn, at, channel, row, now, out);
                     }
                 }
-                Item::Trade { symbol, id, price, qty, side, time_ms, .. } => {
+                Item::Trade { symbol, id, price, qty, side, liquidation, time_ms } => {
                     let Some(at) = self.defined(conn, &symbol, out) else { continue };
+                    self.on_liquidation(at, liquidation, (side, price, qty, time_ms), out);
                     let listing = &self.listings[at];
                     let (price, qty) = (listing.instrument.price(price), listing.instrument.qty(qty));
                     let (Some(price), Some(qty)) = (price, qty) else {
@@ -69,6 +77,23 @@ impl DeribitAdapter {
         }
     }
 
+    /// A trade in which a liquidation took part, as the taker, the maker, or both. Its side is the taker's.
+    fn on_liquidation(
+        &mut self,
+        at: usize,
+        liquidation: Liquidated,
+        (taker, price, qty, time_ms): (Side, Num, Num, i64),
+        out: &mut Out,
+    ) {
+        let (instrument, venue_ns) = (self.listings[at].id, nanos(time_ms));
+        for (took_part, side) in [(liquidation.taker, taker), (liquidation.maker, taker.opposite())] {
+            if took_part {
+                let forced = Liquidation { instrument, side, price, qty, venue_ns };
+                extras::liquidation(self.extras, forced, out);
+            }
+        }
+    }
+
     /// Position of a listing whose scales are known.
     fn defined(&self, conn: ConnId, symbol: &Symbol, out: &mut Out) -> Option<usize> {
         let found = self.find(symbol);
@@ -87,16 +112,23 @@ impl DeribitAdapter {
         now: Nanos,
         out: &mut Out,
     ) {
-        let listing = &self.listings[at];
+        let extras = self.extras;
+        let listing = &mut self.listings[at];
         if channel == Channel::Ticker {
+            let (instrument, venue_ns) = (listing.id, nanos(row.time_ms));
+            if let Some(qty) = row.interest {
+                listing.told.interest(extras, OpenInterest { instrument, qty, venue_ns }, out);
+            }
+            let ticker = Ticker { instrument, last: row.last, bid: row.bid, ask: row.ask, venue_ns };
+            listing.told.ticker(extras, ticker, out);
             out.event(EventBody::Mark(Mark {
                 instrument: listing.id,
                 mark: row.mark,
                 index: row.index,
                 rate: row.rate,
-                // Funding accrues continuously: there is no settlement to name.
+                // Funding accrues continuously: there is no settlement to name, only the time of the rate.
                 funding_ns: 0,
-                interval_ns: 0,
+                interval_ns: if row.rate.is_some() { FUNDING_RATE_TIME } else { 0 },
                 venue_ns: nanos(row.time_ms),
             }));
             if row.closed {
@@ -215,7 +247,7 @@ impl DeribitAdapter {
         listing.book = BookState::Invalid;
         let wait = match listing.resyncs {
             0 => 0,
-            n => back_off(n, u64::from(listing.id.0)),
+            n => TERMS.back_off(n, u64::from(listing.id.0)),
         };
         listing.resync_due = now + wait;
         let (instrument, due) = (listing.id, listing.resync_due);

@@ -2,8 +2,10 @@
 //! and order entry. Linear (`BTC_USDC-PERPETUAL`) and inverse (`BTC-PERPETUAL`) contracts.
 //!
 //! Sans-I/O like every dialect. Frames enter by `parse` (one pass, no allocation, any key order); `adapter`
-//! is the decode side with `market` for books and prices, `account` for orders and balances and `session` for
-//! timers and back-off; `encoder` is the route side. Both halves speak the codes of `calls`.
+//! is the decode side with `market` for books and prices, `account` for orders and balances and the shared
+//! `session` for timers and back-off; `standing` is what the venue says of our account, its clock and its limits;
+//! `credits` keeps within the latter. `encoder` is the route side, `kill` what cancels everything beside it. Both
+//! halves speak the codes of `calls`.
 //!
 //! Quantities are the venue's *amounts*: base coins of linear contracts, US dollars of inverse ones; a contract
 //! multiplier of 1 therefore holds for both, and `contract_size` is the quantity step.
@@ -11,7 +13,7 @@
 //! Understood public channels: `book` (full and grouped), `quote`, `ticker`, `trades`, `instrument.state`;
 //! `public/get_instruments`. Private: `user.orders`, `user.trades`, `user.changes` (positions),
 //! `user.portfolio`, and the replies to `private/buy`, `sell`, `cancel_by_label`, `get_order_state_by_label`,
-//! `get_open_orders`, `get_positions`, `get_account_summaries`, `get_user_trades_by_instrument`.
+//! `get_open_orders`, `get_positions`, `get_account_summaries`, `get_user_trades_by_instrument`; `public/get_time`.
 //!
 //! Documented types that are ignored, and counted as such: heartbeats, replies and errors (session machines
 //! read them), `incremental_ticker`, `perpetual`, `chart`, `markprice.options`, `estimated_expiration_price`,
@@ -21,15 +23,19 @@
 
 mod account;
 mod adapter;
+mod asks;
 mod calls;
 mod continuity;
+mod credits;
 mod decoder;
 mod encoder;
 mod errors;
+mod kill;
 mod market;
 mod parse;
 mod rows;
-mod session;
+mod schema;
+mod standing;
 #[cfg(test)]
 mod tests;
 
@@ -37,8 +43,11 @@ pub use continuity::DeribitContinuity;
 pub use decoder::DeribitDecoder;
 
 use super::message::Decoder;
-use super::{Adapter, ConnSpec, Dialect, Encoder, VenueContext};
+use super::session::{self, Ping, Terms};
+use super::{Adapter, ConnSpec, Dialect, Encoder, KillSwitch, VenueContext};
 use crate::domain::event::SessionRole;
+use crate::domain::standing::CheckSet;
+use crate::domain::time::{MILLI, SECOND};
 
 /// The dialect of Deribit perpetuals.
 #[derive(Clone, Copy, Debug, Default)]
@@ -50,6 +59,12 @@ const MARKET: usize = 0;
 const ACCOUNT: usize = 1;
 /// Position of the order entry connection.
 const ORDERS: usize = 2;
+/// What its connections are held to.
+const TERMS: Terms = Terms {
+    // The venue sends a heartbeat every 10 s.
+    ping: Ping::AfterSilence(20 * SECOND),
+    back_off_min: 250 * MILLI,
+};
 
 impl Dialect for Deribit {
     fn name(&self) -> &'static str {
@@ -63,6 +78,10 @@ impl Dialect for Deribit {
         roles[..used].iter().map(|role| ConnSpec { role: *role, url: url() }).collect()
     }
 
+    fn orders_per_10s(&self) -> u32 {
+        40 // a burst of 20, then 2 a second
+    }
+
     fn http_url(&self) -> &'static str {
         "https://www.deribit.com"
     }
@@ -71,8 +90,16 @@ impl Dialect for Deribit {
         Box::new(adapter::DeribitAdapter::new(context))
     }
 
+    fn start_checks(&self) -> CheckSet {
+        standing::CHECKS
+    }
+
     fn encoder(&self, context: &VenueContext) -> Box<dyn Encoder> {
         Box::new(encoder::DeribitEncoder::new(context))
+    }
+
+    fn kill_switch(&self, _: &VenueContext) -> Option<Box<dyn KillSwitch>> {
+        Some(Box::new(kill::DeribitKill::new()))
     }
 
     fn decoder(&self) -> Box<dyn Decoder> {

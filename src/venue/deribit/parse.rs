@@ -5,9 +5,11 @@
 //! rows are read as they pass; else the data is passed over and read afterwards. Keeps scratch space only, and
 //! hands out nothing before the whole frame was found well-formed. Private rows are left to [`super::rows`].
 
+use super::schema;
 use crate::domain::number::{Num, NumError};
 use crate::domain::order::Side;
 use crate::domain::text::Symbol;
+use crate::venue::drift::Marks;
 use crate::venue::full::Full;
 use crate::venue::json::{Cursor, Kind};
 use crate::venue::message::{DecodeError, Level};
@@ -112,12 +114,19 @@ pub(super) struct Span {
 pub(super) enum Item {
     /// A book message.
     Depth(DepthRow),
-    /// A trade; `liquidation` when a liquidation took part.
-    Trade { symbol: Symbol, id: u64, price: Num, qty: Num, side: Side, liquidation: bool, time_ms: i64 },
+    /// A trade.
+    Trade { symbol: Symbol, id: u64, price: Num, qty: Num, side: Side, liquidation: Liquidated, time_ms: i64 },
     /// A quote or ticker.
     Ticker(TickerRow),
     /// A change of an instrument's state.
     State { symbol: Symbol },
+}
+
+/// Which sides of a trade were liquidations: the flag `M`, `T` or `MT`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Liquidated {
+    pub maker: bool,
+    pub taker: bool,
 }
 
 /// A row of a book channel.
@@ -158,6 +167,8 @@ pub(super) struct TickerRow {
     pub index: Option<Num>,
     /// `current_funding`: the 8 h equivalent of what accrues now.
     pub rate: Option<Num>,
+    /// `last_price`.
+    pub last: Option<Num>,
     /// `open_interest`.
     pub interest: Option<Num>,
     /// `state` is stated and not `open`.
@@ -196,6 +207,8 @@ pub(super) struct Parser {
     levels: Vec<Level>,
     /// The book that the last frame was about, as far as it could be read.
     pub book_hint: Option<Symbol>,
+    /// What the last frame held beyond its documentation; complete for market frames.
+    pub marks: Marks,
 }
 
 #[derive(Default)]
@@ -209,7 +222,7 @@ struct Params<'a> {
 impl Parser {
     /// Room for a full snapshot and a long trade list without allocation.
     pub fn new() -> Self {
-        Self { items: Vec::with_capacity(256), levels: Vec::with_capacity(4096), book_hint: None }
+        Self { items: Vec::with_capacity(256), levels: Vec::with_capacity(4096), ..Self::default() }
     }
 
     /// The levels of a span.
@@ -227,6 +240,7 @@ impl Parser {
         self.items.clear();
         self.levels.clear();
         self.book_hint = None;
+        self.marks = Marks::NONE;
         if let Some(frame) = self.usual(cursor) {
             return Ok(frame);
         }
@@ -249,7 +263,7 @@ impl Parser {
                     c.skip()?;
                 }
                 b"error" => code = Some(error_code(c)?),
-                _ => c.skip()?,
+                _ => c.pass(key, &schema::ENVELOPE)?,
             }
             Ok(())
         })?;
@@ -265,8 +279,11 @@ impl Parser {
             (b"heartbeat", _) => Ok(Frame::Heartbeat),
             (b"subscription", Some(Topic::Market(channel))) => {
                 if !params.read {
-                    self.rows(channel, &mut params.data.ok_or(DecodeError::Missing("data"))?)?;
+                    let mut late = params.data.ok_or(DecodeError::Missing("data"))?;
+                    self.rows(channel, &mut late)?;
+                    cursor.join(&late);
                 }
+                self.marks = cursor.marks();
                 Ok(Frame::Market { channel })
             }
             (b"subscription", Some(Topic::Private(channel))) => {
@@ -300,7 +317,7 @@ impl Parser {
                         c.skip()?;
                     }
                 },
-                _ => c.skip()?,
+                _ => c.pass(key, &schema::PARAMS)?,
             }
             Ok(())
         })
@@ -335,7 +352,7 @@ impl Parser {
                 b"prev_change_id" => row.prev = c.int("prev_change_id")?,
                 b"type" => kind = Some(c.string()?),
                 b"instrument_name" => row.symbol = symbol(c)?,
-                _ => c.skip()?,
+                _ => c.pass(key, &schema::BOOK)?,
             }
             Ok(())
         })?;
@@ -470,7 +487,7 @@ fn usual_action(c: &mut Cursor<'_>) -> Option<bool> {
     if !(new | delete | (text == CHANGE)) {
         return None;
     }
-    c.pass(if new { 5 } else { 8 });
+    c.advance(if new { 5 } else { 8 });
     c.literal(b",")?;
     Some(delete)
 }
@@ -494,7 +511,7 @@ fn usual_level(grouped: bool, c: &mut Cursor<'_>) -> Option<Level> {
 
 fn trade(c: &mut Cursor<'_>) -> Result<Item> {
     let (mut name, mut id, mut price, mut qty) = (None, None, None, None);
-    let (mut way, mut time, mut liquidation) = (None, None, false);
+    let (mut way, mut time, mut liquidation) = (None, None, Liquidated::default());
     c.object(|key, c| {
         match key {
             b"instrument_name" => name = Some(symbol(c)?),
@@ -503,8 +520,11 @@ fn trade(c: &mut Cursor<'_>) -> Result<Item> {
             b"amount" => qty = Some(c.num("amount")?),
             b"direction" => way = Some(side(c)?),
             b"timestamp" => time = Some(c.int("timestamp")?),
-            b"liquidation" => liquidation = !matches!(c.scalar()?.0, b"none" | b"null" | b""),
-            _ => c.skip()?,
+            b"liquidation" => {
+                let flag = c.word(&schema::LIQUIDATIONS)?;
+                liquidation = Liquidated { maker: flag.contains(&b'M'), taker: flag.contains(&b'T') };
+            }
+            _ => c.pass(key, &schema::TRADE)?,
         }
         Ok(())
     })?;
@@ -530,12 +550,13 @@ fn ticker(c: &mut Cursor<'_>) -> Result<TickerRow> {
             b"best_bid_amount" => row.bid_qty = c.num_or_absent("best_bid_amount")?,
             b"best_ask_price" => row.ask = c.num_or_absent("best_ask_price")?,
             b"best_ask_amount" => row.ask_qty = c.num_or_absent("best_ask_amount")?,
+            b"last_price" => row.last = c.num_or_absent("last_price")?,
             b"mark_price" => row.mark = c.num_or_absent("mark_price")?,
             b"index_price" => row.index = informative(c, "index_price")?,
             b"current_funding" => row.rate = informative(c, "current_funding")?,
             b"open_interest" => row.interest = informative(c, "open_interest")?,
-            b"state" => row.closed = c.scalar()?.0 != b"open",
-            _ => c.skip()?,
+            b"state" => row.closed = c.word(&schema::STATES)? != b"open",
+            _ => c.pass(key, &schema::TICKER)?,
         }
         Ok(())
     })?;
@@ -551,7 +572,7 @@ fn state(c: &mut Cursor<'_>) -> Result<Item> {
     c.object(|key, c| {
         match key {
             b"instrument_name" => name = Some(symbol(c)?),
-            _ => c.skip()?,
+            _ => c.pass(key, &schema::STATE)?,
         }
         Ok(())
     })?;
@@ -646,6 +667,24 @@ mod unit {
             ("", None),
         ] {
             assert_eq!(cut(text.as_bytes()).map(|n| n.to_string()).as_deref(), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_trade_says_which_of_its_sides_were_liquidations() {
+        let mut parser = Parser::new();
+        for (flag, maker, taker) in
+            [("M", true, false), ("T", false, true), ("MT", true, true), ("none", false, false)]
+        {
+            let frame = format!(
+                r#"{{"jsonrpc":"2.0","method":"subscription","params":{{"channel":"trades.BTC-PERPETUAL.100ms","data":[{{"trade_seq":1,"trade_id":"7","timestamp":5,"price":1.5,"instrument_name":"BTC-PERPETUAL","direction":"sell","amount":10.0,"liquidation":"{flag}"}}]}}}}"#
+            );
+            let mut full = Full::new();
+            let read = parser.parse(frame.as_bytes(), &mut full);
+            assert!(matches!(read, Ok(Frame::Market { channel: Channel::Trades })));
+            let [Item::Trade { liquidation, .. }] = parser.items[..] else { panic!("{:?}", parser.items) };
+            assert_eq!(liquidation, Liquidated { maker, taker }, "{flag}");
+            assert!(parser.marks.is_empty());
         }
     }
 

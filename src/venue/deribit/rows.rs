@@ -2,11 +2,12 @@
 //! specifications. Pure parsing; what a row means for the engine is said in [`super::account`].
 
 use super::parse::{Result, cut, id_number, informative, side};
+use super::standing::Terms;
 use crate::domain::instrument::{ContractKind, InstrumentId, Status, VenueSpec};
 use crate::domain::money::Money;
 use crate::domain::number::Num;
 use crate::domain::order::{ClientId, ReportKind, Side};
-use crate::domain::text::Currency;
+use crate::domain::text::{Currency, Symbol};
 use crate::venue::json::{Cursor, Kind};
 use crate::venue::message::DecodeError;
 
@@ -271,19 +272,21 @@ pub(super) fn user_trades<'a>(c: &mut Cursor<'a>, mut each: impl FnMut(&TradeRow
     })
 }
 
-/// `expires_in` of a login, s.
-pub(super) fn expires_in(c: &mut Cursor<'_>) -> Result<i64> {
-    let mut seconds = 0;
+/// A login: `expires_in`, s, and `scope`, where it is stated.
+pub(super) fn login<'a>(c: &mut Cursor<'a>) -> Result<(i64, Option<&'a [u8]>)> {
+    let (mut seconds, mut scope) = (0, None);
     c.object(|key, c| match key {
         b"expires_in" => c.int("expires_in").map(|s| seconds = s),
+        b"scope" => c.string().map(|text| scope = Some(text)),
         _ => c.skip(),
     })?;
-    Ok(seconds)
+    Ok((seconds, scope))
 }
 
-/// Reads one instrument: the native name, and what it specifies. The second is an error for contracts that
-/// this engine cannot express; the row itself is consumed all the same.
-pub(super) fn specification<'a>(c: &mut Cursor<'a>) -> Result<(&'a [u8], Result<VenueSpec>)> {
+/// Reads one instrument: the native name, what it specifies, and the terms of trading it. The second is an error
+/// for contracts that this engine cannot express; the row itself is consumed all the same.
+pub(super) fn specification<'a>(c: &mut Cursor<'a>) -> Result<(&'a [u8], Result<VenueSpec>, Terms)> {
+    let mut terms = Terms::default();
     let (mut symbol, mut kind, mut state): (&[u8], &[u8], &[u8]) = (b"", b"", b"open");
     let (mut size, mut tick, mut least, mut active) = (None, None, None, true);
     c.object(|key, c| {
@@ -295,6 +298,11 @@ pub(super) fn specification<'a>(c: &mut Cursor<'a>) -> Result<(&'a [u8], Result<
             b"contract_size" => size = cut(c.number()?),
             b"tick_size" => tick = larger(tick, cut(c.number()?)),
             b"min_trade_amount" => least = cut(c.number()?),
+            b"taker_commission" => terms.taker = informative(c, "taker_commission")?,
+            b"max_leverage" => terms.leverage_max = informative(c, "max_leverage")?,
+            b"price_index" if c.kind()? == Kind::String => {
+                terms.index = Symbol::from_bytes(c.string()?).unwrap_or_default()
+            }
             // Above some prices the tick is larger: the largest is a multiple of the others and fits everywhere.
             b"tick_size_steps" => c.array(|c| {
                 c.object(|key, c| match key {
@@ -330,7 +338,7 @@ pub(super) fn specification<'a>(c: &mut Cursor<'a>) -> Result<(&'a [u8], Result<
             code: 0,
         })
     };
-    Ok((symbol, spec()))
+    Ok((symbol, spec(), terms))
 }
 
 fn larger(a: Option<Num>, b: Option<Num>) -> Option<Num> {

@@ -8,6 +8,7 @@
 use super::adapter::{Ask, HyperliquidAdapter, STATE_AFTER};
 use super::calls::{Posted, of_post_id};
 use super::errors::{classify, of_placement, of_status};
+use super::limits::{CHEAP, ROWS_PER_WEIGHT};
 use super::market::nanos;
 use super::parse::PrivateChannel;
 use super::rows::{self, FillRow, OrderRow, Outcome};
@@ -39,6 +40,10 @@ impl HyperliquidAdapter {
         let result = match channel {
             PrivateChannel::Orders => data.array(|c| {
                 let row = rows::order_update(c)?;
+                if row.client_id == ClientId::NONE && row.status == b"open" {
+                    self.standing.foreign_seen = true;
+                    self.arm(now.mono);
+                }
                 self.on_order(conn, &row, out);
                 Ok(())
             }),
@@ -59,7 +64,7 @@ impl HyperliquidAdapter {
                 })
             }
             PrivateChannel::Post => {
-                rows::posted(&mut data, |id, outcome| self.on_posted(conn, id, outcome, out))
+                rows::posted(&mut data, |id, outcome| self.on_posted(conn, id, outcome, now.mono, out))
             }
         };
         if result.is_err() {
@@ -173,8 +178,15 @@ impl HyperliquidAdapter {
     }
 
     /// The reply to a posted action.
-    fn on_posted(&mut self, conn: ConnId, id: u64, outcome: Outcome<'_>, out: &mut Out) {
+    fn on_posted(&mut self, conn: ConnId, id: u64, outcome: Outcome<'_>, now: Nanos, out: &mut Out) {
         let Some(posted) = of_post_id(id) else { return self.odd(conn, OddKind::Unknown, out) };
+        self.on_action(out);
+        if let Outcome::Refused(text) = outcome
+            && classify(text) == RejectClass::RateLimit
+            && !self.asking(Ask::Rate, now)
+        {
+            self.want(Ask::Rate, now);
+        }
         let mut report = OrderReport { venue: self.venue, ..OrderReport::default() };
         match (posted, outcome) {
             (Posted::Place(client_id), Outcome::Accepted { order_id } | Outcome::Filled { order_id, .. }) => {
@@ -186,14 +198,14 @@ impl HyperliquidAdapter {
                 (report.kind, report.reject) = of_placement(text);
             }
             // An accepted cancel says nothing: `orderUpdates` tells when it is done.
-            (Posted::Cancel(_) | Posted::Schedule, Outcome::Accepted { .. } | Outcome::Filled { .. }) => {
-                return;
-            }
+            (Posted::Cancel(_), Outcome::Accepted { .. } | Outcome::Filled { .. }) => return,
             (Posted::Cancel(client_id), Outcome::Refused(text)) => {
                 report.client_id = client_id;
                 (report.kind, report.reject) = (ReportKind::CancelRejected, classify(text));
             }
-            (Posted::Schedule, Outcome::Refused(_)) => return self.odd(conn, OddKind::Refused, out),
+            (Posted::Schedule, outcome) => {
+                return self.on_switch(!matches!(outcome, Outcome::Refused(_)), now, out);
+            }
         }
         if report.client_id == ClientId::NONE {
             return self.odd(conn, OddKind::Unknown, out);
@@ -206,6 +218,8 @@ impl HyperliquidAdapter {
     /// which route makes from [`ClientId::tag`].
     pub fn on_query(&mut self, id: HttpId, status: u16, body: &[u8], now: Nanos, out: &mut Out) {
         let conn = self.account_conn();
+        // Route asked it, urgently: it is counted when it is answered.
+        self.weights.add(now, CHEAP);
         match (status, rows::order_status(body)) {
             (0, _) => {}
             (200, Ok(Some(row))) => {
@@ -234,11 +248,14 @@ impl HyperliquidAdapter {
     pub fn on_fills(&mut self, body: &[u8], now: Nanos, out: &mut Out) -> Result<(), DecodeError> {
         let conn = self.account_conn();
         let mut c = Cursor::new(body);
+        let mut count = 0;
         c.array(|c| {
             let row = rows::fill(c)?;
             self.on_fill(conn, &row, true, now, out);
+            count += 1;
             Ok(())
         })?;
+        self.weights.add(now, count / ROWS_PER_WEIGHT);
         c.end()
     }
 
@@ -260,12 +277,17 @@ impl HyperliquidAdapter {
         for listing in &mut self.listings {
             listing.stated = (0, Num::ZERO);
         }
-        let mut odd = None;
+        let (mut odd, mut one_way) = (None, true);
+        let mut leverages: Vec<(usize, (bool, i64))> = Vec::new();
         let state = rows::state(body, |row| {
+            one_way &= !row.hedged;
             let Some(at) = self.named(row.symbol) else {
                 odd = odd.or((!row.qty.is_zero()).then_some(OddKind::UnknownSymbol));
                 return;
             };
+            if let Some(leverage) = row.leverage {
+                leverages.push((at, leverage));
+            }
             let listing = &mut self.listings[at];
             match listing.instrument.qty(row.qty) {
                 Some(qty) => listing.stated = (qty.0, row.entry),
@@ -276,6 +298,11 @@ impl HyperliquidAdapter {
         })?;
         if let Some(kind) = odd {
             self.odd(conn, kind, out);
+        }
+        self.state_one_way(one_way, out);
+        for (at, leverage) in leverages {
+            // Changed at the venue since it was read back.
+            self.state_leverage(at, leverage, out);
         }
         let venue_ns = if state.time_ms > 0 { nanos(state.time_ms) } else { now.wall };
         for listing in self.listings.iter().filter(|listing| listing.instrument.generation > 0) {
@@ -306,7 +333,7 @@ impl HyperliquidAdapter {
     /// When both lists were read after a subscription, the account is known again.
     pub fn reconcile_end(&mut self, now: Nanos, out: &mut Out) {
         let Some(session) = self.sessions.get(ACCOUNT) else { return };
-        let asked = session.phase == Phase::Up && session.subscribed && session.acks == 0;
+        let asked = session.phase == Phase::Up && session.logged_in && session.acks == 0;
         let open = [Ask::Pending, Ask::State].iter().any(|ask| self.requests[*ask as usize].wanted);
         if asked && !open && !self.reconciled {
             self.reconciled = true;

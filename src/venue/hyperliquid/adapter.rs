@@ -1,21 +1,26 @@
 //! Decode side of Hyperliquid: dispatches frames, drives the connections, and asks for what they need over
 //! HTTP.
 //!
-//! Market rows are handled in [`super::market`], account rows in [`super::account`]. Deadlines of any kind
-//! lower `due`; `on_tick` does nothing before that, so that a frame pays one comparison for all timers.
+//! Market rows are handled in [`super::market`], account rows in [`super::account`], what the venue says of our
+//! account and its limits in [`super::standing`]. Deadlines of any kind lower `due`; `on_tick` does nothing before that, so that a frame pays one comparison for all timers.
 
 use super::calls::{self, call, call_arg, call_for};
 use super::continuity::HyperliquidContinuity;
+use super::limits::{CHEAP, DEAR, PLAIN, Share, Weights};
 use super::parse::{Frame, Parser};
-use super::session::{NEVER, Phase, Session, Wish, back_off};
-use super::{ACCOUNT, MARKET, ORDERS, metadata};
+use super::session::{NEVER, Phase, Session, Wish};
+use super::standing::Standing;
+use super::{ACCOUNT, MARKET, TERMS, metadata};
 use crate::domain::effect::{HttpId, SessionAction, VenueCall};
 use crate::domain::event::{BookReason, BookState, BookStatus, EventBody, SessionRole, SessionStatus};
 use crate::domain::input::{ConnId, DownReason, FrameKind, FrameMeta};
 use crate::domain::instrument::{Instrument, InstrumentId, Price, Qty, Status, VenueId, VenueSpec};
 use crate::domain::number::Num;
+use crate::domain::params::Extras;
+use crate::domain::standing::Pace;
 use crate::domain::text::{Currency, Symbol};
 use crate::domain::time::{MILLI, Nanos, SECOND, Stamp};
+use crate::venue::extras::Told;
 use crate::venue::full::Full;
 use crate::venue::message::DecodeError;
 use crate::venue::{Adapter, Emit, OddKind, Oddity, Out, VenueContext};
@@ -38,34 +43,83 @@ pub(super) const SNAPSHOT_WITHIN: Nanos = 10 * SECOND;
 pub(super) const STATE_AFTER: Nanos = 500 * MILLI;
 /// The account's state is asked for at least this often.
 const STATE_EVERY: Nanos = 10 * SECOND;
-/// Dead man's switch: all orders are cancelled this long after the last arming; 0 = never armed. Off,
-/// because every arming costs a request of the address's budget (one per USDC traded), the venue triggers
-/// it ten times a day at most, and this engine leaves no order resting.
-const DEAD_MAN_AFTER: Nanos = 0;
+/// Nothing is asked for this long after the venue refused for its limits, unless it says longer.
+const PAUSE_MIN: Nanos = 10 * SECOND;
 
 /// What we ask for over HTTP; the number is its place in [`HyperliquidAdapter::requests`] and in the low
 /// bits of the [`HttpId`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Ask {
-    Meta,
-    Pending,
     State,
+    Pending,
     Fills,
+    Rate,
+    Meta,
+    Time,
+    Agents,
+    Role,
+    Abstraction,
+    Fees,
+    Foreign,
+    Asset,
 }
 
+/// How many kinds of questions there are.
+const ASKS: usize = 12;
+
 /// Bits of an [`HttpId`] that say what was asked for.
-const ASK_BITS: u32 = 3;
+const ASK_BITS: u32 = 4;
 
 impl Ask {
-    const ALL: [Self; 4] = [Self::Meta, Self::Pending, Self::State, Self::Fills];
+    /// In the order in which they are asked.
+    const ALL: [Self; ASKS] = [
+        Self::State,
+        Self::Pending,
+        Self::Fills,
+        Self::Rate,
+        Self::Meta,
+        Self::Time,
+        Self::Agents,
+        Self::Role,
+        Self::Abstraction,
+        Self::Fees,
+        Self::Foreign,
+        Self::Asset,
+    ];
 
     const fn op(self) -> u16 {
         match self {
-            Self::Meta => calls::META,
-            Self::Pending => calls::PENDING,
             Self::State => calls::STATE,
+            Self::Pending | Self::Foreign => calls::PENDING,
             Self::Fills => calls::FILLS,
+            Self::Rate => calls::RATE,
+            Self::Meta => calls::META,
+            Self::Time => calls::TIME,
+            Self::Agents => calls::AGENTS,
+            Self::Role => calls::ROLE,
+            Self::Abstraction => calls::ABSTRACTION,
+            Self::Fees => calls::FEES,
+            Self::Asset => calls::ASSET,
         }
+    }
+
+    /// What it weighs, and whose weight that is.
+    const fn weight(self) -> (u32, Share) {
+        match self {
+            Self::State => (CHEAP, Share::Account),
+            Self::Pending | Self::Fills | Self::Rate => (PLAIN, Share::Account),
+            Self::Time => (CHEAP, Share::Data),
+            Self::Role => (DEAR, Share::Data),
+            Self::Meta | Self::Agents | Self::Abstraction | Self::Fees | Self::Foreign => {
+                (PLAIN, Share::Data)
+            }
+            Self::Asset => (PLAIN, Share::Bulk),
+        }
+    }
+
+    /// Asked of everyone alike.
+    const fn is_public(self) -> bool {
+        matches!(self, Self::Meta | Self::Time)
     }
 }
 
@@ -79,7 +133,7 @@ pub(super) struct Request {
     /// When to give up waiting (outstanding) or to send (not outstanding).
     due: Nanos,
     failures: u32,
-    /// From when on (fills).
+    /// From when on (fills), or about which listing.
     pub arg: u64,
 }
 
@@ -105,6 +159,10 @@ pub(super) struct Listing {
     pub stated: (i64, Num),
     /// Time of the last funding payment that was told, ms.
     pub funding_ms: i64,
+    /// Cross margin and leverage, as last told.
+    pub leverage: Option<(bool, i64)>,
+    /// Open interest as last told.
+    pub told: Told,
 }
 
 /// Session machines and decoders of Hyperliquid.
@@ -115,10 +173,14 @@ pub(super) struct HyperliquidAdapter {
     /// Positions in `listings`, ordered by symbol.
     by_symbol: Vec<(Symbol, usize)>,
     pub sessions: Vec<Session>,
-    pub requests: [Request; 4],
+    pub requests: [Request; ASKS],
+    pub standing: Standing,
+    /// Weight of our questions.
+    pub weights: Weights,
     pub parser: Parser,
     /// Levels of one message at the instrument's scales.
     pub scratch: Vec<(Price, Qty)>,
+    pub extras: Extras,
     /// What the venue settles in.
     pub currency: Currency,
     /// What amounts in it count as; empty = as themselves.
@@ -130,12 +192,11 @@ pub(super) struct HyperliquidAdapter {
     due: Nanos,
     connect_free_at: Nanos,
     connects: u32,
+    /// Nothing is asked before this (429).
+    asks_free_at: Nanos,
     pub refreshed_at: Nanos,
     /// When the account's state is due again.
     pub state_due: Nanos,
-    /// See [`DEAD_MAN_AFTER`].
-    pub dead_man_after: Nanos,
-    dead_man_due: Nanos,
     /// The account was listed completely since its connection came up.
     pub reconciled: bool,
 }
@@ -158,6 +219,8 @@ impl HyperliquidAdapter {
                 resync_due: NEVER,
                 stated: (0, Num::ZERO),
                 funding_ms: 0,
+                leverage: None,
+                told: Told::default(),
             })
             .collect();
         let mut by_symbol: Vec<_> =
@@ -171,10 +234,13 @@ impl HyperliquidAdapter {
             conn_base: context.conn_base,
             listings,
             by_symbol,
-            sessions: (0..used).map(|at| Session::new(conn(at), roles[at])).collect(),
-            requests: [Request::default(); 4],
+            sessions: (0..used).map(|at| Session::new(conn(at), roles[at], TERMS)).collect(),
+            requests: [Request::default(); ASKS],
+            standing: Standing::new(&context.params),
+            weights: Weights::default(),
             parser: Parser::new(),
             scratch: Vec::with_capacity(256),
+            extras: context.params.extras,
             currency: Currency::new("USDC").unwrap_or_default(),
             at_par: context.params.settle_at_par,
             started_wall: 0,
@@ -182,10 +248,9 @@ impl HyperliquidAdapter {
             due: NEVER,
             connect_free_at: Nanos::MIN,
             connects: 0,
+            asks_free_at: Nanos::MIN,
             refreshed_at: Nanos::MIN,
             state_due: NEVER,
-            dead_man_after: DEAD_MAN_AFTER,
-            dead_man_due: Nanos::MIN,
             reconciled: false,
         }
     }
@@ -215,7 +280,8 @@ impl HyperliquidAdapter {
         (at < self.sessions.len()).then_some(at)
     }
 
-    fn send(&self, at: usize, what: VenueCall, out: &mut Out) {
+    /// Sends a session message.
+    pub fn send(&self, at: usize, what: VenueCall, out: &mut Out) {
         out.action(SessionAction::Send { conn: self.sessions[at].conn, what });
     }
 
@@ -262,6 +328,7 @@ impl HyperliquidAdapter {
                 for ask in [Ask::Pending, Ask::State] {
                     self.requests[ask as usize] = Request::default();
                 }
+                self.forget_settings();
             }
             _ => {}
         }
@@ -304,6 +371,7 @@ impl HyperliquidAdapter {
             self.want_state(now.mono);
         }
         self.arm(self.state_due);
+        self.look_for_foreign(now.mono);
         for ask in Ask::ALL {
             self.ask(ask, now.mono, out);
         }
@@ -311,21 +379,7 @@ impl HyperliquidAdapter {
             self.subscribe(now, out);
             self.resync(now.mono, out);
         }
-        self.hold_dead_man(now, out);
-    }
-
-    /// Arms the dead man's switch anew when half of its time is over.
-    fn hold_dead_man(&mut self, now: Stamp, out: &mut Out) {
-        let ready = self.sessions.get(ORDERS).is_some_and(|session| session.ready);
-        if self.dead_man_after == 0 || !ready {
-            return;
-        }
-        if now.mono >= self.dead_man_due {
-            self.dead_man_due = now.mono + self.dead_man_after / 2;
-            let at = (now.wall + self.dead_man_after) / MILLI;
-            self.send(ORDERS, call_arg(calls::SCHEDULE_CANCEL, at.unsigned_abs()), out);
-        }
-        self.arm(self.dead_man_due);
+        self.hold_dead_man(now.mono, out);
     }
 
     fn drive(&mut self, at: usize, now: Nanos, out: &mut Out) {
@@ -364,8 +418,15 @@ impl HyperliquidAdapter {
             if request.id != 0 {
                 return self.failed(ask, now);
             }
-            // 28 bits of count and 3 of kind stay below the half of the range that route uses.
-            self.next_id = self.next_id % 0x0fff_ffff + 1;
+            if now < self.asks_free_at {
+                return self.arm(self.asks_free_at);
+            }
+            let (weight, share) = ask.weight();
+            if let Err(free_at) = self.weights.take(now, weight, share) {
+                return self.arm(free_at);
+            }
+            // 27 bits of count and 4 of kind stay below the half of the range that route uses.
+            self.next_id = self.next_id % 0x07ff_fffe + 1;
             request.id = (self.next_id << ASK_BITS) | ask as u32;
             request.due = now + HTTP_WITHIN;
             let what = call_arg(ask.op(), request.arg);
@@ -381,7 +442,7 @@ impl HyperliquidAdapter {
         let request = &mut self.requests[ask as usize];
         request.id = 0;
         request.failures = request.failures.saturating_add(1);
-        request.due = now + 2 * back_off(request.failures, seed);
+        request.due = now + 2 * TERMS.back_off(request.failures, seed);
         let due = request.due;
         self.arm(due);
     }
@@ -402,7 +463,6 @@ impl HyperliquidAdapter {
             for channel in 0..calls::MARKET_CHANNELS.len() as u64 {
                 self.send(MARKET, call_for(calls::SUBSCRIBE_MARKET, channel, instrument), out);
             }
-            self.sessions[MARKET].subscribed = true;
             self.sessions[MARKET].acks += calls::MARKET_CHANNELS.len() as u32;
             self.sessions[MARKET].step(now.mono);
             self.arm(now.mono);
@@ -438,7 +498,10 @@ impl HyperliquidAdapter {
         match session.role {
             SessionRole::Market => self.status(at, true, out),
             // What happens from now on arrives by itself; what was before is asked for.
-            SessionRole::Account => self.reconcile(now),
+            SessionRole::Account => {
+                self.reconcile(now);
+                self.read_settings(now, out);
+            }
             SessionRole::Orders => {}
         }
     }
@@ -494,6 +557,36 @@ impl HyperliquidAdapter {
     }
 }
 
+impl HyperliquidAdapter {
+    /// The body of an answer to a question that was asked at `sent`.
+    fn on_answer(
+        &mut self,
+        ask: Ask,
+        body: &[u8],
+        sent: Nanos,
+        now: Stamp,
+        out: &mut Out,
+    ) -> Result<(), DecodeError> {
+        match ask {
+            Ask::State => self.on_state(body, now, out),
+            Ask::Pending => {
+                self.on_pending(body, out)?;
+                self.on_foreign(body, now.mono, out)
+            }
+            Ask::Fills => self.on_fills(body, now.mono, out),
+            Ask::Rate => self.on_rate(body, now.mono, out),
+            Ask::Meta => self.on_meta(body, now.mono, out),
+            Ask::Time => self.on_time(body, sent, now.mono, out),
+            Ask::Agents => self.on_agents(body, now, out),
+            Ask::Role => self.on_role(body, now.mono, out),
+            Ask::Abstraction => self.on_abstraction(body, now.mono, out),
+            Ask::Fees => self.on_fees(body, now.mono, out),
+            Ask::Foreign => self.on_foreign(body, now.mono, out),
+            Ask::Asset => self.on_asset(body, now.mono, out),
+        }
+    }
+}
+
 impl Adapter for HyperliquidAdapter {
     fn on_start(&mut self, now: Stamp, out: &mut Out) {
         self.started_wall = now.wall;
@@ -504,6 +597,7 @@ impl Adapter for HyperliquidAdapter {
             session.phase = Phase::Down { due: now.mono };
         }
         self.want(Ask::Meta, now.mono);
+        self.want(Ask::Time, now.mono);
         self.work(now, out);
     }
 
@@ -526,14 +620,15 @@ impl Adapter for HyperliquidAdapter {
                 for channel in 0..calls::ACCOUNT_CHANNELS.len() as u64 {
                     self.send(at, call_arg(calls::SUBSCRIBE_ACCOUNT, channel), out);
                 }
-                self.sessions[at].subscribed = true;
+                self.sessions[at].logged_in = true;
                 self.sessions[at].acks = calls::ACCOUNT_CHANNELS.len() as u32;
                 self.sessions[at].step(now.mono);
             }
             _ => {
                 // There is nothing to log in to: every action is signed.
                 self.status(at, true, out);
-                if self.sessions[ACCOUNT].subscribed && self.sessions[ACCOUNT].acks == 0 {
+                self.renew_dead_man(now.mono);
+                if self.sessions[ACCOUNT].logged_in && self.sessions[ACCOUNT].acks == 0 {
                     // Replies may have been lost with the connection: list the orders again.
                     self.reconcile(now.mono);
                 }
@@ -562,7 +657,10 @@ impl Adapter for HyperliquidAdapter {
         }
         let mut full = Full::new();
         match self.parser.parse(frame, &mut full) {
-            Ok(Frame::Market) => self.on_market(meta.conn, now, out),
+            Ok(Frame::Market) => {
+                out.marked(meta.conn, self.parser.marks);
+                self.on_market(meta.conn, now, out);
+            }
             Ok(Frame::Private(channel, data)) => self.on_private(meta.conn, channel, data, now, out),
             Ok(Frame::Subscribed) => {
                 self.acked(at, now.mono, out);
@@ -573,8 +671,12 @@ impl Adapter for HyperliquidAdapter {
                 self.work(now, out);
             }
             Ok(Frame::Pong | Frame::Unsubscribed | Frame::Ignored(_)) => {}
-            Ok(Frame::RestPrivate(_) | Frame::Unknown) => self.odd(meta.conn, OddKind::Unknown, out),
-            Err(_) => {
+            Ok(Frame::RestPrivate(_) | Frame::Unknown) => {
+                self.odd(meta.conn, OddKind::Unknown, out);
+                out.untyped(meta.conn);
+            }
+            Err(error) => {
+                out.unread(meta.conn, error);
                 self.odd(meta.conn, OddKind::Malformed, out);
                 if let Some(at) = self.parser.book_hint.and_then(|symbol| self.find(&symbol)) {
                     self.lose_book(at, BookReason::Malformed, now.mono, out);
@@ -595,14 +697,9 @@ impl Adapter for HyperliquidAdapter {
         }
         // Before the reply is read, which may want the same again.
         request.wanted = status != 200;
-        let result = match (status, ask) {
-            (200, Ask::Meta) => self.on_meta(body, now.mono, out),
-            (200, Ask::Pending) => self.on_pending(body, out),
-            (200, Ask::State) => self.on_state(body, now, out),
-            (200, Ask::Fills) => self.on_fills(body, now.mono, out),
-            _ => Ok(()),
-        };
-        let conn = if ask == Ask::Meta { self.sessions[MARKET].conn } else { self.account_conn() };
+        let sent = request.due - HTTP_WITHIN;
+        let result = if status == 200 { self.on_answer(ask, body, sent, now, out) } else { Ok(()) };
+        let conn = if ask.is_public() { self.sessions[MARKET].conn } else { self.account_conn() };
         match result {
             Ok(()) if status == 200 => self.reconcile_end(now.mono, out),
             Ok(()) => {
@@ -638,6 +735,13 @@ impl Adapter for HyperliquidAdapter {
         self.arm(now.mono);
     }
 
+    fn on_pace(&mut self, pace: &Pace, now: Stamp, _: &mut Out) {
+        if pace.is_refusal() {
+            let asked = Nanos::from(pace.retry_after_s) * SECOND;
+            self.asks_free_at = self.asks_free_at.max(now.mono + asked.max(PAUSE_MIN));
+        }
+    }
+
     fn on_tick(&mut self, now: Stamp, out: &mut Out) {
         if now.mono >= self.due {
             self.work(now, out);
@@ -649,7 +753,7 @@ impl Adapter for HyperliquidAdapter {
             self.close(at, now.mono, out);
             self.sessions[at].phase = Phase::Idle;
         }
-        self.requests = [Request::default(); 4];
+        self.requests = [Request::default(); ASKS];
         (self.due, self.state_due) = (NEVER, NEVER);
     }
 }

@@ -13,7 +13,7 @@ pub(super) const SUBSCRIBE_MARKET: u16 = 2;
 pub(super) const UNSUBSCRIBE_MARKET: u16 = 3;
 /// Subscribe channel `arg` of [`ACCOUNT_CHANNELS`].
 pub(super) const SUBSCRIBE_ACCOUNT: u16 = 4;
-/// `scheduleCancel`, `arg` = wall time in ms, 0 = clear the switch.
+/// `scheduleCancel`, `arg` = ms from now until the switch fires, 0 = clear the switch.
 pub(super) const SCHEDULE_CANCEL: u16 = 5;
 /// `{"type":"metaAndAssetCtxs"}`.
 pub(super) const META: u16 = 16;
@@ -23,6 +23,21 @@ pub(super) const PENDING: u16 = 17;
 pub(super) const STATE: u16 = 18;
 /// `{"type":"userFillsByTime"}`; `arg` = `startTime`, ms.
 pub(super) const FILLS: u16 = 19;
+
+/// `{"type":"exchangeStatus"}`: the venue's time.
+pub(super) const TIME: u16 = 20;
+/// `{"type":"userRole"}`: what the venue knows our address as.
+pub(super) const ROLE: u16 = 21;
+/// `{"type":"extraAgents"}`: the wallets that may sign for it, and until when.
+pub(super) const AGENTS: u16 = 22;
+/// `{"type":"userAbstraction"}`: whose margin pays for what.
+pub(super) const ABSTRACTION: u16 = 23;
+/// `{"type":"userFees"}`.
+pub(super) const FEES: u16 = 24;
+/// `{"type":"userRateLimit"}`: requests used and granted, volume traded.
+pub(super) const RATE: u16 = 25;
+/// `{"type":"activeAssetData"}` of the `arg`-th listing: margin mode and leverage.
+pub(super) const ASSET: u16 = 26;
 
 /// Channels subscribed for every listing, in this order.
 pub(super) const MARKET_CHANNELS: [&str; 4] = ["l2Book", "bbo", "trades", "activeAssetCtx"];

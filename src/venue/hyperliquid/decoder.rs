@@ -5,6 +5,7 @@ use super::continuity::HyperliquidContinuity;
 use super::parse::{Frame, Item, Parser};
 use crate::domain::number::Num;
 use crate::domain::order::Side;
+use crate::venue::drift::Marks;
 use crate::venue::full::Full;
 use crate::venue::message::{Continuity, DecodeError, Decoder, Depth, Message};
 use std::fmt::Write as _;
@@ -96,6 +97,10 @@ impl Decoder for HyperliquidDecoder {
             }
         }
         Ok(())
+    }
+
+    fn marks(&self) -> Marks {
+        self.parser.marks
     }
 
     fn continuity(&self) -> Box<dyn Continuity> {

@@ -64,11 +64,16 @@ fn open(posted: Posted, to: &mut Payload) -> Result<()> {
 }
 
 /// A request for private information about the account, whose address stands in a hole.
-fn info(kind: &str, to: &mut Payload) -> Result<()> {
+pub(super) fn info(kind: &str, to: &mut Payload) -> Result<()> {
     to.push(b"POST /info\nContent-Type: application/json\n\n")?;
     text(to, format_args!("{{\"type\":\"{kind}\",\"user\":\""))?;
     to.push_hole(HoleKind::ApiKey)?;
     to.push(b"\"")
+}
+
+/// A request for public information.
+fn public_info(kind: &str, to: &mut Payload) -> Result<()> {
+    text(to, format_args!("POST /info\nContent-Type: application/json\n\n{{\"type\":\"{kind}\"}}"))
 }
 
 impl HyperliquidEncoder {
@@ -105,7 +110,9 @@ impl HyperliquidEncoder {
         self.last_nonce
     }
 
-    fn schedule_cancel(&mut self, at_ms: u64, now: Stamp, to: &mut Payload) -> Result<()> {
+    /// The dead man's switch, to fire `after_ms` from now by the venue's clock; 0 clears it.
+    fn schedule_cancel(&mut self, after_ms: u64, now: Stamp, to: &mut Payload) -> Result<()> {
+        let at_ms = if after_ms == 0 { 0 } else { now.wall_ms().unsigned_abs().saturating_add(after_ms) };
         let nonce = self.nonce(now);
         open(Posted::Schedule, to)?;
         match at_ms {
@@ -256,25 +263,31 @@ impl Encoder for HyperliquidEncoder {
 
     fn http(&mut self, what: VenueCall, _now: Stamp, to: &mut Payload) -> Result<Option<Redact>> {
         to.clear();
-        match what.op {
-            calls::META => {
-                to.push(b"POST /info\nContent-Type: application/json\n\n{\"type\":\"metaAndAssetCtxs\"}")?
-            }
-            calls::PENDING => {
-                info("frontendOpenOrders", to)?;
-                to.push(b"}")?;
-            }
-            calls::STATE => {
-                info("clearinghouseState", to)?;
-                to.push(b"}")?;
-            }
-            calls::FILLS => {
-                info("userFillsByTime", to)?;
-                text(to, format_args!(",\"startTime\":{}}}", what.arg))?;
-            }
+        let kind = match what.op {
+            calls::META => return public_info("metaAndAssetCtxs", to).map(|()| None),
+            calls::TIME => return public_info("exchangeStatus", to).map(|()| None),
+            calls::PENDING => "frontendOpenOrders",
+            calls::STATE => "clearinghouseState",
+            calls::FILLS => "userFillsByTime",
+            calls::ROLE => "userRole",
+            calls::AGENTS => "extraAgents",
+            calls::ABSTRACTION => "userAbstraction",
+            calls::FEES => "userFees",
+            calls::RATE => "userRateLimit",
+            calls::ASSET => "activeAssetData",
             _ => return Err(PayloadFull),
+        };
+        info(kind, to)?;
+        match what.op {
+            calls::FILLS => text(to, format_args!(",\"startTime\":{}}}", what.arg))?,
+            calls::ASSET => {
+                let listing = self.listings.get(what.arg as usize).ok_or(PayloadFull)?;
+                text(to, format_args!(",\"coin\":\"{}\"}}", listing.symbol))?;
+            }
+            _ => to.push(b"}")?,
         }
-        Ok(None)
+        // Some of these replies repeat the address, or name our wallet.
+        Ok(Some(Redact::KNOWN))
     }
 
     fn connect(&mut self, conn: ConnId, _slot: Option<SecretSlot>, to: &mut Payload) -> Result<()> {

@@ -8,7 +8,8 @@ use super::adapter::{Ask, HyperliquidAdapter, REFRESH_EVERY};
 use super::parse::{Item, Span};
 use super::session::NEVER;
 use crate::domain::event::{
-    Bbo, BookReason, BookState, BookStatus, CHUNK_LEVELS, EventBody, LevelsChunk, Mark, PublicTrade,
+    Bbo, BookReason, BookState, BookStatus, CHUNK_LEVELS, EventBody, LevelsChunk, Mark, OpenInterest,
+    PublicTrade,
 };
 use crate::domain::input::ConnId;
 use crate::domain::instrument::{Price, Qty};
@@ -68,16 +69,24 @@ impl HyperliquidAdapter {
                         venue_ns: nanos(time_ms),
                     }));
                 }
-                Item::Ctx { mark, oracle, rate, .. } => out.event(EventBody::Mark(Mark {
-                    instrument: self.listings[at].id,
-                    mark,
-                    index: oracle,
-                    rate,
+                Item::Ctx { mark, oracle, rate, interest, .. } => {
+                    let listing = &mut self.listings[at];
                     // The message carries no time; settlements are at full hours.
-                    funding_ns: (now.wall.div_euclid(FUNDING_EVERY) + 1) * FUNDING_EVERY,
-                    interval_ns: FUNDING_EVERY,
-                    venue_ns: now.wall,
-                })),
+                    let (instrument, venue_ns) = (listing.id, now.wall);
+                    if let Some(qty) = interest {
+                        let stated = OpenInterest { instrument, qty, venue_ns };
+                        listing.told.interest(self.extras, stated, out);
+                    }
+                    out.event(EventBody::Mark(Mark {
+                        instrument,
+                        mark,
+                        index: oracle,
+                        rate,
+                        funding_ns: (now.wall.div_euclid(FUNDING_EVERY) + 1) * FUNDING_EVERY,
+                        interval_ns: FUNDING_EVERY,
+                        venue_ns,
+                    }));
+                }
             }
         }
     }

@@ -2,12 +2,14 @@
 //!
 //! Sans-I/O like every dialect. Frames enter by `parse` (one pass, no allocation, any key order and
 //! spacing); `adapter` is the decode side with `market` for books and prices, `account` for orders and
-//! balances and `session` for timers and back-off; `encoder` is the route side, which renders every action
-//! twice: as JSON to send and, by `action`, as the MessagePack bytes that the egress gate hashes and signs.
+//! balances, `standing` and `limits` for settings and limits, and the shared `session` for timers and back-off;
+//! `encoder` is the route side, which renders every action twice: as JSON to send and, by `action`, as the
+//! MessagePack bytes that the egress gate hashes and signs; `kill` cancels everything beside both.
 //!
 //! Understood public channels: `bbo`, `l2Book`, `trades`, `activeAssetCtx`; HTTP: `l2Book`,
 //! `metaAndAssetCtxs`. Private: `orderUpdates`, `userFills`, `userFundings`, `post`; HTTP:
-//! `frontendOpenOrders`, `clearinghouseState`, `orderStatus`, `userFillsByTime`.
+//! `frontendOpenOrders`, `clearinghouseState`, `orderStatus`, `userFillsByTime`, `exchangeStatus`, `userRole`,
+//! `extraAgents`, `userAbstraction`, `userFees`, `userRateLimit`, `activeAssetData`.
 //!
 //! Documented types that are ignored, and counted as such:
 //! - `pong`, the greeting text, `subscriptionResponse` and `error` (session machines read them);
@@ -27,11 +29,14 @@ mod continuity;
 mod decoder;
 mod encoder;
 mod errors;
+mod kill;
+mod limits;
 mod market;
 mod metadata;
 mod parse;
 mod rows;
-mod session;
+mod schema;
+mod standing;
 #[cfg(test)]
 mod tests;
 
@@ -39,8 +44,11 @@ pub use continuity::HyperliquidContinuity;
 pub use decoder::HyperliquidDecoder;
 
 use super::message::Decoder;
-use super::{Adapter, ConnSpec, Dialect, Encoder, VenueContext};
+use super::session::{self, Ping, Terms};
+use super::{Adapter, ConnSpec, Dialect, Encoder, KillSwitch, VenueContext};
 use crate::domain::event::SessionRole;
+use crate::domain::standing::CheckSet;
+use crate::domain::time::{MILLI, SECOND};
 
 /// The dialect of Hyperliquid perpetuals (the first, USDC-settled exchange of mainnet).
 ///
@@ -55,6 +63,12 @@ const MARKET: usize = 0;
 const ACCOUNT: usize = 1;
 /// Position of the order entry connection.
 const ORDERS: usize = 2;
+/// What its connections are held to.
+const TERMS: Terms = Terms {
+    // The venue cuts a connection to which it sent nothing for 60 s.
+    ping: Ping::AfterSilence(20 * SECOND),
+    back_off_min: 250 * MILLI,
+};
 
 impl Dialect for Hyperliquid {
     fn name(&self) -> &'static str {
@@ -68,6 +82,10 @@ impl Dialect for Hyperliquid {
         roles[..used].iter().map(|role| ConnSpec { role: *role, url: url() }).collect()
     }
 
+    fn orders_per_10s(&self) -> u32 {
+        100 // an address earns one action for each USDC traded
+    }
+
     fn http_url(&self) -> &'static str {
         "https://api.hyperliquid.xyz"
     }
@@ -76,8 +94,16 @@ impl Dialect for Hyperliquid {
         Box::new(adapter::HyperliquidAdapter::new(context))
     }
 
+    fn start_checks(&self) -> CheckSet {
+        standing::CHECKS
+    }
+
     fn encoder(&self, context: &VenueContext) -> Box<dyn Encoder> {
         Box::new(encoder::HyperliquidEncoder::new(context))
+    }
+
+    fn kill_switch(&self, _context: &VenueContext) -> Option<Box<dyn KillSwitch>> {
+        Some(Box::new(kill::HyperliquidKill::default()))
     }
 
     fn decoder(&self) -> Box<dyn Decoder> {

@@ -4,9 +4,11 @@
 //! comes first, as the venue writes it; else `data` is remembered and read once the channel is known. What
 //! is not understood falls to the checking skip of the cursor.
 
+use super::schema;
 use crate::domain::number::Num;
 use crate::domain::order::Side;
 use crate::domain::text::Symbol;
+use crate::venue::drift::Marks;
 use crate::venue::full::Full;
 use crate::venue::json::{Cursor, Kind};
 use crate::venue::message::{DecodeError, Level};
@@ -89,6 +91,8 @@ pub(super) struct Parser {
     levels: Vec<Level>,
     /// The book that the last frame was about, as far as it could be read.
     pub book_hint: Option<Symbol>,
+    /// What the last frame held beyond its documentation; complete for market frames.
+    pub marks: Marks,
 }
 
 /// What a channel name says.
@@ -157,7 +161,7 @@ fn rest_kind(key: &[u8]) -> Option<Frame<'static>> {
 impl Parser {
     /// Room for full snapshots and a long trade list without allocation.
     pub fn new() -> Self {
-        Self { items: Vec::with_capacity(256), levels: Vec::with_capacity(256), book_hint: None }
+        Self { items: Vec::with_capacity(256), levels: Vec::with_capacity(256), ..Self::default() }
     }
 
     /// The levels of a span.
@@ -170,6 +174,7 @@ impl Parser {
     pub fn parse<'a>(&mut self, text: &'a [u8], full: &'a mut Full) -> Result<Frame<'a>> {
         if text == b"Websocket connection established." {
             self.items.clear();
+            self.marks = Marks::NONE;
             return Ok(Frame::Ignored("greeting"));
         }
         full.read(text, |cursor| self.frame(cursor))
@@ -179,6 +184,7 @@ impl Parser {
         self.items.clear();
         self.levels.clear();
         self.book_hint = None;
+        self.marks = Marks::NONE;
         if let Some(frame) = self.usual(cursor) {
             return Ok(frame);
         }
@@ -211,7 +217,7 @@ impl Parser {
                 _ => {
                     book |= key == b"levels";
                     rest = rest.or_else(|| rest_kind(key));
-                    c.skip()?;
+                    c.pass(key, &schema::ENVELOPE)?;
                 }
             }
             Ok(())
@@ -221,8 +227,11 @@ impl Parser {
         match meaning {
             Some(Topic::Market(channel)) => {
                 if !read {
-                    self.rows(channel, &mut needed(data)?)?;
+                    let mut late = needed(data)?;
+                    self.rows(channel, &mut late)?;
+                    cursor.join(&late);
                 }
+                self.marks = cursor.marks();
                 Ok(Frame::Market)
             }
             Some(Topic::Private(channel)) => Ok(Frame::Private(channel, needed(data)?)),
@@ -283,7 +292,7 @@ impl Parser {
                     })?;
                     count = Some(at);
                 }
-                _ => c.skip()?,
+                _ => c.pass(key, &schema::BOOK)?,
             }
             Ok(())
         })?;
@@ -361,7 +370,7 @@ fn level(c: &mut Cursor<'_>) -> Result<Level> {
         match key {
             b"px" => price = Some(c.num("px")?),
             b"sz" => size = Some(c.num("sz")?),
-            _ => c.skip()?,
+            _ => c.pass(key, &schema::LEVEL)?,
         }
         Ok(())
     })?;
@@ -392,7 +401,7 @@ fn bbo(c: &mut Cursor<'_>) -> Result<Item> {
                 })?;
                 sides = Some(best);
             }
-            _ => c.skip()?,
+            _ => c.pass(key, &schema::BBO)?,
         }
         Ok(())
     })?;
@@ -411,7 +420,7 @@ fn trade(c: &mut Cursor<'_>) -> Result<Item> {
             b"sz" => qty = Some(c.num("sz")?),
             b"side" => way = Some(side(c)?),
             b"time" => time = Some(c.int("time")?),
-            _ => c.skip()?,
+            _ => c.pass(key, &schema::TRADE)?,
         }
         Ok(())
     })?;
@@ -441,12 +450,12 @@ fn context(c: &mut Cursor<'_>) -> Result<Item> {
                         b"oraclePx" => oracle = c.num_or_absent("oraclePx")?,
                         b"funding" => rate = c.num_or_absent("funding")?,
                         b"openInterest" => interest = c.num_or_absent("openInterest")?,
-                        _ => c.skip()?,
+                        _ => c.pass(key, &schema::FIGURES)?,
                     }
                     Ok(())
                 })?;
             }
-            _ => c.skip()?,
+            _ => c.pass(key, &schema::CONTEXT)?,
         }
         Ok(())
     })?;

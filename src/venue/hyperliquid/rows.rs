@@ -2,6 +2,7 @@
 //! requests, positions and balance. Pure parsing; what a row means for the engine is said in
 //! [`super::account`].
 
+use super::calls::{Posted, post_id};
 use super::parse::{Result, side};
 use crate::domain::money::{MONEY_SCALE, Money};
 use crate::domain::number::Num;
@@ -368,6 +369,10 @@ pub(super) struct PositionRow<'a> {
     pub entry: Num,
     /// `unrealizedPnl`.
     pub unrealised: Money,
+    /// `leverage`: cross margin or not, and its value.
+    pub leverage: Option<(bool, i64)>,
+    /// Not a net position: there is no such thing at the venue today.
+    pub hedged: bool,
 }
 
 /// What `clearinghouseState` says besides the positions.
@@ -391,15 +396,20 @@ pub(super) fn state<'a>(body: &'a [u8], mut each: impl FnMut(PositionRow<'a>)) -
             b"assetPositions" => {
                 listed = true;
                 c.array(|c| {
+                    let (mut hedged, mut row) = (false, None);
                     c.object(|key, c| {
-                        if key != b"position" {
-                            return c.skip();
+                        match key {
+                            b"type" => hedged = c.string()? != b"oneWay",
+                            b"position" => row = Some(position(c)?),
+                            _ => c.skip()?,
                         }
-                        let row = position(c)?;
-                        unrealised += row.unrealised;
-                        each(row);
                         Ok(())
-                    })
+                    })?;
+                    if let Some(row) = row {
+                        unrealised += row.unrealised;
+                        each(PositionRow { hedged, ..row });
+                    }
+                    Ok(())
                 })?;
             }
             b"marginSummary" => c.object(|key, c| {
@@ -424,7 +434,14 @@ pub(super) fn state<'a>(body: &'a [u8], mut each: impl FnMut(PositionRow<'a>)) -
 }
 
 fn position<'a>(c: &mut Cursor<'a>) -> Result<PositionRow<'a>> {
-    let mut row = PositionRow { symbol: b"", qty: Num::ZERO, entry: Num::ZERO, unrealised: Money::ZERO };
+    let mut row = PositionRow {
+        symbol: b"",
+        qty: Num::ZERO,
+        entry: Num::ZERO,
+        unrealised: Money::ZERO,
+        leverage: None,
+        hedged: false,
+    };
     let mut qty = None;
     c.object(|key, c| {
         match key {
@@ -432,6 +449,7 @@ fn position<'a>(c: &mut Cursor<'a>) -> Result<PositionRow<'a>> {
             b"szi" => qty = Some(c.num("szi")?),
             b"entryPx" => row.entry = c.num_or_absent("entryPx")?.unwrap_or(Num::ZERO),
             b"unrealizedPnl" => row.unrealised = money(c, "unrealizedPnl")?,
+            b"leverage" => row.leverage = Some(leverage(c)?),
             _ => c.skip()?,
         }
         Ok(())
@@ -440,16 +458,31 @@ fn position<'a>(c: &mut Cursor<'a>) -> Result<PositionRow<'a>> {
     Ok(row)
 }
 
-/// `0x` and 32 hex digits, or `null`.
+/// `{"type":"cross"|"isolated","value":…}`: cross margin or not, and the leverage.
+pub(super) fn leverage(c: &mut Cursor<'_>) -> Result<(bool, i64)> {
+    let (mut cross, mut value) = (None, None);
+    c.object(|key, c| {
+        match key {
+            b"type" => cross = Some(c.string()? == b"cross"),
+            b"value" => value = Some(c.int("value")?),
+            _ => c.skip()?,
+        }
+        Ok(())
+    })?;
+    Ok((cross.ok_or(DecodeError::Missing("leverage"))?, value.ok_or(DecodeError::Missing("leverage"))?))
+}
+
+/// `0x` and 32 hex digits, or `null`. Every client's ids look like this: one that we could not have written
+/// is someone else's.
 fn cloid(c: &mut Cursor<'_>) -> Result<ClientId> {
     if c.kind()? == Kind::Null {
         return c.skip().map(|()| ClientId::NONE);
     }
-    let text = c.string()?;
-    Ok(text.strip_prefix(b"0x").and_then(ClientId::parse).unwrap_or(ClientId::NONE))
+    let id = c.string()?.strip_prefix(b"0x").and_then(ClientId::parse);
+    Ok(id.filter(|id| post_id(Posted::Place(*id)).is_some()).unwrap_or(ClientId::NONE))
 }
 
-fn money(c: &mut Cursor<'_>, name: &'static str) -> Result<Money> {
+pub(super) fn money(c: &mut Cursor<'_>, name: &'static str) -> Result<Money> {
     exact_money(c.number()?).ok_or(DecodeError::Field(name))
 }
 

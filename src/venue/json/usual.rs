@@ -150,7 +150,7 @@ impl<'a> Cursor<'a> {
 
     /// Passes over `count` bytes that were looked at.
     #[inline(always)]
-    pub fn pass(&mut self, count: usize) {
+    pub fn advance(&mut self, count: usize) {
         self.at += count;
     }
 

@@ -9,8 +9,8 @@ use super::errors::classify;
 use super::market::nanos;
 use super::parse::PrivateChannel;
 use super::rows::{self, BalanceRow, OrderRow, PositionRow, ReplyRow};
-use super::{ACCOUNT, session::Phase};
-use crate::domain::effect::HttpId;
+use super::{ACCOUNT, ORDERS, session::Phase};
+use crate::domain::effect::{HttpId, OrderCall};
 use crate::domain::event::{BalanceReport, EventBody, FundingPayment, PositionReport};
 use crate::domain::input::ConnId;
 use crate::domain::money::Money;
@@ -24,6 +24,8 @@ use crate::venue::{Emit, OddKind, Out};
 
 /// The error code for an order that the venue does not know.
 const NO_SUCH_ORDER: i32 = 51603;
+/// "Endpoint request timeout (does not mean that the request was successful or failed)": what no answer means.
+const NO_ANSWER: i32 = 50004;
 
 /// Which order operation a reply is about.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -226,6 +228,29 @@ impl OkxAdapter {
             Ok(()) if rows > 0 => {}
             // Accepted without saying what: the ledger's timer asks.
             _ => self.odd(conn, OddKind::Malformed, out),
+        }
+    }
+
+    /// The reply to an order or a cancel over HTTP. Without one, or one that nobody understands, the venue may
+    /// have done it; such a report names no order, as the request's id does.
+    pub fn on_order_reply(&mut self, call: OrderCall, status: u16, body: &[u8], out: &mut Out) {
+        let (operation, op): (_, &[u8]) = match call {
+            OrderCall::Place => (Operation::Place, b"order"),
+            OrderCall::Cancel | OrderCall::Query => (Operation::Cancel, b"cancel-order"),
+        };
+        let conn = self.account_conn();
+        let said = if status == 0 { None } else { rows::envelope(body).ok() };
+        let from = out.items().len();
+        if let Some((code, data)) = said {
+            self.on_reply(conn, op, b"", code, data, out);
+        } else if status != 0 {
+            self.odd(conn, OddKind::Malformed, out);
+        }
+        let told = out.items()[from..].iter().any(|item| matches!(item, Emit::Report(_)));
+        // An accepted cancel says nothing.
+        let accepted = operation == Operation::Cancel && said.is_some_and(|(code, _)| code == 0);
+        if !told && !accepted {
+            self.on_outcome(operation, &ReplyRow { code: NO_ANSWER, ..ReplyRow::default() }, out);
         }
     }
 
@@ -437,6 +462,9 @@ impl OkxAdapter {
             self.reconciled = true;
             out.emit(Emit::ReconcileEnd(self.venue));
             self.status(ACCOUNT, true, out);
+            if self.orders_http {
+                self.status(ORDERS, true, out);
+            }
         }
     }
 }

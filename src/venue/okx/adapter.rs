@@ -7,17 +7,19 @@ use super::calls::{self, call, call_arg, call_for};
 use super::continuity::{OkxContinuity, SentBook};
 use super::errors::is_fatal;
 use super::parse::{EventKind, Frame, Parser};
-use super::session::{NEVER, Phase, Session, Wish, back_off};
+use super::session::{NEVER, Phase, Session, Wish};
 use super::standing::Standing;
-use super::{ACCOUNT, MARKET, ORDERS, rows};
-use crate::domain::effect::{HttpId, SessionAction, VenueCall};
+use super::{ACCOUNT, MARKET, ORDERS, TERMS, rows};
+use crate::domain::effect::{HttpId, OrderCall, SessionAction, VenueCall};
 use crate::domain::event::{BookReason, BookState, BookStatus, EventBody, SessionRole, SessionStatus};
 use crate::domain::input::{ConnId, DownReason, FrameKind, FrameMeta};
 use crate::domain::instrument::{Instrument, InstrumentId, Price, Qty, Status, VenueId, VenueSpec};
 use crate::domain::money::Money;
+use crate::domain::params::{Extras, OrderRoute};
 use crate::domain::standing::Pace;
 use crate::domain::text::Symbol;
 use crate::domain::time::{MILLI, Nanos, SECOND, Stamp};
+use crate::venue::extras::Told;
 use crate::venue::full::Full;
 use crate::venue::message::DecodeError;
 use crate::venue::{Adapter, Emit, OddKind, Oddity, Out, VenueContext};
@@ -137,6 +139,8 @@ pub(super) struct Listing {
     pub seen: bool,
     /// Funding of the present position so far, as last stated.
     pub funding: Option<Money>,
+    /// Open interest and last price as last told.
+    pub told: Told,
 }
 
 /// Session machines and decoders of OKX.
@@ -154,6 +158,7 @@ pub(super) struct OkxAdapter {
     pub parser: Parser,
     /// Levels of one message at the instrument's scales.
     pub scratch: Vec<(Price, Qty)>,
+    pub extras: Extras,
     next_id: u32,
     /// Earliest time at which anything has to be done.
     due: Nanos,
@@ -163,6 +168,8 @@ pub(super) struct OkxAdapter {
     pub refreshed_at: Nanos,
     /// The account was listed completely since its connection came up.
     pub reconciled: bool,
+    /// Orders go over HTTP: the order connection is not made, and they can go while the account is known.
+    pub orders_http: bool,
 }
 
 impl OkxAdapter {
@@ -186,6 +193,7 @@ impl OkxAdapter {
                 live_since: 0,
                 seen: false,
                 funding: None,
+                told: Told::default(),
             })
             .collect();
         let mut by_symbol: Vec<_> =
@@ -199,18 +207,20 @@ impl OkxAdapter {
             conn_base: context.conn_base,
             listings,
             by_symbol,
-            sessions: (0..used).map(|at| Session::new(conn(at), roles[at])).collect(),
+            sessions: (0..used).map(|at| Session::new(conn(at), roles[at], TERMS)).collect(),
             requests: [Request::default(); ASKS],
             standing: Standing::new(&context.params),
             fills_wanted: Vec::with_capacity(64),
             parser: Parser::new(),
             scratch: Vec::with_capacity(1024),
+            extras: context.params.extras,
             next_id: 0,
             due: NEVER,
             connect_free_at: Nanos::MIN,
             asks_free_at: Nanos::MIN,
             refreshed_at: Nanos::MIN,
             reconciled: false,
+            orders_http: context.params.orders == OrderRoute::Http,
         }
     }
 
@@ -283,6 +293,9 @@ impl OkxAdapter {
             }
             ACCOUNT => {
                 self.reconciled = false;
+                if self.orders_http {
+                    self.status(ORDERS, false, out);
+                }
                 for ask in ACCOUNT_ASKS {
                     self.requests[ask as usize] = Request::default();
                 }
@@ -374,7 +387,7 @@ impl OkxAdapter {
         let request = &mut self.requests[ask as usize];
         request.id = 0;
         request.failures = request.failures.saturating_add(1);
-        let delay = if is_fatal(code) { FATAL_DELAY } else { 2 * back_off(request.failures, seed) };
+        let delay = if is_fatal(code) { FATAL_DELAY } else { 2 * TERMS.back_off(request.failures, seed) };
         request.due = now + delay;
         let due = request.due;
         self.arm(due);
@@ -402,9 +415,20 @@ impl OkxAdapter {
             // The first batch asks for the venue's word about its contracts too.
             self.sessions[MARKET].acks +=
                 (count * calls::MARKET_CHANNELS.len() + usize::from(at == 0)) as u32;
+            self.subscribe_extras(at, count, out);
             self.sessions[MARKET].step(now);
             self.arm(now);
             at += count;
+        }
+    }
+
+    /// Asks for what else of the market is wanted of the same listings; acknowledged one by one, too.
+    fn subscribe_extras(&mut self, at: usize, count: usize, out: &mut Out) {
+        let channels = calls::wanted(self.extras).iter().filter(|wanted| **wanted).count();
+        let acks = count * channels + usize::from(at == 0 && self.extras.liquidations);
+        if acks > 0 {
+            self.send(MARKET, call_arg(calls::SUBSCRIBE_EXTRAS, calls::range(at, count)), out);
+            self.sessions[MARKET].acks += acks as u32;
         }
     }
 
@@ -416,7 +440,7 @@ impl OkxAdapter {
                 listing.continuity.invalidate();
                 listing.resyncs = listing.resyncs.saturating_add(1);
                 listing.resync_due =
-                    now + SNAPSHOT_WITHIN + back_off(listing.resyncs, u64::from(listing.id.0));
+                    now + SNAPSHOT_WITHIN + TERMS.back_off(listing.resyncs, u64::from(listing.id.0));
                 let id = listing.id;
                 self.send(MARKET, call_for(calls::UNSUBSCRIBE_BOOK, id), out);
                 self.send(MARKET, call_for(calls::SUBSCRIBE_BOOK, id), out);
@@ -558,7 +582,8 @@ impl OkxAdapter {
 
 impl Adapter for OkxAdapter {
     fn on_start(&mut self, now: Stamp, out: &mut Out) {
-        for session in &mut self.sessions {
+        let used = if self.orders_http { ORDERS } else { self.sessions.len() };
+        for session in self.sessions.iter_mut().take(used) {
             session.phase = Phase::Down { due: now.mono };
         }
         self.want(Ask::Instruments, now.mono);
@@ -603,6 +628,7 @@ impl Adapter for OkxAdapter {
         let mut full = Full::new();
         match self.parser.parse(frame, &mut full) {
             Ok(Frame::Market { channel, symbol, snapshot }) => {
+                out.marked(meta.conn, self.parser.marks);
                 self.on_market(meta.conn, channel, &symbol, snapshot, now, out);
             }
             Ok(Frame::Private { channel, data, snapshot }) => {
@@ -615,8 +641,12 @@ impl Adapter for OkxAdapter {
             }
             Ok(Frame::Ignored("instruments")) => self.refresh(ANNOUNCED_PAUSE, now.mono),
             Ok(Frame::Pong | Frame::Ignored(_)) => {}
-            Ok(Frame::Rest { .. } | Frame::Unknown) => self.odd(meta.conn, OddKind::Unknown, out),
-            Err(_) => {
+            Ok(Frame::Rest { .. } | Frame::Unknown) => {
+                self.odd(meta.conn, OddKind::Unknown, out);
+                out.untyped(meta.conn);
+            }
+            Err(error) => {
+                out.unread(meta.conn, error);
                 self.odd(meta.conn, OddKind::Malformed, out);
                 if let Some(at) = self.parser.book_hint.and_then(|symbol| self.find(&symbol)) {
                     self.lose_book(at, BookReason::Malformed, now.mono, out);
@@ -626,8 +656,10 @@ impl Adapter for OkxAdapter {
     }
 
     fn on_http(&mut self, id: HttpId, status: u16, body: &[u8], now: Stamp, out: &mut Out) {
-        if id.0 >> 31 == 1 {
-            return self.on_query(id, status, body, now.mono, out);
+        match id.order() {
+            Some((OrderCall::Query, _)) => return self.on_query(id, status, body, now.mono, out),
+            Some((call, _)) => return self.on_order_reply(call, status, body, out),
+            None => {}
         }
         let Some(ask) = Ask::ALL.get((id.0 & ((1 << ASK_BITS) - 1)) as usize).copied() else { return };
         let request = &mut self.requests[ask as usize];

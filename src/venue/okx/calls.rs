@@ -3,6 +3,7 @@
 
 use crate::domain::effect::VenueCall;
 use crate::domain::instrument::InstrumentId;
+use crate::domain::params::Extras;
 
 /// The text `ping`.
 pub(super) const PING: u16 = 1;
@@ -16,6 +17,8 @@ pub(super) const SUBSCRIBE_ACCOUNT: u16 = 4;
 pub(super) const SUBSCRIBE_BOOK: u16 = 5;
 /// Unsubscribe the book of `instrument`.
 pub(super) const UNSUBSCRIBE_BOOK: u16 = 6;
+/// Subscribe what else of the market is wanted ([`EXTRA_CHANNELS`]) of the listings that `arg` names ([`range`]).
+pub(super) const SUBSCRIBE_EXTRAS: u16 = 7;
 /// `GET /api/v5/public/instruments`.
 pub(super) const INSTRUMENTS: u16 = 16;
 /// `GET /api/v5/trade/orders-pending`; `arg` = order id to continue after, 0 = first page.
@@ -42,6 +45,15 @@ pub(super) const DEAD_MAN: u16 = 25;
 /// its index.
 pub(super) const MARKET_CHANNELS: [&str; 6] =
     ["bbo-tbt", "books", "trades", "mark-price", "funding-rate", INDEX_CHANNEL];
+
+/// Channels of a listing that are subscribed on demand: last prices, open interest. Liquidations are told for all
+/// contracts together.
+pub(super) const EXTRA_CHANNELS: [&str; 2] = ["tickers", "open-interest"];
+
+/// Which of [`EXTRA_CHANNELS`] are wanted.
+pub(super) const fn wanted(extras: Extras) -> [bool; 2] {
+    [extras.ticker, extras.open_interest]
+}
 
 /// Index prices.
 pub(super) const INDEX_CHANNEL: &str = "index-tickers";

@@ -5,6 +5,7 @@ use super::continuity::OkxContinuity;
 use super::parse::{Channel, Frame, Item, Parser, PrivateChannel, RestKind};
 use crate::domain::number::Num;
 use crate::domain::order::Side;
+use crate::venue::drift::Marks;
 use crate::venue::full::Full;
 use crate::venue::message::{Continuity, DecodeError, Decoder, Depth, Level, Message};
 use std::fmt::Write as _;
@@ -137,6 +138,10 @@ impl Decoder for OkxDecoder {
             });
         }
         Ok(())
+    }
+
+    fn marks(&self) -> Marks {
+        self.parser.marks
     }
 
     fn continuity(&self) -> Box<dyn Continuity> {

@@ -11,10 +11,10 @@ use crate::domain::input::ConnId;
 use crate::domain::instrument::{Instrument, InstrumentId};
 use crate::domain::intent::OrderRef;
 use crate::domain::order::{OrderSpec, Side, TimeInForce};
-use crate::domain::params::ListingParams;
+use crate::domain::params::{Extras, ListingParams, OrderRoute};
 use crate::domain::time::{SECOND, Stamp};
 use crate::venue::{Encoder, Rendered, VenueContext};
-use std::fmt::Write as _;
+use std::fmt::Write;
 
 type Result<T> = std::result::Result<T, PayloadFull>;
 
@@ -29,9 +29,11 @@ const LOGIN_TEXT: &[u8] = b"GET/users/self/verify";
 pub(super) struct OkxEncoder {
     conn_base: ConnId,
     order_valid_ms: i64,
+    orders: OrderRoute,
     listings: Vec<ListingParams>,
     /// By position in `listings`; generation 0 = not defined yet.
     instruments: Vec<Instrument>,
+    extras: Extras,
 }
 
 impl OkxEncoder {
@@ -40,8 +42,10 @@ impl OkxEncoder {
         Self {
             conn_base: context.conn_base,
             order_valid_ms: context.params.order_valid_ms,
+            orders: context.params.orders,
             instruments: vec![Instrument::default(); context.listings.len()],
             listings: context.listings.clone(),
+            extras: context.params.extras,
         }
     }
 
@@ -60,12 +64,59 @@ impl OkxEncoder {
         ConnId(self.conn_base.0 + ORDERS as u8)
     }
 
-    /// `"instIdCode":10459`, or the name where the venue publishes no code.
-    fn name_instrument(instrument: &Instrument, to: &mut Payload) -> Result<()> {
+    /// `"instIdCode":10459`; the name where the venue publishes no code, and over HTTP.
+    fn name_instrument(&self, instrument: &Instrument, to: &mut impl Write) -> std::fmt::Result {
         match instrument.spec.code {
-            0 => text(to, format_args!("\"instId\":\"{}\"", instrument.symbol)),
-            code => text(to, format_args!("\"instIdCode\":{code}")),
+            code if code > 0 && self.orders == OrderRoute::Websocket => write!(to, "\"instIdCode\":{code}"),
+            _ => write!(to, "\"instId\":\"{}\"", instrument.symbol),
         }
+    }
+
+    /// The arguments of an order, the same by both ways.
+    fn arguments(&self, instrument: &Instrument, order: &OrderSpec, to: &mut impl Write) -> std::fmt::Result {
+        let side = match order.side {
+            Side::Buy => "buy",
+            Side::Sell => "sell",
+        };
+        to.write_str("{")?;
+        self.name_instrument(instrument, to)?;
+        write!(
+            to,
+            ",\"tdMode\":\"cross\",\"side\":\"{side}\",\"ordType\":\"{}\",\"px\":\"{}\",\"sz\":\"{}\",\"clOrdId\":\"{}\"",
+            order_type(order.tif),
+            instrument.price_num(order.price),
+            instrument.qty_num(order.qty),
+            order.client_id,
+        )?;
+        if order.reduce_only {
+            to.write_str(",\"reduceOnly\":true")?;
+        }
+        to.write_str(",\"stpMode\":\"cancel_maker\"}")
+    }
+
+    /// When an order is worth nothing any more, ms since the epoch: an opening one that arrives late is; a
+    /// reduction is not, and a hedge for a while.
+    fn deadline(&self, order: &OrderSpec, meta: &OutMeta, now: Stamp) -> Option<i64> {
+        let valid = if meta.urgent { self.order_valid_ms.max(HEDGE_VALID_MS) } else { self.order_valid_ms };
+        (self.order_valid_ms > 0 && !order.reduce_only).then(|| now.wall_ms() + valid)
+    }
+
+    /// `POST /api/v5/trade/order`: the deadline is a header there.
+    fn http_order(
+        &self,
+        order: &OrderSpec,
+        deadline: Option<i64>,
+        now: Stamp,
+        to: &mut Payload,
+    ) -> Result<Rendered> {
+        let mut body = Names::default();
+        self.arguments(self.instrument(order.instrument)?, order, &mut body).map_err(|_| PayloadFull)?;
+        let path = format_args!("/api/v5/trade/order");
+        match deadline {
+            Some(at) => signed_with(format_args!("expTime: {at}\n"), "POST", path, body.bytes(), now, to)?,
+            None => signed("POST", path, body.bytes(), now, to)?,
+        }
+        Ok(Rendered::Http)
     }
 
     fn subscription(&self, op: &str, id: InstrumentId, to: &mut Payload) -> Result<()> {
@@ -95,6 +146,18 @@ pub(super) fn signed(
     now: Stamp,
     to: &mut Payload,
 ) -> Result<()> {
+    signed_with(format_args!(""), method, path, body, now, to)
+}
+
+/// The same with further `headers`, each with its line feed.
+fn signed_with(
+    headers: std::fmt::Arguments<'_>,
+    method: &str,
+    path: std::fmt::Arguments<'_>,
+    body: &[u8],
+    now: Stamp,
+    to: &mut Payload,
+) -> Result<()> {
     to.push(method.as_bytes())?;
     to.push(b" ")?;
     let from = usize::from(to.text_len);
@@ -109,7 +172,9 @@ pub(super) fn signed(
     to.push(&stamp)?;
     to.push(b"\nOK-ACCESS-PASSPHRASE: ")?;
     to.push_hole(HoleKind::Passphrase)?;
-    to.push(b"\nContent-Type: application/json\n\n")?;
+    to.push(b"\nContent-Type: application/json\n")?;
+    text(to, headers)?;
+    to.push(b"\n")?;
     to.push(body)?;
     let mut signed = [0; 256];
     let signed = signed.get_mut(..until - from).ok_or(PayloadFull)?;
@@ -171,34 +236,19 @@ impl Encoder for OkxEncoder {
     /// `{"id":"<client id>","op":"order",…}`: the id comes back in every reply, also in those without rows.
     fn order(&mut self, order: &OrderSpec, meta: &OutMeta, now: Stamp, to: &mut Payload) -> Result<Rendered> {
         to.clear();
+        let deadline = self.deadline(order, meta, now);
+        if self.orders == OrderRoute::Http {
+            return self.http_order(order, deadline, now, to);
+        }
         let instrument = self.instrument(order.instrument)?;
         let id = order.client_id;
         text(to, format_args!("{{\"id\":\"{id}\",\"op\":\"order\","))?;
-        if self.order_valid_ms > 0 && !order.reduce_only {
-            // An opening order that arrives late is worth nothing; a reduction is, and a hedge for a while.
-            let valid =
-                if meta.urgent { self.order_valid_ms.max(HEDGE_VALID_MS) } else { self.order_valid_ms };
-            text(to, format_args!("\"expTime\":\"{}\",", now.wall_ms() + valid))?;
+        if let Some(at) = deadline {
+            text(to, format_args!("\"expTime\":\"{at}\","))?;
         }
-        to.push(b"\"args\":[{")?;
-        Self::name_instrument(instrument, to)?;
-        let side = match order.side {
-            Side::Buy => "buy",
-            Side::Sell => "sell",
-        };
-        text(
-            to,
-            format_args!(
-                ",\"tdMode\":\"cross\",\"side\":\"{side}\",\"ordType\":\"{}\",\"px\":\"{}\",\"sz\":\"{}\",\"clOrdId\":\"{id}\"",
-                order_type(order.tif),
-                instrument.price_num(order.price),
-                instrument.qty_num(order.qty),
-            ),
-        )?;
-        if order.reduce_only {
-            to.push(b",\"reduceOnly\":true")?;
-        }
-        to.push(b",\"stpMode\":\"cancel_maker\"}]}")?;
+        to.push(b"\"args\":[")?;
+        self.arguments(instrument, order, to).map_err(|_| PayloadFull)?;
+        to.push(b"]}")?;
         Ok(Rendered::Socket(self.orders_conn()))
     }
 
@@ -208,16 +258,23 @@ impl Encoder for OkxEncoder {
         &mut self,
         order: &OrderRef,
         _meta: &OutMeta,
-        _now: Stamp,
+        now: Stamp,
         to: &mut Payload,
     ) -> Result<Rendered> {
         to.clear();
         let instrument = self.instrument(order.instrument)?;
+        if self.orders == OrderRoute::Http {
+            let (symbol, id) = (instrument.symbol, order.client_id);
+            let mut body = Names::default();
+            write!(body, "{{\"instId\":\"{symbol}\",\"clOrdId\":\"{id}\"}}").map_err(|_| PayloadFull)?;
+            signed("POST", format_args!("/api/v5/trade/cancel-order"), body.bytes(), now, to)?;
+            return Ok(Rendered::Http);
+        }
         let id = order.client_id.hex();
         to.push(b"{\"id\":\"x")?;
         to.push(&id[1..])?;
         to.push(b"\",\"op\":\"cancel-order\",\"args\":[{")?;
-        Self::name_instrument(instrument, to)?;
+        self.name_instrument(instrument, to).map_err(|_| PayloadFull)?;
         to.push(b",\"clOrdId\":\"")?;
         to.push(&id)?;
         to.push(b"\"}]}")?;
@@ -273,6 +330,28 @@ impl Encoder for OkxEncoder {
                 if first == 0 {
                     // The venue's word about its contracts.
                     to.push(b",{\"channel\":\"instruments\",\"instType\":\"SWAP\"}")?;
+                }
+                to.push(b"]}")
+            }
+            calls::SUBSCRIBE_EXTRAS => {
+                let (first, count) = calls::unpack_range(what.arg);
+                let listings = self.listings.get(first..first + count).ok_or(PayloadFull)?;
+                to.push(b"{\"op\":\"subscribe\",\"args\":[")?;
+                let mut comma = "";
+                let channels = calls::EXTRA_CHANNELS.iter().zip(calls::wanted(self.extras));
+                for (channel, _) in channels.filter(|(_, wanted)| *wanted) {
+                    for listing in listings {
+                        let symbol = listing.symbol;
+                        text(
+                            to,
+                            format_args!("{comma}{{\"channel\":\"{channel}\",\"instId\":\"{symbol}\"}}"),
+                        )?;
+                        comma = ",";
+                    }
+                }
+                if first == 0 && self.extras.liquidations {
+                    let of_all = "{\"channel\":\"liquidation-orders\",\"instType\":\"SWAP\"}";
+                    text(to, format_args!("{comma}{of_all}"))?;
                 }
                 to.push(b"]}")
             }
@@ -333,13 +412,7 @@ impl Encoder for OkxEncoder {
                 for part in ["{\"timeOut\":\"", seconds, "\"}"] {
                     body.push(part)?;
                 }
-                signed(
-                    "POST",
-                    format_args!("/api/v5/trade/cancel-all-after"),
-                    body.text().as_bytes(),
-                    now,
-                    to,
-                )?;
+                signed("POST", format_args!("/api/v5/trade/cancel-all-after"), body.bytes(), now, to)?;
             }
             calls::BALANCE => signed_get(format_args!("/api/v5/account/balance"), now, to)?,
             _ => return Err(PayloadFull),
@@ -357,15 +430,19 @@ impl Encoder for OkxEncoder {
     }
 }
 
+/// Bytes that a [`Names`] holds: the arguments of an order, or the names of a page of leverages.
+const NAMES_MAX: usize = 512;
+const _: () = assert!(40 * LEVERAGE_PAGE <= NAMES_MAX);
+
 /// A short text, without allocation.
 struct Names {
-    bytes: [u8; 40 * LEVERAGE_PAGE],
+    bytes: [u8; NAMES_MAX],
     len: usize,
 }
 
 impl Default for Names {
     fn default() -> Self {
-        Self { bytes: [0; 40 * LEVERAGE_PAGE], len: 0 }
+        Self { bytes: [0; NAMES_MAX], len: 0 }
     }
 }
 
@@ -385,8 +462,18 @@ impl Names {
         self.push(name)
     }
 
+    fn bytes(&self) -> &[u8] {
+        &self.bytes[..self.len]
+    }
+
     fn text(&self) -> &str {
-        std::str::from_utf8(&self.bytes[..self.len]).unwrap_or_default()
+        std::str::from_utf8(self.bytes()).unwrap_or_default()
+    }
+}
+
+impl Write for Names {
+    fn write_str(&mut self, part: &str) -> std::fmt::Result {
+        self.push(part).map_err(|_| std::fmt::Error)
     }
 }
 

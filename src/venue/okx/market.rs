@@ -3,20 +3,22 @@
 //! A book that lost continuity is told `Invalid` and not served until its next snapshot; nothing here
 //! allocates in steady state.
 
+use super::TERMS;
 use super::adapter::OkxAdapter;
 use super::calls::SWAP_SUFFIX;
 use super::continuity::SentBook;
 use super::parse::{Channel, DepthRow, Item};
-use super::session::{NEVER, back_off};
+use super::session::NEVER;
 use crate::domain::event::{
-    Bbo, BookReason, BookState, BookStatus, CHUNK_LEVELS, EventBody, LevelsChunk, Mark, PublicTrade,
+    Bbo, BookReason, BookState, BookStatus, CHUNK_LEVELS, EventBody, LevelsChunk, Liquidation, Mark,
+    OpenInterest, PublicTrade, Ticker,
 };
 use crate::domain::input::ConnId;
 use crate::domain::instrument::{Price, Qty};
 use crate::domain::text::Symbol;
 use crate::domain::time::{MILLI, Nanos, SECOND, Stamp};
 use crate::venue::message::{Continuity, Depth, Level, Verdict};
-use crate::venue::{OddKind, Out};
+use crate::venue::{OddKind, Out, extras};
 
 /// A book that was good for this long starts its back-off anew.
 const GOOD_AFTER: Nanos = 60 * SECOND;
@@ -37,8 +39,10 @@ impl OkxAdapter {
         now: Stamp,
         out: &mut Out,
     ) {
-        if channel == Channel::Index {
-            return self.on_index(conn, out);
+        match channel {
+            Channel::Index => return self.on_index(conn, out),
+            Channel::Liquidations => return self.on_liquidations(out),
+            _ => {}
         }
         let Some(at) = self.find(symbol) else { return self.odd(conn, OddKind::UnknownSymbol, out) };
         if self.listings[at].instrument.generation == 0 {
@@ -78,9 +82,29 @@ impl OkxAdapter {
                         venue_ns: nanos(row.time_ms),
                     }));
                 }
+                (_, Item::Interest { symbol: name, qty, time_ms }) if name == *symbol => {
+                    let listing = &mut self.listings[at];
+                    let stated = OpenInterest { instrument: listing.id, qty, venue_ns: nanos(time_ms) };
+                    listing.told.interest(self.extras, stated, out);
+                }
+                (_, Item::Ticker { symbol: name, last, bid, ask, time_ms }) if name == *symbol => {
+                    let listing = &mut self.listings[at];
+                    let (instrument, venue_ns) = (listing.id, nanos(time_ms));
+                    listing.told.ticker(self.extras, Ticker { instrument, last, bid, ask, venue_ns }, out);
+                }
                 // Channels that are understood but not subscribed by this machine, or another instrument's row.
                 _ => self.odd(conn, OddKind::Unknown, out),
             }
+        }
+    }
+
+    /// Liquidations are told for all contracts of the venue; ours have to be looked up.
+    fn on_liquidations(&mut self, out: &mut Out) {
+        for item in &self.parser.items {
+            let Item::Liquidation { symbol, side, price, qty, time_ms } = *item else { continue };
+            let Some(at) = self.find(&symbol) else { continue };
+            let (instrument, venue_ns) = (self.listings[at].id, nanos(time_ms));
+            extras::liquidation(self.extras, Liquidation { instrument, side, price, qty, venue_ns }, out);
         }
     }
 
@@ -235,7 +259,7 @@ impl OkxAdapter {
         listing.book = BookState::Invalid;
         let wait = match listing.resyncs {
             0 => 0,
-            n => back_off(n, u64::from(listing.id.0)),
+            n => TERMS.back_off(n, u64::from(listing.id.0)),
         };
         listing.resync_due = now + wait;
         let (instrument, due) = (listing.id, listing.resync_due);

@@ -1,8 +1,9 @@
 //! OKX swaps, protocol v5: decoder, continuity, sessions, metadata, accounts and order entry.
 //!
 //! Sans-I/O like every dialect. Frames enter by `parse` (one pass, no allocation); `adapter` is the
-//! decode side with `market` for books and prices, `account` for orders and balances and `session`
-//! for timers and back-off; `encoder` is the route side. Both halves speak the codes of `calls`.
+//! decode side with `market` for books and prices, `account` for orders and balances and the
+//! shared `session` for timers and back-off; `encoder` is the route side. Both halves speak the codes of
+//! `calls`.
 //!
 //! Understood public channels: `bbo-tbt`, `books`, `books-l2-tbt`, `books50-l2-tbt`, `books5`, `trades`,
 //! `tickers`, `mark-price`, `index-tickers`, `funding-rate`, `open-interest`, `liquidation-orders`; HTTP:
@@ -34,7 +35,7 @@ mod kill;
 mod market;
 mod parse;
 mod rows;
-mod session;
+mod schema;
 mod standing;
 #[cfg(test)]
 mod tests;
@@ -43,9 +44,12 @@ pub use continuity::OkxContinuity;
 pub use decoder::OkxDecoder;
 
 use super::message::Decoder;
+use super::session::{self, Ping, Terms};
 use super::{Adapter, ConnSpec, Dialect, Encoder, KillSwitch, VenueContext};
 use crate::domain::event::SessionRole;
+use crate::domain::params::OrderRoute;
 use crate::domain::standing::CheckSet;
+use crate::domain::time::{MILLI, SECOND};
 
 /// The dialect of OKX perpetual swaps.
 #[derive(Clone, Copy, Debug, Default)]
@@ -57,6 +61,12 @@ const MARKET: usize = 0;
 const ACCOUNT: usize = 1;
 /// Position of the order entry connection.
 const ORDERS: usize = 2;
+/// What its connections are held to.
+const TERMS: Terms = Terms {
+    // The venue cuts a connection to which it sent nothing for 30 s.
+    ping: Ping::AfterSilence(20 * SECOND),
+    back_off_min: 250 * MILLI,
+};
 
 impl Dialect for Okx {
     fn name(&self) -> &'static str {
@@ -70,6 +80,10 @@ impl Dialect for Okx {
         roles[..used].iter().map(|role| ConnSpec { role: *role, url: url() }).collect()
     }
 
+    fn orders_per_10s(&self) -> u32 {
+        100 // never above 60 in 2 s, the limit of one instrument
+    }
+
     fn http_url(&self) -> &'static str {
         "https://www.okx.com"
     }
@@ -80,6 +94,10 @@ impl Dialect for Okx {
 
     fn start_checks(&self) -> CheckSet {
         standing::CHECKS
+    }
+
+    fn order_routes(&self) -> &'static [OrderRoute] {
+        &[OrderRoute::Websocket, OrderRoute::Http]
     }
 
     fn encoder(&self, context: &VenueContext) -> Box<dyn Encoder> {

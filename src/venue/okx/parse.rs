@@ -4,9 +4,11 @@
 //! `arg` may stand before or after `data`; `data` is always an array. Private rows are left to
 //! [`super::rows`], which reads them from the cursor that stands at `data`.
 
+use super::schema;
 use crate::domain::number::Num;
 use crate::domain::order::Side;
 use crate::domain::text::Symbol;
+use crate::venue::drift::Marks;
 use crate::venue::full::Full;
 use crate::venue::json::{Cursor, Kind};
 use crate::venue::message::{DecodeError, Level};
@@ -276,12 +278,14 @@ pub(super) struct Parser {
     levels: Vec<Level>,
     /// The book that the last frame was about, as far as it could be read.
     pub book_hint: Option<Symbol>,
+    /// What the last frame held beyond its documentation; complete for market frames.
+    pub marks: Marks,
 }
 
 impl Parser {
     /// Room for a full snapshot and a long trade list without allocation.
     pub fn new() -> Self {
-        Self { items: Vec::with_capacity(256), levels: Vec::with_capacity(1024), book_hint: None }
+        Self { items: Vec::with_capacity(256), levels: Vec::with_capacity(1024), ..Self::default() }
     }
 
     /// The levels of a span.
@@ -293,6 +297,7 @@ impl Parser {
     #[inline]
     pub fn parse<'a>(&mut self, text: &'a [u8], full: &'a mut Full) -> Result<Frame<'a>> {
         if matches!(text, b"pong" | b"ping") {
+            self.marks = Marks::NONE;
             return Ok(Frame::Pong);
         }
         full.read(text, |cursor| self.frame(cursor))
@@ -302,6 +307,7 @@ impl Parser {
         self.items.clear();
         self.levels.clear();
         self.book_hint = None;
+        self.marks = Marks::NONE;
         if let Some(frame) = self.usual(cursor) {
             return Ok(frame);
         }
@@ -346,7 +352,7 @@ impl Parser {
                 b"id" => id = c.number().or_else(|_| c.skip().map(|()| &b""[..]))?,
                 b"code" => code = Some(c.int("code")?),
                 b"eventType" => snapshot_push = c.string()? == b"snapshot",
-                _ => c.skip()?,
+                _ => c.pass(key, &schema::ENVELOPE)?,
             }
             Ok(())
         })?;
@@ -369,8 +375,11 @@ impl Parser {
         match meaning {
             Topic::Market(channel) => {
                 if !read {
-                    self.rows(channel, arg.symbol, &mut data.ok_or(DecodeError::Missing("data"))?)?;
+                    let mut late = data.ok_or(DecodeError::Missing("data"))?;
+                    self.rows(channel, arg.symbol, &mut late)?;
+                    cursor.join(&late);
                 }
+                self.marks = cursor.marks();
                 let snapshot = match (channel, action) {
                     (Channel::Books(_), Some(b"snapshot")) => true,
                     (Channel::Books(_), Some(b"update")) => false,
@@ -458,7 +467,7 @@ impl Parser {
                         i32::try_from(c.int("checksum")?).map_err(|_| DecodeError::Field("checksum"))?;
                     row.checksum = (sum != 0).then_some(sum);
                 }
-                _ => c.skip()?,
+                _ => c.pass(key, &schema::BOOK)?,
             }
             Ok(())
         })?;
@@ -572,12 +581,13 @@ impl Parser {
                     details = Some(*c);
                     c.skip()?;
                 }
-                _ => c.skip()?,
+                _ => c.pass(key, &schema::LIQUIDATION)?,
             }
             Ok(())
         })?;
         let symbol = symbol(instrument.ok_or(DecodeError::Missing("instId"))?)?;
-        details.ok_or(DecodeError::Missing("details"))?.array(|c| {
+        let mut details = details.ok_or(DecodeError::Missing("details"))?;
+        details.array(|c| {
             let (mut way, mut price, mut size, mut time) = (None, None, None, None);
             c.object(|key, c| {
                 match key {
@@ -585,7 +595,7 @@ impl Parser {
                     b"bkPx" => price = Some(c.num("bkPx")?),
                     b"sz" => size = Some(c.num("sz")?),
                     b"ts" => time = Some(c.int("ts")?),
-                    _ => c.skip()?,
+                    _ => c.pass(key, &schema::LIQUIDATION_DETAIL)?,
                 }
                 Ok(())
             })?;
@@ -597,7 +607,9 @@ impl Parser {
                 time_ms: time.ok_or(DecodeError::Missing("ts"))?,
             });
             Ok(())
-        })
+        })?;
+        c.join(&details);
+        Ok(())
     }
 }
 
@@ -625,7 +637,7 @@ fn read_arg<'a>(c: &mut Cursor<'a>) -> Result<Arg<'a>> {
         match key {
             b"channel" => arg.channel = c.string()?,
             b"instId" => arg.symbol = c.string()?,
-            _ => c.skip()?,
+            _ => c.pass(key, &schema::ARG)?,
         }
         Ok(())
     })?;
@@ -643,7 +655,7 @@ fn trade(instrument: &[u8], c: &mut Cursor<'_>) -> Result<Item> {
             b"sz" => qty = Some(c.num("sz")?),
             b"side" => way = Some(side(c)?),
             b"ts" => time = Some(c.int("ts")?),
-            _ => c.skip()?,
+            _ => c.pass(key, &schema::TRADE)?,
         }
         Ok(())
     })?;
@@ -667,7 +679,7 @@ fn ticker(instrument: &[u8], c: &mut Cursor<'_>) -> Result<Item> {
             b"bidPx" => bid = c.num_or_absent("bidPx")?,
             b"askPx" => ask = c.num_or_absent("askPx")?,
             b"ts" => time = Some(c.int("ts")?),
-            _ => c.skip()?,
+            _ => c.pass(key, &schema::TICKER)?,
         }
         Ok(())
     })?;
@@ -688,7 +700,7 @@ fn mark(channel: Channel, instrument: &[u8], c: &mut Cursor<'_>) -> Result<MarkR
             b"nextFundingTime" => row.next_funding_ms = int_or_zero(c, "nextFundingTime")?,
             // Older funding messages carry no time of their own.
             b"ts" => row.time_ms = int_or_zero(c, "ts")?,
-            _ => c.skip()?,
+            _ => c.pass(key, &schema::MARK)?,
         }
         Ok(())
     })?;
@@ -710,7 +722,7 @@ fn interest(instrument: &[u8], c: &mut Cursor<'_>) -> Result<Item> {
             b"instId" => name = c.string()?,
             b"oi" => qty = Some(c.num("oi")?),
             b"ts" => time = Some(c.int("ts")?),
-            _ => c.skip()?,
+            _ => c.pass(key, &schema::INTEREST)?,
         }
         Ok(())
     })?;

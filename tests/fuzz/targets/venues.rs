@@ -1,10 +1,11 @@
 //! Decoders and adapters of every dialect that is registered: a new venue is fuzzed as soon as it exists.
 
 use perpring::cli::book::Book;
-use perpring::domain::effect::{HttpId, SecretSlot, SessionAction};
+use perpring::domain::effect::{HttpId, OrderCall, SecretSlot, SessionAction};
 use perpring::domain::input::{ConnId, FrameMeta};
 use perpring::domain::instrument::{CanonicalId, Instrument, InstrumentId, Qty, Status, VenueId, VenueSpec};
 use perpring::domain::number::Num;
+use perpring::domain::order::ClientId;
 use perpring::domain::params::{ListingParams, VenueParams};
 use perpring::domain::text::Text;
 use perpring::domain::time::{MILLI, SECOND, Stamp};
@@ -188,11 +189,17 @@ impl Rig {
         items
     }
 
-    /// Every third piece answers the oldest open request, the others arrive on one connection after another.
+    /// Every fourth piece answers an order over HTTP, every third of the others the oldest open request; the rest
+    /// arrive on one connection after another.
     fn feed(&mut self, index: usize, piece: &[u8]) -> Vec<Emit> {
         self.now += MILLI;
         self.adapter.on_tick(self.stamp(), &mut self.out);
-        if index % 3 == 2 && !self.asked.is_empty() {
+        if index % 4 == 3 {
+            let call = [OrderCall::Place, OrderCall::Cancel, OrderCall::Query][index / 4 % 3];
+            let status = [200, 400, 503, 0][index / 12 % 4];
+            let id = HttpId::of_order(call, ClientId::new(1, 7));
+            self.adapter.on_http(id, status, piece, self.stamp(), &mut self.out);
+        } else if index % 3 == 2 && !self.asked.is_empty() {
             let id = self.asked.remove(0);
             self.adapter.on_http(id, 200, piece, self.stamp(), &mut self.out);
         } else {

@@ -18,6 +18,9 @@ pub const MARKER: &str = "\"31337";
 pub const STANDS_NS: Nanos = 20 * MILLI;
 /// The venue spins this long before a planned send: a timer alone would be late by its slack.
 const SPIN_NS: Nanos = 150 * MICRO;
+/// It stays awake this long after every planned send of any venue: a remote venue's sleep costs the sender of an
+/// order nothing, while a sleeping thread on this host would be woken inside the sender's write.
+const AWAKE_NS: Nanos = 400 * MICRO;
 /// Orders are accepted this long after they were read, so that matching disturbs no measurement.
 const ACCEPT_AFTER_NS: Nanos = 2 * MILLI;
 /// Levels a side of the depth.
@@ -107,6 +110,8 @@ pub struct LoadServer {
     sent: u64,
     schedule: Option<Schedule>,
     next_trigger: usize,
+    /// The trigger of whichever venue that it stays awake for next.
+    next_awake: usize,
     revert: Option<(Nanos, usize)>,
     floor: bool,
     pending: VecDeque<(Nanos, SimConn, Vec<u8>)>,
@@ -141,6 +146,7 @@ impl LoadServer {
             sent: 0,
             schedule: None,
             next_trigger: 0,
+            next_awake: 0,
             revert: None,
             floor: false,
             pending: VecDeque::new(),
@@ -163,6 +169,7 @@ impl LoadServer {
     /// Begins a round of triggers.
     pub fn begin(&mut self, schedule: Schedule) {
         self.next_trigger = (0..self.turns).find(|k| k % self.turns == self.turn).unwrap_or(0);
+        self.next_awake = 0;
         self.schedule = Some(schedule);
         self.arrivals.clear();
     }
@@ -196,6 +203,12 @@ impl LoadServer {
     fn planned(&self) -> Option<Nanos> {
         let schedule = self.schedule?;
         (self.next_trigger < schedule.count).then(|| schedule.at(self.next_trigger))
+    }
+
+    /// Beginning of the time for which it stays awake: the latest that has not ended.
+    fn awake(&self) -> Option<Nanos> {
+        let schedule = self.schedule?;
+        (self.next_awake < schedule.count).then(|| schedule.at(self.next_awake))
     }
 
     fn path(&self, conn: SimConn) -> &str {
@@ -449,6 +462,12 @@ impl Server for LoadServer {
             self.revert = Some((planned + STANDS_NS, index));
             return; // everything else may wait until it has left
         }
+        while self.awake().is_some_and(|from| from + AWAKE_NS <= now) {
+            self.next_awake += 1;
+        }
+        if self.awake().is_some_and(|from| from <= now) {
+            std::thread::yield_now(); // the other venue may have to share the core
+        }
         if let Some((_, index)) = self.revert.take_if(|(at, _)| *at <= now) {
             let text = self.bbo(index, 0, "12345");
             self.send(text, out);
@@ -475,6 +494,7 @@ impl Server for LoadServer {
     fn next_due(&self) -> Nanos {
         let due = self.inner.next_due().min(self.next_background);
         let due = due.min(self.planned().map_or(Nanos::MAX, |planned| planned - SPIN_NS));
+        let due = due.min(self.awake().unwrap_or(Nanos::MAX));
         let due = due.min(self.revert.map_or(Nanos::MAX, |(at, _)| at));
         due.min(self.pending.front().map_or(Nanos::MAX, |(due, ..)| *due))
     }

@@ -1,6 +1,6 @@
 //! When a pair enters, when it does not and why.
 
-use super::rig::{MID, Rig, WALL, instrument, scan_params};
+use super::rig::{MID, Rig, WALL, engine, instrument, scan_params};
 use crate::core::pair::WhyNot;
 use crate::domain::event::{BookState, BurstEnd, ConnStatus, EventBody, FlowBody, Mark};
 use crate::domain::input::ConnId;
@@ -36,6 +36,48 @@ fn an_edge_enters_with_two_ioc_legs_of_the_same_base_amount() {
     assert!(edge.net > edge.threshold && edge.entry_basis > 29 * BPS && edge.entry_basis < 30 * BPS);
     assert_eq!(long.client_id.epoch(), 7);
     assert_ne!(long.client_id, short.client_id);
+}
+
+#[test]
+fn a_leg_that_settles_at_par_costs_its_haircut_unless_both_do() {
+    let allowance = |at_par: [bool; 2]| {
+        let mut params = engine(2, scan_params());
+        for (venue, at_par) in params.venues.iter_mut().zip(at_par) {
+            venue.settle_haircut_ppb = 3 * BPS;
+            if at_par {
+                venue.settle_at_par = Currency::new("USDT").unwrap();
+            }
+        }
+        let mut rig = Rig::of(&params);
+        rig.run_ms(1_500);
+        rig.flow.clear();
+        rig.quote(1, MID + 180_000);
+        rig.basket().expect("the edge pays for the haircut too").edge.allowance
+    };
+    let configured = ScanParams::default().allowance_ppb;
+    assert_eq!(allowance([false, false]), configured);
+    assert_eq!(allowance([true, false]), configured + 3 * BPS);
+    assert_eq!(allowance([false, true]), configured + 3 * BPS);
+    assert_eq!(allowance([true, true]), configured, "the same currency on both sides");
+}
+
+#[test]
+fn a_venues_own_allowance_is_a_cost_of_every_pair_that_it_is_part_of() {
+    let nets = |more: [i64; 3]| {
+        let mut params = engine(3, scan_params());
+        params.venues.iter_mut().zip(more).for_each(|(venue, more)| venue.allowance_ppb = more);
+        let mut rig = Rig::of(&params);
+        rig.run_ms(1_500);
+        let views: Vec<_> = rig.scanner.views().collect();
+        views.iter().map(|view| (view.terms.allowance, view.terms.net)).collect::<Vec<_>>()
+    };
+    let (plain, dearer) = (nets([0; 3]), nets([0, 0, 3 * BPS]));
+    assert_eq!(plain.len(), dearer.len());
+    let more: Vec<i64> = plain.iter().zip(&dearer).map(|(a, b)| b.0 - a.0).collect();
+    assert!(plain.iter().zip(&dearer).all(|(a, b)| a.1 - b.1 == b.0 - a.0), "a cost like the others");
+    // Three pairs of two ways each; two of the pairs have the third venue.
+    assert_eq!(more.iter().filter(|more| **more == 3 * BPS).count(), 4, "{more:?}");
+    assert_eq!(more.iter().filter(|more| **more == 0).count(), 2, "{more:?}");
 }
 
 #[test]

@@ -89,15 +89,19 @@ pub fn instrument(at: u16) -> Instrument {
 impl Rig {
     /// Known contracts, live books; not yet warm.
     pub fn cold(venues: u8, scan: ScanParams) -> Self {
-        let params = engine(venues, scan);
+        Self::of(&engine(venues, scan))
+    }
+
+    /// As cold, with any parameters.
+    pub fn of(params: &EngineParams) -> Self {
         let mut rig = Self {
-            scanner: Scanner::new(&params),
+            scanner: Scanner::new(params),
             out: ScanOut::default(),
             now: SECOND,
             seq: 0,
             flow: Vec::new(),
         };
-        for at in 0..u16::from(venues) {
+        for at in 0..params.venues.len() as u16 {
             rig.event(EventBody::Instrument(instrument(at)));
             rig.book(at, BookState::Live);
             rig.quote(at, MID);

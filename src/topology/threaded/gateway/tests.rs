@@ -18,6 +18,7 @@ use crate::stage::errand::Errands;
 use crate::stage::gateway::{Addresses, Orders};
 use crate::stage::record::Recorder;
 use crate::topology::launch::manifest;
+use crate::topology::live::STALL_NS;
 use crate::topology::probe::Pool;
 use std::path::PathBuf;
 
@@ -87,6 +88,7 @@ impl Rig {
             market_bytes: Vec::new(),
             market_waits: false,
             stalls: 0,
+            turns: StallTracker::new(STALL_NS),
             rested: false,
             noted,
             closed: Arc::default(),

@@ -8,12 +8,16 @@ const BALANCES: &str = r#"[{"asset":"USDT","balance":"375.50","availableBalance"
 
 /// A trading rig whose account session is ready.
 pub(super) fn trading() -> Rig {
-    let mut fresh = Rig::new(true);
+    account_up(Rig::new(true), &[0, 1, 3])
+}
+
+/// Brings up the account of a fresh rig, which connects to `first` at once.
+fn account_up(mut fresh: Rig, first: &[u8]) -> Rig {
     fresh.adapter.on_start(fresh.at(), &mut fresh.out);
     let seen = fresh.take();
     assert_eq!(
         seen.connects(),
-        [(0, None), (1, None), (3, None)],
+        first.iter().map(|conn| (*conn, None)).collect::<Vec<_>>(),
         "the private connection waits for its key"
     );
     for index in 0..2 {
@@ -282,4 +286,99 @@ fn stopping_closes_everything_and_nothing_comes_back() {
     }
     rig.take();
     assert!(rig.wait(60 * SECOND).actions().is_empty());
+}
+
+#[test]
+fn over_http_orders_are_ready_while_the_account_is_and_replies_are_told_by_their_request() {
+    let mut rig = account_up(Rig::over_http(), &[0, 1]);
+    let seen = rig.take();
+    assert_eq!(seen.sessions(), [(SessionRole::Account, true), (SessionRole::Orders, true)]);
+    let mut reply = |call, status, body: &str| {
+        rig.http(HttpId::of_order(call, client(9)), status, body);
+        let seen = rig.take();
+        (seen.reports().first().map(|report| (report.kind, report.reject, report.client_id)), seen.odds())
+    };
+    let order = format!(
+        r#"{{"orderId":55,"symbol":"BTCUSDT","status":"FILLED","clientOrderId":"{}","executedQty":"1.000","side":"BUY","updateTime":6}}"#,
+        client(9)
+    );
+    let none = ClientId::NONE;
+    for (call, status, body, report, odds) in [
+        // An accepted order is acknowledged, whatever its status: the stream tells the rest.
+        (
+            OrderCall::Place,
+            200,
+            order.as_str(),
+            Some((ReportKind::Acked, RejectClass::None, client(9))),
+            vec![],
+        ),
+        (OrderCall::Cancel, 200, &order, Some((ReportKind::Filled, RejectClass::None, client(9))), vec![]),
+        (
+            OrderCall::Place,
+            400,
+            r#"{"code":-2019,"msg":"Margin is insufficient."}"#,
+            Some((ReportKind::Rejected, RejectClass::Margin, none)),
+            vec![],
+        ),
+        (
+            OrderCall::Cancel,
+            400,
+            r#"{"code":-2011,"msg":"Unknown order sent."}"#,
+            Some((ReportKind::CancelRejected, RejectClass::NotFound, none)),
+            vec![],
+        ),
+        (
+            OrderCall::Query,
+            400,
+            r#"{"code":-2013,"msg":"Order does not exist."}"#,
+            Some((ReportKind::NotFound, RejectClass::NotFound, none)),
+            vec![],
+        ),
+        (OrderCall::Query, 500, "", None, vec![OddKind::Refused]),
+        // Nothing was said, or nothing that can be read: the venue may have done it.
+        (OrderCall::Place, 0, "", Some((ReportKind::Rejected, RejectClass::UnknownOutcome, none)), vec![]),
+        (
+            OrderCall::Place,
+            503,
+            "<html>",
+            Some((ReportKind::Rejected, RejectClass::UnknownOutcome, none)),
+            vec![],
+        ),
+        (
+            OrderCall::Place,
+            200,
+            "{}",
+            Some((ReportKind::Rejected, RejectClass::UnknownOutcome, none)),
+            vec![OddKind::Malformed],
+        ),
+        (
+            OrderCall::Cancel,
+            0,
+            "",
+            Some((ReportKind::CancelRejected, RejectClass::UnknownOutcome, none)),
+            vec![],
+        ),
+        (OrderCall::Query, 0, "", None, vec![]),
+    ] {
+        assert_eq!(reply(call, status, body), (report, odds), "{call:?} {status} {body}");
+    }
+    rig.down(conn::PRIVATE);
+    assert_eq!(
+        rig.take().sessions(),
+        [(SessionRole::Account, false), (SessionRole::Orders, false)],
+        "fills would not be heard"
+    );
+}
+
+#[test]
+fn a_query_that_finds_fills_over_http_asks_for_them() {
+    let mut rig = account_up(Rig::over_http(), &[0, 1]);
+    rig.take();
+    let order = format!(
+        r#"{{"orderId":55,"symbol":"BTCUSDT","status":"FILLED","clientOrderId":"{}","executedQty":"1.000","side":"BUY","updateTime":6}}"#,
+        client(9)
+    );
+    rig.http(HttpId::of_order(OrderCall::Query, client(9)), 200, &order);
+    let asked = rig.wait(SECOND).http(op::USER_TRADES);
+    assert!(asked.iter().any(|(_, what)| what.arg == 55), "{asked:?}");
 }

@@ -8,7 +8,7 @@ fn encoder() -> BinanceEncoder {
     encoder
 }
 
-fn meta() -> OutMeta {
+pub(super) fn meta() -> OutMeta {
     OutMeta {
         message: MessageId(1),
         cause: Seq(1),
@@ -34,7 +34,7 @@ fn splice(bytes: &[u8], from: usize, holes: &[Hole], fill: &dyn Fn(HoleKind) -> 
 }
 
 /// The signed text and the message, as the gateway makes them.
-fn finish(payload: &Payload, key: &str, secret: &str) -> (String, String) {
+pub(super) fn finish(payload: &Payload, key: &str, secret: &str) -> (String, String) {
     let keyed = |kind| match kind {
         HoleKind::ApiKey => key.to_owned(),
         HoleKind::Slot(slot) => format!("<slot {}>", slot.0),
@@ -59,7 +59,7 @@ fn hmac(secret: &str, text: &str) -> String {
     tag.as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-fn spec() -> OrderSpec {
+pub(super) fn spec() -> OrderSpec {
     OrderSpec {
         client_id: client(3),
         instrument: InstrumentId(10),
@@ -221,10 +221,19 @@ fn the_largest_subscription_fits_and_names_its_streams() {
             ..params()[0]
         })
         .collect();
+    context.params.extras = Extras::ALL;
     let mut encoder = BinanceEncoder::new(&USDM, &context);
     let mut payload = Payload::new();
     let batch = Batch { start: 492, mask: 0xf_ffff, request: 0xfff_ffff };
     assert_eq!(Batch::decode(batch.encode()), batch);
+    let extras = VenueCall { op: op::SUBSCRIBE_EXTRAS, arg: batch.encode(), instrument: None };
+    encoder.send(ConnId(BASE + conn::MARKET as u8), extras, Stamp::default(), &mut payload).unwrap();
+    let json: serde_json::Value = serde_json::from_slice(payload.text()).unwrap();
+    let last = format!("{:0>28}usdt@forceOrder", 511);
+    assert_eq!(
+        (json["params"].as_array().unwrap().len(), json["params"][39].as_str()),
+        (40, Some(last.as_str()))
+    );
     for index in [conn::PUBLIC, conn::MARKET] {
         let call = VenueCall { op: op::SUBSCRIBE, arg: batch.encode(), instrument: None };
         encoder.send(ConnId(BASE + index as u8), call, Stamp::default(), &mut payload).unwrap();
@@ -350,4 +359,44 @@ fn orders_are_ready_when_the_logon_was_accepted_and_not_before() {
     out.clear();
     adapter.on_tick(at(12 * SECOND), &mut out);
     assert!(closes(out.items()), "no answer");
+}
+
+#[test]
+fn orders_over_http_are_signed_queries_with_the_key_in_a_header() {
+    let mut context = context(true);
+    context.params.orders = OrderRoute::Http;
+    let mut encoder = BinanceEncoder::new(&USDM, &context);
+    encoder.on_instrument(&instrument(0));
+    let (mut payload, now) = (Payload::new(), Stamp { mono: 0, wall: WALL });
+    let (time, id) = (WALL / MILLI, client(3));
+    let reference = OrderRef { client_id: id, instrument: InstrumentId(10), ..OrderRef::default() };
+    let check = |payload: &Payload, verb: &str, query: String| {
+        let (signed, text) = finish(payload, "KEY", "SECRET");
+        assert_eq!(signed, query);
+        let signature = hmac("SECRET", &query);
+        assert_eq!(
+            text,
+            format!("{verb} /fapi/v1/order?{query}&signature={signature}\nX-MBX-APIKEY: KEY\n\n")
+        );
+        assert_eq!(payload.scheme, SignScheme::HmacSha256Hex);
+    };
+    let exit = OrderSpec { tif: TimeInForce::Ioc, reduce_only: true, ..spec() };
+    assert_eq!(encoder.order(&exit, &meta(), now, &mut payload), Ok(Rendered::Http));
+    check(
+        &payload,
+        "POST",
+        format!(
+            "newClientOrderId={id}&newOrderRespType=ACK&price=52000&quantity=0.01&recvWindow=5000&reduceOnly=true&selfTradePreventionMode=EXPIRE_MAKER&side=SELL&symbol=BTCUSDT&timeInForce=IOC&timestamp={time}&type=LIMIT"
+        ),
+    );
+    let named = format!("origClientOrderId={id}&recvWindow=5000&symbol=BTCUSDT&timestamp={time}");
+    assert_eq!(encoder.cancel(&reference, &meta(), now, &mut payload), Ok(Rendered::Http));
+    check(&payload, "DELETE", named.clone());
+    assert_eq!(encoder.query(&reference, &meta(), now, &mut payload), Ok(Rendered::Http));
+    check(&payload, "GET", named);
+    context.params.session = SessionKind::Logon;
+    let mut encoder = BinanceEncoder::new(&USDM, &context);
+    encoder.on_instrument(&instrument(0));
+    encoder.order(&spec(), &meta(), now, &mut payload).unwrap();
+    assert_eq!(payload.scheme, SignScheme::Ed25519Percent, "HTTP knows no sessions");
 }

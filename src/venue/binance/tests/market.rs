@@ -389,3 +389,27 @@ fn every_connection_is_renewed_before_the_venues_cut_and_never_two_at_once() {
         assert!(others.clone().all(|(_, other)| (other - at).abs() > 10 * SECOND), "{closed:?}");
     }
 }
+
+#[test]
+fn open_interest_is_asked_for_one_listing_after_the_other_and_a_refusal_holds_up_none() {
+    let mut context = context(false);
+    context.params.extras = Extras { open_interest: true, ..Extras::FREE };
+    let adapter = BinanceAdapter::new(&USDM, &context);
+    let mut rig = Rig { adapter, now: 0, out: Out::with_capacity(1024) };
+    rig.adapter.on_start(rig.at(), &mut rig.out);
+    let asked = rig.wait(2 * SECOND).http(op::OPEN_INTEREST);
+    assert_eq!((asked.len(), asked[0].1.instrument), (1, Some(InstrumentId(10))));
+    rig.http(asked[0].0, 400, "{}");
+    let asked = rig.wait(5 * SECOND).http(op::OPEN_INTEREST);
+    assert_eq!((asked.len(), asked[0].1.instrument), (1, Some(InstrumentId(11))));
+    rig.http(asked[0].0, 200, r#"{"symbol":"ETHUSDT","openInterest":"84617.188","time":1654336844754}"#);
+    let venue_ns = 1_654_336_844_754 * MILLI;
+    let stated = OpenInterest { instrument: InstrumentId(11), qty: Num::new(84_617_188, 3), venue_ns };
+    assert_eq!(rig.take().events(), [EventBody::OpenInterest(stated)]);
+    // Two listings in 30 s; and only while much of the minute's weight is left.
+    assert!(rig.wait(14 * SECOND).http(op::OPEN_INTEREST).is_empty());
+    let used = Pace { weight_1m: Some(1_900), ..Pace::default() };
+    rig.adapter.on_pace(&used, rig.at(), &mut rig.out);
+    assert!(rig.wait(18 * SECOND).http(op::OPEN_INTEREST).is_empty());
+    assert_eq!(rig.wait(60 * SECOND).http(op::OPEN_INTEREST)[0].1.instrument, Some(InstrumentId(10)));
+}

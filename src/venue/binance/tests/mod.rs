@@ -1,6 +1,7 @@
 //! Tests of the dialect as a whole; here is what they share.
 
 mod account;
+mod aster;
 mod backfill;
 mod corpus;
 mod encode;
@@ -9,19 +10,22 @@ mod market;
 use super::adapter::BinanceAdapter;
 use super::encode::BinanceEncoder;
 use super::symbols::Listings;
-use super::{Batch, USDM, conn, op};
+use super::{ASTER, Batch, USDM, conn, op};
 use crate::domain::effect::{
-    Hole, HoleKind, HttpId, MessageId, OutMeta, Payload, SecretSlot, SessionAction, SignScheme, Target,
-    VenueCall,
+    Hole, HoleKind, HttpId, MessageId, OrderCall, OutMeta, Payload, SecretSlot, SessionAction, SignScheme,
+    Target, VenueCall,
 };
-use crate::domain::event::{BookReason, BookState, BookStatus, EventBody, Seq, SessionRole, SessionStatus};
+use crate::domain::event::{
+    BookReason, BookState, BookStatus, EventBody, OpenInterest, Seq, SessionRole, SessionStatus,
+};
 use crate::domain::input::{ConnId, DownReason, FrameKind, FrameMeta};
 use crate::domain::instrument::{Instrument, InstrumentId, Price, Qty, Status, VenueId, VenueSpec};
 use crate::domain::intent::OrderRef;
 use crate::domain::money::Money;
 use crate::domain::number::Num;
 use crate::domain::order::{ClientId, OrderReport, OrderSpec, RejectClass, ReportKind, Side, TimeInForce};
-use crate::domain::params::{ListingParams, SessionKind, VenueParams};
+use crate::domain::params::{Extras, ListingParams, OrderRoute, SessionKind, VenueParams};
+use crate::domain::standing::Pace;
 use crate::domain::text::{Currency, Symbol};
 use crate::domain::time::{MILLI, Nanos, SECOND, Stamp};
 use crate::venue::{Adapter, Emit, Encoder, OddKind, Out, Rendered, VenueContext};
@@ -93,6 +97,13 @@ pub(super) struct Rig {
 impl Rig {
     pub(super) fn new(trading: bool) -> Self {
         Self { adapter: BinanceAdapter::new(&USDM, &context(trading)), now: 0, out: Out::with_capacity(1024) }
+    }
+
+    /// Orders go over HTTP.
+    pub(super) fn over_http() -> Self {
+        let mut context = context(true);
+        context.params.orders = OrderRoute::Http;
+        Self { adapter: BinanceAdapter::new(&USDM, &context), ..Self::new(true) }
     }
 
     /// Started, with connections up, listings defined and streams acknowledged; snapshots not answered.

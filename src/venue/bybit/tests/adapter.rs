@@ -4,10 +4,9 @@ use super::*;
 use crate::domain::event::{BookReason, BookState, SessionRole};
 use crate::domain::instrument::Price;
 use crate::domain::order::{ClientId, RejectClass, ReportKind};
-use crate::venue::OddKind;
 use crate::venue::bybit::calls;
 
-const CLIENT: &str = "00000000000000030000000000000abc";
+pub(super) const CLIENT: &str = "00000000000000030000000000000abc";
 
 fn books(items: &[Emit]) -> Vec<(InstrumentId, BookState, BookReason)> {
     let status = |event| match event {
@@ -25,15 +24,11 @@ fn statuses(items: &[Emit]) -> Vec<(SessionRole, bool)> {
     events(items).into_iter().filter_map(status).collect()
 }
 
-fn odd(items: &[Emit]) -> Vec<OddKind> {
-    items.iter().filter_map(|i| if let Emit::Odd(odd) = i { Some(odd.kind) } else { None }).collect()
-}
-
 fn connects(items: &[Emit]) -> usize {
     items.iter().filter(|item| matches!(item, Emit::Action(SessionAction::Connect { .. }))).count()
 }
 
-fn closes(items: &[Emit]) -> Vec<ConnId> {
+pub(super) fn closes(items: &[Emit]) -> Vec<ConnId> {
     let close =
         |item: &Emit| if let Emit::Action(SessionAction::Close { conn }) = item { Some(*conn) } else { None };
     items.iter().filter_map(close).collect()
@@ -167,6 +162,11 @@ fn one_refused_symbol_does_not_keep_the_session_from_being_ready() {
 
 /// Live with both private sessions authenticated, subscribed and reconciled.
 fn trading() -> Rig {
+    trading_since().0
+}
+
+/// The same, with what was asked for when the account came up.
+pub(super) fn trading_since() -> (Rig, Vec<Emit>) {
     let mut rig = Rig::live(true);
     rig.pass(SECOND);
     assert_eq!(sends(&rig.up(ACCOUNT)), [(ACCOUNT, calls::AUTH)]);
@@ -205,10 +205,10 @@ fn trading() -> Rig {
     assert_eq!((balance.wallet.to_string().as_str(), balance.available), ("94.42612990333333", None));
     assert!(done.contains(&Emit::ReconcileEnd(VenueId(1))));
     assert_eq!(statuses(&done), [(SessionRole::Account, true)]);
-    rig
+    (rig, items)
 }
 
-fn order(status: &str, filled: &str, reason: &str) -> String {
+pub(super) fn order(status: &str, filled: &str, reason: &str) -> String {
     format!(
         r#"{{"category":"linear","symbol":"BTCUSDT","orderId":"af6512ea-74b0-4ac5-959a-9a52d4208b08","orderLinkId":"{CLIENT}","side":"Buy","orderStatus":"{status}","cumExecQty":"{filled}","rejectReason":"{reason}","cancelType":"UNKNOWN","qty":"3","updatedTime":"1682917170026"}}"#
     )
@@ -220,7 +220,7 @@ fn execution(kind: &str, id: &str, qty: &str, fee: &str) -> String {
     )
 }
 
-fn topic(name: &str, row: &str) -> String {
+pub(super) fn topic(name: &str, row: &str) -> String {
     format!(r#"{{"topic":"{name}","id":"1","creationTime":1682917170027,"data":[{row}]}}"#)
 }
 

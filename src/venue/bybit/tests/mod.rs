@@ -3,6 +3,7 @@
 mod adapter;
 mod corpus;
 mod render;
+mod standing;
 
 use crate::domain::effect::{HttpId, SecretSlot, SessionAction};
 use crate::domain::event::EventBody;
@@ -13,7 +14,7 @@ use crate::domain::order::OrderReport;
 use crate::domain::params::{ListingParams, VenueParams};
 use crate::domain::text::{Currency, Symbol};
 use crate::domain::time::{Nanos, SECOND, Stamp};
-use crate::venue::{Adapter, Emit, Out, VenueContext};
+use crate::venue::{Adapter, Emit, OddKind, Out, VenueContext};
 
 const BTC: InstrumentId = InstrumentId(4);
 const ETH: InstrumentId = InstrumentId(9);
@@ -31,7 +32,13 @@ fn context(trading: bool) -> VenueContext {
     };
     VenueContext {
         venue: VenueId(1),
-        params: VenueParams { order_valid_ms: 1_000, ..VenueParams::default() },
+        params: VenueParams {
+            order_valid_ms: 1_000,
+            taker_fee_ppb: 550_000,
+            margin_ppb: 200_000_000,
+            dead_man_ns: 60 * SECOND,
+            ..VenueParams::default()
+        },
         listings: vec![listing(BTC, "BTCUSDT"), listing(ETH, "ETHUSDT")],
         conn_base: PUBLIC,
         slot_base: SecretSlot(4),
@@ -157,6 +164,19 @@ fn book(symbol: &str, kind: &str, update: u64) -> String {
         r#"{{"topic":"orderbook.50.{symbol}","type":"{kind}","ts":1787612486110,"data":{{"s":"{symbol}","b":[["61000.1","7.50"]],"a":[["61000.2","5"]],"u":{update},"seq":{}}},"cts":1787612486107}}"#,
         10 * update
     )
+}
+
+/// Everything that is asked for over HTTP, by its code.
+fn all_asked(items: &[Emit]) -> Vec<u16> {
+    let op = |item: &Emit| match item {
+        Emit::Action(SessionAction::Http { what, .. }) => Some(what.op),
+        _ => None,
+    };
+    items.iter().filter_map(op).collect()
+}
+
+fn odd(items: &[Emit]) -> Vec<OddKind> {
+    items.iter().filter_map(|i| if let Emit::Odd(odd) = i { Some(odd.kind) } else { None }).collect()
 }
 
 fn asked(items: &[Emit], op: u16) -> Option<HttpId> {

@@ -100,10 +100,43 @@ fn http_requests_sign_time_key_window_and_query_with_the_cursor() {
         (call(calls::POSITIONS), "GET /v5/position/list?category=linear&settleCoin=USDT&limit=200"),
         (call_for(calls::FILLS, BTC), "GET /v5/execution/list?category=linear&symbol=BTCUSDT&limit=100"),
         (call(calls::BALANCE), "GET /v5/account/wallet-balance?accountType=UNIFIED"),
+        (call(calls::TIME), "GET /v5/market/time"),
+        (call(calls::INFO), "GET /v5/account/info"),
+        (call(calls::FEE), "GET /v5/account/fee-rate?category=linear"),
+        (call_for(calls::LEVERAGE, ETH), "GET /v5/position/list?category=linear&symbol=ETHUSDT"),
+        (call(calls::FOREIGN), "GET /v5/order/realtime?category=linear&settleCoin=USDT&limit=50"),
+        (call(calls::DEAD_MAN), "GET /v5/account/query-dcp-info"),
     ] {
         encoder().http(what, at(0), &mut payload).unwrap();
         assert_eq!(filled(&payload).lines().next(), Some(line));
     }
+}
+
+#[test]
+fn a_body_is_signed_and_a_key_that_comes_back_is_kept_nowhere() {
+    let mut payload = Payload::new();
+    let set = VenueCall { op: calls::SET_DEAD_MAN, arg: 60, instrument: None };
+    assert_eq!(encoder().http(set, at(0), &mut payload), Ok(None));
+    let body = r#"{"product":"DERIVATIVES","timeWindow":60}"#;
+    let base = usize::from(payload.text_len);
+    assert_eq!(
+        spliced(payload.sign_text(), base, payload.signed_holes(), value),
+        format!("1700000000000test_api_key5000{body}")
+    );
+    let text = filled(&payload);
+    assert!(
+        text.starts_with("POST /v5/order/disconnected-cancel-all\nX-BAPI-API-KEY: test_api_key\n"),
+        "{text}"
+    );
+    assert!(text.ends_with(&format!("\nContent-Type: application/json\n\n{body}")), "{text}");
+    let redact = encoder().http(call(calls::KEY), at(0), &mut payload).unwrap().unwrap();
+    assert_eq!((redact.slot, redact.key.as_str()), (SecretSlot::NOWHERE, "apiKey"));
+    assert_eq!(filled(&payload).lines().next(), Some("GET /v5/user/query-api"));
+    let base = usize::from(payload.text_len);
+    assert_eq!(
+        spliced(payload.sign_text(), base, payload.signed_holes(), value),
+        "1700000000000test_api_key5000"
+    );
 }
 
 #[test]
@@ -158,6 +191,10 @@ fn session_messages_are_rendered_exactly() {
     assert_eq!(
         sent(call(calls::SUBSCRIBE_ACCOUNT), at(0)),
         r#"{"req_id":"m","op":"subscribe","args":["order","execution","position","wallet"]}"#
+    );
+    assert_eq!(
+        sent(call(calls::SUBSCRIBE_DEAD_MAN), at(0)),
+        r#"{"req_id":"d","op":"subscribe","args":["dcp.future"]}"#
     );
     let mut payload = Payload::new();
     for (conn, path) in [(PUBLIC, "/v5/public/linear"), (ACCOUNT, "/v5/private"), (ORDERS, "/v5/trade")] {

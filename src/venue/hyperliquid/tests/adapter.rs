@@ -8,7 +8,7 @@ use crate::domain::input::{ConnId, DownReason, FrameMeta};
 use crate::domain::instrument::{
     CanonicalId, Instrument, InstrumentId, Price, Qty, Status, VenueId, VenueSpec,
 };
-use crate::domain::intent::OrderRef;
+use crate::domain::intent::{ONE_PPB, OrderRef};
 use crate::domain::number::Num;
 use crate::domain::order::{ClientId, OrderReport, OrderSpec, RejectClass, ReportKind, Side, TimeInForce};
 use crate::domain::params::{ListingParams, VenueParams};
@@ -19,15 +19,17 @@ use crate::venue::hyperliquid::calls::{self, Posted, post_id};
 use crate::venue::hyperliquid::encoder::HyperliquidEncoder;
 use crate::venue::{Adapter, Emit, Encoder, OddKind, Out, Rendered, VenueContext};
 
-const BTC: InstrumentId = InstrumentId(4);
+pub(super) const BTC: InstrumentId = InstrumentId(4);
 const MARKET: ConnId = ConnId(3);
-const ACCOUNT: ConnId = ConnId(4);
-const ORDERS: ConnId = ConnId(5);
-const WALL: Nanos = 1_790_000_000 * SECOND;
+pub(super) const ACCOUNT: ConnId = ConnId(4);
+pub(super) const ORDERS: ConnId = ConnId(5);
+pub(super) const WALL: Nanos = 1_790_000_000 * SECOND;
 
-fn context(valid_ms: i64) -> VenueContext {
+pub(super) fn context(valid_ms: i64) -> VenueContext {
     let params = VenueParams {
         order_valid_ms: valid_ms,
+        margin_ppb: ONE_PPB / 5,
+        taker_fee_ppb: 450_000,
         settle_at_par: Currency::new("USDT").unwrap(),
         ..VenueParams::default()
     };
@@ -71,17 +73,24 @@ fn instrument() -> Instrument {
     }
 }
 
-struct Rig {
-    adapter: HyperliquidAdapter,
-    out: Out,
-    now: Nanos,
+pub(super) struct Rig {
+    pub adapter: HyperliquidAdapter,
+    pub out: Out,
+    pub now: Nanos,
+    /// What is said instead of the usual.
+    pub says: Vec<(u16, &'static str)>,
 }
 
 impl Rig {
     /// Up, subscribed and reconciled.
-    fn ready() -> Self {
-        let mut rig =
-            Self { adapter: HyperliquidAdapter::new(&context(0)), out: Out::with_capacity(256), now: SECOND };
+    pub fn ready() -> Self {
+        Self::started(&context(0), &[])
+    }
+
+    /// The same with other parameters and other answers.
+    pub fn started(context: &VenueContext, says: &[(u16, &'static str)]) -> Self {
+        let adapter = HyperliquidAdapter::new(context);
+        let mut rig = Self { adapter, out: Out::with_capacity(256), now: SECOND, says: says.to_vec() };
         rig.adapter.on_start(rig.stamp(), &mut rig.out);
         rig.adapter.on_instrument(&instrument(), rig.stamp(), &mut rig.out);
         for conn in [MARKET, ACCOUNT, ORDERS] {
@@ -97,17 +106,17 @@ impl Rig {
         rig
     }
 
-    fn stamp(&self) -> Stamp {
+    pub fn stamp(&self) -> Stamp {
         Stamp { mono: self.now, wall: WALL + self.now }
     }
 
-    fn frame(&mut self, conn: ConnId, text: &str) {
+    pub fn frame(&mut self, conn: ConnId, text: &str) {
         let meta = FrameMeta { conn, epoch: 1, ..FrameMeta::default() };
         self.adapter.on_frame(meta, text.as_bytes(), self.stamp(), &mut self.out);
     }
 
     /// Answers the requests that are out; returns what was asked.
-    fn answer(&mut self) -> Vec<u16> {
+    pub fn answer(&mut self) -> Vec<u16> {
         let asked: Vec<(HttpId, u16)> = self
             .out
             .items()
@@ -118,11 +127,26 @@ impl Rig {
             })
             .collect();
         for (id, op) in &asked {
+            let said = self.says.iter().find(|(other, _)| other == op);
             let body = match *op {
+                _ if said.is_some() => said.map_or("", |(_, body)| body),
                 calls::META => {
                     r#"[{"universe":[{"name":"ETH","szDecimals":4},{"name":"BTC","szDecimals":5}]},[{},{"markPx":"61000"}]]"#
                 }
                 calls::PENDING => "[]",
+                calls::TIME => r#"{"time":1790000001000,"specialStatuses":null}"#,
+                calls::ROLE => r#"{"role":"user"}"#,
+                calls::AGENTS => {
+                    r#"[{"name":"phone","address":"0x286edfa08c04f6899dab3bfdecf2dd133f9733b9","validUntil":1},{"name":"engine","address":"xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx","validUntil":1799000000000}]"#
+                }
+                calls::ABSTRACTION => "\"disabled\"",
+                calls::FEES => {
+                    r#"{"feeSchedule":{"cross":"0.00045"},"userCrossRate":"0.000315","userAddRate":"0.000105"}"#
+                }
+                calls::RATE => r#"{"cumVlm":"2854574.593578","nRequestsUsed":2890,"nRequestsCap":2864574}"#,
+                calls::ASSET => {
+                    r#"{"user":"xxxxxx","coin":"BTC","leverage":{"type":"cross","value":5},"maxTradeSzs":["0.0","0.0"],"markPx":"61000.0"}"#
+                }
                 calls::FILLS => {
                     r#"[{"coin":"BTC","px":"61000.0","sz":"0.001","side":"B","time":1790000002000,"oid":9,"crossed":true,"fee":"0.02745","tid":77,"cloid":"0x00000000000000010000000000000007","feeToken":"USDC"}]"#
                 }
@@ -135,7 +159,7 @@ impl Rig {
         asked.into_iter().map(|(_, op)| op).collect()
     }
 
-    fn pass(&mut self, time: Nanos) {
+    pub fn pass(&mut self, time: Nanos) {
         self.now += time;
         self.adapter.on_tick(self.stamp(), &mut self.out);
     }
@@ -150,7 +174,7 @@ impl Rig {
         reports
     }
 
-    fn odd(&self) -> Vec<OddKind> {
+    pub fn odd(&self) -> Vec<OddKind> {
         let odd = self.out.items().iter().filter_map(|item| match item {
             Emit::Odd(odd) => Some(odd.kind),
             _ => None,
@@ -193,35 +217,12 @@ fn a_silent_connection_is_pinged_and_the_state_is_asked_for_regularly() {
             |i| matches!(i, Emit::Action(SessionAction::Send { what, .. }) if what.op == calls::PING),
         );
     assert_eq!(pings.count(), 3);
-    assert_eq!(rig.answer(), [calls::STATE]);
+    assert_eq!(rig.answer(), [calls::STATE, calls::TIME]);
     rig.out.clear();
     rig.frame(MARKET, r#"{"channel":"pong"}"#);
     rig.pass(10 * SECOND);
     let closes = rig.out.items().iter().filter(|i| matches!(i, Emit::Action(SessionAction::Close { .. })));
     assert_eq!(closes.count(), 2, "those that did not answer");
-}
-
-#[test]
-fn the_dead_mans_switch_is_armed_again_in_time_where_it_is_wanted() {
-    let mut rig = Rig::ready();
-    rig.adapter.dead_man_after = 30 * SECOND;
-    let mut armed = Vec::new();
-    for _ in 0..60 {
-        for conn in [MARKET, ACCOUNT, ORDERS] {
-            rig.frame(conn, r#"{"channel":"pong"}"#);
-        }
-        rig.out.clear();
-        rig.pass(SECOND);
-        rig.adapter.arm(0);
-        rig.answer();
-        armed.extend(rig.out.items().iter().filter_map(|item| match item {
-            Emit::Action(SessionAction::Send { conn: ORDERS, what }) if what.op == calls::SCHEDULE_CANCEL => {
-                Some(what.arg as i64 * MILLI - WALL - rig.now)
-            }
-            _ => None,
-        }));
-    }
-    assert_eq!(armed, [30 * SECOND; 4]);
 }
 
 #[test]
@@ -360,7 +361,7 @@ fn orders_end_by_updates_fills_come_once_each_and_replies_are_only_words() {
     }
     // After fills the state is asked for; then funding, once.
     rig.pass(SECOND);
-    assert_eq!(rig.answer(), [calls::STATE]);
+    assert_eq!(rig.answer(), [calls::STATE, calls::TIME]);
     rig.out.clear();
     let funding = r#"{"channel":"userFundings","data":{"isSnapshot":false,"user":"0x1","fundings":[{"time":1790000100000,"coin":"BTC","usdc":"-0.0005","szi":"0.002","fundingRate":"0.00001"}]}}"#;
     rig.frame(ACCOUNT, funding);
@@ -455,4 +456,9 @@ fn actions_are_rendered_with_rising_nonces_and_a_hole_for_the_signature() {
         "{text}"
     );
     assert_eq!(payload.scheme, SignScheme::None);
+    // The venue's clock as we know it may step back; nonces may not.
+    let earlier = Stamp { mono: 2, wall: WALL - 5 * SECOND };
+    encoder.cancel(&reference, &meta(), earlier, &mut payload).unwrap();
+    let text = std::str::from_utf8(payload.text()).unwrap();
+    assert!(text.contains(r#""nonce":1790000000003,"#), "{text}");
 }

@@ -2,6 +2,7 @@
 //! spacing, sessions, accounts, rendered requests.
 
 mod adapter;
+mod standing;
 
 use super::HyperliquidDecoder;
 use super::continuity::HyperliquidContinuity;

@@ -1,6 +1,7 @@
 //! The session machines and the account, driven by frames and time.
 
 use super::*;
+use crate::domain::effect::OrderCall;
 use crate::domain::event::{BookReason, BookState, SessionRole, SessionStatus};
 use crate::domain::instrument::{ContractKind, Price};
 use crate::domain::money::Money;
@@ -588,4 +589,54 @@ fn the_same_inputs_yield_the_same_outputs() {
         all
     };
     assert_eq!(run(), run());
+}
+
+#[test]
+fn replies_over_http_say_what_they_say_and_no_answer_is_no_answer() {
+    let mut rig = trading();
+    let id = |call| HttpId::of_order(call, ClientId::new(3, 0xabc));
+    let row = |code: &str, client: &str| {
+        format!(
+            r#"{{"clOrdId":"{client}","ordId":"393513242072608785","tag":"","ts":"1695190491421","sCode":"{code}","sMsg":"no"}}"#
+        )
+    };
+    let reply = |code: &str, data: &str| format!(r#"{{"code":"{code}","msg":"","data":[{data}]}}"#);
+    let (ours, none) = (ClientId::new(3, 0xabc), ClientId::NONE);
+    let unknown = |kind| Some((kind, RejectClass::UnknownOutcome, none));
+    for (call, status, body, expected) in [
+        (
+            OrderCall::Place,
+            200,
+            reply("0", &row("0", CLIENT)),
+            Some((ReportKind::Acked, RejectClass::None, ours)),
+        ),
+        (
+            OrderCall::Place,
+            200,
+            reply("1", &row("51008", CLIENT)),
+            Some((ReportKind::Rejected, RejectClass::Margin, ours)),
+        ),
+        (
+            OrderCall::Place,
+            429,
+            reply("50011", ""),
+            Some((ReportKind::Rejected, RejectClass::RateLimit, none)),
+        ),
+        (OrderCall::Place, 401, reply("50113", ""), Some((ReportKind::Rejected, RejectClass::Fatal, none))),
+        (OrderCall::Place, 0, String::new(), unknown(ReportKind::Rejected)),
+        (OrderCall::Place, 502, "<html>".to_owned(), unknown(ReportKind::Rejected)),
+        (OrderCall::Place, 200, reply("0", ""), unknown(ReportKind::Rejected)),
+        (OrderCall::Cancel, 200, reply("0", &row("0", CLIENT)), None),
+        (
+            OrderCall::Cancel,
+            200,
+            reply("1", &row("51400", CLIENT)),
+            Some((ReportKind::CancelRejected, RejectClass::NotFound, ours)),
+        ),
+        (OrderCall::Cancel, 0, String::new(), unknown(ReportKind::CancelRejected)),
+    ] {
+        let found = reports(&rig.http(id(call), status, &body));
+        let found = found.first().map(|report| (report.kind, report.reject, report.client_id));
+        assert_eq!(found, expected, "{call:?} {status} {body}");
+    }
 }

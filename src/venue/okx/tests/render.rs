@@ -204,3 +204,46 @@ fn the_largest_subscription_fits_a_payload() {
     let what = call_arg(calls::SUBSCRIBE_MARKET, calls::range(0, calls::LISTINGS_PER_BATCH));
     crate::venue::okx::Okx.encoder(&context).send(PUBLIC, what, at(0), &mut payload).unwrap();
 }
+
+#[test]
+fn over_http_an_order_is_the_same_but_for_its_envelope() {
+    let mut context = context(true);
+    context.params.orders = crate::domain::params::OrderRoute::Http;
+    let mut encoder = crate::venue::okx::Okx.encoder(&context);
+    encoder.on_instrument(&instrument(BTC, "BTC-USDT-SWAP", 10459, 1));
+    let mut payload = Payload::new();
+    let id = ClientId::new(3, 0xabc);
+    let order = OrderSpec {
+        client_id: id,
+        venue: VenueId(1),
+        instrument: BTC,
+        side: Side::Buy,
+        qty: Qty(1_50),
+        price: Price(61_000_100),
+        tif: TimeInForce::Ioc,
+        reduce_only: false,
+    };
+    let head = |path: &str, sign: &str, more: &str| {
+        format!(
+            "POST {path}\nOK-ACCESS-KEY: KEY\nOK-ACCESS-SIGN: {sign}\nOK-ACCESS-TIMESTAMP: 2020-12-08T09:08:57.715Z\n\
+             OK-ACCESS-PASSPHRASE: PASS\nContent-Type: application/json\n{more}\n"
+        )
+    };
+    let stamp = "2020-12-08T09:08:57.715Z";
+    assert_eq!(encoder.order(&order, &meta(), at(0), &mut payload), Ok(Rendered::Http));
+    let body = r#"{"instId":"BTC-USDT-SWAP","tdMode":"cross","side":"buy","ordType":"ioc","px":"61000.1","sz":"1.5","clOrdId":"00000000000000030000000000000abc","stpMode":"cancel_maker"}"#;
+    let path = "/api/v5/trade/order";
+    let signature = sign(SECRET, format!("{stamp}POST{path}{body}").as_bytes());
+    let expected = head(path, &signature, "expTime: 1607418538715\n") + body;
+    assert_eq!(filled(&payload, SECRET), expected);
+    // A reduction has no deadline.
+    encoder.order(&OrderSpec { reduce_only: true, ..order }, &meta(), at(0), &mut payload).unwrap();
+    let text = filled(&payload, SECRET);
+    assert!(text.contains(",\"reduceOnly\":true,") && !text.contains("expTime"), "{text}");
+    let reference = OrderRef { client_id: id, venue: VenueId(1), instrument: BTC };
+    assert_eq!(encoder.cancel(&reference, &meta(), at(0), &mut payload), Ok(Rendered::Http));
+    let body = r#"{"instId":"BTC-USDT-SWAP","clOrdId":"00000000000000030000000000000abc"}"#;
+    let path = "/api/v5/trade/cancel-order";
+    let signature = sign(SECRET, format!("{stamp}POST{path}{body}").as_bytes());
+    assert_eq!(filled(&payload, SECRET), head(path, &signature, "") + body);
+}
