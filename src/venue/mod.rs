@@ -11,6 +11,7 @@ pub mod copies;
 pub mod deribit;
 pub mod drift;
 pub mod extras;
+pub mod full;
 pub mod hyperliquid;
 pub mod json;
 pub mod message;

@@ -22,6 +22,7 @@ use crate::domain::standing::Pace;
 use crate::domain::text::Symbol;
 use crate::domain::time::{Nanos, SECOND, Stamp};
 use crate::venue::extras::Told;
+use crate::venue::full::Full;
 use crate::venue::message::DecodeError;
 use crate::venue::pace::seconds_between;
 use crate::venue::{Adapter, Emit, OddKind, Oddity, Out, VenueContext};
@@ -625,7 +626,8 @@ impl Adapter for BybitAdapter {
             FrameKind::Binary => return self.odd(conn, OddKind::Malformed, out),
             FrameKind::Ping | FrameKind::Pong => return,
         }
-        match self.parser.parse(frame) {
+        let mut full = Full::new();
+        match self.parser.parse(frame, &mut full) {
             Ok(Frame::Market { channel, symbol, snapshot, time_ms }) => {
                 out.marked(conn, self.parser.marks);
                 self.on_market(About { conn, channel, snapshot, time_ms }, &symbol, now, out);
