@@ -7,6 +7,7 @@
 mod payloads;
 
 use crate::fuzz::targets::venues::decode;
+use perpring::venue::drift::Mark;
 use perpring::venue::message::DecodeError;
 use perpring::venue::{DIALECTS, Dialect};
 use proptest::prelude::*;
@@ -194,6 +195,38 @@ fn every_message_means_the_same_in_every_manner_of_writing() {
             check(frame, Manner { spaces, shuffle, unknown, escapes }, i as u64);
         }
     }
+}
+
+#[test]
+fn marks_of_drift_are_of_the_last_frame_as_it_was_sent() {
+    let (mut marked, mut escaped) = (0, 0);
+    for (i, frame) in FRAMES.iter().enumerate() {
+        let written = |escapes| {
+            let manner = Manner { spaces: false, shuffle: false, unknown: true, escapes };
+            Rewriter::rewrite(frame, manner, i as u64)
+        };
+        let (Some(strange), Some(anew)) = (written(false), written(true)) else { continue };
+        for dialect in DIALECTS {
+            let mut decoder = dialect.decoder();
+            let mut marks = |frame: &[u8]| {
+                let _ = decoder.decode(frame, &mut |_| {});
+                decoder.marks()
+            };
+            let before = marks(frame);
+            let named = marks(&strange)
+                .of(&strange)
+                .filter(|(_, mark)| matches!(mark, Mark::Field { name } if *name == UNKNOWN.as_bytes()));
+            marked += named.count();
+            assert_eq!(marks(frame), before, "{}: {}", dialect.name(), frame.escape_ascii());
+            // Places in a text that the full parser wrote would point anywhere.
+            if anew.contains(&b'\\') {
+                marks(&strange);
+                assert!(marks(&anew).is_empty(), "{}: {}", dialect.name(), anew.escape_ascii());
+                escaped += 1;
+            }
+        }
+    }
+    assert!(marked > 10 && escaped > 10, "{marked} {escaped}");
 }
 
 #[test]

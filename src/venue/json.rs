@@ -3,7 +3,8 @@
 //! It checks everything that it passes and takes nothing that is not JSON (a property test holds it to
 //! serde_json). Strings are handed out raw. On the hot path ([`Cursor::plain`]) an escape is refused, and the
 //! frame goes through the full parser, [`super::full`]; [`Cursor::new`] leaves escapes as they stand: a compare
-//! with a symbol or a number then fails. What nobody lists is marked in passing ([`super::drift`]). What stands next in its usual form is read by [`usual`] at once.
+//! with a symbol or a number then fails. What nobody lists is marked in passing ([`super::drift`]). What stands next
+//! in its usual form is read by [`usual`] at once.
 
 pub mod usual;
 
