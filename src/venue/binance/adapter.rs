@@ -435,6 +435,9 @@ impl BinanceAdapter {
     }
 
     fn chore_failed(&mut self, duty: Duty, now: Nanos) {
+        if duty == Duty::Countdown {
+            self.dead_man.posted(); // one listing that the venue refuses must not keep the others waiting
+        }
         let base = self.conn_base;
         let chore = self.chore(duty);
         chore.request = None;

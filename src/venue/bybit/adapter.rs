@@ -478,8 +478,7 @@ impl BybitAdapter {
             (Op::Subscribe, false) => {
                 self.odd(self.sessions[at].conn, OddKind::Refused, out);
                 match at {
-                    // Without the protection the account is as good as those that have none.
-                    ACCOUNT if id.first() == Some(&calls::DEAD_MAN_ID) => {}
+                    ACCOUNT if id.first() == Some(&calls::DEAD_MAN_ID) => self.on_dead_man_unheard(out),
                     // One bad symbol: the others have requests of their own.
                     MARKET if awaited => self.acked(at, now, out),
                     MARKET => {}
@@ -697,7 +696,7 @@ impl Adapter for BybitAdapter {
                     Ask::Foreign => self.on_foreign(&reply, now.mono, out),
                     Ask::DeadMan => self.on_dead_man(&reply, now.mono, out),
                     Ask::SetDeadMan => {
-                        self.on_dead_man_set(now.mono);
+                        self.on_dead_man_set(now.mono, out);
                         Ok(())
                     }
                 };
