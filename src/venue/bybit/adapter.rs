@@ -503,7 +503,7 @@ impl BybitAdapter {
             // What happens from now on arrives by itself; what was before is asked for.
             SessionRole::Account => {
                 self.reconcile(now);
-                self.read_settings(now);
+                self.read_settings(now, out);
             }
             SessionRole::Orders => {}
         }

@@ -128,7 +128,7 @@ impl BybitAdapter {
     }
 
     /// The account came up: its settings are read back, and the protection is asked for.
-    pub fn read_settings(&mut self, now: Nanos) {
+    pub fn read_settings(&mut self, now: Nanos, out: &mut Out) {
         (self.standing.protected, self.standing.unheard) = (false, false);
         for ask in SETTINGS {
             self.want(ask, now);
@@ -136,6 +136,8 @@ impl BybitAdapter {
         self.read_leverages(now);
         if self.standing.dead_man_s > 0 {
             self.want(Ask::DeadMan, now);
+            // The connection that counted is gone.
+            self.equal(Check::DeadMan, None, 2, 1, out);
         }
     }
 
