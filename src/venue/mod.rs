@@ -19,6 +19,7 @@ pub mod okx;
 pub mod pace;
 mod session;
 pub mod silence;
+mod standing;
 
 use self::copies::CopyCounts;
 use self::drift::{Drift, DriftKind, Marks};

@@ -10,15 +10,16 @@ use super::adapter::{Ask, BybitAdapter};
 use super::calls::{self, call};
 use super::rows::{self, PositionRow, Reply};
 use crate::domain::event::EventBody;
-use crate::domain::instrument::InstrumentId;
+use crate::domain::instrument::VenueId;
 use crate::domain::intent::{ONE_PPB, Ppb};
 use crate::domain::order::ClientId;
 use crate::domain::params::VenueParams;
-use crate::domain::standing::{Check, CheckSet, ClockSample, StartCheck};
+use crate::domain::standing::{Check, CheckSet, ClockSample};
 use crate::domain::time::{MICRO, MILLI, Nanos, SECOND};
 use crate::venue::Out;
 use crate::venue::json::Cursor;
 use crate::venue::message::DecodeError;
+use crate::venue::standing::States;
 
 /// The venue's time is asked for this often, and at the start this often for the first few times.
 const TIME_PERIOD: Nanos = 60 * SECOND;
@@ -102,31 +103,13 @@ fn list<'a>(reply: &Reply<'a>) -> Result<Cursor<'a>, DecodeError> {
     reply.list.ok_or(DecodeError::Missing("list"))
 }
 
+impl States for BybitAdapter {
+    fn venue(&self) -> VenueId {
+        self.venue
+    }
+}
+
 impl BybitAdapter {
-    fn state(
-        &self,
-        check: Check,
-        listing: Option<InstrumentId>,
-        (stated, wanted): (i64, i64),
-        passed: bool,
-        out: &mut Out,
-    ) -> bool {
-        let venue = self.venue;
-        out.event(EventBody::Check(StartCheck { venue, check, listing, passed, stated, wanted }));
-        passed
-    }
-
-    fn equal(
-        &self,
-        check: Check,
-        listing: Option<InstrumentId>,
-        stated: i64,
-        wanted: i64,
-        out: &mut Out,
-    ) -> bool {
-        self.state(check, listing, (stated, wanted), stated == wanted, out)
-    }
-
     /// The account came up: its settings are read back, and the protection is asked for.
     pub fn read_settings(&mut self, now: Nanos, out: &mut Out) {
         (self.standing.protected, self.standing.unheard) = (false, false);
