@@ -12,6 +12,7 @@ use crate::domain::effect::{OrderCall, SessionAction};
 use crate::domain::event::{BurstEnd, ConnStatus, Event, EventBody, Seq, SessionRole};
 use crate::domain::input::{Command, ConnId, FrameMeta, Input, InputClass, RawInput};
 use crate::domain::instrument::{Instrument, VenueId};
+use crate::domain::order::RejectClass;
 use crate::domain::params::EngineParams;
 use crate::domain::text::Text;
 use crate::domain::time::{MILLI, Nanos, Stamp};
@@ -277,6 +278,9 @@ impl Decode {
                 Emit::Report(report) => {
                     self.ledger.on_report(&report, at, &mut self.ledger_out);
                     self.drain_ledger(emit);
+                    if report.reject == RejectClass::Never {
+                        self.adapters[report.venue.index()].on_order_wrong(at, &mut self.out);
+                    }
                 }
                 Emit::Spec(spec) => {
                     self.defined.clear();
