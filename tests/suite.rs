@@ -29,6 +29,7 @@ mod hyperliquid_world;
 mod kill;
 mod logon_world;
 mod memory;
+mod metadata;
 mod okx_world;
 mod oracle;
 mod outage;

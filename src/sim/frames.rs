@@ -125,6 +125,10 @@ impl<S: LedgerServer> LedgerServer for FrameHasher<S> {
         ledger
     }
 
+    fn exchange(&self) -> Option<&super::Exchange> {
+        self.inner.exchange()
+    }
+
     fn faults(&self) -> FaultCounts {
         self.inner.faults()
     }

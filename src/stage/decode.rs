@@ -13,6 +13,7 @@ use crate::domain::effect::{OrderCall, SessionAction};
 use crate::domain::event::{BurstEnd, ConnStatus, Event, EventBody, Seq, SessionRole};
 use crate::domain::input::{Command, ConnId, FrameMeta, Input, InputClass, RawInput};
 use crate::domain::instrument::{Instrument, VENUES_MAX, VenueId};
+use crate::domain::order::RejectClass;
 use crate::domain::params::EngineParams;
 use crate::domain::standing::{Check, StartCheck};
 use crate::domain::text::Text;
@@ -311,6 +312,9 @@ impl Decode {
                 Emit::Report(report) => {
                     self.ledger.on_report(&report, at, &mut self.ledger_out);
                     self.drain_ledger(at, emit);
+                    if report.reject == RejectClass::Never {
+                        self.adapters[report.venue.index()].on_order_wrong(at, &mut self.out);
+                    }
                 }
                 Emit::Spec(spec) => {
                     self.defined.clear();

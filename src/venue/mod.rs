@@ -197,6 +197,11 @@ pub trait Adapter: Send {
     /// The registry defined (or redefined, with a higher generation) one of its listings. A listing that a
     /// list of the venue no longer names is to be stated as `Status::Suspended`.
     fn on_instrument(&mut self, instrument: &Instrument, now: Stamp, out: &mut Out);
+    /// The venue called one of our orders wrong for good, which it does when a contract has changed: metadata are to be
+    /// read again, at the dialect's own pace.
+    fn on_order_wrong(&mut self, now: Stamp, out: &mut Out) {
+        let _ = (now, out);
+    }
     /// Time passed; called before every other input too, so deadlines fire on time.
     fn on_tick(&mut self, now: Stamp, out: &mut Out);
     /// The venue said how much of its limits is used, or refused a request for their sake; comes just before

@@ -219,8 +219,13 @@ impl Desk {
             self.advance(slot, floor);
             return;
         }
+        floor.listings[usize::from(listing)].residual += signed;
+        self.close_residual(listing, floor);
+    }
+
+    /// Closes what is left at a listing, once an order can do that.
+    fn close_residual(&mut self, listing: u16, floor: &mut Floor<'_>) {
         let home = &mut floor.listings[usize::from(listing)];
-        home.residual += signed;
         let slot = self.trades.iter().position(Option::is_none);
         let (Some(slot), Some(pair)) = (slot, home.pairs.first()) else { return };
         if home.residual.abs() < order_min(&home.instrument) {
@@ -379,6 +384,11 @@ impl Desk {
         self.close(ExitReason::Metadata, floor, |trade, _| {
             trade.legs.iter().any(|leg| leg.listing == listing)
         });
+        if floor.listings[usize::from(listing)].trade.is_none() {
+            // Smaller lots: what was less than an order may be one now.
+            self.close_residual(listing, floor);
+            self.reschedule();
+        }
     }
 
     /// Adds the state to a digest.

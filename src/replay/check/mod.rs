@@ -11,6 +11,8 @@
 //! | `text_without_id` | the bytes of an order carry its client id |
 //! | `opens_while_stopped` | after a kill nothing but reduce-only orders is approved, after *reduce* no entry |
 //! | `order_notional`, `price_collar`, `book_age` | of every leg at its decision |
+//! | `off_grid` | prices are whole ticks and quantities whole steps of the contract as it was stated last |
+//! | `opens_suspended` | at a contract that does not trade nothing is opened |
 //! | `open_orders`, `order_rate` | at every entry |
 //! | `not_reduce_only` | exits and unwinds are reduce-only |
 //! | `hedge_enlarges` | a hedge does not enlarge its trade's residual |
@@ -32,7 +34,7 @@ use self::orders::{Known, Orders};
 use crate::domain::effect::OutMeta;
 use crate::domain::event::{EventBody, Seq};
 use crate::domain::input::{Command, Input, Scope, SendFate, SendOutcome};
-use crate::domain::instrument::Instrument;
+use crate::domain::instrument::{Instrument, Status};
 use crate::domain::intent::{Basket, BasketKind, Denial, Intent, ONE_PPB, Ppb};
 use crate::domain::money::Money;
 use crate::domain::order::{ClientId, OrderSpec, OrderUpdate};
@@ -321,6 +323,7 @@ impl Checker {
         let Some(instrument) = self.instruments.get(&order.instrument.0).copied() else {
             return self.broken("order_notional", format!("order {}: instrument not known", order.client_id));
         };
+        self.terms(order, &instrument);
         let notional = instrument.notional(order.qty, order.price).abs();
         if notional > notional_max {
             self.broken(
@@ -330,6 +333,19 @@ impl Checker {
         }
         if basket.kind == BasketKind::Hedge && self.residuals.enlarges(basket.trade, order, &instrument) {
             self.broken("hedge_enlarges", format!("order {} of trade {}", order.client_id, basket.trade.0));
+        }
+    }
+
+    /// What the contract lets an order be.
+    fn terms(&mut self, order: &OrderSpec, instrument: &Instrument) {
+        let (tick, step) = (instrument.tick.max(1), instrument.step.max(1));
+        if order.price.0 % tick != 0 || order.qty.0 % step != 0 {
+            let (price, qty) = (order.price.0, order.qty.0);
+            let detail = format!("order {}: {qty} at {price}, step {step}, tick {tick}", order.client_id);
+            self.broken("off_grid", detail);
+        }
+        if !order.reduce_only && instrument.spec.status != Status::Trading {
+            self.broken("opens_suspended", format!("order {}", order.client_id));
         }
     }
 

@@ -48,7 +48,7 @@ fn listing(id: u16) -> Instrument {
     Instrument {
         id: InstrumentId(id),
         venue: VenueId(id as u8),
-        spec: VenueSpec { multiplier: Num::new(1, 0), ..VenueSpec::default() },
+        spec: VenueSpec { multiplier: Num::new(1, 0), status: Status::Trading, ..VenueSpec::default() },
         price_scale: 2,
         qty_scale: 3,
         tick: 1,
@@ -422,4 +422,20 @@ fn a_trade_left_open_counts_to_the_end_of_the_record() {
     (0..100).for_each(|_| history.input(Input::Tick));
     let report = history.checked(&limits());
     assert_eq!((report.unhedged_open, report.unhedged_longest_ns), (1, SECOND));
+}
+
+#[test]
+fn an_order_in_old_steps_and_an_opening_at_a_suspended_contract_are_found() {
+    let changed = |change: fn(&mut Instrument)| {
+        let mut history = History::begun();
+        let mut instrument = listing(0);
+        change(&mut instrument);
+        history.fact(Owned::Event(EventBody::Instrument(instrument)));
+        history.placed(basket(1, BasketKind::Entry, &entry()));
+        history.rules()
+    };
+    assert_eq!(changed(|_| ()), Vec::<&str>::new());
+    assert_eq!(changed(|instrument| instrument.step = 60), ["off_grid"]);
+    assert_eq!(changed(|instrument| instrument.tick = 1_000_003), ["off_grid"]);
+    assert_eq!(changed(|instrument| instrument.spec.status = Status::Suspended), ["opens_suspended"]);
 }

@@ -64,6 +64,7 @@ impl From<Reject> for ApiError {
             Reject::TooManyOpen => (-2025, "Reach max open order limit."),
             Reject::UnknownOrder => (-2011, "Unknown order sent."),
             Reject::NoChange => (-5027, "No need to modify the order."),
+            Reject::Closed => (-4141, "Symbol is closed."),
             Reject::Asked(refusal) => asked(refusal),
         };
         Self::new(code, msg)

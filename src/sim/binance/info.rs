@@ -3,7 +3,7 @@
 use super::Limits;
 use super::stream::rate_text;
 use crate::domain::time::{MILLI, Nanos};
-use crate::sim::exchange::{Exchange, Listing, ListingId, MoneyText, Side, fixed};
+use crate::sim::exchange::{Exchange, Listing, ListingId, MoneyText, Side, Standing, fixed};
 
 pub(super) fn premium_index(listing: &Listing, now: Nanos) -> String {
     format!(
@@ -69,9 +69,10 @@ pub(super) fn exchange_info(exchange: &Exchange, now: Nanos) -> String {
     let symbols: Vec<String> = exchange
         .listings()
         .iter()
+        .filter(|listing| listing.is_listed())
         .map(|listing| {
-            let (tick, step) = (listing.price_text(1), listing.qty_text(1));
-            let (qty_min, qty_max) = (listing.qty_text(listing.qty_min), listing.qty_text(listing.qty_max));
+            let (tick, step) = (listing.stated_tick().to_string(), listing.stated_step().to_string());
+            let (qty_min, qty_max) = (listing.qty_text(listing.stated_min()), listing.qty_text(listing.qty_max));
             format!(
                 concat!(
                     "{{\"symbol\":\"{symbol}\",\"pair\":\"{pair}\",{size}\"contractType\":\"PERPETUAL\",\"deliveryDate\":4133404800000,",
@@ -101,7 +102,7 @@ pub(super) fn exchange_info(exchange: &Exchange, now: Nanos) -> String {
                 },
                 status_key = if listing.is_inverse() { "contractStatus" } else { "status" },
                 base = listing.base,
-                status = if listing.is_trading(now) { "TRADING" } else { "SETTLING" },
+                status = status(listing, now),
                 quote = listing.quote,
                 settle = listing.settle,
                 price_precision = listing.tick.scale,
@@ -139,4 +140,13 @@ pub(super) fn exchange_info(exchange: &Exchange, now: Nanos) -> String {
         assets = assets.join(","),
         symbols = symbols.join(",")
     )
+}
+
+/// A listing's status as the venue writes it.
+pub(super) fn status(listing: &Listing, now: Nanos) -> &'static str {
+    match listing.terms(now).standing {
+        Standing::Open => "TRADING",
+        Standing::Suspended => "SETTLING",
+        Standing::Delisted => "CLOSE",
+    }
 }

@@ -4,7 +4,7 @@ use super::stream::{
     Day, Pending, Stream, agg_trade, book_ticker, contract_info, force_order, mark_price, trade,
 };
 use crate::domain::time::{MILLI, Nanos};
-use crate::sim::exchange::{Exchange, ListingId, Side, SimEvent, SimEventBody};
+use crate::sim::exchange::{Exchange, ListingId, Side, SimEvent, SimEventBody, Terms};
 use crate::sim::{Push, SimConn};
 use std::collections::BTreeMap;
 
@@ -27,7 +27,7 @@ pub(super) struct MarketData {
     pending: BTreeMap<Stream, Pending>,
     days: Vec<Day>,
     /// Whether each listing traded at the last tick.
-    trading: Vec<bool>,
+    told: Vec<Terms>,
 }
 
 impl MarketData {
@@ -35,7 +35,7 @@ impl MarketData {
         // Aggregate ids start high, as at a venue with a history.
         let day = Day { aggregates: 300_000_000, ..Day::default() };
         let count = exchange.listings().len();
-        Self { days: vec![day; count], trading: vec![true; count], ..Self::default() }
+        Self { days: vec![day; count], told: vec![Terms::default(); count], ..Self::default() }
     }
 
     /// The day of a listing.
@@ -135,7 +135,8 @@ impl MarketData {
     pub fn on_tick(&mut self, exchange: &Exchange, at: Nanos, out: &mut Vec<Push>) {
         self.flush(|speed| speed != 0 && at % (Nanos::from(speed) * MILLI) == 0, exchange, at, out);
         for (index, listing) in exchange.listings().iter().enumerate() {
-            if std::mem::replace(&mut self.trading[index], listing.is_trading(at)) != listing.is_trading(at) {
+            let terms = listing.terms(at);
+            if std::mem::replace(&mut self.told[index], terms) != terms {
                 self.send(Stream::ContractInfo, &contract_info(listing, at), out);
             }
         }

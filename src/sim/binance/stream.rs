@@ -389,7 +389,7 @@ impl Day {
     }
 }
 
-/// A listing began or ceased to trade.
+/// Something about a listing changed.
 pub(super) fn contract_info(listing: &Listing, at: Nanos) -> String {
     format!(
         concat!(
@@ -399,6 +399,6 @@ pub(super) fn contract_info(listing: &Listing, at: Nanos) -> String {
         at / MILLI,
         listing.symbol,
         listing.symbol,
-        if listing.is_trading(at) { "TRADING" } else { "SETTLING" },
+        super::info::status(listing, at),
     )
 }

@@ -27,7 +27,7 @@ impl BybitServer {
             ("GET", "market/time") => {
                 Ok(json!({"timeSecond": (now / SECOND).to_string(), "timeNano": now.to_string()}))
             }
-            ("GET", "market/instruments-info") => self.instruments(&args),
+            ("GET", "market/instruments-info") => self.instruments(&args, now),
             ("GET", "market/orderbook") => self.book(&args, now),
             ("GET", "market/tickers") => self.tickers(&args),
             _ => return self.private(request, path, &args, now),
@@ -89,10 +89,11 @@ impl BybitServer {
         }
     }
 
-    fn instruments(&self, args: &Value) -> Result<Value, Fault> {
+    fn instruments(&self, args: &Value, now: Nanos) -> Result<Value, Fault> {
         let exchange = self.venue.exchange();
         let ids = selected(exchange, args)?;
-        Ok(page(args, 1_000, ids.iter().map(|id| instrument(exchange, exchange.listing(*id))).collect()))
+        let listed = ids.iter().map(|id| exchange.listing(*id)).filter(|listing| listing.is_listed());
+        Ok(page(args, 1_000, listed.map(|listing| instrument(exchange, listing, now)).collect()))
     }
 
     fn book(&self, args: &Value, now: Nanos) -> Result<Value, Fault> {
@@ -124,21 +125,23 @@ impl BybitServer {
 }
 
 /// An instrument as `instruments-info` shows it.
-fn instrument(exchange: &Exchange, listing: &Listing) -> Value {
+fn instrument(exchange: &Exchange, listing: &Listing, now: Nanos) -> Value {
     let plain = |num: crate::domain::number::Num| num.to_string();
     let most = listing.qty_text(listing.qty_max);
+    let status = if listing.is_trading(now) { "Trading" } else { "Delivering" };
+    let tick = plain(listing.stated_tick());
     json!({
-        "symbol": listing.symbol, "contractType": "LinearPerpetual", "status": "Trading",
+        "symbol": listing.symbol, "contractType": "LinearPerpetual", "status": status,
         "baseCoin": listing.base, "quoteCoin": listing.quote, "settleCoin": listing.settle,
         "launchTime": "1585526400000", "deliveryTime": "0", "deliveryFeeRate": "",
         "priceScale": listing.tick.scale.to_string(),
         "leverageFilter": {
             "minLeverage": "1", "maxLeverage": exchange.settings().leverage.to_string(), "leverageStep": "0.01",
         },
-        "priceFilter": {"minPrice": plain(listing.tick), "maxPrice": "1999999.8", "tickSize": plain(listing.tick)},
+        "priceFilter": {"minPrice": tick, "maxPrice": "1999999.8", "tickSize": tick},
         "lotSizeFilter": {
-            "maxOrderQty": most, "minOrderQty": listing.qty_text(listing.qty_min),
-            "qtyStep": plain(listing.step), "postOnlyMaxOrderQty": most, "maxMktOrderQty": most,
+            "maxOrderQty": most, "minOrderQty": listing.qty_text(listing.stated_min()),
+            "qtyStep": plain(listing.stated_step()), "postOnlyMaxOrderQty": most, "maxMktOrderQty": most,
             "minNotionalValue": listing.notional_min.to_string(),
         },
         "unifiedMarginTrade": true,

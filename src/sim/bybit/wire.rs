@@ -56,6 +56,7 @@ pub(super) fn reject_fault(reject: Reject) -> Fault {
         Reject::UnknownOrder | Reject::NoChange => {
             Fault::new(110_001, "order not exists or too late to cancel")
         }
+        Reject::Closed => Fault::new(110_074, "This contract is not live."),
         Reject::Asked(refusal) => asked(refusal),
     }
 }

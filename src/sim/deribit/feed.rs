@@ -4,7 +4,7 @@
 
 use super::wire::{amount, ms, notification, price, rate, size};
 use crate::domain::time::Nanos;
-use crate::sim::exchange::{AccountId, Exchange, LevelView, ListingId, PublicTrade, Side, Steps};
+use crate::sim::exchange::{AccountId, Exchange, LevelView, ListingId, PublicTrade, Side, Standing, Steps};
 use crate::sim::{Push, SimConn};
 use std::collections::BTreeMap;
 
@@ -22,6 +22,8 @@ pub(super) enum Channel {
 #[derive(Clone, Debug)]
 pub(super) struct Feed {
     streams: Vec<Stream>,
+    /// What was told of each instrument.
+    told: Vec<Standing>,
     subscribers: BTreeMap<(Channel, ListingId), Vec<SimConn>>,
 }
 
@@ -66,7 +68,8 @@ impl Channel {
 
 impl Feed {
     pub(super) fn new(listings: usize) -> Self {
-        Self { streams: vec![Stream::default(); listings], subscribers: BTreeMap::new() }
+        let told = vec![Standing::default(); listings];
+        Self { streams: vec![Stream::default(); listings], told, subscribers: BTreeMap::new() }
     }
 
     /// Subscribes, and returns the first message where the channel has one.
@@ -160,6 +163,7 @@ impl Feed {
 
     /// Every 100 ms: changed books, trades, tickers.
     pub(super) fn publish_interval(&mut self, exchange: &Exchange, at: Nanos, out: &mut Vec<Push>) {
+        self.publish_states(exchange, at, out);
         for index in 0..self.streams.len() {
             let id = ListingId(index as u16);
             let trades = std::mem::take(&mut self.streams[index].trades);
@@ -177,6 +181,24 @@ impl Feed {
                 let data = self.ticker(exchange, id, at);
                 self.send(exchange, Channel::Ticker, id, &data, out);
             }
+        }
+    }
+
+    /// What ceased or began to trade. Other changes of a contract the venue does not announce here.
+    fn publish_states(&mut self, exchange: &Exchange, at: Nanos, out: &mut Vec<Push>) {
+        for (index, listing) in exchange.listings().iter().enumerate() {
+            let standing = listing.terms(at).standing;
+            if std::mem::replace(&mut self.told[index], standing) == standing {
+                continue;
+            }
+            let state = match standing {
+                Standing::Open => "started",
+                Standing::Suspended => "closed",
+                Standing::Delisted => "terminated",
+            };
+            let (ms, symbol) = (ms(at), &listing.symbol);
+            let data = format!(r#"{{"timestamp":{ms},"state":"{state}","instrument_name":"{symbol}"}}"#);
+            self.send(exchange, Channel::State, ListingId(0), &data, out);
         }
     }
 

@@ -2,6 +2,7 @@
 
 use super::wire::{amount, ms, pointed, price, quoted, size};
 use crate::domain::money::Money;
+use crate::domain::time::Nanos;
 use crate::sim::exchange::{
     AccountId, Exchange, FillRow, Listing, ListingId, Order, OrderKey, OrderKind, OrderStatus, Position,
     Side, Tif,
@@ -198,23 +199,25 @@ pub(super) fn portfolio(exchange: &Exchange, account: AccountId) -> String {
 }
 
 /// An instrument as `public/get_instruments` shows it.
-pub(super) fn instrument(exchange: &Exchange, id: ListingId) -> String {
+pub(super) fn instrument(exchange: &Exchange, id: ListingId, now: Nanos) -> String {
     let listing = exchange.listing(id);
     let settings = exchange.settings();
     let fee = |ppb: i64| pointed(&Money(i128::from(ppb) * 1_000_000_000).to_string());
     format!(
-        r#"{{"min_trade_amount":{least},"instrument_id":{},"is_active":true,"price_index":"{base_low}_usdc","state":"open","taker_commission":{},"max_leverage":{leverage},"base_currency":"{base}","settlement_currency":"{settle}","contract_size":{step},"kind":"future","future_type":"linear","tick_size_steps":[],"expiration_timestamp":32503708800000,"instrument_name":"{}","creation_timestamp":1534167754000,"settlement_period":"perpetual","product_group":"{base}","max_liquidation_commission":0.0075,"instrument_type":"linear","counter_currency":"{quote}","tick_size":{},"maker_commission":{},"quote_currency":"{quote}","lot_size":1}}"#,
+        r#"{{"min_trade_amount":{least},"instrument_id":{},"is_active":{active},"price_index":"{base_low}_usdc","state":"{state}","taker_commission":{},"max_leverage":{leverage},"base_currency":"{base}","settlement_currency":"{settle}","contract_size":{step},"kind":"future","future_type":"linear","tick_size_steps":[],"expiration_timestamp":32503708800000,"instrument_name":"{}","creation_timestamp":1534167754000,"settlement_period":"perpetual","product_group":"{base}","max_liquidation_commission":0.0075,"instrument_type":"linear","counter_currency":"{quote}","tick_size":{},"maker_commission":{},"quote_currency":"{quote}","lot_size":1}}"#,
         124_972 + u32::from(id.0),
         fee(settings.taker_fee_ppb),
         listing.symbol,
-        price(listing, 1),
+        pointed(&listing.stated_tick().to_string()),
         fee(settings.maker_fee_ppb),
-        least = size(listing, listing.qty_min),
+        active = listing.is_trading(now),
+        state = if listing.is_trading(now) { "open" } else { "locked" },
+        least = size(listing, listing.stated_min()),
         base_low = listing.base.to_ascii_lowercase(),
         base = listing.base,
         settle = listing.settle,
         quote = listing.quote,
         leverage = settings.leverage,
-        step = size(listing, 1),
+        step = size(listing, listing.whole_lots(1)),
     )
 }

@@ -161,8 +161,11 @@ impl DeribitServer {
             ("public/get_instruments", _) => {
                 let kind = text(params, "kind");
                 let future = kind.is_none_or(|kind| matches!(kind.as_str(), "future" | "any"));
-                let shown = ids.filter(|id| future && settles_in(exchange.listing(*id), params));
-                Ok(list(shown.map(|id| private::instrument(exchange, id)).collect()))
+                let shown = ids.filter(|id| {
+                    let listing = exchange.listing(*id);
+                    future && listing.is_listed() && settles_in(listing, params)
+                });
+                Ok(list(shown.map(|id| private::instrument(exchange, id, now)).collect()))
             }
             ("public/get_currencies", _) => Ok(list(private::currencies(exchange))),
             ("public/ticker", _) => named().map(|id| self.feed.ticker(exchange, id, now)),

@@ -41,6 +41,7 @@ pub(super) fn reject_fault(reject: Reject) -> Fault {
         Reject::TooManyOpen => Fault::new(11_035, "too_many_open_orders"),
         Reject::DuplicateClientId | Reject::NoChange => Fault::new(11_029, "invalid_arguments"),
         Reject::UnknownOrder => Fault::new(11_044, "not_open_order"),
+        Reject::Closed => Fault::new(10_020, "invalid_or_unsupported_instrument"),
         Reject::Asked(refusal) => asked(refusal),
     }
 }

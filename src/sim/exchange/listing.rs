@@ -5,6 +5,7 @@
 //! holder owes coins; so one rule books both kinds.
 
 use super::super::config::{SimListing, SimVenueConfig};
+use super::terms::Terms;
 use super::types::{Side, Steps, Ticks};
 use crate::domain::instrument::ContractKind;
 use crate::domain::money::{MONEY_SCALE, Money};
@@ -52,6 +53,8 @@ pub struct Listing {
     pub funding_interval_ns: Nanos,
     /// Suspended from, and until (wall ns).
     pub suspended: (Nanos, Nanos),
+    /// What the venue has changed.
+    pub(super) terms: Terms,
 }
 
 impl Listing {
@@ -93,12 +96,8 @@ impl Listing {
             funding_at: (start.div_euclid(interval) + 1) * interval,
             funding_interval_ns: interval,
             suspended: (after(listing.suspend_after_ns), after(listing.resume_after_ns)),
+            terms: Terms::default(),
         }
-    }
-
-    /// Whether it takes orders that open positions; those that reduce are always taken.
-    pub fn is_trading(&self, now: Nanos) -> bool {
-        !(self.suspended.0..self.suspended.1).contains(&now)
     }
 
     /// Settled in the base coin.
@@ -192,14 +191,14 @@ impl Listing {
         fixed(whole * power + fraction, decimals)
     }
 
-    /// Ticks of the venue's decimal text; `None` when it is no number or not a whole number of ticks.
+    /// Ticks of the venue's decimal text; `None` when it is no number or does not lie on the venue's grid.
     pub fn parse_price(&self, text: &str) -> Option<Ticks> {
-        whole_units(text, self.tick)
+        whole_units(text, self.tick).filter(|ticks| ticks % self.terms.grid == 0)
     }
 
-    /// Steps of the venue's decimal text; `None` when it is no number or not a whole number of steps.
+    /// Steps of the venue's decimal text; `None` when it is no number or not a whole number of lots.
     pub fn parse_qty(&self, text: &str) -> Option<Steps> {
-        whole_units(text, self.step)
+        whole_units(text, self.step).filter(|steps| steps % self.terms.lot == 0)
     }
 
     /// A price (10⁻¹⁸ quote units) as ticks, rounded away from the makers' advantage: down for bids, up for asks.

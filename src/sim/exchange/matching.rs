@@ -23,7 +23,7 @@ impl Exchange {
     /// Places an order: checks, accepts, matches, and lets the rest stand or end. The order's fate is in the
     /// events and in [`Exchange::order`]. A refusal is recorded in the ledger and changes nothing else.
     pub fn place(&mut self, new: &NewOrder, now: Nanos) -> Result<OrderId, Reject> {
-        let checked = self.check(new);
+        let checked = self.check(new, now);
         let checked = match checked {
             Ok(qty) => self.asked_refusal(new).map_or(Ok(qty), Err),
             refused => refused,
@@ -170,9 +170,12 @@ impl Exchange {
     }
 
     /// All checks of a new order; returns the quantity to accept (reduce-only orders are cut).
-    fn check(&self, new: &NewOrder) -> Result<Steps, Reject> {
+    fn check(&self, new: &NewOrder, now: Nanos) -> Result<Steps, Reject> {
         let listing = self.listings.get(new.listing.index()).ok_or(Reject::UnknownListing)?;
-        if new.qty < listing.qty_min {
+        if !listing.takes(new.reduce_only, now) {
+            return Err(Reject::Closed);
+        }
+        if new.qty < listing.stated_min() {
             return Err(Reject::QtyTooSmall);
         }
         if new.qty > listing.qty_max {

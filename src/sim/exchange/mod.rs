@@ -10,6 +10,7 @@ mod ledger;
 mod limits;
 mod listing;
 mod matching;
+mod terms;
 mod trouble;
 mod types;
 
@@ -18,6 +19,7 @@ pub use book::Book;
 pub use ledger::{AccountTotals, FillRow, FrameRow, FundingRow, OrderRow, VenueLedger};
 pub use limits::RateWindow;
 pub use listing::{Listing, MoneyText, fixed};
+pub use terms::{Change, Standing, Terms};
 pub use trouble::{Refusal, Trouble, TroubleCounts};
 pub use types::*;
 

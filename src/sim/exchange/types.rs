@@ -192,6 +192,8 @@ pub enum EndReason {
     SelfTrade,
     /// Dead man's switch.
     Countdown,
+    /// The contract left the venue's list.
+    Delisted,
 }
 
 /// An order as the exchange knows it.
@@ -465,6 +467,9 @@ pub enum Reject {
     /// An amendment that changes nothing.
     #[error("amendment changes nothing")]
     NoChange,
+    /// The contract does not trade, or takes only what reduces.
+    #[error("contract does not take this order now")]
+    Closed,
     /// Nothing is wrong with it: a fault was asked for.
     #[error("refused as asked: {}", .0.name())]
     Asked(Refusal),

@@ -11,11 +11,11 @@ mod tests;
 
 pub use plan::{Fault, FaultCounts, FaultError, FaultKind, FaultPlan, Side, When};
 
-use super::exchange::{Exchange, Refusal};
+use super::exchange::{Change, Exchange, ListingId, Refusal};
 use super::market::random::Random;
 use super::{HttpReply, HttpRequest, LedgerServer, Push, Server, SimConn, VenueLedger};
 use crate::domain::time::{Nanos, SECOND};
-use plan::classes;
+use plan::{changes, classes};
 use skew::Skew;
 use std::collections::{BTreeMap, VecDeque};
 
@@ -51,6 +51,8 @@ struct Line {
     armed: u32,
     /// Until when it lasts; `Nanos::MAX` = it is not there.
     until: Nanos,
+    /// The change of a contract that it has made.
+    made: Option<(ListingId, Change)>,
 }
 
 /// A living connection.
@@ -66,7 +68,8 @@ struct Link {
 
 impl Line {
     fn new(fault: Fault, random: Random, start: Nanos, last: Nanos) -> Self {
-        let mut line = Self { fault, random, last, due: start, struck: 0, armed: 0, until: Nanos::MAX };
+        let mut line =
+            Self { fault, random, last, due: start, struck: 0, armed: 0, until: Nanos::MAX, made: None };
         line.plan_next(start);
         line
     }
@@ -80,6 +83,25 @@ impl Line {
         };
         if self.due > self.last {
             self.due = Nanos::MAX;
+        }
+    }
+
+    /// Which contract changes next, and how.
+    fn change(&mut self, exchange: &Exchange) -> Option<(ListingId, Change)> {
+        let known: Vec<Change> = changes(&exchange.settings().dialect).collect();
+        let next = known.get((self.struck - 1) % known.len().max(1)).copied();
+        let change = self.fault.change.map_or(next, |change| Some(change).filter(|c| known.contains(c)))?;
+        let listing = match &self.fault.symbol {
+            Some(symbol) => exchange.find(symbol)?,
+            None => ListingId(self.random.below(exchange.listings().len() as u64) as u16),
+        };
+        Some((listing, change))
+    }
+
+    /// The contract is again as it was.
+    fn take_back(&mut self, exchange: &mut Exchange, now: Nanos) {
+        if let Some((listing, change)) = self.made.take() {
+            exchange.change(listing, change, false, now);
         }
     }
 
@@ -143,6 +165,7 @@ impl<S: LedgerServer> Faulty<S> {
             match (line.fault.kind, self.inner.exchange_mut()) {
                 (FaultKind::ClockSkew, _) => self.skew.turn(now, 0),
                 (FaultKind::PriceBand, Some(exchange)) => exchange.trouble_mut().set_band(None),
+                (FaultKind::Metadata, Some(exchange)) => line.take_back(exchange, now),
                 _ => {}
             }
         }
@@ -199,7 +222,8 @@ impl<S: LedgerServer> Faulty<S> {
             | FaultKind::PartialFill
             | FaultKind::Reject
             | FaultKind::PriceBand
-            | FaultKind::Adl => self.trouble(index, now),
+            | FaultKind::Adl
+            | FaultKind::Metadata => self.trouble(index, now),
             _ => self.lines[index].armed += 1,
         }
     }
@@ -223,6 +247,15 @@ impl<S: LedgerServer> Faulty<S> {
                 exchange.trouble_mut().set_band(Some(line.fault.band_ppb));
             }
             FaultKind::Adl => exchange.trouble_mut().deleverage(),
+            FaultKind::Metadata => {
+                line.take_back(exchange, now);
+                if let Some((listing, change)) = line.change(exchange) {
+                    self.counts.count(FaultKind::Metadata);
+                    line.until = now.saturating_add(line.fault.for_ns);
+                    line.made = Some((listing, change));
+                    exchange.change(listing, change, true, now);
+                }
+            }
             _ => {}
         }
     }

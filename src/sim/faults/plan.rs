@@ -1,8 +1,8 @@
 //! Which faults a simulated venue has, and when: the TOML file of `--faults`.
 
 use crate::domain::time::{MILLI, Nanos, SECOND};
-use crate::sim::SimConfig;
-use crate::sim::exchange::Refusal;
+use crate::sim::exchange::{Change, Refusal};
+use crate::sim::{SimConfig, SimVenueConfig};
 use serde::{Deserialize, Serialize, Serializer};
 use std::fmt;
 use std::path::Path;
@@ -51,11 +51,13 @@ pub enum FaultKind {
     PriceBand,
     /// The venue takes half of a position away: auto-deleveraging.
     Adl,
+    /// The venue changes a contract for a while: its tick, its lot, whether it trades.
+    Metadata,
 }
 
 impl FaultKind {
     /// Every kind, in the order of the counts.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 20] = [
         Self::Disconnect,
         Self::HalfOpen,
         Self::Gap,
@@ -75,6 +77,7 @@ impl FaultKind {
         Self::ClockSkew,
         Self::PriceBand,
         Self::Adl,
+        Self::Metadata,
     ];
 
     /// As the file and the report write it.
@@ -99,6 +102,7 @@ impl FaultKind {
             Self::ClockSkew => "clock_skew",
             Self::PriceBand => "price_band",
             Self::Adl => "adl",
+            Self::Metadata => "metadata",
         }
     }
 
@@ -114,6 +118,7 @@ impl FaultKind {
                 | Self::FillBeforeAck
                 | Self::ClockSkew
                 | Self::PriceBand
+                | Self::Metadata
         )
     }
 
@@ -185,6 +190,10 @@ pub struct Fault {
     pub band_ppb: i64,
     /// Why an order is refused; `None` = for every reason that the venue knows, in turn.
     pub class: Option<Refusal>,
+    /// What of a contract changes; `None` = all that the venue can change, in turn.
+    pub change: Option<Change>,
+    /// Which contract changes; `None` = any of the venue's.
+    pub symbol: Option<String>,
 }
 
 /// The faults of a simulated world.
@@ -245,6 +254,8 @@ struct Table {
     by_ms: Option<i64>,
     band_bps: Option<f64>,
     class: Option<Refusal>,
+    change: Option<Change>,
+    symbol: Option<String>,
 }
 
 impl FaultPlan {
@@ -294,14 +305,7 @@ impl FaultPlan {
         for (line, fault) in &self.faults {
             let Some(name) = &fault.venue else { continue };
             if let Some(venue) = config.venues.iter().find(|venue| venue.name == *name) {
-                let dialect = venue.dialect.as_str();
-                let Some(class) = fault.class.filter(|class| !class.is_known_to(dialect)) else { continue };
-                let known: Vec<&str> = classes(dialect).map(Refusal::name).collect();
-                let what = format!(
-                    "`class`: {name} does not refuse orders as {:?}, but as {}",
-                    class.name(),
-                    known.join(", ")
-                );
+                let Some(what) = fault.misfit(venue) else { continue };
                 return Err(FaultError::Wrong { origin: self.origin.clone(), line: *line, what });
             }
             let known: Vec<&str> = config.venues.iter().map(|venue| venue.name.as_str()).collect();
@@ -316,6 +320,35 @@ impl FaultPlan {
         let named = move |fault: &Fault| fault.venue.as_deref().is_none_or(|name| name == venue);
         self.faults.iter().map(|(_, fault)| fault).enumerate().filter(move |(_, fault)| named(fault))
     }
+}
+
+impl Fault {
+    /// What it asks of the venue and the venue cannot do.
+    fn misfit(&self, venue: &SimVenueConfig) -> Option<String> {
+        let (name, dialect) = (&venue.name, venue.dialect.as_str());
+        if let Some(class) = self.class.filter(|class| !class.is_known_to(dialect)) {
+            let known: Vec<&str> = classes(dialect).map(Refusal::name).collect();
+            let known = known.join(", ");
+            return Some(format!(
+                "`class`: {name} does not refuse orders as {:?}, but as {known}",
+                class.name()
+            ));
+        }
+        if let Some(change) = self.change.filter(|change| !change.is_known_to(dialect)) {
+            let known: Vec<&str> = changes(dialect).map(Change::name).collect();
+            let known = known.join(", ");
+            return Some(format!("`change`: {name} knows no {:?} of contracts, but {known}", change.name()));
+        }
+        let symbol = self.symbol.as_ref()?;
+        let known: Vec<&str> = venue.listings.iter().map(|listing| listing.symbol.as_str()).collect();
+        (!known.contains(&symbol.as_str()))
+            .then(|| format!("`symbol`: {name} lists no {symbol:?}, but {}", known.join(", ")))
+    }
+}
+
+/// What a venue of the dialect can change of its contracts.
+pub(super) fn changes(dialect: &str) -> impl Iterator<Item = Change> {
+    Change::ALL.into_iter().filter(move |change| change.is_known_to(dialect))
 }
 
 /// Why orders can be refused at a venue of the dialect.
@@ -348,6 +381,10 @@ impl Table {
         };
         if self.class.is_some() && self.kind != FaultKind::Reject {
             return Err(format!("`class`: a {} is no refusal of an order", self.kind.name()));
+        }
+        if self.kind != FaultKind::Metadata && (self.change.is_some() || self.symbol.is_some()) {
+            let key = if self.change.is_some() { "change" } else { "symbol" };
+            return Err(format!("`{key}`: a {} changes no contract", self.kind.name()));
         }
         Ok((by_ns, band_ppb))
     }
@@ -385,8 +422,8 @@ impl Table {
             }
             (None, Some(_)) => return Err("`at_s` must be seconds after the start, at least one".to_owned()),
         };
-        let Self { kind, venue, class, .. } = self;
-        Ok(Fault { kind, venue, side, when, for_ns, by_ns, band_ppb, class })
+        let Self { kind, venue, class, change, symbol, .. } = self;
+        Ok(Fault { kind, venue, side, when, for_ns, by_ns, band_ppb, class, change, symbol })
     }
 }
 

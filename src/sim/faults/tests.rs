@@ -336,6 +336,15 @@ fn a_wrong_file_is_refused_with_line_and_key() {
         ("[[fault]]\nkind = 'gap'\nat_s = [1]\nby_ms = 9\n", "line 1: `by_ms`: a gap moves no clock"),
         ("[[fault]]\nkind = 'gap'\nat_s = [1]\nclass = 'margin'\n", "line 1: `class`: a gap is no refusal"),
         ("[[fault]]\nkind = 'reject'\nat_s = [1]\nclass = 'marg'\n", "unknown variant `marg`"),
+        ("[[fault]]\nkind = 'metadata'\nat_s = [1]\n", "line 1: `for_ms` is missing"),
+        (
+            "[[fault]]\nkind = 'gap'\nat_s = [1]\nchange = 'lot'\n",
+            "line 1: `change`: a gap changes no contract",
+        ),
+        (
+            "[[fault]]\nkind = 'gap'\nat_s = [1]\nsymbol = 'A'\n",
+            "line 1: `symbol`: a gap changes no contract",
+        ),
     ];
     for (text, wanted) in cases {
         assert!(said(text).contains(wanted), "{text}: {}", said(text));
@@ -353,4 +362,58 @@ fn a_wrong_file_is_refused_with_line_and_key() {
         unknown.contains("f.toml, line 1: `class`: okx does not") && unknown.contains("margin"),
         "{unknown}"
     );
+}
+
+#[test]
+fn a_change_of_a_contract_needs_a_venue_that_can_make_it_and_a_contract_that_it_lists() {
+    let config = SimConfig::demo(7, &["hyperliquid"], 1).unwrap();
+    let said = |rest: &str| {
+        let text =
+            format!("[[fault]]\nkind = 'metadata'\nat_s = [1]\nfor_ms = 9\nvenue = 'hyperliquid'\n{rest}\n");
+        FaultPlan::parse("f.toml", &text).unwrap().check_venues(&config).map_err(|error| error.to_string())
+    };
+    assert_eq!(said("change = 'lot'\nsymbol = 'BTC'"), Ok(()));
+    let error = said("change = 'tick'").unwrap_err();
+    assert!(
+        error.contains("line 1: `change`: hyperliquid knows no \"tick\"") && error.contains("lot, delisted")
+    );
+    let error = said("symbol = 'DOGE'").unwrap_err();
+    assert!(error.contains("line 1: `symbol`: hyperliquid lists no \"DOGE\", but BTC"), "{error}");
+}
+
+#[test]
+fn contracts_change_each_in_turn_for_their_time_and_back() {
+    for (dialect, changes) in [("okx", 4), ("hyperliquid", 2)] {
+        let mut config = SimConfig::demo(7, &[dialect], 1).unwrap();
+        config.start_wall_ns = START;
+        let text = fault("kind = 'metadata'\nat_s = [1, 2, 3, 4]\nfor_ms = 500");
+        let mut venue = server_with(&config, 0, &FaultPlan::parse("", &text).unwrap()).unwrap();
+        let plain = venue.exchange().unwrap().listings()[0].terms(START);
+        let mut seen = Vec::new();
+        for half in 2..10 {
+            let now = START + half * SECOND / 2;
+            venue.advance(now, &mut Vec::new());
+            let terms = venue.exchange().unwrap().listings()[0].terms(now);
+            assert_eq!(terms != plain, half % 2 == 0, "{dialect} {half}");
+            if terms != plain && !seen.contains(&terms) {
+                seen.push(terms);
+            }
+        }
+        assert_eq!((seen.len(), venue.faults().of(FaultKind::Metadata)), (changes, 4), "{dialect}");
+    }
+}
+
+#[test]
+fn every_kind_that_struck_is_told_by_its_name() {
+    let mut counts = FaultCounts::default();
+    assert_eq!(counts.to_string(), "none");
+    for (times, kind) in FaultKind::ALL.into_iter().enumerate() {
+        counts.count_more(kind, times as u64 + 1);
+    }
+    let (text, json) = (counts.to_string(), serde_json::to_value(counts).unwrap());
+    for (times, kind) in FaultKind::ALL.into_iter().enumerate() {
+        assert!(text.split(", ").any(|part| part == format!("{} {}", kind.name(), times + 1)), "{text}");
+        assert_eq!(json[kind.name()], times as u64 + 1, "{json}");
+    }
+    assert_eq!(json.as_object().unwrap().len(), FaultKind::ALL.len());
 }

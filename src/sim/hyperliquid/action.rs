@@ -208,7 +208,7 @@ impl HyperliquidServer {
 
 fn reject_text(reject: Reject) -> &'static str {
     match reject {
-        Reject::UnknownListing => "Invalid asset.",
+        Reject::UnknownListing | Reject::Closed => "Invalid asset.",
         Reject::QtyTooSmall => "Order has zero size.",
         Reject::QtyTooLarge => "Order value too large. Max is $5000000.",
         Reject::BadPrice => "Order has invalid price.",
@@ -252,6 +252,7 @@ pub(super) fn status(order: &crate::sim::exchange::Order) -> &'static str {
             EndReason::SelfTrade => "selfTradeCanceled",
             EndReason::NothingToReduce => "reduceOnlyCanceled",
             EndReason::Countdown => "scheduledCancel",
+            EndReason::Delisted => "delistedCanceled",
             EndReason::WouldTake => "badAloPxRejected",
             _ => "canceled",
         },

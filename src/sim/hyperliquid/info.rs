@@ -34,9 +34,16 @@ fn universe(exchange: &Exchange) -> Vec<Option<(ListingId, &Listing)>> {
 
 fn meta(exchange: &Exchange) -> Value {
     let row = |(index, entry): (usize, &Option<(ListingId, &Listing)>)| match entry {
-        Some((_, listing)) => json!({
-            "name": listing.symbol, "szDecimals": listing.step.scale, "maxLeverage": 40, "marginTableId": 56,
-        }),
+        Some((_, listing)) => {
+            let decimals = listing.stated_step().scale;
+            let mut row = json!({
+                "name": listing.symbol, "szDecimals": decimals, "maxLeverage": 40, "marginTableId": 56,
+            });
+            if !listing.is_listed() {
+                row["isDelisted"] = true.into();
+            }
+            row
+        }
         None => json!({
             "name": format!("GONE{index}"), "szDecimals": 1, "maxLeverage": 3, "marginTableId": 3,
             "isDelisted": true,

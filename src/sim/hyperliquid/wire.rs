@@ -57,7 +57,7 @@ pub(super) fn parse_price(listing: &Listing, text: &str, side: Side) -> Option<T
     let shown = normal(text);
     let (whole, fraction) = shown.split_once('.').unwrap_or((&shown, ""));
     let figures = format!("{whole}{fraction}").trim_start_matches('0').len();
-    let decimals = usize::from(DECIMALS.saturating_sub(listing.step.scale));
+    let decimals = usize::from(DECIMALS.saturating_sub(listing.stated_step().scale));
     if num.mantissa <= 0 || fraction.len() > decimals || (!fraction.is_empty() && figures > FIGURES) {
         return None;
     }

@@ -5,7 +5,7 @@
 //! replaced when the price moves or by slow random re-sizing. Work per step is bounded by the ladder.
 
 use super::super::config::{SimConfig, SimVenueConfig};
-use super::super::exchange::{Exchange, ListingId, Side, Steps, Ticks};
+use super::super::exchange::{Exchange, ListingId, Side, Steps, Terms, Ticks};
 use super::latent::Latent;
 use super::random::{Random, mix};
 use crate::domain::money::Money;
@@ -39,6 +39,8 @@ pub(super) struct Maker {
     /// What is quoted now.
     bid: Option<Ladder>,
     ask: Option<Ladder>,
+    /// On which terms.
+    terms: Terms,
 }
 
 /// One side's prices: a touch and `levels` grid prices behind it.
@@ -115,6 +117,7 @@ impl Maker {
             flicker_ppm: u64::from(venue.flicker_ppm),
             bid: None,
             ask: None,
+            terms: Terms::default(),
         }
     }
 
@@ -127,8 +130,17 @@ impl Maker {
         exchange.set_mark(self.listing, mark, index);
         let half = Money(mark.0 / 1_000_000_000 * i128::from(self.half_spread_ppb));
         let contract = exchange.listing(self.listing);
+        let terms = contract.terms(now);
         let bid = contract.to_ticks(mark - half, Side::Buy).max(1);
         let ask = contract.to_ticks(mark + half, Side::Sell).max(bid + 1);
+        let (bid, ask) = contract.on_grid(bid, ask);
+        let listed = contract.is_listed();
+        if std::mem::replace(&mut self.terms, terms) != terms {
+            self.withdraw(exchange, now);
+        }
+        if !listed {
+            return exchange.market_done(self.listing, now);
+        }
         self.requote(exchange, bid, ask, now);
         if self.random.chance_ppm(self.flicker_ppm) {
             self.flicker(exchange, now);
@@ -155,10 +167,9 @@ impl Maker {
         if old.iter().zip([bid, ask]).all(|(ladder, touch)| ladder.is_some_and(|l| l.touch == touch)) {
             return;
         }
-        let new = [
-            Ladder::new(Side::Buy, bid, self.gap, self.levels),
-            Ladder::new(Side::Sell, ask, self.gap, self.levels),
-        ];
+        let gap = exchange.listing(self.listing).grid_gap(self.gap);
+        let new =
+            [Ladder::new(Side::Buy, bid, gap, self.levels), Ladder::new(Side::Sell, ask, gap, self.levels)];
         for (old, new) in old.iter().zip(&new) {
             for price in old.iter().flat_map(|ladder| ladder.prices()).filter(|price| !new.holds(*price)) {
                 exchange.market_quote(self.listing, new.side, price, 0, now);
@@ -171,12 +182,21 @@ impl Maker {
             for price in new.prices() {
                 let known = old.is_some_and(|old| price != old.touch && old.holds(price));
                 if price == new.touch || !known {
-                    let qty = self.size(new, price);
+                    let qty = self.size(exchange, new, price);
                     exchange.market_quote(self.listing, new.side, price, qty, now);
                 }
             }
         }
         (self.bid, self.ask) = (Some(new[0]), Some(new[1]));
+    }
+
+    /// Takes every quote away: prices and quantities of other terms have no place in the book.
+    fn withdraw(&mut self, exchange: &mut Exchange, now: Nanos) {
+        for ladder in [self.bid.take(), self.ask.take()].into_iter().flatten() {
+            for price in ladder.prices() {
+                exchange.market_quote(self.listing, ladder.side, price, 0, now);
+            }
+        }
     }
 
     /// One level gets another size.
@@ -188,7 +208,7 @@ impl Maker {
             k => ladder.price(k),
         };
         if price > 0 {
-            let qty = self.size(&ladder, price);
+            let qty = self.size(exchange, &ladder, price);
             exchange.market_quote(self.listing, ladder.side, price, qty, now);
         }
     }
@@ -198,15 +218,15 @@ impl Maker {
         let side = if self.random.chance_ppm(500_000) { Side::Buy } else { Side::Sell };
         let Some(best) = exchange.book(self.listing).best(side.opposite()) else { return };
         let percent = if self.random.chance_ppm(20_000) { 400 } else { self.random.between(1, 60) };
-        let qty = (self.base_qty * percent / 100).max(1);
+        let qty = exchange.listing(self.listing).whole_lots(self.base_qty * percent / 100);
         exchange.market_take(self.listing, side, best.price + side.sign() * self.gap * 4, qty, now);
     }
 
     /// A fresh size for a level: deeper is larger, ± 50 %.
-    fn size(&mut self, ladder: &Ladder, price: Ticks) -> Steps {
+    fn size(&mut self, exchange: &Exchange, ladder: &Ladder, price: Ticks) -> Steps {
         let depth = if price == ladder.touch { 0 } else { ladder.rank(price).unwrap_or(0) + 1 };
         let factor = self.random.between(50, 150) * (4 + depth.min(28));
-        (self.base_qty * factor / 400).max(1)
+        exchange.listing(self.listing).whole_lots(self.base_qty * factor / 400)
     }
 }
 

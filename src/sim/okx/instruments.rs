@@ -2,7 +2,7 @@
 
 use super::wire::with_blanks;
 use crate::domain::time::Nanos;
-use crate::sim::exchange::{Exchange, Listing};
+use crate::sim::exchange::{Exchange, Listing, Standing};
 use serde_json::{Value, json};
 
 /// An instrument as `public/instruments` and the `instruments` channel show it.
@@ -27,7 +27,7 @@ pub(super) fn instrument(exchange: &Exchange, listing: &Listing, now: Nanos) -> 
         "instType": "SWAP",
         "lever": exchange.settings().leverage.to_string(),
         "listTime": "1573557408000",
-        "lotSz": plain(listing.step),
+        "lotSz": plain(listing.stated_step()),
         "maxIcebergSz": long,
         "maxLmtAmt": "20000000",
         "maxLmtSz": most,
@@ -35,12 +35,16 @@ pub(super) fn instrument(exchange: &Exchange, listing: &Listing, now: Nanos) -> 
         "maxStopSz": most,
         "maxTriggerSz": long,
         "maxTwapSz": long,
-        "minSz": super::wire::size(listing, listing.qty_min),
+        "minSz": super::wire::size(listing, listing.stated_min()),
         "openType": "call_auction",
         "ruleType": "normal",
         "settleCcy": listing.settle,
-        "state": if listing.is_trading(now) { "live" } else { "suspend" },
-        "tickSz": plain(listing.tick),
+        "state": match listing.terms(now).standing {
+            Standing::Open => "live",
+            Standing::Suspended => "suspend",
+            Standing::Delisted => "expired",
+        },
+        "tickSz": plain(listing.stated_tick()),
         "tradeQuoteCcyList": [],
         "uly": family,
         "upcChg": [],

@@ -19,7 +19,7 @@ mod trade;
 mod wire;
 
 use super::delay::DelayQueue;
-use super::exchange::{AccountId, EndReason, Exchange, SimEvent, VenueLedger};
+use super::exchange::{AccountId, EndReason, Exchange, SimEvent, Terms, VenueLedger};
 use super::market::SimVenue;
 use super::{HttpReply, HttpRequest, LedgerServer, Push, Server, SimConfig, SimConn};
 use crate::domain::time::{MICRO, MILLI, Nanos, SECOND};
@@ -45,7 +45,7 @@ pub struct OkxServer {
     /// `reqId` of the amendment that is being executed.
     amend_request: String,
     /// Whether each listing traded when it was last looked.
-    trading: Vec<bool>,
+    told: Vec<Terms>,
 }
 
 /// Something between a client and the matching engine.
@@ -96,7 +96,7 @@ impl OkxServer {
             timers: Vec::new(),
             events: Vec::new(),
             amend_request: String::new(),
-            trading: vec![true; config.venues[venue].listings.len()],
+            told: vec![Terms::default(); config.venues[venue].listings.len()],
         }
     }
 
@@ -159,7 +159,7 @@ impl OkxServer {
             Timer::Books => self.feed.publish_books(exchange, at, out),
             Timer::Marks => {
                 self.feed.publish_marks(exchange, at, out);
-                self.tell_suspensions(at, out);
+                self.tell_changes(at, out);
             }
             Timer::Interest => self.feed.publish_interest(exchange, at, out),
             Timer::Funding => self.feed.publish_funding(exchange, None, at, out),
@@ -179,12 +179,13 @@ impl OkxServer {
         }
     }
 
-    /// Tells who follows `instruments` what began or ceased to trade.
-    fn tell_suspensions(&mut self, at: Nanos, out: &mut Vec<Push>) {
+    /// Tells who follows `instruments` what changed.
+    fn tell_changes(&mut self, at: Nanos, out: &mut Vec<Push>) {
         let exchange = self.venue.exchange();
         let mut changed = Vec::new();
-        for (before, listing) in self.trading.iter_mut().zip(exchange.listings()) {
-            if std::mem::replace(before, listing.is_trading(at)) != listing.is_trading(at) {
+        for (before, listing) in self.told.iter_mut().zip(exchange.listings()) {
+            let terms = listing.terms(at);
+            if std::mem::replace(before, terms) != terms {
                 changed.push(instruments::instrument(exchange, listing, at));
             }
         }

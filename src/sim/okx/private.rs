@@ -66,7 +66,7 @@ fn cancel_source(order: &Order) -> &'static str {
         EndReason::Countdown => "20",
         EndReason::WouldTake => "31",
         EndReason::SelfTrade => "32",
-        EndReason::Lapsed | EndReason::NothingToReduce => "0",
+        EndReason::Lapsed | EndReason::NothingToReduce | EndReason::Delisted => "0",
     }
 }
 

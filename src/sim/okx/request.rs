@@ -172,8 +172,8 @@ impl OkxServer {
             self.every_listing().for_each(|listing| self.feed.subscribe(channel, listing, conn));
         } else if channel == Channel::Instruments {
             let exchange = self.venue.exchange();
-            let all: Vec<Value> =
-                exchange.listings().iter().map(|l| instruments::instrument(exchange, l, now)).collect();
+            let listed = exchange.listings().iter().filter(|listing| listing.is_listed());
+            let all: Vec<Value> = listed.map(|l| instruments::instrument(exchange, l, now)).collect();
             send(json!({"arg": arg, "data": all}).to_string());
         }
         Ok(())

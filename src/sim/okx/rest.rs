@@ -128,7 +128,8 @@ impl OkxServer {
             Service::Orders(action, batch) => return self.serve_orders(account, action, batch, args, now),
             Service::CancelAllAfter => return self.cancel_all_after(account, args, now),
             Service::Instruments => selected(exchange, args).map(|ids| {
-                ids.iter().map(|id| instruments::instrument(exchange, exchange.listing(*id), now)).collect()
+                let listed = ids.iter().map(|id| exchange.listing(*id)).filter(|listing| listing.is_listed());
+                listed.map(|listing| instruments::instrument(exchange, listing, now)).collect()
             }),
             Service::Books => books(exchange, args, now),
             Service::Tickers => selected(exchange, args)

@@ -77,6 +77,7 @@ pub(super) fn reject_fault(reject: Reject, listing: &Listing, exchange: &Exchang
             "Order modification failed as the order has been filled, canceled or does not exist.",
         ),
         Reject::NoChange => Fault::new("51500", "You must enter a price, quantity or TP/SL"),
+        Reject::Closed => Fault::new("51022", "Contract suspended"),
         Reject::Asked(refusal) => asked(refusal),
     }
 }

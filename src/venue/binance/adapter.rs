@@ -4,6 +4,8 @@
 
 mod entry;
 
+mod specs;
+
 use super::backfill::{self, Backfill};
 use super::dead_man::DeadMan;
 use super::duties::{Chore, DUTIES, Duty, RECONCILE, SETTINGS};
@@ -16,7 +18,7 @@ use super::{Variant, account, conn, metadata, op};
 use crate::domain::effect::{HttpId, SecretSlot, SessionAction, VenueCall};
 use crate::domain::event::{EventBody, SessionRole, SessionStatus};
 use crate::domain::input::{ConnId, DownReason, FrameKind, FrameMeta};
-use crate::domain::instrument::{Instrument, InstrumentId, Status, VenueId, VenueSpec};
+use crate::domain::instrument::{Instrument, InstrumentId, VenueId, VenueSpec};
 use crate::domain::params::{Extras, MarketCopies, OrderRoute, SessionKind};
 use crate::domain::standing::Pace;
 use crate::domain::time::{MILLI, Nanos, SECOND, Stamp};
@@ -101,6 +103,10 @@ pub struct BinanceAdapter {
     dead_man: DeadMan,
     limits: Limits,
     specs: Vec<Option<VenueSpec>>,
+    /// When metadata were read last.
+    read_at: Nanos,
+    /// A contract changed while they were being read.
+    stale: bool,
     sequence: u32,
     /// When the request was made whose reply is being read.
     asked_at: Nanos,
@@ -149,6 +155,8 @@ impl BinanceAdapter {
             dead_man: DeadMan::new(context.params.dead_man_ns, context.listings.len()),
             limits: Limits::default(),
             specs: vec![None; context.listings.len()],
+            read_at: Nanos::MIN,
+            stale: false,
             sequence: 0,
             asked_at: 0,
             http_pause: 0,
@@ -233,8 +241,7 @@ impl BinanceAdapter {
         }
         if stale_metadata || announced {
             let due = now.mono + if announced { ANNOUNCED_PAUSE } else { METADATA_PAUSE };
-            let chore = self.chore(Duty::ExchangeInfo);
-            chore.due = chore.due.min(due);
+            self.read_metadata(due);
         }
     }
 
@@ -462,10 +469,16 @@ impl BinanceAdapter {
         let mono = now.mono;
         match duty {
             Duty::ExchangeInfo => {
-                self.on_exchange_info(body, out)?;
+                let changed = self.on_exchange_info(body, out)?;
                 self.on_limits(body, out)?;
                 let announced = self.variant.knows.contract_info;
-                let period = if announced { METADATA_PERIOD } else { METADATA_PERIOD_UNANNOUNCED };
+                let period = match std::mem::take(&mut self.stale) {
+                    true => METADATA_PAUSE,
+                    // One change is often followed by another, which may go unheard.
+                    false if announced && !changed => METADATA_PERIOD,
+                    false => METADATA_PERIOD_UNANNOUNCED,
+                };
+                self.read_at = mono;
                 self.chore(duty).due = mono + period;
             }
             Duty::FundingInfo => {
@@ -557,45 +570,6 @@ impl BinanceAdapter {
         self.chore(Duty::Foreign).due = if good { NEVER } else { now + SETTINGS_RETRY };
         Ok(())
     }
-
-    fn on_exchange_info(&mut self, body: &[u8], out: &mut Out) -> Result<(), OddKind> {
-        let Self { listings, specs, conn_base, .. } = self;
-        let mut seen = vec![false; listings.len()];
-        let mut odd = |kind| out.emit(Emit::Odd(Oddity { conn: *conn_base, kind }));
-        let mut fresh = Vec::new();
-        metadata::exchange_info(
-            body,
-            self.variant.kind,
-            |symbol| listings.find(symbol).is_some(),
-            |symbol, spec| {
-                let Some(index) = listings.find(symbol) else { return };
-                seen[index] = true;
-                match spec {
-                    Ok(spec) => {
-                        let spec = VenueSpec { instrument: listings.params(index).id, ..spec };
-                        if specs[index] != Some(spec) {
-                            specs[index] = Some(spec);
-                            fresh.push(spec);
-                        }
-                    }
-                    Err(_) => odd(OddKind::Malformed),
-                }
-            },
-        )
-        .map_err(|_| OddKind::Malformed)?;
-        for index in (0..seen.len()).filter(|index| !seen[*index]) {
-            odd(OddKind::UnknownSymbol);
-            // Delisted since: what is known stays, but it no longer trades.
-            if let Some(spec) = specs[index].as_mut().filter(|spec| spec.status == Status::Trading) {
-                spec.status = Status::Suspended;
-                fresh.push(*spec);
-            }
-        }
-        for spec in fresh {
-            out.emit(Emit::Spec(spec));
-        }
-        Ok(())
-    }
 }
 
 /// An order on a symbol that is not ours does not hold up the reconciliation.
@@ -622,7 +596,7 @@ impl Adapter for BinanceAdapter {
         self.on_tick(now, out);
     }
 
-    fn on_conn_up(&mut self, conn: ConnId, _: u32, now: Stamp, out: &mut Out) {
+    fn on_conn_up(&mut self, conn: ConnId, epoch: u32, now: Stamp, out: &mut Out) {
         let Some(index) = self.link_of(conn) else { return };
         self.links[index].on_up(now.mono);
         if !self.started {
@@ -630,7 +604,13 @@ impl Adapter for BinanceAdapter {
             return;
         }
         match (self.slot(index), index) {
-            (Some(slot), _) => self.market.on_up(slot, now.mono),
+            (Some(slot), _) => {
+                self.market.on_up(slot, now.mono);
+                if epoch > 1 && slot % LINKS == conn::MARKET {
+                    // We may have missed a change of a contract.
+                    self.read_metadata(now.mono.max(self.read_at.saturating_add(METADATA_PAUSE)));
+                }
+            }
             (None, conn::PRIVATE) => self.reconcile(now.mono, out),
             (None, _) if self.logon => {
                 self.logon_until = now.mono + LOGON_TIMEOUT;
@@ -773,6 +753,10 @@ impl Adapter for BinanceAdapter {
     }
 
     #[inline]
+    fn on_order_wrong(&mut self, now: Stamp, _: &mut Out) {
+        self.read_metadata(now.mono.max(self.read_at.saturating_add(METADATA_PAUSE)));
+    }
+
     fn on_tick(&mut self, now: Stamp, out: &mut Out) {
         if now.mono < self.next_sweep || !self.started {
             return;

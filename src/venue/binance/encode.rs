@@ -304,8 +304,8 @@ impl BinanceEncoder {
     ) -> Result<(), PayloadFull> {
         to.push(b"{\"method\":\"SUBSCRIBE\",\"params\":[")?;
         let mut separator: &[u8] = b"\"";
-        if link == conn::MARKET && batch.start == 0 && self.variant.knows.contract_info {
-            // The venue's word about listings; asking again changes nothing.
+        if link == conn::MARKET && batch.wide && self.variant.knows.contract_info {
+            // The venue's word about listings.
             to.push(b"\"!contractInfo\"")?;
             separator = b",\"";
         }

@@ -120,6 +120,8 @@ pub struct Market {
     scratch: Vec<FixedLevel>,
     items: Vec<Item>,
     requests: u32,
+    /// The streams of no listing in particular were asked for on the present connection, by the request of that number.
+    wide: [Option<u32>; SLOTS],
     credit: i64,
     credit_at: Nanos,
     extras: Extras,
@@ -159,6 +161,7 @@ impl Market {
             scratch: Vec::with_capacity(4096),
             items,
             requests: 0,
+            wide: [None; SLOTS],
             credit: SNAPSHOT_CREDIT_MAX,
             credit_at: 0,
             extras,
@@ -213,6 +216,7 @@ impl Market {
     /// A market connection was lost.
     pub fn on_down(&mut self, slot: usize, listings: &Listings, now: Nanos, out: &mut Out) {
         let (kind, copy) = (slot % LINKS, slot / LINKS);
+        self.wide[slot] = None;
         for (index, item) in self.items.iter_mut().enumerate() {
             item.subs[slot] = Sub::No;
             item.acked[slot] = None;
@@ -333,6 +337,8 @@ impl Market {
         };
         if !accepted {
             heard.odd = Some(OddKind::Refused);
+            // Refused as a whole: the next batch asks for them again.
+            self.wide[slot] = self.wide[slot].filter(|own| Some(*own) != request);
         }
         for (index, item) in self.items.iter_mut().enumerate() {
             let asked = matches!(item.subs[slot], Sub::Asked { request: own, .. } if Some(own) == request);
@@ -406,7 +412,11 @@ impl Market {
             return;
         };
         self.requests = (self.requests + 1) & (EXTRAS_REQUEST - 1);
-        let mut batch = Batch { start: start as u16, mask: 0, request: self.requests };
+        let wide = slot % LINKS == conn::MARKET && self.wide[slot].is_none();
+        let mut batch = Batch { start: start as u16, mask: 0, request: self.requests, wide };
+        if wide {
+            self.wide[slot] = Some(batch.request);
+        }
         let end = (start + Batch::SPAN).min(self.items.len());
         for at in start..end {
             if wanted(at, &self.items[at]) {

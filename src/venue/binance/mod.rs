@@ -253,7 +253,12 @@ pub struct Batch {
     pub mask: u32,
     /// Number of the request, echoed by the venue.
     pub request: u32,
+    /// With the streams that are about no listing in particular.
+    pub wide: bool,
 }
+
+/// The bit of a batch's start that says whether it is wide: there are far fewer listings.
+const WIDE: u16 = 0x8000;
 
 impl Batch {
     /// Listings that one message spans: two streams of at most 47 bytes each stay below `PAYLOAD_MAX`.
@@ -261,15 +266,18 @@ impl Batch {
 
     /// As the argument of a [`crate::domain::effect::VenueCall`].
     pub const fn encode(self) -> u64 {
-        self.start as u64 | ((self.mask as u64 & 0xf_ffff) << 16) | ((self.request as u64 & 0xfff_ffff) << 36)
+        (self.start & !WIDE | if self.wide { WIDE } else { 0 }) as u64
+            | ((self.mask as u64 & 0xf_ffff) << 16)
+            | ((self.request as u64 & 0xfff_ffff) << 36)
     }
 
     /// From the argument of a call.
     pub const fn decode(arg: u64) -> Self {
         Self {
-            start: arg as u16,
+            start: arg as u16 & !WIDE,
             mask: ((arg >> 16) & 0xf_ffff) as u32,
             request: ((arg >> 36) & 0xfff_ffff) as u32,
+            wide: arg as u16 & WIDE != 0,
         }
     }
 

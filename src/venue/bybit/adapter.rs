@@ -31,8 +31,10 @@ use crate::venue::{Adapter, Emit, OddKind, Oddity, Out, VenueContext};
 const HTTP_WITHIN: Nanos = 10 * SECOND;
 /// Metadata of a listing that was not listed is asked for again after this.
 const ABSENT_AGAIN: Nanos = 60 * SECOND;
+/// Metadata is read again after this while a listing does not trade: the venue does not say when it does again.
+const SUSPENDED_AGAIN: Nanos = 15 * SECOND;
 /// Metadata is read again after this, for what the venue does not announce.
-const METADATA_PERIOD: Nanos = 1800 * SECOND;
+const METADATA_PERIOD: Nanos = 60 * SECOND;
 /// Metadata is asked for again at most this often when a number does not fit it.
 pub(super) const REFRESH_EVERY: Nanos = 10 * SECOND;
 /// Patience for the snapshot after subscribing a book.
@@ -113,14 +115,21 @@ pub(super) struct Request {
     /// Outstanding id, 0 = none.
     id: u32,
     /// When to give up waiting (outstanding) or to send (not outstanding).
-    due: Nanos,
-    failures: u32,
+    pub due: Nanos,
+    pub failures: u32,
     /// Which coin and page.
     pub arg: u64,
     /// Which instrument, where it is about one.
     pub instrument: Option<InstrumentId>,
     /// Pages read.
     pub pages: u32,
+}
+
+impl Request {
+    /// A reply is waited for.
+    pub fn is_out(&self) -> bool {
+        self.id != 0
+    }
 }
 
 /// A configured listing and its book.
@@ -162,7 +171,7 @@ pub(super) struct BybitAdapter {
     /// Positions in `listings`, ordered by symbol.
     by_symbol: Vec<(Symbol, usize)>,
     pub sessions: Vec<Session>,
-    requests: [Request; ASKS],
+    pub requests: [Request; ASKS],
     pub standing: Standing,
     /// Orders whose fills have to be listed; the first one's listing is being asked for.
     pub fills_wanted: Vec<(ClientId, InstrumentId)>,
@@ -176,6 +185,8 @@ pub(super) struct BybitAdapter {
     /// No HTTP request before this.
     http_free_at: Nanos,
     pub refreshed_at: Nanos,
+    /// A contract changed while metadata were being read.
+    pub stale: bool,
     /// The account was listed completely since its connection came up.
     pub reconciled: bool,
 }
@@ -222,6 +233,7 @@ impl BybitAdapter {
             due: NEVER,
             http_free_at: Nanos::MIN,
             refreshed_at: Nanos::MIN,
+            stale: false,
             reconciled: false,
         }
     }
@@ -562,7 +574,8 @@ impl BybitAdapter {
             self.want_page(Ask::Instruments, calls::NEXT_PAGE, now);
             return Ok(());
         }
-        let mut again = METADATA_PERIOD;
+        let rests = |listing: &Listing| listing.spec.is_some_and(|spec| spec.status != Status::Trading);
+        let mut again = if self.listings.iter().any(rests) { SUSPENDED_AGAIN } else { METADATA_PERIOD };
         for listing in self.listings.iter_mut().filter(|listing| !listing.seen) {
             again = ABSENT_AGAIN;
             out.emit(Emit::Odd(Oddity { conn, kind: OddKind::UnknownSymbol }));
@@ -573,6 +586,9 @@ impl BybitAdapter {
             }
         }
         self.refreshed_at = now;
+        if std::mem::take(&mut self.stale) {
+            again = REFRESH_EVERY;
+        }
         self.want(Ask::Instruments, now + again);
         Ok(())
     }
@@ -752,6 +768,11 @@ impl Adapter for BybitAdapter {
     fn funding_interval(&self, id: InstrumentId) -> Option<Nanos> {
         let listing = self.listings.iter().find(|listing| listing.id == id)?;
         Some(listing.funding_interval).filter(|interval| *interval > 0)
+    }
+
+    fn on_order_wrong(&mut self, now: Stamp, out: &mut Out) {
+        self.refresh(now.mono);
+        self.work(now, out);
     }
 
     fn on_tick(&mut self, now: Stamp, out: &mut Out) {

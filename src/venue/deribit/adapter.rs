@@ -39,7 +39,7 @@ const REPLY_WITHIN: Nanos = 10 * SECOND;
 /// Metadata of a listing that was not listed is asked for again after this.
 const ABSENT_AGAIN: Nanos = 60 * SECOND;
 /// Metadata is read again after this, for what the venue does not announce.
-const METADATA_PERIOD: Nanos = 1800 * SECOND;
+const METADATA_PERIOD: Nanos = 60 * SECOND;
 /// Metadata is asked for at most this often: the venue grants one request in 10 s.
 pub(super) const REFRESH_EVERY: Nanos = 10 * SECOND;
 /// Patience for the snapshot after subscribing a book.
@@ -55,8 +55,15 @@ pub(super) struct Request {
     /// Outstanding id, 0 = none.
     id: u32,
     /// When to give up waiting (outstanding) or to send (not outstanding).
-    due: Nanos,
-    failures: u32,
+    pub due: Nanos,
+    pub failures: u32,
+}
+
+impl Request {
+    /// A reply is waited for.
+    pub fn is_out(&self) -> bool {
+        self.id != 0
+    }
 }
 
 /// A configured listing and its book.
@@ -117,6 +124,8 @@ pub(super) struct DeribitAdapter {
     due: Nanos,
     connect_free_at: Nanos,
     pub refreshed_at: Nanos,
+    /// A contract changed while metadata were being read.
+    pub stale: bool,
     /// The account was listed completely since its connection came up.
     pub reconciled: bool,
 }
@@ -170,6 +179,7 @@ impl DeribitAdapter {
             due: NEVER,
             connect_free_at: Nanos::MIN,
             refreshed_at: Nanos::MIN,
+            stale: false,
             reconciled: false,
         }
     }
@@ -624,6 +634,9 @@ impl DeribitAdapter {
             }
         }
         self.refreshed_at = now;
+        if std::mem::take(&mut self.stale) {
+            again = REFRESH_EVERY;
+        }
         self.want(Ask::Instruments, now + again);
         let logged_in = self.sessions.get(ACCOUNT).is_some_and(|session| session.logged_in);
         if news && logged_in && !self.asking(Ask::Settings, now) {
@@ -751,6 +764,11 @@ impl Adapter for DeribitAdapter {
         }
         // Subscriptions wait for the next tick, so that listings defined together go out together.
         self.arm(now.mono);
+    }
+
+    fn on_order_wrong(&mut self, now: Stamp, out: &mut Out) {
+        self.refresh(now.mono);
+        self.work(now, out);
     }
 
     fn on_tick(&mut self, now: Stamp, out: &mut Out) {

@@ -227,11 +227,15 @@ impl DeribitAdapter {
         self.refresh(now);
     }
 
-    /// Asks for the specifications again, unless that was done a moment ago.
-    fn refresh(&mut self, now: Nanos) {
-        if now.saturating_sub(self.refreshed_at) >= REFRESH_EVERY && !self.asking(Ask::Instruments, now) {
-            self.refreshed_at = now;
-            self.want(Ask::Instruments, now);
+    /// Asks for the specifications again, as soon as the pace for it allows.
+    pub fn refresh(&mut self, now: Nanos) {
+        let request = &self.requests[Ask::Instruments as usize];
+        let due = now.max(self.refreshed_at.saturating_add(REFRESH_EVERY));
+        if request.is_out() {
+            // The reply may have been written before the change.
+            self.stale = self.refreshed_at != Nanos::MIN;
+        } else if request.failures == 0 && (!request.wanted || request.due > due) {
+            self.want(Ask::Instruments, due);
         }
     }
 

@@ -34,7 +34,7 @@ const HTTP_WITHIN: Nanos = 10 * SECOND;
 /// Metadata of a listing that was not listed is asked for again after this.
 const ABSENT_AGAIN: Nanos = 60 * SECOND;
 /// Metadata is read again after this: the venue announces no change.
-const METADATA_PERIOD: Nanos = 1800 * SECOND;
+const METADATA_PERIOD: Nanos = 60 * SECOND;
 /// Metadata is asked for again at most this often when a number does not fit it.
 pub(super) const REFRESH_EVERY: Nanos = 10 * SECOND;
 /// Patience for a snapshot.
@@ -131,10 +131,17 @@ pub(super) struct Request {
     /// Outstanding id, 0 = none.
     id: u32,
     /// When to give up waiting (outstanding) or to send (not outstanding).
-    due: Nanos,
-    failures: u32,
+    pub due: Nanos,
+    pub failures: u32,
     /// From when on (fills), or about which listing.
     pub arg: u64,
+}
+
+impl Request {
+    /// A reply is waited for.
+    pub fn is_out(&self) -> bool {
+        self.id != 0
+    }
 }
 
 /// A configured listing and its book.
@@ -195,6 +202,8 @@ pub(super) struct HyperliquidAdapter {
     /// Nothing is asked before this (429).
     asks_free_at: Nanos,
     pub refreshed_at: Nanos,
+    /// A contract changed while metadata were being read.
+    pub stale: bool,
     /// When the account's state is due again.
     pub state_due: Nanos,
     /// The account was listed completely since its connection came up.
@@ -250,6 +259,7 @@ impl HyperliquidAdapter {
             connects: 0,
             asks_free_at: Nanos::MIN,
             refreshed_at: Nanos::MIN,
+            stale: false,
             state_due: NEVER,
             reconciled: false,
         }
@@ -552,7 +562,9 @@ impl HyperliquidAdapter {
             }
         }
         self.refreshed_at = now;
-        self.want(Ask::Meta, now + if absent { ABSENT_AGAIN } else { METADATA_PERIOD });
+        let stale = std::mem::take(&mut self.stale);
+        let usual = if absent { ABSENT_AGAIN } else { METADATA_PERIOD };
+        self.want(Ask::Meta, now + if stale { REFRESH_EVERY } else { usual });
         Ok(())
     }
 }
@@ -740,6 +752,11 @@ impl Adapter for HyperliquidAdapter {
             let asked = Nanos::from(pace.retry_after_s) * SECOND;
             self.asks_free_at = self.asks_free_at.max(now.mono + asked.max(PAUSE_MIN));
         }
+    }
+
+    fn on_order_wrong(&mut self, now: Stamp, out: &mut Out) {
+        self.refresh(now.mono);
+        self.work(now, out);
     }
 
     fn on_tick(&mut self, now: Stamp, out: &mut Out) {

@@ -192,9 +192,18 @@ impl HyperliquidAdapter {
     fn inexact(&mut self, conn: ConnId, at: usize, now: Nanos, out: &mut Out) {
         self.odd(conn, OddKind::Inexact, out);
         self.lose_book(at, BookReason::Malformed, now, out);
-        if now.saturating_sub(self.refreshed_at) >= REFRESH_EVERY && !self.asking(Ask::Meta, now) {
-            self.refreshed_at = now;
-            self.want(Ask::Meta, now);
+        self.refresh(now);
+    }
+
+    /// Asks for the specifications again, as soon as the pace for it allows.
+    pub fn refresh(&mut self, now: Nanos) {
+        let request = &self.requests[Ask::Meta as usize];
+        let due = now.max(self.refreshed_at.saturating_add(REFRESH_EVERY));
+        if request.is_out() {
+            // The reply may have been written before the change.
+            self.stale = self.refreshed_at != Nanos::MIN;
+        } else if request.failures == 0 && (!request.wanted || request.due > due) {
+            self.want(Ask::Meta, due);
         }
     }
 

@@ -3,6 +3,8 @@
 //! Market rows are handled in [`super::market`], account rows in [`super::account`]. Deadlines of any kind
 //! lower `due`; `on_tick` does nothing before that, so that a frame pays one comparison for all timers.
 
+mod specs;
+
 use super::calls::{self, call, call_arg, call_for};
 use super::continuity::{OkxContinuity, SentBook};
 use super::errors::is_fatal;
@@ -14,7 +16,7 @@ use super::{ACCOUNT, MARKET, ORDERS, TERMS, connection_count, rows};
 use crate::domain::effect::{HttpId, OrderCall, SessionAction, VenueCall};
 use crate::domain::event::{BookReason, BookState, BookStatus, EventBody, SessionRole, SessionStatus};
 use crate::domain::input::{ConnId, DownReason, FrameKind, FrameMeta};
-use crate::domain::instrument::{Instrument, InstrumentId, Price, Qty, Status, VenueId, VenueSpec};
+use crate::domain::instrument::{Instrument, InstrumentId, Price, Qty, VenueId, VenueSpec};
 use crate::domain::money::Money;
 use crate::domain::params::{Extras, MarketCopies, OrderRoute};
 use crate::domain::standing::Pace;
@@ -23,7 +25,6 @@ use crate::domain::time::{MILLI, Nanos, SECOND, Stamp};
 use crate::venue::copies::{COPIES, CopyCounts, Kept, Latest, Merge};
 use crate::venue::extras::Told;
 use crate::venue::full::Full;
-use crate::venue::message::DecodeError;
 use crate::venue::silence::Silence;
 use crate::venue::{Adapter, Emit, OddKind, Oddity, Out, VenueContext};
 
@@ -31,10 +32,6 @@ use crate::venue::{Adapter, Emit, OddKind, Oddity, Out, VenueContext};
 const CONNECT_EVERY: Nanos = 350 * MILLI;
 /// Patience for an HTTP reply.
 const HTTP_WITHIN: Nanos = 10 * SECOND;
-/// Metadata of a listing that was not listed is asked for again after this.
-const ABSENT_AGAIN: Nanos = 60 * SECOND;
-/// Metadata is read again after this.
-const METADATA_PERIOD: Nanos = 1800 * SECOND;
 /// The venue's word about a contract is read up after this: it announces several at a time.
 const ANNOUNCED_PAUSE: Nanos = SECOND;
 /// Metadata is asked for again at most this often when a number does not fit it.
@@ -109,10 +106,17 @@ pub(super) struct Request {
     /// Outstanding id, 0 = none.
     id: u32,
     /// When to give up waiting (outstanding) or to send (not outstanding).
-    due: Nanos,
-    failures: u32,
+    pub due: Nanos,
+    pub failures: u32,
     /// Where a paged reply goes on, or which order it is about.
     pub arg: u64,
+}
+
+impl Request {
+    /// A reply is waited for.
+    pub fn is_out(&self) -> bool {
+        self.id != 0
+    }
 }
 
 /// A listing on one market connection.
@@ -200,6 +204,10 @@ pub(super) struct OkxAdapter {
     /// Nothing is asked before this (429).
     asks_free_at: Nanos,
     pub refreshed_at: Nanos,
+    /// A contract changed while metadata were being read.
+    pub stale: bool,
+    /// Channels of no listing in particular were asked for on the present connection of each copy.
+    pub asked_wide: [bool; COPIES],
     /// The account was listed completely since its connection came up.
     pub reconciled: bool,
     /// Orders go over HTTP: the order connection is not made, and they can go while the account is known.
@@ -264,6 +272,8 @@ impl OkxAdapter {
             connect_free_at: Nanos::MIN,
             asks_free_at: Nanos::MIN,
             refreshed_at: Nanos::MIN,
+            stale: false,
+            asked_wide: [false; COPIES],
             reconciled: false,
             orders_http: context.params.orders == OrderRoute::Http,
         }
@@ -451,11 +461,11 @@ impl OkxAdapter {
                 let (instrument, state) = (listing.id, BookState::AwaitSnapshot);
                 out.event(EventBody::Book(BookStatus { instrument, state, reason: BookReason::Sync }));
             }
-            self.send(market, call_arg(calls::SUBSCRIBE_MARKET, calls::range(at, count)), out);
-            // The first batch asks for the venue's word about its contracts too.
-            self.sessions[market].acks +=
-                (count * calls::MARKET_CHANNELS.len() + usize::from(at == 0)) as u32;
-            self.subscribe_extras(market, at, count, out);
+            // The first batch of a connection asks for the venue's word about its contracts too.
+            let wide = !std::mem::replace(&mut self.asked_wide[copy], true);
+            self.send(market, call_arg(calls::SUBSCRIBE_MARKET, calls::range(at, count, wide)), out);
+            self.sessions[market].acks += (count * calls::MARKET_CHANNELS.len() + usize::from(wide)) as u32;
+            self.subscribe_extras(market, (at, count, wide), out);
             self.sessions[market].step(now);
             self.arm(now);
             at += count;
@@ -463,11 +473,11 @@ impl OkxAdapter {
     }
 
     /// Asks for what else of the market is wanted of the same listings; acknowledged one by one, too.
-    fn subscribe_extras(&mut self, market: usize, at: usize, count: usize, out: &mut Out) {
+    fn subscribe_extras(&mut self, market: usize, (at, count, wide): (usize, usize, bool), out: &mut Out) {
         let channels = calls::wanted(self.extras).iter().filter(|wanted| **wanted).count();
-        let acks = count * channels + usize::from(at == 0 && self.extras.liquidations);
+        let acks = count * channels + usize::from(wide && self.extras.liquidations);
         if acks > 0 {
-            self.send(market, call_arg(calls::SUBSCRIBE_EXTRAS, calls::range(at, count)), out);
+            self.send(market, call_arg(calls::SUBSCRIBE_EXTRAS, calls::range(at, count, wide)), out);
             self.sessions[market].acks += acks as u32;
         }
     }
@@ -567,62 +577,6 @@ impl OkxAdapter {
             self.want(ask, now);
         }
     }
-
-    /// Reads metadata again after `pause`, unless it was read just now or is being asked for.
-    pub fn refresh(&mut self, pause: Nanos, now: Nanos) {
-        let request = &self.requests[Ask::Instruments as usize];
-        let asking = request.wanted && (request.id != 0 || request.failures > 0 || request.due <= now);
-        let free_at = self.refreshed_at.saturating_add(REFRESH_EVERY);
-        if asking || (pause == 0 && now < free_at) {
-            return;
-        }
-        let due = (now + pause).max(free_at);
-        if !request.wanted || due < request.due {
-            self.want(Ask::Instruments, due);
-        }
-    }
-
-    fn on_instruments(&mut self, body: &[u8], now: Nanos, out: &mut Out) -> Result<i32, DecodeError> {
-        let (code, data) = rows::envelope(body)?;
-        if code != 0 {
-            return Ok(code);
-        }
-        let conn = self.sessions[MARKET].conn;
-        for listing in &mut self.listings {
-            listing.seen = false;
-        }
-        data.ok_or(DecodeError::Missing("data"))?.array(|c| {
-            let (name, spec) = rows::specification(c)?;
-            let Some(at) = Symbol::from_bytes(name).and_then(|symbol| self.find(&symbol)) else {
-                return Ok(());
-            };
-            self.listings[at].seen = true;
-            match spec {
-                Ok(spec) => {
-                    let spec = VenueSpec { instrument: self.listings[at].id, ..spec };
-                    if self.listings[at].spec != Some(spec) {
-                        self.listings[at].spec = Some(spec);
-                        out.emit(Emit::Spec(spec));
-                    }
-                }
-                Err(_) => self.odd(conn, OddKind::Malformed, out),
-            }
-            Ok(())
-        })?;
-        let mut again = METADATA_PERIOD;
-        for listing in self.listings.iter_mut().filter(|listing| !listing.seen) {
-            again = ABSENT_AGAIN;
-            out.emit(Emit::Odd(Oddity { conn, kind: OddKind::UnknownSymbol }));
-            // Delisted since: what is known stays, but it no longer trades.
-            if let Some(spec) = listing.spec.as_mut().filter(|spec| spec.status == Status::Trading) {
-                spec.status = Status::Suspended;
-                out.emit(Emit::Spec(*spec));
-            }
-        }
-        self.refreshed_at = now;
-        self.want(Ask::Instruments, now + again);
-        Ok(0)
-    }
 }
 
 impl Adapter for OkxAdapter {
@@ -638,7 +592,7 @@ impl Adapter for OkxAdapter {
         self.work(now, out);
     }
 
-    fn on_conn_up(&mut self, conn: ConnId, _epoch: u32, now: Stamp, out: &mut Out) {
+    fn on_conn_up(&mut self, conn: ConnId, epoch: u32, now: Stamp, out: &mut Out) {
         let Some(at) = self.session_at(conn) else { return };
         if self.sessions[at].phase == Phase::Idle {
             return out.action(SessionAction::Close { conn });
@@ -646,8 +600,10 @@ impl Adapter for OkxAdapter {
         self.sessions[at].up(now.mono);
         if let Some(copy) = self.copy_of(at) {
             self.plan_leave(copy, now.mono);
-            // We may have missed a change of specification.
-            self.refresh(0, now.mono);
+            if epoch > 1 {
+                // We may have missed a change of specification.
+                self.refresh(0, now.mono);
+            }
         } else {
             self.send(at, call(calls::LOGIN), out);
             self.sessions[at].step(now.mono);
@@ -777,6 +733,11 @@ impl Adapter for OkxAdapter {
             let asked = Nanos::from(pace.retry_after_s) * SECOND;
             self.asks_free_at = self.asks_free_at.max(now.mono + asked.max(2 * SECOND));
         }
+    }
+
+    fn on_order_wrong(&mut self, now: Stamp, out: &mut Out) {
+        self.refresh(0, now.mono);
+        self.work(now, out);
     }
 
     fn on_tick(&mut self, now: Stamp, out: &mut Out) {

@@ -85,12 +85,15 @@ pub(super) const fn call_for(op: u16, instrument: InstrumentId) -> VenueCall {
     VenueCall { op, arg: 0, instrument: Some(instrument) }
 }
 
-/// Packs `count` listings from position `first` of the venue's configuration.
-pub(super) const fn range(first: usize, count: usize) -> u64 {
-    ((first as u64) << 32) | count as u64
+/// Packs `count` listings from position `first` of the venue's configuration; `wide`: with the channels that are about
+/// no listing in particular.
+pub(super) const fn range(first: usize, count: usize, wide: bool) -> u64 {
+    ((first as u64) << 32) | if wide { WIDE } else { 0 } | count as u64
 }
 
+const WIDE: u64 = 1 << 31;
+
 /// Unpacks [`range`].
-pub(super) const fn unpack_range(arg: u64) -> (usize, usize) {
-    ((arg >> 32) as usize, (arg & 0xffff_ffff) as usize)
+pub(super) const fn unpack_range(arg: u64) -> (usize, usize, bool) {
+    ((arg >> 32) as usize, (arg & 0x7fff_ffff) as usize, arg & WIDE != 0)
 }

@@ -312,7 +312,7 @@ impl Encoder for OkxEncoder {
                 Ok(())
             }
             calls::SUBSCRIBE_MARKET => {
-                let (first, count) = calls::unpack_range(what.arg);
+                let (first, count, wide) = calls::unpack_range(what.arg);
                 let listings = self.listings.get(first..first + count).ok_or(PayloadFull)?;
                 to.push(b"{\"op\":\"subscribe\",\"args\":[")?;
                 let mut comma = "";
@@ -330,14 +330,14 @@ impl Encoder for OkxEncoder {
                         comma = ",";
                     }
                 }
-                if first == 0 {
+                if wide {
                     // The venue's word about its contracts.
                     to.push(b",{\"channel\":\"instruments\",\"instType\":\"SWAP\"}")?;
                 }
                 to.push(b"]}")
             }
             calls::SUBSCRIBE_EXTRAS => {
-                let (first, count) = calls::unpack_range(what.arg);
+                let (first, count, wide) = calls::unpack_range(what.arg);
                 let listings = self.listings.get(first..first + count).ok_or(PayloadFull)?;
                 to.push(b"{\"op\":\"subscribe\",\"args\":[")?;
                 let mut comma = "";
@@ -352,7 +352,7 @@ impl Encoder for OkxEncoder {
                         comma = ",";
                     }
                 }
-                if first == 0 && self.extras.liquidations {
+                if wide && self.extras.liquidations {
                     let of_all = "{\"channel\":\"liquidation-orders\",\"instType\":\"SWAP\"}";
                     text(to, format_args!("{comma}{of_all}"))?;
                 }

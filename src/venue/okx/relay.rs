@@ -122,6 +122,7 @@ impl OkxAdapter {
     /// A market connection is gone: books that the other one does not carry are void.
     pub fn quarantine_market(&mut self, copy: usize, now: Nanos, out: &mut Out) {
         self.leave_at[copy] = NEVER;
+        self.asked_wide[copy] = false;
         let mut resync = false;
         for listing in &mut self.listings {
             listing.best.forget(copy);

@@ -45,7 +45,7 @@ fn requests_say_nothing_that_the_documentation_lacks() {
     for index in [conn::PUBLIC, conn::MARKET] {
         encoder.connect(ConnId(BASE + index as u8), None, &mut payload).unwrap();
         assert_eq!(payload.text(), b"/ws");
-        let batch = Batch { start: 0, mask: 3, request: 1 };
+        let batch = Batch { start: 0, mask: 3, request: 1, wide: true };
         let call = VenueCall { op: op::SUBSCRIBE, arg: batch.encode(), instrument: None };
         encoder.send(ConnId(BASE + index as u8), call, now, &mut payload).unwrap();
         let json: serde_json::Value = serde_json::from_slice(payload.text()).unwrap();

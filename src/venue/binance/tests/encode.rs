@@ -224,7 +224,7 @@ fn the_largest_subscription_fits_and_names_its_streams() {
     context.params.extras = Extras::ALL;
     let mut encoder = BinanceEncoder::new(&USDM, &context);
     let mut payload = Payload::new();
-    let batch = Batch { start: 492, mask: 0xf_ffff, request: 0xfff_ffff };
+    let batch = Batch { start: 492, mask: 0xf_ffff, request: 0xfff_ffff, wide: false };
     assert_eq!(Batch::decode(batch.encode()), batch);
     let extras = VenueCall { op: op::SUBSCRIBE_EXTRAS, arg: batch.encode(), instrument: None };
     encoder.send(ConnId(BASE + conn::MARKET as u8), extras, Stamp::default(), &mut payload).unwrap();
@@ -240,7 +240,7 @@ fn the_largest_subscription_fits_and_names_its_streams() {
         let json: serde_json::Value = serde_json::from_slice(payload.text()).unwrap();
         assert_eq!(json["params"].as_array().unwrap().len(), 40);
         assert_eq!(json["id"], 0xfff_ffff);
-        let call = VenueCall { arg: Batch { start: 0, ..batch }.encode(), ..call };
+        let call = VenueCall { arg: Batch { wide: true, ..batch }.encode(), ..call };
         encoder.send(ConnId(BASE + index as u8), call, Stamp::default(), &mut payload).unwrap();
         let whole: serde_json::Value = serde_json::from_slice(payload.text()).unwrap();
         let announced = whole["params"][0] == "!contractInfo";

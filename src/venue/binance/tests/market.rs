@@ -413,3 +413,27 @@ fn open_interest_is_asked_for_one_listing_after_the_other_and_a_refusal_holds_up
     assert!(rig.wait(18 * SECOND).http(op::OPEN_INTEREST).is_empty());
     assert_eq!(rig.wait(60 * SECOND).http(op::OPEN_INTEREST)[0].1.instrument, Some(InstrumentId(10)));
 }
+
+#[test]
+fn streams_of_no_listing_are_asked_for_whichever_listing_is_there_and_once_a_connection() {
+    let mut rig = Rig::new(false);
+    rig.adapter.on_start(rig.at(), &mut rig.out);
+    for index in [conn::PUBLIC, conn::MARKET] {
+        rig.up(index);
+    }
+    let wide = |seen: &Seen| {
+        let batches = seen.batches().into_iter().filter(|(link, _)| *link == conn::MARKET);
+        batches.map(|(_, batch)| (batch.start, batch.wide)).collect::<Vec<_>>()
+    };
+    // The first listing is not in the venue's list.
+    rig.adapter.on_instrument(&instrument(1), rig.at(), &mut rig.out);
+    let seen = rig.wait(SECOND);
+    assert_eq!(wide(&seen), [(1, true)]);
+    assert!(seen.batches().iter().all(|(link, batch)| *link == conn::MARKET || !batch.wide));
+    rig.acknowledge(&seen);
+    rig.adapter.on_instrument(&instrument(0), rig.at(), &mut rig.out);
+    assert_eq!(wide(&rig.wait(SECOND)), [(0, false)]);
+    rig.down(conn::MARKET);
+    rig.up(conn::MARKET);
+    assert_eq!(wide(&rig.wait(SECOND)), [(0, true)]);
+}

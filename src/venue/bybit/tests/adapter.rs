@@ -52,7 +52,7 @@ fn specifications_are_read_page_by_page() {
     assert_eq!((specs[1].instrument, specs[1].status, specs[1].qty_max), (ETH, Status::Suspended, Num::ZERO));
     // Refused for its rate: nothing is asked for two seconds.
     rig.adapter.on_instrument(&instrument(BTC, "BTCUSDT", 1), at(rig.now), &mut rig.out);
-    rig.pass(20 * SECOND);
+    rig.pass(12 * SECOND);
     let id = asked(&rig.up(PUBLIC), calls::INSTRUMENTS).expect("asked again with a new connection");
     assert_eq!(odd(&rig.http(id, 200, r#"{"retCode":10006,"result":{}}"#)), [OddKind::Refused]);
     assert_eq!(asked(&rig.pass(2 * SECOND - SECOND / 50), calls::INSTRUMENTS), None);
@@ -139,7 +139,7 @@ fn bad_frames_are_counted_and_lose_only_the_book_that_they_name() {
     }
     let items = rig.frame(PUBLIC, r#"{"topic":"orderbook.50.ETHUSDT","type":"delta","data":{"b":[["1"]]"#);
     assert_eq!(books(&items), [(ETH, BookState::Invalid, BookReason::Malformed)]);
-    rig.pass(20 * SECOND);
+    rig.pass(12 * SECOND);
     let inexact = book("BTCUSDT", "delta", 101).replace("61000.2", "61000.2001");
     let items = rig.frame(PUBLIC, &inexact);
     assert_eq!((odd(&items), books(&items).len()), (vec![OddKind::Inexact], 1));

@@ -10,7 +10,8 @@ use crate::domain::order::{ClientId, RejectClass, ReportKind};
 use crate::domain::params::{ListingParams, VenueParams};
 use crate::domain::text::Symbol;
 use crate::domain::time::{MILLI, SECOND, Stamp};
-use crate::venue::{Adapter, Emit, Out, VenueContext};
+use crate::venue::deribit::asks::Ask;
+use crate::venue::{Adapter, Emit, OddKind, Out, VenueContext};
 
 const NAMES: [&str; 2] = ["BTC_USDC-PERPETUAL", "ETH_USDC-PERPETUAL"];
 
@@ -135,4 +136,64 @@ fn a_test_request_is_answered_at_once_and_a_refused_order_is_told() {
         _ => None,
     });
     assert_eq!(told, Some((id, ReportKind::Rejected, RejectClass::Margin)));
+}
+
+fn asks(rig: &Rig) -> usize {
+    let asked = |item: &&Emit| matches!(item, Emit::Action(SessionAction::Http { what, .. }) if what.op == calls::INSTRUMENTS);
+    rig.out.items().iter().filter(asked).count()
+}
+
+#[test]
+fn a_state_of_an_order_that_is_not_documented_is_no_report_but_counted() {
+    let mut rig = Rig::live();
+    let order = |state: &str| {
+        format!(
+            r#"{{"params":{{"data":{{"order_id":"7","instrument_name":"{}","label":"{}","direction":"buy","order_state":"{state}","filled_amount":0.0,"amount":10.0,"price":100.0}},"channel":"user.orders.any.any.raw"}},"method":"subscription","jsonrpc":"2.0"}}"#,
+            NAMES[0],
+            ClientId::new(3, 7)
+        )
+    };
+    let told = |rig: &Rig| {
+        let reports = rig.out.items().iter().filter(|item| matches!(item, Emit::Report(_))).count();
+        let odd = |item: &&Emit| matches!(item, Emit::Odd(odd) if odd.kind == OddKind::UnknownExecution);
+        (reports, rig.out.items().iter().filter(odd).count())
+    };
+    rig.frame(2, &order("open"));
+    assert_eq!(told(&rig), (1, 0));
+    rig.out.clear();
+    rig.frame(2, &order("somewhere"));
+    assert_eq!(told(&rig), (0, 1));
+}
+
+#[test]
+fn every_word_about_a_contract_is_read_up_even_when_metadata_were_read_a_moment_ago() {
+    let mut rig = Rig::live();
+    let state = |name: &str, state: &str| {
+        format!(
+            r#"{{"params":{{"data":{{"timestamp":1,"state":"{state}","instrument_name":"{name}"}},"channel":"instrument.state.future.any"}},"method":"subscription","jsonrpc":"2.0"}}"#
+        )
+    };
+    // Metadata were read just now.
+    rig.adapter.refreshed_at = rig.now;
+    rig.adapter.want(Ask::Instruments, rig.now + 1_000 * SECOND);
+    rig.out.clear();
+    rig.frame(0, &state("ELSE-PERPETUAL", "closed"));
+    rig.tick();
+    assert_eq!(
+        rig.adapter.requests[Ask::Instruments as usize].due,
+        rig.now - MILLI + 1_000 * SECOND,
+        "not ours"
+    );
+    rig.adapter.refreshed_at = rig.now;
+    rig.frame(0, &state(NAMES[0], "closed"));
+    rig.tick();
+    assert_eq!(asks(&rig), 0, "the venue grants one in ten seconds");
+    for _ in 0..30 {
+        rig.now += SECOND;
+        rig.tick();
+        if asks(&rig) > 0 {
+            break;
+        }
+    }
+    assert_eq!(asks(&rig), 1, "but it is not forgotten");
 }

@@ -700,3 +700,44 @@ fn the_dead_mans_switch_counts_as_armed_while_the_venue_says_when_it_fires() {
     assert_eq!(stated, [(2, false)], "no reply came");
     assert_eq!(switch(&rig.http(id, 200, &armed)), [(1, true)]);
 }
+
+#[test]
+fn channels_of_no_listing_are_asked_for_whichever_listing_is_there_and_once_a_connection() {
+    let wide = |items: &[Emit]| {
+        let of = |item: &Emit| match item {
+            Emit::Action(SessionAction::Send { what, .. }) if what.op == calls::SUBSCRIBE_MARKET => {
+                let (first, _, wide) = calls::unpack_range(what.arg);
+                Some((first, wide))
+            }
+            _ => None,
+        };
+        items.iter().filter_map(of).collect::<Vec<_>>()
+    };
+    let mut rig = Rig::new(false);
+    rig.adapter.on_start(at(rig.now), &mut rig.out);
+    rig.up(PUBLIC);
+    // The first listing is not in the venue's list.
+    rig.adapter.on_instrument(&instrument(ETH, "ETH-USDT-SWAP", 10461, 1), at(rig.now), &mut rig.out);
+    assert_eq!(wide(&rig.pass(SECOND / 100)), [(1, true)]);
+    rig.adapter.on_instrument(&instrument(BTC, "BTC-USDT-SWAP", 10459, 1), at(rig.now), &mut rig.out);
+    assert_eq!(wide(&rig.pass(SECOND / 100)), [(0, false)]);
+    rig.down(PUBLIC);
+    rig.pass(10 * SECOND);
+    let mut seen = wide(&rig.up(PUBLIC));
+    seen.extend(wide(&rig.pass(SECOND / 100)));
+    assert_eq!(seen, [(0, true)]);
+}
+
+#[test]
+fn an_order_that_the_venue_calls_wrong_has_metadata_read_again() {
+    let mut rig = Rig::live(false);
+    rig.pass(11 * SECOND);
+    rig.adapter.on_order_wrong(at(rig.now), &mut rig.out);
+    let id = asked(&rig.take(), calls::INSTRUMENTS).expect("asked at once");
+    let changed = INSTRUMENTS.replace(r#""tickSz":"0.1""#, r#""tickSz":"1""#);
+    let items = rig.http(id, 200, &changed);
+    assert!(items.iter().any(|item| matches!(item, Emit::Spec(spec) if spec.instrument == BTC)));
+    rig.adapter.on_order_wrong(at(rig.now), &mut rig.out);
+    assert_eq!(asked(&rig.take(), calls::INSTRUMENTS), None, "not more often than the pace allows");
+    assert!(asked(&rig.pass(11 * SECOND), calls::INSTRUMENTS).is_some(), "but not forgotten");
+}

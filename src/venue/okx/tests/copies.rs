@@ -110,9 +110,9 @@ impl World {
     fn answer(&mut self, conn: ConnId, what: crate::domain::effect::VenueCall) {
         match what.op {
             super::super::calls::SUBSCRIBE_MARKET => {
-                let (first, count) = super::super::calls::unpack_range(what.arg);
+                let (first, count, wide) = super::super::calls::unpack_range(what.arg);
                 self.asked.push((conn, first, count));
-                let acks = count * super::super::calls::MARKET_CHANNELS.len() + usize::from(first == 0);
+                let acks = count * super::super::calls::MARKET_CHANNELS.len() + usize::from(wide);
                 for _ in 0..acks {
                     self.say(conn, r#"{"event":"subscribe","arg":{"channel":"books"},"connId":"a"}"#);
                 }

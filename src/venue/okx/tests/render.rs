@@ -162,7 +162,7 @@ fn session_messages_and_requests_are_rendered_exactly() {
         r#"{"op":"unsubscribe","args":[{"channel":"books","instId":"ETH-USDT-SWAP"}]}"#
     );
     let market: serde_json::Value =
-        serde_json::from_str(&text(call_arg(calls::SUBSCRIBE_MARKET, calls::range(0, 2)))).unwrap();
+        serde_json::from_str(&text(call_arg(calls::SUBSCRIBE_MARKET, calls::range(0, 2, true)))).unwrap();
     assert_eq!(market["args"].as_array().unwrap().len(), 13);
     assert_eq!(market["args"][7], serde_json::json!({"channel": "books", "instId": "ETH-USDT-SWAP"}));
     assert_eq!(market["args"][11], serde_json::json!({"channel": "index-tickers", "instId": "ETH-USDT"}));
@@ -201,7 +201,7 @@ fn the_largest_subscription_fits_a_payload() {
     let listing = ListingParams { symbol, ..context.listings[0] };
     context.listings = vec![listing; calls::LISTINGS_PER_BATCH];
     let mut payload = Payload::new();
-    let what = call_arg(calls::SUBSCRIBE_MARKET, calls::range(0, calls::LISTINGS_PER_BATCH));
+    let what = call_arg(calls::SUBSCRIBE_MARKET, calls::range(0, calls::LISTINGS_PER_BATCH, true));
     crate::venue::okx::Okx.encoder(&context).send(PUBLIC, what, at(0), &mut payload).unwrap();
 }
 
