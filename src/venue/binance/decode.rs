@@ -107,24 +107,24 @@ impl<'a> Fields<'a> {
 
     /// The single-letter fields of an object, arrays and objects as raw text; everything else is passed over.
     pub(super) fn scan(text: &'a [u8]) -> Result<Self> {
-        Self::scan_at(Cursor::new(text))
+        let (mut fields, mut cursor) = (Self::new(), Cursor::new(text));
+        cursor.object(|key, cursor| fields.letter(key, cursor))?;
+        cursor.end()?;
+        Ok(fields)
     }
 
-    /// [`Fields::scan`] of the text that the cursor is at the beginning of.
-    pub(super) fn scan_at(mut cursor: Cursor<'a>) -> Result<Self> {
-        let mut fields = Self::new();
-        cursor.object(|key, cursor| match key {
+    #[inline]
+    fn letter(&mut self, key: &'a [u8], cursor: &mut Cursor<'a>) -> Result<()> {
+        match key {
             [letter @ (b'A'..=b'Z' | b'a'..=b'z')] => {
                 let index = usize::from(letter - b'A');
                 let (text, quoted) = value(cursor)?;
-                fields.letters[index] = text;
-                fields.quoted |= u64::from(quoted) << index;
+                self.letters[index] = text;
+                self.quoted |= u64::from(quoted) << index;
                 Ok(())
             }
             _ => cursor.skip(),
-        })?;
-        cursor.end()?;
-        Ok(fields)
+        }
     }
 
     #[inline]
@@ -192,6 +192,42 @@ impl<'a> Fields<'a> {
             b"false" if !self.is_quoted(b'm') => Ok(Side::Buy),
             _ => Err(DecodeError::Field("m")),
         }
+    }
+}
+
+/// An event of the user stream and the object `o` in it, in one pass.
+pub(super) struct Nested<'a> {
+    /// The event itself.
+    pub event: Fields<'a>,
+    order: Fields<'a>,
+    has_order: bool,
+}
+
+impl<'a> Nested<'a> {
+    /// Nothing yet.
+    pub(super) const fn new() -> Self {
+        Self { event: Fields::new(), order: Fields::new(), has_order: false }
+    }
+
+    /// Reads the whole text of an event.
+    pub(super) fn scan(&mut self, mut cursor: Cursor<'a>) -> Result<()> {
+        let Self { event, order, has_order } = self;
+        cursor.object(|key, cursor| {
+            if key != b"o" {
+                return event.letter(key, cursor);
+            }
+            *has_order = cursor.kind()? == Kind::Object;
+            if !*has_order {
+                return cursor.skip();
+            }
+            cursor.object(|key, cursor| order.letter(key, cursor))
+        })?;
+        cursor.end()
+    }
+
+    /// The fields of `o`, where it is an object.
+    pub(super) fn order(&self) -> Option<&Fields<'a>> {
+        self.has_order.then_some(&self.order)
     }
 }
 
@@ -298,9 +334,11 @@ impl Parser {
     pub fn parse(&mut self, frame: &[u8], mut emit: impl FnMut(&Message<'_>)) -> Result<()> {
         self.strange.clear();
         let Self { bids, asks, .. } = self;
-        let short = super::fast::book_ticker(frame)
-            .or_else(|| super::fast::depth_update(frame, bids, asks))
-            .or_else(|| super::fast::agg_trade(frame));
+        if let Some(message) = super::fast::book_ticker(frame) {
+            emit(&message);
+            return Ok(());
+        }
+        let short = super::fast::depth_update(frame, bids, asks).or_else(|| super::fast::agg_trade(frame));
         if let Some(message) = short {
             emit(&message);
             return Ok(());
