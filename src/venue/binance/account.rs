@@ -3,7 +3,8 @@
 //! `TRADE_LITE` is an earlier notice of a fill that `ORDER_TRADE_UPDATE` repeats with its fee: it is
 //! reported without fee and without cumulative quantity, and the ledger books the fill once by trade id.
 
-use super::decode::{Fields, Nested, side};
+use super::decode::{Fields, side};
+use super::nested::Nested;
 use super::orders::{OrderView, order_status};
 use super::symbols::Listings;
 use crate::domain::event::{BalanceReport, EventBody, FundingPayment, PositionReport};

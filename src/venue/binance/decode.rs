@@ -88,7 +88,8 @@ const HAS_MSG: u16 = 1 << 10;
 const HAS_METHOD: u16 = 1 << 11;
 
 impl<'a> Fields<'a> {
-    const fn new() -> Self {
+    /// None yet.
+    pub(super) const fn new() -> Self {
         Self {
             letters: [&[]; 58],
             quoted: 0,
@@ -113,8 +114,9 @@ impl<'a> Fields<'a> {
         Ok(fields)
     }
 
+    /// Takes the value of one key.
     #[inline]
-    fn letter(&mut self, key: &'a [u8], cursor: &mut Cursor<'a>) -> Result<()> {
+    pub(super) fn letter(&mut self, key: &'a [u8], cursor: &mut Cursor<'a>) -> Result<()> {
         match key {
             [letter @ (b'A'..=b'Z' | b'a'..=b'z')] => {
                 let index = usize::from(letter - b'A');
@@ -192,42 +194,6 @@ impl<'a> Fields<'a> {
             b"false" if !self.is_quoted(b'm') => Ok(Side::Buy),
             _ => Err(DecodeError::Field("m")),
         }
-    }
-}
-
-/// An event of the user stream and the object `o` in it, in one pass.
-pub(super) struct Nested<'a> {
-    /// The event itself.
-    pub event: Fields<'a>,
-    order: Fields<'a>,
-    has_order: bool,
-}
-
-impl<'a> Nested<'a> {
-    /// Nothing yet.
-    pub(super) const fn new() -> Self {
-        Self { event: Fields::new(), order: Fields::new(), has_order: false }
-    }
-
-    /// Reads the whole text of an event.
-    pub(super) fn scan(&mut self, mut cursor: Cursor<'a>) -> Result<()> {
-        let Self { event, order, has_order } = self;
-        cursor.object(|key, cursor| {
-            if key != b"o" {
-                return event.letter(key, cursor);
-            }
-            *has_order = cursor.kind()? == Kind::Object;
-            if !*has_order {
-                return cursor.skip();
-            }
-            cursor.object(|key, cursor| order.letter(key, cursor))
-        })?;
-        cursor.end()
-    }
-
-    /// The fields of `o`, where it is an object.
-    pub(super) fn order(&self) -> Option<&Fields<'a>> {
-        self.has_order.then_some(&self.order)
     }
 }
 
