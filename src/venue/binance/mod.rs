@@ -25,6 +25,7 @@ pub mod limits;
 mod link;
 pub mod market;
 pub mod metadata;
+mod nested;
 pub mod orders;
 mod schema;
 mod standing;

@@ -4,13 +4,14 @@
 //! where `topic` follows `data` the rows are read in a second pass. Keeps scratch space only; nothing is
 //! handed out before the whole frame was found well-formed. Private rows are left to [`super::rows`].
 
+use super::rows::{self, OrderRow};
 use super::schema;
 use crate::domain::number::Num;
 use crate::domain::order::Side;
 use crate::domain::text::Symbol;
 use crate::venue::drift::Marks;
 use crate::venue::full::Full;
-use crate::venue::json::{Cursor, Kind};
+use crate::venue::json::{Cursor, Kind, fixed};
 use crate::venue::message::{DecodeError, Level};
 
 pub(super) type Result<T> = std::result::Result<T, DecodeError>;
@@ -218,7 +219,7 @@ pub(super) struct Window {
 pub(super) enum Frame<'a> {
     /// Rows of a market topic, in [`Parser::items`]. `time_ms`: `cts` (matching) where sent, else `ts`.
     Market { channel: Channel, symbol: Symbol, snapshot: bool, time_ms: i64 },
-    /// Rows of a private topic.
+    /// Rows of a private topic; of one order alone in [`Parser::only`] as well.
     Private { channel: PrivateChannel, data: Cursor<'a> },
     /// The answer to a session message: `success`, or `retCode` 0.
     Session { op: Op, good: bool, code: i32, id: &'a [u8] },
@@ -256,6 +257,9 @@ pub(super) struct Parser {
     levels: Vec<Level>,
     /// The book that the last frame was about, as far as it could be read.
     pub book_hint: Option<Symbol>,
+    /// The order of the last frame of an orders' channel, when it held exactly one and all of it was understood:
+    /// read in passing, so that the row needs no second pass.
+    pub only: Option<OrderRow>,
     /// What the last frame held beyond its documentation; complete for market frames.
     pub marks: Marks,
 }
@@ -281,7 +285,11 @@ impl Parser {
         self.items.clear();
         self.levels.clear();
         self.book_hint = None;
+        self.only = None;
         self.marks = Marks::NONE;
+        if let Some(frame) = self.usual_best(cursor.text()) {
+            return Ok(frame);
+        }
         if let Some(frame) = self.usual(cursor) {
             return Ok(frame);
         }
@@ -311,7 +319,11 @@ impl Parser {
                     }
                     _ => {
                         data = Some(*c);
-                        c.skip()?;
+                        let orders = matches!(meaning, Some((Topic::Private(PrivateChannel::Orders), _)));
+                        self.only = if orders { c.attempt(|c| c.only(rows::order)) } else { None };
+                        if self.only.is_none() {
+                            c.skip()?;
+                        }
                     }
                 },
                 b"type" => envelope.kind = c.string()?,
@@ -430,6 +442,35 @@ impl Parser {
         Ok(Span { from, to: self.levels.len() as u32 })
     }
 
+    /// The best prices in the usual layout; `None` says nothing. Nothing was stored then.
+    #[inline(always)]
+    fn usual_best<'a>(&mut self, frame: &'a [u8]) -> Option<Frame<'a>> {
+        let text = fixed::behind(frame, b"{\"topic\":\"orderbook.1.")?;
+        // The time of the match is read from the end.
+        let (text, end) = text.split_last_chunk::<22>()?;
+        let time = fixed::behind(end, b"},\"cts\":")?.strip_suffix(b"}")?;
+        let time_ms = fixed::millis(time.first_chunk()?)?;
+        let (name, text) = fixed::name(text, b"\",\"t")?;
+        // The venue writes time and type in either order.
+        let text = match fixed::behind(text, b"ype\":\"snapshot\",\"ts\":") {
+            Some(text) => sent(text)?,
+            None => fixed::behind(sent(fixed::behind(text, b"s\":")?)?, b",\"type\":\"snapshot\"")?,
+        };
+        let (named, text) = fixed::name(fixed::behind(text, b",\"data\":{\"s\":\"")?, b"\",\"b\":[[\"")?;
+        let (bid, text) = fixed::quoted(text, b"\",\"")?;
+        let (bid_qty, text) = fixed::quoted(text, b"\"]],\"a\":[[\"")?;
+        let (ask, text) = fixed::quoted(text, b"\",\"")?;
+        let (ask_qty, text) = fixed::quoted(text, b"\"]],\"u\":")?;
+        let (update, text) = fixed::int(text, b",\"seq\":")?;
+        let seq = fixed::whole(text).filter(|seq| seq.scale == 0)?.mantissa;
+        let (symbol, named) = (Symbol::from_bytes(name)?, Symbol::from_bytes(named)?);
+        self.levels.extend([(bid, bid_qty), (ask, ask_qty)]);
+        let (bids, asks) = (Span { from: 0, to: 1 }, Span { from: 1, to: 2 });
+        let (update, seq) = (update.unsigned_abs(), seq.unsigned_abs());
+        self.items.push(Item::Depth(DepthRow { symbol: named, bids, asks, update, seq }));
+        Some(Frame::Market { channel: BEST, symbol, snapshot: true, time_ms })
+    }
+
     /// A book in the usual layout; `None` says nothing, and the frame is read value by value.
     fn usual<'a>(&mut self, mut c: Cursor<'a>) -> Option<Frame<'a>> {
         c.literal(b"{\"topic\":\"orderbook.")?;
@@ -467,6 +508,13 @@ impl Parser {
         self.items.push(Item::Depth(DepthRow { symbol: named, bids, asks, update, seq }));
         Some(Frame::Market { channel, symbol, snapshot, time_ms })
     }
+}
+
+/// Passes over the time of the push.
+#[inline(always)]
+fn sent(text: &[u8]) -> Option<&[u8]> {
+    let (time, rest) = text.split_first_chunk()?;
+    fixed::millis(time).map(|_| rest)
 }
 
 /// `,"type":"snapshot"` or `delta`: whether it is a snapshot.

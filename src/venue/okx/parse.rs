@@ -4,6 +4,7 @@
 //! `arg` may stand before or after `data`; `data` is always an array. Private rows are left to
 //! [`super::rows`], which reads them from the cursor that stands at `data`.
 
+use super::rows::{self, OrderRow};
 use super::schema;
 use crate::domain::number::Num;
 use crate::domain::order::Side;
@@ -278,6 +279,9 @@ pub(super) struct Parser {
     levels: Vec<Level>,
     /// The book that the last frame was about, as far as it could be read.
     pub book_hint: Option<Symbol>,
+    /// The order of the last frame of an orders' channel, when it held exactly one and all of it was understood:
+    /// read in passing, so that the row needs no second pass.
+    pub only: Option<OrderRow>,
     /// What the last frame held beyond its documentation; complete for market frames.
     pub marks: Marks,
 }
@@ -307,6 +311,7 @@ impl Parser {
         self.items.clear();
         self.levels.clear();
         self.book_hint = None;
+        self.only = None;
         self.marks = Marks::NONE;
         if let Some(frame) = self.usual(cursor) {
             return Ok(frame);
@@ -344,7 +349,11 @@ impl Parser {
                     }
                     _ => {
                         data = Some(*c);
-                        c.skip()?;
+                        let orders = meaning == Topic::Private(PrivateChannel::Orders);
+                        self.only = if orders { c.attempt(|c| c.only(rows::order)) } else { None };
+                        if self.only.is_none() {
+                            c.skip()?;
+                        }
                     }
                 },
                 b"event" => event = Some(c.string()?),
