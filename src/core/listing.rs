@@ -2,9 +2,10 @@
 //!
 //! Holds no rule of trading; [`super::pair`] compares two of these.
 
+use super::band::{BAND_AGE_MAX, PriceBand};
 use super::book::Book;
 use super::digest::Digest;
-use super::edge::{FundingTerms, ppb_ceil, rate_ppb};
+use super::edge::{FundingTerms, limit_price, ppb_ceil, rate_ppb};
 use super::quality::Quality;
 use crate::domain::event::{BookState, Mark, Seq};
 use crate::domain::input::ConnId;
@@ -44,6 +45,8 @@ pub struct Listing {
     pub funding: FundingTerms,
     /// Index price as last stated, and its venue time (ns since the epoch).
     pub index: Option<(Num, Nanos)>,
+    /// Prices that the venue accepts, as last stated.
+    pub band: PriceBand,
     /// What the venue's clock shows beyond ours, ns; 0 while unknown.
     pub clock_offset: Nanos,
     /// The connection that last brought its data.
@@ -85,6 +88,7 @@ impl Listing {
             book: Book::new(),
             funding: FundingTerms::default(),
             index: None,
+            band: PriceBand::default(),
             clock_offset: 0,
             conn: None,
             touched: Seq(0),
@@ -115,6 +119,7 @@ impl Listing {
         let new = instrument.generation != self.instrument.generation;
         if new {
             self.book.set_state(BookState::AwaitSnapshot);
+            self.band = PriceBand::default();
         }
         self.instrument = *instrument;
         self.sane = instrument.generation > 0 && is_sane(instrument);
@@ -129,6 +134,9 @@ impl Listing {
         }
         if let Some(index) = mark.index.filter(|index| index.mantissa > 0) {
             self.index = Some((index, mark.venue_ns));
+        }
+        if let Some(band) = PriceBand::of(&self.instrument, mark) {
+            self.band = band;
         }
         if mark.funding_ns > 0 {
             self.funding.at = mark.funding_ns;
@@ -203,12 +211,26 @@ impl Listing {
         self.index.filter(|(_, stated)| self.age(*stated, wall) <= age_max).map(|(index, _)| index)
     }
 
+    /// A limit price `slack` beyond `from`, or the last one that the venue accepts at `wall` when that is nearer.
+    /// It may then no longer reach `from`.
+    pub fn limit_price(&self, side: Side, from: i64, slack: Ppb, wall: Nanos) -> Option<Price> {
+        let price = limit_price(&self.instrument, side, from, slack)?;
+        let is_current = self.age(self.band.stated, wall) <= BAND_AGE_MAX;
+        Some(if is_current { self.band.clip(side, price) } else { price })
+    }
+
+    /// True when the venue refuses every price that reaches `price` on this side.
+    pub fn is_out_of_reach(&self, side: Side, price: i64, wall: Nanos) -> bool {
+        self.age(self.band.stated, wall) <= BAND_AGE_MAX && self.band.clip(side, Price(price)) != Price(price)
+    }
+
     /// Negative while `venue_ns` lies ahead of the venue's clock.
     fn age(&self, venue_ns: Nanos, wall: Nanos) -> Nanos {
         wall.saturating_add(self.clock_offset).saturating_sub(venue_ns)
     }
 
     /// Adds the state to a digest.
+    /// Its band is left out, so that journals of before it was read replay: the prices of orders tell it.
     pub fn digest(&self, to: &mut Digest) {
         self.book.digest(to);
         to.mix(u64::from(self.instrument.generation));

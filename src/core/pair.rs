@@ -249,6 +249,14 @@ impl Pair {
                 threshold: params.threshold_ppb,
             });
             *why = self.check_way(way, legs, gate, now, params);
+            let reaches = [(long, Side::Buy, buy), (short, Side::Sell, sell)];
+            let refused = |(leg, side, fill): (usize, Side, Fill)| {
+                legs[leg].is_out_of_reach(side, fill.worst, now.wall)
+            };
+            let is_wanted = *why == WhyNot::Ready || params.random_entry_ns > 0;
+            if is_wanted && reaches.into_iter().any(refused) {
+                *why = WhyNot::PriceBand;
+            }
         }
         if params.random_entry_ns > 0 {
             return self.choose_at_random(why, gate, now, params);

@@ -160,6 +160,12 @@ pub struct Mark {
     /// Time between settlements, ns; 0 when not stated. With a rate and no settlement, funding accrues all the
     /// time, and this is the time in which it reaches the rate.
     pub interval_ns: Nanos,
+    /// Highest price that the venue lets us buy at. Not serialised: see [`super::output::EventsDigest::add`].
+    #[serde(skip)]
+    pub buy_max: Option<Num>,
+    /// Lowest price that the venue lets us sell at.
+    #[serde(skip)]
+    pub sell_min: Option<Num>,
     /// Venue time, ns since the epoch.
     pub venue_ns: Nanos,
 }

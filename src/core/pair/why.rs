@@ -57,6 +57,9 @@ pub enum WhyNot {
     MaxTrades,
     /// Too many orders on a listing filled nothing.
     Quality,
+    // State digests count these by their place: new ones stand at the end.
+    /// A venue accepts no price that would reach what is to be taken.
+    PriceBand,
 }
 
 impl WhyNot {
@@ -88,6 +91,7 @@ impl WhyNot {
             Self::Cooldown => "cooling down",
             Self::MaxTrades => "max trades",
             Self::Quality => "order quality",
+            Self::PriceBand => "beyond price band",
         }
     }
 }

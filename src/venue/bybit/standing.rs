@@ -16,9 +16,9 @@ use crate::domain::order::ClientId;
 use crate::domain::params::VenueParams;
 use crate::domain::standing::{Check, CheckSet, ClockSample, StartCheck};
 use crate::domain::time::{MICRO, MILLI, Nanos, SECOND};
+use crate::venue::Out;
 use crate::venue::json::Cursor;
 use crate::venue::message::DecodeError;
-use crate::venue::{OddKind, Out};
 
 /// The venue's time is asked for this often, and at the start this often for the first few times.
 const TIME_PERIOD: Nanos = 60 * SECOND;

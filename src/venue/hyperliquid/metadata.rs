@@ -42,6 +42,7 @@ impl Asset {
             notional_min: NOTIONAL_MIN,
             status: if self.delisted { Status::Suspended } else { Status::Trading },
             code: self.index,
+            band: None,
         }
     }
 }

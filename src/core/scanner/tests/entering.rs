@@ -440,3 +440,36 @@ fn a_cause_is_passed_on_before_the_intents_that_it_causes() {
     rig.zero(&entry.legs[1]);
     assert!(matches!(rig.flow[..], [FlowBody::Event(EventBody::Order(_)), FlowBody::Intent(_)]));
 }
+
+#[test]
+fn limit_prices_stay_in_the_band_and_what_it_puts_out_of_reach_is_not_entered() {
+    let band = |rig: &mut Rig, at: u16, buy_max: Option<Num>, sell_min: Option<Num>| {
+        let (instrument, venue_ns) = (InstrumentId(at), WALL + rig.now);
+        rig.event(EventBody::Mark(Mark { instrument, buy_max, sell_min, venue_ns, ..Mark::default() }));
+    };
+    let mut rig = Rig::warm();
+    rig.spread(30);
+    let free = rig.basket().expect("no band is known");
+    let [bought, sold] = [0, 1].map(|leg| free.legs[leg].price.0);
+
+    // The touch lies inside, the price of the order does not.
+    let mut rig = Rig::warm();
+    band(&mut rig, 0, Some(Num::new(bought - 100, 3)), None);
+    band(&mut rig, 1, None, Some(Num::new(sold + 100, 3)));
+    rig.spread(30);
+    let basket = rig.basket().expect("it still reaches the touch");
+    assert_eq!([0, 1].map(|leg| basket.legs[leg].price.0), [bought - 100, sold + 100]);
+
+    for at in [0, 1] {
+        let mut rig = Rig::warm();
+        match at {
+            0 => band(&mut rig, 0, Some(Num::new(bought - 10_000, 3)), None),
+            _ => band(&mut rig, 1, None, Some(Num::new(sold + 10_000, 3))),
+        }
+        rig.spread(30);
+        assert_eq!((rig.basket(), rig.view(0).why), (None, WhyNot::PriceBand), "listing {at}");
+        rig.run_ms(10_010);
+        rig.spread(30);
+        assert!(rig.basket().is_some(), "what was stated ten seconds ago is unknown");
+    }
+}
