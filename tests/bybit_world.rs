@@ -155,11 +155,7 @@ fn an_order_that_rests_when_the_engine_dies_is_cancelled_where_the_protection_wa
         });
         simulation.run_for(40 * SECOND);
         let missing = (Check::DeadMan, "dead man's switch is not armed, must be armed".to_owned());
-        assert_eq!(
-            findings(&mut simulation).contains(&missing),
-            !granted,
-            "it must be granted, or not wanted"
-        );
+        assert_eq!(findings(&mut simulation).contains(&missing), !granted, "it must be granted, or not wanted");
         let params = params.expect("built");
         let (_, contexts) = perpring::stage::decode::plan(&params, true).expect("known dialects");
         let context = &contexts[1];

@@ -181,11 +181,6 @@ mod tests {
         funding_info(b"null", |_, _| panic!()).unwrap();
         assert!(funding_info(b"{", |_, _| {}).is_err());
     }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
 
     #[test]
     fn the_band_of_percent_price_is_read_and_one_that_makes_no_sense_is_unknown() {
