@@ -1,24 +1,20 @@
 //! The whole engine between the simulated Binance and the simulated Bybit, which shares no code with the
 //! dialect: trades open and close, books of account agree to the last unit, and a recorded run replays.
 
-use crate::simulated::{START, TempDir, sim_config, simulation};
+use crate::safety::{findings, tuned};
+use crate::simulated::{START, TempDir, assert_ledgers_equal, sim_config, simulation};
 use perpring::core::pair::WhyNot;
 use perpring::domain::input::{Command, ConnId};
 use perpring::domain::instrument::{Price, VenueId};
 use perpring::domain::money::Money;
 use perpring::domain::order::{ClientId, OrderSpec, Side, TimeInForce};
-use perpring::domain::params::{EngineParams, RiskParams, ScanParams};
+use perpring::domain::params::{RiskParams, ScanParams};
 use perpring::domain::standing::Check;
 use perpring::domain::time::{MICRO, MILLI, SECOND, Stamp};
-use perpring::replay::source::RunConfig;
 use perpring::replay::verify::verify;
 use perpring::sim::exchange::{EndReason, OrderStatus};
-use perpring::sim::{LedgerServer, SimAccountSettings, SimConfig, SimConn, server_at};
+use perpring::sim::{LedgerServer, SimAccountSettings, SimConn};
 use perpring::stage::egress::Vault;
-use perpring::stage::river::{Parts, River};
-use perpring::topology::fused::Fused;
-use perpring::topology::keeper::Keeper;
-use perpring::topology::simulated::Simulation;
 use perpring::topology::world;
 use perpring::venue::{Rendered, dialect};
 
@@ -35,19 +31,9 @@ fn trades_between_binance_and_bybit_equal_the_ledgers() {
     println!("{counts:?}");
     assert!(counts.trades_opened >= 5, "{counts:?}");
     assert_eq!(counts.trades_opened, counts.trades_closed);
-    let positions = simulation.engine().river().parts().risk.rules().positions().clone();
-    for (index, server) in simulation.servers().iter().enumerate() {
+    assert_ledgers_equal(&mut simulation);
+    for server in simulation.servers() {
         let ledger = server.ledger();
-        let account = ledger.account_ids().next().expect("one account");
-        let (mut fees, mut realised) = (Money::ZERO, Money::ZERO);
-        for row in positions.positions().filter(|row| row.instrument.venue == VenueId(index as u8)) {
-            assert_eq!(row.position.qty, 0, "flat at the end");
-            fees += row.position.fees;
-            realised += row.position.realised;
-        }
-        let theirs = ledger.totals(account);
-        assert_eq!((fees, realised), (theirs.fees, theirs.realised), "{}", ledger.venue());
-        assert!(fees > Money::ZERO);
         let rejected = ledger.orders().iter().filter(|row| row.order.status == OrderStatus::Rejected);
         assert_eq!(rejected.count(), 0, "no order is refused by {}", ledger.venue());
     }
@@ -64,28 +50,6 @@ fn a_run_with_bybit_replays_identically() {
     keeper.into_parts().0.expect("the run was recorded").close().expect("temporary disk");
     let report = verify(dir.path(), &mut |_| {}).expect("a readable journal");
     assert_eq!(report.divergence, None);
-}
-
-/// A simulation of `sim` whose engine has its parameters changed by `tune`.
-fn tuned(sim: &SimConfig, tune: impl FnOnce(&mut EngineParams)) -> Simulation {
-    let mut params = world::engine_params(sim, 7, world::demo_scan(), RiskParams::default());
-    tune(&mut params);
-    let config = RunConfig { trading: true, params };
-    let parts = Parts::new(&config.params, true).expect("known dialects");
-    let conns = parts.conns.clone();
-    let engine = Fused::new(River::new(parts), Keeper::new(None));
-    let servers = (0..sim.venues.len()).map(|venue| server_at(sim, venue).expect("a valid world")).collect();
-    let vault = Vault::new(world::credentials(sim));
-    Simulation::new(engine, servers, conns, vault, START, 100 * MICRO, &config.to_bytes())
-}
-
-/// What is wrong or missing at Bybit: check and sentence, the same of several listings once.
-fn findings(simulation: &mut Simulation) -> Vec<(Check, String)> {
-    let gate = simulation.engine().river().parts().risk.rules().start_gate();
-    let of_bybit = gate.findings().filter(|finding| finding.venue == VenueId(1));
-    let mut found: Vec<_> = of_bybit.map(|finding| (finding.check, finding.sentence())).collect();
-    found.dedup();
-    found
 }
 
 #[test]
@@ -105,11 +69,11 @@ fn each_wrong_setting_is_found_named_and_holds_bybit() {
         simulation.run_for(10 * SECOND);
         let sent = simulation.engine().keeper().watch().counts().orders_sent;
         if sentence.is_empty() {
-            assert_eq!(findings(&mut simulation), [], "nothing is wrong");
+            assert_eq!(findings(&mut simulation, 1), [], "nothing is wrong");
             assert!(sent > 0, "and it trades");
             continue;
         }
-        assert_eq!(findings(&mut simulation), [(check, sentence.to_owned())]);
+        assert_eq!(findings(&mut simulation, 1), [(check, sentence.to_owned())]);
         assert_eq!(sent, 0, "{sentence}");
         let parts = simulation.engine().river().parts();
         assert!(parts.scan.scanner().views().any(|view| view.why == WhyNot::VenueHeld));
@@ -118,7 +82,7 @@ fn each_wrong_setting_is_found_named_and_holds_bybit() {
     let mut simulation = tuned(&sim, |params| params.venues[1].taker_fee_ppb = 400_000);
     simulation.run_for(5 * SECOND);
     let fee = (Check::Fee, "taker fee is 5.5 bps, must be at most 4 bps".to_owned());
-    assert_eq!(findings(&mut simulation), [fee]);
+    assert_eq!(findings(&mut simulation, 1), [fee]);
     assert_eq!(simulation.engine().keeper().watch().counts().orders_sent, 0);
 }
 
@@ -155,7 +119,11 @@ fn an_order_that_rests_when_the_engine_dies_is_cancelled_where_the_protection_wa
         });
         simulation.run_for(40 * SECOND);
         let missing = (Check::DeadMan, "dead man's switch is not armed, must be armed".to_owned());
-        assert_eq!(findings(&mut simulation).contains(&missing), !granted, "it must be granted, or not wanted");
+        assert_eq!(
+            findings(&mut simulation, 1).contains(&missing),
+            !granted,
+            "it must be granted, or not wanted"
+        );
         let params = params.expect("built");
         let (_, contexts) = perpring::stage::decode::plan(&params, true).expect("known dialects");
         let context = &contexts[1];

@@ -1,7 +1,8 @@
 //! The whole engine, in one process under one simulated clock, trades between Binance and Deribit: its books equal
 //! the venues' own to the last unit, no token enters the journal, and a replay gives the same outputs.
 
-use crate::simulated::{START, TempDir, sim_config, simulation};
+use crate::safety::findings;
+use crate::simulated::{START, TempDir, assembled, sim_config, simulation};
 use perpring::core::pair::WhyNot;
 use perpring::domain::effect::{MessageId, OutMeta, Payload, Target};
 use perpring::domain::event::Seq;
@@ -13,13 +14,9 @@ use perpring::domain::params::{EngineParams, RiskParams, ScanParams};
 use perpring::domain::standing::Check;
 use perpring::domain::time::{MICRO, MILLI, SECOND, Stamp};
 use perpring::journal::{Reader, Stream};
-use perpring::replay::source::RunConfig;
 use perpring::replay::verify::verify;
 use perpring::sim::{HttpRequest, LedgerServer, SimAccountSettings, SimConfig, SimConn, server_at};
 use perpring::stage::egress::Vault;
-use perpring::stage::river::{Parts, River};
-use perpring::topology::fused::Fused;
-use perpring::topology::keeper::Keeper;
 use perpring::topology::simulated::Simulation;
 use perpring::topology::world;
 use perpring::venue::{Rendered, dialect};
@@ -96,24 +93,10 @@ fn tuned(
 ) -> Simulation {
     let mut params = world::engine_params(sim, 7, world::demo_scan(), RiskParams::default());
     tune(&mut params);
-    let config = RunConfig { trading: true, params };
-    let parts = Parts::new(&config.params, true).expect("known dialects");
-    let conns = parts.conns.clone();
-    let engine = Fused::new(River::new(parts), Keeper::new(None));
     let mut servers: Vec<_> =
         (0..sim.venues.len()).map(|venue| server_at(sim, venue).expect("a valid world")).collect();
     visit(&mut *servers[VENUE.index()]);
-    let vault = Vault::new(world::credentials(sim));
-    Simulation::new(engine, servers, conns, vault, START, 100 * MICRO, &config.to_bytes())
-}
-
-/// Findings at Deribit: check and sentence, without those per listing but the first.
-fn findings(simulation: &mut Simulation) -> Vec<(Check, String)> {
-    let gate = simulation.engine().river().parts().risk.rules().start_gate();
-    let ours = gate.findings().filter(|finding| finding.venue == VENUE);
-    let mut found: Vec<_> = ours.map(|finding| (finding.check, finding.sentence())).collect();
-    found.dedup();
-    found
+    assembled(sim, params, servers, 100 * MICRO, None).0
 }
 
 #[test]
@@ -136,7 +119,7 @@ fn each_wrong_setting_is_found_named_and_holds_deribit() {
         simulation.run_for(10 * SECOND);
         let sent = simulation.engine().keeper().watch().counts().orders_sent;
         if sentence.is_empty() {
-            assert_eq!(findings(&mut simulation), [], "nothing is wrong");
+            assert_eq!(findings(&mut simulation, VENUE.0), [], "nothing is wrong");
             assert!(sent > 0, "and it trades");
             let now = Stamp { mono: simulation.now() - START, wall: simulation.now() };
             let gate = simulation.engine().river().parts().risk.rules().start_gate();
@@ -144,7 +127,7 @@ fn each_wrong_setting_is_found_named_and_holds_deribit() {
             assert!(clock.uncertainty < 2 * MILLI, "{clock:?}");
             continue;
         }
-        assert_eq!(findings(&mut simulation), [(check, sentence.to_owned())]);
+        assert_eq!(findings(&mut simulation, VENUE.0), [(check, sentence.to_owned())]);
         assert_eq!(sent, 0, "{sentence}");
         let parts = simulation.engine().river().parts();
         assert!(parts.scan.scanner().views().any(|view| view.why == WhyNot::VenueHeld));
@@ -157,7 +140,7 @@ fn each_wrong_setting_is_found_named_and_holds_deribit() {
     for (tune, check, sentence) in in_the_configuration {
         let mut simulation = tuned(&sim_config(7, &BOTH, |_| {}), tune, |_| {});
         simulation.run_for(5 * SECOND);
-        assert_eq!(findings(&mut simulation), [(check, sentence.to_owned())]);
+        assert_eq!(findings(&mut simulation, VENUE.0), [(check, sentence.to_owned())]);
         assert_eq!(simulation.engine().keeper().watch().counts().orders_sent, 0);
     }
 }
@@ -203,7 +186,7 @@ fn an_order_of_someone_else_holds_deribit() {
     );
     simulation.run_for(10 * SECOND);
     let found = (Check::ForeignOrders, "open orders of others is 1, must be 0".to_owned());
-    assert_eq!(findings(&mut simulation), [found]);
+    assert_eq!(findings(&mut simulation, VENUE.0), [found]);
     assert_eq!(simulation.engine().keeper().watch().counts().orders_sent, 0);
 }
 

@@ -25,6 +25,8 @@ use std::sync::Arc;
 struct World {
     decode: Decode,
     names: Names,
+    /// Connections that carry no market data.
+    private: Vec<ConnId>,
     mono: Nanos,
     frames: BTreeMap<(String, String), (FrameMeta, String)>,
 }
@@ -48,7 +50,9 @@ impl World {
                 frames.insert((names.venue(info.venue).to_owned(), channel), (meta, text));
             }
         }
-        Self { decode, names, mono: last, frames }
+        let private = (0..).map(ConnId).zip(&conns).filter(|(_, info)| info.role != SessionRole::Market);
+        let private = private.map(|(conn, _)| conn).collect();
+        Self { decode, names, private, mono: last, frames }
     }
 
     fn feed(&mut self, meta: FrameMeta, text: &str) {
@@ -225,10 +229,11 @@ fn unknown_values_and_types_are_named() {
 #[test]
 fn private_messages_are_neither_told_nor_sampled() {
     let mut world = World::new(&["okx", "bybit"]);
-    let conns = 0..6u8;
-    for conn in conns.filter(|conn| conn % 3 != 0) {
+    let private = world.private.clone();
+    assert_eq!(private.len(), 4, "account and orders of both");
+    for conn in private {
         for epoch in 0..4 {
-            let meta = FrameMeta { conn: ConnId(conn), epoch, last: true, ..FrameMeta::default() };
+            let meta = FrameMeta { conn, epoch, last: true, ..FrameMeta::default() };
             world.feed(meta, r#"{"arg":{"channel":"secret-channel"},"data":[{"secret":"hunter2"}]}"#);
             world.feed(meta, r#"{"event":"error","code":"hunter2","topic":"order","id":7}"#);
         }

@@ -1,14 +1,13 @@
 //! Orders over HTTP: the same engine trades without an order connection, its ledgers equal the venues', an order
 //! that is not answered is asked about, a kill stops it, and the run replays.
 
-use crate::simulated::{TempDir, assembled, sim_config};
+use crate::simulated::{TempDir, assembled, assert_ledgers_equal, sim_config};
 use perpring::cli::Signals;
 use perpring::cli::demo::{DemoArgs, trade};
 use perpring::domain::effect::{HttpId, MessageId, OrderCall, OutMeta, OutMsg, Payload, SignScheme, Target};
 use perpring::domain::event::Seq;
 use perpring::domain::input::{Command, Input, RefuseReason, SendFate};
 use perpring::domain::instrument::VenueId;
-use perpring::domain::money::Money;
 use perpring::domain::order::{ClientId, OrderSpec};
 use perpring::domain::params::{OrderRoute, RiskParams};
 use perpring::domain::time::{MICRO, Nanos, SECOND};
@@ -139,24 +138,6 @@ fn world_of(
     (simulation, seen)
 }
 
-/// Fees, profit and flatness at every venue are what the venue's own books say.
-fn equal(simulation: &mut Simulation) {
-    let positions = simulation.engine().river().parts().risk.rules().positions().clone();
-    for (index, server) in simulation.servers().iter().enumerate() {
-        let ledger = server.ledger();
-        let account = ledger.account_ids().next().expect("one account");
-        let (mut fees, mut realised) = (Money::ZERO, Money::ZERO);
-        for row in positions.positions().filter(|row| row.instrument.venue == VenueId(index as u8)) {
-            assert_eq!(row.position.qty, 0, "flat at the end");
-            fees += row.position.fees;
-            realised += row.position.realised;
-        }
-        let theirs = ledger.totals(account);
-        assert_eq!((fees, realised), (theirs.fees, theirs.realised), "{}", ledger.venue());
-        assert!(fees > Money::ZERO);
-    }
-}
-
 fn replays(simulation: Simulation, dir: &TempDir) {
     let (_, keeper) = simulation.into_parts().0.into_parts();
     keeper.into_parts().0.expect("the run was recorded").close().expect("temporary disk");
@@ -185,7 +166,7 @@ fn a_world_traded_over_http_equals_the_venues_ledgers_and_replays() {
     assert_eq!((odd.malformed, odd.unknown, odd.orders, odd.refused), (0, 0, 0, 0), "{odd:?}");
     assert_eq!(total(&seen, |seen| &seen.texts), 0, "nothing on a socket");
     assert_eq!(counts.orders_sent, total(&seen, |seen| &seen.placed), "each is one request");
-    equal(&mut simulation);
+    assert_ledgers_equal(&mut simulation);
     let booked: usize = simulation
         .servers()
         .iter()
@@ -215,7 +196,7 @@ fn an_order_without_an_answer_is_asked_about_whether_it_arrived_or_not() {
     assert!(queries >= 3 * lost + mute, "{queries} queries");
     let open = simulation.engine().river().parts().decode.ledger().open_orders().count();
     assert_eq!(open, 0, "nothing stays unknown");
-    equal(&mut simulation);
+    assert_ledgers_equal(&mut simulation);
     replays(simulation, &dir);
 }
 

@@ -1,7 +1,7 @@
 //! Venue safety end to end: settings that are wrong at the venue, contracts that are suspended, an engine that
 //! dies with an order resting.
 
-use crate::simulated::{START, sim_config, simulation};
+use crate::simulated::{changed_simulation, sim_config, simulation};
 use perpring::core::pair::WhyNot;
 use perpring::domain::effect::{MessageId, OutMeta, Payload, Target};
 use perpring::domain::event::Seq;
@@ -11,13 +11,9 @@ use perpring::domain::order::{ClientId, OrderSpec, Side, TimeInForce};
 use perpring::domain::params::{EngineParams, RiskParams, ScanParams};
 use perpring::domain::standing::Check;
 use perpring::domain::time::{MICRO, SECOND, Stamp};
-use perpring::replay::source::RunConfig;
 use perpring::sim::exchange::EndReason;
-use perpring::sim::{SimAccountSettings, SimConfig, SimConn, server_at};
+use perpring::sim::{FaultPlan, SimAccountSettings, SimConfig, SimConn};
 use perpring::stage::egress::Vault;
-use perpring::stage::river::{Parts, River};
-use perpring::topology::fused::Fused;
-use perpring::topology::keeper::Keeper;
 use perpring::topology::simulated::Simulation;
 use perpring::topology::world;
 use perpring::venue::{Rendered, dialect};
@@ -28,13 +24,7 @@ const BOTH: [&str; 2] = ["binance-usdm", "okx"];
 pub fn tuned(sim: &SimConfig, tune: impl FnOnce(&mut EngineParams)) -> Simulation {
     let mut params = world::engine_params(sim, 7, world::demo_scan(), RiskParams::default());
     tune(&mut params);
-    let config = RunConfig { trading: true, params };
-    let parts = Parts::new(&config.params, true).expect("known dialects");
-    let conns = parts.conns.clone();
-    let engine = Fused::new(River::new(parts), Keeper::new(None));
-    let servers = (0..sim.venues.len()).map(|venue| server_at(sim, venue).expect("a valid world")).collect();
-    let vault = Vault::new(world::credentials(sim));
-    Simulation::new(engine, servers, conns, vault, START, 100 * MICRO, &config.to_bytes())
+    changed_simulation(params, sim, 100 * MICRO, None, &FaultPlan::default()).0
 }
 
 /// Findings of a venue: check and sentence, without those per listing but the first.

@@ -109,6 +109,24 @@ pub fn assembled(
     (Simulation::new(engine, servers, conns, vault, START, latency, &bytes), config)
 }
 
+/// Every venue is flat, and its own books hold the fees and the profit that the engine knows.
+pub fn assert_ledgers_equal(simulation: &mut Simulation) {
+    let positions = simulation.engine().river().parts().risk.rules().positions().clone();
+    for (index, server) in simulation.servers().iter().enumerate() {
+        let ledger = server.ledger();
+        let account = ledger.account_ids().next().expect("one account");
+        let (mut fees, mut realised) = (Money::ZERO, Money::ZERO);
+        for row in positions.positions().filter(|row| row.instrument.venue == VenueId(index as u8)) {
+            assert_eq!(row.position.qty, 0, "flat at the end");
+            fees += row.position.fees;
+            realised += row.position.realised;
+        }
+        let theirs = ledger.totals(account);
+        assert_eq!((fees, realised), (theirs.fees, theirs.realised), "{}", ledger.venue());
+        assert!(fees > Money::ZERO);
+    }
+}
+
 /// What a stretch of trading brought.
 pub struct Outcome {
     pub counts: Counts,

@@ -12,6 +12,7 @@ mod checker;
 mod coinm_world;
 mod command_line;
 mod decode_alloc;
+mod decode_paths;
 mod deribit_world;
 mod drift;
 mod economics;

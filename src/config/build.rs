@@ -103,7 +103,7 @@ impl Config {
         }
         self.check_quotes(&params, &mut findings);
         for (index, venue) in self.venues.iter().enumerate() {
-            let room = dialect(&venue.dialect).map_or(usize::MAX, |of| of.listings_max());
+            let room = dialect(&venue.dialect).map_or(usize::MAX, |of| of.listings_max(self.market.extras()));
             let listed = params.listings.iter().filter(|listing| listing.venue.index() == index).count();
             if listed > room {
                 findings.push(format!(
@@ -472,8 +472,9 @@ fn check_venue(venue: &VenueTable, live: bool, findings: &mut Vec<String>) -> Ve
     if !(1..=60_000).contains(&venue.order_valid_ms) {
         say("order_valid_ms must lie between 1 and 60000".to_owned());
     }
-    if venue.dead_man_s != 0 && !(10..=120).contains(&venue.dead_man_s) {
-        say("dead_man_s must be 0 (off) or lie between 10 and 120".to_owned());
+    let shortest = dialect(name).map_or(10, |of| of.dead_man_min_s());
+    if venue.dead_man_s != 0 && !(shortest..=120).contains(&venue.dead_man_s) {
+        say(format!("dead_man_s must be 0 (off) or lie between {shortest} and 120"));
     }
     if live && dialect(name).is_some_and(|dialect| dialect.start_checks() == CheckSet::EMPTY) {
         say("its account settings cannot be read back yet, so it trades on paper only: leave it out of a live run"

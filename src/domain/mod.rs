@@ -5,6 +5,7 @@
 //! the stages) and [`effect`] (what leaves it).
 
 pub mod codec;
+pub mod digits;
 pub mod effect;
 pub mod event;
 pub mod input;

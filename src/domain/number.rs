@@ -1,5 +1,6 @@
 //! Exact decimal numbers as venues write them. Parse exactly or refuse; never a float.
 
+use super::digits;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
@@ -55,7 +56,16 @@ impl Num {
     /// Parses `[-]digits[.digits][e[±]digits]`. Leading zeros are accepted; `+`, spaces, a lone point
     /// and an empty text are refused; so is anything that does not fit 18 digits after dropping
     /// trailing zeros.
+    #[inline]
     pub fn parse(text: &[u8]) -> Result<Self, NumError> {
+        match digits::whole(text) {
+            Some(run) => Ok(Self { mantissa: run.mantissa(), scale: run.scale() }),
+            None => Self::parse_bytewise(text),
+        }
+    }
+
+    /// [`Num::parse`] for any text: signs, sixteen bytes and more, and whatever is none.
+    fn parse_bytewise(text: &[u8]) -> Result<Self, NumError> {
         let (negative, digits) = match text {
             [] => return Err(NumError::Empty),
             [b'-', rest @ ..] => (true, rest),
@@ -283,6 +293,12 @@ mod tests {
                     prop_assert!(to < num.normalized().scale || i64::try_from(up).is_err());
                 }
             }
+        }
+
+        #[test]
+        fn sixteen_bytes_at_once_are_the_same_number(text in "-?[0-9]{0,10}[.]?[0-9]{0,10}(e-?[0-9])?") {
+            let show = |parsed: Result<Num, NumError>| parsed.map(|num| (num.mantissa, num.scale));
+            prop_assert_eq!(show(Num::parse(text.as_bytes())), show(Num::parse_bytewise(text.as_bytes())));
         }
 
         #[test]

@@ -7,7 +7,9 @@
 use super::instrument::{InstrumentId, VenueId};
 use super::intent::BPS;
 use super::time::Nanos;
-use serde::{Deserialize, Serialize};
+use serde::de::{Error as _, SeqAccess, Visitor};
+use serde::ser::SerializeStruct as _;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// A question about the venue's time and its answer.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -166,7 +168,10 @@ pub struct StartCheck {
 }
 
 /// What a venue says of the use of its limits, from the headers of a reply.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+///
+/// Journals of before the last two fields hold the others only: they are written where one of them says
+/// something, and read where they are there.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Pace {
     /// Venue.
     pub venue: VenueId,
@@ -185,6 +190,67 @@ pub struct Pace {
     /// Requests like the one that was answered over HTTP that the venue still takes in its window under way,
     /// where stated.
     pub requests_left: Option<u32>,
+}
+
+/// As the fields stand in a journal.
+const PACE_FIELDS: [&str; 8] = [
+    "venue",
+    "status",
+    "retry_after_s",
+    "weight_1m",
+    "orders_10s",
+    "orders_1m",
+    "orders_left",
+    "requests_left",
+];
+
+impl Serialize for Pace {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let says_left = self.orders_left.is_some() || self.requests_left.is_some();
+        let mut to = serializer.serialize_struct("Pace", if says_left { 8 } else { 6 })?;
+        to.serialize_field("venue", &self.venue)?;
+        to.serialize_field("status", &self.status)?;
+        to.serialize_field("retry_after_s", &self.retry_after_s)?;
+        to.serialize_field("weight_1m", &self.weight_1m)?;
+        to.serialize_field("orders_10s", &self.orders_10s)?;
+        to.serialize_field("orders_1m", &self.orders_1m)?;
+        if says_left {
+            to.serialize_field("orders_left", &self.orders_left)?;
+            to.serialize_field("requests_left", &self.requests_left)?;
+        }
+        to.end()
+    }
+}
+
+impl<'de> Deserialize<'de> for Pace {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_struct("Pace", &PACE_FIELDS, PaceFields)
+    }
+}
+
+struct PaceFields;
+
+impl<'de> Visitor<'de> for PaceFields {
+    type Value = Pace;
+
+    fn expecting(&self, to: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        to.write_str("six or eight fields in order")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut fields: A) -> Result<Pace, A::Error> {
+        let short = |at| move || A::Error::invalid_length(at, &"six or eight fields in order");
+        Ok(Pace {
+            venue: fields.next_element()?.ok_or_else(short(0))?,
+            status: fields.next_element()?.ok_or_else(short(1))?,
+            retry_after_s: fields.next_element()?.ok_or_else(short(2))?,
+            weight_1m: fields.next_element()?.ok_or_else(short(3))?,
+            orders_10s: fields.next_element()?.ok_or_else(short(4))?,
+            orders_1m: fields.next_element()?.ok_or_else(short(5))?,
+            // It stands last in its record: the end of that is the end of an older one.
+            orders_left: fields.next_element().ok().flatten().flatten(),
+            requests_left: fields.next_element().ok().flatten().flatten(),
+        })
+    }
 }
 
 impl Pace {
@@ -221,6 +287,25 @@ mod tests {
             Check::ALL.iter().map(|check| *check as usize).collect::<Vec<_>>(),
             (0..CHECKS).collect::<Vec<_>>()
         );
+    }
+
+    #[test]
+    fn a_pace_of_a_journal_before_its_last_fields_is_read_and_written_as_it_was() {
+        let old = Pace { venue: VenueId(1), status: 200, orders_10s: Some(300), ..Pace::default() };
+        let mut scratch = [0; 32];
+        // Venue, status 200, pause, weight, orders of 10 s, of a minute: as derived for the first six.
+        let bytes = postcard::to_slice(&old, &mut scratch).unwrap();
+        assert_eq!(bytes, [1, 200, 1, 0, 0, 1, 172, 2, 0]);
+        assert_eq!(postcard::from_bytes::<Pace>(bytes).unwrap(), old);
+        for new in [
+            Pace { orders_left: Some(0), ..old },
+            Pace { requests_left: Some(7), ..old },
+            Pace { orders_left: Some(3), requests_left: Some(9), ..old },
+        ] {
+            let bytes = postcard::to_slice(&new, &mut scratch).unwrap();
+            assert_eq!(postcard::from_bytes::<Pace>(bytes).unwrap(), new);
+        }
+        assert!(postcard::from_bytes::<Pace>(&[1, 200, 1, 0]).is_err(), "damage is no older version");
     }
 
     #[test]

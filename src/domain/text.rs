@@ -26,18 +26,44 @@ impl<const N: usize> Text<N> {
 
     /// Copies `text`; `None` when it is longer than `N` bytes, not ASCII or contains a NUL.
     pub fn from_bytes(text: &[u8]) -> Option<Self> {
-        if text.len() > N || !text.is_ascii() || text.contains(&0) {
-            return None;
-        }
+        // ASCII without NUL.
+        let plain =
+            |word: u64| (word.wrapping_sub(0x0101_0101_0101_0101) | word) & 0x8080_8080_8080_8080 == 0;
         let mut bytes = [0; N];
-        bytes[..text.len()].copy_from_slice(text);
+        let room = bytes.get_mut(..text.len())?;
+        match (text.first_chunk::<8>(), text.last_chunk::<8>()) {
+            // As most symbols: two words that overlap.
+            (Some(head), Some(tail)) if text.len() <= 16 => {
+                if !plain(u64::from_le_bytes(*head)) || !plain(u64::from_le_bytes(*tail)) {
+                    return None;
+                }
+                *room.first_chunk_mut()? = *head;
+                *room.last_chunk_mut()? = *tail;
+            }
+            _ => {
+                if !text.iter().all(|byte| matches!(byte, 1..=0x7f)) {
+                    return None;
+                }
+                room.copy_from_slice(text);
+            }
+        }
         Some(Self { bytes })
     }
 
     /// The text as bytes.
     pub fn as_bytes(&self) -> &[u8] {
-        let len = self.bytes.iter().position(|b| *b == 0).unwrap_or(N);
-        &self.bytes[..len]
+        // The padding is all zeros, and the text has none: the length follows from the last word of text.
+        let mut len = N;
+        let mut words = self.bytes.rchunks_exact(8);
+        for word in words.by_ref() {
+            let word = word.first_chunk().map_or(0, |word| u64::from_le_bytes(*word));
+            if word != 0 {
+                return &self.bytes[..len - word.leading_zeros() as usize / 8];
+            }
+            len -= 8;
+        }
+        let short = words.remainder().iter().take_while(|byte| **byte != 0).count();
+        &self.bytes[..short]
     }
 
     /// The text.

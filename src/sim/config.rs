@@ -467,7 +467,10 @@ impl SimVenueConfig {
             }),
             "bybit" => Ok(Self {
                 accounts: vec![SimAccount {
-                    settings: SimAccountSettings { disconnect_protection: true, ..SimAccountSettings::default() },
+                    settings: SimAccountSettings {
+                        disconnect_protection: true,
+                        ..SimAccountSettings::default()
+                    },
                     ..SimAccount::default()
                 }],
                 order_id_base: 7_000_000,

@@ -82,7 +82,8 @@ impl Latest {
             return false;
         }
         self.recent.add(key, now);
-        (self.key, self.copy) = (key, copy);
+        // Never back: numbers that began anew on one connection are not to let the other one's old ones in.
+        (self.key, self.copy) = (self.key.max(key), copy);
         counts.wins[copy] += 1;
         true
     }

@@ -1,21 +1,30 @@
 //! A forward-only JSON reader over borrowed bytes: no allocation, no key order assumed, any spacing.
 //!
-//! It checks the structure of everything that it passes, and refuses what it does not understand. It
-//! is the only parser of hot messages; large cold replies go through simd-json. Strings are handed out
-//! raw (escapes unresolved): venue symbols and numbers contain none, and a compare with them then fails.
+//! It checks everything that it passes and takes nothing that is not JSON (a property test holds it to
+//! serde_json). Strings are handed out raw. On the hot path ([`Cursor::plain`]) an escape is refused, and the
+//! frame goes through the full parser, [`super::full`]; [`Cursor::new`] leaves escapes as they stand: a compare
+//! with a symbol or a number then fails. What nobody lists is marked in passing ([`super::drift`]). What stands next
+//! in its usual form is read by [`usual`] at once.
+
+pub mod usual;
 
 use super::drift::{Marks, Words};
 use super::message::DecodeError;
+use crate::domain::digits;
 use crate::domain::number::Num;
 
-/// Deepest nesting that is followed.
-const DEPTH_MAX: usize = 32;
+/// Deepest nesting of what is passed over.
+const DEPTH_MAX: u32 = 127;
 
 /// A position in a JSON text.
 #[derive(Clone, Copy, Debug)]
 pub struct Cursor<'a> {
     bytes: &'a [u8],
     at: usize,
+    /// Whether strings with escapes are handed out.
+    escapes: bool,
+    /// Whether the text was written anew: places in it are none of the frame.
+    anew: bool,
     marks: Marks,
 }
 
@@ -39,18 +48,47 @@ pub enum Kind {
 type Result<T> = std::result::Result<T, DecodeError>;
 
 impl<'a> Cursor<'a> {
-    /// At the beginning of `bytes`.
+    /// At the beginning of `bytes`; strings are handed out with their escapes.
     pub fn new(bytes: &'a [u8]) -> Self {
-        Self { bytes, at: 0, marks: Marks::NONE }
+        Self { bytes, at: 0, escapes: true, anew: false, marks: Marks::NONE }
+    }
+
+    /// At the beginning of `bytes`; a string with an escape is an error.
+    pub fn plain(bytes: &'a [u8]) -> Self {
+        Self { escapes: false, ..Self::new(bytes) }
+    }
+
+    /// At the beginning of what the full parser made of a frame: as [`Cursor::new`], but without marks.
+    pub fn anew(bytes: &'a [u8]) -> Self {
+        Self { anew: true, ..Self::new(bytes) }
+    }
+
+    /// The whole text, from its beginning.
+    pub const fn text(&self) -> &'a [u8] {
+        self.bytes
+    }
+
+    /// Whether the text is the one that the full parser made.
+    pub const fn is_anew(&self) -> bool {
+        self.anew
     }
 
     /// The error for the present position.
+    #[cold]
     pub fn bad<T>(&self) -> Result<T> {
         Err(DecodeError::Json { at: self.at })
     }
 
-    #[inline]
+    #[inline(always)]
     fn peek(&mut self) -> u8 {
+        match self.bytes.get(self.at) {
+            Some(byte) if *byte > b' ' => *byte,
+            _ => self.peek_spaced(),
+        }
+    }
+
+    #[inline(never)]
+    fn peek_spaced(&mut self) -> u8 {
         while let Some(byte) = self.bytes.get(self.at) {
             if !matches!(byte, b' ' | b'\n' | b'\r' | b'\t') {
                 return *byte;
@@ -60,7 +98,7 @@ impl<'a> Cursor<'a> {
         0
     }
 
-    #[inline]
+    #[inline(always)]
     fn eat(&mut self, byte: u8) -> Result<()> {
         if self.peek() == byte {
             self.at += 1;
@@ -93,8 +131,7 @@ impl<'a> Cursor<'a> {
             return Ok(());
         }
         loop {
-            let key = self.string()?;
-            self.eat(b':')?;
+            let key = self.key()?;
             field(key, self)?;
             match self.peek() {
                 b',' => self.at += 1,
@@ -105,6 +142,13 @@ impl<'a> Cursor<'a> {
                 _ => return self.bad(),
             }
         }
+    }
+
+    #[inline(always)]
+    fn key(&mut self) -> Result<&'a [u8]> {
+        let key = self.string()?;
+        self.eat(b':')?;
+        Ok(key)
     }
 
     /// Reads an array; `element` must consume exactly one value at each call.
@@ -128,38 +172,80 @@ impl<'a> Cursor<'a> {
         }
     }
 
-    /// Reads a string; escapes are left as they stand.
+    /// Reads a string; escapes are refused or left as they stand.
     #[inline]
     pub fn string(&mut self) -> Result<&'a [u8]> {
         self.eat(b'"')?;
         let from = self.at;
+        while let Some(text) = self.bytes.get(self.at..).and_then(|rest| rest.first_chunk::<8>()) {
+            let stop = digits::string_stop(*text);
+            self.at += stop;
+            if stop < 8 {
+                if text[stop] != b'"' {
+                    break;
+                }
+                self.at += 1;
+                return Ok(&self.bytes[from..self.at - 1]);
+            }
+        }
+        self.string_slowly(from)
+    }
+
+    /// The rest of a string that is near the end of the text, or has more than plain ASCII in it.
+    #[inline(never)]
+    fn string_slowly(&mut self, from: usize) -> Result<&'a [u8]> {
+        let mut ascii = true;
         while let Some(byte) = self.bytes.get(self.at) {
             match byte {
                 b'"' => {
                     let text = &self.bytes[from..self.at];
+                    if !ascii && std::str::from_utf8(text).is_err() {
+                        return self.bad();
+                    }
                     self.at += 1;
                     return Ok(text);
                 }
-                b'\\' => self.at += 2,
-                0..=0x1f => return self.bad(),
-                _ => self.at += 1,
+                b'\\' if self.escapes => self.escape()?,
+                b'\\' | 0..=0x1f => return self.bad(),
+                _ => {
+                    ascii &= byte.is_ascii();
+                    self.at += 1;
+                }
             }
         }
-        self.at = self.bytes.len();
         self.bad()
+    }
+
+    /// One escape; two where they make one character.
+    fn escape(&mut self) -> Result<()> {
+        let unit = |at: usize| {
+            let hex = self.bytes.get(at..at + 6)?.strip_prefix(b"\\u")?;
+            hex.iter().try_fold(0, |unit, byte| Some((unit << 4) | char::from(*byte).to_digit(16)?))
+        };
+        self.at += match self.bytes.get(self.at + 1) {
+            Some(b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't') => 2,
+            Some(b'u') => match unit(self.at) {
+                Some(0xd800..=0xdbff) if matches!(unit(self.at + 6), Some(0xdc00..=0xdfff)) => 12,
+                Some(0xd800..=0xdfff) | None => return self.bad(),
+                Some(_) => 6,
+            },
+            _ => return self.bad(),
+        };
+        Ok(())
     }
 
     /// The text of a bare number.
     #[inline]
     fn number_text(&mut self) -> Result<&'a [u8]> {
-        if !matches!(self.peek(), b'-' | b'0'..=b'9') {
-            return self.bad();
+        self.peek();
+        let rest = self.bytes.get(self.at..).unwrap_or_default();
+        match number_len(rest) {
+            Some(len) => {
+                self.at += len;
+                Ok(&rest[..len])
+            }
+            None => self.bad(),
         }
-        let from = self.at;
-        while matches!(self.bytes.get(self.at), Some(b'0'..=b'9' | b'-' | b'+' | b'.' | b'e' | b'E')) {
-            self.at += 1;
-        }
-        Ok(&self.bytes[from..self.at])
     }
 
     /// Text of a string, number, boolean or null, and whether it stood in quotes. Strings come without them.
@@ -167,13 +253,7 @@ impl<'a> Cursor<'a> {
     pub fn scalar(&mut self) -> Result<(&'a [u8], bool)> {
         match self.peek() {
             b'"' => Ok((self.string()?, true)),
-            b'-' | b'0'..=b'9' => {
-                let at = self.at;
-                let text = self.number_text()?;
-                let plain = text.iter().all(u8::is_ascii_digit)
-                    || Num::parse(text) != Err(crate::domain::number::NumError::Syntax);
-                if plain { Ok((text, false)) } else { Err(DecodeError::Json { at }) }
-            }
+            b'-' | b'0'..=b'9' => Ok((self.number_text()?, false)),
             b't' | b'f' | b'n' => Ok((self.raw()?, false)),
             _ => self.bad(),
         }
@@ -188,12 +268,18 @@ impl<'a> Cursor<'a> {
     /// An exact decimal, quoted or bare.
     #[inline]
     pub fn num(&mut self, name: &'static str) -> Result<Num> {
+        if let Some(num) = self.usual_num() {
+            return Ok(num);
+        }
         Num::parse(self.number()?).map_err(|_| DecodeError::Field(name))
     }
 
     /// An exact decimal, quoted or bare; `null` and `""` are absent.
     #[inline]
     pub fn num_or_absent(&mut self, name: &'static str) -> Result<Option<Num>> {
+        if let Some(num) = self.usual_num() {
+            return Ok(Some(num));
+        }
         if self.peek() == b'n' {
             self.skip()?;
             return Ok(None);
@@ -207,6 +293,15 @@ impl<'a> Cursor<'a> {
     /// An integer, quoted or bare.
     #[inline]
     pub fn int(&mut self, name: &'static str) -> Result<i64> {
+        match self.usual_num() {
+            Some(Num { mantissa, scale: 0 }) => Ok(mantissa),
+            Some(_) => Err(DecodeError::Field(name)),
+            None => self.int_slowly(name),
+        }
+    }
+
+    #[inline(never)]
+    fn int_slowly(&mut self, name: &'static str) -> Result<i64> {
         let text = self.number()?;
         let (negative, digits) = match text {
             [b'-', rest @ ..] => (true, rest),
@@ -237,19 +332,22 @@ impl<'a> Cursor<'a> {
     /// `true` or `false`, quoted or bare.
     #[inline]
     pub fn boolean(&mut self, name: &'static str) -> Result<bool> {
-        if self.peek() == b'"' {
-            return match self.string()? {
+        match self.peek() {
+            b'"' => match self.string()? {
                 b"true" => Ok(true),
                 b"false" => Ok(false),
                 _ => Err(DecodeError::Field(name)),
-            };
+            },
+            b't' => self.bare(b"true").map(|()| true),
+            _ => self.bare(b"false").map(|()| false),
         }
-        if self.bytes[self.at..].starts_with(b"true") {
-            self.at += 4;
-            Ok(true)
-        } else if self.bytes[self.at..].starts_with(b"false") {
-            self.at += 5;
-            Ok(false)
+    }
+
+    #[inline]
+    fn bare(&mut self, word: &[u8]) -> Result<()> {
+        if self.bytes.get(self.at..).is_some_and(|rest| rest.starts_with(word)) {
+            self.at += word.len();
+            Ok(())
         } else {
             self.bad()
         }
@@ -280,6 +378,9 @@ impl<'a> Cursor<'a> {
 
     #[cold]
     fn mark(&mut self, part: &'a [u8]) {
+        if self.anew {
+            return;
+        }
         let place = part.as_ptr().addr().wrapping_sub(self.bytes.as_ptr().addr());
         self.marks.add(place, self.bytes);
     }
@@ -298,30 +399,52 @@ impl<'a> Cursor<'a> {
 
     /// Passes over one value of any kind.
     pub fn skip(&mut self) -> Result<()> {
-        self.skip_nested(0)
-    }
-
-    fn skip_nested(&mut self, depth: usize) -> Result<()> {
-        if depth == DEPTH_MAX {
-            return self.bad();
-        }
-        match self.kind()? {
-            Kind::Object => self.object(|_, cursor| cursor.skip_nested(depth + 1)),
-            Kind::Array => self.array(|cursor| cursor.skip_nested(depth + 1)),
-            Kind::String => self.string().map(|_| ()),
-            Kind::Number => {
-                let at = self.at;
-                let text = self.number_text()?;
-                let valid = Num::parse(text) != Err(crate::domain::number::NumError::Syntax);
-                if valid { Ok(()) } else { Err(DecodeError::Json { at }) }
+        // A bit per open bracket, the innermost lowest: whether it is an object's.
+        let (mut objects, mut depth) = (0u128, 0);
+        loop {
+            match self.peek() {
+                b'"' => _ = self.string()?,
+                b'-' | b'0'..=b'9' => _ = self.number_text()?,
+                b't' => self.bare(b"true")?,
+                b'f' => self.bare(b"false")?,
+                b'n' => self.bare(b"null")?,
+                open @ (b'{' | b'[') => {
+                    self.at += 1;
+                    if self.peek() == closing(open == b'{') {
+                        self.at += 1;
+                    } else {
+                        if depth == DEPTH_MAX {
+                            return self.bad();
+                        }
+                        depth += 1;
+                        objects = (objects << 1) | u128::from(open == b'{');
+                        if open == b'{' {
+                            self.key()?;
+                        }
+                        continue;
+                    }
+                }
+                _ => return self.bad(),
             }
-            Kind::Bool => self.boolean("").map(|_| ()),
-            Kind::Null => {
-                if self.bytes[self.at..].starts_with(b"null") {
-                    self.at += 4;
-                    Ok(())
-                } else {
-                    self.bad()
+            // A value ended, and with it perhaps what it stands in.
+            loop {
+                if depth == 0 {
+                    return Ok(());
+                }
+                let object = objects & 1 == 1;
+                let next = self.peek();
+                if next == closing(object) {
+                    depth -= 1;
+                    objects >>= 1;
+                } else if next != b',' {
+                    return self.bad();
+                }
+                self.at += 1;
+                if next == b',' {
+                    if object {
+                        self.key()?;
+                    }
+                    break;
                 }
             }
         }
@@ -336,9 +459,35 @@ impl<'a> Cursor<'a> {
     }
 
     /// Nothing but spaces may follow.
+    #[inline]
     pub fn end(&mut self) -> Result<()> {
         if self.peek() == 0 && self.at >= self.bytes.len() { Ok(()) } else { self.bad() }
     }
+}
+
+const fn closing(object: bool) -> u8 {
+    if object { b'}' } else { b']' }
+}
+
+/// Length of the JSON number that `text` starts with.
+fn number_len(text: &[u8]) -> Option<usize> {
+    let digits = |from: usize| {
+        let count = text.get(from..)?.iter().take_while(|byte| byte.is_ascii_digit()).count();
+        (count > 0).then_some(from + count)
+    };
+    let whole = usize::from(text.first() == Some(&b'-'));
+    let mut end = digits(whole)?;
+    if text[whole] == b'0' && end > whole + 1 {
+        return None;
+    }
+    if text.get(end) == Some(&b'.') {
+        end = digits(end + 1)?;
+    }
+    if matches!(text.get(end), Some(b'e' | b'E')) {
+        let sign = usize::from(matches!(text.get(end + 1), Some(b'+' | b'-')));
+        end = digits(end + 1 + sign)?;
+    }
+    Some(end)
 }
 
 #[cfg(test)]
@@ -411,18 +560,60 @@ mod tests {
             let mut cursor = Cursor::new(text.as_bytes());
             assert!(cursor.skip().and_then(|()| cursor.end()).is_err(), "{text}");
         }
-        let deep = "[".repeat(100);
-        assert!(Cursor::new(deep.as_bytes()).skip().is_err());
+        for (depth, good) in [(127, true), (128, false), (100_000, false)] {
+            let deep = "[".repeat(depth) + "0" + &"]".repeat(depth);
+            assert_eq!(Cursor::new(deep.as_bytes()).skip().is_ok(), good, "{depth}");
+        }
+    }
+
+    #[test]
+    fn escapes_are_left_as_they_stand_or_refused() {
+        let text = br#"["a\"\u00e9\ud83d\ude00b"]"#;
+        let mut seen: &[u8] = b"";
+        Cursor::new(text).array(|c| c.string().map(|text| seen = text)).unwrap();
+        assert_eq!(seen, br#"a\"\u00e9\ud83d\ude00b"#);
+        assert!(Cursor::plain(text).skip().is_err());
+        for bad in [r#""\x""#, r#""\u12g4""#, r#""\ud800""#, r#""\ud800\u0041""#, r#""\udc00""#, "\"\\"] {
+            assert!(Cursor::new(bad.as_bytes()).skip().is_err(), "{bad}");
+        }
     }
 
     proptest! {
         #[test]
-        fn agrees_with_serde_json_on_what_is_json(bytes in "[\\[\\]{}:,\"a-e0-9.truefalsn \\\\-]{0,40}") {
-            let mut cursor = Cursor::new(bytes.as_bytes());
+        fn what_is_taken_is_what_serde_json_takes(
+            text in "[ \\[\\]{}:,\"a-e0-9.truefalsn\\\\+-]{0,40}",
+            garbage in proptest::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..2),
+        ) {
+            let mut bytes = text.into_bytes();
+            for (at, byte) in garbage {
+                if !bytes.is_empty() {
+                    let at = at.index(bytes.len());
+                    bytes[at] = byte;
+                }
+            }
+            let mut cursor = Cursor::new(&bytes);
             let ours = cursor.skip().and_then(|()| cursor.end()).is_ok();
-            let theirs = serde_json::from_str::<serde_json::Value>(&bytes).is_ok();
-            // We are laxer on escapes, leading zeros and exponents; never stricter but in depth.
-            prop_assert!(ours || !theirs);
+            let theirs = serde_json::from_slice::<serde::de::IgnoredAny>(&bytes).is_ok()
+                && std::str::from_utf8(&bytes).is_ok();
+            prop_assert_eq!(ours, theirs);
+            let mut cursor = Cursor::plain(&bytes);
+            let plain = cursor.skip().and_then(|()| cursor.end()).is_ok();
+            prop_assert_eq!(plain, theirs && !bytes.contains(&b'\\'));
+        }
+
+        #[test]
+        fn numbers_are_taken_and_read_as_json_has_them(text in "-?[0-9]{0,9}[.]?[0-9]{0,12}([eE][+-]?[0-9]?)?", spaces in 0..20usize) {
+            let padded = text.clone() + &" ".repeat(spaces);
+            let theirs = serde_json::from_str::<serde_json::Value>(&padded).is_ok();
+            let mut cursor = Cursor::new(padded.as_bytes());
+            let ours = cursor.num("x").and_then(|num| cursor.end().map(|()| num));
+            match Num::parse(text.as_bytes()) {
+                Ok(num) if theirs => prop_assert_eq!(ours, Ok(num)),
+                _ => prop_assert!(ours.is_err()),
+            }
+            let quoted = format!("\"{text}\"{}", " ".repeat(spaces));
+            let ours = Cursor::new(quoted.as_bytes()).num("x");
+            prop_assert_eq!(ours.ok(), Num::parse(text.as_bytes()).ok());
         }
     }
 }

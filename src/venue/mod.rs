@@ -11,6 +11,7 @@ pub mod copies;
 pub mod deribit;
 pub mod drift;
 pub mod extras;
+pub mod full;
 pub mod hyperliquid;
 pub mod json;
 pub mod message;
@@ -18,6 +19,7 @@ pub mod okx;
 pub mod pace;
 mod session;
 pub mod silence;
+mod standing;
 
 use self::copies::CopyCounts;
 use self::drift::{Drift, DriftKind, Marks};
@@ -30,7 +32,7 @@ use crate::domain::input::{ConnId, DownReason, FrameMeta};
 use crate::domain::instrument::{Instrument, InstrumentId, VenueId, VenueSpec};
 use crate::domain::intent::OrderRef;
 use crate::domain::order::{ClientId, OrderReport, OrderSpec};
-use crate::domain::params::{ListingParams, MarketCopies, OrderRoute, VenueParams};
+use crate::domain::params::{Extras, ListingParams, MarketCopies, OrderRoute, VenueParams};
 use crate::domain::standing::{CheckSet, Pace};
 use crate::domain::time::{Nanos, Stamp};
 
@@ -331,12 +333,17 @@ pub trait Dialect: Sync {
     fn orders_per_10s(&self) -> u32 {
         10
     }
+    /// The shortest time of its dead man's switch, s.
+    fn dead_man_min_s(&self) -> i64 {
+        10
+    }
     /// The ways that orders can take at this venue; the first one is taken unless the configuration says another.
     fn order_routes(&self) -> &'static [OrderRoute] {
         &[OrderRoute::Websocket]
     }
     /// Listings that its connections have room for.
-    fn listings_max(&self) -> usize {
+    fn listings_max(&self, extras: Extras) -> usize {
+        let _ = extras;
         usize::MAX
     }
     /// The route side.

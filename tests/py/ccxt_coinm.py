@@ -13,6 +13,8 @@ from ccxt_drive import KEYS, check, check_book, near, refused
 
 DEPOSIT = 10.0
 TAKER_FEE = 0.0005
+# The venue states coins to eight decimals: of 0.008 BTC that is a millionth and more.
+ROUNDING = 1e-5
 
 
 def client(base, **keys):
@@ -43,11 +45,11 @@ def check_trade(exchange, symbol, market, amount, ask):
     bought = exchange.create_order(symbol, "limit", "buy", amount, limit, {"timeInForce": "IOC"})
     order = exchange.fetch_order(bought["id"], symbol)
     check(order["status"] == "closed" and order["filled"] == amount, f"{order}")
-    near(order["cost"], amount * market["contractSize"] / order["average"], 1e-6, "cost in coins")
+    near(order["cost"], amount * market["contractSize"] / order["average"], ROUNDING, "cost in coins")
     positions = held(exchange, symbol)
     check(len(positions) == 1 and positions[0]["side"] == "long" and positions[0]["contracts"] == amount, f"{positions}")
-    near(positions[0]["entryPrice"], order["average"], 1e-6, "entry price")
-    near(positions[0]["notional"], amount * market["contractSize"] / positions[0]["markPrice"], 1e-5, "notional in coins")
+    near(positions[0]["entryPrice"], order["average"], ROUNDING, "entry price")
+    near(positions[0]["notional"], amount * market["contractSize"] / positions[0]["markPrice"], ROUNDING, "notional in coins")
     sold = exchange.create_order(symbol, "market", "sell", amount, None, {"reduceOnly": True})
     check(exchange.fetch_order(sold["id"], symbol)["status"] == "closed", "the exit is not closed")
     check(held(exchange, symbol) == [], "not flat after the exit")

@@ -91,25 +91,35 @@ class Orders:
                 self.seen.setdefault(order["id"], []).append((order["status"], order["filled"]))
             self.changed.set()
 
+    async def told(self, order_id, status=None):
+        while not any(status in (None, said) for said, _ in self.seen.get(order_id, [])):
+            if self.task.done():
+                self.task.result()
+            self.changed.clear()
+            await self.changed.wait()
+
     async def until(self, order_id, status):
-        async def reached():
-            while not any(said == status for said, _ in self.seen.get(order_id, [])):
-                if self.task.done():
-                    self.task.result()
-                self.changed.clear()
-                await self.changed.wait()
-        await soon(reached(), f"{order_id} {status}; seen {self.seen}")
+        await soon(self.told(order_id, status), f"{order_id} {status}; seen {self.seen}")
         return self.seen[order_id]
+
+
+async def first_told(exchange, orders, symbol, amount, price):
+    """A resting order that the stream tells of: those placed before its subscription stood are canceled."""
+    while True:
+        order = await exchange.create_order(symbol, "limit", "buy", amount, price)
+        try:
+            await asyncio.wait_for(orders.told(order["id"]), 1)
+            return order
+        except asyncio.TimeoutError:
+            await exchange.cancel_order(order["id"], symbol)
 
 
 async def check_orders(exchange, venue, symbol, amount, ask):
     params = {"kind": "future"} if venue == "deribit" else {}
     orders = Orders(exchange, symbol, params)
     fills = asyncio.create_task(exchange.watch_my_trades(symbol, params=params))
-    # The streams have to stand before something happens on them.
-    await asyncio.sleep(1.5)
     low = float(exchange.price_to_precision(symbol, ask * 0.98))
-    resting = await exchange.create_order(symbol, "limit", "buy", amount, low)
+    resting = await soon(first_told(exchange, orders, symbol, amount, low), "an order on the stream")
     await orders.until(resting["id"], "open")
     await exchange.cancel_order(resting["id"], symbol)
     said = await orders.until(resting["id"], "canceled")

@@ -13,6 +13,7 @@ use crate::domain::number::Num;
 use crate::domain::order::{ClientId, FillReport, OrderReport, RejectClass, ReportKind};
 use crate::domain::text::Currency;
 use crate::domain::time::{MILLI, Nanos};
+use crate::venue::full::Full;
 use crate::venue::json::Cursor;
 use crate::venue::message::DecodeError;
 use crate::venue::{Emit, OddKind, Out};
@@ -39,7 +40,8 @@ const fn malformed(_: DecodeError) -> OddKind {
 /// # Errors
 /// What is odd about it; what could be understood was emitted.
 pub fn user_event(frame: &[u8], venue: VenueId, listings: &Listings, out: &mut Out) -> Odd<UserEvent> {
-    let event = Fields::scan(unwrap_stream(frame)?).map_err(malformed)?;
+    let mut full = Full::new();
+    let event = full.read(frame, event_fields).map_err(malformed)?;
     match event.get(b'e') {
         b"ORDER_TRADE_UPDATE" => order_update(&event, venue, listings, out)?,
         b"TRADE_LITE" => trade_lite(&event, venue, listings, out)?,
@@ -57,18 +59,19 @@ pub fn user_event(frame: &[u8], venue: VenueId, listings: &Listings, out: &mut O
     Ok(UserEvent::Done)
 }
 
-/// The event itself, with or without `{"stream":…,"data":…}` around it.
-fn unwrap_stream(frame: &[u8]) -> Odd<&[u8]> {
+/// The fields of the event itself, with or without `{"stream":…,"data":…}` around it.
+fn event_fields(mut cursor: Cursor<'_>) -> Result<Fields<'_>, DecodeError> {
+    let frame = cursor.text();
+    if frame.starts_with(b"{\"e\":") {
+        return Fields::scan_at(cursor);
+    }
     let mut data = frame;
-    let mut cursor = Cursor::new(frame);
-    cursor
-        .object(|key, cursor| match key {
-            b"data" => cursor.raw().map(|text| data = text),
-            _ => cursor.skip(),
-        })
-        .map_err(malformed)?;
-    cursor.end().map_err(malformed)?;
-    Ok(data)
+    cursor.object(|key, cursor| match key {
+        b"data" => cursor.raw().map(|text| data = text),
+        _ => cursor.skip(),
+    })?;
+    cursor.end()?;
+    Fields::scan(data)
 }
 
 fn order_update(event: &Fields<'_>, venue: VenueId, listings: &Listings, out: &mut Out) -> Odd<()> {

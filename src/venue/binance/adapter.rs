@@ -7,6 +7,7 @@ mod entry;
 use super::backfill::{self, Backfill};
 use super::dead_man::DeadMan;
 use super::duties::{Chore, DUTIES, Duty, RECONCILE, SETTINGS};
+use super::limits::Limits;
 use super::link::{Link, LinkState, NEVER, backoff};
 use super::market::{Heard, LINKS, Market, Suspicion};
 use super::standing::Standing;
@@ -32,8 +33,6 @@ const METADATA_PERIOD: Nanos = 1800 * SECOND;
 const METADATA_PERIOD_UNANNOUNCED: Nanos = 60 * SECOND;
 /// Metadata is not read again sooner than this, whatever does not fit.
 const METADATA_PAUSE: Nanos = 30 * SECOND;
-/// Used weight of a minute, of 2400, beyond which the rest is kept for what keeps the account known.
-const DATA_WEIGHT_MAX: u32 = 1_800;
 /// A listen key lives 60 min; the venue asks for a renewal every 30.
 const KEEP_ALIVE: Nanos = 29 * 60 * SECOND;
 /// Free margin is in no stream.
@@ -100,6 +99,7 @@ pub struct BinanceAdapter {
     /// Times of the venue asked for so far.
     times: u32,
     dead_man: DeadMan,
+    limits: Limits,
     specs: Vec<Option<VenueSpec>>,
     sequence: u32,
     /// When the request was made whose reply is being read.
@@ -147,6 +147,7 @@ impl BinanceAdapter {
             standing: Standing::new(context.venue, &context.params),
             times: 0,
             dead_man: DeadMan::new(context.params.dead_man_ns, context.listings.len()),
+            limits: Limits::default(),
             specs: vec![None; context.listings.len()],
             sequence: 0,
             asked_at: 0,
@@ -435,6 +436,9 @@ impl BinanceAdapter {
     }
 
     fn chore_failed(&mut self, duty: Duty, now: Nanos) {
+        if duty == Duty::Countdown {
+            self.dead_man.posted(); // one listing that the venue refuses must not keep the others waiting
+        }
         let base = self.conn_base;
         let chore = self.chore(duty);
         chore.request = None;
@@ -459,6 +463,7 @@ impl BinanceAdapter {
         match duty {
             Duty::ExchangeInfo => {
                 self.on_exchange_info(body, out)?;
+                self.on_limits(body, out)?;
                 let announced = self.variant.knows.contract_info;
                 let period = if announced { METADATA_PERIOD } else { METADATA_PERIOD_UNANNOUNCED };
                 self.chore(duty).due = mono + period;
@@ -760,7 +765,7 @@ impl Adapter for BinanceAdapter {
         if pace.is_refusal() {
             let asked = Nanos::from(pace.retry_after_s) * SECOND;
             self.http_pause = self.http_pause.max(now.mono.saturating_add(asked));
-        } else if pace.weight_1m.is_some_and(|used| used >= DATA_WEIGHT_MAX) {
+        } else if pace.weight_1m.is_some_and(|used| used >= self.limits.data_weight_max) {
             // The venue's minutes are those of its clock.
             let minute = 60 * SECOND;
             self.data_pause = now.mono + (minute - now.wall.rem_euclid(minute));

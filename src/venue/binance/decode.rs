@@ -9,6 +9,7 @@ use super::schema;
 use crate::domain::number::Num;
 use crate::domain::order::Side;
 use crate::venue::drift::Marks;
+use crate::venue::full::Full;
 use crate::venue::json::{Cursor, Kind};
 use crate::venue::message::{Continuity, DecodeError, Decoder, Depth, Level, Message};
 use std::cell::Cell;
@@ -106,8 +107,12 @@ impl<'a> Fields<'a> {
 
     /// The single-letter fields of an object, arrays and objects as raw text; everything else is passed over.
     pub(super) fn scan(text: &'a [u8]) -> Result<Self> {
+        Self::scan_at(Cursor::new(text))
+    }
+
+    /// [`Fields::scan`] of the text that the cursor is at the beginning of.
+    pub(super) fn scan_at(mut cursor: Cursor<'a>) -> Result<Self> {
         let mut fields = Self::new();
-        let mut cursor = Cursor::new(text);
         cursor.object(|key, cursor| match key {
             [letter @ (b'A'..=b'Z' | b'a'..=b'z')] => {
                 let index = usize::from(letter - b'A');
@@ -248,13 +253,13 @@ impl Strange {
         *self = Self::default();
     }
 
-    /// The frame was read; `marks` are those of its longer keys.
+    /// The frame was read; the reader marked its longer keys.
     #[inline]
-    fn end(&mut self, marks: Marks, frame: &[u8]) {
+    fn end(&mut self, reader: &Cursor<'_>) {
         if self.event.get() {
-            self.marks = marks;
-            if self.letters.get() != 0 {
-                self.find_letters(frame);
+            self.marks = reader.marks();
+            if self.letters.get() != 0 && !reader.is_anew() {
+                self.find_letters(reader.text());
             }
         }
     }
@@ -292,26 +297,52 @@ impl Parser {
     #[inline]
     pub fn parse(&mut self, frame: &[u8], mut emit: impl FnMut(&Message<'_>)) -> Result<()> {
         self.strange.clear();
-        if let Some(message) = super::fast::book_ticker(frame) {
+        let Self { bids, asks, .. } = self;
+        let short = super::fast::book_ticker(frame)
+            .or_else(|| super::fast::depth_update(frame, bids, asks))
+            .or_else(|| super::fast::agg_trade(frame));
+        if let Some(message) = short {
             emit(&message);
             return Ok(());
         }
-        self.parse_general(frame, emit)
+        self.parse_at_leisure(frame, &mut emit)
     }
 
-    /// [`Parser::parse`] without the short cut for the usual layout.
-    pub(super) fn parse_general(&mut self, frame: &[u8], mut emit: impl FnMut(&Message<'_>)) -> Result<()> {
-        let mut cursor = Cursor::new(frame);
+    /// [`Parser::parse`] without the short cuts for usual layouts.
+    #[inline(never)]
+    fn parse_at_leisure(&mut self, frame: &[u8], emit: &mut impl FnMut(&Message<'_>)) -> Result<()> {
+        let mut full = Full::new();
+        let mut emitted = 0;
+        full.read(frame, |cursor| {
+            // Events of an array that were already handed out are not handed out again.
+            let (mut at, before) = (0, emitted);
+            self.parse_general(cursor, &mut |message: &Message<'_>| {
+                at += 1;
+                if at > before {
+                    emitted += 1;
+                    emit(message);
+                }
+            })
+        })
+    }
+
+    /// One reading, from wherever the text stands.
+    pub(super) fn parse_general(
+        &mut self,
+        mut cursor: Cursor<'_>,
+        emit: &mut impl FnMut(&Message<'_>),
+    ) -> Result<()> {
+        self.strange.clear();
         match cursor.kind()? {
             Kind::Object => {
                 let mut fields = Fields::new();
                 self.read(&mut cursor, &mut fields, true)?;
                 cursor.end()?;
                 match fields.late_data.take() {
-                    Some(data) => self.late(data, fields.stream, frame, &mut emit),
+                    Some(data) => self.late(data, fields.stream, emit),
                     None => {
-                        self.event(&fields, &mut emit)?;
-                        self.strange.end(cursor.marks(), frame);
+                        self.event(&fields, emit)?;
+                        self.strange.end(&cursor);
                         Ok(())
                     }
                 }
@@ -320,7 +351,7 @@ impl Parser {
                 let start = cursor;
                 cursor.skip()?;
                 cursor.end()?;
-                self.late(start, b"", frame, &mut emit)
+                self.late(start, b"", emit)
             }
             Kind::Null => {
                 cursor.skip()?;
@@ -337,7 +368,6 @@ impl Parser {
         &mut self,
         mut at: Cursor<'a>,
         stream: &'a [u8],
-        frame: &[u8],
         emit: &mut impl FnMut(&Message<'_>),
     ) -> Result<()> {
         if at.kind()? != Kind::Array {
@@ -345,7 +375,7 @@ impl Parser {
             self.read(&mut at, &mut fields, false)?;
             fields.stream = stream;
             self.event(&fields, emit)?;
-            self.strange.end(at.marks(), frame);
+            self.strange.end(&at);
             return Ok(());
         }
         let mut count = 0;
@@ -366,7 +396,7 @@ impl Parser {
         if count == 0 {
             emit(&Message::Ignored { kind: "empty" });
         }
-        self.strange.end(at.marks(), frame);
+        self.strange.end(&at);
         Ok(())
     }
 
@@ -607,6 +637,9 @@ fn value<'a>(cursor: &mut Cursor<'a>) -> Result<(&'a [u8], bool)> {
 /// `[["price","quantity"],…]`; further elements of a level are passed over.
 #[inline]
 fn read_levels(cursor: &mut Cursor<'_>, side: &mut Vec<Level>, name: &'static str) -> Result<()> {
+    if super::fast::levels(cursor, side).is_some() {
+        return Ok(());
+    }
     side.clear();
     cursor.array(|cursor| {
         let (mut level, mut count) = ((Num::ZERO, Num::ZERO), 0u32);

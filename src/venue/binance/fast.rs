@@ -1,105 +1,129 @@
-//! The hottest message, `bookTicker` of a raw stream, in the byte layout that the venue sends: one pass, no
-//! table of fields. Anything that deviates by a byte (order, spaces, escapes, signs, long numbers) is none of
-//! its business: it returns `None` and the general parser decides. A property test holds the two equal.
+//! The hottest messages of raw streams in the layout that the venue sends: best bid and ask, depth, trades. One
+//! pass, no table of fields. Anything that deviates (order, spaces, escapes, signs, long numbers) is none of its
+//! business: `None`, and the general parser decides. Property tests hold the two equal.
 
-use crate::domain::number::Num;
-use crate::venue::message::Message;
+use super::continuity::DEPTH;
+use crate::domain::order::Side;
+use crate::venue::json::Cursor;
+use crate::venue::message::{Depth, Level, Message};
 
-/// Most digits that always fit an `i64`.
-const DIGITS_MAX: usize = 18;
-
-/// The message, when the frame has exactly the usual layout.
+/// `bookTicker`, when the frame has exactly the usual layout.
 #[inline]
 pub fn book_ticker(frame: &[u8]) -> Option<Message<'_>> {
-    let mut scan = Scan { rest: frame };
-    scan.literal(b"{\"e\":\"bookTicker\",\"u\":")?;
-    let id = scan.integer()?;
-    scan.literal(b",\"s\":\"")?;
-    let symbol = scan.name()?;
-    scan.literal(b",\"b\":\"")?;
-    let bid = scan.decimal()?;
-    scan.literal(b",\"B\":\"")?;
-    let bid_qty = scan.decimal()?;
-    scan.literal(b",\"a\":\"")?;
-    let ask = scan.decimal()?;
-    scan.literal(b",\"A\":\"")?;
-    let ask_qty = scan.decimal()?;
-    scan.literal(b",\"T\":")?;
-    let time = scan.integer()?;
-    scan.literal(b",\"E\":")?;
-    scan.integer()?;
-    if scan.rest != b"}" {
-        // Sent since 2026.
-        scan.literal(b",\"st\":")?;
-        scan.integer()?;
-        scan.literal(b"}")?;
-        if !scan.rest.is_empty() {
-            return None;
-        }
-    }
-    let time_ms = i64::try_from(time).ok()?;
+    let mut c = Cursor::plain(frame);
+    c.literal(b"{\"e\":\"bookTicker\",\"u\":")?;
+    let id = c.bare_int()?.unsigned_abs();
+    c.literal(b",\"s\":\"")?;
+    let symbol = c.quoted_name()?;
+    c.literal(b",\"b\":\"")?;
+    let bid = c.quoted_num()?;
+    c.literal(b",\"B\":\"")?;
+    let bid_qty = c.quoted_num()?;
+    c.literal(b",\"a\":\"")?;
+    let ask = c.quoted_num()?;
+    c.literal(b",\"A\":\"")?;
+    let ask_qty = c.quoted_num()?;
+    c.literal(b",\"T\":")?;
+    let time_ms = c.bare_int()?;
+    c.literal(b",\"E\":")?;
+    c.bare_int()?;
+    close(c)?;
     Some(Message::Bbo { symbol, id, bid: (bid, bid_qty), ask: (ask, ask_qty), time_ms })
 }
 
-struct Scan<'a> {
-    rest: &'a [u8],
+/// `depthUpdate` of a difference stream, when the frame has exactly the usual layout; the levels go to the two
+/// lists, which hold anything otherwise.
+#[inline]
+pub fn depth_update<'a>(
+    frame: &'a [u8],
+    bids: &'a mut Vec<Level>,
+    asks: &'a mut Vec<Level>,
+) -> Option<Message<'a>> {
+    let mut c = Cursor::plain(frame);
+    c.literal(b"{\"e\":\"depthUpdate\",\"E\":")?;
+    c.bare_int()?;
+    c.literal(b",\"T\":")?;
+    let time_ms = c.bare_int()?;
+    c.literal(b",\"s\":\"")?;
+    let symbol = c.quoted_name()?;
+    c.literal(b",\"U\":")?;
+    let first = c.bare_int()?.unsigned_abs();
+    c.literal(b",\"u\":")?;
+    let last = c.bare_int()?.unsigned_abs();
+    c.literal(b",\"pu\":")?;
+    let prev = c.bare_int()?;
+    c.literal(b",\"b\":")?;
+    levels(&mut c, bids)?;
+    c.literal(b",\"a\":")?;
+    levels(&mut c, asks)?;
+    close(c)?;
+    if first > last {
+        return None;
+    }
+    Some(Message::Depth(Depth {
+        channel: DEPTH,
+        symbol,
+        snapshot: false,
+        first,
+        last,
+        prev,
+        checksum: None,
+        bids,
+        asks,
+        time_ms,
+    }))
 }
 
-impl<'a> Scan<'a> {
-    #[inline(always)]
-    fn literal(&mut self, text: &[u8]) -> Option<()> {
-        self.rest = self.rest.strip_prefix(text)?;
-        Some(())
+/// `aggTrade`, when the frame has exactly the usual layout.
+#[inline]
+pub fn agg_trade(frame: &[u8]) -> Option<Message<'_>> {
+    let mut c = Cursor::plain(frame);
+    c.literal(b"{\"e\":\"aggTrade\",\"E\":")?;
+    c.bare_int()?;
+    c.literal(b",\"a\":")?;
+    let id = c.bare_int()?.unsigned_abs();
+    c.literal(b",\"s\":\"")?;
+    let symbol = c.quoted_name()?;
+    c.literal(b",\"p\":\"")?;
+    let price = c.quoted_num()?;
+    c.literal(b",\"q\":\"")?;
+    let qty = c.quoted_num()?;
+    if c.literal(b",\"nq\":\"").is_some() {
+        c.quoted_num()?;
     }
+    c.literal(b",\"f\":")?;
+    c.bare_int()?;
+    c.literal(b",\"l\":")?;
+    c.bare_int()?;
+    c.literal(b",\"T\":")?;
+    let time_ms = c.bare_int()?;
+    let aggressor = match c.literal(b",\"m\":true") {
+        Some(()) => Side::Sell,
+        None => {
+            c.literal(b",\"m\":false")?;
+            Side::Buy
+        }
+    };
+    close(c)?;
+    Some(Message::Trade { channel: "aggTrade", symbol, id, price, qty, aggressor, time_ms })
+}
 
-    /// Digits up to something else.
-    #[inline(always)]
-    fn integer(&mut self) -> Option<u64> {
-        let (mut value, mut count) = (0u64, 0);
-        while let Some(digit) =
-            self.rest.get(count).map(|byte| byte.wrapping_sub(b'0')).filter(|digit| *digit < 10)
-        {
-            value = value.wrapping_mul(10).wrapping_add(u64::from(digit));
-            count += 1;
-        }
-        self.rest = &self.rest[count..];
-        (1..=DIGITS_MAX).contains(&count).then_some(value)
+/// The end of an event, with the `st` that is sent since 2026.
+#[inline(always)]
+fn close(mut c: Cursor<'_>) -> Option<()> {
+    if c.literal(b"}").is_none() {
+        c.literal(b",\"st\":")?;
+        c.bare_int()?;
+        c.literal(b"}")?;
     }
+    c.is_done().then_some(())
+}
 
-    /// Digits with at most one point between them, and the closing quote.
-    #[inline(always)]
-    fn decimal(&mut self) -> Option<Num> {
-        let (mut mantissa, mut at, mut point) = (0i64, 0, None);
-        loop {
-            let byte = *self.rest.get(at)?;
-            match byte {
-                b'0'..=b'9' => mantissa = mantissa.wrapping_mul(10).wrapping_add(i64::from(byte - b'0')),
-                b'.' if point.is_none() && at > 0 => point = Some(at),
-                b'"' => break,
-                _ => return None,
-            }
-            at += 1;
-        }
-        let scale = point.map_or(0, |point| at - point - 1);
-        let digits = at - usize::from(point.is_some());
-        if digits == 0 || digits > DIGITS_MAX || (point.is_some() && scale == 0) {
-            return None;
-        }
-        self.rest = &self.rest[at + 1..];
-        Some(Num::new(mantissa, scale as u8))
-    }
-
-    /// A non-empty string without escapes, and the closing quote.
-    #[inline(always)]
-    fn name(&mut self) -> Option<&'a [u8]> {
-        let len = self.rest.iter().position(|byte| matches!(byte, b'"' | b'\\' | 0..=0x1f))?;
-        if len == 0 || self.rest[len] != b'"' {
-            return None;
-        }
-        let text = &self.rest[..len];
-        self.rest = &self.rest[len + 1..];
-        Some(text)
-    }
+/// The levels of a side; they replace what `side` holds, or leave anything in it.
+#[inline(always)]
+pub fn levels(c: &mut Cursor<'_>, side: &mut Vec<Level>) -> Option<()> {
+    side.clear();
+    c.quoted_levels(side, |c, level| if level.0.mantissa > 0 { c.literal(b"]") } else { None })
 }
 
 #[cfg(test)]
@@ -108,24 +132,36 @@ mod tests {
     use crate::venue::binance::decode::Parser;
     use proptest::prelude::*;
 
-    const FRAME: &str = r#"{"e":"bookTicker","u":600859600576,"s":"SUSHIUSDT","b":"7.6110","B":"2","a":"7.6120","A":"297","T":1626992741012,"E":1626992741017}"#;
+    const FRAMES: [&str; 4] = [
+        r#"{"e":"bookTicker","u":600859600576,"s":"SUSHIUSDT","b":"7.6110","B":"2","a":"7.6120","A":"297","T":1626992741012,"E":1626992741017}"#,
+        r#"{"e":"depthUpdate","E":1626992741017,"T":1626992741012,"s":"SUSHIUSDT","U":600859600570,"u":600859600576,"pu":600859600569,"b":[["7.6110","2"],["7.6","0"]],"a":[["7.6120","297.5"]]}"#,
+        r#"{"e":"depthUpdate","E":1626992741017,"T":1626992741012,"s":"SUSHIUSDT","U":600859600570,"u":600859600576,"pu":600859600569,"b":[],"a":[["7.6120","297.5"],["7.7","12"]],"st":1}"#,
+        r#"{"e":"aggTrade","E":1626992741017,"a":5933014,"s":"SUSHIUSDT","p":"7.6110","q":"100","nq":"100","f":100,"l":105,"T":1626992741012,"m":true}"#,
+    ];
 
-    /// What the general parser makes of it, when it is one best bid and ask.
+    /// What the short cuts make of a frame.
+    fn fast(frame: &[u8]) -> Option<String> {
+        let (mut bids, mut asks) = (Vec::new(), Vec::new());
+        let message = book_ticker(frame).or_else(|| agg_trade(frame));
+        message.or_else(|| depth_update(frame, &mut bids, &mut asks)).map(|message| format!("{message:?}"))
+    }
+
+    /// What the general parser makes of it, when it is one message.
     fn general(frame: &[u8]) -> Option<String> {
-        let mut seen = None;
+        let mut seen = Vec::new();
         Parser::default()
-            .parse_general(frame, |message| {
-                seen = matches!(message, Message::Bbo { .. }).then(|| format!("{message:?}"))
+            .parse_general(Cursor::plain(frame), &mut |message: &Message<'_>| {
+                seen.push(format!("{message:?}"))
             })
             .ok()?;
-        seen
+        seen.pop().filter(|_| seen.is_empty())
     }
 
     #[test]
     fn the_usual_layout_is_read_and_others_are_left_to_the_general_parser() {
-        for frame in [FRAME.to_owned(), FRAME.replace('}', r#","st":1}"#)] {
-            let fast = book_ticker(frame.as_bytes()).map(|message| format!("{message:?}"));
-            assert!(fast.is_some());
+        for frame in FRAMES.map(str::to_owned).into_iter().chain([FRAMES[0].replace('}', r#","st":1}"#)]) {
+            let fast = fast(frame.as_bytes());
+            assert!(fast.is_some(), "{frame}");
             assert_eq!(fast, general(frame.as_bytes()));
         }
         for (from, to) in [
@@ -137,22 +173,25 @@ mod tests {
             ("7.6110", "7."),
             ("7.6110", ""),
             ("297", "1234567890123456789"),
+            ("600859600576", "0600859600576"),
             ("}", "} "),
             ("}", ",\"st\":1}x"),
+            ("}", ",\"st\":1.5}"),
         ] {
-            assert!(book_ticker(FRAME.replace(from, to).as_bytes()).is_none(), "{to}");
+            assert!(fast(FRAMES[0].replace(from, to).as_bytes()).is_none(), "{to}");
         }
     }
 
     proptest! {
         #[test]
         fn whatever_is_read_fast_reads_the_same_in_general(
+            which in 0..FRAMES.len(),
             edits in proptest::collection::vec(
-                (any::<prop::sample::Index>(), prop::sample::select(b"0123456789.\",:{}-e \\AB\x01".to_vec()), 0..3u8),
+                (any::<prop::sample::Index>(), prop::sample::select(b"0123456789.\",:{}-e \\AB\x01[]".to_vec()), 0..3u8),
                 0..4,
             ),
         ) {
-            let mut frame = FRAME.as_bytes().to_vec();
+            let mut frame = FRAMES[which].as_bytes().to_vec();
             for (at, byte, how) in edits {
                 let at = at.index(frame.len());
                 match how {
@@ -161,8 +200,8 @@ mod tests {
                     _ => { frame.remove(at); }
                 }
             }
-            if let Some(message) = book_ticker(&frame) {
-                prop_assert_eq!(Some(format!("{message:?}")), general(&frame));
+            if let Some(message) = fast(&frame) {
+                prop_assert_eq!(Some(message), general(&frame));
             }
         }
     }

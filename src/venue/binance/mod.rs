@@ -21,7 +21,8 @@ pub mod errors;
 pub mod fast;
 pub mod feed;
 mod kill;
-pub mod link;
+pub mod limits;
+mod link;
 pub mod market;
 pub mod metadata;
 pub mod orders;
@@ -34,7 +35,7 @@ use super::message::Decoder;
 use super::{Adapter, ConnSpec, Dialect, Encoder, KillSwitch, VenueContext};
 use crate::domain::event::SessionRole;
 use crate::domain::instrument::ContractKind;
-use crate::domain::params::OrderRoute;
+use crate::domain::params::{Extras, OrderRoute};
 use crate::domain::standing::CheckSet;
 
 /// What differs between Binance's derivative markets.
@@ -320,9 +321,10 @@ macro_rules! market {
                 $variant.orders
             }
 
-            fn listings_max(&self) -> usize {
-                // Two streams of each listing on each connection.
-                $variant.streams_max / 2
+            fn listings_max(&self, extras: Extras) -> usize {
+                // Two streams of each listing on each connection; the extras join those of one.
+                let streams = 2 + usize::from(extras.ticker) + usize::from(extras.liquidations);
+                ($variant.streams_max - usize::from($variant.knows.contract_info)) / streams
             }
 
             fn encoder(&self, context: &VenueContext) -> Box<dyn Encoder> {

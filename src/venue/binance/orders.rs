@@ -208,6 +208,8 @@ pub fn http_reply(
         }
         _ => cursor.skip(),
     });
+    // Only the venue's own refusals say anything of the execution: not a gateway's or a proxy's page.
+    let status = if code == 0 && !(400..500).contains(&status) { 0 } else { status };
     let mut report = refused(request, code, status, venue)?;
     if request == Request::Query {
         report.venue_order_id = u64::from(tag);

@@ -4,14 +4,15 @@
 
 use super::symbols::Listings;
 use crate::domain::event::EventBody;
-use crate::domain::instrument::{InstrumentId, VenueId};
+use crate::domain::instrument::VenueId;
 use crate::domain::intent::{ONE_PPB, Ppb};
 use crate::domain::order::ClientId;
 use crate::domain::params::VenueParams;
-use crate::domain::standing::{Check, CheckSet, ClockSample, StartCheck};
+use crate::domain::standing::{Check, CheckSet, ClockSample};
 use crate::domain::time::{MILLI, Nanos};
 use crate::venue::json::Cursor;
 use crate::venue::message::DecodeError;
+use crate::venue::standing::States;
 use crate::venue::{OddKind, Out};
 
 type Odd<T> = Result<T, OddKind>;
@@ -46,6 +47,12 @@ pub struct Standing {
     pub account_at: usize,
 }
 
+impl States for Standing {
+    fn venue(&self) -> VenueId {
+        self.venue
+    }
+}
+
 impl Standing {
     /// For a venue as configured.
     pub fn new(venue: VenueId, params: &VenueParams) -> Self {
@@ -53,30 +60,6 @@ impl Standing {
         let margin = params.margin_ppb.max(1);
         let leverage = (ONE_PPB + margin / 2) / margin;
         Self { venue, leverage, fee: params.taker_fee_ppb, commission_at: 0, account_at: 0 }
-    }
-
-    fn state(
-        &self,
-        check: Check,
-        listing: Option<InstrumentId>,
-        values: (i64, i64),
-        passed: bool,
-        out: &mut Out,
-    ) -> bool {
-        let (venue, (stated, wanted)) = (self.venue, values);
-        out.event(EventBody::Check(StartCheck { venue, check, listing, passed, stated, wanted }));
-        passed
-    }
-
-    fn equal(
-        &self,
-        check: Check,
-        listing: Option<InstrumentId>,
-        stated: i64,
-        wanted: i64,
-        out: &mut Out,
-    ) -> bool {
-        self.state(check, listing, (stated, wanted), stated == wanted, out)
     }
 
     /// `GET time`, asked at `sent` (`mono`) and answered at `received`.

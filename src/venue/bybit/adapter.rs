@@ -22,6 +22,7 @@ use crate::domain::standing::Pace;
 use crate::domain::text::Symbol;
 use crate::domain::time::{Nanos, SECOND, Stamp};
 use crate::venue::extras::Told;
+use crate::venue::full::Full;
 use crate::venue::message::DecodeError;
 use crate::venue::pace::seconds_between;
 use crate::venue::{Adapter, Emit, OddKind, Oddity, Out, VenueContext};
@@ -477,8 +478,7 @@ impl BybitAdapter {
             (Op::Subscribe, false) => {
                 self.odd(self.sessions[at].conn, OddKind::Refused, out);
                 match at {
-                    // Without the protection the account is as good as those that have none.
-                    ACCOUNT if id.first() == Some(&calls::DEAD_MAN_ID) => {}
+                    ACCOUNT if id.first() == Some(&calls::DEAD_MAN_ID) => self.on_dead_man_unheard(out),
                     // One bad symbol: the others have requests of their own.
                     MARKET if awaited => self.acked(at, now, out),
                     MARKET => {}
@@ -503,7 +503,7 @@ impl BybitAdapter {
             // What happens from now on arrives by itself; what was before is asked for.
             SessionRole::Account => {
                 self.reconcile(now);
-                self.read_settings(now);
+                self.read_settings(now, out);
             }
             SessionRole::Orders => {}
         }
@@ -625,7 +625,8 @@ impl Adapter for BybitAdapter {
             FrameKind::Binary => return self.odd(conn, OddKind::Malformed, out),
             FrameKind::Ping | FrameKind::Pong => return,
         }
-        match self.parser.parse(frame) {
+        let mut full = Full::new();
+        match self.parser.parse(frame, &mut full) {
             Ok(Frame::Market { channel, symbol, snapshot, time_ms }) => {
                 out.marked(conn, self.parser.marks);
                 self.on_market(About { conn, channel, snapshot, time_ms }, &symbol, now, out);
@@ -695,7 +696,7 @@ impl Adapter for BybitAdapter {
                     Ask::Foreign => self.on_foreign(&reply, now.mono, out),
                     Ask::DeadMan => self.on_dead_man(&reply, now.mono, out),
                     Ask::SetDeadMan => {
-                        self.on_dead_man_set(now.mono);
+                        self.on_dead_man_set(now.mono, out);
                         Ok(())
                     }
                 };

@@ -6,6 +6,7 @@ use super::parse::{BEST, Channel, Frame, Item, Op, Parser, PrivateChannel};
 use crate::domain::number::Num;
 use crate::domain::order::Side;
 use crate::venue::drift::Marks;
+use crate::venue::full::Full;
 use crate::venue::message::{Continuity, DecodeError, Decoder, Depth, Level, Message};
 use std::fmt::Write as _;
 
@@ -130,7 +131,8 @@ impl BybitDecoder {
 
 impl Decoder for BybitDecoder {
     fn decode(&mut self, frame: &[u8], emit: &mut dyn FnMut(&Message<'_>)) -> Result<(), DecodeError> {
-        match self.parser.parse(frame)? {
+        let mut full = Full::new();
+        match self.parser.parse(frame, &mut full)? {
             Frame::Market { channel, snapshot, time_ms, .. } => {
                 for item in &self.parser.items {
                     self.emit(item, channel, snapshot, time_ms, emit);

@@ -9,6 +9,7 @@ use crate::domain::number::Num;
 use crate::domain::order::Side;
 use crate::domain::text::Symbol;
 use crate::venue::drift::Marks;
+use crate::venue::full::Full;
 use crate::venue::json::{Cursor, Kind};
 use crate::venue::message::{DecodeError, Level};
 
@@ -270,13 +271,21 @@ impl Parser {
         &self.levels[span.from as usize..span.to as usize]
     }
 
-    /// Reads a frame.
-    pub fn parse<'a>(&mut self, text: &'a [u8]) -> Result<Frame<'a>> {
+    /// Reads a frame; `full` is where it stands if it is not as venues usually write.
+    #[inline]
+    pub fn parse<'a>(&mut self, text: &'a [u8], full: &'a mut Full) -> Result<Frame<'a>> {
+        full.read(text, |cursor| self.frame(cursor))
+    }
+
+    fn frame<'a>(&mut self, mut cursor: Cursor<'a>) -> Result<Frame<'a>> {
         self.items.clear();
         self.levels.clear();
         self.book_hint = None;
         self.marks = Marks::NONE;
-        let mut cursor = Cursor::new(text);
+        if let Some(frame) = self.usual(cursor) {
+            return Ok(frame);
+        }
+        self.levels.clear();
         if cursor.kind()? != Kind::Object {
             cursor.skip()?;
             cursor.end()?;
@@ -397,6 +406,10 @@ impl Parser {
     /// `[price, size]`.
     fn side(&mut self, c: &mut Cursor<'_>) -> Result<Span> {
         let from = self.levels.len() as u32;
+        if c.quoted_levels(&mut self.levels, |c, _| c.literal(b"]")).is_some() {
+            return Ok(Span { from, to: self.levels.len() as u32 });
+        }
+        self.levels.truncate(from as usize);
         c.array(|c| {
             let (mut column, mut price, mut size) = (0, Num::ZERO, Num::ZERO);
             c.array(|c| {
@@ -416,6 +429,52 @@ impl Parser {
         })?;
         Ok(Span { from, to: self.levels.len() as u32 })
     }
+
+    /// A book in the usual layout; `None` says nothing, and the frame is read value by value.
+    fn usual<'a>(&mut self, mut c: Cursor<'a>) -> Option<Frame<'a>> {
+        c.literal(b"{\"topic\":\"orderbook.")?;
+        let about = c.quoted_name()?;
+        let (channel, text) = match about {
+            [b'1', b'.', rest @ ..] => (BEST, rest),
+            [b'5', b'0', b'.', rest @ ..] => (Channel::Book("orderbook.50"), rest),
+            [b'2', b'0', b'0', b'.', rest @ ..] => (Channel::Book("orderbook.200"), rest),
+            _ => return None,
+        };
+        let symbol = name(text).ok()?;
+        // The venue writes time and type in either order.
+        let mut kind = usual_kind(&mut c);
+        c.literal(b",\"ts\":")?;
+        c.bare_int()?;
+        kind = kind.or_else(|| usual_kind(&mut c));
+        c.literal(b",\"data\":{\"s\":\"")?;
+        let named = c.quoted_name()?;
+        let named = if named == text { symbol } else { name(named).ok()? };
+        c.literal(b",\"b\":")?;
+        let bids = self.side(&mut c).ok()?;
+        c.literal(b",\"a\":")?;
+        let asks = self.side(&mut c).ok()?;
+        c.literal(b",\"u\":")?;
+        let update = c.bare_int()?.unsigned_abs();
+        c.literal(b",\"seq\":")?;
+        let seq = c.bare_int()?.unsigned_abs();
+        c.literal(b"},\"cts\":")?;
+        let time_ms = c.bare_int()?;
+        c.literal(b"}")?;
+        if !c.is_done() {
+            return None;
+        }
+        let snapshot = kind?;
+        self.items.push(Item::Depth(DepthRow { symbol: named, bids, asks, update, seq }));
+        Some(Frame::Market { channel, symbol, snapshot, time_ms })
+    }
+}
+
+/// `,"type":"snapshot"` or `delta`: whether it is a snapshot.
+#[inline(always)]
+fn usual_kind(c: &mut Cursor<'_>) -> Option<bool> {
+    c.literal(b",\"type\":\"delta\"")
+        .map(|()| false)
+        .or_else(|| c.literal(b",\"type\":\"snapshot\"").map(|()| true))
 }
 
 impl<'a> Envelope<'a> {

@@ -10,15 +10,16 @@ use super::adapter::{Ask, BybitAdapter};
 use super::calls::{self, call};
 use super::rows::{self, PositionRow, Reply};
 use crate::domain::event::EventBody;
-use crate::domain::instrument::InstrumentId;
+use crate::domain::instrument::VenueId;
 use crate::domain::intent::{ONE_PPB, Ppb};
 use crate::domain::order::ClientId;
 use crate::domain::params::VenueParams;
-use crate::domain::standing::{Check, CheckSet, ClockSample, StartCheck};
+use crate::domain::standing::{Check, CheckSet, ClockSample};
 use crate::domain::time::{MICRO, MILLI, Nanos, SECOND};
 use crate::venue::Out;
 use crate::venue::json::Cursor;
 use crate::venue::message::DecodeError;
+use crate::venue::standing::States;
 
 /// The venue's time is asked for this often, and at the start this often for the first few times.
 const TIME_PERIOD: Nanos = 60 * SECOND;
@@ -66,6 +67,8 @@ pub(super) struct Standing {
     leverages_good: bool,
     /// This account connection counts for the protection.
     protected: bool,
+    /// The venue refused that this connection counts for it.
+    unheard: bool,
 }
 
 impl Standing {
@@ -82,6 +85,7 @@ impl Standing {
             leverage_at: 0,
             leverages_good: true,
             protected: false,
+            unheard: false,
         }
     }
 }
@@ -99,40 +103,24 @@ fn list<'a>(reply: &Reply<'a>) -> Result<Cursor<'a>, DecodeError> {
     reply.list.ok_or(DecodeError::Missing("list"))
 }
 
+impl States for BybitAdapter {
+    fn venue(&self) -> VenueId {
+        self.venue
+    }
+}
+
 impl BybitAdapter {
-    fn state(
-        &self,
-        check: Check,
-        listing: Option<InstrumentId>,
-        (stated, wanted): (i64, i64),
-        passed: bool,
-        out: &mut Out,
-    ) -> bool {
-        let venue = self.venue;
-        out.event(EventBody::Check(StartCheck { venue, check, listing, passed, stated, wanted }));
-        passed
-    }
-
-    fn equal(
-        &self,
-        check: Check,
-        listing: Option<InstrumentId>,
-        stated: i64,
-        wanted: i64,
-        out: &mut Out,
-    ) -> bool {
-        self.state(check, listing, (stated, wanted), stated == wanted, out)
-    }
-
     /// The account came up: its settings are read back, and the protection is asked for.
-    pub fn read_settings(&mut self, now: Nanos) {
-        self.standing.protected = false;
+    pub fn read_settings(&mut self, now: Nanos, out: &mut Out) {
+        (self.standing.protected, self.standing.unheard) = (false, false);
         for ask in SETTINGS {
             self.want(ask, now);
         }
         self.read_leverages(now);
         if self.standing.dead_man_s > 0 {
             self.want(Ask::DeadMan, now);
+            // The connection that counted is gone.
+            self.equal(Check::DeadMan, None, 2, 1, out);
         }
     }
 
@@ -354,7 +342,8 @@ impl BybitAdapter {
         })?;
         self.want(Ask::DeadMan, now + SETTINGS_PERIOD);
         // Configured and not to be had: nobody may rely on it.
-        self.equal(Check::DeadMan, None, flag(granted.is_some()), 1, out);
+        let armed = granted == Some(self.standing.dead_man_s) && !self.standing.unheard;
+        self.equal(Check::DeadMan, None, flag(armed), 1, out);
         let Some(seconds) = granted else { return Ok(()) };
         if !std::mem::replace(&mut self.standing.protected, true) {
             self.send(ACCOUNT, call(calls::SUBSCRIBE_DEAD_MAN), out);
@@ -365,9 +354,16 @@ impl BybitAdapter {
         Ok(())
     }
 
-    /// The time of the protection was changed: whether it is, is asked when it should be.
-    pub fn on_dead_man_set(&mut self, now: Nanos) {
+    /// The venue does not count this connection among those whose loss fires the protection.
+    pub fn on_dead_man_unheard(&mut self, out: &mut Out) {
+        self.standing.unheard = true;
+        self.equal(Check::DeadMan, None, 2, 1, out);
+    }
+
+    /// The venue took another time for the protection: whether it has, is asked when it should.
+    pub fn on_dead_man_set(&mut self, now: Nanos, out: &mut Out) {
         self.request_mut(Ask::SetDeadMan).wanted = false;
+        self.equal(Check::DeadMan, None, flag(!self.standing.unheard), 1, out);
         self.want(Ask::DeadMan, now + DEAD_MAN_AGAIN);
     }
 }

@@ -337,7 +337,12 @@ impl DeribitAdapter {
             Ask::Positions => self.on_positions(conn, &mut data, now, out)?,
             Ask::Summaries => rows::summaries(&mut data, |row| self.on_balance(row, now, out))?,
             Ask::Trades => {
-                rows::user_trades(&mut data, |row| self.on_trade(conn, row, out))?;
+                // Of orders of ours only: what others did before this run is no news.
+                rows::user_trades(&mut data, |row| {
+                    if row.client_id != ClientId::NONE {
+                        self.on_trade(conn, row, out);
+                    }
+                })?;
                 if !self.trades_wanted.is_empty() {
                     self.trades_wanted.remove(0);
                 }

@@ -23,6 +23,7 @@ use crate::domain::standing::Pace;
 use crate::domain::text::{Currency, Symbol};
 use crate::domain::time::{MILLI, Nanos, SECOND, Stamp};
 use crate::venue::extras::Told;
+use crate::venue::full::Full;
 use crate::venue::json::Cursor;
 use crate::venue::message::DecodeError;
 use crate::venue::{Adapter, Emit, OddKind, Oddity, Out, VenueContext};
@@ -680,7 +681,8 @@ impl Adapter for DeribitAdapter {
             FrameKind::Binary => return self.odd(meta.conn, OddKind::Malformed, out),
             FrameKind::Ping | FrameKind::Pong => return,
         }
-        match self.parser.parse(frame) {
+        let mut full = Full::new();
+        match self.parser.parse(frame, &mut full) {
             Ok(Frame::Market { channel }) => {
                 out.marked(meta.conn, self.parser.marks);
                 self.on_market(meta.conn, channel, now.mono, out);
@@ -715,7 +717,8 @@ impl Adapter for DeribitAdapter {
             return;
         }
         // Errors come as JSON-RPC too; anything else is a failure of the way.
-        match self.parser.parse(body) {
+        let mut full = Full::new();
+        match self.parser.parse(body, &mut full) {
             Ok(Frame::Result { data, .. }) => self.on_answer(id.0, Ok(data), now, out),
             Ok(Frame::Error { code, .. }) => self.on_answer(id.0, Err(code), now, out),
             _ => self.on_answer(id.0, Err(-32_000), now, out),

@@ -5,6 +5,7 @@ use super::continuity::DeribitContinuity;
 use super::parse::{Channel, Frame, Item, Parser, PrivateChannel};
 use crate::domain::number::Num;
 use crate::venue::drift::Marks;
+use crate::venue::full::Full;
 use crate::venue::message::{Continuity, DecodeError, Decoder, Depth, Message};
 use std::fmt::Write as _;
 
@@ -49,7 +50,8 @@ fn by_type(frame: &Frame<'_>) -> Message<'static> {
 
 impl Decoder for DeribitDecoder {
     fn decode(&mut self, frame: &[u8], emit: &mut dyn FnMut(&Message<'_>)) -> Result<(), DecodeError> {
-        let channel = match self.parser.parse(frame)? {
+        let mut full = Full::new();
+        let channel = match self.parser.parse(frame, &mut full)? {
             Frame::Market { channel } => channel,
             other => {
                 emit(&by_type(&other));

@@ -4,6 +4,7 @@
 use super::parse::{Frame, Parser};
 use crate::domain::effect::{HoleKind, Payload, PayloadFull, SignScheme};
 use crate::domain::time::Stamp;
+use crate::venue::full::Full;
 use crate::venue::json::Kind;
 use crate::venue::{KillReply, KillSwitch};
 use std::fmt::Write;
@@ -60,7 +61,8 @@ impl KillSwitch for DeribitKill {
         _out: &mut Vec<Payload>,
     ) -> Result<KillReply, PayloadFull> {
         let listed = request.text()[4..].starts_with(OPEN_ORDERS.as_bytes());
-        let Ok(Frame::Result { mut data, .. }) = self.parser.parse(body) else {
+        let mut full = Full::new();
+        let Ok(Frame::Result { mut data, .. }) = self.parser.parse(body, &mut full) else {
             return Ok(KillReply::Refused);
         };
         let mut open = 0;

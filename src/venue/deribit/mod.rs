@@ -82,6 +82,10 @@ impl Dialect for Deribit {
         40 // a burst of 20, then 2 a second
     }
 
+    fn dead_man_min_s(&self) -> i64 {
+        20 // two heartbeats of the least interval
+    }
+
     fn http_url(&self) -> &'static str {
         "https://www.deribit.com"
     }

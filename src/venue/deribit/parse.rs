@@ -10,6 +10,7 @@ use crate::domain::number::{Num, NumError};
 use crate::domain::order::Side;
 use crate::domain::text::Symbol;
 use crate::venue::drift::Marks;
+use crate::venue::full::Full;
 use crate::venue::json::{Cursor, Kind};
 use crate::venue::message::{DecodeError, Level};
 
@@ -233,13 +234,21 @@ impl Parser {
         &self.levels[span.from as usize..span.to as usize]
     }
 
-    /// Reads a frame.
-    pub fn parse<'a>(&mut self, text: &'a [u8]) -> Result<Frame<'a>> {
+    /// Reads a frame; `full` is where it stands if it is not as venues usually write.
+    #[inline]
+    pub fn parse<'a>(&mut self, text: &'a [u8], full: &'a mut Full) -> Result<Frame<'a>> {
+        full.read(text, |cursor| self.frame(cursor))
+    }
+
+    fn frame<'a>(&mut self, mut cursor: Cursor<'a>) -> Result<Frame<'a>> {
         self.items.clear();
         self.levels.clear();
         self.book_hint = None;
         self.marks = Marks::NONE;
-        let mut cursor = Cursor::new(text);
+        if let Some(frame) = self.usual(cursor) {
+            return Ok(frame);
+        }
+        self.levels.clear();
         if cursor.kind()? != Kind::Object {
             cursor.skip()?;
             cursor.end()?;
@@ -374,6 +383,10 @@ impl Parser {
     fn side(&mut self, grouped: bool, c: &mut Cursor<'_>) -> Result<Span> {
         let from = self.levels.len() as u32;
         c.array(|c| {
+            if let Some(level) = usual_level(grouped, c) {
+                self.levels.push(level);
+                return Ok(());
+            }
             let (mut column, mut price, mut size) = (usize::from(grouped), Num::ZERO, Num::ZERO);
             let mut delete = false;
             c.array(|c| {
@@ -404,6 +417,100 @@ impl Parser {
         })?;
         Ok(Span { from, to: self.levels.len() as u32 })
     }
+
+    /// A best bid and ask or a book in the usual layout; `None` says nothing, and the frame is read value by value.
+    fn usual<'a>(&mut self, mut c: Cursor<'a>) -> Option<Frame<'a>> {
+        c.literal(b"{\"jsonrpc\":\"2.0\",\"method\":\"subscription\",\"params\":{\"channel\":\"")?;
+        if c.literal(b"quote.").is_none() {
+            c.literal(b"book.")?;
+            return self.usual_book(c);
+        }
+        c.quoted_name()?;
+        c.literal(b",\"data\":{\"timestamp\":")?;
+        let time_ms = c.bare_int()?;
+        c.literal(b",\"instrument_name\":\"")?;
+        let symbol = Symbol::from_bytes(c.quoted_name()?)?;
+        c.literal(b",\"best_bid_price\":")?;
+        let bid = c.bare_num()?;
+        c.literal(b",\"best_bid_amount\":")?;
+        let bid_qty = c.bare_num()?;
+        c.literal(b",\"best_ask_price\":")?;
+        let ask = c.bare_num()?;
+        c.literal(b",\"best_ask_amount\":")?;
+        let ask_qty = c.bare_num()?;
+        c.literal(b"}}}")?;
+        if !c.is_done() {
+            return None;
+        }
+        let (bid, bid_qty, ask, ask_qty) = (Some(bid), Some(bid_qty), Some(ask), Some(ask_qty));
+        let row = TickerRow { symbol, bid, bid_qty, ask, ask_qty, time_ms, ..TickerRow::default() };
+        self.items.push(Item::Ticker(row));
+        Some(Frame::Market { channel: Channel::Quote })
+    }
+
+    /// A message of `book.<instrument>.<interval>`, behind that `book.`.
+    fn usual_book<'a>(&mut self, mut c: Cursor<'a>) -> Option<Frame<'a>> {
+        if c.quoted_name()?.iter().filter(|byte| **byte == b'.').count() != 1 {
+            return None;
+        }
+        c.literal(b",\"data\":{\"timestamp\":")?;
+        let time_ms = c.bare_int()?;
+        let snapshot = c.literal(b",\"type\":\"change\"").is_none();
+        if snapshot {
+            c.literal(b",\"type\":\"snapshot\"")?;
+        }
+        c.literal(b",\"change_id\":")?;
+        let change = c.bare_int()?.unsigned_abs();
+        c.literal(b",\"instrument_name\":\"")?;
+        let symbol = Symbol::from_bytes(c.quoted_name()?)?;
+        c.literal(b",\"bids\":")?;
+        let bids = self.side(false, &mut c).ok()?;
+        c.literal(b",\"asks\":")?;
+        let asks = self.side(false, &mut c).ok()?;
+        let prev = match c.literal(b",\"prev_change_id\":") {
+            Some(()) => c.bare_int()?,
+            None => -1,
+        };
+        c.literal(b"}}}")?;
+        if !c.is_done() || snapshot != (prev < 0) {
+            return None;
+        }
+        self.items.push(Item::Depth(DepthRow { symbol, snapshot, bids, asks, change, prev, time_ms }));
+        Some(Frame::Market { channel: Channel::Book })
+    }
+}
+
+/// `"new",`, `"change",` or `"delete",`: whether it is the last. Without a branch, as no habit foretells which.
+#[inline(always)]
+fn usual_action(c: &mut Cursor<'_>) -> Option<bool> {
+    const NEW: u64 = u64::from_le_bytes(*b"\"new\",\0\0");
+    const CHANGE: u64 = u64::from_le_bytes(*b"\"change\"");
+    const DELETE: u64 = u64::from_le_bytes(*b"\"delete\"");
+    let text = u64::from_le_bytes(c.ahead()?);
+    let (new, delete) = (text & 0xffff_ffff_ffff == NEW, text == DELETE);
+    if !(new | delete | (text == CHANGE)) {
+        return None;
+    }
+    c.advance(if new { 5 } else { 8 });
+    c.literal(b",")?;
+    Some(delete)
+}
+
+/// A level in its usual form, `["new",61800.5,1000.0]` or `[61800.5,1000.0]`.
+#[inline(always)]
+fn usual_level(grouped: bool, c: &mut Cursor<'_>) -> Option<Level> {
+    let mut ahead = *c;
+    ahead.literal(b"[")?;
+    let delete = !grouped && usual_action(&mut ahead)?;
+    let price = ahead.bare_num()?;
+    ahead.literal(b",")?;
+    let size = ahead.bare_num()?;
+    ahead.literal(b"]")?;
+    if delete != size.is_zero() {
+        return None;
+    }
+    *c = ahead;
+    Some((price, size))
 }
 
 fn trade(c: &mut Cursor<'_>) -> Result<Item> {
@@ -578,7 +685,9 @@ mod unit {
             let frame = format!(
                 r#"{{"jsonrpc":"2.0","method":"subscription","params":{{"channel":"trades.BTC-PERPETUAL.100ms","data":[{{"trade_seq":1,"trade_id":"7","timestamp":5,"price":1.5,"instrument_name":"BTC-PERPETUAL","direction":"sell","amount":10.0,"liquidation":"{flag}"}}]}}}}"#
             );
-            assert!(matches!(parser.parse(frame.as_bytes()), Ok(Frame::Market { channel: Channel::Trades })));
+            let mut full = Full::new();
+            let read = parser.parse(frame.as_bytes(), &mut full);
+            assert!(matches!(read, Ok(Frame::Market { channel: Channel::Trades })));
             let [Item::Trade { liquidation, .. }] = parser.items[..] else { panic!("{:?}", parser.items) };
             assert_eq!(liquidation, Liquidated { maker, taker }, "{flag}");
             assert!(parser.marks.is_empty());

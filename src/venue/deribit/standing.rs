@@ -13,17 +13,18 @@ use super::market::nanos;
 use super::parse::{Result, cut};
 use super::rows;
 use crate::domain::event::EventBody;
-use crate::domain::instrument::InstrumentId;
+use crate::domain::instrument::{InstrumentId, VenueId};
 use crate::domain::intent::{ONE_PPB, Ppb};
 use crate::domain::number::{Num, POW10};
 use crate::domain::order::ClientId;
 use crate::domain::params::VenueParams;
-use crate::domain::standing::{Check, CheckSet, ClockSample, Grant, StartCheck};
+use crate::domain::standing::{Check, CheckSet, ClockSample, Grant};
 use crate::domain::text::Symbol;
 use crate::domain::time::{MILLI, Nanos, SECOND};
 use crate::venue::Out;
 use crate::venue::json::{Cursor, Kind};
 use crate::venue::message::DecodeError;
+use crate::venue::standing::States;
 
 /// The venue's time is asked for this often, and at the start this often for the first few times.
 const TIME_PERIOD: Nanos = 60 * SECOND;
@@ -247,20 +248,13 @@ fn fees<'a>(c: &mut Cursor<'a>, mut each: impl FnMut(&'a [u8], Num, bool)) -> Re
     })
 }
 
-impl DeribitAdapter {
-    fn state(
-        &self,
-        check: Check,
-        listing: Option<InstrumentId>,
-        (stated, wanted): (i64, i64),
-        passed: bool,
-        out: &mut Out,
-    ) -> bool {
-        let venue = self.venue;
-        out.event(EventBody::Check(StartCheck { venue, check, listing, passed, stated, wanted }));
-        passed
+impl States for DeribitAdapter {
+    fn venue(&self) -> VenueId {
+        self.venue
     }
+}
 
+impl DeribitAdapter {
     /// States a setting that is right or wrong.
     fn right(&self, check: Check, listing: Option<InstrumentId>, right: bool, out: &mut Out) -> bool {
         self.state(check, listing, (2 - i64::from(right), 1), right, out)

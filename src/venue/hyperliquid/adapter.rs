@@ -21,6 +21,7 @@ use crate::domain::standing::Pace;
 use crate::domain::text::{Currency, Symbol};
 use crate::domain::time::{MILLI, Nanos, SECOND, Stamp};
 use crate::venue::extras::Told;
+use crate::venue::full::Full;
 use crate::venue::message::DecodeError;
 use crate::venue::{Adapter, Emit, OddKind, Oddity, Out, VenueContext};
 
@@ -654,7 +655,8 @@ impl Adapter for HyperliquidAdapter {
             FrameKind::Binary => return self.odd(meta.conn, OddKind::Malformed, out),
             FrameKind::Ping | FrameKind::Pong => return,
         }
-        match self.parser.parse(frame) {
+        let mut full = Full::new();
+        match self.parser.parse(frame, &mut full) {
             Ok(Frame::Market) => {
                 out.marked(meta.conn, self.parser.marks);
                 self.on_market(meta.conn, now, out);

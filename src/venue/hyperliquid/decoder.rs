@@ -6,6 +6,7 @@ use super::parse::{Frame, Item, Parser};
 use crate::domain::number::Num;
 use crate::domain::order::Side;
 use crate::venue::drift::Marks;
+use crate::venue::full::Full;
 use crate::venue::message::{Continuity, DecodeError, Decoder, Depth, Message};
 use std::fmt::Write as _;
 
@@ -30,7 +31,8 @@ impl Default for HyperliquidDecoder {
 
 impl Decoder for HyperliquidDecoder {
     fn decode(&mut self, frame: &[u8], emit: &mut dyn FnMut(&Message<'_>)) -> Result<(), DecodeError> {
-        let other = match self.parser.parse(frame)? {
+        let mut full = Full::new();
+        let other = match self.parser.parse(frame, &mut full)? {
             Frame::Market => None,
             Frame::Private(channel, _) => Some(Message::Private { kind: channel.label() }),
             Frame::RestPrivate(kind) => Some(Message::Private { kind }),

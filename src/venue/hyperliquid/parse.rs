@@ -9,6 +9,7 @@ use crate::domain::number::Num;
 use crate::domain::order::Side;
 use crate::domain::text::Symbol;
 use crate::venue::drift::Marks;
+use crate::venue::full::Full;
 use crate::venue::json::{Cursor, Kind};
 use crate::venue::message::{DecodeError, Level};
 
@@ -168,16 +169,25 @@ impl Parser {
         &self.levels[span.from as usize..span.to as usize]
     }
 
-    /// Reads a frame or an HTTP body.
-    pub fn parse<'a>(&mut self, text: &'a [u8]) -> Result<Frame<'a>> {
+    /// Reads a frame or an HTTP body; `full` is where it stands if it is not as venues usually write.
+    #[inline]
+    pub fn parse<'a>(&mut self, text: &'a [u8], full: &'a mut Full) -> Result<Frame<'a>> {
+        if text == b"Websocket connection established." {
+            self.items.clear();
+            self.marks = Marks::NONE;
+            return Ok(Frame::Ignored("greeting"));
+        }
+        full.read(text, |cursor| self.frame(cursor))
+    }
+
+    fn frame<'a>(&mut self, mut cursor: Cursor<'a>) -> Result<Frame<'a>> {
         self.items.clear();
         self.levels.clear();
         self.book_hint = None;
         self.marks = Marks::NONE;
-        if text == b"Websocket connection established." {
-            return Ok(Frame::Ignored("greeting"));
+        if let Some(frame) = self.usual(cursor) {
+            return Ok(frame);
         }
-        let mut cursor = Cursor::new(text);
         match cursor.kind()? {
             Kind::Object => {}
             kind => {
@@ -314,10 +324,47 @@ impl Parser {
         })?;
         Ok(Span { from, to: self.levels.len() as u32 })
     }
+
+    /// A best bid and ask in the usual layout; `None` says nothing, and the frame is read value by value.
+    fn usual<'a>(&mut self, mut c: Cursor<'a>) -> Option<Frame<'a>> {
+        c.literal(b"{\"channel\":\"bbo\",\"data\":{\"coin\":\"")?;
+        let symbol = Symbol::from_bytes(c.quoted_name()?)?;
+        c.literal(b",\"time\":")?;
+        let time_ms = c.bare_int()?;
+        c.literal(b",\"bbo\":[")?;
+        let bid = Some(usual_level(&mut c)?);
+        c.literal(b",")?;
+        let ask = Some(usual_level(&mut c)?);
+        c.literal(b"]}}")?;
+        if !c.is_done() {
+            return None;
+        }
+        self.items.push(Item::Bbo { symbol, bid, ask, time_ms });
+        Some(Frame::Market)
+    }
+}
+
+/// A level in its usual form, `{"px":"61800.5","sz":"0.25","n":3}`.
+#[inline(always)]
+fn usual_level(c: &mut Cursor<'_>) -> Option<Level> {
+    let mut ahead = *c;
+    ahead.literal(b"{\"px\":\"")?;
+    let price = ahead.quoted_num()?;
+    ahead.literal(b",\"sz\":\"")?;
+    let size = ahead.quoted_num()?;
+    ahead.literal(b",\"n\":")?;
+    ahead.short_int()?;
+    ahead.literal(b"}")?;
+    *c = ahead;
+    Some((price, size))
 }
 
 /// `{"px":"…","sz":"…","n":…}`; a size of zero has no place in a snapshot.
+#[inline]
 fn level(c: &mut Cursor<'_>) -> Result<Level> {
+    if let Some(level) = usual_level(c) {
+        return Ok(level);
+    }
     let (mut price, mut size) = (None, None);
     c.object(|key, c| {
         match key {

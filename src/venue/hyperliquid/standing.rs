@@ -9,16 +9,17 @@ use super::limits::{Actions, KEPT};
 use super::market::nanos;
 use super::{ORDERS, calls, rows};
 use crate::domain::event::EventBody;
-use crate::domain::instrument::InstrumentId;
+use crate::domain::instrument::VenueId;
 use crate::domain::intent::{ONE_PPB, Ppb};
 use crate::domain::number::{Num, POW10};
 use crate::domain::order::ClientId;
 use crate::domain::params::VenueParams;
-use crate::domain::standing::{Check, CheckSet, ClockSample, StartCheck};
+use crate::domain::standing::{Check, CheckSet, ClockSample};
 use crate::domain::text::Symbol;
 use crate::domain::time::{MILLI, Nanos, SECOND, Stamp};
 use crate::venue::json::{Cursor, Kind};
 use crate::venue::message::DecodeError;
+use crate::venue::standing::States;
 use crate::venue::{OddKind, Out};
 
 /// The venue's time is asked for this often, and at the start this often for the first few times.
@@ -145,31 +146,13 @@ fn foreign(body: &[u8]) -> Result<i64, DecodeError> {
     Ok(count)
 }
 
+impl States for HyperliquidAdapter {
+    fn venue(&self) -> VenueId {
+        self.venue
+    }
+}
+
 impl HyperliquidAdapter {
-    fn state(
-        &self,
-        check: Check,
-        listing: Option<InstrumentId>,
-        (stated, wanted): (i64, i64),
-        passed: bool,
-        out: &mut Out,
-    ) -> bool {
-        let venue = self.venue;
-        out.event(EventBody::Check(StartCheck { venue, check, listing, passed, stated, wanted }));
-        passed
-    }
-
-    fn equal(
-        &self,
-        check: Check,
-        listing: Option<InstrumentId>,
-        stated: i64,
-        wanted: i64,
-        out: &mut Out,
-    ) -> bool {
-        self.state(check, listing, (stated, wanted), stated == wanted, out)
-    }
-
     /// The account came up: its settings are read back.
     pub fn read_settings(&mut self, now: Nanos, out: &mut Out) {
         self.standing.assets_good = true;

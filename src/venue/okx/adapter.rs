@@ -22,6 +22,7 @@ use crate::domain::text::Symbol;
 use crate::domain::time::{MILLI, Nanos, SECOND, Stamp};
 use crate::venue::copies::{COPIES, CopyCounts, Kept, Latest, Merge};
 use crate::venue::extras::Told;
+use crate::venue::full::Full;
 use crate::venue::message::DecodeError;
 use crate::venue::silence::Silence;
 use crate::venue::{Adapter, Emit, OddKind, Oddity, Out, VenueContext};
@@ -671,7 +672,8 @@ impl Adapter for OkxAdapter {
             FrameKind::Binary => return self.odd(meta.conn, OddKind::Malformed, out),
             FrameKind::Ping | FrameKind::Pong => return,
         }
-        match self.parser.parse(frame) {
+        let mut full = Full::new();
+        match self.parser.parse(frame, &mut full) {
             Ok(Frame::Market { channel, symbol, snapshot }) => {
                 out.marked(meta.conn, self.parser.marks);
                 let copy = self.copy_of(at).unwrap_or(0);

@@ -6,6 +6,7 @@ use super::parse::{Channel, Frame, Item, Parser, PrivateChannel, RestKind};
 use crate::domain::number::Num;
 use crate::domain::order::Side;
 use crate::venue::drift::Marks;
+use crate::venue::full::Full;
 use crate::venue::message::{Continuity, DecodeError, Decoder, Depth, Level, Message};
 use std::fmt::Write as _;
 
@@ -35,7 +36,8 @@ fn best(levels: &[Level]) -> Level {
 
 impl Decoder for OkxDecoder {
     fn decode(&mut self, frame: &[u8], emit: &mut dyn FnMut(&Message<'_>)) -> Result<(), DecodeError> {
-        let (channel, symbol, snapshot) = match self.parser.parse(frame)? {
+        let mut full = Full::new();
+        let (channel, symbol, snapshot) = match self.parser.parse(frame, &mut full)? {
             Frame::Market { channel, symbol, snapshot } => (channel, symbol, snapshot),
             Frame::Rest { kind: RestKind::Books } => (Channel::Books("rest-depth"), Default::default(), true),
             other => {

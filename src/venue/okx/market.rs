@@ -271,6 +271,10 @@ impl OkxAdapter {
         let listing = &mut self.listings[at];
         let id = listing.id;
         listing.lose();
+        listing.lines[copy].continuity.invalidate();
+        // What one connection can not ask for any more, the other one must.
+        let is_gone = !listing.lines[copy].subscribed && listing.lines[1 - copy].subscribed;
+        let copy = if is_gone { 1 - copy } else { copy };
         let is_lost = listing.book == BookState::Invalid;
         let was_good = listing.book == BookState::Live && now - listing.live_since >= GOOD_AFTER;
         let line = &mut listing.lines[copy];

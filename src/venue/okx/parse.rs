@@ -9,6 +9,7 @@ use crate::domain::number::Num;
 use crate::domain::order::Side;
 use crate::domain::text::Symbol;
 use crate::venue::drift::Marks;
+use crate::venue::full::Full;
 use crate::venue::json::{Cursor, Kind};
 use crate::venue::message::{DecodeError, Level};
 
@@ -292,16 +293,25 @@ impl Parser {
         &self.levels[span.from as usize..span.to as usize]
     }
 
-    /// Reads a frame.
-    pub fn parse<'a>(&mut self, text: &'a [u8]) -> Result<Frame<'a>> {
+    /// Reads a frame; `full` is where it stands if it is not as venues usually write.
+    #[inline]
+    pub fn parse<'a>(&mut self, text: &'a [u8], full: &'a mut Full) -> Result<Frame<'a>> {
+        if matches!(text, b"pong" | b"ping") {
+            self.marks = Marks::NONE;
+            return Ok(Frame::Pong);
+        }
+        full.read(text, |cursor| self.frame(cursor))
+    }
+
+    fn frame<'a>(&mut self, mut cursor: Cursor<'a>) -> Result<Frame<'a>> {
         self.items.clear();
         self.levels.clear();
         self.book_hint = None;
         self.marks = Marks::NONE;
-        if matches!(text, b"pong" | b"ping") {
-            return Ok(Frame::Pong);
+        if let Some(frame) = self.usual(cursor) {
+            return Ok(frame);
         }
-        let mut cursor = Cursor::new(text);
+        self.levels.clear();
         if cursor.kind()? != Kind::Object {
             // A bare value may be JSON, but never a message; still say which of the two it is.
             cursor.skip()?;
@@ -473,6 +483,10 @@ impl Parser {
     /// `[price, size, deprecated, order count]`: the first two are read, the rest is passed over.
     fn side(&mut self, c: &mut Cursor<'_>) -> Result<Span> {
         let from = self.levels.len() as u32;
+        if c.quoted_levels(&mut self.levels, |c, _| orders(c)).is_some() {
+            return Ok(Span { from, to: self.levels.len() as u32 });
+        }
+        self.levels.truncate(from as usize);
         c.array(|c| {
             let (mut column, mut price, mut size) = (0, Num::ZERO, Num::ZERO);
             c.array(|c| {
@@ -494,6 +508,68 @@ impl Parser {
             Ok(())
         })?;
         Ok(Span { from, to: self.levels.len() as u32 })
+    }
+
+    /// A best bid and ask or a book in the usual layout; `None` says nothing, and the frame is read value by value.
+    fn usual<'a>(&mut self, mut c: Cursor<'a>) -> Option<Frame<'a>> {
+        c.literal(b"{\"arg\":{\"channel\":\"b")?;
+        if c.literal(b"bo-tbt\",\"instId\":\"").is_none() {
+            c.literal(b"ooks\",\"instId\":\"")?;
+            return self.usual_book(c);
+        }
+        let symbol = Symbol::from_bytes(c.quoted_name()?)?;
+        c.literal(b"},\"data\":[{\"asks\":[[\"")?;
+        let ask = usual_best(&mut c)?;
+        c.literal(b"],\"bids\":[[\"")?;
+        let bid = usual_best(&mut c)?;
+        c.literal(b"],\"ts\":\"")?;
+        let time_ms = c.quoted_int()?;
+        c.literal(b",\"seqId\":")?;
+        let seq = c.bare_int()?.unsigned_abs();
+        c.literal(b"}]}")?;
+        if !c.is_done() {
+            return None;
+        }
+        self.levels.extend_from_slice(&[ask, bid]);
+        let (asks, bids) = (Span { from: 0, to: 1 }, Span { from: 1, to: 2 });
+        self.items.push(Item::Depth(DepthRow { asks, bids, seq, prev: -1, checksum: None, time_ms }));
+        Some(Frame::Market { channel: Channel::Bbo, symbol, snapshot: true })
+    }
+
+    /// A message of `books`, behind the quote that opens the instrument's name.
+    fn usual_book<'a>(&mut self, mut c: Cursor<'a>) -> Option<Frame<'a>> {
+        let symbol = Symbol::from_bytes(c.quoted_name()?)?;
+        c.literal(b"},\"action\":\"")?;
+        let snapshot = c.literal(b"update").is_none();
+        if snapshot {
+            c.literal(b"snapshot")?;
+        }
+        c.literal(b"\",\"data\":[{\"asks\":")?;
+        let asks = self.side(&mut c).ok()?;
+        c.literal(b",\"bids\":")?;
+        let bids = self.side(&mut c).ok()?;
+        c.literal(b",\"ts\":\"")?;
+        let time_ms = c.quoted_int()?;
+        c.literal(b",\"checksum\":")?;
+        let sign = if c.literal(b"-").is_some() { -1 } else { 1 };
+        let sum = i32::try_from(sign * c.bare_int()?).ok()?;
+        c.literal(b",\"seqId\":")?;
+        let seq = c.bare_int()?.unsigned_abs();
+        c.literal(b",\"prevSeqId\":")?;
+        let prev = if c.literal(b"-1}").is_some() {
+            -1
+        } else {
+            let prev = c.bare_int()?;
+            c.literal(b"}")?;
+            prev
+        };
+        c.literal(b"]}")?;
+        if !c.is_done() {
+            return None;
+        }
+        let checksum = (sum != 0).then_some(sum);
+        self.items.push(Item::Depth(DepthRow { asks, bids, seq, prev, checksum, time_ms }));
+        Some(Frame::Market { channel: Channel::Books("books"), symbol, snapshot })
     }
 
     fn liquidations(&mut self, c: &mut Cursor<'_>) -> Result<()> {
@@ -535,6 +611,24 @@ impl Parser {
         c.join(&details);
         Ok(())
     }
+}
+
+/// The columns behind price and size in their usual form, `,"0","12"]`.
+#[inline(always)]
+fn orders(c: &mut Cursor<'_>) -> Option<()> {
+    c.literal(b",\"0\",\"")?;
+    c.short_string()?;
+    c.literal(b"]")
+}
+
+/// A level behind its first quote.
+#[inline(always)]
+fn usual_best(c: &mut Cursor<'_>) -> Option<Level> {
+    let price = c.quoted_num()?;
+    c.literal(b",\"")?;
+    let size = c.quoted_num()?;
+    orders(c)?;
+    Some((price, size))
 }
 
 fn read_arg<'a>(c: &mut Cursor<'a>) -> Result<Arg<'a>> {

@@ -161,7 +161,9 @@ impl OkxAdapter {
             let until = listing.kept.until();
             return self.arm(until);
         }
-        let lost = |copy: &usize| listing.merge.is_some_and(|merge| !merge.carries(*copy));
+        let lost = |copy: &usize| {
+            listing.lines[*copy].subscribed && listing.merge.is_some_and(|merge| !merge.carries(*copy))
+        };
         let copy = (0..COPIES).find(lost).unwrap_or(0);
         self.lose_book(at, copy, BookReason::Gap, now, out);
     }

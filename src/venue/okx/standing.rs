@@ -7,16 +7,17 @@ use super::adapter::{Ask, OkxAdapter};
 use super::market::nanos;
 use super::rows;
 use crate::domain::event::EventBody;
-use crate::domain::instrument::InstrumentId;
+use crate::domain::instrument::VenueId;
 use crate::domain::intent::{ONE_PPB, Ppb};
 use crate::domain::number::Num;
 use crate::domain::order::ClientId;
 use crate::domain::params::VenueParams;
-use crate::domain::standing::{Check, CheckSet, ClockSample, StartCheck};
+use crate::domain::standing::{Check, CheckSet, ClockSample};
 use crate::domain::text::Symbol;
 use crate::domain::time::{MILLI, Nanos, SECOND};
 use crate::venue::Out;
 use crate::venue::message::DecodeError;
+use crate::venue::standing::States;
 
 /// The venue's time is asked for this often, and at the start this often for the first few times.
 const TIME_PERIOD: Nanos = 60 * SECOND;
@@ -78,31 +79,13 @@ impl Standing {
     }
 }
 
+impl States for OkxAdapter {
+    fn venue(&self) -> VenueId {
+        self.venue
+    }
+}
+
 impl OkxAdapter {
-    fn state(
-        &self,
-        check: Check,
-        listing: Option<InstrumentId>,
-        (stated, wanted): (i64, i64),
-        passed: bool,
-        out: &mut Out,
-    ) -> bool {
-        let venue = self.venue;
-        out.event(EventBody::Check(StartCheck { venue, check, listing, passed, stated, wanted }));
-        passed
-    }
-
-    fn equal(
-        &self,
-        check: Check,
-        listing: Option<InstrumentId>,
-        stated: i64,
-        wanted: i64,
-        out: &mut Out,
-    ) -> bool {
-        self.state(check, listing, (stated, wanted), stated == wanted, out)
-    }
-
     /// The account came up: its settings are read back, and the switch is armed.
     pub fn read_settings(&mut self, now: Nanos) {
         self.standing.leverages_good = true;

@@ -10,6 +10,7 @@ use perpring::domain::params::{ListingParams, VenueParams};
 use perpring::domain::text::Text;
 use perpring::domain::time::{MILLI, SECOND, Stamp};
 use perpring::sim::SimConfig;
+use perpring::venue::full::Full;
 use perpring::venue::message::{DecodeError, Decoder, Message};
 use perpring::venue::{Adapter, DIALECTS, Dialect, Emit, Out, VenueContext};
 
@@ -20,7 +21,8 @@ fn messages(decoder: &mut dyn Decoder, frame: &[u8]) -> (Vec<String>, Result<(),
     (found, end)
 }
 
-/// A decoder never panics, remembers nothing, and says the same on its short cuts as on its general path.
+/// A decoder never panics, remembers nothing, and says the same on its short cuts, on its general path and behind
+/// the full JSON parser.
 pub fn decode(data: &[u8]) {
     for dialect in DIALECTS {
         let name = dialect.name();
@@ -29,6 +31,7 @@ pub fn decode(data: &[u8]) {
         let again = messages(&mut *decoder, data);
         assert!(first == again, "{name}: a frame leaves something behind: {first:?}, then {again:?}");
         differential(*dialect, data, &first);
+        behind_the_full_parser(*dialect, data, &first);
         book(&mut *decoder, data);
     }
 }
@@ -40,6 +43,24 @@ fn differential(dialect: &dyn Dialect, data: &[u8], fast: &(Vec<String>, Result<
     let general = messages(&mut *dialect.decoder(), &spaced);
     let same = fast.0 == general.0 && fast.1.is_ok() == general.1.is_ok();
     assert!(same, "{}: short cut {fast:?}, general path {general:?}", dialect.name());
+}
+
+/// What the full parser writes anew means the same to the very error; what it does not take, nobody takes.
+fn behind_the_full_parser(dialect: &dyn Dialect, data: &[u8], hot: &(Vec<String>, Result<(), DecodeError>)) {
+    let name = dialect.name();
+    let mut full = Full::new();
+    let Ok(plain) = full.plain(data) else {
+        let words = matches!(data, b"ping" | b"pong" | b"Websocket connection established.");
+        let refused = hot.0.is_empty() && matches!(hot.1, Err(DecodeError::Json { .. }));
+        assert!(refused || words, "{name}: no JSON, but {hot:?}");
+        return;
+    };
+    let behind = messages(&mut *dialect.decoder(), plain);
+    let same = match (&hot.1, &behind.1) {
+        (Err(DecodeError::Json { .. }), Err(DecodeError::Json { .. })) => true,
+        (one, other) => one == other,
+    };
+    assert!(same && hot.0 == behind.0, "{name}: hot path {hot:?}, full parser {behind:?}");
 }
 
 /// The same JSON text with a blank behind every structural comma and colon, and at its end; `None` where the
@@ -86,12 +107,16 @@ fn book(decoder: &mut dyn Decoder, data: &[u8]) {
     assert!(book.bids().count() == bids && book.asks().count() == asks);
 }
 
-/// An adapter fed with lines of `data` as frames and replies, beside a twin that gets the same.
+/// An adapter fed with lines of `data` as frames and replies, beside a twin that gets the same, or the same as the
+/// full parser writes it. (Where replies over HTTP have escapes, those stand as they are: both get the same.)
 pub fn adapter(data: &[u8]) {
     for dialect in DIALECTS {
         let mut twins = [Rig::new(*dialect), Rig::new(*dialect)];
         for (index, piece) in data.split(|byte| *byte == b'\n').enumerate().take(40) {
-            let [one, other] = twins.each_mut().map(|rig| rig.feed(index, piece));
+            let mut full = Full::new();
+            let plain = if piece.contains(&b'\\') { piece } else { full.plain(piece).unwrap_or(piece) };
+            let [one, other] = &mut twins;
+            let (one, other) = (one.feed(index, piece), other.feed(index, plain));
             // Not `==` on the whole: told apart by position, so that the first difference is shown.
             assert_eq!(one.len(), other.len(), "{}: piece {index}", dialect.name());
             for (one, other) in one.iter().zip(&other) {

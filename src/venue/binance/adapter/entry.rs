@@ -5,6 +5,7 @@ use crate::domain::effect::OrderCall;
 use crate::domain::event::{EventBody, SessionRole};
 use crate::domain::order::OrderReport;
 use crate::domain::time::{Nanos, Stamp};
+use crate::venue::binance::limits::Limits;
 use crate::venue::binance::link::NEVER;
 use crate::venue::binance::{conn, orders};
 use crate::venue::{Adapter, Emit, OddKind, Out};
@@ -13,6 +14,16 @@ impl BinanceAdapter {
     pub(super) fn orders_up(&mut self, out: &mut Out) {
         self.orders_ready = true;
         self.session(SessionRole::Orders, true, out);
+    }
+
+    /// `exchangeInfo` states the limits: what they grant of orders is news when it is another than before.
+    pub(super) fn on_limits(&mut self, body: &[u8], out: &mut Out) -> Result<(), OddKind> {
+        let limits = Limits::read(body).map_err(|_| OddKind::Malformed)?;
+        let before = std::mem::replace(&mut self.limits, limits).grant(self.venue);
+        if let Some(grant) = limits.grant(self.venue).filter(|grant| before != Some(*grant)) {
+            out.event(EventBody::Grant(grant));
+        }
+        Ok(())
     }
 
     pub(super) fn orders_down(&mut self, out: &mut Out) {

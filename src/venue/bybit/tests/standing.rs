@@ -259,7 +259,7 @@ fn the_protection_is_used_where_it_was_granted_and_said_to_be_missing_where_not(
     let (mut rig, up) = trading_since();
     let items = rig.http(asked(&up, calls::DEAD_MAN).unwrap(), 200, &dcp("ON", 10));
     assert_eq!(sends(&items), [(ACCOUNT, calls::SUBSCRIBE_DEAD_MAN)]);
-    assert_eq!(checks(&items), [(Check::DeadMan, None, 1, true)]);
+    assert_eq!(checks(&items), [(Check::DeadMan, None, 2, false)], "another time than the configured one");
     let set = items.iter().find_map(|item| match item {
         Emit::Action(SessionAction::Http { id, what, .. }) if what.op == calls::SET_DEAD_MAN => {
             Some((*id, what.arg))
@@ -268,14 +268,17 @@ fn the_protection_is_used_where_it_was_granted_and_said_to_be_missing_where_not(
     });
     let (set, seconds) = set.expect("its time is set as configured");
     assert_eq!(seconds, 60);
-    // A refused subscription takes nothing else from the account.
+    let items = rig.http(set, 200, r#"{"retCode":0,"retMsg":"success"}"#);
+    assert_eq!((odd(&items), checks(&items)), (vec![], vec![(Check::DeadMan, None, 1, true)]));
+    // A refused subscription takes nothing else from the account, but there is no protection then.
     let no = acked("subscribe", "d").replace("true", "false");
     let items = rig.frame(ACCOUNT, &no);
     assert_eq!((odd(&items), closes(&items)), (vec![OddKind::Refused], vec![]));
-    assert_eq!(odd(&rig.http(set, 200, r#"{"retCode":0,"retMsg":"success"}"#)), []);
+    assert_eq!(checks(&items), [(Check::DeadMan, None, 2, false)]);
     let (id, _) = next_asked(&mut rig, calls::DEAD_MAN, 11 * SECOND).expect("whether it is set is asked");
     let items = rig.http(id, 200, &dcp("ON", 60));
-    assert_eq!((sends(&items), all_asked(&items)), (vec![], vec![]), "once a connection, and all is well");
+    assert_eq!((sends(&items), all_asked(&items)), (vec![], vec![]), "once a connection");
+    assert_eq!(checks(&items), [(Check::DeadMan, None, 2, false)]);
 }
 
 #[test]

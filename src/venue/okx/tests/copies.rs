@@ -268,6 +268,24 @@ fn what_both_connections_lost_is_a_gap_and_the_book_is_asked_for_anew() {
     assert_eq!((venue.world.invalid(), venue.world.resynced), (2, 4), "two books on two connections");
 }
 
+#[test]
+fn a_hole_before_what_a_lost_connection_brought_is_told_though_the_other_one_is_silent() {
+    let mut venue = Venue::live(MarketCopies::Two);
+    // The second one alone is heard, with a change missing; then it is gone and the first one says nothing.
+    venue.seq += 4;
+    venue.rounds(1, &[PUBLIC]);
+    venue.world.lose(SECOND_PUBLIC);
+    venue.world.look();
+    assert_eq!(venue.world.invalid(), 0, "the first one may still bring it");
+    let now = venue.world.rig.now + SECOND / 2;
+    venue.world.until(now);
+    assert_eq!(venue.world.invalid(), 2);
+    assert!(venue.world.resynced >= 2, "both books are asked for anew where there is a connection");
+    venue.told.clear();
+    venue.rounds(3, &[]);
+    assert!(venue.world.all_live());
+}
+
 /// One line of a capture: when it came, and the frame with numbers that production sends and 2021 did not.
 #[derive(Clone)]
 struct Line {
