@@ -189,18 +189,3 @@ fn simulated_time_runs_far_faster_than_the_wall() {
     println!("{:.0} × real time, {} frames", 60.0 / begun.elapsed().as_secs_f64(), counts.frames);
     assert!(counts.frames > 0);
 }
-
-/// A minute beside a `deribit` that accepts prices `band_ppb` around its mark.
-fn beside_a_band(band_ppb: i64) -> Counts {
-    let sim = sim_config(7, &["binance-usdm", "deribit"], |sim| sim.venues[1].price_band_ppb = band_ppb);
-    outcome(&sim, world::demo_scan(), 100 * MICRO, 60).counts
-}
-
-#[test]
-fn orders_keep_to_the_band_that_a_venue_states() {
-    // Urgent orders reach 20 bp beyond the touch: twice as far as this venue accepts.
-    let counts = beside_a_band(1_000_000);
-    println!("{counts:?}");
-    assert!(counts.trades_opened > 0 && counts.trades_closed > 0, "{counts:?}");
-    assert_eq!(counts.rejects, 0, "{counts:?}");
-}

@@ -2,7 +2,7 @@
 //!
 //! Holds no rule of trading; [`super::pair`] compares two of these.
 
-use super::band::{BAND_AGE_MAX, PriceBand};
+use super::band::{PriceBand, is_beyond};
 use super::book::Book;
 use super::digest::Digest;
 use super::edge::{FundingTerms, limit_price, ppb_ceil, rate_ppb};
@@ -47,6 +47,8 @@ pub struct Listing {
     pub index: Option<(Num, Nanos)>,
     /// Prices that the venue accepts, as last stated.
     pub band: PriceBand,
+    /// Until when the venue takes only orders here that reduce, by its clock; 0 = it takes all.
+    pub locked_until: Nanos,
     /// What the venue's clock shows beyond ours, ns; 0 while unknown.
     pub clock_offset: Nanos,
     /// The connection that last brought its data.
@@ -89,6 +91,7 @@ impl Listing {
             funding: FundingTerms::default(),
             index: None,
             band: PriceBand::default(),
+            locked_until: 0,
             clock_offset: 0,
             conn: None,
             touched: Seq(0),
@@ -127,15 +130,15 @@ impl Listing {
         new
     }
 
-    /// Takes what a mark message states; absent parts stay as they were.
-    pub fn mark(&mut self, mark: &Mark) {
+    /// Takes what a mark message states that arrived at `now` (`mono`); absent parts stay as they were.
+    pub fn mark(&mut self, mark: &Mark, now: Nanos) {
         if let Some(rate) = mark.rate {
             self.funding.rate = rate_ppb(rate);
         }
         if let Some(index) = mark.index.filter(|index| index.mantissa > 0) {
             self.index = Some((index, mark.venue_ns));
         }
-        if let Some(band) = PriceBand::of(&self.instrument, mark) {
+        if let Some(band) = PriceBand::of(&self.instrument, mark, now) {
             self.band = band;
         }
         if mark.funding_ns > 0 {
@@ -211,17 +214,22 @@ impl Listing {
         self.index.filter(|(_, stated)| self.age(*stated, wall) <= age_max).map(|(index, _)| index)
     }
 
-    /// A limit price `slack` beyond `from`, or the last one that the venue accepts at `wall` when that is nearer.
-    /// It may then no longer reach `from`.
-    pub fn limit_price(&self, side: Side, from: i64, slack: Ppb, wall: Nanos) -> Option<Price> {
+    /// A limit price `slack` beyond `from`, or the worst one that the venue accepts at `now` (`mono`) as long as that
+    /// reaches `from`. Where it does not, no price would do: the wanted one is returned, and risk names the reason.
+    pub fn limit_price(&self, side: Side, from: i64, slack: Ppb, now: Nanos) -> Option<Price> {
         let price = limit_price(&self.instrument, side, from, slack)?;
-        let is_current = self.age(self.band.stated, wall) <= BAND_AGE_MAX;
-        Some(if is_current { self.band.clip(side, price) } else { price })
+        let worst = self.band.worst(side, now).filter(|worst| !is_beyond(side, Price(from), *worst));
+        Some(worst.filter(|worst| is_beyond(side, price, *worst)).unwrap_or(price))
     }
 
-    /// True when the venue refuses every price that reaches `price` on this side.
-    pub fn is_out_of_reach(&self, side: Side, price: i64, wall: Nanos) -> bool {
-        self.age(self.band.stated, wall) <= BAND_AGE_MAX && self.band.clip(side, Price(price)) != Price(price)
+    /// True when the venue refuses every price that reaches `price` on this side at `now` (`mono`).
+    pub fn is_out_of_reach(&self, side: Side, price: i64, now: Nanos) -> bool {
+        self.band.worst(side, now).is_some_and(|worst| is_beyond(side, Price(price), worst))
+    }
+
+    /// True while the venue takes only orders that reduce; `wall` is ours.
+    pub fn is_locked(&self, wall: Nanos) -> bool {
+        wall.saturating_add(self.clock_offset) < self.locked_until
     }
 
     /// Negative while `venue_ns` lies ahead of the venue's clock.
@@ -243,6 +251,9 @@ impl Listing {
             to.mix_signed(index.mantissa);
             to.mix(u64::from(index.scale));
             to.mix_signed(stated);
+        }
+        if self.locked_until != 0 {
+            to.mix_signed(self.locked_until);
         }
         to.mix(self.conn.map_or(u64::MAX, |conn| u64::from(conn.0)));
         to.mix(self.touched.0);

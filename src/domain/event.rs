@@ -7,7 +7,7 @@ use super::intent::{Denial, Intent};
 use super::money::Money;
 use super::number::Num;
 use super::order::{OrderUpdate, Side};
-use super::standing::{ClockSample, Grant, Pace, StartCheck};
+use super::standing::{ClockSample, Grant, Pace, StartCheck, TradingLock};
 use super::text::Currency;
 use super::time::{Nanos, Stamp};
 use serde::{Deserialize, Serialize};
@@ -82,6 +82,8 @@ pub enum EventBody {
     Ticker(Ticker),
     /// The venue closed somebody's position by force.
     Liquidation(Liquidation),
+    /// The venue locks a listing for our account, or opens it again.
+    Lock(TradingLock),
 }
 
 /// Best bid and ask of one instrument.

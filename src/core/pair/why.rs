@@ -60,6 +60,8 @@ pub enum WhyNot {
     // State digests count these by their place: new ones stand at the end.
     /// A venue accepts no price that would reach what is to be taken.
     PriceBand,
+    /// A venue has locked a listing for our account: it takes only orders that reduce.
+    Locked,
 }
 
 impl WhyNot {
@@ -92,6 +94,7 @@ impl WhyNot {
             Self::MaxTrades => "max trades",
             Self::Quality => "order quality",
             Self::PriceBand => "beyond price band",
+            Self::Locked => "locked by venue",
         }
     }
 }

@@ -132,7 +132,7 @@ impl Desk {
         let Some(slot) = self.trades.iter().position(Option::is_none) else { return };
         let pair = &floor.pairs[pair_at];
         let Some(fills) = pair.fills(way) else { return };
-        let Some((at, wants)) = entry_wants(pair, way, floor.listings, floor.now.wall, floor.params) else {
+        let Some((at, wants)) = entry_wants(pair, way, floor.listings, floor.now.mono, floor.params) else {
             return;
         };
         let mid2 = floor.listings[usize::from(at[0])].mid2 + floor.listings[usize::from(at[1])].mid2;
@@ -422,7 +422,7 @@ fn entry_wants(
     pair: &Pair,
     way: usize,
     listings: &[Listing],
-    wall: Nanos,
+    now: Nanos,
     params: &ScanParams,
 ) -> Option<([u16; 2], [Option<Want>; 2])> {
     let (size, fills) = (pair.size?, pair.fills(way)?);
@@ -432,7 +432,7 @@ fn entry_wants(
     for leg in 0..2 {
         let side = ENTRY_SIDES[leg];
         let listing = &listings[usize::from(at[leg])];
-        let price = listing.limit_price(side, fills[leg].worst, params.limit_slack_ppb, wall)?;
+        let price = listing.limit_price(side, fills[leg].worst, params.limit_slack_ppb, now)?;
         wants[leg] = Some(Want { leg, side, qty: qty[leg], price, reduce_only: false });
     }
     Some((at, wants))

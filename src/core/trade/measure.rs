@@ -21,14 +21,14 @@ pub fn order_min(instrument: &Instrument) -> i64 {
     instrument.qty_min.0.max(instrument.step).max(1)
 }
 
-/// A price `urgent_slack_ppb` beyond the touch, as far as the venue accepts it: an order that fills late is better
-/// than one that is refused. `None` without a usable book.
-pub fn urgent_price(listing: &Listing, side: Side, wall: Nanos, params: &ScanParams) -> Option<Price> {
+/// A price `urgent_slack_ppb` beyond the touch, as far as the venue accepts it at `now` (`mono`). `None` without a
+/// usable book.
+pub fn urgent_price(listing: &Listing, side: Side, now: Nanos, params: &ScanParams) -> Option<Price> {
     if listing.served != Served::Yes {
         return None;
     }
     let (touch, _) = listing.book.touch(side)?;
-    listing.limit_price(side, touch, params.urgent_slack_ppb, wall)
+    listing.limit_price(side, touch, params.urgent_slack_ppb, now)
 }
 
 /// Compares what both legs hold, in base at the mid of the entry.
@@ -52,6 +52,7 @@ pub fn compare(trade: &Trade, floor: &Floor<'_>) -> Balance {
         && floor.modes.at(venue) == Mode::Normal
         && !is_final(leg.reject)
         && floor.listings[usize::from(leg.listing)].served == Served::Yes
+        && !floor.listings[usize::from(leg.listing)].is_locked(floor.now.wall)
         && accepts(instruments[lacking], hedge, trade.mid);
     let unwind = instruments[surplus].qty_for_base(gap, trade.mid).0.min(trade.legs[surplus].held());
     Balance {

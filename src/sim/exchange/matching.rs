@@ -25,7 +25,7 @@ impl Exchange {
     pub fn place(&mut self, new: &NewOrder, now: Nanos) -> Result<OrderId, Reject> {
         let checked = self.check(new);
         let checked = match checked {
-            Ok(qty) => self.asked_refusal(new).map_or(Ok(qty), Err),
+            Ok(qty) => self.asked_refusal(new, now).map_or(Ok(qty), Err),
             refused => refused,
         };
         match checked {

@@ -15,7 +15,7 @@ use super::exchange::{Exchange, Refusal};
 use super::market::random::Random;
 use super::{HttpReply, HttpRequest, LedgerServer, Push, Server, SimConn, VenueLedger};
 use crate::domain::time::{Nanos, SECOND};
-use plan::classes;
+use plan::{classes, locks};
 use skew::Skew;
 use std::collections::{BTreeMap, VecDeque};
 
@@ -199,7 +199,8 @@ impl<S: LedgerServer> Faulty<S> {
             | FaultKind::PartialFill
             | FaultKind::Reject
             | FaultKind::PriceBand
-            | FaultKind::Adl => self.trouble(index, now),
+            | FaultKind::Adl
+            | FaultKind::SymbolLock => self.trouble(index, now),
             _ => self.lines[index].armed += 1,
         }
     }
@@ -223,6 +224,9 @@ impl<S: LedgerServer> Faulty<S> {
                 exchange.trouble_mut().set_band(Some(line.fault.band_ppb));
             }
             FaultKind::Adl => exchange.trouble_mut().deleverage(),
+            FaultKind::SymbolLock if locks(&exchange.settings().dialect) => {
+                exchange.trouble_mut().lock_next(line.fault.for_ns);
+            }
             _ => {}
         }
     }
@@ -455,6 +459,7 @@ impl<S: LedgerServer> LedgerServer for Faulty<S> {
         counts.count_more(FaultKind::Reject, trouble.refused);
         counts.count_more(FaultKind::FillBeforeAck, trouble.late_acks);
         counts.count_more(FaultKind::Adl, trouble.deleveraged);
+        counts.count_more(FaultKind::SymbolLock, trouble.locked);
         counts
     }
 }

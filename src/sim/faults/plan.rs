@@ -51,11 +51,13 @@ pub enum FaultKind {
     PriceBand,
     /// The venue takes half of a position away: auto-deleveraging.
     Adl,
+    /// The venue takes only reductions on a contract for a while (Binance: its quantitative rules).
+    SymbolLock,
 }
 
 impl FaultKind {
     /// Every kind, in the order of the counts.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 20] = [
         Self::Disconnect,
         Self::HalfOpen,
         Self::Gap,
@@ -75,6 +77,7 @@ impl FaultKind {
         Self::ClockSkew,
         Self::PriceBand,
         Self::Adl,
+        Self::SymbolLock,
     ];
 
     /// As the file and the report write it.
@@ -99,6 +102,7 @@ impl FaultKind {
             Self::ClockSkew => "clock_skew",
             Self::PriceBand => "price_band",
             Self::Adl => "adl",
+            Self::SymbolLock => "symbol_lock",
         }
     }
 
@@ -114,6 +118,7 @@ impl FaultKind {
                 | Self::FillBeforeAck
                 | Self::ClockSkew
                 | Self::PriceBand
+                | Self::SymbolLock
         )
     }
 
@@ -295,6 +300,10 @@ impl FaultPlan {
             let Some(name) = &fault.venue else { continue };
             if let Some(venue) = config.venues.iter().find(|venue| venue.name == *name) {
                 let dialect = venue.dialect.as_str();
+                if fault.kind == FaultKind::SymbolLock && !locks(dialect) {
+                    let what = format!("`kind`: {name} locks no contracts");
+                    return Err(FaultError::Wrong { origin: self.origin.clone(), line: *line, what });
+                }
                 let Some(class) = fault.class.filter(|class| !class.is_known_to(dialect)) else { continue };
                 let known: Vec<&str> = classes(dialect).map(Refusal::name).collect();
                 let what = format!(
@@ -316,6 +325,11 @@ impl FaultPlan {
         let named = move |fault: &Fault| fault.venue.as_deref().is_none_or(|name| name == venue);
         self.faults.iter().map(|(_, fault)| fault).enumerate().filter(move |(_, fault)| named(fault))
     }
+}
+
+/// Whether a venue of the dialect locks contracts for an account, and tells it.
+pub(super) fn locks(dialect: &str) -> bool {
+    dialect == "binance-usdm"
 }
 
 /// Why orders can be refused at a venue of the dialect.

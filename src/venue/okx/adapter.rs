@@ -16,6 +16,7 @@ use crate::domain::event::{BookReason, BookState, BookStatus, EventBody, Session
 use crate::domain::input::{ConnId, DownReason, FrameKind, FrameMeta};
 use crate::domain::instrument::{Instrument, InstrumentId, Price, Qty, Status, VenueId, VenueSpec};
 use crate::domain::money::Money;
+use crate::domain::number::Num;
 use crate::domain::params::{Extras, MarketCopies, OrderRoute};
 use crate::domain::standing::Pace;
 use crate::domain::text::Symbol;
@@ -163,6 +164,8 @@ pub(super) struct Listing {
     pub seen: bool,
     /// Funding of the present position so far, as last stated.
     pub funding: Option<Money>,
+    /// Highest price to buy at and lowest to sell at, as last stated on a connection that still stands.
+    pub limits: (Option<Num>, Option<Num>),
     /// Open interest and last price as last told.
     pub told: Told,
 }
@@ -230,6 +233,7 @@ impl OkxAdapter {
                 live_since: 0,
                 seen: false,
                 funding: None,
+                limits: (None, None),
                 told: Told::default(),
             })
             .collect();
