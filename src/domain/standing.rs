@@ -279,7 +279,7 @@ pub struct Grant {
 pub struct TradingLock {
     /// Where.
     pub instrument: InstrumentId,
-    /// Until when, venue time, ns since the epoch; 0 = it is open, [`Nanos::MAX`] = until it says so.
+    /// Until when, venue time, ns since the epoch; 0 = it is open, the largest = until it says so.
     pub until: Nanos,
 }
 

@@ -2,6 +2,7 @@
 //! [`Market`] and the user stream. All HTTP goes through one table of chores with back-off, and every reply
 //! is recognised by its id alone. The order connection, and what stands for it, is in `entry`.
 
+mod contracts;
 mod entry;
 
 use super::backfill::{self, Backfill};
@@ -17,7 +18,7 @@ use super::{Variant, account, conn, metadata, op};
 use crate::domain::effect::{HttpId, SecretSlot, SessionAction, VenueCall};
 use crate::domain::event::{EventBody, SessionRole, SessionStatus};
 use crate::domain::input::{ConnId, DownReason, FrameKind, FrameMeta};
-use crate::domain::instrument::{Instrument, InstrumentId, Status, VenueId, VenueSpec};
+use crate::domain::instrument::{Instrument, InstrumentId, VenueId, VenueSpec};
 use crate::domain::params::{Extras, MarketCopies, OrderRoute, SessionKind};
 use crate::domain::standing::Pace;
 use crate::domain::time::{MILLI, Nanos, SECOND, Stamp};
@@ -570,45 +571,6 @@ impl BinanceAdapter {
     fn on_foreign(&mut self, body: &[u8], now: Nanos, out: &mut Out) -> Result<(), OddKind> {
         let good = self.standing.foreign(body, out)?;
         self.chore(Duty::Foreign).due = if good { NEVER } else { now + SETTINGS_RETRY };
-        Ok(())
-    }
-
-    fn on_exchange_info(&mut self, body: &[u8], out: &mut Out) -> Result<(), OddKind> {
-        let Self { listings, specs, conn_base, .. } = self;
-        let mut seen = vec![false; listings.len()];
-        let mut odd = |kind| out.emit(Emit::Odd(Oddity { conn: *conn_base, kind }));
-        let mut fresh = Vec::new();
-        metadata::exchange_info(
-            body,
-            self.variant.kind,
-            |symbol| listings.find(symbol).is_some(),
-            |symbol, spec| {
-                let Some(index) = listings.find(symbol) else { return };
-                seen[index] = true;
-                match spec {
-                    Ok(spec) => {
-                        let spec = VenueSpec { instrument: listings.params(index).id, ..spec };
-                        if specs[index] != Some(spec) {
-                            specs[index] = Some(spec);
-                            fresh.push(spec);
-                        }
-                    }
-                    Err(_) => odd(OddKind::Malformed),
-                }
-            },
-        )
-        .map_err(|_| OddKind::Malformed)?;
-        for index in (0..seen.len()).filter(|index| !seen[*index]) {
-            odd(OddKind::UnknownSymbol);
-            // Delisted since: what is known stays, but it no longer trades.
-            if let Some(spec) = specs[index].as_mut().filter(|spec| spec.status == Status::Trading) {
-                spec.status = Status::Suspended;
-                fresh.push(*spec);
-            }
-        }
-        for spec in fresh {
-            out.emit(Emit::Spec(spec));
-        }
         Ok(())
     }
 }

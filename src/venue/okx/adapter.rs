@@ -6,7 +6,7 @@
 use super::calls::{self, call, call_arg, call_for};
 use super::continuity::{OkxContinuity, SentBook};
 use super::errors::is_fatal;
-use super::market::MARKS;
+use super::market::{Limits, MARKS};
 use super::parse::{EventKind, Frame, Parser};
 use super::session::{NEVER, Phase, Session, Wish};
 use super::standing::Standing;
@@ -16,7 +16,6 @@ use crate::domain::event::{BookReason, BookState, BookStatus, EventBody, Session
 use crate::domain::input::{ConnId, DownReason, FrameKind, FrameMeta};
 use crate::domain::instrument::{Instrument, InstrumentId, Price, Qty, Status, VenueId, VenueSpec};
 use crate::domain::money::Money;
-use crate::domain::number::Num;
 use crate::domain::params::{Extras, MarketCopies, OrderRoute};
 use crate::domain::standing::Pace;
 use crate::domain::text::Symbol;
@@ -165,7 +164,7 @@ pub(super) struct Listing {
     /// Funding of the present position so far, as last stated.
     pub funding: Option<Money>,
     /// Highest price to buy at and lowest to sell at, as last stated on a connection that still stands.
-    pub limits: (Option<Num>, Option<Num>),
+    pub limits: Limits,
     /// Open interest and last price as last told.
     pub told: Told,
 }

@@ -15,6 +15,7 @@ use crate::domain::event::{
 };
 use crate::domain::input::ConnId;
 use crate::domain::instrument::{Price, Qty};
+use crate::domain::number::Num;
 use crate::domain::text::Symbol;
 use crate::domain::time::{MILLI, Nanos, SECOND, Stamp};
 use crate::venue::copies::{CopyCounts, Place, Span};
@@ -34,6 +35,9 @@ const LIQUIDATION: usize = 5;
 const LIMITS: usize = 6;
 /// How many there are.
 pub(super) const MARKS: usize = 7;
+
+/// Highest price to buy at and lowest to sell at.
+pub(super) type Limits = (Option<Num>, Option<Num>);
 
 /// Milliseconds as sent to nanoseconds.
 pub(super) fn nanos(ms: i64) -> Nanos {
