@@ -43,6 +43,8 @@ pub struct Listing {
     pub book: Book,
     /// Funding.
     pub funding: FundingTerms,
+    /// Venue time (ns since the epoch) of the latest statement of the funding rate.
+    pub rated_at: Option<Nanos>,
     /// Index price as last stated, and its venue time (ns since the epoch).
     pub index: Option<(Num, Nanos)>,
     /// Prices that the venue accepts, as last stated.
@@ -89,6 +91,7 @@ impl Listing {
             instrument: Instrument { id: params.id, venue: params.venue, ..Instrument::default() },
             book: Book::new(),
             funding: FundingTerms::default(),
+            rated_at: None,
             index: None,
             band: PriceBand::default(),
             locked_until: 0,
@@ -134,6 +137,7 @@ impl Listing {
     pub fn mark(&mut self, mark: &Mark, now: Nanos) {
         if let Some(rate) = mark.rate {
             self.funding.rate = rate_ppb(rate);
+            self.rated_at = Some(mark.venue_ns);
         }
         if let Some(index) = mark.index.filter(|index| index.mantissa > 0) {
             self.index = Some((index, mark.venue_ns));
@@ -147,6 +151,7 @@ impl Listing {
         if mark.interval_ns > 0 {
             self.funding.interval = mark.interval_ns;
         }
+        self.funding.accrues |= mark.accrues;
     }
 
     /// The book or the contract changed: cached figures are void.
@@ -204,6 +209,11 @@ impl Listing {
         self.age(self.touch_ns, wall).saturating_neg().max(0)
     }
 
+    /// Whether the venue stated its funding rate within `age_max`.
+    pub fn is_funding_known(&self, wall: Nanos, age_max: Nanos) -> bool {
+        self.rated_at.is_some_and(|at| self.age(at, wall) <= age_max)
+    }
+
     /// Age of the depth behind the touch at `wall`.
     pub fn depth_age(&self, wall: Nanos) -> Nanos {
         self.age(self.book.depth_ns(), wall).max(0)
@@ -246,6 +256,9 @@ impl Listing {
         to.mix_signed(self.funding.rate);
         to.mix_signed(self.funding.at);
         to.mix_signed(self.funding.interval);
+        if self.funding.accrues {
+            to.mix(1);
+        }
         to.mix_signed(self.clock_offset);
         if let Some((index, stated)) = self.index {
             to.mix_signed(index.mantissa);

@@ -606,6 +606,7 @@ fn on_message(
                 buy_max: None,
                 sell_min: None,
                 venue_ns: time_ms.saturating_mul(MILLI),
+                accrues: false,
             }));
         }
         Message::Ticker { last, bid, ask, time_ms, .. } => {

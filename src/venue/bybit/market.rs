@@ -132,6 +132,7 @@ impl BybitAdapter {
             buy_max,
             sell_min,
             venue_ns: nanos(about.time_ms),
+            accrues: false,
         }));
     }
 

@@ -132,6 +132,7 @@ impl DeribitAdapter {
                 buy_max: row.max,
                 sell_min: row.min,
                 venue_ns: nanos(row.time_ms),
+                accrues: true,
             }));
             if row.closed {
                 self.refresh(now);

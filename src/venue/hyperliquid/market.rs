@@ -87,6 +87,7 @@ impl HyperliquidAdapter {
                         buy_max: None,
                         sell_min: None,
                         venue_ns,
+                        accrues: false,
                     }));
                 }
             }

@@ -60,10 +60,8 @@ pub(super) enum Ask {
     Foreign,
     DeadMan,
 }
-
 /// How many kinds of questions there are.
 const ASKS: usize = 11;
-
 /// What makes the account known again.
 const ACCOUNT_ASKS: [Ask; 3] = [Ask::Pending, Ask::Positions, Ask::Balance];
 /// Bits of an [`HttpId`] that say what was asked for.
@@ -114,7 +112,6 @@ pub(super) struct Request {
     /// Where a paged reply goes on, or which order it is about.
     pub arg: u64,
 }
-
 /// A listing on one market connection.
 #[derive(Debug)]
 pub(super) struct Line {
@@ -406,6 +403,7 @@ impl OkxAdapter {
         }
         if now >= request.due {
             if request.id != 0 {
+                self.unarmed(ask, out);
                 return self.failed(ask, 0, now);
             }
             // 27 bits of count and 4 of kind stay below the half of the range that route uses.
@@ -557,7 +555,7 @@ impl OkxAdapter {
             // What happens from now on arrives by itself; what was before is asked for.
             SessionRole::Account => {
                 self.reconcile(now);
-                self.read_settings(now);
+                self.read_settings(now, out);
             }
             SessionRole::Orders => {}
         }
@@ -731,7 +729,7 @@ impl Adapter for OkxAdapter {
             (200, Ask::Leverage) => self.on_leverage(body, now.mono, out),
             (200, Ask::Fee) => self.on_fee(body, now.mono, out),
             (200, Ask::Foreign) => self.on_foreign(body, now.mono, out),
-            (200, Ask::DeadMan) => self.on_dead_man(body, now.mono),
+            (200, Ask::DeadMan) => self.on_dead_man(body, now.mono, out),
             // Errors come with their own status (401 for a bad key) and the code in the body.
             _ => rows::envelope(body).map(|(code, _)| if code == 0 { 50001 } else { code }).or(Ok(50001)),
         };
@@ -741,10 +739,12 @@ impl Adapter for OkxAdapter {
             Ok(0) => self.reconcile_end(out),
             Ok(code) => {
                 self.odd(conn, OddKind::Refused, out);
+                self.unarmed(ask, out);
                 self.failed(ask, code, now.mono);
             }
             Err(_) => {
                 self.odd(conn, OddKind::Malformed, out);
+                self.unarmed(ask, out);
                 self.failed(ask, 0, now.mono);
             }
         }

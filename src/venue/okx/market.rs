@@ -109,6 +109,7 @@ impl OkxAdapter {
                         buy_max,
                         sell_min,
                         venue_ns: nanos(row.time_ms),
+                        accrues: false,
                     }));
                 }
                 (_, Item::Limits { symbol: name, buy_max, sell_min, time_ms }) if name == *symbol => {
