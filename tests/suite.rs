@@ -42,4 +42,5 @@ mod river_alloc;
 mod safety;
 mod simulated;
 mod tidy;
+mod venue_limits;
 mod write_ahead;

@@ -613,6 +613,8 @@ fn on_message(
                 rate,
                 funding_ns: funding_ms.saturating_mul(MILLI),
                 interval_ns: item.interval_ns,
+                buy_max: None,
+                sell_min: None,
                 venue_ns: time_ms.saturating_mul(MILLI),
                 accrues: false,
             }));

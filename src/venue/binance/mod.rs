@@ -23,6 +23,7 @@ pub mod feed;
 mod kill;
 pub mod limits;
 mod link;
+mod locks;
 pub mod market;
 pub mod metadata;
 mod nested;
@@ -79,10 +80,12 @@ pub struct Knows {
     pub contract_info: bool,
     /// `userTrades` can be asked for a single order.
     pub trades_of_order: bool,
+    /// `apiTradingStatus` tells which symbols the venue has locked for the account.
+    pub indicators: bool,
 }
 
 /// Everything, as at Binance itself.
-const ALL: Knows = Knows { self_trade: true, contract_info: true, trades_of_order: true };
+const ALL: Knows = Knows { self_trade: true, contract_info: true, trades_of_order: true, indicators: true };
 /// Both ways.
 const BOTH: &[OrderRoute] = &[OrderRoute::Websocket, OrderRoute::Http];
 
@@ -107,6 +110,8 @@ pub struct RestPaths {
     pub commission_rate: &'static str,
     pub countdown: &'static str,
     pub open_interest: &'static str,
+    /// Asked for where [`Knows::indicators`] says so.
+    pub indicators: &'static str,
 }
 
 /// USDⓈ-margined futures.
@@ -136,6 +141,7 @@ pub static USDM: Variant = Variant {
         commission_rate: "/fapi/v1/commissionRate",
         countdown: "/fapi/v1/countdownCancelAll",
         open_interest: "/fapi/v1/openInterest",
+        indicators: "/fapi/v1/apiTradingStatus",
     },
     kind: ContractKind::Linear,
     orders: BOTH,
@@ -171,11 +177,13 @@ pub static COINM: Variant = Variant {
         commission_rate: "/dapi/v1/commissionRate",
         countdown: "/dapi/v1/countdownCancelAll",
         open_interest: "/dapi/v1/openInterest",
+        indicators: "",
     },
     kind: ContractKind::Inverse,
     orders: BOTH,
     streams_max: 1_024,
-    knows: ALL,
+    // The indicators are documented for USDⓈ-M only.
+    knows: Knows { indicators: false, ..ALL },
 };
 
 /// Connections in the order of [`Dialect::connections`].
@@ -237,6 +245,8 @@ pub(crate) mod op {
     pub const COUNTDOWN: u16 = 14;
     /// `GET openInterest` of the call's instrument.
     pub const OPEN_INTEREST: u16 = 15;
+    /// `GET apiTradingStatus` of all symbols.
+    pub const INDICATORS: u16 = 16;
     /// `session.logon` on the WebSocket API.
     pub const LOGON: u16 = 21;
     /// `SUBSCRIBE` to the streams of a [`super::Batch`].

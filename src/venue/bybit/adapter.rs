@@ -16,6 +16,7 @@ use crate::domain::effect::{HttpId, SessionAction, VenueCall};
 use crate::domain::event::{BookReason, BookState, BookStatus, EventBody, SessionRole, SessionStatus};
 use crate::domain::input::{ConnId, DownReason, FrameKind, FrameMeta};
 use crate::domain::instrument::{Instrument, InstrumentId, Price, Qty, Status, VenueId, VenueSpec};
+use crate::domain::number::Num;
 use crate::domain::order::{ClientId, RejectClass};
 use crate::domain::params::Extras;
 use crate::domain::standing::Pace;
@@ -159,6 +160,8 @@ pub(super) struct Listing {
     pub funding: TickerRow,
     /// Time between settlements as the metadata state it, ns; 0 = not stated.
     funding_interval: Nanos,
+    /// Highest price to buy at and lowest to sell at, as last stated on the present connection.
+    pub limits: (Option<Num>, Option<Num>),
     /// Open interest and last price as last told.
     pub told: Told,
 }
@@ -209,6 +212,7 @@ impl BybitAdapter {
             seen: false,
             funding: TickerRow::default(),
             funding_interval: 0,
+            limits: (None, None),
             told: Told::default(),
         };
         let listings: Vec<Listing> = context.listings.iter().map(|l| blank(l.id, l.symbol)).collect();
@@ -294,6 +298,7 @@ impl BybitAdapter {
                     listing.continuity.invalidate();
                     listing.resync_due = NEVER;
                     listing.best_update = 0;
+                    listing.limits = (None, None);
                     if std::mem::take(&mut listing.subscribed) && listing.book != BookState::Invalid {
                         listing.book = BookState::Invalid;
                         let (instrument, state) = (listing.id, BookState::Invalid);

@@ -57,7 +57,8 @@ pub(super) const COINS: [&str; 2] = ["USDT", "USDC"];
 pub(super) const BOOK_TOPIC: &str = "orderbook.50";
 
 /// Topics subscribed for every listing.
-pub(super) const MARKET_TOPICS: [&str; 4] = ["orderbook.1", BOOK_TOPIC, "publicTrade", "tickers"];
+pub(super) const MARKET_TOPICS: [&str; 5] =
+    ["orderbook.1", BOOK_TOPIC, "publicTrade", "tickers", "priceLimit"];
 
 /// Liquidations.
 pub(super) const LIQUIDATION_TOPIC: &str = "allLiquidation";

@@ -70,6 +70,18 @@ impl BybitAdapter {
                     }));
                 }
                 Item::Ticker(row) if row.symbol == *symbol => self.on_ticker(at, row, about, out),
+                Item::Limits { symbol: name, buy_max, sell_min } if name == *symbol => {
+                    let listing = &mut self.listings[at];
+                    listing.limits = (buy_max, sell_min);
+                    let (instrument, venue_ns) = (listing.id, nanos(about.time_ms));
+                    out.event(EventBody::Mark(Mark {
+                        instrument,
+                        buy_max,
+                        sell_min,
+                        venue_ns,
+                        ..Mark::default()
+                    }));
+                }
                 // The venue names the side of the position; an order of the other side closes it.
                 Item::Liquidation { symbol: name, side, price, qty, time_ms } if name == *symbol => {
                     let (instrument, venue_ns) = (self.listings[at].id, nanos(time_ms));
@@ -108,6 +120,8 @@ impl BybitAdapter {
             return;
         }
         let told = row.has_funding();
+        // Whether limits that stay the same are told again is not documented: with each mark they are here.
+        let (buy_max, sell_min) = listing.limits;
         out.event(EventBody::Mark(Mark {
             instrument: listing.id,
             mark: row.mark,
@@ -115,6 +129,8 @@ impl BybitAdapter {
             rate: funding.rate.filter(|_| told),
             funding_ns: if told { nanos(funding.funding_ms) } else { 0 },
             interval_ns: if told { funding.interval_hours.saturating_mul(HOUR) } else { 0 },
+            buy_max,
+            sell_min,
             venue_ns: nanos(about.time_ms),
             accrues: false,
         }));

@@ -6,15 +6,15 @@
 //! back-off; `encoder` is the route side. Both halves speak the codes of `calls`. `kill` stands beside both.
 //!
 //! Understood public topics: `orderbook.{1,25,50,100,200,500,1000}`, `publicTrade`, `tickers`,
-//! `allLiquidation`. Private: `order`, `execution`, `position`, `wallet` (also `….linear`), replies to
+//! `allLiquidation`, `priceLimit`. Private: `order`, `execution`, `position`, `wallet` (also `….linear`), replies to
 //! `order.create` and `order.cancel`. The adapter subscribes `orderbook.1` (best prices, snapshots only),
-//! `orderbook.50`, `publicTrade` and `tickers`; both books are compared by `seq`, which is common to all
+//! `orderbook.50`, `publicTrade`, `tickers` and `priceLimit`; both books are compared by `seq`, which is common to all
 //! depths, while `u` counts the messages of one topic.
 //!
 //! Documented types that are ignored, and counted as such:
 //! - answers to `auth`, `subscribe`, `unsubscribe`, `ping` (session machines read them; `decode` counts them),
 //!   replies to `order.amend`;
-//! - `kline`, `kline_lt`, `tickers_lt`, `lt`, `liquidation` (removed), `priceLimit`, `insurance`, `adlAlert`,
+//! - `kline`, `kline_lt`, `tickers_lt`, `lt`, `liquidation` (removed), `insurance`, `adlAlert`,
 //!   `orderbook.rpi`, `greeks`, `dcp`, `execution.fast`;
 //! - HTTP bodies.
 //!

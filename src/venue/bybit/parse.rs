@@ -27,6 +27,8 @@ pub(super) enum Channel {
     Tickers,
     /// `allLiquidation`.
     Liquidations,
+    /// `priceLimit`: always whole.
+    Limits,
 }
 
 /// The order book that carries the best prices only.
@@ -66,13 +68,12 @@ enum Topic {
 }
 
 /// Documented topics that carry nothing for us; see the module documentation of the dialect.
-const IGNORED: [(&[u8], &str); 11] = [
+const IGNORED: [(&[u8], &str); 10] = [
     (b"kline.", "kline"),
     (b"kline_lt.", "kline_lt"),
     (b"tickers_lt.", "tickers_lt"),
     (b"lt.", "lt"),
     (b"liquidation.", "liquidation"),
-    (b"priceLimit.", "priceLimit"),
     (b"insurance.", "insurance"),
     (b"adlAlert", "adlAlert"),
     (b"greeks", "greeks"),
@@ -95,6 +96,7 @@ fn topic(name: &[u8]) -> (Topic, &[u8]) {
         (&b"publicTrade."[..], Channel::Trades),
         (b"tickers.", Channel::Tickers),
         (b"allLiquidation.", Channel::Liquidations),
+        (b"priceLimit.", Channel::Limits),
     ] {
         if let Some(symbol) = name.strip_prefix(prefix) {
             return (Topic::Market(channel), symbol);
@@ -130,6 +132,8 @@ pub(super) enum Item {
     Trade { symbol: Symbol, id: u64, price: Num, qty: Num, side: Side, time_ms: i64 },
     /// A ticker, or what changed of it.
     Ticker(TickerRow),
+    /// Highest price to buy at and lowest to sell at.
+    Limits { symbol: Symbol, buy_max: Option<Num>, sell_min: Option<Num> },
     /// A liquidation.
     Liquidation { symbol: Symbol, side: Side, price: Num, qty: Num, time_ms: i64 },
 }
@@ -356,6 +360,7 @@ impl Parser {
                 let snapshot = match envelope.kind {
                     b"snapshot" => true,
                     b"delta" => false,
+                    b"" if channel == Channel::Limits => true,
                     b"" => return Err(DecodeError::Missing("type")),
                     _ => return Err(DecodeError::Field("type")),
                 };
@@ -380,6 +385,7 @@ impl Parser {
                 let row = ticker(c)?;
                 self.items.push(Item::Ticker(row));
             }
+            Channel::Limits => self.items.push(limits(c)?),
             Channel::Trades => c.array(|c| {
                 self.items.push(trade(c)?);
                 Ok(())
@@ -680,6 +686,23 @@ fn ticker(c: &mut Cursor<'_>) -> Result<TickerRow> {
         Ok(())
     })?;
     if row.symbol.is_empty() { Err(DecodeError::Missing("symbol")) } else { Ok(row) }
+}
+
+fn limits(c: &mut Cursor<'_>) -> Result<Item> {
+    let (mut symbol, mut buy_max, mut sell_min) = (Symbol::EMPTY, None, None);
+    c.object(|key, c| {
+        match key {
+            b"symbol" => symbol = name(c.string()?)?,
+            b"buyLmt" => buy_max = c.num_or_absent("buyLmt")?,
+            b"sellLmt" => sell_min = c.num_or_absent("sellLmt")?,
+            _ => c.pass(key, &schema::LIMITS)?,
+        }
+        Ok(())
+    })?;
+    if symbol.is_empty() {
+        return Err(DecodeError::Missing("symbol"));
+    }
+    Ok(Item::Limits { symbol, buy_max, sell_min })
 }
 
 pub(super) fn side(c: &mut Cursor<'_>) -> Result<Side> {

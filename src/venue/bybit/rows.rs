@@ -325,6 +325,7 @@ pub(super) fn specification<'a>(c: &mut Cursor<'a>) -> Result<InstrumentRow<'a>>
             notional_min: optional(4, "minNotionalValue")?,
             status: if status == b"Trading" { Status::Trading } else { Status::Suspended },
             code: 0,
+            band: None,
         })
     };
     Ok(InstrumentRow { symbol, spec: spec(), funding_minutes })

@@ -129,6 +129,8 @@ impl DeribitAdapter {
                 // Funding accrues continuously: there is no settlement to name, only the time of the rate.
                 funding_ns: 0,
                 interval_ns: if row.rate.is_some() { FUNDING_RATE_TIME } else { 0 },
+                buy_max: row.max,
+                sell_min: row.min,
                 venue_ns: nanos(row.time_ms),
                 accrues: true,
             }));

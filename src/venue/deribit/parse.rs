@@ -164,6 +164,10 @@ pub(super) struct TickerRow {
     pub ask_qty: Option<Num>,
     /// `mark_price`.
     pub mark: Option<Num>,
+    /// `min_price`: sales below it are not accepted.
+    pub min: Option<Num>,
+    /// `max_price`: purchases above it are not accepted.
+    pub max: Option<Num>,
     /// `index_price`.
     pub index: Option<Num>,
     /// `current_funding`: the 8 h equivalent of what accrues now.
@@ -564,6 +568,8 @@ fn ticker(c: &mut Cursor<'_>) -> Result<TickerRow> {
             b"best_ask_amount" => row.ask_qty = c.num_or_absent("best_ask_amount")?,
             b"last_price" => row.last = c.num_or_absent("last_price")?,
             b"mark_price" => row.mark = c.num_or_absent("mark_price")?,
+            b"min_price" => row.min = informative(c, "min_price")?,
+            b"max_price" => row.max = informative(c, "max_price")?,
             b"index_price" => row.index = informative(c, "index_price")?,
             b"current_funding" => row.rate = informative(c, "current_funding")?,
             b"open_interest" => row.interest = informative(c, "open_interest")?,

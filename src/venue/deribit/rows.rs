@@ -336,6 +336,7 @@ pub(super) fn specification<'a>(c: &mut Cursor<'a>) -> Result<(&'a [u8], Result<
             notional_min: Num::ZERO,
             status: if active && state == b"open" { Status::Trading } else { Status::Suspended },
             code: 0,
+            band: None,
         })
     };
     Ok((symbol, spec(), terms))

@@ -84,6 +84,8 @@ impl HyperliquidAdapter {
                         rate,
                         funding_ns: (now.wall.div_euclid(FUNDING_EVERY) + 1) * FUNDING_EVERY,
                         interval_ns: FUNDING_EVERY,
+                        buy_max: None,
+                        sell_min: None,
                         venue_ns,
                         accrues: false,
                     }));

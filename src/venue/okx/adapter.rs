@@ -8,7 +8,7 @@ mod specs;
 use super::calls::{self, call, call_arg, call_for};
 use super::continuity::{OkxContinuity, SentBook};
 use super::errors::is_fatal;
-use super::market::MARKS;
+use super::market::{Limits, MARKS};
 use super::parse::{EventKind, Frame, Parser};
 use super::session::{NEVER, Phase, Session, Wish};
 use super::standing::Standing;
@@ -57,10 +57,8 @@ pub(super) enum Ask {
     Foreign,
     DeadMan,
 }
-
 /// How many kinds of questions there are.
 const ASKS: usize = 11;
-
 /// What makes the account known again.
 const ACCOUNT_ASKS: [Ask; 3] = [Ask::Pending, Ask::Positions, Ask::Balance];
 /// Bits of an [`HttpId`] that say what was asked for.
@@ -167,6 +165,8 @@ pub(super) struct Listing {
     pub seen: bool,
     /// Funding of the present position so far, as last stated.
     pub funding: Option<Money>,
+    /// Highest price to buy at and lowest to sell at, as last stated on a connection that still stands.
+    pub limits: Limits,
     /// Open interest and last price as last told.
     pub told: Told,
 }
@@ -238,6 +238,7 @@ impl OkxAdapter {
                 live_since: 0,
                 seen: false,
                 funding: None,
+                limits: (None, None),
                 told: Told::default(),
             })
             .collect();

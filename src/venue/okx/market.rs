@@ -15,6 +15,7 @@ use crate::domain::event::{
 };
 use crate::domain::input::ConnId;
 use crate::domain::instrument::{Price, Qty};
+use crate::domain::number::Num;
 use crate::domain::text::Symbol;
 use crate::domain::time::{MILLI, Nanos, SECOND, Stamp};
 use crate::venue::copies::{CopyCounts, Place, Span};
@@ -31,8 +32,12 @@ const FUNDING: usize = 2;
 const INTEREST: usize = 3;
 const TICKER: usize = 4;
 const LIQUIDATION: usize = 5;
+const LIMITS: usize = 6;
 /// How many there are.
-pub(super) const MARKS: usize = 6;
+pub(super) const MARKS: usize = 7;
+
+/// Highest price to buy at and lowest to sell at.
+pub(super) type Limits = (Option<Num>, Option<Num>);
 
 /// Milliseconds as sent to nanoseconds.
 pub(super) fn nanos(ms: i64) -> Nanos {
@@ -90,6 +95,9 @@ impl OkxAdapter {
                     if !self.is_first_mark(copy, at, kind, row.time_ms, now.mono) {
                         continue;
                     }
+                    // Limits are told when they change, marks every 10 s at least: with these the limits stay known.
+                    let (buy_max, sell_min) =
+                        if kind == MARK { self.listings[at].limits } else { (None, None) };
                     let both = row.funding_ms > 0 && row.next_funding_ms > row.funding_ms;
                     out.event(EventBody::Mark(Mark {
                         instrument: self.listings[at].id,
@@ -98,8 +106,25 @@ impl OkxAdapter {
                         rate: row.rate,
                         funding_ns: nanos(row.funding_ms),
                         interval_ns: if both { nanos(row.next_funding_ms - row.funding_ms) } else { 0 },
+                        buy_max,
+                        sell_min,
                         venue_ns: nanos(row.time_ms),
                         accrues: false,
+                    }));
+                }
+                (_, Item::Limits { symbol: name, buy_max, sell_min, time_ms }) if name == *symbol => {
+                    if !self.is_first_mark(copy, at, LIMITS, time_ms, now.mono) {
+                        continue;
+                    }
+                    let listing = &mut self.listings[at];
+                    listing.limits = (buy_max, sell_min);
+                    let (instrument, venue_ns) = (listing.id, nanos(time_ms));
+                    out.event(EventBody::Mark(Mark {
+                        instrument,
+                        buy_max,
+                        sell_min,
+                        venue_ns,
+                        ..Mark::default()
                     }));
                 }
                 (_, Item::Interest { symbol: name, qty, time_ms }) if name == *symbol => {

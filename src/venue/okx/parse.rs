@@ -39,6 +39,8 @@ pub(super) enum Channel {
     Interest,
     /// Liquidation orders.
     Liquidations,
+    /// Prices that are accepted.
+    Limits,
 }
 
 /// A private channel whose rows the adapter understands.
@@ -66,7 +68,6 @@ const IGNORED: &[(&[u8], &str)] = &[
     (b"trades-all", "trades-all"),
     (b"option-trades", "option-trades"),
     (b"opt-summary", "opt-summary"),
-    (b"price-limit", "price-limit"),
     (b"estimated-price", "estimated-price"),
     (b"instruments", "instruments"),
     (b"status", "status"),
@@ -118,6 +119,7 @@ fn topic(channel: &[u8]) -> Topic {
         b"index-tickers" => Topic::Market(Channel::Index),
         b"funding-rate" => Topic::Market(Channel::Funding),
         b"open-interest" => Topic::Market(Channel::Interest),
+        b"price-limit" => Topic::Market(Channel::Limits),
         b"liquidation-orders" => Topic::Market(Channel::Liquidations),
         b"orders" => Topic::Private(PrivateChannel::Orders),
         b"positions" => Topic::Private(PrivateChannel::Positions),
@@ -152,6 +154,8 @@ pub(super) enum Item {
     Mark(MarkRow),
     /// Open interest.
     Interest { symbol: Symbol, qty: Num, time_ms: i64 },
+    /// Highest price to buy at and lowest to sell at; absent = any.
+    Limits { symbol: Symbol, buy_max: Option<Num>, sell_min: Option<Num>, time_ms: i64 },
     /// A liquidation.
     Liquidation { symbol: Symbol, side: Side, price: Num, qty: Num, time_ms: i64 },
 }
@@ -454,6 +458,7 @@ impl Parser {
                     Item::Mark(mark(channel, instrument, c)?)
                 }
                 Channel::Interest => interest(instrument, c)?,
+                Channel::Limits => limits(instrument, c)?,
                 Channel::Liquidations => return self.liquidations(c),
             };
             self.items.push(item);
@@ -721,6 +726,25 @@ fn mark(channel: Channel, instrument: &[u8], c: &mut Cursor<'_>) -> Result<MarkR
     }
     row.symbol = symbol(name)?;
     Ok(row)
+}
+
+fn limits(instrument: &[u8], c: &mut Cursor<'_>) -> Result<Item> {
+    let mut name = instrument;
+    let (mut buy_max, mut sell_min, mut in_force, mut time) = (None, None, true, None);
+    c.object(|key, c| {
+        match key {
+            b"instId" => name = c.string()?,
+            b"buyLmt" => buy_max = c.num_or_absent("buyLmt")?,
+            b"sellLmt" => sell_min = c.num_or_absent("sellLmt")?,
+            b"enabled" => in_force = c.boolean("enabled")?,
+            b"ts" => time = Some(c.int("ts")?),
+            _ => c.pass(key, &schema::LIMITS)?,
+        }
+        Ok(())
+    })?;
+    let (buy_max, sell_min) = (buy_max.filter(|_| in_force), sell_min.filter(|_| in_force));
+    let time_ms = time.ok_or(DecodeError::Missing("ts"))?;
+    Ok(Item::Limits { symbol: symbol(name)?, buy_max, sell_min, time_ms })
 }
 
 fn interest(instrument: &[u8], c: &mut Cursor<'_>) -> Result<Item> {

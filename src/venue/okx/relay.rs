@@ -130,6 +130,9 @@ impl OkxAdapter {
             line.continuity.invalidate();
             line.resync_due = NEVER;
             let was_subscribed = std::mem::take(&mut line.subscribed);
+            if !listing.lines[1 - copy].subscribed {
+                listing.limits = (None, None);
+            }
             if listing.merge.as_mut().is_some_and(|merge| merge.drop_copy(copy)) {
                 continue;
             }

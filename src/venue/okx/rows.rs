@@ -366,6 +366,7 @@ pub(super) fn specification<'a>(c: &mut Cursor<'a>) -> Result<(&'a [u8], Result<
             notional_min: Num::ZERO,
             status: if status == b"live" { Status::Trading } else { Status::Suspended },
             code: u64::try_from(code).map_err(|_| DecodeError::Field("instIdCode"))?,
+            band: None,
         })
     };
     Ok((symbol, spec()))
