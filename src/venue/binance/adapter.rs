@@ -2,7 +2,6 @@
 //! [`Market`] and the user stream. All HTTP goes through one table of chores with back-off, and every reply
 //! is recognised by its id alone. The order connection, and what stands for it, is in `entry`.
 
-mod contracts;
 mod entry;
 
 mod specs;
