@@ -40,4 +40,5 @@ mod river_alloc;
 mod safety;
 mod simulated;
 mod tidy;
+mod twins;
 mod write_ahead;

@@ -388,6 +388,17 @@ impl Merge {
     }
 }
 
+/// A change that was kept, but for its place and levels.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct KeptAbout {
+    /// Number of the book after it, as the scanner compares it.
+    pub update_id: u64,
+    /// The venue's checksum, where there is one.
+    pub checksum: Option<i32>,
+    /// The venue's time, ms.
+    pub time_ms: i64,
+}
+
 /// A change that was kept.
 #[derive(Clone, Copy, Debug)]
 pub struct KeptChange {
@@ -395,10 +406,8 @@ pub struct KeptChange {
     pub copy: usize,
     /// What it covers.
     pub span: Span,
-    /// The venue's checksum, where there is one.
-    pub checksum: Option<i32>,
-    /// The venue's time, ms.
-    pub time_ms: i64,
+    /// What is told of it but its levels.
+    pub about: KeptAbout,
     from: usize,
     bids: usize,
     asks: usize,
@@ -435,7 +444,7 @@ impl Kept {
         &mut self,
         copy: usize,
         span: Span,
-        (checksum, time_ms): (Option<i32>, i64),
+        about: KeptAbout,
         (bids, asks): (&[Level], &[Level]),
         now: Nanos,
     ) -> bool {
@@ -452,7 +461,7 @@ impl Kept {
         let (from, bids_len, asks_len) = (self.levels.len(), bids.len(), asks.len());
         self.levels.extend_from_slice(bids);
         self.levels.extend_from_slice(asks);
-        self.changes.push(KeptChange { copy, span, checksum, time_ms, from, bids: bids_len, asks: asks_len });
+        self.changes.push(KeptChange { copy, span, about, from, bids: bids_len, asks: asks_len });
         true
     }
 

@@ -4,7 +4,7 @@
 //! Each connection has its [`Line`] with the venue's own sequence rule; where there may be two, [`Merge`] joins them.
 
 use super::Out;
-use super::copies::{COPIES, CopyCounts, Kept, Merge, Place, Span};
+use super::copies::{COPIES, CopyCounts, Kept, KeptAbout, Merge, Place, Span};
 use super::message::{Continuity, Depth, Level, Verdict};
 use super::session::{NEVER, Terms};
 use crate::domain::event::{BookReason, BookState, BookStatus, CHUNK_LEVELS, EventBody, LevelsChunk};
@@ -20,6 +20,10 @@ const SNAPSHOT_WITHIN: Nanos = 10 * SECOND;
 pub(super) trait Chain: Continuity + Default {
     /// The venue sends whole books all the time: the next one is waited for before a lost book is asked for anew.
     const SNAPSHOTS_COME: bool = false;
+    /// Number of the book after a message, by which it is compared with best prices.
+    fn update_id(depth: &Depth<'_>) -> u64 {
+        depth.last
+    }
     /// Declares the book void until the next snapshot.
     fn invalidate(&mut self);
     /// Goes on from a message that did not follow: another connection brought what lies between.
@@ -50,12 +54,10 @@ impl<C: Chain> Line<C> {
 pub(super) struct Change {
     /// It replaces the book.
     pub snapshot: bool,
-    /// Number of the book after it.
-    pub update_id: u64,
-    /// The venue's checksum, where there is one.
-    pub checksum: Option<i32>,
-    /// The venue's time, ms.
-    pub time_ms: i64,
+    /// Its number in its stream.
+    pub last: u64,
+    /// Number of the book after it, checksum and time.
+    pub about: KeptAbout,
 }
 
 /// Why a message could not be applied.
@@ -265,14 +267,14 @@ impl<C: Chain> Book<C> {
             Verdict::Skip => return Ok(self.lines[copy].resync_due),
             Verdict::Gap => return Err(Loss::Void(BookReason::Gap)),
         }
-        let Depth { snapshot, last, checksum, time_ms, .. } = *depth;
-        apply(Change { snapshot, update_id: last, checksum, time_ms }, (depth.bids, depth.asks), out)?;
+        let Depth { snapshot, last, .. } = *depth;
+        apply(Change { snapshot, last, about: about::<C>(depth) }, (depth.bids, depth.asks), out)?;
         while let Some(merge) = self.merge.as_mut().filter(|_| !self.kept.is_empty()) {
             // What waited for what was just applied.
             let next = self.kept.take(|kept| merge.kept(kept.copy, kept.span, false, now, counts));
             let Some(next) = next else { break };
-            let (update_id, checksum, time_ms) = (next.span.last, next.checksum, next.time_ms);
-            apply(Change { snapshot: false, update_id, checksum, time_ms }, self.kept.levels(&next), out)?;
+            let change = Change { snapshot: false, last: next.span.last, about: next.about };
+            apply(change, self.kept.levels(&next), out)?;
         }
         if snapshot {
             self.lines[copy].resync_due = NEVER;
@@ -332,8 +334,7 @@ impl<C: Chain> Book<C> {
             Place::Next => Verdict::Apply,
             Place::Known | Place::Apart => Verdict::Skip,
             Place::Ahead => {
-                let about = (depth.checksum, depth.time_ms);
-                kept.keep(copy, span, about, (depth.bids, depth.asks), now);
+                kept.keep(copy, span, about::<C>(depth), (depth.bids, depth.asks), now);
                 Verdict::Buffer
             }
             // There is no book, but this connection goes on: what it brings will be joined to the next one.
@@ -341,6 +342,10 @@ impl<C: Chain> Book<C> {
             Place::Gap => Verdict::Gap,
         }
     }
+}
+
+fn about<C: Chain>(depth: &Depth<'_>) -> KeptAbout {
+    KeptAbout { update_id: C::update_id(depth), checksum: depth.checksum, time_ms: depth.time_ms }
 }
 
 /// Tells the levels of a message, bids before asks, in chunks; `scratch` keeps the room.
@@ -365,8 +370,8 @@ pub(super) fn tell_levels(
     let mut chunk = LevelsChunk {
         instrument: instrument.id,
         clear: change.snapshot,
-        update_id: change.update_id,
-        venue_ns: change.time_ms.saturating_mul(MILLI),
+        update_id: change.about.update_id,
+        venue_ns: change.about.time_ms.saturating_mul(MILLI),
         ..LevelsChunk::default()
     };
     let mut from = 0;

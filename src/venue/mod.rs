@@ -15,6 +15,7 @@ pub mod full;
 pub mod hyperliquid;
 pub mod json;
 mod lines;
+mod markets;
 pub mod message;
 pub mod okx;
 pub mod pace;

@@ -12,7 +12,7 @@ use super::session::{NEVER, Phase, Session, Wish, note_ready};
 use super::standing::Standing;
 use super::{ACCOUNT, MARKET, ORDERS, TERMS, connection_count, rows};
 use crate::domain::effect::{HttpId, OrderCall, SessionAction, VenueCall};
-use crate::domain::event::{BookReason, EventBody, SessionRole, SessionStatus};
+use crate::domain::event::{EventBody, SessionRole, SessionStatus};
 use crate::domain::input::{ConnId, DownReason, FrameKind, FrameMeta};
 use crate::domain::instrument::{Instrument, InstrumentId, Price, Qty, Status, VenueId, VenueSpec};
 use crate::domain::money::Money;
@@ -24,6 +24,7 @@ use crate::venue::copies::{COPIES, CopyCounts, Latest};
 use crate::venue::extras::Told;
 use crate::venue::full::Full;
 use crate::venue::lines::Book;
+use crate::venue::markets::Market as _;
 use crate::venue::message::DecodeError;
 use crate::venue::quota::Quota;
 use crate::venue::twins::Twins;
@@ -281,7 +282,7 @@ impl OkxAdapter {
     fn quarantine(&mut self, at: usize, now: Nanos, out: &mut Out) {
         self.status(at, false, out);
         if let Some(copy) = self.twins.copy_of(at) {
-            return self.quarantine_market(copy, now, out);
+            return self.lose_market(copy, now, out);
         }
         if at == ACCOUNT {
             self.reconciled = false;
@@ -694,12 +695,7 @@ impl Adapter for OkxAdapter {
             return;
         }
         self.listings[at].instrument = *instrument;
-        for copy in 0..COPIES {
-            if self.listings[at].book.lines[copy].subscribed {
-                // Levels in the old scales are void.
-                self.lose_book(at, copy, BookReason::Generation, now.mono, out);
-            }
-        }
+        self.rescale(at, now.mono, out);
         if self.reconciled {
             // Positions could not be expressed before, or were in the old scales.
             self.want(Ask::Positions, now.mono);

@@ -15,6 +15,7 @@ use crate::domain::instrument::{Price, Qty};
 use crate::domain::text::Symbol;
 use crate::domain::time::{MILLI, Nanos, Stamp};
 use crate::venue::lines::{Change, Loss, tell_levels};
+use crate::venue::markets::Market as _;
 use crate::venue::message::{Depth, Level};
 use crate::venue::{OddKind, Out, extras};
 
@@ -246,7 +247,7 @@ fn verify(
 ) -> Result<(), Loss> {
     if change.snapshot {
         // Sites that send checksums do so from the snapshot on; the others pay nothing for them.
-        *sent_live = change.checksum.is_some();
+        *sent_live = change.about.checksum.is_some();
         if *sent_live {
             sent.get_or_insert_with(|| Box::new(SentBook::new())).clear();
         }
@@ -254,7 +255,7 @@ fn verify(
     if let (true, Some(sent)) = (*sent_live, sent) {
         sent.apply(bids, asks);
         let (bids, asks) = sent.top();
-        if change.checksum.is_some_and(|sum| sum != checksum(bids, asks)) {
+        if change.about.checksum.is_some_and(|sum| sum != checksum(bids, asks)) {
             return Err(Loss::Void(BookReason::Checksum));
         }
     }
