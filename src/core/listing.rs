@@ -42,6 +42,8 @@ pub struct Listing {
     pub book: Book,
     /// Funding.
     pub funding: FundingTerms,
+    /// Venue time (ns since the epoch) of the latest statement of the funding rate.
+    pub rated_at: Option<Nanos>,
     /// Index price as last stated, and its venue time (ns since the epoch).
     pub index: Option<(Num, Nanos)>,
     /// What the venue's clock shows beyond ours, ns; 0 while unknown.
@@ -84,6 +86,7 @@ impl Listing {
             instrument: Instrument { id: params.id, venue: params.venue, ..Instrument::default() },
             book: Book::new(),
             funding: FundingTerms::default(),
+            rated_at: None,
             index: None,
             clock_offset: 0,
             conn: None,
@@ -126,6 +129,7 @@ impl Listing {
     pub fn mark(&mut self, mark: &Mark) {
         if let Some(rate) = mark.rate {
             self.funding.rate = rate_ppb(rate);
+            self.rated_at = Some(mark.venue_ns);
         }
         if let Some(index) = mark.index.filter(|index| index.mantissa > 0) {
             self.index = Some((index, mark.venue_ns));
@@ -136,6 +140,7 @@ impl Listing {
         if mark.interval_ns > 0 {
             self.funding.interval = mark.interval_ns;
         }
+        self.funding.accrues |= mark.accrues;
     }
 
     /// The book or the contract changed: cached figures are void.
@@ -193,6 +198,11 @@ impl Listing {
         self.age(self.touch_ns, wall).saturating_neg().max(0)
     }
 
+    /// Whether the venue stated its funding rate within `age_max`.
+    pub fn is_funding_known(&self, wall: Nanos, age_max: Nanos) -> bool {
+        self.rated_at.is_some_and(|at| self.age(at, wall) <= age_max)
+    }
+
     /// Age of the depth behind the touch at `wall`.
     pub fn depth_age(&self, wall: Nanos) -> Nanos {
         self.age(self.book.depth_ns(), wall).max(0)
@@ -216,6 +226,9 @@ impl Listing {
         to.mix_signed(self.funding.rate);
         to.mix_signed(self.funding.at);
         to.mix_signed(self.funding.interval);
+        if self.funding.accrues {
+            to.mix(1);
+        }
         to.mix_signed(self.clock_offset);
         if let Some((index, stated)) = self.index {
             to.mix_signed(index.mantissa);

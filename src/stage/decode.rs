@@ -6,13 +6,15 @@
 use crate::core::cadence::Cadence;
 use crate::core::order::{Ledger, LedgerOut};
 use crate::core::paper::{Paper, PaperEmit};
+use crate::core::reconcile::Reconciler;
 use crate::core::registry::Registry;
 use crate::core::sentinel::{Key, SAMPLE_MAX, Sentinel, What};
 use crate::domain::effect::{OrderCall, SessionAction};
 use crate::domain::event::{BurstEnd, ConnStatus, Event, EventBody, Seq, SessionRole};
 use crate::domain::input::{Command, ConnId, FrameMeta, Input, InputClass, RawInput};
-use crate::domain::instrument::{Instrument, VenueId};
+use crate::domain::instrument::{Instrument, VENUES_MAX, VenueId};
 use crate::domain::params::EngineParams;
+use crate::domain::standing::{Check, StartCheck};
 use crate::domain::text::Text;
 use crate::domain::time::{MILLI, Nanos, Stamp};
 use crate::ops::view::OddCounts;
@@ -78,6 +80,18 @@ fn clipped(text: &[u8]) -> Text<32> {
     Text::from_bytes(&kept[..len]).unwrap_or_default()
 }
 
+/// States how many private messages of a venue were not understood.
+fn executions(venue: VenueId, count: u32) -> EventBody {
+    EventBody::Check(StartCheck {
+        venue,
+        check: Check::Executions,
+        listing: None,
+        passed: count == 0,
+        stated: i64::from(count),
+        wanted: 0,
+    })
+}
+
 /// Runs from input to typed events.
 pub struct Decode {
     seq: Seq,
@@ -91,10 +105,14 @@ pub struct Decode {
     registry: Registry,
     out: Out,
     ledger_out: LedgerOut,
+    /// Finds what venues did while they were not heard; `None` where orders are executed on paper.
+    reconciler: Option<Reconciler>,
     defined: Vec<Instrument>,
     /// What each listing's adapter was last told.
     generations: Vec<u16>,
     odd: OddCounts,
+    /// Private messages of an unknown kind since the operator's last word, by venue.
+    strange: [u32; VENUES_MAX],
     frames: u64,
     stale_frames: u64,
     /// What departs from the venues' documentation, and at what pace they publish.
@@ -119,9 +137,11 @@ impl Decode {
             registry: Registry::new(params),
             out: Out::with_capacity(OUT_CAPACITY),
             ledger_out: LedgerOut::with_capacity(256),
+            reconciler: params.paper.is_none().then(|| Reconciler::new(params)),
             defined: Vec::with_capacity(params.listings.len() * 2),
             generations: vec![0; params.listings.len()],
             odd: OddCounts::default(),
+            strange: [0; VENUES_MAX],
             frames: 0,
             stale_frames: 0,
             sentinel: Sentinel::default(),
@@ -173,7 +193,8 @@ impl Decode {
             }
             self.drain(at, &[], &mut emit);
             self.ledger.on_tick(at, &mut self.ledger_out);
-            self.drain_ledger(&mut emit);
+            self.drain_ledger(at, &mut emit);
+            self.reconcile(at, &mut emit);
             emit(EventBody::Tick);
         }
         match raw.input {
@@ -196,7 +217,12 @@ impl Decode {
                     self.adapters[info.venue.index()].on_conn_down(conn, epoch, reason, at, &mut self.out);
                     if info.role != SessionRole::Market {
                         self.ledger.on_account_down(info.venue, at, &mut self.ledger_out);
-                        self.drain_ledger(&mut emit);
+                        if let Some(reconciler) = &mut self.reconciler
+                            && info.role == SessionRole::Account
+                        {
+                            reconciler.on_account_down(info.venue);
+                        }
+                        self.drain_ledger(at, &mut emit);
                     }
                 }
             }
@@ -219,7 +245,7 @@ impl Decode {
             Input::Outcome(outcome) => {
                 emit(EventBody::Outcome(outcome));
                 self.ledger.on_outcome(&outcome, at, &mut self.ledger_out);
-                self.drain_ledger(&mut emit);
+                self.drain_ledger(at, &mut emit);
                 if let Some(paper) = &mut self.paper {
                     paper.on_outcome(&outcome, at);
                     self.drain_paper(at, &mut emit);
@@ -227,6 +253,9 @@ impl Decode {
             }
             Input::Command(command) => {
                 emit(EventBody::Command(command));
+                if command == Command::Resume {
+                    self.forgive_strange(&mut emit);
+                }
                 for adapter in &mut self.adapters {
                     match command {
                         Command::Start => adapter.on_start(at, &mut self.out),
@@ -265,6 +294,11 @@ impl Decode {
             match item {
                 Emit::Event(body) => {
                     emit(body);
+                    match (&mut self.reconciler, &body) {
+                        (Some(of), EventBody::Position(report)) => of.on_report(report, at.mono, emit),
+                        (Some(of), EventBody::Mark(mark)) => of.on_mark(mark),
+                        _ => {}
+                    }
                     if let Some(change) = self.cadence.on_event(&body) {
                         self.sentinel.note_pace(change, at.wall);
                     }
@@ -276,7 +310,7 @@ impl Decode {
                 Emit::Action(action) => emit(EventBody::Action(action)),
                 Emit::Report(report) => {
                     self.ledger.on_report(&report, at, &mut self.ledger_out);
-                    self.drain_ledger(emit);
+                    self.drain_ledger(at, emit);
                 }
                 Emit::Spec(spec) => {
                     self.defined.clear();
@@ -288,6 +322,9 @@ impl Decode {
                             paper.on_instrument(instrument);
                         }
                         self.ledger.on_instrument(instrument, &mut self.ledger_out);
+                        if let Some(reconciler) = &mut self.reconciler {
+                            reconciler.on_instrument(instrument);
+                        }
                         // Within a generation only the status changes, which is no affair of a decoder.
                         let known = &mut self.generations[instrument.id.index()];
                         if std::mem::replace(known, instrument.generation) != instrument.generation {
@@ -301,7 +338,7 @@ impl Decode {
                 }
                 Emit::ReconcileEnd(venue) => {
                     self.ledger.on_reconcile_end(venue, at, &mut self.ledger_out);
-                    self.drain_ledger(emit);
+                    self.drain_ledger(at, emit);
                 }
                 Emit::Drift(drift) => self.on_drift(drift, bytes, at),
                 Emit::Odd(odd) => {
@@ -313,10 +350,33 @@ impl Decode {
                         OddKind::UnknownExecution => &mut self.odd.executions,
                         OddKind::Refused => &mut self.odd.refused,
                     } += 1;
+                    if odd.kind == OddKind::UnknownExecution {
+                        self.on_strange(odd.conn, emit);
+                    }
                 }
             }
         }
         self.out.clear();
+    }
+
+    /// A private message of a kind that is not known was set aside: what it did to the account is not known
+    /// either, so its venue takes no opening orders until the operator has looked and resumes.
+    #[cold]
+    fn on_strange(&mut self, conn: ConnId, emit: &mut impl FnMut(EventBody)) {
+        let Some(venue) = self.conns.get(conn.index()).map(|info| info.venue) else { return };
+        if let Some(count) = self.strange.get_mut(venue.index()) {
+            *count = count.saturating_add(1);
+            emit(executions(venue, *count));
+        }
+    }
+
+    /// The operator's word opens what [`Decode::on_strange`] closed.
+    fn forgive_strange(&mut self, emit: &mut impl FnMut(EventBody)) {
+        for (venue, count) in (0..).map(VenueId).zip(&mut self.strange) {
+            if std::mem::take(count) > 0 {
+                emit(executions(venue, 0));
+            }
+        }
     }
 
     /// Names what departs in a public message. Private ones are not shown, and so not told apart.
@@ -361,7 +421,7 @@ impl Decode {
             match item {
                 PaperEmit::Report(report) => {
                     self.ledger.on_report(&report, at, &mut self.ledger_out);
-                    self.drain_ledger(emit);
+                    self.drain_ledger(at, emit);
                 }
                 PaperEmit::Session(status) => emit(EventBody::Session(status)),
                 PaperEmit::Balance(report) => emit(EventBody::Balance(report)),
@@ -372,9 +432,23 @@ impl Decode {
         }
     }
 
-    fn drain_ledger(&mut self, emit: &mut impl FnMut(EventBody)) {
+    /// Differences of positions that have stood for long enough.
+    fn reconcile(&mut self, at: Stamp, emit: &mut impl FnMut(EventBody)) {
+        let Some(reconciler) = &mut self.reconciler else { return };
+        let (ledger, executions) = (&self.ledger, &mut self.odd.executions);
+        let pending = |venue, instrument| ledger.is_pending(venue, instrument);
+        reconciler.on_tick(at.mono, pending, &mut |event| {
+            *executions += u64::from(matches!(event, EventBody::Order(_)));
+            emit(event);
+        });
+    }
+
+    fn drain_ledger(&mut self, at: Stamp, emit: &mut impl FnMut(EventBody)) {
         for update in &self.ledger_out.updates {
             emit(EventBody::Order(*update));
+            if let Some(reconciler) = &mut self.reconciler {
+                reconciler.on_update(update, at.mono);
+            }
         }
         for query in &self.ledger_out.queries {
             match &mut self.paper {
