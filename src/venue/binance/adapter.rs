@@ -234,8 +234,8 @@ impl BinanceAdapter {
     }
 
     fn on_market_frame(&mut self, link: usize, slot: usize, frame: &[u8], now: Stamp, out: &mut Out) {
-        let place = (slot, self.links[link].conn);
-        let Heard { odd, control, stale_metadata, announced, leaving } =
+        let place = (slot, &mut self.links[link]);
+        let Heard { odd, control, stale_metadata, announced, leaving, .. } =
             self.market.on_frame(place, frame, &self.listings, now.mono, out);
         if leaving && self.copies.has_second() {
             self.links[link].leave(now.mono);
@@ -663,15 +663,13 @@ impl Adapter for BinanceAdapter {
     fn on_frame(&mut self, meta: FrameMeta, frame: &[u8], now: Stamp, out: &mut Out) {
         let Some(index) = self.link_of(meta.conn) else { return };
         let slot = self.slot(index);
+        if slot.is_none() {
+            // Where there is market data, only that is a proof of life.
+            self.links[index].heard_at = now.mono;
+        }
         match meta.kind {
-            FrameKind::Text => self.links[index].heard_at = now.mono,
-            FrameKind::Ping | FrameKind::Pong => {
-                // Proof of life of the connection, but not of its data.
-                if slot.is_none() {
-                    self.links[index].heard_at = now.mono;
-                }
-                return;
-            }
+            FrameKind::Text => {}
+            FrameKind::Ping | FrameKind::Pong => return,
             FrameKind::Binary => return self.odd(index, OddKind::Malformed, out),
         }
         if let Some(slot) = slot {

@@ -37,7 +37,7 @@ use super::message::Decoder;
 use super::{Adapter, ConnSpec, Dialect, Encoder, KillSwitch, VenueContext};
 use crate::domain::event::SessionRole;
 use crate::domain::instrument::ContractKind;
-use crate::domain::params::{Extras, OrderRoute};
+use crate::domain::params::{Extras, MarketCopies, OrderRoute};
 use crate::domain::standing::CheckSet;
 
 /// What differs between Binance's derivative markets.
@@ -340,7 +340,7 @@ macro_rules! market {
                 $variant.orders
             }
 
-            fn listings_max(&self, extras: Extras) -> usize {
+            fn listings_max(&self, extras: Extras, _: MarketCopies) -> usize {
                 // Two streams of each listing on each connection; the extras join those of one.
                 let streams = 2 + usize::from(extras.ticker) + usize::from(extras.liquidations);
                 ($variant.streams_max - usize::from($variant.knows.contract_info)) / streams

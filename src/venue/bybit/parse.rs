@@ -31,6 +31,13 @@ pub(super) enum Channel {
     Limits,
 }
 
+impl Channel {
+    /// Books and best prices: nothing else may hide that these are silent.
+    pub const fn is_core(self) -> bool {
+        matches!(self, Self::Book(_))
+    }
+}
+
 /// The order book that carries the best prices only.
 pub(super) const BEST: Channel = Channel::Book("orderbook.1");
 

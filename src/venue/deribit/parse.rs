@@ -34,6 +34,13 @@ pub(super) enum Channel {
     State,
 }
 
+impl Channel {
+    /// Books and best prices: nothing else may hide that these are silent.
+    pub const fn is_core(self) -> bool {
+        matches!(self, Self::Book | Self::Grouped | Self::Quote)
+    }
+}
+
 /// A private channel whose rows the adapter understands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum PrivateChannel {

@@ -43,6 +43,13 @@ pub(super) enum Channel {
     Limits,
 }
 
+impl Channel {
+    /// Books and best prices: nothing else may hide that these are silent.
+    pub const fn is_core(self) -> bool {
+        matches!(self, Self::Bbo | Self::Books(_) | Self::Books5)
+    }
+}
+
 /// A private channel whose rows the adapter understands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum PrivateChannel {
