@@ -511,7 +511,10 @@ fn busiest(world: &World, window: Nanos) -> usize {
 fn a_hundred_and_fifty_listings_are_asked_for_within_what_each_venue_documents() {
     for venue in ["binance-usdm", "okx", "bybit", "deribit", "hyperliquid"] {
         let extras = if venue == "bybit" { Extras::FREE } else { Extras::ALL };
-        let mut world = World::new(venue, names(venue, 150), MarketCopies::Two, extras);
+        // The topics of a connection have no room for so many at Bybit.
+        let max = dialect("bybit").expect("a dialect").listings_max(extras, MarketCopies::Two);
+        let count = if venue == "bybit" { max.min(150) } else { 150 };
+        let mut world = World::new(venue, names(venue, count), MarketCopies::Two, extras);
         world.pass(90 * SECOND);
         let asked: Vec<(usize, Value)> = world
             .sent
@@ -607,5 +610,5 @@ fn two_hundred_listings_leave_no_room_for_a_second_connection_where_an_address_s
     let max = |copies| dialect("hyperliquid").expect("a dialect").listings_max(Extras::ALL, copies);
     assert_eq!((max(MarketCopies::Relay), max(MarketCopies::Two)), (249, 124));
     let max = |extras| dialect("bybit").expect("a dialect").listings_max(extras, MarketCopies::Two);
-    assert_eq!((max(Extras::FREE), max(Extras::ALL)), (153, 120));
+    assert_eq!((max(Extras::FREE), max(Extras::ALL)), (122, 100));
 }

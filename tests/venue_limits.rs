@@ -40,13 +40,13 @@ fn run(venues: &[&str], text: &str, look: impl FnOnce(&mut Simulation)) -> (Coun
     (counts, rows)
 }
 
-/// Urgent orders reach 20 bp beyond the touch: twice as far as `venue` accepts for 30 s.
+/// Urgent orders reach 20 bp beyond the touch: twice as far as `venue` accepts for 20 s.
 fn keeps_to_the_band(venue: &str) {
     let other = if venue == "binance-usdm" { "okx" } else { "binance-usdm" };
     let text = format!(
-        "[[fault]]\nkind = 'price_band'\nvenue = '{venue}'\nat_s = [5]\nband_bps = 10\nfor_ms = 30_000\n"
+        "[[fault]]\nkind = 'price_band'\nvenue = '{venue}'\nat_s = [5]\nband_bps = 10\nfor_ms = 20_000\n"
     );
-    let (counts, rows) = run(&[other, venue], &text, |simulation| simulation.run_for(35 * SECOND));
+    let (counts, rows) = run(&[other, venue], &text, |simulation| simulation.run_for(25 * SECOND));
     let refused = |row: &&OrderRow| matches!(row.reject, Some(Reject::PriceTooHigh | Reject::PriceTooLow));
     let beyond = rows[1].iter().filter(refused).count();
     println!("{venue}: {beyond} of {} orders beyond the band; {counts:?}", rows[1].len());

@@ -34,6 +34,7 @@ mod errors;
 mod kill;
 mod market;
 mod parse;
+mod public;
 mod relay;
 mod rows;
 mod schema;

@@ -1,7 +1,8 @@
 //! Rows of OKX private channels and HTTP replies: orders, order replies, positions, balances, contract
 //! specifications. Pure parsing; what a row means for the engine is said in [`super::account`].
 
-use super::parse::{Result, int_or_zero, side};
+use super::parse::Result;
+use super::public::{int_or_zero, side};
 use crate::domain::instrument::{ContractKind, InstrumentId, Status, VenueSpec};
 use crate::domain::money::{MONEY_SCALE, Money};
 use crate::domain::number::{Num, POW10, SCALE_MAX};
