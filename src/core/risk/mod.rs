@@ -12,7 +12,7 @@
 //! | contract open for trading | yes | yes | – |
 //! | order validity | yes | yes | yes |
 //! | notional of an order | limit | 2 × | 2 × |
-//! | age of the book | limit | 10 × | 10 × |
+//! | age of the book | limit | 10 × | – |
 //! | price collar | limit | 3 × | 3 × |
 //! | position, venue, gross exposure | limit | 2 × | – |
 //! | margin | yes | – | – |
