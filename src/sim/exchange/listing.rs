@@ -96,7 +96,7 @@ impl Listing {
         }
     }
 
-    /// Whether it takes orders that open positions; those that reduce are always taken.
+    /// Whether it takes orders; while it does not, some venues (Binance) still take those that reduce.
     pub fn is_trading(&self, now: Nanos) -> bool {
         !(self.suspended.0..self.suspended.1).contains(&now)
     }
