@@ -6,10 +6,11 @@ use super::desk::Floor;
 use super::outcome::{Balance, is_final};
 use super::{Leg, Trade};
 use crate::core::book::VWAP_SHIFT;
-use crate::core::edge::{limit_price, net_funding, ppb_floor};
+use crate::core::edge::{limit_price, ppb_floor};
 use crate::core::limits::URGENT_COLLAR_FACTOR;
 use crate::core::listing::{Listing, Served};
 use crate::core::mode::Mode;
+use crate::core::pair::expected_funding;
 use crate::core::pair::size::{accepts, coarser_step};
 use crate::domain::instrument::{Instrument, Price, Qty, VenueId};
 use crate::domain::intent::{ONE_PPB, Ppb};
@@ -133,9 +134,9 @@ pub fn executable_exit(trade: &Trade, floor: &Floor<'_>) -> Option<Ppb> {
 /// The entry's net counts it, so leaving before it has come would take the fees of four orders and leave what they
 /// were paid for. What is yet to be paid is no reason to leave: the entry's net has borne it already.
 pub fn funding_due(trade: &Trade, floor: &Floor<'_>) -> Ppb {
-    let [long, short] = [0, 1].map(|leg| &floor.listings[usize::from(trade.legs[leg].listing)].funding);
+    let [long, short] = [0, 1].map(|leg| &floor.listings[usize::from(trade.legs[leg].listing)]);
     let left = trade.hold_until.saturating_sub(floor.now.mono).max(0);
-    net_funding(long, short, floor.now.wall, left).max(0)
+    expected_funding(long, short, floor.now, left).max(0)
 }
 
 /// Restates an integer from one decimal scale in another; what does not divide is dropped.

@@ -8,15 +8,18 @@ use crate::domain::intent::{BPS, Basket, BasketKind};
 use crate::domain::number::Num;
 use crate::domain::time::SECOND;
 
-/// Venue 1 settles funding of so many bps in 10 s.
+/// Venue 1 settles funding of so many bps in 10 s, venue 0 none.
 fn settles(rig: &mut Rig, bps: i64) {
-    rig.event(EventBody::Mark(Mark {
-        instrument: InstrumentId(1),
-        rate: Some(Num::new(bps, 4)),
-        funding_ns: WALL + rig.now + 10 * SECOND,
-        interval_ns: 8 * 3_600 * SECOND,
-        ..Mark::default()
-    }));
+    for (at, bps) in [(0, 0), (1, bps)] {
+        rig.event(EventBody::Mark(Mark {
+            instrument: InstrumentId(at),
+            rate: Some(Num::new(bps, 4)),
+            funding_ns: WALL + rig.now + 10 * SECOND,
+            interval_ns: 8 * 3_600 * SECOND,
+            venue_ns: WALL + rig.now,
+            ..Mark::default()
+        }));
+    }
 }
 
 /// Entered and filled with both books at the same price: for the funding alone.
