@@ -121,7 +121,7 @@ impl Scanner {
         let sample_step = (scan.basis_sample_ns / (pairs.len().max(1) as i64)).max(1);
         Self {
             epoch: params.boot_epoch,
-            desk: Desk::new(params.boot_epoch, &scan),
+            desk: Desk::new(params.boot_epoch, &scan, params.risk.price_collar_ppb),
             params: scan,
             dirty: Vec::with_capacity(listings.len()),
             listings,
@@ -222,12 +222,13 @@ impl Scanner {
         }
     }
 
-    /// An order of ours ended: it traded or it did not.
+    /// An order of ours ended: it traded or it did not. Each is judged once, at its first end.
     fn judge(&mut self, update: &OrderUpdate) {
         let counts = matches!(update.state, OrderState::Filled | OrderState::Canceled | OrderState::Expired);
         if let Some(listing) = self.listings.get_mut(update.instrument.index())
             && counts
             && update.client_id.epoch() == self.epoch
+            && self.desk.judge(update.client_id)
         {
             listing.quality.on_end(update.filled.0 > 0, self.now.mono, &self.params);
         }

@@ -35,7 +35,7 @@ impl Risk {
         for (leg, order) in legs.iter().enumerate() {
             self.check_order(leg, order, basket, safe)?;
         }
-        self.check_books(basket, safe)?;
+        self.check_books(basket, reduce_only, safe)?;
         if !reduce_only {
             self.check_exposure(basket, hedge)?;
         }
@@ -129,7 +129,9 @@ impl Risk {
         Ok(())
     }
 
-    fn check_books(&self, basket: &Basket, safe: bool) -> Result<(), Violation> {
+    /// A reduction may stand on a book of any age: its price bounds what it pays, it fills at what the venue quotes
+    /// then, and a quiet market must not keep anybody in. Scan prices it from live books only, else it has no mid.
+    fn check_books(&self, basket: &Basket, reduce_only: bool, safe: bool) -> Result<(), Violation> {
         let (age_factor, collar_factor) =
             if safe { (URGENT_AGE_FACTOR, URGENT_COLLAR_FACTOR) } else { (1, 1) };
         let age_max = self.params.book_age_max_ns.saturating_mul(age_factor);
@@ -137,7 +139,7 @@ impl Risk {
         let units = Money::from_units;
         for (leg, order) in basket.orders().iter().enumerate() {
             let age = basket.book_age_ns[leg];
-            if age > age_max {
+            if !reduce_only && age > age_max {
                 return Err(Violation::leg(DenyReason::BookStale, leg, units(age), units(age_max)));
             }
             let mid = basket.mids[leg];

@@ -7,7 +7,6 @@ use crate::core::order::entry::NEVER;
 use crate::core::position::{mul_div, mul_div_up};
 use crate::domain::event::FlowBody;
 use crate::domain::intent::{Basket, BasketKind, Denial, DenyReason, Intent, OrderRef, TradeId};
-use crate::domain::money::Money;
 use crate::domain::order::{ClientId, OrderState, OrderUpdate};
 use crate::domain::time::Nanos;
 
@@ -171,8 +170,8 @@ impl Risk {
         if update.fill_qty.0 > 0
             && let Some(instrument) = self.positions.instrument(update.instrument)
         {
-            let fee = if update.fee_currency == instrument.settle { update.fee } else { Money::ZERO };
-            self.trades.book(trade, update, instrument, fee);
+            let (exact, estimated) = self.positions.fee_of(instrument, update);
+            self.trades.book(trade, update, instrument, exact + estimated);
         }
     }
 

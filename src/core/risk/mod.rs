@@ -12,7 +12,7 @@
 //! | contract open for trading, and to us | yes | yes | – |
 //! | order validity | yes | yes | yes |
 //! | notional of an order | limit | 2 × | 2 × |
-//! | age of the book | limit | 10 × | 10 × |
+//! | age of the book | limit | 10 × | – |
 //! | price collar | limit | 3 × | 3 × |
 //! | price band of the venue, where known | yes | yes | yes |
 //! | position, venue, gross exposure | limit | 2 × | – |

@@ -10,7 +10,7 @@
 //! | `sent_without_approval`, `sent_differs`, `sent_twice` | every order sent is an approved one, as approved, once |
 //! | `text_without_id` | the bytes of an order carry its client id |
 //! | `opens_while_stopped` | after a kill nothing but reduce-only orders is approved, after *reduce* no entry |
-//! | `order_notional`, `price_collar`, `price_band`, `book_age` | of every leg at its decision |
+//! | `order_notional`, `price_collar`, `price_band`, `book_age` | of every leg at its decision; the age not of what is reduce-only as a whole |
 //! | `off_grid` | prices are whole ticks and quantities whole steps of the contract as it was stated last |
 //! | `opens_suspended` | at a contract that does not trade nothing is opened |
 //! | `open_orders`, `order_rate` | at every entry |
@@ -74,7 +74,7 @@ pub struct CheckLimits {
     pub urgent_size_factor: i64,
     /// … and lie this many times further from the mid.
     pub urgent_collar_factor: i64,
-    /// … and be decided on books this many times older.
+    /// … and hedges be decided on books this many times older. What only reduces may stand on any.
     pub urgent_age_factor: i64,
     /// Unhedged residual of a trade; `None` = only reported.
     pub unhedged_notional_max: Option<Money>,
@@ -327,7 +327,8 @@ impl Checker {
                 format!("order {}: {distance} ppb from the mid {mid}, limit {collar_max}", order.client_id);
             self.broken("price_collar", detail);
         }
-        if basket.book_age_ns[leg] > age_max {
+        let reduces = basket.orders().iter().all(|order| order.reduce_only);
+        if !reduces && basket.book_age_ns[leg] > age_max {
             let detail =
                 format!("order {}: {} ns, limit {age_max}", order.client_id, basket.book_age_ns[leg]);
             self.broken("book_age", detail);

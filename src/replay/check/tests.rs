@@ -357,6 +357,24 @@ fn prices_beyond_a_venues_band_are_found_as_long_as_it_is_known() {
 }
 
 #[test]
+fn old_books_are_found_but_under_what_only_reduces() {
+    let old = |kind, reduce_only, age| {
+        let mut history = History::begun();
+        let order = OrderSpec { reduce_only, ..order(1, 0, Side::Buy, 10) };
+        let mut basket = basket(1, kind, &[order]);
+        basket.book_age_ns[0] = age;
+        history.placed(basket);
+        history.rules()
+    };
+    let most = limits().book_age_max_ns;
+    assert_eq!(old(BasketKind::Entry, false, most), [] as [&str; 0]);
+    assert_eq!(old(BasketKind::Entry, false, most + 1), ["book_age"]);
+    assert_eq!(old(BasketKind::Hedge, false, 10 * most), ["hedge_enlarges"], "it has no trade here");
+    assert_eq!(old(BasketKind::Hedge, false, 10 * most + 1), ["book_age", "hedge_enlarges"]);
+    assert_eq!(old(BasketKind::Exit, true, 1_000 * most), [] as [&str; 0]);
+}
+
+#[test]
 fn wrong_fills_are_found() {
     let with = |change: fn(&mut OrderUpdate)| {
         let mut history = History::begun();
