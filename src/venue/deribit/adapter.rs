@@ -42,6 +42,8 @@ const METADATA_PERIOD: Nanos = 1800 * SECOND;
 pub(super) const REFRESH_EVERY: Nanos = 10 * SECOND;
 /// Patience for the snapshot after subscribing a book.
 pub(super) const SNAPSHOT_WITHIN: Nanos = 10 * SECOND;
+/// The longest pause of what is asked over HTTP, unless the venue names a longer one.
+const HTTP_PAUSE_MAX: Nanos = 300 * SECOND;
 /// Delay after an error that only a change of configuration can cure.
 const FATAL_DELAY: Nanos = 60 * SECOND;
 
@@ -114,6 +116,9 @@ pub(super) struct DeribitAdapter {
     /// Earliest time at which anything has to be done.
     due: Nanos,
     connect_free_at: Nanos,
+    /// Nothing is asked over HTTP before this, and how often in a row the venue has refused it for its limits.
+    http_free_at: Nanos,
+    http_refused: u32,
     pub refreshed_at: Nanos,
     /// The account was listed completely since its connection came up.
     pub reconciled: bool,
@@ -167,6 +172,8 @@ impl DeribitAdapter {
             next_id: 0,
             due: NEVER,
             connect_free_at: Nanos::MIN,
+            http_free_at: Nanos::MIN,
+            http_refused: 0,
             refreshed_at: Nanos::MIN,
             reconciled: false,
         }
@@ -313,6 +320,10 @@ impl DeribitAdapter {
             if request.id != 0 {
                 return self.failed(ask, 0, now);
             }
+            if ask == Ask::Instruments && now < self.http_free_at {
+                request.due = self.http_free_at;
+                return self.arm(self.http_free_at);
+            }
             let (pool, cost) = ask.price();
             if let Err(at) = self.credits[pool as usize].take(cost, now) {
                 request.due = at;
@@ -335,6 +346,14 @@ impl DeribitAdapter {
         }
         let due = self.requests[ask as usize].due;
         self.arm(due);
+    }
+
+    /// The venue refused a request over HTTP for its limits: the next one waits, twice as long each time.
+    fn hold_http(&mut self, now: Nanos) {
+        self.credits[Pool::Address as usize].drained(now);
+        let wait = (REFRESH_EVERY << self.http_refused.min(5)).min(HTTP_PAUSE_MAX);
+        self.http_refused = self.http_refused.saturating_add(1);
+        self.http_free_at = self.http_free_at.max(now + wait);
     }
 
     /// A request failed: it is sent again later.
@@ -712,16 +731,30 @@ impl Adapter for DeribitAdapter {
         }
     }
 
-    fn on_http(&mut self, id: HttpId, _status: u16, body: &[u8], now: Stamp, out: &mut Out) {
+    fn on_http(&mut self, id: HttpId, status: u16, body: &[u8], now: Stamp, out: &mut Out) {
         if id.0 < calls::ASKS_FROM || id.0 >> 31 == 1 {
             return;
         }
         // Errors come as JSON-RPC too; anything else is a failure of the way.
         let mut full = Full::new();
+        let limited = matches!(status, 418 | 429);
         match self.parser.parse(body, &mut full) {
-            Ok(Frame::Result { data, .. }) => self.on_answer(id.0, Ok(data), now, out),
-            Ok(Frame::Error { code, .. }) => self.on_answer(id.0, Err(code), now, out),
-            _ => self.on_answer(id.0, Err(-32_000), now, out),
+            Ok(Frame::Result { data, .. }) if !limited => {
+                self.http_refused = 0;
+                self.on_answer(id.0, Ok(data), now, out);
+            }
+            Ok(Frame::Error { code, .. }) => {
+                if limited || Self::is_too_many(code) {
+                    self.hold_http(now.mono);
+                }
+                self.on_answer(id.0, Err(code), now, out);
+            }
+            _ => {
+                if limited {
+                    self.hold_http(now.mono);
+                }
+                self.on_answer(id.0, Err(-32_000), now, out);
+            }
         }
         self.work(now, out);
     }
@@ -742,6 +775,13 @@ impl Adapter for DeribitAdapter {
         }
         // Subscriptions wait for the next tick, so that listings defined together go out together.
         self.arm(now.mono);
+    }
+
+    fn on_pace(&mut self, pace: &Pace, now: Stamp, _: &mut Out) {
+        if pace.is_refusal() {
+            let asked = Nanos::from(pace.retry_after_s) * SECOND;
+            self.http_free_at = self.http_free_at.max(now.mono.saturating_add(asked));
+        }
     }
 
     fn on_tick(&mut self, now: Stamp, out: &mut Out) {
