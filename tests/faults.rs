@@ -1,12 +1,12 @@
 //! The whole engine among venues that misbehave in every way that `--faults` knows: it trades on, every order's
 //! fate becomes known, books of account agree in the end, no limit is broken, and the run replays.
 
-use crate::simulated::{TempDir, faulty_simulation, sim_config};
+use crate::simulated::{TempDir, changed_simulation, sim_config};
 use perpring::cli::Signals;
 use perpring::cli::demo::{DemoArgs, trade};
 use perpring::domain::input::Command;
 use perpring::domain::money::Money;
-use perpring::domain::params::RiskParams;
+use perpring::domain::params::{OrderRoute, RiskParams};
 use perpring::domain::time::{MICRO, SECOND};
 use perpring::ops::watch::Counts;
 use perpring::replay::audit::check_dir;
@@ -36,7 +36,13 @@ fn survives(seed: u64, plan: &FaultPlan) -> (Counts, FaultCounts) {
 
 /// Seconds with the faults of `plan`, then seconds in which everything that is open is closed. Everything that must
 /// hold at the end is asserted.
-fn survives_among(
+fn survives_among(venues: &[&str], seed: u64, plan: &FaultPlan, times: [i64; 2]) -> (Counts, FaultCounts) {
+    survives_by(OrderRoute::Websocket, venues, seed, plan, times)
+}
+
+/// The same with orders by that way, where a venue has it.
+fn survives_by(
+    route: OrderRoute,
     venues: &[&str],
     seed: u64,
     plan: &FaultPlan,
@@ -50,8 +56,11 @@ fn survives_among(
         daily_loss_max_usd: 1_000_000,
         ..RiskParams::default()
     };
-    let (mut simulation, config) =
-        faulty_simulation(&sim, world::demo_scan(), risk, 100 * MICRO, Some(dir.path()), plan);
+    let mut params = world::engine_params(&sim, 7, world::demo_scan(), risk);
+    if route == OrderRoute::Http {
+        world::route_orders(&mut params, route);
+    }
+    let (mut simulation, config) = changed_simulation(params, &sim, 100 * MICRO, Some(dir.path()), plan);
     simulation.run_for(trading * SECOND);
     simulation.command(Command::Reduce);
     simulation.run_for(closing * SECOND);
@@ -135,6 +144,39 @@ fn survives_a_venue_that_matches_badly(venue: &str) {
         assert!(faults.of(kind) > 0, "no {} at {venue}: {faults}", kind.name());
     }
     assert!(counts.rejects > 0 && counts.trades_closed > 0 && counts.foreign == 0, "{counts:?}");
+}
+
+/// Orders over HTTP, everything of which a reply is capable, and what befalls the streams that tell of fills.
+#[test]
+fn orders_over_http_meet_the_same_faults_and_the_books_agree() {
+    let text = "until_s = 45\n\
+         [[fault]]\nkind = 'ack_lost'\nper_minute = 8\n\
+         [[fault]]\nkind = 'reject'\nper_minute = 4\n\
+         [[fault]]\nkind = 'partial_fill'\nper_minute = 8\n\
+         [[fault]]\nkind = 'fill_before_ack'\nper_minute = 8\nfor_ms = 40\n\
+         [[fault]]\nkind = 'duplicate'\nper_minute = 10\non = 'private'\n\
+         [[fault]]\nkind = 'delay'\nper_minute = 2\nfor_ms = 800\non = 'private'\n\
+         [[fault]]\nkind = 'truncated'\nat_s = [12]\non = 'private'\n\
+         [[fault]]\nkind = 'malformed'\nat_s = [24]\non = 'private'\n\
+         [[fault]]\nkind = 'disconnect'\nat_s = [30]\non = 'private'\n\
+         [[fault]]\nkind = 'http_429'\nvenue = 'binance-usdm'\nat_s = [38]\nfor_ms = 3000\n\
+         [[fault]]\nkind = 'http_418'\nvenue = 'okx'\nat_s = [44]\nfor_ms = 2000\n";
+    let plan = FaultPlan::parse("faults", text).expect("a plan");
+    let (counts, faults) = survives_by(OrderRoute::Http, &["binance-usdm", "okx"], 2, &plan, [46, 130]);
+    assert!(counts.trades_closed >= 5 && counts.rejects > 0 && counts.unknown > 0, "{counts:?}");
+    for kind in [
+        FaultKind::AckLost,
+        FaultKind::Reject,
+        FaultKind::PartialFill,
+        FaultKind::FillBeforeAck,
+        FaultKind::Duplicate,
+        FaultKind::Delay,
+        FaultKind::Disconnect,
+        FaultKind::Http429,
+        FaultKind::Http418,
+    ] {
+        assert!(faults.of(kind) > 0, "no {}: {faults}", kind.name());
+    }
 }
 
 /// The venue takes halves of positions away: booked as what they are, alarmed, and the other leg is closed.

@@ -10,13 +10,13 @@ use crate::core::venue_clock::VenueClocks;
 use crate::domain::effect::{
     HttpId, MessageId, OrderCall, OutMeta, OutMsg, Payload, PayloadFull, SessionAction, Target,
 };
-use crate::domain::event::{EventBody, Flow, FlowBody, Seq, SessionRole};
-use crate::domain::input::{Command, ConnId, Scope};
+use crate::domain::event::{EventBody, Flow, FlowBody, Seq, SessionRole, SessionStatus};
+use crate::domain::input::{Command, ConnId, Scope, SendFate};
 use crate::domain::instrument::{VENUES_MAX, VenueId};
 use crate::domain::intent::{Basket, Denial, DenyReason, Intent, LEGS_MAX, OrderRef};
 use crate::domain::money::Money;
 use crate::domain::order::{ClientId, OrderSpec, RejectClass};
-use crate::domain::params::EngineParams;
+use crate::domain::params::{EngineParams, OrderFallback, OrderRoute, VenueParams};
 use crate::domain::standing::Pace;
 use crate::domain::time::{Nanos, SECOND, Stamp};
 use crate::stage::Made;
@@ -39,6 +39,9 @@ pub struct Route {
     /// Epoch of each connection; 0 = down, which the egress gate never admits.
     epochs: Vec<u32>,
     orders_ready: [bool; VENUES_MAX],
+    account_ready: [bool; VENUES_MAX],
+    /// The way of orders and the other one, by venue.
+    ways: Vec<Ways>,
     encoders: Vec<Box<dyn Encoder>>,
     budgets: Vec<Budget>,
     /// Until when a cancel of everything covers single ones, by venue.
@@ -52,6 +55,28 @@ pub struct Route {
     staged: Box<[OutMsg; LEGS_MAX]>,
     /// Orders are executed on paper: no venue knows them, so none is asked to cancel them.
     paper: bool,
+}
+
+/// The way of a venue's orders.
+#[derive(Clone, Copy, Debug)]
+struct Ways {
+    usual: OrderRoute,
+    fallback: OrderFallback,
+    /// Which one they take now.
+    now: OrderRoute,
+}
+
+impl Ways {
+    fn of(venue: &VenueParams) -> Self {
+        Self { usual: venue.orders, fallback: venue.orders_fallback, now: venue.orders }
+    }
+
+    /// The order session is down, or not: the new way, when it changes.
+    fn turn(&mut self, down: bool) -> Option<OrderRoute> {
+        let over_http = down && self.fallback != OrderFallback::Off;
+        let route = if over_http { OrderRoute::Http } else { self.usual };
+        (std::mem::replace(&mut self.now, route) != route).then_some(route)
+    }
 }
 
 fn blank() -> OutMsg {
@@ -78,6 +103,8 @@ impl Route {
             epochs: vec![0; conns.len()],
             conns,
             orders_ready: [false; VENUES_MAX],
+            account_ready: [false; VENUES_MAX],
+            ways: params.venues.iter().map(Ways::of).collect(),
             encoders,
             budgets: params.venues.iter().map(|venue| Budget::new(venue.orders_per_10s_max)).collect(),
             swept_until: [Nanos::MIN; VENUES_MAX],
@@ -153,9 +180,7 @@ impl Route {
                     *epoch = if status.up { status.epoch } else { 0 };
                 }
             }
-            EventBody::Session(status) if status.role == SessionRole::Orders => {
-                self.orders_ready[status.venue.index()] = status.ready;
-            }
+            EventBody::Session(status) => self.on_session(status),
             EventBody::Instrument(instrument) => {
                 self.encoders[instrument.venue.index()].on_instrument(instrument);
             }
@@ -178,10 +203,35 @@ impl Route {
                     budget.strike(flow.at.mono);
                 }
             }
+            // A withdrawn order had its outcome when it was handed over.
+            EventBody::Outcome(outcome) if matches!(outcome.fate, SendFate::Withdrawn(_)) => {}
             EventBody::Outcome(_) => self.outstanding = self.outstanding.saturating_sub(1),
             EventBody::Action(action) => self.on_action(flow, action, sink),
             _ => {}
         }
+    }
+
+    /// While the order session is down, its orders take the other way, where that is configured.
+    fn on_session(&mut self, status: &SessionStatus) {
+        let venue = status.venue.index();
+        match status.role {
+            SessionRole::Market => return,
+            SessionRole::Account => self.account_ready[venue] = status.ready,
+            SessionRole::Orders => self.orders_ready[venue] = status.ready,
+        }
+        let down = !self.orders_ready[venue];
+        if let (Some(ways), Some(encoder)) = (self.ways.get_mut(venue), self.encoders.get_mut(venue))
+            && let Some(route) = ways.turn(down)
+        {
+            encoder.take_route(route);
+        }
+    }
+
+    /// Whether an order can leave for the venue now; `safe`: it ends a risk.
+    fn is_reachable(&self, venue: usize, safe: bool) -> bool {
+        let is = |ready: &[bool; VENUES_MAX]| ready.get(venue).copied().unwrap_or(false);
+        let covered = || self.ways.get(venue).is_some_and(|ways| ways.fallback.covers(safe));
+        is(&self.orders_ready) || (is(&self.account_ready) && covered())
     }
 
     /// The venue says how much of its limits is used, or refuses for their sake.
@@ -365,7 +415,7 @@ impl Route {
         for (index, order) in orders.iter().enumerate() {
             let venue = order.venue.index();
             let wanted = orders.iter().filter(|other| other.venue == order.venue).count() as u32;
-            if !self.orders_ready.get(venue).copied().unwrap_or(false)
+            if !self.is_reachable(venue, urgent)
                 || self.budgets.get_mut(venue).is_none_or(|budget| budget.available(at.mono, urgent) < wanted)
             {
                 return Some(index as u8);
@@ -430,9 +480,10 @@ fn denial(basket: &Basket, leg: u8) -> Denial {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::event::SessionStatus;
+    use crate::domain::input::{RefuseReason, SendOutcome};
     use crate::domain::instrument::{CanonicalId, Instrument, InstrumentId};
-    use crate::domain::params::{ListingParams, VenueParams};
+    use crate::domain::intent::BasketKind;
+    use crate::domain::params::ListingParams;
     use crate::domain::standing::Grant;
     use crate::domain::text::Symbol;
     use crate::stage::decode::plan;
@@ -448,9 +499,15 @@ mod tests {
 
     impl Rig {
         fn new() -> Self {
+            Self::with(OrderFallback::Off)
+        }
+
+        /// The second venue takes orders over HTTP while its order session is down.
+        fn with(fallback: OrderFallback) -> Self {
             let venue = |(name, _): (&str, &str)| VenueParams {
                 dialect: name.to_owned(),
                 orders_per_10s_max: 200,
+                orders_fallback: if name == "okx" { fallback } else { OrderFallback::Off },
                 ..VenueParams::default()
             };
             let listing = |at: usize| ListingParams {
@@ -501,6 +558,30 @@ mod tests {
             self.flow(FlowBody::Event(event))
         }
 
+        fn session(&mut self, role: SessionRole, ready: bool) {
+            self.event(EventBody::Session(SessionStatus { venue: VenueId(1), role, ready }));
+        }
+
+        /// An order of that kind at the second venue: where it goes, or none when it is denied.
+        fn basket(&mut self, kind: BasketKind) -> Option<Target> {
+            let order = OrderSpec {
+                client_id: ClientId::new(1, 7),
+                venue: VenueId(1),
+                instrument: InstrumentId(1),
+                ..OrderSpec::default()
+            };
+            let basket = Basket { kind, len: 1, legs: [order; LEGS_MAX], ..Basket::default() };
+            let at = Stamp { mono: self.now, wall: 1_790_000_000 * SECOND + self.now };
+            let mut target = None;
+            let body = FlowBody::Intent(Intent::Basket(basket));
+            self.route.on_flow(&Flow { seq: Seq(1), at, body }, &mut |made| {
+                if let Made::Item(message) = made {
+                    target = Some(message.meta.target);
+                }
+            });
+            target
+        }
+
         fn cancel(&mut self, venue: u8, number: u64) -> Vec<String> {
             let (client_id, instrument) = (ClientId::new(1, number), InstrumentId(u16::from(venue)));
             let order = OrderRef { client_id, venue: VenueId(venue), instrument };
@@ -526,6 +607,56 @@ mod tests {
         for number in 1..=300 {
             assert_eq!(rig.cancel(1, number).len(), 1);
         }
+    }
+
+    #[test]
+    fn while_the_order_session_is_down_orders_take_the_other_way_as_far_as_configured() {
+        use BasketKind::{Entry, Exit, Hedge, Unwind};
+        for (fallback, entries, reductions) in [
+            (OrderFallback::Off, false, false),
+            (OrderFallback::Reductions, false, true),
+            (OrderFallback::All, true, true),
+        ] {
+            let mut rig = Rig::with(fallback);
+            rig.session(SessionRole::Account, true);
+            let over_http = |target: Option<Target>| matches!(target, Some(Target::Http { .. }));
+            let on_socket = |target: Option<Target>| matches!(target, Some(Target::Socket(_)));
+            for kind in [Entry, Exit, Hedge, Unwind] {
+                assert!(on_socket(rig.basket(kind)), "{fallback:?}: {kind:?} with a session");
+            }
+            rig.session(SessionRole::Orders, false);
+            for kind in [Entry, Exit, Hedge, Unwind] {
+                let expected = if kind == Entry { entries } else { reductions };
+                let target = rig.basket(kind);
+                assert_eq!(over_http(target), expected, "{fallback:?}: {kind:?}: {target:?}");
+                assert!(expected || target.is_none());
+            }
+            assert_eq!(rig.cancel(1, 3)[0].starts_with("POST /api/v5/trade/cancel-order"), reductions);
+            // Without the account's own news nobody would hear of a fill.
+            rig.session(SessionRole::Account, false);
+            assert_eq!(rig.basket(Exit), None, "{fallback:?}");
+            rig.session(SessionRole::Account, true);
+            rig.session(SessionRole::Orders, true);
+            for kind in [Entry, Exit, Hedge, Unwind] {
+                assert!(on_socket(rig.basket(kind)), "{fallback:?}: back");
+            }
+            assert!(rig.cancel(1, 4)[0].contains("\"op\":\"cancel-order\""));
+        }
+    }
+
+    #[test]
+    fn a_withdrawn_order_gives_no_credit_back_a_second_time() {
+        let mut rig = Rig::new();
+        rig.basket(BasketKind::Exit).expect("it goes");
+        let outcome = |fate| {
+            let (message, order) = (MessageId(1), Some(OrderSpec::default()));
+            EventBody::Outcome(SendOutcome { message, fate, order })
+        };
+        assert_eq!(rig.route.outstanding, 1);
+        rig.event(outcome(SendFate::Handed));
+        rig.basket(BasketKind::Exit).expect("it goes");
+        rig.event(outcome(SendFate::Withdrawn(RefuseReason::Killed)));
+        assert_eq!(rig.route.outstanding, 1, "the second one is under way still");
     }
 
     #[test]
