@@ -29,9 +29,37 @@ pub const CREDIT_MAX: u32 = 512;
 /// Shortest ban of a venue (Binance: 2 min to 3 days) when it does not say how long it is, ns.
 const BAN_NS: Nanos = 120 * SECOND;
 
-/// After a cancel of everything, single cancels are left out for so long: risk repeats those of orders that are
-/// still open then.
+/// After a cancel of everything, single cancels are held for so long: risk repeats those of orders that are still open
+/// then. If the venue has not confirmed it by then, those that were held leave.
 const SWEEP_NS: Nanos = SECOND / 2;
+/// After a refusal of a cancel of everything, single ones leave whatever the budget says, for so long.
+const SWEEP_REFUSED_NS: Nanos = SECOND;
+/// Single cancels that are held; what comes beyond leaves at once.
+const HELD_MAX: usize = 128;
+/// How many of them leave with one input: as many messages as a basket may have.
+const HELD_AT_ONCE: usize = LEGS_MAX;
+
+/// The last cancel of everything at a venue.
+#[derive(Clone, Copy, Debug)]
+struct Sweep {
+    /// Its message; 0 when there is none whose fate is open.
+    message: MessageId,
+    /// Until when it stands for single cancels.
+    until: Nanos,
+    /// The oldest order that was placed after it: that one it does not reach.
+    after: Option<ClientId>,
+    /// No further one before this.
+    refused_until: Nanos,
+}
+
+impl Sweep {
+    const NONE: Self =
+        Self { message: MessageId(0), until: Nanos::MIN, after: None, refused_until: Nanos::MIN };
+
+    fn covers(&self, order: ClientId, now: Nanos) -> bool {
+        now < self.until && self.after.is_none_or(|after| order.0 < after.0)
+    }
+}
 
 /// The route stage.
 pub struct Route {
@@ -44,8 +72,9 @@ pub struct Route {
     ways: Vec<Ways>,
     encoders: Vec<Box<dyn Encoder>>,
     budgets: Vec<Budget>,
-    /// Until when a cancel of everything covers single ones, by venue.
-    swept_until: [Nanos; VENUES_MAX],
+    /// Cancels of everything, by venue, and the single cancels whose place they took.
+    sweeps: [Sweep; VENUES_MAX],
+    held: Vec<OrderRef>,
     /// Requests are stamped and signed with the time of their venue.
     clocks: VenueClocks,
     send_age_max_ns: Nanos,
@@ -107,7 +136,8 @@ impl Route {
             ways: params.venues.iter().map(Ways::of).collect(),
             encoders,
             budgets: params.venues.iter().map(|venue| Budget::new(venue.orders_per_10s_max)).collect(),
-            swept_until: [Nanos::MIN; VENUES_MAX],
+            sweeps: [Sweep::NONE; VENUES_MAX],
+            held: Vec::with_capacity(HELD_MAX),
             clocks: VenueClocks::default(),
             send_age_max_ns: params.risk.send_age_max_ns,
             next_message: 0,
@@ -132,20 +162,36 @@ impl Route {
 
     fn on_cancel(&mut self, flow: &Flow, order: &OrderRef, sink: &mut impl FnMut(Made<'_, OutMsg>)) {
         let (venue, now) = (order.venue.index(), flow.at.mono);
-        if self.swept_until.get(venue).is_some_and(|until| now < *until) {
-            return;
+        let sweep = self.sweeps[venue];
+        if sweep.covers(order.client_id, now) {
+            if self.held.contains(order) {
+                return;
+            }
+            if self.held.len() < HELD_MAX {
+                return self.held.push(*order);
+            }
         }
         let counted = self.budgets.get_mut(venue).filter(|budget| budget.counts_cancels());
         // Where one request too many ends the session, a cancel of everything takes the place of the last ones.
-        if counted.is_some_and(|budget| !budget.try_take(now, 1, true)) && self.sweep(flow, order.venue, sink)
+        if counted.is_some_and(|budget| !budget.try_take(now, 1, true))
+            && now >= sweep.refused_until
+            && self.sweep(flow, order.venue, sink)
         {
+            if self.held.len() < HELD_MAX {
+                self.held.push(*order);
+            }
             return;
         }
+        self.cancel(flow, order, sink);
+    }
+
+    /// Sends the cancel of one order.
+    fn cancel(&mut self, flow: &Flow, order: &OrderRef, sink: &mut impl FnMut(Made<'_, OutMsg>)) {
         let meta = self.meta(flow, true);
         let message = &mut self.staged[0];
         message.payload.clear();
         let at = self.clocks.stamp(order.venue, flow.at);
-        let rendered = self.encoders[venue].cancel(order, &meta, at, &mut message.payload);
+        let rendered = self.encoders[order.venue.index()].cancel(order, &meta, at, &mut message.payload);
         self.finish(rendered, meta, OrderCall::Cancel, order, sink);
     }
 
@@ -162,7 +208,13 @@ impl Route {
             Ok(Some(rendered)) => {
                 self.aim(rendered, &mut meta, OrderCall::Cancel, venue, ClientId::NONE);
                 self.emit(0, 0, meta, sink);
-                self.swept_until[venue.index()] = flow.at.mono + SWEEP_NS;
+                let now = flow.at.mono;
+                let sweep = &mut self.sweeps[venue.index()];
+                if now >= sweep.until {
+                    self.held.retain(|order| order.venue != venue);
+                }
+                let message = MessageId(self.next_message);
+                *sweep = Sweep { message, until: now + SWEEP_NS, after: None, ..*sweep };
                 true
             }
             Ok(None) => false,
@@ -173,6 +225,44 @@ impl Route {
         }
     }
 
+    /// A cancel of everything was confirmed, or else did not come to pass.
+    fn on_swept(&mut self, venue: VenueId, accepted: bool, now: Nanos) {
+        let Some(sweep) = self.sweeps.get_mut(venue.index()) else { return };
+        if sweep.message == MessageId(0) {
+            return;
+        }
+        sweep.message = MessageId(0);
+        if accepted {
+            self.held.retain(|order| order.venue != venue);
+        } else {
+            (sweep.until, sweep.refused_until) = (Nanos::MIN, now + SWEEP_REFUSED_NS);
+        }
+    }
+
+    /// Single cancels whose place nothing takes any more leave, a few with each input. Only after inputs that make
+    /// no messages themselves.
+    fn release(&mut self, flow: &Flow, sink: &mut impl FnMut(Made<'_, OutMsg>)) {
+        let now = flow.at.mono;
+        for at in 0..self.sweeps.len() {
+            if self.sweeps[at].message != MessageId(0) && now >= self.sweeps[at].until {
+                // No word came: it is as good as lost.
+                self.on_swept(VenueId(at as u8), false, now);
+            }
+        }
+        for _ in 0..HELD_AT_ONCE {
+            let due = |order: &OrderRef| self.sweeps[order.venue.index()].until == Nanos::MIN;
+            let Some(at) = self.held.iter().position(due) else { return };
+            let order = self.held.remove(at);
+            if let Some(budget) = self.budgets.get_mut(order.venue.index())
+                && budget.counts_cancels()
+            {
+                // Counted where it can be, sent in any case.
+                let _ = budget.try_take(now, 1, true);
+            }
+            self.cancel(flow, &order, sink);
+        }
+    }
+
     fn on_event(&mut self, flow: &Flow, event: &EventBody, sink: &mut impl FnMut(Made<'_, OutMsg>)) {
         match event {
             EventBody::Conn(status) => {
@@ -180,7 +270,7 @@ impl Route {
                     *epoch = if status.up { status.epoch } else { 0 };
                 }
             }
-            EventBody::Session(status) => self.on_session(status),
+            EventBody::Session(status) => self.on_session(status, flow.at.mono),
             EventBody::Instrument(instrument) => {
                 self.encoders[instrument.venue.index()].on_instrument(instrument);
             }
@@ -205,14 +295,26 @@ impl Route {
             }
             // A withdrawn order had its outcome when it was handed over.
             EventBody::Outcome(outcome) if matches!(outcome.fate, SendFate::Withdrawn(_)) => {}
-            EventBody::Outcome(_) => self.outstanding = self.outstanding.saturating_sub(1),
+            EventBody::Outcome(outcome) => {
+                self.outstanding = self.outstanding.saturating_sub(1);
+                let lost = |sweep: &Sweep| {
+                    sweep.message == outcome.message
+                        && sweep.message != MessageId(0)
+                        && !outcome.fate.has_left()
+                };
+                if let Some(at) = self.sweeps.iter().position(lost) {
+                    self.on_swept(VenueId(at as u8), false, flow.at.mono);
+                }
+            }
+            EventBody::Sweep(reply) => self.on_swept(reply.venue, reply.accepted, flow.at.mono),
+            EventBody::Tick if !self.held.is_empty() => self.release(flow, sink),
             EventBody::Action(action) => self.on_action(flow, action, sink),
             _ => {}
         }
     }
 
     /// While the order session is down, its orders take the other way, where that is configured.
-    fn on_session(&mut self, status: &SessionStatus) {
+    fn on_session(&mut self, status: &SessionStatus, now: Nanos) {
         let venue = status.venue.index();
         match status.role {
             SessionRole::Market => return,
@@ -220,6 +322,9 @@ impl Route {
             SessionRole::Orders => self.orders_ready[venue] = status.ready,
         }
         let down = !self.orders_ready[venue];
+        if down && status.role == SessionRole::Orders {
+            self.on_swept(status.venue, false, now);
+        }
         if let (Some(ways), Some(encoder)) = (self.ways.get_mut(venue), self.encoders.get_mut(venue))
             && let Some(route) = ways.turn(down)
         {
@@ -359,6 +464,11 @@ impl Route {
                 1,
                 urgent,
             );
+            if let Some(order) = meta.order {
+                let sweep = &mut self.sweeps[order.venue.index()];
+                let first = sweep.after.map_or(order.client_id, |after| after.min(order.client_id));
+                sweep.after = Some(first);
+            }
             self.emit(slot, basket.orders().len() - 1 - slot, meta, sink);
         }
     }
@@ -478,215 +588,4 @@ fn denial(basket: &Basket, leg: u8) -> Denial {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::domain::input::{RefuseReason, SendOutcome};
-    use crate::domain::instrument::{CanonicalId, Instrument, InstrumentId};
-    use crate::domain::intent::BasketKind;
-    use crate::domain::params::ListingParams;
-    use crate::domain::standing::Grant;
-    use crate::domain::text::Symbol;
-    use crate::stage::decode::plan;
-    use crate::venue::dialect;
-
-    const NAMES: [(&str, &str); 2] = [("deribit", "BTC_USDC-PERPETUAL"), ("okx", "BTC-USDT-SWAP")];
-
-    /// A route stage with the real encoders of two venues, and the texts of what it sends.
-    struct Rig {
-        route: Route,
-        now: Nanos,
-    }
-
-    impl Rig {
-        fn new() -> Self {
-            Self::with(OrderFallback::Off)
-        }
-
-        /// The second venue takes orders over HTTP while its order session is down.
-        fn with(fallback: OrderFallback) -> Self {
-            let venue = |(name, _): (&str, &str)| VenueParams {
-                dialect: name.to_owned(),
-                orders_per_10s_max: 200,
-                orders_fallback: if name == "okx" { fallback } else { OrderFallback::Off },
-                ..VenueParams::default()
-            };
-            let listing = |at: usize| ListingParams {
-                id: InstrumentId(at as u16),
-                venue: VenueId(at as u8),
-                canonical: CanonicalId(0),
-                symbol: Symbol::new(NAMES[at].1).unwrap(),
-            };
-            let params = EngineParams {
-                venues: NAMES.map(venue).into(),
-                listings: vec![listing(0), listing(1)],
-                ..EngineParams::default()
-            };
-            let (conns, contexts) = plan(&params, true).unwrap();
-            let encoder = |context: &crate::venue::VenueContext| {
-                dialect(&context.params.dialect).unwrap().encoder(context)
-            };
-            let encoders = contexts.iter().map(encoder).collect();
-            let mut rig = Self { route: Route::new(&params, conns, encoders), now: SECOND };
-            for (at, venue) in [VenueId(0), VenueId(1)].into_iter().enumerate() {
-                let listing = listing(at);
-                rig.event(EventBody::Instrument(Instrument {
-                    id: listing.id,
-                    venue,
-                    symbol: listing.symbol,
-                    generation: 1,
-                    ..Instrument::default()
-                }));
-                let role = SessionRole::Orders;
-                rig.event(EventBody::Session(SessionStatus { venue, role, ready: true }));
-            }
-            rig
-        }
-
-        fn flow(&mut self, body: FlowBody) -> Vec<String> {
-            let mut sent = Vec::new();
-            let at = Stamp { mono: self.now, wall: 1_790_000_000 * SECOND + self.now };
-            self.route.on_flow(&Flow { seq: Seq(1), at, body }, &mut |made| {
-                if let Made::Item(message) = made {
-                    assert!(message.meta.urgent);
-                    sent.push(String::from_utf8(message.payload.text().to_vec()).unwrap());
-                }
-            });
-            sent
-        }
-
-        fn event(&mut self, event: EventBody) -> Vec<String> {
-            self.flow(FlowBody::Event(event))
-        }
-
-        fn session(&mut self, role: SessionRole, ready: bool) {
-            self.event(EventBody::Session(SessionStatus { venue: VenueId(1), role, ready }));
-        }
-
-        /// An order of that kind at the second venue: where it goes, or none when it is denied.
-        fn basket(&mut self, kind: BasketKind) -> Option<Target> {
-            let order = OrderSpec {
-                client_id: ClientId::new(1, 7),
-                venue: VenueId(1),
-                instrument: InstrumentId(1),
-                ..OrderSpec::default()
-            };
-            let basket = Basket { kind, len: 1, legs: [order; LEGS_MAX], ..Basket::default() };
-            let at = Stamp { mono: self.now, wall: 1_790_000_000 * SECOND + self.now };
-            let mut target = None;
-            let body = FlowBody::Intent(Intent::Basket(basket));
-            self.route.on_flow(&Flow { seq: Seq(1), at, body }, &mut |made| {
-                if let Made::Item(message) = made {
-                    target = Some(message.meta.target);
-                }
-            });
-            target
-        }
-
-        fn cancel(&mut self, venue: u8, number: u64) -> Vec<String> {
-            let (client_id, instrument) = (ClientId::new(1, number), InstrumentId(u16::from(venue)));
-            let order = OrderRef { client_id, venue: VenueId(venue), instrument };
-            self.flow(FlowBody::Intent(Intent::Cancel(order)))
-        }
-    }
-
-    #[test]
-    fn where_cancels_count_one_for_all_takes_the_place_of_those_that_are_one_too_many() {
-        let mut rig = Rig::new();
-        let grant = Grant { venue: VenueId(0), burst: 4, per_10s: 10, cancels: true };
-        assert!(rig.event(EventBody::Grant(grant)).is_empty());
-        for number in 1..=3 {
-            assert!(rig.cancel(0, number)[0].contains("private/cancel_by_label"));
-        }
-        assert!(rig.cancel(0, 4)[0].contains("private/cancel_all"));
-        assert!(rig.cancel(0, 5).is_empty(), "that one is among all");
-        rig.now += SWEEP_NS;
-        assert!(rig.cancel(0, 5)[0].contains("private/cancel_all"), "it is open still");
-        rig.now += 10 * SECOND;
-        assert!(rig.cancel(0, 6)[0].contains("private/cancel_by_label"));
-        // Where they do not count, nothing is held back.
-        for number in 1..=300 {
-            assert_eq!(rig.cancel(1, number).len(), 1);
-        }
-    }
-
-    #[test]
-    fn while_the_order_session_is_down_orders_take_the_other_way_as_far_as_configured() {
-        use BasketKind::{Entry, Exit, Hedge, Unwind};
-        for (fallback, entries, reductions) in [
-            (OrderFallback::Off, false, false),
-            (OrderFallback::Reductions, false, true),
-            (OrderFallback::All, true, true),
-        ] {
-            let mut rig = Rig::with(fallback);
-            rig.session(SessionRole::Account, true);
-            let over_http = |target: Option<Target>| matches!(target, Some(Target::Http { .. }));
-            let on_socket = |target: Option<Target>| matches!(target, Some(Target::Socket(_)));
-            for kind in [Entry, Exit, Hedge, Unwind] {
-                assert!(on_socket(rig.basket(kind)), "{fallback:?}: {kind:?} with a session");
-            }
-            rig.session(SessionRole::Orders, false);
-            for kind in [Entry, Exit, Hedge, Unwind] {
-                let expected = if kind == Entry { entries } else { reductions };
-                let target = rig.basket(kind);
-                assert_eq!(over_http(target), expected, "{fallback:?}: {kind:?}: {target:?}");
-                assert!(expected || target.is_none());
-            }
-            assert_eq!(rig.cancel(1, 3)[0].starts_with("POST /api/v5/trade/cancel-order"), reductions);
-            // Without the account's own news nobody would hear of a fill.
-            rig.session(SessionRole::Account, false);
-            assert_eq!(rig.basket(Exit), None, "{fallback:?}");
-            rig.session(SessionRole::Account, true);
-            rig.session(SessionRole::Orders, true);
-            for kind in [Entry, Exit, Hedge, Unwind] {
-                assert!(on_socket(rig.basket(kind)), "{fallback:?}: back");
-            }
-            assert!(rig.cancel(1, 4)[0].contains("\"op\":\"cancel-order\""));
-        }
-    }
-
-    #[test]
-    fn a_withdrawn_order_gives_no_credit_back_a_second_time() {
-        let mut rig = Rig::new();
-        rig.basket(BasketKind::Exit).expect("it goes");
-        let outcome = |fate| {
-            let (message, order) = (MessageId(1), Some(OrderSpec::default()));
-            EventBody::Outcome(SendOutcome { message, fate, order })
-        };
-        assert_eq!(rig.route.outstanding, 1);
-        rig.event(outcome(SendFate::Handed));
-        rig.basket(BasketKind::Exit).expect("it goes");
-        rig.event(outcome(SendFate::Withdrawn(RefuseReason::Killed)));
-        assert_eq!(rig.route.outstanding, 1, "the second one is under way still");
-    }
-
-    #[test]
-    fn a_kill_cancels_everything_at_once_where_the_order_session_can() {
-        let mut rig = Rig::new();
-        let kill = |scope| EventBody::Command(Command::Kill(scope));
-        assert!(rig.event(kill(Scope::Venue(VenueId(1)))).is_empty(), "one by one there");
-        let sent = rig.event(kill(Scope::Global));
-        assert!(sent.len() == 1 && sent[0].contains("private/cancel_all"), "{sent:?}");
-        let (venue, role) = (VenueId(0), SessionRole::Orders);
-        rig.event(EventBody::Session(SessionStatus { venue, role, ready: false }));
-        assert!(rig.event(kill(Scope::Venue(VenueId(0)))).is_empty(), "no session");
-    }
-
-    #[test]
-    fn a_window_that_is_used_up_holds_what_can_wait_until_the_venue_takes_orders_again() {
-        let venue = VenueParams { orders_per_10s_max: 100, ..VenueParams::default() };
-        let params = EngineParams { venues: vec![venue], ..EngineParams::default() };
-        let mut route = Route::new(&params, Vec::new(), Vec::new());
-        let left = |route: &mut Route, orders_left, retry_after_s, now| {
-            let pace = Pace { status: 200, orders_left: Some(orders_left), retry_after_s, ..Pace::default() };
-            route.on_pace(&pace, now);
-            [false, true].map(|urgent| route.budgets[0].available(now, urgent) > 0)
-        };
-        assert_eq!(left(&mut route, 1, 0, 0), [true, true]);
-        assert_eq!(left(&mut route, 0, 0, 0), [false, true], "a hedge is tried all the same");
-        assert_eq!(left(&mut route, 9, 0, SECOND - 1), [false, true]);
-        assert_eq!(left(&mut route, 9, 0, SECOND), [true, true]);
-        assert_eq!(left(&mut route, 0, 3, SECOND), [false, true]);
-        assert_eq!(left(&mut route, 9, 0, 4 * SECOND - 1), [false, true]);
-        assert_eq!(left(&mut route, 9, 0, 4 * SECOND), [true, true]);
-    }
-}
+mod tests;

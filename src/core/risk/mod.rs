@@ -339,7 +339,8 @@ impl Risk {
             | EventBody::Action(_)
             | EventBody::Outcome(_)
             | EventBody::Pace(_)
-            | EventBody::Grant(_) => {}
+            | EventBody::Grant(_)
+            | EventBody::Sweep(_) => {}
             EventBody::Clock(sample) => self.start.on_clock(sample, at),
             EventBody::Check(check) => return self.start.on_check(check),
             EventBody::Position(report) => {
