@@ -7,7 +7,7 @@ use super::account::{Operation, of_request};
 use super::asks::{ACCOUNT_ASKS, ASK_BITS, ASKS, Ask};
 use super::calls::{self, call, call_arg, call_for};
 use super::continuity::DeribitContinuity;
-use super::credits::{self, Credits, Pool};
+use super::credits::{self, Credits, HttpPause, Pool};
 use super::errors::is_fatal;
 use super::parse::{Frame, Parser};
 use super::session::{NEVER, Phase, Session, Wish};
@@ -44,8 +44,6 @@ const METADATA_PERIOD: Nanos = 1800 * SECOND;
 pub(super) const REFRESH_EVERY: Nanos = 10 * SECOND;
 /// Patience for the snapshot after subscribing a book.
 pub(super) const SNAPSHOT_WITHIN: Nanos = 10 * SECOND;
-/// The longest pause of what is asked over HTTP, unless the venue names a longer one.
-const HTTP_PAUSE_MAX: Nanos = 300 * SECOND;
 /// Delay after an error that only a change of configuration can cure.
 const FATAL_DELAY: Nanos = 60 * SECOND;
 
@@ -118,9 +116,7 @@ pub(super) struct DeribitAdapter {
     /// Earliest time at which anything has to be done.
     due: Nanos,
     connect_free_at: Nanos,
-    /// Nothing is asked over HTTP before this, and how often in a row the venue has refused it for its limits.
-    http_free_at: Nanos,
-    http_refused: u32,
+    http: HttpPause,
     pub refreshed_at: Nanos,
     /// The account was listed completely since its connection came up.
     pub reconciled: bool,
@@ -174,8 +170,7 @@ impl DeribitAdapter {
             next_id: 0,
             due: NEVER,
             connect_free_at: Nanos::MIN,
-            http_free_at: Nanos::MIN,
-            http_refused: 0,
+            http: HttpPause::default(),
             refreshed_at: Nanos::MIN,
             reconciled: false,
         }
@@ -322,9 +317,9 @@ impl DeribitAdapter {
             if request.id != 0 {
                 return self.failed(ask, 0, now);
             }
-            if ask == Ask::Instruments && now < self.http_free_at {
-                request.due = self.http_free_at;
-                return self.arm(self.http_free_at);
+            if ask == Ask::Instruments && now < self.http.free_at {
+                request.due = self.http.free_at;
+                return self.arm(self.http.free_at);
             }
             let (pool, cost) = ask.price();
             if let Err(at) = self.credits[pool as usize].take(cost, now) {
@@ -348,14 +343,6 @@ impl DeribitAdapter {
         }
         let due = self.requests[ask as usize].due;
         self.arm(due);
-    }
-
-    /// The venue refused a request over HTTP for its limits: the next one waits, twice as long each time.
-    fn hold_http(&mut self, now: Nanos) {
-        self.credits[Pool::Address as usize].drained(now);
-        let wait = (REFRESH_EVERY << self.http_refused.min(5)).min(HTTP_PAUSE_MAX);
-        self.http_refused = self.http_refused.saturating_add(1);
-        self.http_free_at = self.http_free_at.max(now + wait);
     }
 
     /// A request failed: it is sent again later.
@@ -747,24 +734,18 @@ impl Adapter for DeribitAdapter {
         // Errors come as JSON-RPC too; anything else is a failure of the way.
         let mut full = Full::new();
         let limited = matches!(status, 418 | 429);
-        match self.parser.parse(body, &mut full) {
-            Ok(Frame::Result { data, .. }) if !limited => {
-                self.http_refused = 0;
-                self.on_answer(id.0, Ok(data), now, out);
-            }
-            Ok(Frame::Error { code, .. }) => {
-                if limited || Self::is_too_many(code) {
-                    self.hold_http(now.mono);
-                }
-                self.on_answer(id.0, Err(code), now, out);
-            }
-            _ => {
-                if limited {
-                    self.hold_http(now.mono);
-                }
-                self.on_answer(id.0, Err(-32_000), now, out);
-            }
+        let answer = match self.parser.parse(body, &mut full) {
+            Ok(Frame::Result { data, .. }) if !limited => Ok(data),
+            Ok(Frame::Error { code, .. }) => Err(code),
+            _ => Err(-32_000),
+        };
+        if limited || answer.as_ref().is_err_and(|code| Self::is_too_many(*code)) {
+            self.credits[Pool::Address as usize].drained(now.mono);
+            self.http.refused(now.mono);
+        } else if answer.is_ok() {
+            self.http.answered();
         }
+        self.on_answer(id.0, answer, now, out);
         self.work(now, out);
     }
 
@@ -789,7 +770,7 @@ impl Adapter for DeribitAdapter {
     fn on_pace(&mut self, pace: &Pace, now: Stamp, _: &mut Out) {
         if pace.is_refusal() {
             let asked = Nanos::from(pace.retry_after_s) * SECOND;
-            self.http_free_at = self.http_free_at.max(now.mono.saturating_add(asked));
+            self.http.free_at = self.http.free_at.max(now.mono.saturating_add(asked));
         }
     }
 
