@@ -23,6 +23,7 @@ mod frames;
 mod full_disk;
 mod fuzz;
 mod gateway;
+mod http_fallback;
 mod http_orders;
 mod hyperliquid_signing;
 mod hyperliquid_world;

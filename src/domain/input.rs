@@ -129,6 +129,18 @@ pub enum SendFate {
     Refused(RefuseReason),
     /// Partly written or the connection broke while writing: nobody knows.
     Unknown,
+    /// Handed to a thread that makes HTTP requests, where it may still wait. The reply to the request
+    /// (`Input::HttpReply`), or that it was withdrawn, is an input of its own.
+    Handed,
+    /// Handed to such a thread before, and refused by the gate when its turn came: not sent, for certain.
+    Withdrawn(RefuseReason),
+}
+
+impl SendFate {
+    /// Left our hands, for a socket or an HTTP thread.
+    pub const fn has_left(self) -> bool {
+        matches!(self, Self::Sent | Self::Handed)
+    }
 }
 
 /// Why the egress gate refused.
@@ -146,6 +158,8 @@ pub enum RefuseReason {
     NotWritable,
     /// Live trading is not enabled, or a secret that the message needs is missing.
     Unsigned,
+    /// The run ends.
+    Stopped,
 }
 
 /// Which part of the engine a kill or halt concerns.

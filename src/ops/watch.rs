@@ -152,9 +152,15 @@ impl Watch {
 
     fn outcome(&mut self, outcome: &SendOutcome) {
         match outcome.fate {
-            SendFate::Sent => self.counts.orders_sent += u64::from(outcome.order.is_some()),
+            SendFate::Sent | SendFate::Handed => {
+                self.counts.orders_sent += u64::from(outcome.order.is_some())
+            }
             SendFate::Refused(_) => self.counts.refused += 1,
             SendFate::Unknown => self.counts.unknown += 1,
+            SendFate::Withdrawn(_) => {
+                self.counts.orders_sent = self.counts.orders_sent.saturating_sub(1);
+                self.counts.refused += 1;
+            }
         }
     }
 

@@ -228,6 +228,9 @@ impl Decode {
                 }
             }
             Input::HttpReply { venue, id, status } => {
+                if let Some((OrderCall::Place, tag)) = id.order() {
+                    self.ledger.on_place_reply(venue, tag, status);
+                }
                 if let Some(adapter) = self.adapters.get_mut(venue.index()) {
                     adapter.on_http(id, status, raw.bytes, at, &mut self.out);
                 }

@@ -226,7 +226,12 @@ pub trait Adapter: Send {
 pub trait Encoder: Send {
     /// The registry defined one of its listings.
     fn on_instrument(&mut self, instrument: &Instrument);
-    /// Renders an order; returns where it goes.
+    /// From now on orders, cancels and queries take that way, one of [`Dialect::order_routes`].
+    fn take_route(&mut self, route: OrderRoute) {
+        let _ = route;
+    }
+    /// Renders an order; returns where it goes. Over HTTP every order says when it is too late: the ledger relies on
+    /// it (`core::order::HTTP_VALID_MS_MIN`, or the configured time if that is longer).
     fn order(
         &mut self,
         order: &OrderSpec,

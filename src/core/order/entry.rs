@@ -34,6 +34,19 @@ pub enum Word {
     Live,
 }
 
+/// The request that places an order over HTTP, which may wait for a thread, or travel, while other requests
+/// overtake it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Request {
+    /// Answered; or the order went over a socket, where nothing is overtaken.
+    #[default]
+    Done,
+    /// Not answered yet.
+    Open,
+    /// There will be no answer that says whether it arrived: it can until it is too late for the venue.
+    Lost,
+}
+
 /// What a report means for the certainty about an order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Heard {
@@ -88,6 +101,10 @@ pub struct Entry {
     pub not_found: u16,
     /// `mono` of the first of them.
     pub not_found_since: Nanos,
+    /// Over HTTP: where the request that places it stands.
+    pub request: Request,
+    /// Over HTTP: `mono` from which on the venue refuses that request as too late.
+    pub expires: Nanos,
     /// `mono` when something must be done about it, else [`NEVER`].
     pub due: Nanos,
     /// A query waits until the venue has answered another one.
@@ -272,6 +289,15 @@ impl Entry {
         }
     }
 
+    /// Whether the request that places it may reach the venue from now on.
+    const fn may_still_arrive(&self, now: Nanos) -> bool {
+        match self.request {
+            Request::Done => false,
+            Request::Open => true,
+            Request::Lost => now < self.expires,
+        }
+    }
+
     const fn doubt(&self) -> Heard {
         if self.terminal.is_none() { Heard::Doubt } else { Heard::Nothing }
     }
@@ -346,12 +372,18 @@ impl Entry {
         }
     }
 
-    /// “No such order” is never an execution. It ends an order only when said repeatedly over the grace:
+    /// “No such order” is never an execution. It ends an order only when said repeatedly over the grace, which
+    /// begins when the request that places it can no longer arrive:
     /// one that was never seen was not accepted; one that matching had and that is missing from the
     /// complete list of open orders, with all fills booked, is cancelled.
     fn hear_not_found(&mut self, now: Nanos) -> Heard {
         if self.terminal.is_some() {
             return Heard::Nothing;
+        }
+        if self.may_still_arrive(now) {
+            // It is not there yet: that says nothing of what will be.
+            self.not_found = 0;
+            return Heard::Doubt;
         }
         if self.not_found == 0 {
             self.not_found_since = now;

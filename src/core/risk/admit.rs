@@ -76,7 +76,9 @@ impl Risk {
         // What is held on a suspended contract may still be reduced, if the venue lets it.
         let trading =
             order.reduce_only || listed.is_none_or(|instrument| instrument.spec.status == Status::Trading);
-        let ready = venue.configured && venue.orders_ready && trading;
+        // While the order session is down, orders may take the other way, if so configured.
+        let reachable = venue.orders_ready || (venue.account_ready && venue.fallback.covers(safe));
+        let ready = venue.configured && reachable && trading;
         let fit = venue.account_ready && venue.strays == 0 && self.start.is_open(order.venue);
         if ready && (safe || fit) {
             return self.check_lock(leg, order, at);

@@ -46,7 +46,7 @@ use crate::domain::intent::{
 };
 use crate::domain::money::Money;
 use crate::domain::order::{ClientId, OrderSpec};
-use crate::domain::params::{EngineParams, RiskParams};
+use crate::domain::params::{EngineParams, OrderFallback, RiskParams};
 use crate::domain::time::{Nanos, SECOND, Stamp};
 use serde::{Deserialize, Serialize};
 use std::collections::VecDeque;
@@ -134,6 +134,7 @@ struct VenueState {
     killed: bool,
     strays: u32,
     margin_ppb: Ppb,
+    fallback: OrderFallback,
     configured: bool,
 }
 
@@ -190,6 +191,7 @@ impl Risk {
         let mut venues = [VenueState::default(); VENUES_MAX];
         for (state, venue) in venues.iter_mut().zip(&params.venues) {
             // Without a margin rate the whole notional is bound.
+            state.fallback = venue.orders_fallback;
             state.margin_ppb = if venue.margin_ppb > 0 { venue.margin_ppb } else { ONE_PPB };
             state.configured = true;
         }

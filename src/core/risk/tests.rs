@@ -6,7 +6,7 @@ use crate::domain::instrument::{CanonicalId, Status, VenueId, VenueSpec};
 use crate::domain::intent::{BPS, DenyReason};
 use crate::domain::number::Num;
 use crate::domain::order::{OrderState, OrderUpdate, RejectClass, Side};
-use crate::domain::params::{CanonicalParams, ListingParams, VenueParams};
+use crate::domain::params::{CanonicalParams, ListingParams, OrderFallback, VenueParams};
 use crate::domain::standing::TradingLock;
 use crate::domain::text::Currency;
 use proptest::prelude::*;
@@ -283,6 +283,27 @@ fn nothing_is_admitted_before_sessions_listings_and_balances_are_known() {
     bench.ready(0, true);
     bench.event(EventBody::Instrument(Instrument { generation: 2, ..suspended }));
     assert_eq!(ask(&mut bench), Some(R::VenueNotReady));
+}
+
+#[test]
+fn without_an_order_session_what_the_fallback_covers_is_admitted() {
+    for (fallback, exits, entries) in [
+        (OrderFallback::Off, Some(R::VenueNotReady), Some(R::VenueNotReady)),
+        (OrderFallback::Reductions, None, Some(R::VenueNotReady)),
+        (OrderFallback::All, None, None),
+    ] {
+        let mut bench = Bench::new();
+        bench.risk.venues[0].fallback = fallback;
+        bench.session(0, SessionRole::Orders, false);
+        let exit = bench.exit(100);
+        assert_eq!(bench.ask(exit), exits, "{fallback:?}");
+        let entry = bench.entry(100);
+        assert_eq!(bench.ask(entry), entries, "{fallback:?}");
+        // Nothing goes to an account of which nothing is heard.
+        bench.session(0, SessionRole::Account, false);
+        let exit = bench.exit(100);
+        assert_eq!(bench.ask(exit), Some(R::VenueNotReady), "{fallback:?}");
+    }
 }
 
 #[test]

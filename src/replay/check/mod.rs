@@ -395,8 +395,13 @@ impl Checker {
 
     fn outcome(&mut self, outcome: &SendOutcome) {
         let Some(order) = &outcome.order else { return };
-        if let SendFate::Refused(_) = outcome.fate {
-            return self.orders.refuse(order.client_id);
+        match outcome.fate {
+            SendFate::Refused(_) => return self.orders.refuse(order.client_id),
+            SendFate::Withdrawn(_) => {
+                self.report.orders = self.report.orders.saturating_sub(1);
+                return self.orders.refuse(order.client_id);
+            }
+            SendFate::Sent | SendFate::Unknown | SendFate::Handed => {}
         }
         self.report.orders += 1;
         if let Err(rule) = self.orders.send(order) {

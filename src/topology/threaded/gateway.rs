@@ -85,7 +85,7 @@ impl GatewayAgent {
         let fate = self.gateway.carry_out(message, self.clock.mono_ns());
         if let Some(fate) = fate {
             let now = self.clock.mono_ns();
-            if message.meta.order.is_some() && fate == SendFate::Sent {
+            if message.meta.order.is_some() && fate.has_left() {
                 self.measure(message, now);
             }
             self.answer(message, fate);

@@ -346,6 +346,10 @@ impl Encoder for BinanceEncoder {
         self.listings.define(instrument);
     }
 
+    fn take_route(&mut self, route: OrderRoute) {
+        self.orders = route;
+    }
+
     fn order(
         &mut self,
         order: &OrderSpec,

@@ -18,7 +18,7 @@ use std::fmt::Write;
 
 type Result<T> = std::result::Result<T, PayloadFull>;
 
-/// A hedge is refused after this at the earliest, ms.
+/// A hedge, and over HTTP a reduction, is refused after this at the earliest, ms.
 const HEDGE_VALID_MS: i64 = 5_000;
 
 /// What is signed to log in on a WebSocket, after the timestamp.
@@ -98,10 +98,13 @@ impl OkxEncoder {
     }
 
     /// When an order is worth nothing any more, ms since the epoch: an opening one that arrives late is; a
-    /// reduction is not, and a hedge for a while.
+    /// reduction is not, and a hedge for a while. Over HTTP, where a request may be overtaken by the question what
+    /// became of it, everything has an end.
     fn deadline(&self, order: &OrderSpec, meta: &OutMeta, now: Stamp) -> Option<i64> {
-        let valid = if meta.urgent { self.order_valid_ms.max(HEDGE_VALID_MS) } else { self.order_valid_ms };
-        (self.order_valid_ms > 0 && !order.reduce_only).then(|| now.wall_ms() + valid)
+        let over_http = self.orders == OrderRoute::Http;
+        let lasting = meta.urgent || order.reduce_only || self.order_valid_ms <= 0;
+        let valid = if lasting { self.order_valid_ms.max(HEDGE_VALID_MS) } else { self.order_valid_ms };
+        (over_http || (self.order_valid_ms > 0 && !order.reduce_only)).then(|| now.wall_ms() + valid)
     }
 
     /// `POST /api/v5/trade/order`: the deadline is a header there.
@@ -234,6 +237,10 @@ impl Encoder for OkxEncoder {
         if let Ok(at) = self.position(instrument.id) {
             self.instruments[at] = *instrument;
         }
+    }
+
+    fn take_route(&mut self, route: OrderRoute) {
+        self.orders = route;
     }
 
     /// `{"id":"<client id>","op":"order",…}`: the id comes back in every reply, also in those without rows.
