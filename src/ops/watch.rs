@@ -150,6 +150,11 @@ impl Watch {
         self.counts.denials += 1;
     }
 
+    /// An amendment is no further order.
+    fn amend_outcome(&mut self, outcome: &SendOutcome) {
+        self.outcome(&SendOutcome { order: None, ..*outcome });
+    }
+
     fn outcome(&mut self, outcome: &SendOutcome) {
         match outcome.fate {
             SendFate::Sent => self.counts.orders_sent += u64::from(outcome.order.is_some()),
@@ -164,6 +169,7 @@ impl Watch {
         match &event.body {
             EventBody::Order(update) => self.order(update, event.at.mono),
             EventBody::Outcome(outcome) => self.outcome(outcome),
+            EventBody::AmendOutcome(outcome) => self.amend_outcome(outcome),
             EventBody::Session(status) => self.session(status),
             EventBody::Ticker(ticker) => {
                 self.counts.tickers += 1;

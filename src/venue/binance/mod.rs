@@ -32,7 +32,7 @@ pub mod symbols;
 
 pub use self::aster::ASTER;
 use super::message::Decoder;
-use super::{Adapter, ConnSpec, Dialect, Encoder, KillSwitch, VenueContext};
+use super::{Adapter, ConnSpec, Amending, Dialect, Encoder, KillSwitch, VenueContext};
 use crate::domain::event::SessionRole;
 use crate::domain::instrument::ContractKind;
 use crate::domain::params::{Extras, OrderRoute};
@@ -78,10 +78,12 @@ pub struct Knows {
     pub contract_info: bool,
     /// `userTrades` can be asked for a single order.
     pub trades_of_order: bool,
+    /// Orders can be modified.
+    pub amending: bool,
 }
 
 /// Everything, as at Binance itself.
-const ALL: Knows = Knows { self_trade: true, contract_info: true, trades_of_order: true };
+const ALL: Knows = Knows { self_trade: true, contract_info: true, trades_of_order: true, amending: true };
 /// Both ways.
 const BOTH: &[OrderRoute] = &[OrderRoute::Websocket, OrderRoute::Http];
 
@@ -319,6 +321,10 @@ macro_rules! market {
 
             fn order_routes(&self) -> &'static [OrderRoute] {
                 $variant.orders
+            }
+
+            fn amending(&self) -> Amending {
+                if $variant.knows.amending { Amending::InPlace } else { Amending::None }
             }
 
             fn listings_max(&self, extras: Extras) -> usize {
