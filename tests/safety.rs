@@ -127,6 +127,7 @@ fn a_suspended_contract_is_left_alone_and_traded_again_when_the_venue_lets_it() 
 /// About an order that no engine sent.
 pub fn meta_of(order: OrderSpec) -> OutMeta {
     OutMeta {
+        amends: false,
         message: MessageId(1),
         cause: Seq(1),
         cause_mono: 0,

@@ -10,6 +10,7 @@ fn encoder() -> BinanceEncoder {
 
 pub(super) fn meta() -> OutMeta {
     OutMeta {
+        amends: false,
         message: MessageId(1),
         cause: Seq(1),
         cause_mono: 0,

@@ -60,6 +60,7 @@ fn encoder() -> Box<dyn Encoder> {
 
 fn meta() -> OutMeta {
     OutMeta {
+        amends: false,
         message: MessageId(1),
         cause: Seq(1),
         cause_mono: 0,
