@@ -2,34 +2,44 @@
 //! books and the engine's agree to the last unit whatever is lost on the way, the recorded run replays, and the
 //! checker finds no limit broken.
 
+use crate::alloc::allocations;
 use crate::simulated::{TempDir, changed_simulation, sim_config};
-use perpring::domain::input::{ByHand, Command, Input};
+use perpring::domain::effect::{MessageId, OutMeta, Payload, Target};
+use perpring::domain::event::Seq;
+use perpring::domain::input::{ByHand, Command, ConnId, Input, Scope};
 use perpring::domain::instrument::{Instrument, InstrumentId, Price, Qty, VenueId};
-use perpring::domain::intent::{DenyReason, OrderRef};
+use perpring::domain::intent::OrderRef;
 use perpring::domain::money::Money;
 use perpring::domain::order::{ClientId, OrderSpec, OrderState, Side, TimeInForce};
-use perpring::domain::params::{EngineParams, OrderRoute, RiskParams};
-use perpring::domain::time::{MICRO, MILLI, SECOND};
+use perpring::domain::params::{EngineParams, OrderRoute, RiskParams, ScanParams};
+use perpring::domain::time::{MICRO, MILLI, SECOND, Stamp};
 use perpring::replay::audit::check_dir;
 use perpring::replay::source::{Inputs, RunConfig};
 use perpring::replay::verify::verify;
 use perpring::sim::FaultPlan;
 use perpring::sim::exchange::{OrderStatus, Side as SimSide};
+use perpring::stage::decode::plan;
 use perpring::topology::simulated::Simulation;
 use perpring::topology::world;
+use perpring::venue::{Rendered, dialect};
 use std::path::Path;
 
 const BTC: InstrumentId = InstrumentId(0);
 
 /// A world of `venue` and another one, in which the engine itself finds nothing worth trading.
-fn quiet(venue: &str, dir: Option<&Path>, plan: &str, tune: impl FnOnce(&mut EngineParams)) -> (Simulation, RunConfig) {
+fn quiet(
+    venue: &str,
+    dir: Option<&Path>,
+    plan: &str,
+    tune: impl FnOnce(&mut EngineParams),
+) -> (Simulation, RunConfig) {
     let other = if venue == "okx" { "binance-usdm" } else { "okx" };
     let sim = if venue == "binance-coinm" {
         sim_config(7, &[venue, venue], |_| {})
     } else {
         sim_config(7, &[venue, other], |_| {})
     };
-    let scan = perpring::domain::params::ScanParams { threshold_ppb: i64::MAX / 4, ..world::demo_scan() };
+    let scan = ScanParams { threshold_ppb: i64::MAX / 4, ..world::demo_scan() };
     let risk = RiskParams {
         consecutive_failures_max: 1_000_000,
         daily_loss_max_usd: 1_000_000,
@@ -38,7 +48,11 @@ fn quiet(venue: &str, dir: Option<&Path>, plan: &str, tune: impl FnOnce(&mut Eng
     };
     let mut params = world::engine_params(&sim, 7, scan, risk);
     tune(&mut params);
-    let plan = FaultPlan::parse("faults", plan).expect("a plan");
+    let plan = if plan.is_empty() {
+        FaultPlan::default()
+    } else {
+        FaultPlan::parse("faults", plan).expect("a plan")
+    };
     changed_simulation(params, &sim, 100 * MICRO, dir, &plan)
 }
 
@@ -60,8 +74,11 @@ fn by_hand(simulation: &mut Simulation, what: ByHand) {
 /// A buy of `steps` minimum quantities at `ppm` of the mid below it.
 fn buy(simulation: &mut Simulation, steps: i64, ppm: i64) -> OrderSpec {
     let contract = instrument(simulation);
-    let price = mid(simulation) / 1_000_000 * (1_000_000 - ppm);
-    let unit = contract.step.max(contract.qty_min.0);
+    let price = (i128::from(mid(simulation)) * i128::from(1_000_000 - ppm) / 1_000_000) as i64;
+    let mut unit = contract.step.max(contract.qty_min.0);
+    while contract.notional(Qty(unit), Price(price)) < Money::from_units(50) {
+        unit *= 2;
+    }
     OrderSpec {
         client_id: ClientId::NONE,
         venue: VenueId(0),
@@ -116,7 +133,8 @@ fn assert_books_agree(simulation: &mut Simulation) {
         let (id, listing) = ledger.listing(row.instrument.symbol.as_str()).expect("listed");
         let theirs = ledger.position(account, id).qty;
         let ours = row.instrument.qty_num(Qty(row.position.qty)).to_string();
-        let theirs = listing.qty_text(theirs.abs()).parse::<f64>().expect("a number") * theirs.signum() as f64;
+        let theirs =
+            listing.qty_text(theirs.abs()).parse::<f64>().expect("a number") * theirs.signum() as f64;
         assert_eq!(ours.parse::<f64>().expect("a number"), theirs);
         fees += row.position.fees;
     }
@@ -226,7 +244,7 @@ fn survives_faults(venue: &str) {
     let plan = format!(
         "seed = 5\nuntil_s = 40\n\
          [[fault]]\nkind = 'ack_lost'\nvenue = '{venue}'\nper_minute = 30\n\
-         [[fault]]\nkind = 'fill_before_ack'\nvenue = '{venue}'\nper_minute = 60\n"
+         [[fault]]\nkind = 'fill_before_ack'\nvenue = '{venue}'\nper_minute = 60\nfor_ms = 20\n"
     );
     let dir = TempDir::new();
     let (mut simulation, config) = quiet(venue, Some(dir.path()), &plan, |_| {});
@@ -245,7 +263,10 @@ fn survives_faults(venue: &str) {
                 let flip = if order.side == Side::Buy { 1 } else { -1 };
                 let nearer = if round % 5 == 0 { -400 } else { 40 };
                 let like = buy(&mut simulation, 2 + round % 7, nearer * flip);
-                by_hand(&mut simulation, ByHand::Amend(OrderSpec { qty: like.qty, price: like.price, ..order }));
+                by_hand(
+                    &mut simulation,
+                    ByHand::Amend(OrderSpec { qty: like.qty, price: like.price, ..order }),
+                );
                 asked += 1;
             }
         }
@@ -329,12 +350,66 @@ fn an_amendment_beyond_a_limit_is_denied_and_leaves_the_order_as_it_is() {
     simulation.run_for(SECOND);
     assert_eq!(open(&mut simulation), [(first, OrderState::Open)]);
     // A kill leaves it nothing but its end.
-    simulation.command(Command::Kill(Default::default()));
+    simulation.command(Command::Kill(Scope::Global));
     by_hand(&mut simulation, ByHand::Amend(order));
     simulation.run_for(2 * SECOND);
     assert_eq!(open(&mut simulation), []);
     assert_eq!(simulation.engine().keeper().watch().counts().denials, denied.len() as u64 + 2);
-    let _ = DenyReason::InFlightExceeded;
+}
+
+/// The message of an amendment at the first venue, and how often rendering it allocated.
+fn rendered(venue: &str) -> (String, OrderSpec, u64) {
+    let (mut simulation, config) = quiet(venue, None, "", |_| {});
+    simulation.run_for(8 * SECOND);
+    let (_, contexts) = plan(&config.params, true).expect("known dialects");
+    let mut encoder = dialect(venue).expect("known").encoder(&contexts[0]);
+    encoder.on_instrument(&instrument(&mut simulation));
+    let order = OrderSpec { client_id: ClientId::new(7, 1), ..buy(&mut simulation, 4, 4_000) };
+    let meta = OutMeta {
+        message: MessageId(1),
+        cause: Seq(1),
+        cause_mono: 0,
+        age_max: 0,
+        target: Target::Socket(ConnId(0)),
+        epoch: 0,
+        urgent: false,
+        order: Some(order),
+        amends: true,
+    };
+    let mut payload = Payload::new();
+    let at = Stamp { mono: 0, wall: simulation.now() };
+    let before = allocations();
+    for _ in 0..100 {
+        let to = encoder.amend(&order, &meta, at, &mut payload).expect("it fits");
+        assert!(matches!(to, Some(Rendered::Socket(_))), "{venue}");
+    }
+    let made = allocations() - before;
+    (String::from_utf8_lossy(payload.text()).into_owned(), order, made)
+}
+
+#[test]
+fn rendering_an_amendment_allocates_nothing() {
+    for venue in ["binance-usdm", "binance-coinm", "okx", "bybit", "deribit"] {
+        let (text, _, made) = rendered(venue);
+        assert_eq!(made, 0, "{venue}");
+        assert!(text.contains("00000000000000070000000000000001"), "{venue}: {text}");
+    }
+}
+
+#[test]
+fn deribit_edits_by_label_with_the_total_amount() {
+    let (text, order, _) = rendered("deribit");
+    let (mut simulation, _) = quiet("deribit", None, "", |_| {});
+    simulation.run_for(8 * SECOND);
+    let contract = instrument(&mut simulation);
+    let (price, amount) = as_text(&contract, &order);
+    let expected = format!(
+        "{{\"jsonrpc\":\"2.0\",\"id\":\"m0000000000000070000000000000001\",\"method\":\"private/edit_by_label\",\
+         \"params\":{{\"label\":\"00000000000000070000000000000001\",\"instrument_name\":\"{}\",\"amount\":{amount},\
+         \"price\":{price},\"post_only\":false",
+        contract.symbol
+    );
+    assert!(text.starts_with(&expected), "{text}\n{expected}");
 }
 
 #[test]
@@ -346,7 +421,7 @@ fn a_venue_that_cannot_amend_denies_it_and_the_order_stays() {
         by_hand(&mut simulation, ByHand::Place(order));
         simulation.run_for(SECOND);
         let before = open(&mut simulation);
-        let (order, state) = before[0];
+        let (order, state) = *before.first().unwrap_or_else(|| panic!("{venue}: no order"));
         assert_eq!(state, OrderState::Open, "{venue}");
         by_hand(&mut simulation, ByHand::Amend(OrderSpec { qty: Qty(order.qty.0 * 2), ..order }));
         simulation.run_for(SECOND);

@@ -181,7 +181,9 @@ impl Route {
                     budget.strike(flow.at.mono);
                 }
             }
-            EventBody::Outcome(_) | EventBody::AmendOutcome(_) => self.outstanding = self.outstanding.saturating_sub(1),
+            EventBody::Outcome(_) | EventBody::AmendOutcome(_) => {
+                self.outstanding = self.outstanding.saturating_sub(1)
+            }
             EventBody::Action(action) => self.on_action(flow, action, sink),
             _ => {}
         }

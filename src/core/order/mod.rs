@@ -34,7 +34,8 @@ use crate::domain::instrument::{INSTRUMENTS_MAX, Instrument, Qty, VENUES_MAX, Ve
 use crate::domain::intent::OrderRef;
 use crate::domain::money::Money;
 use crate::domain::order::{
-    AmendUpdate, ClientId, FillReport, OrderReport, OrderSpec, OrderState, OrderUpdate, RejectClass, ReportKind,
+    AmendUpdate, ClientId, FillReport, OrderReport, OrderSpec, OrderState, OrderUpdate, RejectClass,
+    ReportKind,
 };
 use crate::domain::params::EngineParams;
 use crate::domain::time::{Nanos, SECOND, Stamp};
@@ -400,8 +401,7 @@ impl Ledger {
     /// An order that is not in the table: heard of before its own send outcome, of an older epoch, or
     /// forgotten.
     fn hear_of(&mut self, report: &OrderReport, now: Nanos, out: &mut LedgerOut) -> Option<u32> {
-        let of_no_order =
-            [ReportKind::NotFound, ReportKind::CancelRejected, ReportKind::AmendRejected];
+        let of_no_order = [ReportKind::NotFound, ReportKind::CancelRejected, ReportKind::AmendRejected];
         if of_no_order.contains(&report.kind) {
             return None;
         }

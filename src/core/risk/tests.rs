@@ -10,6 +10,8 @@ use crate::domain::params::{CanonicalParams, ListingParams, VenueParams};
 use crate::domain::text::Currency;
 use proptest::prelude::*;
 
+mod amending;
+
 const EPOCH: u64 = 3;
 /// Mid of every book: 100.00.
 const MID: i64 = 10_000;

@@ -388,8 +388,7 @@ impl Checker {
 
     fn message(&mut self, meta: &OutMeta, text: &[u8]) {
         let Some(order) = &meta.order else { return };
-        let rendered =
-            if meta.amends { self.orders.render_amend(order) } else { self.orders.render(order) };
+        let rendered = if meta.amends { self.orders.render_amend(order) } else { self.orders.render(order) };
         if let Err(rule) = rendered {
             self.broken(rule, format!("message {} of order {}", meta.message.0, order.client_id));
         }

@@ -1,8 +1,8 @@
 //! The checker's own view of orders: approved, rendered, sent, filled, ended.
 
+use crate::domain::instrument::Price;
 use crate::domain::intent::{Amend, Basket, BasketKind, TradeId};
 use crate::domain::order::{AmendUpdate, ClientId, OrderSpec, OrderUpdate, Side};
-use crate::domain::instrument::Price;
 use crate::domain::time::Nanos;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -138,7 +138,8 @@ impl Orders {
             self.entries.push_back(now);
         }
         let to = amend.to;
-        let Some(known) = self.all.get_mut(&to.client_id).filter(|known| !known.denied && !known.ended) else {
+        let Some(known) = self.all.get_mut(&to.client_id).filter(|known| !known.denied && !known.ended)
+        else {
             return Err("amend_unknown");
         };
         let overlaps = known.amend.is_some();

@@ -32,7 +32,7 @@ pub mod symbols;
 
 pub use self::aster::ASTER;
 use super::message::Decoder;
-use super::{Adapter, ConnSpec, Amending, Dialect, Encoder, KillSwitch, VenueContext};
+use super::{Adapter, Amending, ConnSpec, Dialect, Encoder, KillSwitch, VenueContext};
 use crate::domain::event::SessionRole;
 use crate::domain::instrument::ContractKind;
 use crate::domain::params::{Extras, OrderRoute};

@@ -430,6 +430,11 @@ mod tests {
             (Request::Place, -1007, ReportKind::Rejected, RejectClass::UnknownOutcome),
             (Request::Cancel, -2011, ReportKind::CancelRejected, RejectClass::NotFound),
             (Request::Query, -2013, ReportKind::NotFound, RejectClass::NotFound),
+            (Request::Amend, -5022, ReportKind::AmendRejected, RejectClass::PostOnly),
+            (Request::Amend, -2013, ReportKind::AmendRejected, RejectClass::NotFound),
+            (Request::Amend, -5027, ReportKind::AmendRejected, RejectClass::Never),
+            (Request::Amend, -1015, ReportKind::AmendRejected, RejectClass::RateLimit),
+            (Request::Amend, -1007, ReportKind::AmendRejected, RejectClass::UnknownOutcome),
         ] {
             let text =
                 format!(r#"{{"id":"{}","status":400,"error":{{"code":{code},"msg":"m"}}}}"#, id(request));

@@ -44,7 +44,7 @@ pub use decoder::DeribitDecoder;
 
 use super::message::Decoder;
 use super::session::{self, Ping, Terms};
-use super::{Adapter, ConnSpec, Amending, Dialect, Encoder, KillSwitch, VenueContext};
+use super::{Adapter, Amending, ConnSpec, Dialect, Encoder, KillSwitch, VenueContext};
 use crate::domain::event::SessionRole;
 use crate::domain::standing::CheckSet;
 use crate::domain::time::{MILLI, SECOND};

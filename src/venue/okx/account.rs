@@ -101,7 +101,9 @@ impl OkxAdapter {
             client_id: row.client_id,
             venue_order_id: row.order_id,
             kind: match row.kind {
-                ReportKind::Open | ReportKind::PartiallyFilled if row.amended == Some(0) => ReportKind::Amended,
+                ReportKind::Open | ReportKind::PartiallyFilled if row.amended == Some(0) => {
+                    ReportKind::Amended
+                }
                 kind => kind,
             },
             side: Some(row.side),

@@ -314,7 +314,9 @@ impl Encoder for OkxEncoder {
             self.amended(instrument, order, &mut body).map_err(|_| PayloadFull)?;
             let path = format_args!("/api/v5/trade/amend-order");
             match deadline {
-                Some(at) => signed_with(format_args!("expTime: {at}\n"), "POST", path, body.bytes(), now, to)?,
+                Some(at) => {
+                    signed_with(format_args!("expTime: {at}\n"), "POST", path, body.bytes(), now, to)?
+                }
                 None => signed("POST", path, body.bytes(), now, to)?,
             }
             return Ok(Some(Rendered::Http));

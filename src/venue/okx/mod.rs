@@ -46,7 +46,7 @@ pub use decoder::OkxDecoder;
 
 use super::message::Decoder;
 use super::session::{self, Ping, Terms};
-use super::{Adapter, ConnSpec, Amending, Dialect, Encoder, KillSwitch, VenueContext};
+use super::{Adapter, Amending, ConnSpec, Dialect, Encoder, KillSwitch, VenueContext};
 use crate::domain::event::SessionRole;
 use crate::domain::params::OrderRoute;
 use crate::domain::standing::CheckSet;
