@@ -238,19 +238,30 @@ fn orders_are_amended_at_deribit_and_the_books_agree() {
     is_amended_step_by_step("deribit", |_| {});
 }
 
-/// A quote that follows the market for half a minute while messages are lost and fills come before their
+/// A quote that follows the market for a while in which messages are lost and fills come before their
 /// acknowledgements.
 fn survives_faults(venue: &str) {
+    // From when the sessions stand: a login whose reply is lost would leave nothing to amend.
+    let instants = |every: f64| {
+        let times: Vec<String> = (0..)
+            .map(|n| 9.0 + every * f64::from(n))
+            .take_while(|at| *at < 28.0)
+            .map(|at| format!("{at:.2}"))
+            .collect();
+        times.join(", ")
+    };
     let plan = format!(
-        "seed = 5\nuntil_s = 40\n\
-         [[fault]]\nkind = 'ack_lost'\nvenue = '{venue}'\nper_minute = 30\n\
-         [[fault]]\nkind = 'fill_before_ack'\nvenue = '{venue}'\nper_minute = 60\nfor_ms = 20\n"
+        "seed = 5\n\
+         [[fault]]\nkind = 'ack_lost'\nvenue = '{venue}'\nat_s = [{}]\n\
+         [[fault]]\nkind = 'fill_before_ack'\nvenue = '{venue}'\nat_s = [{}]\nfor_ms = 20\n",
+        instants(0.83),
+        instants(0.61)
     );
     let dir = TempDir::new();
     let (mut simulation, config) = quiet(venue, Some(dir.path()), &plan, |_| {});
     simulation.run_for(8 * SECOND);
     let mut asked = 0;
-    for round in 0..160i64 {
+    for round in 0..100i64 {
         let side = if round % 2 == 0 { Side::Buy } else { Side::Sell };
         match open(&mut simulation).first().copied() {
             None => {
@@ -272,11 +283,11 @@ fn survives_faults(venue: &str) {
         }
         simulation.run_for(200 * MILLI);
     }
-    for _ in 0..30 {
+    for _ in 0..20 {
         for (order, _) in open(&mut simulation) {
             cancel(&mut simulation, &order);
         }
-        simulation.run_for(2 * SECOND);
+        simulation.run_for(SECOND);
     }
     assert_eq!(open(&mut simulation), [], "{venue}: every fate is known");
     let rules = simulation.engine().river().parts().risk.rules();
@@ -298,10 +309,10 @@ fn survives_faults(venue: &str) {
     let sides = simulation.servers()[0].ledger().fills().iter().map(|row| row.side).collect::<Vec<_>>();
     assert!(sides.contains(&SimSide::Buy) && sides.contains(&SimSide::Sell), "{venue}: {}", sides.len());
     let faults = simulation.servers()[0].faults().total();
-    assert!(faults > 20, "{venue}: {faults} faults");
+    assert!(faults > 15, "{venue}: {faults} faults");
     let sent = assert_record(simulation, &config, dir.path());
     println!("{venue}: {sent} of {asked} amendments were sent, {} fills, {faults} faults", sides.len());
-    assert!(sent > 30, "{venue}: {sent} of {asked}");
+    assert!(sent > 20, "{venue}: {sent} of {asked}");
 }
 
 #[test]

@@ -406,7 +406,7 @@ fn orders_over_http_are_signed_queries_with_the_key_in_a_header() {
 fn amendments_say_price_and_total_by_either_way_and_aster_has_none() {
     let (mut payload, now) = (Payload::new(), Stamp { mono: 0, wall: WALL });
     let (time, id) = (WALL / MILLI, client(3));
-    let to = |payload: &mut Payload, variant: &'static Variant, route| {
+    let to = |payload: &mut Payload, variant: &'static crate::venue::binance::Variant, route| {
         let mut context = context(true);
         context.params.orders = route;
         let mut encoder = BinanceEncoder::new(variant, &context);
