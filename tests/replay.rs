@@ -361,3 +361,56 @@ fn verify_ends_with_0_when_identical_1_on_a_divergence_and_2_when_it_cannot_tell
     let (code, said) = replay(&["--verify"], Path::new("/nowhere/at/all"));
     assert!(code == Some(2) && said.contains("/nowhere/at/all"), "{code:?}: {said}");
 }
+
+/// Writes another version of the rules into the manifest.
+fn rewrite_version(dir: &Path, version: u32) {
+    let path = dir.join("manifest.json");
+    let text = std::fs::read_to_string(&path).expect("a manifest");
+    let own = format!("\"logic_version\": {}", perpring::topology::launch::LOGIC_VERSION);
+    assert!(text.contains(&own), "{text}");
+    std::fs::write(&path, text.replace(&own, &format!("\"logic_version\": {version}")))
+        .expect("temporary disk");
+}
+
+#[test]
+fn a_journal_of_another_version_of_the_rules_says_so_and_its_differences_are_those_of_versions() {
+    let dir = TempDir::new();
+    record(dir.path(), 21, 4);
+    let same = check(dir.path());
+    assert_eq!((same.logic.warning(), same.verdict().as_deref()), (None, Some("identical")));
+
+    rewrite_version(dir.path(), 1);
+    let report = check(dir.path());
+    let warning = report.logic.warning().expect("the versions differ");
+    assert!(warning.contains("version 1") && warning.contains(&format!("version {}", report.logic.replayed)));
+    assert_eq!(report.verdict().as_deref(), Some("identical"), "that it differs is not claimed");
+    let json = serde_json::to_value(&report).expect("plain data");
+    assert_eq!((&json["logic"]["recorded"], &json["logic"]["same"]), (&1.into(), &false.into()));
+
+    let text = |out: std::process::Output| String::from_utf8(out.stdout).expect("text");
+    let run = |more: &[&str]| {
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_perpring"));
+        command.arg("replay").arg(dir.path()).args(more);
+        command.output().expect("our own program")
+    };
+    let said = text(run(&["--verify"]));
+    assert!(said.contains("warning: ") && said.contains("version 1 of the rules"), "{said}");
+    let said = text(run(&["--verify", "--json"]));
+    let json: serde_json::Value = serde_json::from_str(&said).expect("one object");
+    assert_eq!(json["logic"]["recorded"], 1);
+
+    let was = |record: &mut OwnedRecord| {
+        matches!(decode_output(Seq(record.seq), &record.body), Ok((_, Output::Events(_), _)))
+    };
+    tamper(dir.path(), Stream::Outputs, |record| {
+        let hit = was(record);
+        if hit && let Some(last) = record.body.last_mut() {
+            *last ^= 1;
+        }
+        hit
+    });
+    let out = run(&["--verify"]);
+    assert_eq!(out.status.code(), Some(1));
+    let said = text(out);
+    assert!(said.contains("difference between versions 1 and"), "{said}");
+}

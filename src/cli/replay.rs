@@ -42,6 +42,9 @@ pub fn run(args: &ReplayArgs) -> Result<u8, Failure> {
     if args.json {
         say!("{}", serde_json::to_string_pretty(&report)?)?;
     } else {
+        if let Some(warning) = report.logic.warning() {
+            say!("warning: {warning}")?;
+        }
         say!("inputs replayed: {}", report.inputs)?;
         for (kind, count) in &report.compared {
             say!("compared {kind:>10}: {count}")?;
@@ -49,10 +52,8 @@ pub fn run(args: &ReplayArgs) -> Result<u8, Failure> {
         if report.unrecorded > 0 {
             say!("outputs beyond the end of the journal (unclean end): {}", report.unrecorded)?;
         }
-        match &report.divergence {
-            Some(divergence) => say!("{divergence}")?,
-            None if report.total() > 0 => say!("identical")?,
-            None => {}
+        if let Some(verdict) = report.verdict() {
+            say!("{verdict}")?;
         }
     }
     if !args.verify {

@@ -7,7 +7,7 @@
 //! |---|---|---|---|
 //! | data | snapshots, metadata, settings, backfills over HTTP | the venue's adapter | the venue's used weight nears its limit |
 //! | order | opening orders | route's [`Budget`] | the venue counts more orders than we did |
-//! | urgent | hedges, unwinds, exits | the reserve of the same [`Budget`] | never below what the venue refuses |
+//! | urgent | hedges, unwinds, exits | the reserve of the same [`Budget`] | never to nothing by what the venue grants |
 //!
 //! A refusal for the sake of limits pauses the first two; a ban pauses all three.
 
@@ -31,6 +31,10 @@ const FORGIVE_NS: Nanos = 120 * SECOND;
 
 /// Messages that left this long apart may arrive at once: so much of a granted burst stays unused.
 const BUNCHED_NS: Nanos = SECOND / 5;
+
+/// What urgent orders are tried with where the venue grants nothing or nonsense: so many at once, and so many in a
+/// window. It may refuse them, but nobody else stops them.
+const URGENT_LEAST: (u64, u64) = (2, 10);
 
 /// More orders per window than any venue grants; keeps the arithmetic inside 64 bits.
 const ORDERS_MAX: u32 = 100_000_000;
@@ -56,6 +60,9 @@ pub struct Budget {
     level: u64,
     /// `mono` at which `level` was true; `None` before the first use.
     at: Option<Nanos>,
+    /// The venue grants nothing: urgent orders only.
+    #[serde(default)]
+    shut: bool,
     /// Nothing but urgent orders before this.
     paused_until: Nanos,
     /// Nothing at all before this.
@@ -79,6 +86,7 @@ impl Budget {
             reserve: burst * URGENT_RESERVE_PERCENT / 100 * TOKEN,
             level: level_max,
             at: None,
+            shut: false,
             paused_until: Nanos::MIN,
             banned_until: Nanos::MIN,
             strikes: 0,
@@ -89,7 +97,7 @@ impl Budget {
     /// How many orders could be sent now.
     pub fn available(&mut self, now: Nanos, urgent: bool) -> u32 {
         self.refill(now);
-        if now < self.banned_until || (!urgent && now < self.paused_until) {
+        if now < self.banned_until || (!urgent && (self.shut || now < self.paused_until)) {
             return 0;
         }
         let floor = if urgent { 0 } else { self.reserve };
@@ -126,15 +134,21 @@ impl Budget {
     }
 
     /// The venue grants `burst` requests at once and `per_10s` in the long run; with `cancels` it counts those
-    /// as well. Takes the place of what it granted before.
+    /// as well. Takes the place of what it granted before. A grant of nothing stops what opens; what reduces goes on
+    /// at a small pace. However small a grant is, its last token is for urgent orders.
     pub fn on_grant(&mut self, now: Nanos, burst: u32, per_10s: u32, cancels: bool) {
         self.refill(now);
-        let (burst, per_window) = (u64::from(burst.min(ORDERS_MAX)), u64::from(per_10s.min(ORDERS_MAX)));
+        let (mut burst, mut per_window) =
+            (u64::from(burst.min(ORDERS_MAX)), u64::from(per_10s.min(ORDERS_MAX)));
+        self.shut = burst == 0 || per_window == 0;
+        if self.shut {
+            (burst, per_window) = (burst.max(URGENT_LEAST.0), per_window.max(URGENT_LEAST.1));
+        }
         let bunched = (per_window * BUNCHED_NS as u64).div_ceil(WINDOW_NS as u64);
         let safe = burst.saturating_sub(bunched).max(burst.min(1));
         self.refill = self.configured.0.min(per_window);
         self.level_max = self.configured.1.min(safe * TOKEN);
-        self.reserve = self.level_max / TOKEN * URGENT_RESERVE_PERCENT / 100 * TOKEN;
+        self.reserve = (self.level_max / TOKEN * URGENT_RESERVE_PERCENT).div_ceil(100) * TOKEN;
         self.level = self.level.min(self.level_max);
         self.cancels = cancels;
     }
@@ -234,15 +248,44 @@ mod tests {
         assert!(!budget.counts_cancels());
         budget.on_grant(0, 20, 50, true);
         assert!(budget.counts_cancels());
-        assert_eq!((budget.available(0, false), budget.available(0, true)), (16, 19), "one may be bunched");
+        assert_eq!((budget.available(0, false), budget.available(0, true)), (15, 19), "one may be bunched");
         assert!(budget.try_take(0, 19, true));
         assert!(!budget.try_take(SECOND / 5 - 1, 1, true) && budget.try_take(SECOND / 5, 1, true));
         budget.on_grant(SECOND, 1_000, 1_000, true);
         assert_eq!(budget.available(60 * SECOND, true), 50, "as configured");
         budget.on_grant(60 * SECOND, 1, 100, true);
         assert_eq!(budget.available(60 * SECOND, true), 1, "what is granted can be used");
-        budget.on_grant(60 * SECOND, 0, 0, true);
-        assert_eq!(budget.available(120 * SECOND, true), 0);
+    }
+
+    #[test]
+    fn a_grant_of_nothing_stops_what_opens_and_not_what_reduces() {
+        for (burst, per_10s) in [(0, 0), (0, 50), (20, 0)] {
+            let mut budget = Budget::new(100);
+            budget.on_grant(0, burst, per_10s, true);
+            assert_eq!(budget.available(0, false), 0, "{burst} {per_10s}");
+            assert!(budget.try_take(0, 1, true), "{burst} {per_10s}");
+            let mut now = 0;
+            for _ in 0..60 {
+                now += SECOND;
+                assert!(budget.try_take(now, 1, true), "{burst} {per_10s}: one a second, for ever");
+                assert!(!budget.try_take(now, 1, false));
+            }
+            budget.on_grant(now, 20, 50, true);
+            assert!(budget.available(now + 60 * SECOND, false) > 0, "granted again");
+        }
+        let mut nothing = Budget::new(0);
+        nothing.on_grant(0, 0, 0, true);
+        assert_eq!(nothing.available(SECOND, true), 0, "as configured");
+    }
+
+    #[test]
+    fn a_grant_that_shrinks_keeps_the_urgent_share() {
+        for burst in 1..=20 {
+            let mut budget = Budget::new(100);
+            budget.on_grant(0, burst, 10, true);
+            while budget.try_take(0, 1, false) {}
+            assert!(budget.try_take(0, 1, true), "{burst}: openings leave one to a hedge");
+        }
     }
 
     proptest! {

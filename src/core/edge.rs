@@ -123,8 +123,8 @@ pub fn terms(input: &EdgeInput) -> EdgeTerms {
     }
 }
 
-/// A listing's funding: the rate of the next settlement and its instants; or, with an interval and no instant,
-/// funding that accrues all the time and reaches the rate in that interval.
+/// A listing's funding: the rate of the next settlement and its instants; or, where it accrues all the time, the rate
+/// that it reaches in the interval.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct FundingTerms {
     /// Rate, ppb of notional; a long pays it when positive.
@@ -133,13 +133,18 @@ pub struct FundingTerms {
     pub at: Nanos,
     /// Time between settlements; 0 = not known.
     pub interval: Nanos,
+    /// It accrues, and knows no settlements: as the venue's dialect says, never concluded from what is missing.
+    pub accrues: bool,
 }
 
 impl FundingTerms {
     /// What a position of that sign (1 = long, −1 = short) receives (negative: pays) when it is held from `now`
     /// (wall) for `hold`.
     fn received(&self, sign: i64, now: Nanos, hold: Nanos) -> Ppb {
-        if self.at == 0 && self.interval > 0 {
+        if self.accrues {
+            if self.interval <= 0 {
+                return 0;
+            }
             let accrued = i128::from(-sign) * i128::from(self.rate) * i128::from(hold.max(0));
             return i64::try_from(accrued.div_euclid(i128::from(self.interval))).unwrap_or(i64::MIN / 4);
         }
@@ -279,8 +284,9 @@ mod tests {
     #[test]
     fn funding_counts_only_instants_inside_the_holding_time_and_is_netted() {
         let hour = 3_600 * SECOND;
-        let long = FundingTerms { rate: 3 * BPS, at: 10 * hour, interval: 8 * hour };
-        let short = FundingTerms { rate: 5 * BPS, at: 10 * hour, interval: 4 * hour };
+        let settles = FundingTerms { at: 10 * hour, ..FundingTerms::default() };
+        let long = FundingTerms { rate: 3 * BPS, interval: 8 * hour, ..settles };
+        let short = FundingTerms { rate: 5 * BPS, interval: 4 * hour, ..settles };
         assert_eq!(net_funding(&long, &short, 9 * hour, hour / 2), 0, "no instant inside");
         assert_eq!(
             net_funding(&long, &short, 9 * hour, hour),
@@ -305,8 +311,8 @@ mod tests {
     #[test]
     fn funding_that_accrues_counts_by_the_time_held_and_rounds_against_us() {
         let hour = 3_600 * SECOND;
-        let accrues = FundingTerms { rate: 8 * BPS, at: 0, interval: 8 * hour };
-        let settles = FundingTerms { rate: 5 * BPS, at: 10 * hour, interval: 8 * hour };
+        let accrues = FundingTerms { rate: 8 * BPS, at: 0, interval: 8 * hour, accrues: true };
+        let settles = FundingTerms { rate: 5 * BPS, at: 10 * hour, accrues: false, ..accrues };
         assert_eq!(net_funding(&settles, &accrues, 0, hour), BPS, "an eighth of the rate, to the short");
         assert_eq!(net_funding(&accrues, &settles, 0, 2 * hour), -2 * BPS, "the long pays it");
         assert_eq!(net_funding(&accrues, &settles, 9 * hour, 2 * hour), 5 * BPS - 2 * BPS);
@@ -318,8 +324,27 @@ mod tests {
         let nothing = FundingTerms::default();
         assert_eq!(net_funding(&nothing, &little, 0, 30 * SECOND), 0);
         assert_eq!(net_funding(&little, &nothing, 0, 30 * SECOND), -1);
-        let wild = FundingTerms { rate: i64::MAX, at: 0, interval: 1 };
+        let wild = FundingTerms { rate: i64::MAX, interval: 1, ..accrues };
         assert!(net_funding(&wild, &nothing, 0, i64::MAX) < 0, "never wraps into a gain");
+        let unknown = FundingTerms { interval: 0, ..accrues };
+        assert_eq!(net_funding(&nothing, &unknown, 0, hour), 0, "a rate without its time says nothing");
+    }
+
+    #[test]
+    fn a_settlement_that_is_not_stated_is_no_funding_that_accrues() {
+        let hour = 3_600 * SECOND;
+        // Binance sends a next funding time of 0 for contracts that are not settling now, with their interval.
+        let unstated = FundingTerms { rate: 8 * BPS, at: 0, interval: 8 * hour, accrues: false };
+        let nothing = FundingTerms::default();
+        for hold in [hour, 8 * hour, 80 * hour] {
+            assert_eq!(net_funding(&nothing, &unstated, 9 * hour, hold), 0, "received");
+            assert_eq!(net_funding(&unstated, &nothing, 9 * hour, hold), 0, "paid");
+        }
+        // Where it accrues, an instant that stands there all the same changes nothing.
+        let accrues = FundingTerms { accrues: true, ..unstated };
+        let dated = FundingTerms { at: 10 * hour, ..accrues };
+        assert_eq!(net_funding(&nothing, &dated, 9 * hour, hour), BPS);
+        assert_eq!(net_funding(&nothing, &accrues, 9 * hour, hour), BPS);
     }
 
     #[test]

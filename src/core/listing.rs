@@ -136,6 +136,7 @@ impl Listing {
         if mark.interval_ns > 0 {
             self.funding.interval = mark.interval_ns;
         }
+        self.funding.accrues |= mark.accrues;
     }
 
     /// The book or the contract changed: cached figures are void.
@@ -216,6 +217,9 @@ impl Listing {
         to.mix_signed(self.funding.rate);
         to.mix_signed(self.funding.at);
         to.mix_signed(self.funding.interval);
+        if self.funding.accrues {
+            to.mix(1);
+        }
         to.mix_signed(self.clock_offset);
         if let Some((index, stated)) = self.index {
             to.mix_signed(index.mantissa);

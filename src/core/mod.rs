@@ -19,6 +19,7 @@ pub mod pair;
 pub mod paper;
 pub mod position;
 pub mod quality;
+pub mod reconcile;
 pub mod registry;
 pub mod risk;
 pub mod scanner;

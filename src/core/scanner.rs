@@ -217,7 +217,8 @@ impl Scanner {
             | EventBody::Grant(_)
             | EventBody::OpenInterest(_)
             | EventBody::Ticker(_)
-            | EventBody::Liquidation(_) => {}
+            | EventBody::Liquidation(_)
+            | EventBody::Sweep(_) => {}
         }
     }
 

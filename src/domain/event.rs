@@ -82,6 +82,8 @@ pub enum EventBody {
     Ticker(Ticker),
     /// The venue closed somebody's position by force.
     Liquidation(Liquidation),
+    /// The venue answered a cancel of everything.
+    Sweep(SweepReply),
     /// A message that amends an order met its fate at the egress gate (loopback).
     AmendOutcome(SendOutcome),
     /// An amendment is under way, was executed or refused.
@@ -161,11 +163,23 @@ pub struct Mark {
     pub rate: Option<Num>,
     /// Next settlement, ns since the epoch; 0 when not stated.
     pub funding_ns: Nanos,
-    /// Time between settlements, ns; 0 when not stated. With a rate and no settlement, funding accrues all the
-    /// time, and this is the time in which it reaches the rate.
+    /// Time between settlements, ns; 0 when not stated. Where funding accrues, the time in which it reaches the rate.
     pub interval_ns: Nanos,
     /// Venue time, ns since the epoch.
     pub venue_ns: Nanos,
+    /// Funding accrues all the time: there are no settlements. A property of the venue, never concluded from a
+    /// settlement that is not stated. Left out where it is not so, as digests of older journals have no such field.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub accrues: bool,
+}
+
+/// The venue's answer to a cancel of everything.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SweepReply {
+    /// Venue.
+    pub venue: VenueId,
+    /// Done; otherwise refused.
+    pub accepted: bool,
 }
 
 /// What is open of one instrument, as the venue counts it.

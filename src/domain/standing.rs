@@ -56,10 +56,12 @@ pub enum Check {
     DeadMan,
     /// Requests that the account has left, where the venue grants a sum of them.
     Requests,
+    /// The venue's position after an outage, contracts: what our fills amount to is wanted.
+    Positions,
 }
 
 /// How many kinds of [`Check`] there are.
-pub const CHECKS: usize = 13;
+pub const CHECKS: usize = 14;
 
 impl Check {
     /// All of them.
@@ -77,6 +79,7 @@ impl Check {
         Self::MarginModel,
         Self::DeadMan,
         Self::Requests,
+        Self::Positions,
     ];
 
     /// Short words for people.
@@ -95,6 +98,7 @@ impl Check {
             Self::MarginModel => "margin model",
             Self::DeadMan => "dead man's switch",
             Self::Requests => "requests left",
+            Self::Positions => "position at the venue",
         }
     }
 
@@ -110,7 +114,9 @@ impl Check {
             Self::Permission => named("granted", "not granted"),
             Self::MarginModel => named("standard", "portfolio"),
             Self::DeadMan => named("armed", "not armed"),
-            Self::Leverage | Self::AccountLevel | Self::ForeignOrders | Self::Requests => value.to_string(),
+            Self::Leverage | Self::AccountLevel | Self::ForeignOrders | Self::Requests | Self::Positions => {
+                value.to_string()
+            }
             Self::Fee => format!("{} bps", value as f64 / BPS as f64),
             Self::Clock => format!("{} ms off", value as f64 / 1e6),
         }

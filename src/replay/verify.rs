@@ -10,6 +10,7 @@ use crate::domain::intent::{Denial, DenyReason, Intent};
 use crate::domain::output::{EventsDigest, Output, OutputKey, STAGES, Stage};
 use crate::domain::time::Stamp;
 use crate::journal::{Hash256, Stream};
+use crate::stage::LOGIC_VERSION;
 use crate::stage::river::{Parts, River, Tap};
 use serde::Serialize;
 use std::collections::{BTreeMap, VecDeque};
@@ -26,12 +27,62 @@ pub struct Report {
     pub unrecorded: u64,
     /// The first difference, when there is one.
     pub divergence: Option<Divergence>,
+    /// Whose rules wrote the journal, and whose replayed it.
+    pub logic: Logic,
+}
+
+/// Versions of the rules on both sides of a replay. Identity is promised within one version only.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Logic {
+    /// The version that wrote the journal.
+    pub recorded: u32,
+    /// This program's.
+    pub replayed: u32,
+    /// They are the same: a difference is a defect, not a change of the rules.
+    pub same: bool,
+}
+
+impl Logic {
+    /// For a journal of that version.
+    pub const fn of(recorded: u32) -> Self {
+        Self { recorded, replayed: LOGIC_VERSION, same: recorded == LOGIC_VERSION }
+    }
+
+    /// What a reader must know before he reads anything else, when the versions differ.
+    pub fn warning(&self) -> Option<String> {
+        let Self { recorded, replayed, same } = self;
+        (!same).then(|| {
+            format!(
+                "the journal was written by version {recorded} of the rules and replayed by version {replayed}: \
+                 outputs may differ for that reason alone"
+            )
+        })
+    }
+}
+
+impl Default for Logic {
+    fn default() -> Self {
+        Self::of(LOGIC_VERSION)
+    }
 }
 
 impl Report {
     /// All compared outputs.
     pub fn total(&self) -> u64 {
         self.compared.values().sum()
+    }
+
+    /// The verdict as a sentence, once something was compared or found.
+    pub fn verdict(&self) -> Option<String> {
+        let Logic { recorded, replayed, same } = self.logic;
+        match &self.divergence {
+            Some(divergence) if !same => Some(format!(
+                "difference between versions {recorded} and {replayed} of the rules: {divergence}"
+            )),
+            Some(divergence) => Some(divergence.to_string()),
+            None if self.total() > 0 => Some("identical".to_owned()),
+            None => None,
+        }
     }
 }
 
@@ -50,7 +101,7 @@ pub fn verify_with(
 ) -> Result<Report, ReplayError> {
     let prepared = match prepare(dir)? {
         Ok(prepared) => prepared,
-        Err(divergence) => return Ok(Report { divergence: Some(divergence), ..Report::default() }),
+        Err(report) => return Ok(*report),
     };
     let config = replacement.unwrap_or(&prepared.config);
     let parts = build(config).map_err(|source| ReplayError::Dialect { dir: dir.to_owned(), source })?;
@@ -78,16 +129,18 @@ pub struct Prepared {
 }
 
 /// Opens the journal in `dir`; a configuration that is not the one the manifest names is a divergence.
-pub fn prepare(dir: &Path) -> Result<Result<Prepared, Divergence>, ReplayError> {
+pub fn prepare(dir: &Path) -> Result<Result<Prepared, Box<Report>>, ReplayError> {
     let (manifest, bytes, config) = read_config(dir)?;
+    let logic = Logic::of(manifest.logic_version);
     let hash = Hash256::of(&bytes).to_string();
     if hash != manifest.configuration_hash {
-        return Ok(Err(journal_divergence(1, "configuration hash", &manifest.configuration_hash, &hash)));
+        let divergence = journal_divergence(1, "configuration hash", &manifest.configuration_hash, &hash);
+        return Ok(Err(Box::new(Report { divergence: Some(divergence), logic, ..Report::default() })));
     }
     Ok(Ok(Prepared {
         config,
         inputs: Inputs::open(dir)?,
-        comparer: Comparer::new(Outputs::open(dir)?, is_closed(dir)?),
+        comparer: Comparer::new(Outputs::open(dir)?, is_closed(dir)?, logic),
     }))
 }
 
@@ -115,6 +168,7 @@ fn journal_divergence(seq: u64, field: &str, recorded: &str, replayed: &str) -> 
 pub struct Comparer {
     /// The outputs ended in order: none may be missing.
     closed: bool,
+    logic: Logic,
     inputs: u64,
     outputs: Outputs,
     digest: EventsDigest,
@@ -128,9 +182,10 @@ pub struct Comparer {
 }
 
 impl Comparer {
-    fn new(outputs: Outputs, closed: bool) -> Self {
+    fn new(outputs: Outputs, closed: bool, logic: Logic) -> Self {
         Self {
             closed,
+            logic,
             inputs: 0,
             outputs,
             digest: EventsDigest::default(),
@@ -220,6 +275,7 @@ impl Comparer {
             compared: self.compared,
             unrecorded: self.unrecorded,
             divergence: self.found,
+            logic: self.logic,
         })
     }
 

@@ -6,6 +6,7 @@
 use crate::core::cadence::Cadence;
 use crate::core::order::{Ledger, LedgerOut};
 use crate::core::paper::{Paper, PaperEmit};
+use crate::core::reconcile::Reconciler;
 use crate::core::registry::Registry;
 use crate::core::sentinel::{Key, SAMPLE_MAX, Sentinel, What};
 use crate::domain::effect::{OrderCall, SessionAction};
@@ -91,6 +92,8 @@ pub struct Decode {
     registry: Registry,
     out: Out,
     ledger_out: LedgerOut,
+    /// Finds what venues did while they were not heard; `None` where orders are executed on paper.
+    reconciler: Option<Reconciler>,
     defined: Vec<Instrument>,
     /// What each listing's adapter was last told.
     generations: Vec<u16>,
@@ -119,6 +122,7 @@ impl Decode {
             registry: Registry::new(params),
             out: Out::with_capacity(OUT_CAPACITY),
             ledger_out: LedgerOut::with_capacity(256),
+            reconciler: params.paper.is_none().then(|| Reconciler::new(params)),
             defined: Vec::with_capacity(params.listings.len() * 2),
             generations: vec![0; params.listings.len()],
             odd: OddCounts::default(),
@@ -173,7 +177,8 @@ impl Decode {
             }
             self.drain(at, &[], &mut emit);
             self.ledger.on_tick(at, &mut self.ledger_out);
-            self.drain_ledger(&mut emit);
+            self.drain_ledger(at, &mut emit);
+            self.reconcile(at, &mut emit);
             emit(EventBody::Tick);
         }
         match raw.input {
@@ -196,7 +201,12 @@ impl Decode {
                     self.adapters[info.venue.index()].on_conn_down(conn, epoch, reason, at, &mut self.out);
                     if info.role != SessionRole::Market {
                         self.ledger.on_account_down(info.venue, at, &mut self.ledger_out);
-                        self.drain_ledger(&mut emit);
+                        if let Some(reconciler) = &mut self.reconciler
+                            && info.role == SessionRole::Account
+                        {
+                            reconciler.on_account_down(info.venue);
+                        }
+                        self.drain_ledger(at, &mut emit);
                     }
                 }
             }
@@ -219,7 +229,7 @@ impl Decode {
             Input::Outcome(outcome) => {
                 emit(EventBody::Outcome(outcome));
                 self.ledger.on_outcome(&outcome, at, &mut self.ledger_out);
-                self.drain_ledger(&mut emit);
+                self.drain_ledger(at, &mut emit);
                 if let Some(paper) = &mut self.paper {
                     paper.on_outcome(&outcome, at);
                     self.drain_paper(at, &mut emit);
@@ -228,7 +238,7 @@ impl Decode {
             Input::AmendOutcome(outcome) => {
                 emit(EventBody::AmendOutcome(outcome));
                 self.ledger.on_amend_outcome(&outcome, at, &mut self.ledger_out);
-                self.drain_ledger(&mut emit);
+                self.drain_ledger(at, &mut emit);
             }
             Input::Command(command) => {
                 emit(EventBody::Command(command));
@@ -270,6 +280,11 @@ impl Decode {
             match item {
                 Emit::Event(body) => {
                     emit(body);
+                    match (&mut self.reconciler, &body) {
+                        (Some(of), EventBody::Position(report)) => of.on_report(report, at.mono, emit),
+                        (Some(of), EventBody::Mark(mark)) => of.on_mark(mark),
+                        _ => {}
+                    }
                     if let Some(change) = self.cadence.on_event(&body) {
                         self.sentinel.note_pace(change, at.wall);
                     }
@@ -281,7 +296,7 @@ impl Decode {
                 Emit::Action(action) => emit(EventBody::Action(action)),
                 Emit::Report(report) => {
                     self.ledger.on_report(&report, at, &mut self.ledger_out);
-                    self.drain_ledger(emit);
+                    self.drain_ledger(at, emit);
                 }
                 Emit::Spec(spec) => {
                     self.defined.clear();
@@ -293,6 +308,9 @@ impl Decode {
                             paper.on_instrument(instrument);
                         }
                         self.ledger.on_instrument(instrument, &mut self.ledger_out);
+                        if let Some(reconciler) = &mut self.reconciler {
+                            reconciler.on_instrument(instrument);
+                        }
                         // Within a generation only the status changes, which is no affair of a decoder.
                         let known = &mut self.generations[instrument.id.index()];
                         if std::mem::replace(known, instrument.generation) != instrument.generation {
@@ -306,7 +324,7 @@ impl Decode {
                 }
                 Emit::ReconcileEnd(venue) => {
                     self.ledger.on_reconcile_end(venue, at, &mut self.ledger_out);
-                    self.drain_ledger(emit);
+                    self.drain_ledger(at, emit);
                 }
                 Emit::Drift(drift) => self.on_drift(drift, bytes, at),
                 Emit::Odd(odd) => {
@@ -366,7 +384,7 @@ impl Decode {
             match item {
                 PaperEmit::Report(report) => {
                     self.ledger.on_report(&report, at, &mut self.ledger_out);
-                    self.drain_ledger(emit);
+                    self.drain_ledger(at, emit);
                 }
                 PaperEmit::Session(status) => emit(EventBody::Session(status)),
                 PaperEmit::Balance(report) => emit(EventBody::Balance(report)),
@@ -377,13 +395,27 @@ impl Decode {
         }
     }
 
-    fn drain_ledger(&mut self, emit: &mut impl FnMut(EventBody)) {
+    /// Differences of positions that have stood for long enough.
+    fn reconcile(&mut self, at: Stamp, emit: &mut impl FnMut(EventBody)) {
+        let Some(reconciler) = &mut self.reconciler else { return };
+        let (ledger, executions) = (&self.ledger, &mut self.odd.executions);
+        let pending = |venue, instrument| ledger.is_pending(venue, instrument);
+        reconciler.on_tick(at.mono, pending, &mut |event| {
+            *executions += u64::from(matches!(event, EventBody::Order(_)));
+            emit(event);
+        });
+    }
+
+    fn drain_ledger(&mut self, at: Stamp, emit: &mut impl FnMut(EventBody)) {
         // First: an order that its amendment ended is forgotten by those who hear of the end.
         for update in &self.ledger_out.amends {
             emit(EventBody::Amended(*update));
         }
         for update in &self.ledger_out.updates {
             emit(EventBody::Order(*update));
+            if let Some(reconciler) = &mut self.reconciler {
+                reconciler.on_update(update, at.mono);
+            }
         }
         for query in &self.ledger_out.queries {
             match &mut self.paper {

@@ -11,7 +11,7 @@ use crate::domain::effect::{
     HttpId, MessageId, OrderCall, OutMeta, OutMsg, Payload, PayloadFull, SessionAction, Target,
 };
 use crate::domain::event::{EventBody, Flow, FlowBody, Seq, SessionRole};
-use crate::domain::input::{Command, ConnId, Scope};
+use crate::domain::input::{Command, ConnId, Scope, SendFate};
 use crate::domain::instrument::{VENUES_MAX, VenueId};
 use crate::domain::intent::{Amend, Basket, BasketKind, Denial, DenyReason, Intent, LEGS_MAX, OrderRef};
 use crate::domain::money::Money;
@@ -29,9 +29,37 @@ pub const CREDIT_MAX: u32 = 512;
 /// Shortest ban of a venue (Binance: 2 min to 3 days) when it does not say how long it is, ns.
 const BAN_NS: Nanos = 120 * SECOND;
 
-/// After a cancel of everything, single cancels are left out for so long: risk repeats those of orders that are
-/// still open then.
+/// After a cancel of everything, single cancels are held for so long: risk repeats those of orders that are still open
+/// then. If the venue has not confirmed it by then, those that were held leave.
 const SWEEP_NS: Nanos = SECOND / 2;
+/// After a refusal of a cancel of everything, single ones leave whatever the budget says, for so long.
+const SWEEP_REFUSED_NS: Nanos = SECOND;
+/// Single cancels that are held; what comes beyond leaves at once.
+const HELD_MAX: usize = 128;
+/// How many of them leave with one input: as many messages as a basket may have.
+const HELD_AT_ONCE: usize = LEGS_MAX;
+
+/// The last cancel of everything at a venue.
+#[derive(Clone, Copy, Debug)]
+struct Sweep {
+    /// Its message; 0 when there is none whose fate is open.
+    message: MessageId,
+    /// Until when it stands for single cancels.
+    until: Nanos,
+    /// The oldest order that was placed after it: that one it does not reach.
+    after: Option<ClientId>,
+    /// No further one before this.
+    refused_until: Nanos,
+}
+
+impl Sweep {
+    const NONE: Self =
+        Self { message: MessageId(0), until: Nanos::MIN, after: None, refused_until: Nanos::MIN };
+
+    fn covers(&self, order: ClientId, now: Nanos) -> bool {
+        now < self.until && self.after.is_none_or(|after| order.0 < after.0)
+    }
+}
 
 /// The route stage.
 pub struct Route {
@@ -41,8 +69,9 @@ pub struct Route {
     orders_ready: [bool; VENUES_MAX],
     encoders: Vec<Box<dyn Encoder>>,
     budgets: Vec<Budget>,
-    /// Until when a cancel of everything covers single ones, by venue.
-    swept_until: [Nanos; VENUES_MAX],
+    /// Cancels of everything, by venue, and the single cancels whose place they took.
+    sweeps: [Sweep; VENUES_MAX],
+    held: Vec<OrderRef>,
     /// Requests are stamped and signed with the time of their venue.
     clocks: VenueClocks,
     send_age_max_ns: Nanos,
@@ -81,7 +110,8 @@ impl Route {
             orders_ready: [false; VENUES_MAX],
             encoders,
             budgets: params.venues.iter().map(|venue| Budget::new(venue.orders_per_10s_max)).collect(),
-            swept_until: [Nanos::MIN; VENUES_MAX],
+            sweeps: [Sweep::NONE; VENUES_MAX],
+            held: Vec::with_capacity(HELD_MAX),
             clocks: VenueClocks::default(),
             send_age_max_ns: params.risk.send_age_max_ns,
             next_message: 0,
@@ -107,20 +137,36 @@ impl Route {
 
     fn on_cancel(&mut self, flow: &Flow, order: &OrderRef, sink: &mut impl FnMut(Made<'_, OutMsg>)) {
         let (venue, now) = (order.venue.index(), flow.at.mono);
-        if self.swept_until.get(venue).is_some_and(|until| now < *until) {
-            return;
+        let sweep = self.sweeps[venue];
+        if sweep.covers(order.client_id, now) {
+            if self.held.contains(order) {
+                return;
+            }
+            if self.held.len() < HELD_MAX {
+                return self.held.push(*order);
+            }
         }
         let counted = self.budgets.get_mut(venue).filter(|budget| budget.counts_cancels());
         // Where one request too many ends the session, a cancel of everything takes the place of the last ones.
-        if counted.is_some_and(|budget| !budget.try_take(now, 1, true)) && self.sweep(flow, order.venue, sink)
+        if counted.is_some_and(|budget| !budget.try_take(now, 1, true))
+            && now >= sweep.refused_until
+            && self.sweep(flow, order.venue, sink)
         {
+            if self.held.len() < HELD_MAX {
+                self.held.push(*order);
+            }
             return;
         }
+        self.cancel(flow, order, sink);
+    }
+
+    /// Sends the cancel of one order.
+    fn cancel(&mut self, flow: &Flow, order: &OrderRef, sink: &mut impl FnMut(Made<'_, OutMsg>)) {
         let meta = self.meta(flow, true);
         let message = &mut self.staged[0];
         message.payload.clear();
         let at = self.clocks.stamp(order.venue, flow.at);
-        let rendered = self.encoders[venue].cancel(order, &meta, at, &mut message.payload);
+        let rendered = self.encoders[order.venue.index()].cancel(order, &meta, at, &mut message.payload);
         self.finish(rendered, meta, OrderCall::Cancel, order, sink);
     }
 
@@ -137,7 +183,13 @@ impl Route {
             Ok(Some(rendered)) => {
                 self.aim(rendered, &mut meta, OrderCall::Cancel, venue, ClientId::NONE);
                 self.emit(0, 0, meta, sink);
-                self.swept_until[venue.index()] = flow.at.mono + SWEEP_NS;
+                let now = flow.at.mono;
+                let sweep = &mut self.sweeps[venue.index()];
+                if now >= sweep.until {
+                    self.held.retain(|order| order.venue != venue);
+                }
+                let message = MessageId(self.next_message);
+                *sweep = Sweep { message, until: now + SWEEP_NS, after: None, ..*sweep };
                 true
             }
             Ok(None) => false,
@@ -145,6 +197,44 @@ impl Route {
                 self.refused_renders += 1;
                 false
             }
+        }
+    }
+
+    /// A cancel of everything was confirmed, or else did not come to pass.
+    fn on_swept(&mut self, venue: VenueId, accepted: bool, now: Nanos) {
+        let Some(sweep) = self.sweeps.get_mut(venue.index()) else { return };
+        if sweep.message == MessageId(0) {
+            return;
+        }
+        sweep.message = MessageId(0);
+        if accepted {
+            self.held.retain(|order| order.venue != venue);
+        } else {
+            (sweep.until, sweep.refused_until) = (Nanos::MIN, now + SWEEP_REFUSED_NS);
+        }
+    }
+
+    /// Single cancels whose place nothing takes any more leave, a few with each input. Only after inputs that make
+    /// no messages themselves.
+    fn release(&mut self, flow: &Flow, sink: &mut impl FnMut(Made<'_, OutMsg>)) {
+        let now = flow.at.mono;
+        for at in 0..self.sweeps.len() {
+            if self.sweeps[at].message != MessageId(0) && now >= self.sweeps[at].until {
+                // No word came: it is as good as lost.
+                self.on_swept(VenueId(at as u8), false, now);
+            }
+        }
+        for _ in 0..HELD_AT_ONCE {
+            let due = |order: &OrderRef| self.sweeps[order.venue.index()].until == Nanos::MIN;
+            let Some(at) = self.held.iter().position(due) else { return };
+            let order = self.held.remove(at);
+            if let Some(budget) = self.budgets.get_mut(order.venue.index())
+                && budget.counts_cancels()
+            {
+                // Counted where it can be, sent in any case.
+                let _ = budget.try_take(now, 1, true);
+            }
+            self.cancel(flow, &order, sink);
         }
     }
 
@@ -157,6 +247,9 @@ impl Route {
             }
             EventBody::Session(status) if status.role == SessionRole::Orders => {
                 self.orders_ready[status.venue.index()] = status.ready;
+                if !status.ready {
+                    self.on_swept(status.venue, false, flow.at.mono);
+                }
             }
             EventBody::Instrument(instrument) => {
                 self.encoders[instrument.venue.index()].on_instrument(instrument);
@@ -181,9 +274,20 @@ impl Route {
                     budget.strike(flow.at.mono);
                 }
             }
-            EventBody::Outcome(_) | EventBody::AmendOutcome(_) => {
-                self.outstanding = self.outstanding.saturating_sub(1)
+            EventBody::AmendOutcome(_) => self.outstanding = self.outstanding.saturating_sub(1),
+            EventBody::Outcome(outcome) => {
+                self.outstanding = self.outstanding.saturating_sub(1);
+                let lost = |sweep: &Sweep| {
+                    sweep.message == outcome.message
+                        && sweep.message != MessageId(0)
+                        && outcome.fate != SendFate::Sent
+                };
+                if let Some(at) = self.sweeps.iter().position(lost) {
+                    self.on_swept(VenueId(at as u8), false, flow.at.mono);
+                }
             }
+            EventBody::Sweep(reply) => self.on_swept(reply.venue, reply.accepted, flow.at.mono),
+            EventBody::Tick if !self.held.is_empty() => self.release(flow, sink),
             EventBody::Action(action) => self.on_action(flow, action, sink),
             _ => {}
         }
@@ -314,6 +418,11 @@ impl Route {
                 1,
                 urgent,
             );
+            if let Some(order) = meta.order {
+                let sweep = &mut self.sweeps[order.venue.index()];
+                let first = sweep.after.map_or(order.client_id, |after| after.min(order.client_id));
+                sweep.after = Some(first);
+            }
             self.emit(slot, basket.orders().len() - 1 - slot, meta, sink);
         }
     }
@@ -468,8 +577,10 @@ fn denial(basket: &Basket, leg: u8) -> Denial {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::event::SessionStatus;
+    use crate::domain::event::{SessionStatus, SweepReply};
+    use crate::domain::input::{RefuseReason, SendOutcome};
     use crate::domain::instrument::{CanonicalId, Instrument, InstrumentId};
+    use crate::domain::intent::BasketKind;
     use crate::domain::params::{ListingParams, VenueParams};
     use crate::domain::standing::Grant;
     use crate::domain::text::Symbol;
@@ -539,6 +650,44 @@ mod tests {
             self.flow(FlowBody::Event(event))
         }
 
+        /// Places an order at a venue, as a reduction.
+        fn place(&mut self, venue: u8, number: u64) -> Vec<String> {
+            let order = OrderSpec {
+                client_id: ClientId::new(1, number),
+                venue: VenueId(venue),
+                instrument: InstrumentId(u16::from(venue)),
+                qty: crate::domain::instrument::Qty(10),
+                price: crate::domain::instrument::Price(100),
+                reduce_only: true,
+                ..OrderSpec::default()
+            };
+            let mut basket = Basket { kind: BasketKind::Exit, len: 1, ..Basket::default() };
+            basket.legs[0] = order;
+            self.flow(FlowBody::Intent(Intent::Basket(basket)))
+        }
+
+        /// All that one cancel of everything at Deribit takes the place of: the second to the last of `numbers`.
+        fn swept(numbers: std::ops::RangeInclusive<u64>) -> Self {
+            let mut rig = Self::new();
+            rig.event(EventBody::Grant(Grant { venue: VenueId(0), burst: 4, per_10s: 50, cancels: true }));
+            (100..103).for_each(|number| drop(rig.cancel(0, number)));
+            for number in numbers {
+                let sent = rig.cancel(0, number);
+                assert!(sent.iter().all(|sent| sent.contains("private/cancel_all")), "{sent:?}");
+            }
+            rig
+        }
+
+        /// What leaves with the ticks of so many milliseconds.
+        fn ticks(&mut self, count: u32) -> Vec<String> {
+            let mut sent = Vec::new();
+            for _ in 0..count {
+                self.now += crate::domain::time::MILLI;
+                sent.extend(self.event(EventBody::Tick));
+            }
+            sent
+        }
+
         fn cancel(&mut self, venue: u8, number: u64) -> Vec<String> {
             let (client_id, instrument) = (ClientId::new(1, number), InstrumentId(u16::from(venue)));
             let order = OrderRef { client_id, venue: VenueId(venue), instrument };
@@ -564,6 +713,54 @@ mod tests {
         for number in 1..=300 {
             assert_eq!(rig.cancel(1, number).len(), 1);
         }
+    }
+
+    #[test]
+    fn a_cancel_of_everything_that_is_refused_or_lost_gives_way_to_single_ones() {
+        let reply = |accepted| EventBody::Sweep(SweepReply { venue: VenueId(0), accepted });
+        let fate = |fate| {
+            // Three single cancels came before the sweep.
+            let outcome = SendOutcome { message: MessageId(4), fate, order: None };
+            EventBody::Outcome(outcome)
+        };
+        for (what, event) in [
+            ("refused", Some(reply(false))),
+            ("not sent", Some(fate(SendFate::Refused(RefuseReason::Epoch)))),
+            ("perhaps sent", Some(fate(SendFate::Unknown))),
+            ("unanswered", None),
+        ] {
+            let mut rig = Rig::swept(1..=9);
+            assert!(rig.ticks(100).is_empty(), "{what}: nothing is known yet");
+            rig.event(event.unwrap_or(EventBody::Tick));
+            let sent = rig.ticks(500);
+            assert_eq!(sent.len(), 9, "{what}: {sent:?}");
+            assert!(sent.iter().all(|sent| sent.contains("private/cancel_by_label")), "{what}: {sent:?}");
+            let again = rig.cancel(0, 9);
+            assert!(again[0].contains("private/cancel_by_label"), "{what}: no other sweep at once");
+            assert!(rig.ticks(2_000).is_empty(), "{what}: each once");
+        }
+        let mut rig = Rig::swept(1..=9);
+        rig.event(fate(SendFate::Sent));
+        rig.event(reply(true));
+        assert!(rig.ticks(2_000).is_empty(), "done");
+    }
+
+    #[test]
+    fn an_order_that_was_placed_after_a_cancel_of_everything_has_its_own() {
+        let mut rig = Rig::swept(1..=2);
+        rig.now += SECOND / 5;
+        assert_eq!(rig.place(0, 3).len(), 1);
+        assert!(rig.cancel(0, 2).is_empty(), "covered");
+        let sent = rig.cancel(0, 3);
+        assert_eq!(sent.len(), 1, "not covered");
+    }
+
+    #[test]
+    fn a_grant_of_nothing_lets_cancels_and_reductions_leave() {
+        let mut rig = Rig::new();
+        rig.event(EventBody::Grant(Grant { venue: VenueId(0), burst: 0, per_10s: 0, cancels: true }));
+        assert_eq!(rig.place(0, 1).len(), 1);
+        assert_eq!(rig.cancel(0, 1).len(), 1);
     }
 
     #[test]

@@ -34,9 +34,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, mpsc};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-/// Version of the rules. Outputs are identical within one; a change of behaviour raises it. 2: the ids of requests
-/// about orders over HTTP have other bits, funding accrues at Deribit, lost books are told by second connections.
-pub const LOGIC_VERSION: u32 = 2;
+pub use crate::stage::LOGIC_VERSION;
 
 /// Longest time for an HTTP request.
 const HTTP_TIMEOUT: Duration = Duration::from_secs(10);

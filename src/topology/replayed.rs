@@ -40,7 +40,7 @@ pub fn verify_on(dir: &Path, plan: &Plan, progress: &mut dyn FnMut(u64)) -> Resu
     }
     let prepared = match prepare(dir)? {
         Ok(prepared) => prepared,
-        Err(divergence) => return Ok(Report { divergence: Some(divergence), ..Report::default() }),
+        Err(report) => return Ok(*report),
     };
     let config = prepared.config;
     let parts = Parts::new(&config.params, config.trading)

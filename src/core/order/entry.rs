@@ -65,8 +65,12 @@ pub struct Entry {
     pub concluded: bool,
     /// Why it was refused.
     pub reject: RejectClass,
-    /// Largest cumulative filled quantity that any message implies.
+    /// Largest cumulative filled quantity that any message states or reports the fills of.
     pub known: i64,
+    /// Largest total that a message stated together with the end; `None` = none has. It tells an order that the
+    /// venue cut from one that it called filled without a number.
+    #[serde(default)]
+    pub end_total: Option<i64>,
     /// Cumulative filled quantity that was published, fees included.
     pub booked: i64,
     /// Quantity of fills that were announced without their fee and wait for the full report.
@@ -155,8 +159,36 @@ impl Entry {
     }
 
     /// Filled quantity that the venue implies and that is not booked.
-    pub const fn missing(&self) -> i64 {
-        self.known - self.booked
+    pub fn missing(&self) -> i64 {
+        self.implied() - self.booked
+    }
+
+    /// Filled quantity that the venue implies: what it stated or reported; the whole of an order that it calls filled
+    /// and has not cut. Derived anew, as the order's size may become known after its end.
+    pub fn implied(&self) -> i64 {
+        match (self.terminal, self.qty()) {
+            // How much an amended order was in the end, the venue knows.
+            (Some(OrderState::Filled), Some(_)) if self.amended && self.end_total.is_some() => self.known,
+            (Some(OrderState::Filled), Some(qty)) if !self.is_cut() => self.known.max(qty),
+            _ => self.known,
+        }
+    }
+
+    /// Venues cut a reduce-only order to the position, and call it filled when that has traded: the total of its end
+    /// is less than what was asked.
+    fn is_cut(&self) -> bool {
+        let less = |qty: i64| self.end_total.is_some_and(|total| total < qty);
+        self.spec.reduce_only && self.qty().is_some_and(less)
+    }
+
+    /// The end, as far as it is known: what a cut order did not fill is gone. An end that was published stays.
+    fn end(&self) -> Option<OrderState> {
+        match self.terminal {
+            Some(OrderState::Filled) if self.is_cut() && self.published != Some(OrderState::Filled) => {
+                Some(OrderState::Canceled)
+            }
+            end => end,
+        }
     }
 
     /// True when the whole quantity is booked.
@@ -174,7 +206,7 @@ impl Entry {
         if self.is_complete() {
             return OrderState::Filled;
         }
-        match self.terminal {
+        match self.end() {
             // A closed order stays closed; what it still owes is queried and booked later.
             Some(state) if self.missing() <= 0 || self.is_closed() => state,
             _ if self.unknown => OrderState::Unknown,
@@ -220,21 +252,9 @@ impl Entry {
         match report.kind {
             ReportKind::Acked => self.word = self.word.max(Word::Acked),
             ReportKind::Open | ReportKind::PartiallyFilled | ReportKind::Amended => self.hear_alive(),
-            ReportKind::Filled => match (self.qty(), report.filled) {
-                // Venues cut a reduce-only order to the position, and call it filled when that has traded.
-                (Some(qty), Some(filled)) if self.spec.reduce_only && filled.0 < qty => {
-                    self.known = self.known.max(filled.0);
-                    self.hear_end(OrderState::Canceled);
-                }
-                // How much that is depends on what became of an amendment.
-                (_, Some(_)) if self.amended => self.hear_end(OrderState::Filled),
-                (qty, _) => {
-                    self.known = self.known.max(qty.unwrap_or(0));
-                    self.hear_end(OrderState::Filled);
-                }
-            },
-            ReportKind::Canceled => self.hear_end(OrderState::Canceled),
-            ReportKind::Expired => self.hear_end(OrderState::Expired),
+            ReportKind::Filled => self.hear_end(OrderState::Filled, report),
+            ReportKind::Canceled => self.hear_end(OrderState::Canceled, report),
+            ReportKind::Expired => self.hear_end(OrderState::Expired, report),
             ReportKind::Rejected => return self.hear_rejected(report, now),
             // Filled, cancelled or not yet visible: the venue does not say which. Nor does a cancel tell that
             // was not answered.
@@ -279,6 +299,9 @@ impl Entry {
         for qty in [&mut self.spec.qty.0, &mut self.known, &mut self.booked, &mut self.held] {
             convert(qty, from.qty_scale, to.qty_scale);
         }
+        if let Some(total) = &mut self.end_total {
+            convert(total, from.qty_scale, to.qty_scale);
+        }
         convert(&mut self.spec.price.0, from.price_scale, to.price_scale);
         if let Some(Pending { terms, .. }) = &mut self.pending {
             convert(&mut terms.qty.0, from.qty_scale, to.qty_scale);
@@ -300,7 +323,8 @@ impl Entry {
     }
 
     /// The venue states the end.
-    fn hear_end(&mut self, state: OrderState) {
+    fn hear_end(&mut self, state: OrderState, report: &OrderReport) {
+        self.end_total = self.end_total.max(report.filled.map(|total| total.0));
         self.word = Word::Live;
         self.not_found = 0;
         self.confirmed = true;
@@ -321,7 +345,7 @@ impl Entry {
             // A used id means that an earlier copy arrived; the venue's silence means nothing.
             RejectClass::UnknownOutcome | RejectClass::Duplicate => self.doubt(),
             RejectClass::NotFound => self.hear_not_found(now),
-            _ if self.known > 0 || self.booked > 0 || self.held > 0 => self.doubt(),
+            _ if self.implied() > 0 || self.booked > 0 || self.held > 0 => self.doubt(),
             reject => {
                 if self.terminal.is_none() || self.concluded {
                     self.terminal = Some(OrderState::Rejected);

@@ -30,7 +30,7 @@ use self::fills::Fills;
 use super::digest::Digest;
 use super::table::IdMap;
 use crate::domain::input::{RefuseReason, SendFate, SendOutcome};
-use crate::domain::instrument::{INSTRUMENTS_MAX, Instrument, Qty, VENUES_MAX, VenueId};
+use crate::domain::instrument::{INSTRUMENTS_MAX, Instrument, InstrumentId, Qty, VENUES_MAX, VenueId};
 use crate::domain::intent::OrderRef;
 use crate::domain::money::Money;
 use crate::domain::order::{
@@ -201,9 +201,6 @@ impl Ledger {
             // The venue was faster than our own loopback.
             entry.spec = spec;
             (entry.placed, entry.bookable) = (true, true);
-            if entry.terminal == Some(OrderState::Filled) {
-                entry.known = entry.known.max(spec.qty.0);
-            }
         }
         match outcome.fate {
             SendFate::Sent => {}
@@ -257,9 +254,9 @@ impl Ledger {
             self.on_answer(report.client_id, report.venue, now.mono);
         }
         let entry = &mut self.entries[slot as usize];
-        let before = (entry.known, entry.word, entry.terminal, entry.unknown, entry.held);
+        let before = (entry.implied(), entry.word, entry.terminal, entry.unknown, entry.held);
         let worked = (entry.spec.terms(), entry.pending);
-        let refuted = report.kind == ReportKind::Rejected && (entry.known > 0 || entry.booked > 0);
+        let refuted = report.kind == ReportKind::Rejected && (entry.implied() > 0 || entry.booked > 0);
         let heard = entry.hear(report, now.mono);
         if refuted && heard == Heard::Doubt {
             odd(out, report.client_id, report.venue, LedgerOddKind::RejectedButFilled);
@@ -274,7 +271,7 @@ impl Ledger {
                 entry.unknown = true;
                 self.query(slot, now.mono, out);
             }
-        } else if before != (entry.known, entry.word, entry.terminal, entry.unknown, entry.held)
+        } else if before != (entry.implied(), entry.word, entry.terminal, entry.unknown, entry.held)
             || booked.is_some()
             || is_amended
         {
@@ -379,6 +376,14 @@ impl Ledger {
                 }
             },
         )
+    }
+
+    /// Whether an order may still change the position in a listing: live, or owed something.
+    pub fn is_pending(&self, venue: VenueId, instrument: InstrumentId) -> bool {
+        let concerns = |entry: &Entry| {
+            entry.spec.venue == venue && (!entry.bookable || entry.spec.instrument == instrument)
+        };
+        self.watched.iter().any(|slot| concerns(&self.entries[*slot as usize]))
     }
 
     /// The order of a venue with that tag ([`ClientId::tag`]) that is live or owed something.

@@ -381,6 +381,67 @@ fn the_same_fill_under_another_trade_id_is_not_booked_twice() {
     assert_eq!(bench.hear(filled(K::Filled, 2, 6, 10)), [(S::Filled, 6)]);
 }
 
+/// What comes in, in any order: our own send outcome, the response to the request, the report of the stream.
+#[derive(Clone, Copy, Debug)]
+enum Arrival {
+    Sent,
+    Says(OrderReport),
+}
+
+#[test]
+fn an_order_ends_the_same_whichever_of_stream_response_and_outcome_comes_first() {
+    use Arrival::{Says, Sent};
+    // (what, reduce-only, response, stream, booked, asked about for ever)
+    let cut = filled(K::Filled, 1, 6, 6);
+    let full = filled(K::Filled, 1, QTY, QTY);
+    let table = [
+        ("cut, acknowledged", true, says(K::Acked), cut, 6, false),
+        ("cut, both state the total", true, total(K::Filled, 6), cut, 6, false),
+        ("cut, the response has no total", true, says(K::Filled), cut, 6, false),
+        ("cut, the response calls it cancelled", true, total(K::Canceled, 6), cut, 6, false),
+        ("cut, the stream calls it expired", true, says(K::Acked), filled(K::Expired, 1, 6, 6), 6, false),
+        ("not cut, acknowledged", true, says(K::Acked), full, QTY, false),
+        ("not cut, the response has no total", true, says(K::Filled), full, QTY, false),
+        ("whole", false, total(K::Filled, QTY), full, QTY, false),
+        ("whole, the response has no total", false, says(K::Filled), full, QTY, false),
+        // Filled, says the venue, and never of how much: four are owed until it does.
+        ("no total at all", true, says(K::Filled), filled(K::PartiallyFilled, 1, 6, 6), 6, true),
+        ("an order that may not be cut", false, says(K::Acked), cut, 6, true),
+    ];
+    let orders = [[0, 1, 2], [0, 2, 1], [1, 0, 2], [1, 2, 0], [2, 0, 1], [2, 1, 0]];
+    for (what, reduce_only, response, stream, booked, owed) in table {
+        let arrivals = [Sent, Says(response), Says(stream)];
+        for order in orders {
+            let mut bench = Bench::new();
+            let mut fills = 0;
+            for at in order {
+                let published = match arrivals[at] {
+                    Sent => bench.sent(OrderSpec { reduce_only, ..spec(TimeInForce::Ioc) }),
+                    Says(report) => bench.hear(report),
+                };
+                fills += published.iter().map(|(_, qty)| qty).sum::<i64>();
+                assert_eq!(bench.odd(), [], "{what} {order:?}");
+            }
+            let mut queries = 0;
+            for _ in 0..60 {
+                fills += bench.wait(SECOND).iter().map(|(_, qty)| qty).sum::<i64>();
+                queries += bench.queries();
+                // The venue answers as it answers about an order that it has cut.
+                if bench.queries() > 0 && !owed {
+                    bench.hear(OrderReport { fill: None, ..stream });
+                }
+            }
+            let (state, total) = bench.ledger.order(id(1)).unwrap();
+            assert_eq!((fills, total.0), (booked, booked), "{what} {order:?}");
+            assert_eq!(queries > 0, owed, "{what} {order:?}: asked {queries} times");
+            if !owed {
+                assert!(state.is_terminal(), "{what} {order:?}: {state:?}");
+                assert_eq!(bench.ledger.open_orders().count(), 0, "{what} {order:?}");
+            }
+        }
+    }
+}
+
 #[test]
 fn a_reduce_only_order_that_the_venue_cut_ends_with_what_it_filled() {
     let mut bench = Bench::new();

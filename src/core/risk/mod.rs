@@ -349,7 +349,8 @@ impl Risk {
             | EventBody::Outcome(_)
             | EventBody::AmendOutcome(_)
             | EventBody::Pace(_)
-            | EventBody::Grant(_) => {}
+            | EventBody::Grant(_)
+            | EventBody::Sweep(_) => {}
             EventBody::Amended(update) => self.on_amended(update),
             EventBody::Clock(sample) => self.start.on_clock(sample, at),
             EventBody::Check(check) => return self.start.on_check(check),

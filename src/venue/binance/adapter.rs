@@ -279,14 +279,13 @@ impl BinanceAdapter {
     }
 
     /// Begins a reconciliation; what is under way is asked for anew.
-    fn reconcile(&mut self, now: Nanos) {
+    fn reconcile(&mut self, now: Nanos, out: &mut Out) {
         self.missing = (1 << RECONCILE.len()) - 1;
         for duty in RECONCILE.into_iter().chain(SETTINGS) {
             *self.chore(duty) = Chore { due: now, request: None, attempts: 0 };
         }
         (self.standing.commission_at, self.standing.account_at) = (0, 0);
-        self.dead_man.begin();
-        self.chore(Duty::Countdown).due = self.dead_man.due(now);
+        self.chore(Duty::Countdown).due = self.dead_man.begin(now, &self.listings, &self.standing, out);
     }
 
     fn reconciled(&mut self, duty: Duty, out: &mut Out) {
@@ -398,9 +397,10 @@ impl BinanceAdapter {
     }
 
     fn run_chores(&mut self, now: Nanos, out: &mut Out) {
+        self.dead_man.on_time(now, &self.listings, &self.standing, out);
         for (duty, code) in DUTIES {
             if self.chores[duty as usize].request.is_some_and(|(_, until)| now >= until) {
-                self.chore_failed(duty, now);
+                self.chore_failed(duty, now, out);
             }
             let chore = self.chores[duty as usize];
             let spare = duty != Duty::OpenInterest || now >= self.data_pause;
@@ -435,9 +435,9 @@ impl BinanceAdapter {
         now + if good { SETTINGS_PERIOD } else { SETTINGS_RETRY }
     }
 
-    fn chore_failed(&mut self, duty: Duty, now: Nanos) {
+    fn chore_failed(&mut self, duty: Duty, now: Nanos, out: &mut Out) {
         if duty == Duty::Countdown {
-            self.dead_man.posted(); // one listing that the venue refuses must not keep the others waiting
+            self.dead_man.on_failed(&self.listings, &self.standing, out);
         }
         let base = self.conn_base;
         let chore = self.chore(duty);
@@ -540,7 +540,7 @@ impl BinanceAdapter {
                 self.chore(duty).due = mono + pause.max(INTEREST_PAUSE);
             }
             Duty::Countdown => {
-                self.dead_man.posted();
+                self.dead_man.on_reply(body, (self.asked_at, &self.listings), &self.standing, out)?;
                 self.chore(duty).due = self.dead_man.due(mono);
             }
             Duty::Balances => {
@@ -631,7 +631,7 @@ impl Adapter for BinanceAdapter {
         }
         match (self.slot(index), index) {
             (Some(slot), _) => self.market.on_up(slot, now.mono),
-            (None, conn::PRIVATE) => self.reconcile(now.mono),
+            (None, conn::PRIVATE) => self.reconcile(now.mono, out),
             (None, _) if self.logon => {
                 self.logon_until = now.mono + LOGON_TIMEOUT;
                 out.action(SessionAction::Send {
@@ -745,7 +745,7 @@ impl Adapter for BinanceAdapter {
                         out,
                     );
                 }
-                self.chore_failed(duty, now.mono);
+                self.chore_failed(duty, now.mono, out);
                 if duty == Duty::KeepAlive && (400..500).contains(&status) && !matches!(status, 418 | 429) {
                     // The key is gone (−1125): a new one, a new connection, reconcile.
                     self.chore(Duty::KeepAlive).due = NEVER;

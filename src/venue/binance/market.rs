@@ -604,6 +604,7 @@ fn on_message(
                 funding_ns: funding_ms.saturating_mul(MILLI),
                 interval_ns: item.interval_ns,
                 venue_ns: time_ms.saturating_mul(MILLI),
+                accrues: false,
             }));
         }
         Message::Ticker { last, bid, ask, time_ms, .. } => {

@@ -27,6 +27,7 @@ pub const CHECKS: CheckSet = CheckSet::of(&[
     Check::Permission,
     Check::ForeignOrders,
     Check::Clock,
+    Check::DeadMan,
 ]);
 
 const fn malformed(_: DecodeError) -> OddKind {

@@ -116,6 +116,7 @@ impl BybitAdapter {
             funding_ns: if told { nanos(funding.funding_ms) } else { 0 },
             interval_ns: if told { funding.interval_hours.saturating_mul(HOUR) } else { 0 },
             venue_ns: nanos(about.time_ms),
+            accrues: false,
         }));
     }
 

@@ -14,7 +14,9 @@ use super::session::{NEVER, Phase, Session, Wish};
 use super::standing::{Standing, Terms};
 use super::{ACCOUNT, MARKET, ORDERS, TERMS, rows};
 use crate::domain::effect::{HttpId, SessionAction, VenueCall};
-use crate::domain::event::{BookReason, BookState, BookStatus, EventBody, SessionRole, SessionStatus};
+use crate::domain::event::{
+    BookReason, BookState, BookStatus, EventBody, SessionRole, SessionStatus, SweepReply,
+};
 use crate::domain::input::{ConnId, DownReason, FrameKind, FrameMeta};
 use crate::domain::instrument::{Instrument, InstrumentId, Price, Qty, Status, VenueId, VenueSpec};
 use crate::domain::money::Money;
@@ -460,6 +462,9 @@ impl DeribitAdapter {
                 self.acked(at, now, out);
             }
             calls::CANCEL_ON_DISCONNECT => self.acked(at, now, out),
+            calls::CANCEL_ALL => {
+                out.event(EventBody::Sweep(SweepReply { venue: self.venue, accepted: true }))
+            }
             _ => {}
         }
     }
@@ -567,12 +572,16 @@ impl DeribitAdapter {
         }
         match number(id) {
             Some(id) if id >= calls::ASKS_FROM => self.on_answer(id, Err(code), now, out),
-            _ => {
+            id => {
                 self.odd(conn, OddKind::Refused, out);
+                if id == Some(u32::from(calls::CANCEL_ALL)) {
+                    let reply = SweepReply { venue: self.venue, accepted: false };
+                    out.event(EventBody::Sweep(reply));
+                }
                 let session = &self.sessions[at];
                 let logging_in = session.role != SessionRole::Market && !session.logged_in;
                 let stepping = logging_in || session.acks > 0 || Self::is_too_many(code);
-                if stepping || number(id) == Some(u32::from(calls::AUTH)) {
+                if stepping || id == Some(u32::from(calls::AUTH)) {
                     self.close(at, is_fatal(code), now.mono, out);
                 }
             }

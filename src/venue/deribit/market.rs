@@ -130,6 +130,7 @@ impl DeribitAdapter {
                 funding_ns: 0,
                 interval_ns: if row.rate.is_some() { FUNDING_RATE_TIME } else { 0 },
                 venue_ns: nanos(row.time_ms),
+                accrues: true,
             }));
             if row.closed {
                 self.refresh(now);

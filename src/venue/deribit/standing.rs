@@ -127,16 +127,14 @@ impl Rate {
         Self { rate: least(self.rate, other.rate), burst: least(self.burst, other.burst) }
     }
 
-    /// The least of all rates in an object, however deep they stand.
-    fn read(c: &mut Cursor<'_>, depth: u32) -> Result<Self> {
+    /// The rates of an object: its own, and those of its groups that `concerns` us; of several the least.
+    fn read(c: &mut Cursor<'_>, concerns: &dyn Fn(&[u8]) -> bool) -> Result<Self> {
         let (mut own, mut inner) = (Self::default(), Self::default());
         c.object(|key, c| {
             match (key, c.kind()?) {
                 (b"rate", Kind::Number) => own.rate = count(c)?,
                 (b"burst", Kind::Number) => own.burst = count(c)?,
-                // Those of other instruments are not ours.
-                (b"options" | b"futures" | b"spot", _) => c.skip()?,
-                (_, Kind::Object) if depth > 0 => inner = inner.least(Self::read(c, depth - 1)?),
+                (group, Kind::Object) if concerns(group) => inner = inner.least(Self::read(c, &|_| false)?),
                 _ => c.skip()?,
             }
             Ok(())
@@ -159,8 +157,7 @@ struct Summary<'a> {
     model: &'a [u8],
     portfolio: Option<bool>,
     cross: Option<bool>,
-    matching: Rate,
-    other: Rate,
+    limits: Option<Cursor<'a>>,
     fees: Option<Cursor<'a>>,
 }
 
@@ -173,7 +170,10 @@ impl<'a> Summary<'a> {
                 b"margin_model" => row.model = c.string()?,
                 b"portfolio_margining_enabled" => row.portfolio = Some(c.boolean("portfolio")?),
                 b"cross_collateral_enabled" => row.cross = Some(c.boolean("cross")?),
-                b"limits" if c.kind()? == Kind::Object => row.limits(c)?,
+                b"limits" if c.kind()? == Kind::Object => {
+                    row.limits = Some(*c);
+                    c.skip()?;
+                }
                 b"fees" if c.kind()? != Kind::Null => {
                     row.fees = Some(*c);
                     c.skip()?;
@@ -185,25 +185,36 @@ impl<'a> Summary<'a> {
         Ok(row)
     }
 
-    fn limits(&mut self, c: &mut Cursor<'a>) -> Result<()> {
-        c.object(|key, c| {
+    /// What is granted of orders on `symbol` and their cancels, and of other requests. Quotes, block trades, spot and
+    /// what else there may be have limits of their own, which are not ours.
+    fn limits(&self, symbol: &Symbol) -> Result<(Rate, Rate)> {
+        let (mut matching, mut other) = (Rate::default(), Rate::default());
+        let Some(mut limits) = self.limits else { return Ok((matching, other)) };
+        let pair = symbol.as_str().split('-').next().unwrap_or_default().as_bytes();
+        let concerns = |group: &[u8]| {
+            matches!(group, b"total" | b"perpetual" | b"perpetuals")
+                || group.eq_ignore_ascii_case(self.currency)
+                || group.eq_ignore_ascii_case(pair)
+        };
+        limits.object(|key, c| {
             match (key, c.kind()?) {
-                (b"non_matching_engine", Kind::Object) => self.other = Rate::read(c, 0)?,
+                (b"non_matching_engine", Kind::Object) => other = Rate::read(c, &|_| false)?,
                 (b"matching_engine", Kind::Object) => c.object(|key, c| {
                     let stated = match (key, c.kind()?) {
-                        (b"trading", Kind::Object) => Rate::read(c, 3)?,
+                        (b"trading", Kind::Object) => Rate::read(c, &concerns)?,
                         // Once it stood here without groups.
                         (b"rate", Kind::Number) => Rate { rate: count(c)?, burst: None },
                         (b"burst", Kind::Number) => Rate { rate: None, burst: count(c)? },
                         _ => return c.skip(),
                     };
-                    self.matching = self.matching.least(stated);
+                    matching = matching.least(stated);
                     Ok(())
                 })?,
                 _ => c.skip()?,
             }
             Ok(())
-        })
+        })?;
+        Ok((matching, other))
     }
 
     /// Standard margin: model and flag must not contradict.
@@ -323,7 +334,8 @@ impl DeribitAdapter {
                 *told = true;
                 good &= self.right(Check::MarginModel, Some(listing.id), row.is_standard(), out);
                 good &= self.right(Check::AssetMode, Some(listing.id), row.is_single(), out);
-                (matching, other) = (matching.least(row.matching), other.least(row.other));
+                let granted = row.limits(&listing.symbol)?;
+                (matching, other) = (matching.least(granted.0), other.least(granted.1));
             }
             let Some(mut of_row) = row.fees else { return Ok(()) };
             fees(&mut of_row, |index, taker, relative| {

@@ -85,6 +85,7 @@ impl HyperliquidAdapter {
                         funding_ns: (now.wall.div_euclid(FUNDING_EVERY) + 1) * FUNDING_EVERY,
                         interval_ns: FUNDING_EVERY,
                         venue_ns,
+                        accrues: false,
                     }));
                 }
             }

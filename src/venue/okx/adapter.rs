@@ -403,6 +403,7 @@ impl OkxAdapter {
         }
         if now >= request.due {
             if request.id != 0 {
+                self.unarmed(ask, out);
                 return self.failed(ask, 0, now);
             }
             // 27 bits of count and 4 of kind stay below the half of the range that route uses.
@@ -554,7 +555,7 @@ impl OkxAdapter {
             // What happens from now on arrives by itself; what was before is asked for.
             SessionRole::Account => {
                 self.reconcile(now);
-                self.read_settings(now);
+                self.read_settings(now, out);
             }
             SessionRole::Orders => {}
         }
@@ -728,7 +729,7 @@ impl Adapter for OkxAdapter {
             (200, Ask::Leverage) => self.on_leverage(body, now.mono, out),
             (200, Ask::Fee) => self.on_fee(body, now.mono, out),
             (200, Ask::Foreign) => self.on_foreign(body, now.mono, out),
-            (200, Ask::DeadMan) => self.on_dead_man(body, now.mono),
+            (200, Ask::DeadMan) => self.on_dead_man(body, now.mono, out),
             // Errors come with their own status (401 for a bad key) and the code in the body.
             _ => rows::envelope(body).map(|(code, _)| if code == 0 { 50001 } else { code }).or(Ok(50001)),
         };
@@ -738,10 +739,12 @@ impl Adapter for OkxAdapter {
             Ok(0) => self.reconcile_end(out),
             Ok(code) => {
                 self.odd(conn, OddKind::Refused, out);
+                self.unarmed(ask, out);
                 self.failed(ask, code, now.mono);
             }
             Err(_) => {
                 self.odd(conn, OddKind::Malformed, out);
+                self.unarmed(ask, out);
                 self.failed(ask, 0, now.mono);
             }
         }

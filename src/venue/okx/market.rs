@@ -99,6 +99,7 @@ impl OkxAdapter {
                         funding_ns: nanos(row.funding_ms),
                         interval_ns: if both { nanos(row.next_funding_ms - row.funding_ms) } else { 0 },
                         venue_ns: nanos(row.time_ms),
+                        accrues: false,
                     }));
                 }
                 (_, Item::Interest { symbol: name, qty, time_ms }) if name == *symbol => {

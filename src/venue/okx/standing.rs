@@ -44,6 +44,7 @@ pub(super) const CHECKS: CheckSet = CheckSet::of(&[
     Check::Permission,
     Check::ForeignOrders,
     Check::Clock,
+    Check::DeadMan,
 ]);
 
 /// What is asked when the account comes up, beside its lists.
@@ -61,6 +62,8 @@ pub(super) struct Standing {
     pub foreign: i64,
     /// All leverages of the round were as wanted.
     leverages_good: bool,
+    /// Whether the switch is armed, as was told last.
+    armed: Option<bool>,
 }
 
 impl Standing {
@@ -75,6 +78,7 @@ impl Standing {
             times: 0,
             foreign: 0,
             leverages_good: true,
+            armed: None,
         }
     }
 }
@@ -87,13 +91,30 @@ impl States for OkxAdapter {
 
 impl OkxAdapter {
     /// The account came up: its settings are read back, and the switch is armed.
-    pub fn read_settings(&mut self, now: Nanos) {
+    pub fn read_settings(&mut self, now: Nanos, out: &mut Out) {
         self.standing.leverages_good = true;
         for ask in SETTINGS {
             self.want(ask, now);
         }
         if self.standing.dead_man_s > 0 {
             self.want_page(Ask::DeadMan, self.standing.dead_man_s, now);
+            self.state_armed(false, out);
+        } else {
+            self.equal(Check::DeadMan, None, 2, 2, out);
+        }
+    }
+
+    /// Tells whether the switch is armed, when that is news.
+    pub fn state_armed(&mut self, armed: bool, out: &mut Out) {
+        if self.standing.armed.replace(armed) != Some(armed) {
+            self.equal(Check::DeadMan, None, 2 - i64::from(armed), 1, out);
+        }
+    }
+
+    /// What was not confirmed does not count as armed.
+    pub fn unarmed(&mut self, ask: Ask, out: &mut Out) {
+        if ask == Ask::DeadMan {
+            self.state_armed(false, out);
         }
     }
 
@@ -266,10 +287,20 @@ impl OkxAdapter {
         Ok(0)
     }
 
-    /// The switch was armed: in time before it fires, it is armed again.
-    pub fn on_dead_man(&mut self, body: &[u8], now: Nanos) -> Result<i32, DecodeError> {
-        let (code, _) = rows::envelope(body)?;
+    /// The switch was armed, if the venue says when it fires: in time before that, it is armed again.
+    pub fn on_dead_man(&mut self, body: &[u8], now: Nanos, out: &mut Out) -> Result<i32, DecodeError> {
+        let (code, data) = rows::envelope(body)?;
         if code == 0 {
+            let mut fires = None;
+            data.ok_or(DecodeError::Missing("data"))?.array(|c| {
+                c.object(|key, c| match key {
+                    b"triggerTime" => c.int("triggerTime").map(|ms| fires = Some(ms)),
+                    _ => c.skip(),
+                })
+            })?;
+            // 0 = it never fires.
+            let armed = fires.ok_or(DecodeError::Missing("triggerTime"))? > 0;
+            self.state_armed(armed, out);
             let seconds = self.standing.dead_man_s;
             let next = now + seconds as Nanos * SECOND / DEAD_MAN_ROUNDS;
             self.want_page(Ask::DeadMan, seconds, next);

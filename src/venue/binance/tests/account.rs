@@ -382,3 +382,52 @@ fn a_query_that_finds_fills_over_http_asks_for_them() {
     let asked = rig.wait(SECOND).http(op::USER_TRADES);
     assert!(asked.iter().any(|(_, what)| what.arg == 55), "{asked:?}");
 }
+
+#[test]
+fn each_listings_switch_counts_as_armed_from_the_venues_word_on_until_it_is_lost() {
+    use crate::domain::standing::Check;
+    let mut context = context(true);
+    context.params.dead_man_ns = 60 * SECOND;
+    let fresh = Rig { adapter: BinanceAdapter::new(&USDM, &context), ..Rig::new(true) };
+    let mut rig = account_up(fresh, &[0, 1, 3]);
+    // The first listing's request left on the way here and is not answered.
+    rig.take();
+    let stated = |seen: &Seen| -> Vec<(u16, i64, bool)> {
+        let of = |event| match event {
+            EventBody::Check(check) if check.check == Check::DeadMan => {
+                Some((check.listing.map_or(0, |id| id.0), check.stated, check.passed))
+            }
+            _ => None,
+        };
+        seen.events().into_iter().filter_map(of).collect()
+    };
+    let next = |rig: &mut Rig| {
+        for _ in 0..600 {
+            let seen = rig.wait(100 * MILLI);
+            assert_eq!(stated(&seen), []);
+            if let Some((id, what)) = seen.http(op::COUNTDOWN).first() {
+                return (*id, what.instrument.map_or(0, |id| id.0));
+            }
+        }
+        panic!("the switch is not asked for any more");
+    };
+    let answer = |rig: &mut Rig, id, status, body: &str| {
+        rig.http(id, status, body);
+        stated(&rig.take())
+    };
+    let (id, listing) = next(&mut rig);
+    assert_eq!(listing, 11, "the others do not wait");
+    let armed = |symbol: &str| format!(r#"{{"symbol":"{symbol}","countdownTime":"60000"}}"#);
+    assert_eq!(answer(&mut rig, id, 200, &armed("ETHUSDT")), [(11, 1, true)]);
+    let (id, listing) = next(&mut rig);
+    assert_eq!((listing, answer(&mut rig, id, 200, &armed("ETHUSDT"))), (10, vec![]), "the other one");
+    let (id, listing) = next(&mut rig);
+    assert_eq!((listing, answer(&mut rig, id, 200, &armed("ETHUSDT"))), (11, vec![]), "no news");
+    let (id, listing) = next(&mut rig);
+    assert_eq!((listing, answer(&mut rig, id, 200, &armed("BTCUSDT"))), (10, vec![(10, 1, true)]));
+    let (id, listing) = next(&mut rig);
+    assert_eq!((listing, answer(&mut rig, id, 400, "{}")), (11, vec![(11, 2, false)]), "refused");
+    let (id, listing) = next(&mut rig);
+    let zero = armed("BTCUSDT").replace("60000", "0");
+    assert_eq!((listing, answer(&mut rig, id, 200, &zero)), (10, vec![(10, 2, false)]), "disarmed");
+}

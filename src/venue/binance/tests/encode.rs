@@ -414,7 +414,7 @@ fn amendments_say_price_and_total_by_either_way_and_aster_has_none() {
         encoder.amend(&spec(), &meta(), now, payload)
     };
     let said = format!(
-        "origClientOrderId={id}&price=52000&quantity=0.01&recvWindow=5000&side=SELL&symbol=BTCUSDT&timestamp={time}"
+        "origClientOrderId={id}&price=52000&quantity=0.01&recvWindow=2000&side=SELL&symbol=BTCUSDT&timestamp={time}"
     );
     let socket = Rendered::Socket(ConnId(BASE + conn::API as u8));
     assert_eq!(to(&mut payload, &USDM, OrderRoute::Websocket), Ok(Some(socket)));
@@ -424,7 +424,7 @@ fn amendments_say_price_and_total_by_either_way_and_aster_has_none() {
     assert_eq!(
         text,
         format!(
-            r#"{{"id":"m{id}","method":"order.modify","params":{{"apiKey":"KEY","origClientOrderId":"{id}","price":"52000","quantity":"0.01","recvWindow":5000,"side":"SELL","symbol":"BTCUSDT","timestamp":{time},"signature":"{signature}"}}}}"#
+            r#"{{"id":"m{id}","method":"order.modify","params":{{"apiKey":"KEY","origClientOrderId":"{id}","price":"52000","quantity":"0.01","recvWindow":2000,"side":"SELL","symbol":"BTCUSDT","timestamp":{time},"signature":"{signature}"}}}}"#
         )
     );
     for (variant, path) in [(&USDM, "/fapi/v1/order"), (&super::super::COINM, "/dapi/v1/order")] {

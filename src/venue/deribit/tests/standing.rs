@@ -354,6 +354,10 @@ fn what_the_venue_grants_is_told_and_what_every_account_has_otherwise() {
         (good.replace("\"trading\"", "\"x\""), 20, 50),
         (good.replace(r#""trading":"#, r#""burst":25.0,"rate":7,"x":"#), 25, 70),
         (good.replace(r#""total":"#, r#""btc_usdc":"#), 30, 100),
+        (good.replace(r#""total":"#, r#""USDC":"#), 30, 100),
+        (good.replace(r#""total":"#, r#""eth_usdc":"#), 20, 50),
+        (good.replace(r#""options":"#, r#""block_rfq_maker":"#), 30, 100),
+        (good.replace(r#""options":"#, r#""perpetuals":"#), 1, 10),
     ] {
         let mut rig = Rig::trading(params());
         rig.settings(&text);

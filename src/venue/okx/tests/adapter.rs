@@ -6,6 +6,7 @@ use crate::domain::event::{BookReason, BookState, SessionRole, SessionStatus};
 use crate::domain::instrument::{ContractKind, Price};
 use crate::domain::money::Money;
 use crate::domain::order::{ClientId, RejectClass, ReportKind, Side};
+use crate::domain::standing::Check;
 use crate::venue::okx::calls;
 use crate::venue::{OddKind, Oddity};
 
@@ -639,4 +640,63 @@ fn replies_over_http_say_what_they_say_and_no_answer_is_no_answer() {
         let found = found.first().map(|report| (report.kind, report.reject, report.client_id));
         assert_eq!(found, expected, "{call:?} {status} {body}");
     }
+}
+
+/// What is stated of the dead man's switch.
+fn switch(items: &[Emit]) -> Vec<(i64, bool)> {
+    let of = |event| match event {
+        EventBody::Check(check) if check.check == Check::DeadMan => Some((check.stated, check.passed)),
+        _ => None,
+    };
+    events(items).into_iter().filter_map(of).collect()
+}
+
+#[test]
+fn the_dead_mans_switch_counts_as_armed_while_the_venue_says_when_it_fires() {
+    let mut context = context(true);
+    context.params.dead_man_ns = 60 * SECOND;
+    let mut rig = Rig::live_of(&context);
+    rig.pass(SECOND);
+    rig.up(ACCOUNT);
+    rig.frame(ACCOUNT, r#"{"event":"login","code":"0","msg":"","connId":"a4d3ae55"}"#);
+    let mut items = vec![];
+    for channel in ["orders", "positions", "account"] {
+        items = rig.frame(ACCOUNT, &format!(r#"{{"event":"subscribe","arg":{{"channel":"{channel}"}}}}"#));
+    }
+    assert_eq!(switch(&items), [(2, false)], "not before the venue has said so");
+    let id = asked(&items, calls::DEAD_MAN).unwrap();
+    // Time passes on connections that are not silent, until the switch is asked for; with what was stated.
+    let next = |rig: &mut Rig| {
+        let mut stated = Vec::new();
+        for _ in 0..400 {
+            let mut items = rig.pass(SECOND / 10);
+            items.extend(rig.frame(ACCOUNT, "pong"));
+            stated.extend(switch(&items));
+            if let Some(id) = asked(&items, calls::DEAD_MAN) {
+                return (id, stated);
+            }
+        }
+        panic!("the switch is not asked for any more");
+    };
+    let reply = |fires: &str| {
+        format!(
+            r#"{{"code":"0","msg":"","data":[{{"triggerTime":"{fires}","tag":"","ts":"1607418537715"}}]}}"#
+        )
+    };
+    let armed = reply("1607418597715");
+    assert_eq!(switch(&rig.http(id, 200, &armed)), [(1, true)]);
+    let (id, stated) = next(&mut rig);
+    assert_eq!((switch(&rig.http(id, 200, &armed)), stated), (vec![], vec![]), "no news");
+    let (id, _) = next(&mut rig);
+    let refused = r#"{"code":"51000","msg":"Parameter timeOut error","data":[]}"#;
+    assert_eq!(switch(&rig.http(id, 200, refused)), [(2, false)], "refused");
+    let (id, _) = next(&mut rig);
+    assert_eq!(switch(&rig.http(id, 200, &reply("0"))), [], "it would never fire");
+    let (id, _) = next(&mut rig);
+    assert_eq!(switch(&rig.http(id, 200, &armed)), [(1, true)]);
+    let (_, stated) = next(&mut rig);
+    assert_eq!(stated, []);
+    let (id, stated) = next(&mut rig);
+    assert_eq!(stated, [(2, false)], "no reply came");
+    assert_eq!(switch(&rig.http(id, 200, &armed)), [(1, true)]);
 }

@@ -143,7 +143,11 @@ impl Rig {
 
     /// Started, both instruments defined, market connection up and subscribed, books live at `seqId` 100.
     fn live(trading: bool) -> Self {
-        let mut rig = Self::new(trading);
+        Self::live_of(&context(trading))
+    }
+
+    fn live_of(context: &VenueContext) -> Self {
+        let mut rig = Self::of(context);
         rig.adapter.on_start(at(rig.now), &mut rig.out);
         let started = rig.take();
         let id = asked(&started, super::calls::INSTRUMENTS).expect("metadata is asked for at the start");
