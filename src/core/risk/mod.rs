@@ -18,7 +18,7 @@
 //! | margin | yes | – | – |
 //! | open orders, rate, daily loss, failures, baskets in flight | yes | – | – |
 //!
-//! An amendment passes the checks of an entry for what it adds, but for the count of open orders; see [`amend`].
+//! An amendment passes the checks of an entry for what it adds, but for the count of open orders (`amend.rs`).
 //!
 //! ¹ Kind `Hedge`, and the orders bring the trade's own net base amount towards zero: proven here, not
 //! believed. ² Every leg is reduce-only, which the venue enforces. Anything else is treated as an entry.
