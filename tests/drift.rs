@@ -6,9 +6,10 @@ use crate::oracle::shared;
 use crate::simulated::TempDir;
 use perpring::cli::decode;
 use perpring::core::sentinel::{Finding, What};
-use perpring::domain::event::SessionRole;
-use perpring::domain::input::{ConnId, FrameKind, FrameMeta, Input, RawInput};
+use perpring::domain::event::{EventBody, SessionRole};
+use perpring::domain::input::{Command, ConnId, FrameKind, FrameMeta, Input, RawInput};
 use perpring::domain::params::Extras;
+use perpring::domain::standing::{Check, StartCheck};
 use perpring::domain::time::Nanos;
 use perpring::ops::drift::{DriftReport, sentence};
 use perpring::ops::metrics::exposition;
@@ -27,6 +28,8 @@ struct World {
     names: Names,
     /// Connections that carry no market data.
     private: Vec<ConnId>,
+    /// The last message of OKX of an order of ours.
+    order: Option<(FrameMeta, String)>,
     mono: Nanos,
     frames: BTreeMap<(String, String), (FrameMeta, String)>,
 }
@@ -36,7 +39,7 @@ impl World {
         let dir = TempDir::new();
         let (RunConfig { trading, params }, _) = record(dir.path(), venues, Extras::ALL);
         let Parts { mut decode, conns, .. } = Parts::new(&params, trading).expect("known dialects");
-        let (names, mut frames, mut last) = (Names::of(&params), BTreeMap::new(), 0);
+        let (names, mut frames, mut last, mut order) = (Names::of(&params), BTreeMap::new(), 0, None);
         let mut inputs = Inputs::open(dir.path()).expect("a journal");
         while let Some((_, raw)) = inputs.next().expect("undamaged") {
             last = raw.mono;
@@ -44,6 +47,9 @@ impl World {
             decode.on_input(&raw, seq, at, &mut |_| {});
             let Input::Frame(meta) = raw.input else { continue };
             let info = conns[meta.conn.index()];
+            if memchr::memmem::find(raw.bytes, br#""channel":"orders","instType""#).is_some() {
+                order = Some((meta, String::from_utf8_lossy(raw.bytes).into_owned()));
+            }
             if info.role == SessionRole::Market && meta.kind == FrameKind::Text {
                 let text = String::from_utf8(raw.bytes.to_vec()).expect("text");
                 let channel = String::from_utf8_lossy(channel_of(raw.bytes)).into_owned();
@@ -52,14 +58,25 @@ impl World {
         }
         let private = (0..).map(ConnId).zip(&conns).filter(|(_, info)| info.role != SessionRole::Market);
         let private = private.map(|(conn, _)| conn).collect();
-        Self { decode, names, private, mono: last, frames }
+        Self { decode, names, private, order, mono: last, frames }
     }
 
     fn feed(&mut self, meta: FrameMeta, text: &str) {
         self.mono += 1_000;
-        let raw = RawInput { mono: self.mono, input: Input::Frame(meta), bytes: text.as_bytes() };
+        self.input(Input::Frame(meta), text);
+    }
+
+    /// Feeds an input; the checks of the start gate that it states.
+    fn input(&mut self, input: Input, text: &str) -> Vec<StartCheck> {
+        let raw = RawInput { mono: self.mono, input, bytes: text.as_bytes() };
         let (seq, at) = self.decode.sequence(&raw);
-        self.decode.on_input(&raw, seq, at, &mut |_| {});
+        let mut checks = Vec::new();
+        self.decode.on_input(&raw, seq, at, &mut |event| {
+            if let EventBody::Check(check) = event.body {
+                checks.push(check);
+            }
+        });
+        checks
     }
 
     /// The last frame of a channel.
@@ -310,4 +327,25 @@ fn captures_hold_nothing_that_is_not_listed() {
             assert!(unexplained.is_empty(), "{venue}: {unexplained:?}");
         }
     }
+}
+
+#[test]
+fn a_message_of_our_account_of_an_unknown_kind_is_set_aside_and_closes_its_venue_until_the_operator_resumes()
+{
+    let mut world = World::new(&["binance-usdm", "okx"]);
+    let (meta, text) = world.order.clone().expect("an order of ours");
+    let from = text.find("\"state\":\"").expect("the state of an order") + "\"state\":\"".len();
+    let until = from + text[from..].find('"').expect("its end");
+    let strange = format!("{}exploded{}", &text[..from], &text[until..]);
+    for count in 1..=2 {
+        let checks = world.input(Input::Frame(meta), &strange);
+        let [check] = checks[..] else { panic!("{checks:?}") };
+        assert_eq!((check.venue.0, check.check, check.passed), (1, Check::Executions, false));
+        assert_eq!((check.stated, check.wanted), (count, 0));
+    }
+    assert_eq!(world.decode.odd().executions, 2, "people see the number");
+    assert!(world.input(Input::Frame(meta), &text).is_empty(), "a message that is understood opens nothing");
+    let checks = world.input(Input::Command(Command::Resume), "");
+    assert_eq!(checks.iter().map(|check| (check.venue.0, check.passed)).collect::<Vec<_>>(), [(1, true)]);
+    assert!(world.input(Input::Command(Command::Resume), "").is_empty());
 }

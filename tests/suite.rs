@@ -32,6 +32,7 @@ mod logon_world;
 mod memory;
 mod okx_world;
 mod oracle;
+mod outage;
 mod profiles;
 mod redundant;
 mod rehearsal;

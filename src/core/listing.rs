@@ -42,6 +42,8 @@ pub struct Listing {
     pub book: Book,
     /// Funding.
     pub funding: FundingTerms,
+    /// Venue time (ns since the epoch) of the latest statement of the funding rate.
+    pub rated_at: Option<Nanos>,
     /// Index price as last stated, and its venue time (ns since the epoch).
     pub index: Option<(Num, Nanos)>,
     /// What the venue's clock shows beyond ours, ns; 0 while unknown.
@@ -84,6 +86,7 @@ impl Listing {
             instrument: Instrument { id: params.id, venue: params.venue, ..Instrument::default() },
             book: Book::new(),
             funding: FundingTerms::default(),
+            rated_at: None,
             index: None,
             clock_offset: 0,
             conn: None,
@@ -126,6 +129,7 @@ impl Listing {
     pub fn mark(&mut self, mark: &Mark) {
         if let Some(rate) = mark.rate {
             self.funding.rate = rate_ppb(rate);
+            self.rated_at = Some(mark.venue_ns);
         }
         if let Some(index) = mark.index.filter(|index| index.mantissa > 0) {
             self.index = Some((index, mark.venue_ns));
@@ -192,6 +196,11 @@ impl Listing {
     /// How far the touch lies in the venue's future at `wall`; 0 when it does not.
     pub fn touch_lead(&self, wall: Nanos) -> Nanos {
         self.age(self.touch_ns, wall).saturating_neg().max(0)
+    }
+
+    /// Whether the venue stated its funding rate within `age_max`.
+    pub fn is_funding_known(&self, wall: Nanos, age_max: Nanos) -> bool {
+        self.rated_at.is_some_and(|at| self.age(at, wall) <= age_max)
     }
 
     /// Age of the depth behind the touch at `wall`.

@@ -21,7 +21,10 @@ use crate::domain::instrument::{CanonicalId, Price, Qty};
 use crate::domain::intent::{EdgeTerms, Ppb};
 use crate::domain::order::Side;
 use crate::domain::params::ScanParams;
-use crate::domain::time::{Nanos, Stamp};
+use crate::domain::time::{Nanos, SECOND, Stamp};
+
+/// A funding rate that was not stated for longer is not known any more: every venue repeats it within two minutes.
+const FUNDING_AGE_MAX: Nanos = 300 * SECOND;
 
 /// One direction of a pair.
 #[derive(Clone, Copy, Debug, Default)]
@@ -245,7 +248,7 @@ impl Pair {
                 fees: self.fees,
                 exit_half_spreads: half_spreads,
                 allowance: self.allowance,
-                funding: net_funding(&legs[long].funding, &legs[short].funding, now.wall, params.hold_max_ns),
+                funding: expected_funding(legs[long], legs[short], now, params),
                 threshold: params.threshold_ppb,
             });
             *why = self.check_way(way, legs, gate, now, params);
@@ -441,6 +444,14 @@ fn indices_agree(legs: [&Listing; 2], now: Stamp, params: &ScanParams) -> bool {
         [Some(a), Some(b)] => agree_within(a, b, params.index_agreement_ppb),
         _ => !params.index_required,
     }
+}
+
+/// Net funding inside the holding time. What one leg would receive counts for nothing while the rate of the other
+/// is not known, or is so old that the stream behind it must be dead.
+pub(super) fn expected_funding(long: &Listing, short: &Listing, now: Stamp, params: &ScanParams) -> Ppb {
+    let funding = net_funding(&long.funding, &short.funding, now.wall, params.hold_max_ns);
+    let known = [long, short].iter().all(|leg| leg.is_funding_known(now.wall, FUNDING_AGE_MAX));
+    if known { funding } else { funding.min(0) }
 }
 
 /// The touch lies further in its venue's future than clocks explain.

@@ -242,14 +242,20 @@ impl Positions {
     pub fn on_funding(&mut self, payment: &FundingPayment) {
         add_amount(&mut self.funding, payment.venue, payment.currency, payment.amount);
         self.digest.mix_wide(payment.amount.0);
-        let settled = |row: &&mut Row| row.instrument.settle == payment.currency;
-        let id = payment.instrument.unwrap_or(InstrumentId(u16::MAX));
-        if let Some(row) = self.rows.get_mut(id.index()).filter(settled) {
+        let settles =
+            |row: &Row| row.instrument.venue == payment.venue && row.instrument.settle == payment.currency;
+        let named = payment.instrument.and_then(|id| self.rows.get(id.index())).filter(|row| settles(row));
+        // A venue that names no listing (Binance, cross margin) pays in a currency that its contracts settle in.
+        let Some(of) = named.or_else(|| self.rows.iter().find(|row| settles(row))) else { return };
+        if named.is_none() && of.instrument.spec.kind == ContractKind::Linear {
+            // At par, whichever of them it was; coins are worth what the contract's mark says.
+            self.totals.funding += payment.amount;
+            return;
+        }
+        let id = of.instrument.id;
+        if let Some(row) = self.rows.get_mut(id.index()) {
             row.position.funding += payment.amount;
             self.revalue(id);
-        } else if self.rows.iter().any(|row| row.instrument.quote == payment.currency) {
-            // Without a listing it counts at par where the currency is a quote currency of the run.
-            self.totals.funding += payment.amount;
         }
     }
 

@@ -233,7 +233,8 @@ pub struct ScanParams {
     pub index_agreement_ppb: Ppb,
     /// An index price older than this counts as absent, ns.
     pub index_age_max_ns: Nanos,
-    /// True: a pair without both index prices does not arm. False: absent ones are not held against it.
+    /// True (every dialect states an index): a pair without both index prices does not arm. False: absent ones are
+    /// not held against it.
     pub index_required: bool,
     /// A book whose venue time lies this far ahead of the venue's clock is not traded on, ns.
     pub clock_ahead_max_ns: Nanos,
@@ -293,7 +294,7 @@ impl Default for ScanParams {
             mid_agreement_ppb: 200 * BPS,
             index_agreement_ppb: 200 * BPS,
             index_age_max_ns: 60 * SECOND,
-            index_required: false,
+            index_required: true,
             clock_ahead_max_ns: 50 * MILLI,
             clock_offset_max_ns: SECOND,
             clock_uncertainty_max_ns: 250 * MILLI,

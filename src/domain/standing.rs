@@ -58,10 +58,12 @@ pub enum Check {
     Requests,
     /// The venue's position after an outage, contracts: what our fills amount to is wanted.
     Positions,
+    /// Private messages of a kind that is not known, since the operator's last word; none are wanted.
+    Executions,
 }
 
 /// How many kinds of [`Check`] there are.
-pub const CHECKS: usize = 14;
+pub const CHECKS: usize = 15;
 
 impl Check {
     /// All of them.
@@ -80,6 +82,7 @@ impl Check {
         Self::DeadMan,
         Self::Requests,
         Self::Positions,
+        Self::Executions,
     ];
 
     /// Short words for people.
@@ -99,6 +102,7 @@ impl Check {
             Self::DeadMan => "dead man's switch",
             Self::Requests => "requests left",
             Self::Positions => "position at the venue",
+            Self::Executions => "number of executions not understood",
         }
     }
 
@@ -114,9 +118,12 @@ impl Check {
             Self::Permission => named("granted", "not granted"),
             Self::MarginModel => named("standard", "portfolio"),
             Self::DeadMan => named("armed", "not armed"),
-            Self::Leverage | Self::AccountLevel | Self::ForeignOrders | Self::Requests | Self::Positions => {
-                value.to_string()
-            }
+            Self::Leverage
+            | Self::AccountLevel
+            | Self::ForeignOrders
+            | Self::Requests
+            | Self::Positions
+            | Self::Executions => value.to_string(),
             Self::Fee => format!("{} bps", value as f64 / BPS as f64),
             Self::Clock => format!("{} ms off", value as f64 / 1e6),
         }

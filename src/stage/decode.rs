@@ -12,8 +12,9 @@ use crate::core::sentinel::{Key, SAMPLE_MAX, Sentinel, What};
 use crate::domain::effect::{OrderCall, SessionAction};
 use crate::domain::event::{BurstEnd, ConnStatus, Event, EventBody, Seq, SessionRole};
 use crate::domain::input::{Command, ConnId, FrameMeta, Input, InputClass, RawInput};
-use crate::domain::instrument::{Instrument, VenueId};
+use crate::domain::instrument::{Instrument, VENUES_MAX, VenueId};
 use crate::domain::params::EngineParams;
+use crate::domain::standing::{Check, StartCheck};
 use crate::domain::text::Text;
 use crate::domain::time::{MILLI, Nanos, Stamp};
 use crate::ops::view::OddCounts;
@@ -79,6 +80,18 @@ fn clipped(text: &[u8]) -> Text<32> {
     Text::from_bytes(&kept[..len]).unwrap_or_default()
 }
 
+/// States how many private messages of a venue were not understood.
+fn executions(venue: VenueId, count: u32) -> EventBody {
+    EventBody::Check(StartCheck {
+        venue,
+        check: Check::Executions,
+        listing: None,
+        passed: count == 0,
+        stated: i64::from(count),
+        wanted: 0,
+    })
+}
+
 /// Runs from input to typed events.
 pub struct Decode {
     seq: Seq,
@@ -98,6 +111,8 @@ pub struct Decode {
     /// What each listing's adapter was last told.
     generations: Vec<u16>,
     odd: OddCounts,
+    /// Private messages of an unknown kind since the operator's last word, by venue.
+    strange: [u32; VENUES_MAX],
     frames: u64,
     stale_frames: u64,
     /// What departs from the venues' documentation, and at what pace they publish.
@@ -126,6 +141,7 @@ impl Decode {
             defined: Vec::with_capacity(params.listings.len() * 2),
             generations: vec![0; params.listings.len()],
             odd: OddCounts::default(),
+            strange: [0; VENUES_MAX],
             frames: 0,
             stale_frames: 0,
             sentinel: Sentinel::default(),
@@ -242,6 +258,9 @@ impl Decode {
             }
             Input::Command(command) => {
                 emit(EventBody::Command(command));
+                if command == Command::Resume {
+                    self.forgive_strange(&mut emit);
+                }
                 for adapter in &mut self.adapters {
                     match command {
                         Command::Start => adapter.on_start(at, &mut self.out),
@@ -336,10 +355,33 @@ impl Decode {
                         OddKind::UnknownExecution => &mut self.odd.executions,
                         OddKind::Refused => &mut self.odd.refused,
                     } += 1;
+                    if odd.kind == OddKind::UnknownExecution {
+                        self.on_strange(odd.conn, emit);
+                    }
                 }
             }
         }
         self.out.clear();
+    }
+
+    /// A private message of a kind that is not known was set aside: what it did to the account is not known
+    /// either, so its venue takes no opening orders until the operator has looked and resumes.
+    #[cold]
+    fn on_strange(&mut self, conn: ConnId, emit: &mut impl FnMut(EventBody)) {
+        let Some(venue) = self.conns.get(conn.index()).map(|info| info.venue) else { return };
+        if let Some(count) = self.strange.get_mut(venue.index()) {
+            *count = count.saturating_add(1);
+            emit(executions(venue, *count));
+        }
+    }
+
+    /// The operator's word opens what [`Decode::on_strange`] closed.
+    fn forgive_strange(&mut self, emit: &mut impl FnMut(EventBody)) {
+        for (venue, count) in (0..).map(VenueId).zip(&mut self.strange) {
+            if std::mem::take(count) > 0 {
+                emit(executions(venue, 0));
+            }
+        }
     }
 
     /// Names what departs in a public message. Private ones are not shown, and so not told apart.

@@ -343,6 +343,8 @@ fn scan_params() -> ScanParams {
         basis_samples: 41,
         basis_samples_min: 11,
         cooldown_ns: SECOND,
+        // The load states no index prices.
+        index_required: false,
         ..ScanParams::default()
     }
 }

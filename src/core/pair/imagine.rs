@@ -1,7 +1,8 @@
 //! Prices a direction for a rehearsal: reads what a real evaluation reads, keeps nothing.
 
 use super::Pair;
-use crate::core::edge::{EdgeInput, PairMid, net_funding, terms};
+use super::expected_funding;
+use crate::core::edge::{EdgeInput, PairMid, terms};
 use crate::core::listing::{Listing, Served};
 use crate::domain::intent::EdgeTerms;
 use crate::domain::order::Side;
@@ -34,7 +35,7 @@ impl Pair {
             fees: self.fees,
             exit_half_spreads: legs[0].half_spread + legs[1].half_spread,
             allowance: self.allowance,
-            funding: net_funding(&legs[long].funding, &legs[short].funding, now.wall, params.hold_max_ns),
+            funding: expected_funding(legs[long], legs[short], now, params),
             threshold: params.threshold_ppb,
         }))
     }

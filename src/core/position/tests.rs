@@ -145,7 +145,7 @@ fn fees_are_exact_per_venue_and_currency_and_foreign_ones_are_estimated() {
 fn funding_nets_between_the_legs() {
     let mut positions = positions();
     let pay = |id: Option<u16>, amount: &str, currency: Currency| FundingPayment {
-        venue: VenueId(0),
+        venue: VenueId(id.unwrap_or(0) as u8),
         instrument: id.map(InstrumentId),
         currency,
         amount: money(amount),
@@ -158,7 +158,29 @@ fn funding_nets_between_the_legs() {
     assert_eq!(positions.totals().net(), money("-0.5"));
     positions.on_funding(&pay(None, "7", Currency::new("DOGE").unwrap()));
     assert_eq!(positions.totals().net(), money("-0.5"), "no rate, no value; the amount is kept");
-    assert_eq!(positions.funding().len(), 2);
+    assert_eq!(positions.funding().len(), 3);
+}
+
+#[test]
+fn funding_in_coins_that_names_no_contract_is_worth_what_the_venue_s_contract_says() {
+    let btc = Currency::new("BTC").unwrap();
+    let pay = |venue: u8| FundingPayment {
+        venue: VenueId(venue),
+        instrument: None,
+        currency: btc,
+        amount: money("-0.5"),
+        venue_ns: 0,
+    };
+    let mut positions = positions();
+    positions.on_mid(InstrumentId(2), Price(10_000));
+    positions.on_funding(&pay(2));
+    assert_eq!(positions.totals().funding, money("-50"), "half a coin at 100.00");
+    assert_eq!(positions.daily(), money("-50"), "and the daily loss knows");
+    positions.on_mid(InstrumentId(2), Price(20_000));
+    assert_eq!(positions.totals().funding, money("-100"));
+    positions.on_funding(&pay(1));
+    assert_eq!(positions.totals().funding, money("-100"), "no contract of that venue settles in coins");
+    assert_eq!(positions.funding().len(), 2, "the amount is kept");
 }
 
 #[test]

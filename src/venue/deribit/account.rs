@@ -29,6 +29,27 @@ const LINEAR_SETTLE: &str = "USDC";
 const SETTLED_AT: Nanos = 8 * 3_600 * SECOND;
 /// A day.
 const DAY: Nanos = 24 * 3_600 * SECOND;
+/// Our clock and the venue's may differ by less than this, and a statement may be on its way for less: so near to
+/// a settlement the sum itself tells the session.
+const SETTLEMENT_MARGIN: Nanos = 5 * SECOND;
+
+/// The session (day from settlement to settlement) that a statement of `funding` at `wall` belongs to; `last` is the
+/// statement before it. Near a settlement a sum that is nearer to nothing than to the last one has begun anew.
+fn session_of(wall: Nanos, funding: Money, last: Option<(Money, i64)>) -> i64 {
+    let since = wall - SETTLED_AT;
+    let session = since.div_euclid(DAY);
+    let next = (since + SETTLEMENT_MARGIN).div_euclid(DAY);
+    let previous = (since - SETTLEMENT_MARGIN).div_euclid(DAY);
+    match last {
+        Some((before, of)) if next != previous && of < next => {
+            let is_new = funding.0.unsigned_abs() < (funding - before).0.unsigned_abs();
+            if is_new { next } else { previous }
+        }
+        // The new session was seen to begin, by our clock before its time.
+        Some((_, of)) => session.max(of),
+        None => session,
+    }
+}
 
 /// Which order operation a reply is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -188,8 +209,8 @@ impl DeribitAdapter {
     /// Funding accrues all the time, and the venue states its sum since the daily settlement: what it changed
     /// by was paid in between. What was before the first statement is not news.
     fn on_funding(&mut self, at: usize, funding: Money, wall: Nanos, out: &mut Out) {
-        let session = (wall - SETTLED_AT).div_euclid(DAY);
         let listing = &mut self.listings[at];
+        let session = session_of(wall, funding, listing.funding);
         let Some((before, of)) = listing.funding.replace((funding, session)) else { return };
         let before = if of == session { before } else { Money::ZERO };
         if funding != before {
@@ -414,5 +435,38 @@ pub(super) fn one_or_several<'a>(
     match c.kind()? {
         Kind::Array => c.array(each),
         _ => each(c),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const EIGHT: Nanos = 20_000 * DAY + SETTLED_AT;
+
+    /// What is booked of statements, (time from the settlement, sum).
+    fn booked(statements: &[(Nanos, i128)]) -> Vec<i128> {
+        let mut last = None;
+        let booked = statements.iter().filter_map(|&(at, sum)| {
+            let session = session_of(EIGHT + at, Money(sum), last);
+            let (before, of) = last.replace((Money(sum), session))?;
+            Some(sum - if of == session { before.0 } else { 0 })
+        });
+        booked.collect()
+    }
+
+    #[test]
+    fn a_session_of_funding_begins_once_however_far_the_clocks_are_apart() {
+        for lead in [-2 * SECOND, -SECOND, 0, SECOND, 2 * SECOND] {
+            let at = |from_eight: Nanos| from_eight + lead;
+            let told = [(-60, -900), (-1, -1_000), (0, 0), (1, -2), (30, -5), (3_600, -70)]
+                .map(|(s, sum)| (at(s * SECOND), sum));
+            assert_eq!(booked(&told), [-100, 0, -2, -3, -65], "our clock leads by {lead} ns");
+        }
+    }
+
+    #[test]
+    fn a_sum_that_shrinks_within_a_session_was_received_back() {
+        assert_eq!(booked(&[(100 * SECOND, -500), (200 * SECOND, -10), (300 * SECOND, 40)]), [490, 50]);
     }
 }

@@ -362,6 +362,7 @@ fn funding_inside_the_holding_time_enters_the_edge() {
         rate: Some(Num::new(4, 4)),
         funding_ns: WALL + rig.now + 20 * SECOND,
         interval_ns: 8 * 3_600 * SECOND,
+        venue_ns: WALL + rig.now,
         ..Mark::default()
     };
     rig.event(EventBody::Mark(mark));
@@ -371,6 +372,23 @@ fn funding_inside_the_holding_time_enters_the_edge() {
     rig.spread(30);
     let edge = rig.basket().unwrap().edge;
     assert_eq!(edge.funding, 4 * BPS, "only the short's instant lies inside the 30 s");
+}
+
+#[test]
+fn funding_to_be_received_counts_for_nothing_while_the_rate_of_the_other_leg_is_not_known() {
+    for (rate, told) in [(4, 0), (-4, -4 * BPS)] {
+        let mut rig = Rig::warm();
+        rig.event(EventBody::Mark(Mark {
+            instrument: InstrumentId(1),
+            rate: Some(Num::new(rate, 4)),
+            funding_ns: WALL + rig.now + 20 * SECOND,
+            interval_ns: 8 * 3_600 * SECOND,
+            venue_ns: WALL + rig.now,
+            ..Mark::default()
+        }));
+        rig.spread(40);
+        assert_eq!(rig.basket().unwrap().edge.funding, told, "what has to be paid counts all the same");
+    }
 }
 
 #[test]

@@ -6,7 +6,7 @@ use crate::domain::event::EventBody;
 use crate::domain::input::{ConnId, DownReason};
 use crate::domain::instrument::{InstrumentId, VenueId};
 use crate::domain::order::ClientId;
-use crate::domain::standing::{Check, CheckSet, ClockSample, Pace, StartCheck};
+use crate::domain::standing::{Check, ClockSample, Pace, StartCheck};
 use crate::domain::time::{MILLI, Nanos, SECOND, Stamp};
 use crate::venue::hyperliquid::calls::{self, Posted, post_id};
 use crate::venue::hyperliquid::encoder::HyperliquidEncoder;
@@ -81,9 +81,10 @@ fn an_account_as_configured_passes_every_check_and_each_is_stated() {
     let rig = Rig::ready();
     let stated = checks(&rig);
     assert!(stated.iter().all(|check| check.passed && check.venue == VenueId(1)), "{stated:?}");
-    // Positions are not a setting: they are compared in `core`.
-    let elsewhere = CheckSet::of(&[Check::Clock, Check::AccountLevel, Check::MarginModel, Check::Positions]);
-    for check in Check::ALL.into_iter().filter(|check| !elsewhere.contains(*check)) {
+    // Positions are compared and executions understood elsewhere: neither is a setting.
+    let elsewhere =
+        [Check::Clock, Check::AccountLevel, Check::MarginModel, Check::Positions, Check::Executions];
+    for check in Check::ALL.into_iter().filter(|check| !elsewhere.contains(check)) {
         let listing = matches!(check, Check::MarginMode | Check::Leverage).then_some(BTC);
         assert_eq!(
             stated.iter().filter(|s| s.check == check && s.listing == listing).count(),
