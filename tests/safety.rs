@@ -183,6 +183,7 @@ fn a_pair_stays_together_while_one_venue_takes_no_order_for_its_contract() {
 /// About an order that no engine sent.
 pub fn meta_of(order: OrderSpec) -> OutMeta {
     OutMeta {
+        amends: false,
         message: MessageId(1),
         cause: Seq(1),
         cause_mono: 0,

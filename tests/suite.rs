@@ -1,6 +1,7 @@
 //! The one integration test binary: every integration test is a module of it.
 
 mod alloc;
+mod amend_world;
 mod aster_world;
 mod bad_input;
 mod bench;

@@ -2,7 +2,7 @@
 
 use super::effect::HttpId;
 use super::instrument::VenueId;
-use super::intent::Denial;
+use super::intent::{Denial, OrderRef};
 use super::order::OrderSpec;
 use super::standing::Pace;
 use super::time::Nanos;
@@ -45,6 +45,8 @@ pub enum Input {
     Command(Command),
     /// A venue's reply said how much of its limits is used; stands before the reply itself.
     Pace(Pace),
+    /// The fate of a message that amends an order, at the egress gate; `order` is the order as it shall be.
+    AmendOutcome(SendOutcome),
 }
 
 /// Class of an input.
@@ -188,6 +190,20 @@ pub enum Command {
     RecorderLag { percent: u8 },
     /// The run ends; sessions close.
     Stop,
+    /// An engineer handles one order by hand.
+    ByHand(ByHand),
+}
+
+/// What an engineer asks for, one order at a time; passes every check that an order of the engine's own passes.
+/// The prices of the books at that moment are filled in by scan.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ByHand {
+    /// Place this order; its client id is given by scan.
+    Place(OrderSpec),
+    /// Change the resting order of this client id to this price and total quantity.
+    Amend(OrderSpec),
+    /// Cancel an order.
+    Cancel(OrderRef),
 }
 
 /// A raw input as it stands before numbering: borrowed bytes beside the meta data.
@@ -206,7 +222,7 @@ impl Input {
     pub fn class(&self, account: bool) -> InputClass {
         match self {
             Self::Tick => InputClass::Time,
-            Self::Denied(_) | Self::Outcome(_) => InputClass::Loopback,
+            Self::Denied(_) | Self::Outcome(_) | Self::AmendOutcome(_) => InputClass::Loopback,
             Self::Frame(_) | Self::HttpReply { .. } if account => InputClass::Account,
             Self::Frame(_) | Self::HttpReply { .. } => InputClass::Market,
             Self::Config

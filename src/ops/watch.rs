@@ -150,6 +150,11 @@ impl Watch {
         self.counts.denials += 1;
     }
 
+    /// An amendment is no further order.
+    fn amend_outcome(&mut self, outcome: &SendOutcome) {
+        self.outcome(&SendOutcome { order: None, ..*outcome });
+    }
+
     fn outcome(&mut self, outcome: &SendOutcome) {
         match outcome.fate {
             SendFate::Sent | SendFate::Handed => {
@@ -158,7 +163,8 @@ impl Watch {
             SendFate::Refused(_) => self.counts.refused += 1,
             SendFate::Unknown => self.counts.unknown += 1,
             SendFate::Withdrawn(_) => {
-                self.counts.orders_sent = self.counts.orders_sent.saturating_sub(1);
+                let orders = u64::from(outcome.order.is_some());
+                self.counts.orders_sent = self.counts.orders_sent.saturating_sub(orders);
                 self.counts.refused += 1;
             }
         }
@@ -170,6 +176,7 @@ impl Watch {
         match &event.body {
             EventBody::Order(update) => self.order(update, event.at.mono),
             EventBody::Outcome(outcome) => self.outcome(outcome),
+            EventBody::AmendOutcome(outcome) => self.amend_outcome(outcome),
             EventBody::Session(status) => self.session(status),
             EventBody::Ticker(ticker) => {
                 self.counts.tickers += 1;

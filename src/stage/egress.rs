@@ -525,6 +525,7 @@ mod tests {
     fn the_gate_stops_opening_orders_and_lets_risk_reduction_pass() {
         let latch = KillLatch::default();
         let mut meta = OutMeta {
+            amends: false,
             message: MessageId(1),
             cause: Seq(1),
             cause_mono: 1_000,

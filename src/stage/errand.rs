@@ -4,10 +4,9 @@
 //! in) and polls for results. Nothing here decides when to connect or retry: session machines do.
 
 use super::egress::{KillLatch, admit_again};
-use crate::domain::effect::{HttpId, MessageId, OutMeta, Redact};
+use crate::domain::effect::{HttpId, OutMeta, Redact};
 use crate::domain::input::{ConnId, DownReason, RefuseReason};
 use crate::domain::instrument::VenueId;
-use crate::domain::order::OrderSpec;
 use crate::domain::standing::Pace;
 use crate::net::Gate;
 use crate::net::dial::{DialRequest, Established, dial};
@@ -56,13 +55,12 @@ struct Http {
 pub struct Leave {
     latch: Arc<KillLatch>,
     meta: OutMeta,
-    order: OrderSpec,
 }
 
 impl Leave {
     /// For an order that passed the gate; `None` for what is no order.
     pub fn new(meta: &OutMeta, latch: &Arc<KillLatch>) -> Option<Self> {
-        Some(Self { latch: Arc::clone(latch), meta: *meta, order: meta.order? })
+        meta.order.is_some().then(|| Self { latch: Arc::clone(latch), meta: *meta })
     }
 
     /// Whether it may still leave.
@@ -85,8 +83,9 @@ pub enum Errand {
         body: Vec<u8>,
         pace: Option<Pace>,
     },
-    /// An order that waited for a thread was refused by the gate: not a byte of it was written.
-    Withdrawn { message: MessageId, order: OrderSpec, reason: RefuseReason },
+    /// An order, or an amendment of one, that waited for a thread was refused by the gate: not a byte of it was
+    /// written.
+    Withdrawn { meta: OutMeta, reason: RefuseReason },
 }
 
 /// Owner of the errand threads; dropping it lets them finish and end.
@@ -242,8 +241,7 @@ fn answer(
         let reply = perform_if(client, &base, &text, &gate);
         if let (Err(Unmade::Withdrawn), Some(leave)) = (&reply, &leave) {
             let reason = leave.verdict().err().unwrap_or(RefuseReason::Killed);
-            let (message, order) = (leave.meta.message, leave.order);
-            if sender.send(Errand::Withdrawn { message, order, reason }).is_err() {
+            if sender.send(Errand::Withdrawn { meta: leave.meta, reason }).is_err() {
                 break;
             }
             continue;
@@ -314,9 +312,9 @@ fn perform_if(client: &HttpClient, base: &str, text: &[u8], gate: &Gate) -> Resu
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::effect::{OrderCall, Target};
+    use crate::domain::effect::{MessageId, OrderCall, Target};
     use crate::domain::event::Seq;
-    use crate::domain::order::ClientId;
+    use crate::domain::order::{ClientId, OrderSpec};
     use crate::net::tls::Trust;
     use std::io::{Read, Write};
     use std::net::{TcpListener, TcpStream};
@@ -366,9 +364,10 @@ mod tests {
             while heard.replies.len() + heard.withdrawn.len() < count {
                 match errands.poll() {
                     Some(Errand::Replied { id, status, .. }) => heard.replies.push((id, status)),
-                    Some(Errand::Withdrawn { message, order, reason }) => {
-                        assert_eq!(order.client_id.sequence(), message.0, "it names its order");
-                        heard.withdrawn.push((message.0, reason));
+                    Some(Errand::Withdrawn { meta, reason }) => {
+                        let order = meta.order.expect("an order");
+                        assert_eq!(order.client_id.sequence(), meta.message.0, "it names its order");
+                        heard.withdrawn.push((meta.message.0, reason));
                     }
                     Some(Errand::Dialled { .. }) => panic!("nobody dials"),
                     None => std::thread::yield_now(),
@@ -407,6 +406,7 @@ mod tests {
             epoch: 0,
             urgent,
             order: Some(order),
+            amends: false,
         };
         Leave::new(&meta, latch)
     }

@@ -7,13 +7,12 @@
 use super::decode::ConnInfo;
 use super::egress::{AheadGate, KillLatch, Vault, admit, check_epoch};
 use super::errand::{Errand, Errands, Leave};
-use crate::domain::effect::{HttpId, MessageId, OutMsg, Redact, Target};
+use crate::domain::effect::{HttpId, MessageId, OutMeta, OutMsg, Redact, Target};
 use crate::domain::event::SessionRole;
 use crate::domain::input::{
     ConnId, DownReason, FrameKind, FrameMeta, Input, RefuseReason, SendFate, SendOutcome,
 };
 use crate::domain::instrument::VenueId;
-use crate::domain::order::OrderSpec;
 use crate::domain::time::Nanos;
 use crate::net::proxy::Proxy;
 use crate::net::socket::{Handed, MessageKind, NetError, SendError, SocketLimits, WsSocket};
@@ -386,9 +385,7 @@ impl Gateway {
                     Err(reason) => Some(Input::ConnDown { conn, epoch, reason }),
                 }
             }
-            Errand::Withdrawn { message, order, reason } => {
-                Some(outcome(message, SendFate::Withdrawn(reason), Some(order)))
-            }
+            Errand::Withdrawn { meta, reason } => Some(outcome(&meta, SendFate::Withdrawn(reason))),
             Errand::Replied { venue, id, redact, status, body, pace: Some(pace) } => {
                 // What the reply says of limits goes first.
                 self.held = Some(Errand::Replied { venue, id, redact, status, body, pace: None });
@@ -561,8 +558,9 @@ impl Gateway {
 }
 
 /// The outcome input of a message.
-pub fn outcome(message: MessageId, fate: SendFate, order: Option<OrderSpec>) -> Input {
-    Input::Outcome(SendOutcome { message, fate, order })
+pub fn outcome(meta: &OutMeta, fate: SendFate) -> Input {
+    let outcome = SendOutcome { message: meta.message, fate, order: meta.order };
+    if meta.amends { Input::AmendOutcome(outcome) } else { Input::Outcome(outcome) }
 }
 
 fn down_reason(failure: &NetError) -> DownReason {

@@ -13,9 +13,9 @@ use crate::domain::effect::{
 use crate::domain::event::{EventBody, Flow, FlowBody, Seq, SessionRole, SessionStatus};
 use crate::domain::input::{Command, ConnId, Scope, SendFate};
 use crate::domain::instrument::{VENUES_MAX, VenueId};
-use crate::domain::intent::{Basket, Denial, DenyReason, Intent, LEGS_MAX, OrderRef};
+use crate::domain::intent::{Amend, Basket, BasketKind, Denial, DenyReason, Intent, LEGS_MAX, OrderRef};
 use crate::domain::money::Money;
-use crate::domain::order::{ClientId, OrderSpec, RejectClass};
+use crate::domain::order::{AmendUpdate, ClientId, OrderSpec, OrderUpdate, RejectClass};
 use crate::domain::params::{EngineParams, OrderFallback, OrderRoute, VenueParams};
 use crate::domain::standing::Pace;
 use crate::domain::time::{Nanos, SECOND, Stamp};
@@ -122,6 +122,7 @@ const fn blank_meta() -> OutMeta {
         epoch: 0,
         urgent: false,
         order: None,
+        amends: false,
     }
 }
 
@@ -156,6 +157,7 @@ impl Route {
             // Paper orders do not rest beyond a command; decode hears those itself.
             FlowBody::Intent(Intent::Cancel(_)) if self.paper => {}
             FlowBody::Intent(Intent::Cancel(order)) => self.on_cancel(flow, order, sink),
+            FlowBody::Intent(Intent::Amend(amend)) => self.on_amend(flow, amend, sink),
             FlowBody::Mid(..) => {}
         }
     }
@@ -288,13 +290,16 @@ impl Route {
                     }
                 }
             }
-            EventBody::Order(update) if update.reject == RejectClass::RateLimit => {
-                if let Some(budget) = self.budgets.get_mut(update.venue.index()) {
+            EventBody::Order(OrderUpdate { reject: RejectClass::RateLimit, venue, .. })
+            | EventBody::Amended(AmendUpdate { reject: RejectClass::RateLimit, venue, .. }) => {
+                if let Some(budget) = self.budgets.get_mut(venue.index()) {
                     budget.strike(flow.at.mono);
                 }
             }
             // A withdrawn order had its outcome when it was handed over.
-            EventBody::Outcome(outcome) if matches!(outcome.fate, SendFate::Withdrawn(_)) => {}
+            EventBody::Outcome(outcome) | EventBody::AmendOutcome(outcome)
+                if matches!(outcome.fate, SendFate::Withdrawn(_)) => {}
+            EventBody::AmendOutcome(_) => self.outstanding = self.outstanding.saturating_sub(1),
             EventBody::Outcome(outcome) => {
                 self.outstanding = self.outstanding.saturating_sub(1);
                 let lost = |sweep: &Sweep| {
@@ -470,6 +475,39 @@ impl Route {
                 sweep.after = Some(first);
             }
             self.emit(slot, basket.orders().len() - 1 - slot, meta, sink);
+        }
+    }
+
+    /// Sends an amendment, or denies it: without session, budget or credit, at a venue that has no such request,
+    /// and on paper, where orders do not rest.
+    fn on_amend(&mut self, flow: &Flow, amend: &Amend, sink: &mut impl FnMut(Made<'_, OutMsg>)) {
+        let (venue, now) = (amend.to.venue, flow.at.mono);
+        let urgent = amend.to.reduce_only;
+        let ready = self.orders_ready.get(venue.index()).copied().unwrap_or(false);
+        let free = self.budgets.get_mut(venue.index()).is_some_and(|b| b.available(now, urgent) > 0);
+        let mut meta = self.meta(flow, urgent);
+        meta.age_max = if urgent { 0 } else { self.send_age_max_ns };
+        (meta.order, meta.amends) = (Some(amend.to), true);
+        let mut rendered = Ok(None);
+        if !self.paper && ready && free && self.outstanding < CREDIT_MAX {
+            let payload = &mut self.staged[0].payload;
+            payload.clear();
+            let at = self.clocks.stamp(venue, flow.at);
+            rendered = self.encoders[venue.index()].amend(&amend.to, &meta, at, payload);
+        }
+        match rendered {
+            Ok(Some(rendered)) => {
+                let _ = self.budgets[venue.index()].try_take(now, 1, urgent);
+                self.aim(rendered, &mut meta, OrderCall::Amend, venue, amend.to.client_id);
+                self.emit(0, 0, meta, sink);
+            }
+            failed => {
+                self.refused_renders += u64::from(failed.is_err());
+                let Amend { trade, attempt, .. } = *amend;
+                let (kind, reason) = (BasketKind::Amend, DenyReason::RouteUnavailable);
+                let (value, limit) = (Money::ZERO, Money::ZERO);
+                sink(Made::Denied(&Denial { trade, attempt, kind, reason, leg: 0, value, limit }));
+            }
         }
     }
 

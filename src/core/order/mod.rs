@@ -15,9 +15,11 @@
 //! | end with `filled` > booked | the end waits for the missing fills; after the timeout → Unknown, query |
 //! | fill after the end | booked; the order stays closed |
 //! | “no such order” | Unknown, query; believed after three answers over two seconds, never as a fill; over HTTP not before the request that places it was answered, or is too late for the venue |
+//! | amendment sent | PendingAmend; the larger of both quantities can fill; the venue's terms decide ([`amend`]) |
 //! | account session lost | every live order of the venue is Unknown |
 //! | list of open orders complete | live orders that it lacks are queried |
 
+pub mod amend;
 pub mod entry;
 mod fills;
 #[cfg(test)]
@@ -32,7 +34,8 @@ use crate::domain::instrument::{INSTRUMENTS_MAX, Instrument, InstrumentId, Qty, 
 use crate::domain::intent::OrderRef;
 use crate::domain::money::Money;
 use crate::domain::order::{
-    ClientId, FillReport, OrderReport, OrderSpec, OrderState, OrderUpdate, RejectClass, ReportKind,
+    AmendUpdate, ClientId, FillReport, OrderReport, OrderSpec, OrderState, OrderUpdate, RejectClass,
+    ReportKind,
 };
 use crate::domain::params::EngineParams;
 use crate::domain::time::{MILLI, Nanos, SECOND, Stamp};
@@ -58,6 +61,8 @@ const ANSWER_TIMEOUT: Nanos = 2 * SECOND;
 pub struct LedgerOut {
     /// Changes of orders, in order.
     pub updates: Vec<OrderUpdate>,
+    /// What became of amendments; to be told before `updates`.
+    pub amends: Vec<AmendUpdate>,
     /// Orders to ask the venue about (urgent).
     pub queries: Vec<OrderRef>,
     /// What should not have been.
@@ -69,6 +74,7 @@ impl LedgerOut {
     pub fn with_capacity(capacity: usize) -> Self {
         Self {
             updates: Vec::with_capacity(capacity),
+            amends: Vec::with_capacity(capacity),
             queries: Vec::with_capacity(capacity),
             odd: Vec::with_capacity(capacity),
         }
@@ -77,6 +83,7 @@ impl LedgerOut {
     /// Empties the buffers, keeping their room.
     pub fn clear(&mut self) {
         self.updates.clear();
+        self.amends.clear();
         self.queries.clear();
         self.odd.clear();
     }
@@ -295,6 +302,7 @@ impl Ledger {
         }
         let entry = &mut self.entries[slot as usize];
         let before = (entry.implied(), entry.word, entry.terminal, entry.unknown, entry.held);
+        let worked = (entry.spec.terms(), entry.pending);
         let refuted = report.kind == ReportKind::Rejected && (entry.implied() > 0 || entry.booked > 0);
         let heard = entry.hear(report, now.mono);
         if refuted && heard == Heard::Doubt {
@@ -303,6 +311,7 @@ impl Ledger {
         let booked = report.fill.filter(|fill| self.take_fill(slot, report, fill, out));
         let entry = &mut self.entries[slot as usize];
         entry.conclude(heard);
+        let is_amended = worked != (entry.spec.terms(), entry.pending);
         let timeout = self.ack_timeout_ns.get(report.venue.index()).copied().unwrap_or(ACK_TIMEOUT_DEFAULT);
         if heard == Heard::Doubt && !entry.is_complete() {
             if !entry.unknown {
@@ -311,12 +320,17 @@ impl Ledger {
             }
         } else if before != (entry.implied(), entry.word, entry.terminal, entry.unknown, entry.held)
             || booked.is_some()
+            || is_amended
         {
             // Something new: give the venue its time for the rest. A pending query keeps its own pace.
             if !entry.unknown {
                 entry.query_delay = QUERY_DELAY_MIN;
                 entry.due = now.mono.saturating_add(timeout);
             }
+        }
+        if is_amended {
+            let refused = report.kind == ReportKind::AmendRejected;
+            self.publish_amend(slot, if refused { report.reject } else { RejectClass::None }, out);
         }
         self.settle(slot, booked, now.mono, out);
     }
@@ -439,7 +453,8 @@ impl Ledger {
     /// An order that is not in the table: heard of before its own send outcome, of an older epoch, or
     /// forgotten.
     fn hear_of(&mut self, report: &OrderReport, now: Nanos, out: &mut LedgerOut) -> Option<u32> {
-        if matches!(report.kind, ReportKind::NotFound | ReportKind::CancelRejected) {
+        let of_no_order = [ReportKind::NotFound, ReportKind::CancelRejected, ReportKind::AmendRejected];
+        if of_no_order.contains(&report.kind) {
             return None;
         }
         let id = report.client_id;

@@ -10,6 +10,8 @@ use crate::domain::text::Currency;
 use crate::domain::time::MILLI;
 use proptest::prelude::*;
 
+mod amending;
+
 const EPOCH: u64 = 7;
 const TIMEOUT: Nanos = 500 * MILLI;
 const QTY: i64 = 10;

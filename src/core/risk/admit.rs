@@ -70,7 +70,13 @@ impl Risk {
         }
     }
 
-    fn check_venue(&self, leg: usize, order: &OrderSpec, safe: bool, at: Stamp) -> Result<(), Violation> {
+    pub(super) fn check_venue(
+        &self,
+        leg: usize,
+        order: &OrderSpec,
+        safe: bool,
+        at: Stamp,
+    ) -> Result<(), Violation> {
         let venue = self.venues.get(order.venue.index()).copied().unwrap_or_default();
         let listed = self.positions.instrument(order.instrument);
         // What is held on a suspended contract may still be reduced, if the venue lets it.
@@ -133,7 +139,12 @@ impl Risk {
 
     /// A reduction may stand on a book of any age: its price bounds what it pays, it fills at what the venue quotes
     /// then, and a quiet market must not keep anybody in. Scan prices it from live books only, else it has no mid.
-    fn check_books(&self, basket: &Basket, reduce_only: bool, safe: bool) -> Result<(), Violation> {
+    pub(super) fn check_books(
+        &self,
+        basket: &Basket,
+        reduce_only: bool,
+        safe: bool,
+    ) -> Result<(), Violation> {
         let (age_factor, collar_factor) =
             if safe { (URGENT_AGE_FACTOR, URGENT_COLLAR_FACTOR) } else { (1, 1) };
         let age_max = self.params.book_age_max_ns.saturating_mul(age_factor);
@@ -161,7 +172,7 @@ impl Risk {
         Ok(())
     }
 
-    fn check_exposure(&self, basket: &Basket, hedge: bool) -> Result<(), Violation> {
+    pub(super) fn check_exposure(&self, basket: &Basket, hedge: bool) -> Result<(), Violation> {
         let legs = basket.orders();
         let factor = if hedge { URGENT_SIZE_FACTOR } else { 1 };
         let limit = |units: i64| RiskParams::money(units.saturating_mul(factor));

@@ -32,6 +32,9 @@ impl Risk {
             self.capital.reserve(account, margin);
             self.orders[slot as usize] = Tracked {
                 spec: *order,
+                terms: order.terms(),
+                pending: None,
+                attempt: Default::default(),
                 leaves: order.qty.0,
                 account,
                 margin,
@@ -120,6 +123,9 @@ impl Risk {
     pub(super) fn on_denied(&mut self, denial: &Denial) {
         if denial.reason != DenyReason::RouteUnavailable {
             return;
+        }
+        if denial.kind == BasketKind::Amend {
+            return self.on_amend_denied(denial);
         }
         let concerned = |flight: &&Flight| {
             flight.serial > 0

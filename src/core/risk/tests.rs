@@ -11,6 +11,8 @@ use crate::domain::standing::TradingLock;
 use crate::domain::text::Currency;
 use proptest::prelude::*;
 
+mod amending;
+
 const EPOCH: u64 = 3;
 /// Mid of every book: 100.00.
 const MID: i64 = 10_000;

@@ -4,6 +4,7 @@
 //! terminal. Reduces only on the venue where something is held, never on a third one.
 
 mod act;
+mod by_hand;
 mod imagine;
 mod residual;
 #[cfg(test)]
@@ -84,6 +85,8 @@ pub struct Desk {
     epoch: u64,
     order_last: u64,
     trade_last: u32,
+    /// Amendments by hand so far.
+    amended_last: u16,
     due: Nanos,
     /// When listings are looked through for residuals that an order could close.
     residual_due: Nanos,
@@ -103,6 +106,7 @@ impl Desk {
             epoch,
             order_last: 0,
             trade_last: 0,
+            amended_last: 0,
             due: Nanos::MAX,
             residual_due: Nanos::MAX,
             collar,
@@ -397,6 +401,9 @@ impl Desk {
     /// Adds the state to a digest.
     pub fn digest(&self, to: &mut Digest) {
         to.mix(self.order_last);
+        if self.amended_last > 0 {
+            to.mix(u64::from(self.amended_last));
+        }
         self.recent.digest(to);
         to.mix(u64::from(self.trade_last));
         to.mix_signed(self.residual_due);

@@ -16,6 +16,7 @@
 //! | `open_orders`, `order_rate` | at every entry |
 //! | `not_reduce_only` | exits and unwinds are reduce-only |
 //! | `hedge_enlarges` | a hedge does not enlarge its trade's residual |
+//! | `amend_unknown`, `amend_overlaps` | only an order that may live is amended, and one amendment is under way at a time; the rules above hold for amendments as for orders |
 //! | `fill_unknown`, `fill_mismatch`, `fill_repeated`, `fill_sum`, `fill_exceeds`, `fill_after_end`, `fill_beyond_limit` | fills belong to a sent order, add up, stop at its quantity and its end, and respect its price |
 //! | `reduce_only_increases` | a reduce-only fill never enlarges or turns a position |
 //! | `instrument_position`, `venue_position`, `gross_exposure` | after every fill that enlarges a position |
@@ -37,7 +38,7 @@ use crate::domain::effect::OutMeta;
 use crate::domain::event::{EventBody, Seq};
 use crate::domain::input::{Command, Input, Scope, SendFate, SendOutcome};
 use crate::domain::instrument::{Instrument, Status};
-use crate::domain::intent::{Basket, BasketKind, Denial, Intent, ONE_PPB, Ppb};
+use crate::domain::intent::{Amend, Basket, BasketKind, Denial, Intent, ONE_PPB, Ppb};
 use crate::domain::money::Money;
 use crate::domain::order::{ClientId, OrderSpec, OrderUpdate};
 use crate::domain::params::EngineParams;
@@ -176,6 +177,7 @@ pub struct Checker {
     exposure: Exposure,
     residuals: Residuals,
     wishes: BTreeMap<(u32, u16, u8), Basket>,
+    amends: BTreeMap<(u32, u16), Amend>,
     killed: bool,
     killed_venues: BTreeSet<u8>,
     reducing: bool,
@@ -207,6 +209,7 @@ impl Checker {
             exposure: Exposure::default(),
             residuals: Residuals::default(),
             wishes: BTreeMap::new(),
+            amends: BTreeMap::new(),
             killed: false,
             killed_venues: BTreeSet::new(),
             reducing: false,
@@ -234,11 +237,16 @@ impl Checker {
                 let Self { bands, instruments, .. } = self;
                 bands.mark(mark, instruments.get(&mark.instrument.0), mono);
             }
+            Fact::Event(EventBody::Amended(update)) => self.orders.amended(update),
             Fact::Event(_) | Fact::Wish(Intent::Cancel(_)) | Fact::Approved(Intent::Cancel(_)) => {}
             Fact::Wish(Intent::Basket(basket)) => {
                 self.wishes.insert(key(basket.trade.0, basket.attempt, basket.kind), *basket);
             }
+            Fact::Wish(Intent::Amend(amend)) => {
+                self.amends.insert((amend.trade.0, amend.attempt), *amend);
+            }
             Fact::Approved(Intent::Basket(basket)) => self.approved(basket),
+            Fact::Approved(Intent::Amend(amend)) => self.amend_approved(amend),
             Fact::Denied(denial) => self.orders.deny((denial.trade.0, denial.attempt, denial.kind as u8)),
             Fact::Message(meta, text) => self.message(meta, text),
         }
@@ -270,6 +278,7 @@ impl Checker {
                 self.killed_venues.clear();
             }
             Input::Outcome(outcome) => self.outcome(outcome),
+            Input::AmendOutcome(outcome) => self.amend_outcome(outcome),
             _ => {}
         }
     }
@@ -300,6 +309,31 @@ impl Checker {
             if !self.orders.approve(known, self.mono) {
                 self.broken("client_id_repeated", format!("{}", order.client_id));
             }
+        }
+    }
+
+    /// An amended order keeps to the limits of an order, and is the approved one but for price and quantity.
+    fn amend_approved(&mut self, amend: &Amend) {
+        let id = amend.to.client_id;
+        if self.amends.remove(&(amend.trade.0, amend.attempt)).as_ref() != Some(amend) {
+            self.broken("approved_without_wish", format!("amendment of order {id}"));
+        }
+        let mut basket = Basket { trade: amend.trade, len: 1, kind: BasketKind::Entry, ..Basket::default() };
+        if amend.to.reduce_only {
+            basket.kind = BasketKind::Exit;
+        }
+        (basket.legs[0], basket.mids[0], basket.book_age_ns[0]) = (amend.to, amend.mid, amend.book_age_ns);
+        // To make an order smaller is no entry.
+        let larger = self.orders.get(id).is_none_or(|known| amend.to.qty.0 >= known.spec.qty.0);
+        let reducing = self.reducing;
+        self.reducing = reducing && larger;
+        self.leg(&basket, 0, &amend.to);
+        self.reducing = reducing;
+        if !amend.to.reduce_only {
+            self.pace(1);
+        }
+        if let Err(rule) = self.orders.approve_amend(amend, self.mono) {
+            self.broken(rule, format!("amendment of order {id}"));
         }
     }
 
@@ -371,6 +405,10 @@ impl Checker {
         if open > self.limits.open_orders_max as usize {
             self.broken("open_orders", format!("{open}, limit {}", self.limits.open_orders_max));
         }
+        self.pace(legs);
+    }
+
+    fn pace(&mut self, legs: usize) {
         let rate = self.orders.entries_since(self.mono - SECOND) + legs;
         if rate > self.limits.order_rate_per_s_max as usize {
             self.broken(
@@ -382,7 +420,8 @@ impl Checker {
 
     fn message(&mut self, meta: &OutMeta, text: &[u8]) {
         let Some(order) = &meta.order else { return };
-        if let Err(rule) = self.orders.render(order) {
+        let rendered = if meta.amends { self.orders.render_amend(order) } else { self.orders.render(order) };
+        if let Err(rule) = rendered {
             self.broken(rule, format!("message {} of order {}", meta.message.0, order.client_id));
         }
         if memchr::memmem::find(text, &order.client_id.hex()).is_none() {
@@ -406,6 +445,19 @@ impl Checker {
         self.report.orders += 1;
         if let Err(rule) = self.orders.send(order) {
             self.broken(rule, format!("order {} by message {}", order.client_id, outcome.message.0));
+        }
+    }
+
+    fn amend_outcome(&mut self, outcome: &SendOutcome) {
+        let Some(order) = &outcome.order else { return };
+        if let SendFate::Refused(_) | SendFate::Withdrawn(_) = outcome.fate {
+            return self.orders.end_amend(order.client_id);
+        }
+        if let Err(rule) = self.orders.send_amend(order) {
+            self.broken(
+                rule,
+                format!("amendment of order {} by message {}", order.client_id, outcome.message.0),
+            );
         }
     }
 

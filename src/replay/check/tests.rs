@@ -83,6 +83,7 @@ fn basket(trade: u32, kind: BasketKind, orders: &[OrderSpec]) -> Basket {
 
 fn meta(order: OrderSpec) -> OutMeta {
     OutMeta {
+        amends: false,
         message: MessageId(order.client_id.sequence()),
         cause: Seq(1),
         cause_mono: 0,

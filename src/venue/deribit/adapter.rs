@@ -18,7 +18,7 @@ use crate::domain::event::{
     BookReason, BookState, BookStatus, EventBody, SessionRole, SessionStatus, SweepReply,
 };
 use crate::domain::input::{ConnId, DownReason, FrameKind, FrameMeta};
-use crate::domain::instrument::{Instrument, InstrumentId, Price, Qty, Status, VenueId, VenueSpec};
+use crate::domain::instrument::{Instrument, InstrumentId, Price, Qty, VenueId, VenueSpec};
 use crate::domain::money::Money;
 use crate::domain::params::Extras;
 use crate::domain::standing::Pace;

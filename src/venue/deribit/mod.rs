@@ -45,7 +45,7 @@ pub use decoder::DeribitDecoder;
 
 use super::message::Decoder;
 use super::session::{self, Ping, Terms};
-use super::{Adapter, ConnSpec, Dialect, Encoder, KillSwitch, VenueContext};
+use super::{Adapter, Amending, ConnSpec, Dialect, Encoder, KillSwitch, VenueContext};
 use crate::domain::event::SessionRole;
 use crate::domain::standing::CheckSet;
 use crate::domain::time::{MILLI, SECOND};
@@ -97,6 +97,10 @@ impl Dialect for Deribit {
 
     fn start_checks(&self) -> CheckSet {
         standing::CHECKS
+    }
+
+    fn amending(&self) -> Amending {
+        Amending::InPlace
     }
 
     fn encoder(&self, context: &VenueContext) -> Box<dyn Encoder> {

@@ -65,7 +65,7 @@ impl Desk {
                 trade.phase = Phase::Balancing;
                 trade.retry_at = floor.now.mono;
             }
-            BasketKind::Hedge => trade.retry_at = floor.now.mono,
+            BasketKind::Hedge | BasketKind::Amend => trade.retry_at = floor.now.mono,
             BasketKind::Exit | BasketKind::Unwind => {
                 let pause = floor.params.retry_ns.max(1) << u32::from(trade.rejects).min(BACKOFF_MAX);
                 trade.retry_at = floor.now.mono.saturating_add(pause);
