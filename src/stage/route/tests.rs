@@ -204,17 +204,19 @@ fn while_the_order_session_is_down_orders_take_the_other_way_as_far_as_configure
 }
 
 #[test]
-fn a_withdrawn_order_gives_no_credit_back_a_second_time() {
+fn a_withdrawn_order_or_amendment_gives_no_credit_back_a_second_time() {
     let mut rig = Rig::new();
     rig.basket(BasketKind::Exit).expect("it goes");
     let outcome = |fate| {
         let (message, order) = (MessageId(1), Some(OrderSpec::default()));
-        EventBody::Outcome(SendOutcome { message, fate, order })
+        SendOutcome { message, fate, order }
     };
     assert_eq!(rig.route.outstanding, 1);
-    rig.event(outcome(SendFate::Handed));
+    rig.event(EventBody::Outcome(outcome(SendFate::Handed)));
     rig.basket(BasketKind::Exit).expect("it goes");
-    rig.event(outcome(SendFate::Withdrawn(RefuseReason::Killed)));
+    let withdrawn = outcome(SendFate::Withdrawn(RefuseReason::Killed));
+    rig.event(EventBody::Outcome(withdrawn));
+    rig.event(EventBody::AmendOutcome(withdrawn));
     assert_eq!(rig.route.outstanding, 1, "the second one is under way still");
 }
 

@@ -131,7 +131,7 @@ fn order_update(order: &Fields<'_>, venue: VenueId, listings: &Listings, out: &m
         kind,
         side: Some(side(order.get(b'S')).map_err(malformed)?),
         filled: Some(filled),
-        terms: terms(&order, instrument),
+        terms: terms(order, instrument),
         fill,
         reject,
         code: 0,

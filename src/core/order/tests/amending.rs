@@ -155,6 +155,34 @@ fn an_end_ends_the_amendment_too_and_what_was_not_amended_is_never_resized() {
     assert_eq!((bench.amends(), bench.leaves()), (vec![], 10));
 }
 
+#[test]
+fn an_amendment_that_was_withdrawn_leaves_the_order_and_over_http_it_may_be_under_way_for_longer() {
+    let withdrawn = SendFate::Withdrawn(RefuseReason::Killed);
+    let mut bench = resting();
+    assert_eq!(bench.amend(SendFate::Handed, LARGER), [(OrderState::PendingAmend, 0)]);
+    assert_eq!(bench.leaves(), 16);
+    assert_eq!(bench.amend(withdrawn, LARGER), [(OrderState::Open, 0)]);
+    assert_eq!(bench.amends(), [(old(), None, reject_class(RefuseReason::Killed))]);
+    assert_eq!((bench.leaves(), bench.odd()), (10, vec![]));
+    // Nothing of it is left to take back.
+    assert_eq!((bench.amend(withdrawn, LARGER), bench.amends()), (vec![], vec![]));
+    assert_eq!(bench.odd(), [LedgerOddKind::Contradiction]);
+    // While it may wait for a thread, the old terms are no refusal.
+    let mut bench = resting();
+    bench.amend(SendFate::Handed, LARGER);
+    let (sent, lasts) = (bench.now.mono, HTTP_VALID_MS_MIN * MILLI + EXPIRY_MARGIN);
+    for (age, leaves) in [(2 * SECOND, 16), (lasts - 1, 16), (lasts, 10)] {
+        bench.now.mono = sent + age;
+        bench.hear(stated(ReportKind::Open, 0, old()));
+        assert_eq!(bench.leaves(), leaves, "{age}");
+    }
+    // The order ended first.
+    let mut bench = resting();
+    bench.amend(SendFate::Handed, LARGER);
+    bench.hear(stated(ReportKind::Canceled, 0, old()));
+    assert_eq!((bench.amend(withdrawn, LARGER), bench.amends(), bench.odd()), (vec![], vec![], vec![]));
+}
+
 proptest! {
     /// Whatever the order in which the venue's words arrive: every fill counts once, and in the end all of it is booked.
     #[test]

@@ -1,7 +1,7 @@
 //! Amendments at the limits: what they add is checked, the worst of both terms is bound, and a refusal gives it back.
 
 use super::*;
-use crate::domain::intent::Amend;
+use crate::domain::intent::{Amend, WorstPrices};
 use crate::domain::order::{AmendUpdate, OrderTerms, TimeInForce};
 
 impl Bench {
@@ -113,6 +113,25 @@ fn what_an_amendment_adds_passes_the_checks_of_an_entry_or_nothing_changes() {
     );
     bench.event(EventBody::Command(Command::Kill(Scope::Global)));
     assert!(bench.amend(OrderSpec { qty: Qty(11), ..order }).is_some());
+}
+
+#[test]
+fn an_amendment_keeps_to_the_band_of_its_venue_and_to_its_locks() {
+    let mut bench = Bench::new();
+    let order = bench.rest(10);
+    let amend = |bench: &mut Bench, attempt, worst| {
+        let to = OrderSpec { qty: Qty(20), ..order };
+        let worst = WorstPrices([Price(worst); 4]);
+        let amend = Amend { trade: TradeId(9), attempt, to, mid: Price(MID), worst, ..Amend::default() };
+        bench.flow(FlowBody::Intent(Intent::Amend(amend)));
+        bench.out.denials.first().map(|denial| denial.reason)
+    };
+    assert_eq!(amend(&mut bench, 1, order.price.0 - 1), Some(DenyReason::PriceBandExceeded));
+    let lock = |until| EventBody::Lock(TradingLock { instrument: order.instrument, until });
+    bench.event(lock(i64::MAX));
+    assert_eq!(amend(&mut bench, 2, order.price.0), Some(DenyReason::ListingLocked));
+    bench.event(lock(0));
+    assert_eq!(amend(&mut bench, 3, order.price.0), None);
 }
 
 #[test]
