@@ -1,13 +1,13 @@
 //! The whole engine among venues that misbehave in every way that `--faults` knows: it trades on, every order's
 //! fate becomes known, books of account agree in the end, no limit is broken, and the run replays.
 
-use crate::simulated::{START, TempDir, faulty_simulation, sim_config};
+use crate::simulated::{START, TempDir, changed_simulation, sim_config};
 use perpring::cli::Signals;
 use perpring::cli::demo::{DemoArgs, trade};
 use perpring::domain::input::Command;
 use perpring::domain::instrument::ContractKind;
 use perpring::domain::money::Money;
-use perpring::domain::params::RiskParams;
+use perpring::domain::params::{OrderRoute, RiskParams};
 use perpring::domain::time::{MICRO, MILLI, SECOND};
 use perpring::ops::watch::Counts;
 use perpring::replay::audit::check_dir;
@@ -31,6 +31,8 @@ const SEEDS: &str = "PERPRING_FAULT_SEEDS";
 pub struct World<'a> {
     /// Dialects.
     pub venues: &'a [&'a str],
+    /// The way of orders, where a venue has it.
+    pub route: OrderRoute,
     /// Of the market.
     pub seed: u64,
     /// What goes wrong.
@@ -59,8 +61,12 @@ pub fn survives_in(world: &World<'_>, mut look: impl FnMut(&mut Simulation)) -> 
         daily_loss_max_usd: 1_000_000,
         ..RiskParams::default()
     };
+    let mut params = world::engine_params(&sim, 7, world::demo_scan(), risk);
+    if world.route == OrderRoute::Http {
+        world::route_orders(&mut params, world.route);
+    }
     let (mut simulation, config) =
-        faulty_simulation(&sim, world::demo_scan(), risk, 100 * MICRO, Some(dir.path()), &world.plan);
+        changed_simulation(params, &sim, 100 * MICRO, Some(dir.path()), &world.plan);
     for _ in 0..world.trading * 2 {
         simulation.run_for(SECOND / 2);
         look(&mut simulation);
@@ -119,9 +125,6 @@ fn open(simulation: &mut Simulation) -> Option<String> {
     None
 }
 
-/// The venue that locks contracts for an account.
-const LOCKS: &str = "binance-usdm";
-
 /// Every kind of fault at every one of these venues within `until` seconds; rare ones at staggered instants. Without
 /// deleveraging, which a venue tells once, on a stream that other faults close (see [`survives_a_venue_that_matches_badly`]), and
 /// without bans, which hold our requests for minutes (see the test of its own).
@@ -144,16 +147,14 @@ fn every_kind(seed: u64, venues: &[&str], until: i64) -> FaultPlan {
             FaultKind::ClockSkew => ("by_ms = 1_500\nfor_ms = 3_000".to_owned(), Some(7.0)),
             FaultKind::PriceBand => ("band_bps = 1\nfor_ms = 1_500".to_owned(), Some(4.5)),
             FaultKind::Metadata => ("for_ms = 2_500".to_owned(), Some(3.5)),
-            FaultKind::SymbolLock if !venues.contains(&LOCKS) => continue,
-            FaultKind::SymbolLock => ("for_ms = 2_000".to_owned(), Some(8.5)),
+            FaultKind::SymbolLock => often(12, "for_ms = 1_000"),
             FaultKind::Adl | FaultKind::Http418 => continue,
         };
         let name = kind.name();
         match at {
             None => text += &format!("[[fault]]\nkind = '{name}'\n{rest}\n"),
             Some(at) => {
-                let locks = |venue: &&String| kind != FaultKind::SymbolLock || *venue == LOCKS;
-                for (place, venue) in names(venues).iter().filter(locks).enumerate() {
+                for (place, venue) in names(venues).iter().enumerate() {
                     let (first, second) = (at + place as f64 * 0.7, at + 8.0 + place as f64 * 0.7);
                     text += &format!(
                         "[[fault]]\nkind = '{name}'\nvenue = '{venue}'\n{rest}\nat_s = [{first}, {second}]\n"
@@ -180,7 +181,10 @@ fn survives_every_kind(venues: &[&str], many: bool) {
     let seeds = std::env::var(SEEDS).ok().and_then(|text| text.parse().ok()).unwrap_or(1);
     for seed in 1..=seeds {
         let plan = every_kind(seed, venues, 24);
-        let (counts, faults) = survives_in(&World { venues, seed, plan, trading: 40, closing: 150 }, |_| ());
+        let (counts, faults) = survives_in(
+            &World { venues, route: OrderRoute::Websocket, seed, plan, trading: 40, closing: 150 },
+            |_| (),
+        );
         assert!(
             counts.orders_sent > 0 && (!many || counts.trades_closed > 0 && counts.unknown > 0),
             "{counts:?}"
@@ -188,11 +192,13 @@ fn survives_every_kind(venues: &[&str], many: bool) {
         for kind in FaultKind::ALL {
             let of_orders = matches!(
                 kind,
-                FaultKind::AckLost | FaultKind::FillBeforeAck | FaultKind::PartialFill | FaultKind::Reject
+                FaultKind::AckLost
+                    | FaultKind::FillBeforeAck
+                    | FaultKind::PartialFill
+                    | FaultKind::Reject
+                    | FaultKind::SymbolLock
             );
-            // A lock falls on an opening order of one venue, and has a world of its own.
-            let elsewhere = matches!(kind, FaultKind::Adl | FaultKind::Http418 | FaultKind::SymbolLock);
-            let left_out = elsewhere || (of_orders && !many);
+            let left_out = matches!(kind, FaultKind::Adl | FaultKind::Http418) || (of_orders && !many);
             assert!(left_out || faults.of(kind) > 0, "no {}: {faults}", kind.name());
         }
     }
@@ -221,8 +227,46 @@ fn refusals_of_requests_sent_together_are_one_offence_and_a_ban_ends_in_time_to_
         [[fault]]\nkind = 'http_418'\nat_s = [5]\nfor_ms = 3_000\n";
     let plan = FaultPlan::parse("faults", text).expect("a plan");
     let venues = &["binance-usdm", "okx", "bybit"];
-    let (counts, faults) = survives_in(&World { venues, seed: 2, plan, trading: 10, closing: 150 }, |_| ());
+    let (counts, faults) = survives_in(
+        &World { venues, route: OrderRoute::Websocket, seed: 2, plan, trading: 10, closing: 150 },
+        |_| (),
+    );
     assert!(counts.trades_closed > 0 && faults.of(FaultKind::Http418) == 3, "{counts:?}, {faults}");
+}
+
+/// Orders over HTTP, everything of which a reply is capable, and what befalls the streams that tell of fills.
+#[test]
+fn orders_over_http_meet_the_same_faults_and_the_books_agree() {
+    let text = "until_s = 45\n\
+         [[fault]]\nkind = 'ack_lost'\nper_minute = 8\n\
+         [[fault]]\nkind = 'reject'\nper_minute = 4\n\
+         [[fault]]\nkind = 'partial_fill'\nper_minute = 8\n\
+         [[fault]]\nkind = 'fill_before_ack'\nper_minute = 8\nfor_ms = 40\n\
+         [[fault]]\nkind = 'duplicate'\nper_minute = 10\non = 'private'\n\
+         [[fault]]\nkind = 'delay'\nper_minute = 2\nfor_ms = 800\non = 'private'\n\
+         [[fault]]\nkind = 'truncated'\nat_s = [12]\non = 'private'\n\
+         [[fault]]\nkind = 'malformed'\nat_s = [24]\non = 'private'\n\
+         [[fault]]\nkind = 'disconnect'\nat_s = [30]\non = 'private'\n\
+         [[fault]]\nkind = 'http_429'\nvenue = 'binance-usdm'\nat_s = [38]\nfor_ms = 3000\n\
+         [[fault]]\nkind = 'http_418'\nvenue = 'okx'\nat_s = [44]\nfor_ms = 2000\n";
+    let plan = FaultPlan::parse("faults", text).expect("a plan");
+    let venues = &["binance-usdm", "okx"];
+    let world = World { venues, route: OrderRoute::Http, seed: 2, plan, trading: 46, closing: 130 };
+    let (counts, faults) = survives_in(&world, |_| ());
+    assert!(counts.trades_closed >= 5 && counts.rejects > 0 && counts.unknown > 0, "{counts:?}");
+    for kind in [
+        FaultKind::AckLost,
+        FaultKind::Reject,
+        FaultKind::PartialFill,
+        FaultKind::FillBeforeAck,
+        FaultKind::Duplicate,
+        FaultKind::Delay,
+        FaultKind::Disconnect,
+        FaultKind::Http429,
+        FaultKind::Http418,
+    ] {
+        assert!(faults.of(kind) > 0, "no {}: {faults}", kind.name());
+    }
 }
 
 /// Early fills, halves, refusals, a moving clock and a narrow band, all at `venue`; and it takes halves of positions
@@ -242,7 +286,10 @@ fn survives_a_venue_that_matches_badly(venue: &str) {
     let plan = FaultPlan::parse("faults", &text).expect("a plan");
     let other = if venue == "binance-usdm" { "okx" } else { "binance-usdm" };
     let venues = &[other, venue];
-    let (counts, faults) = survives_in(&World { venues, seed: 7, plan, trading: 40, closing: 30 }, |_| ());
+    let (counts, faults) = survives_in(
+        &World { venues, route: OrderRoute::Websocket, seed: 7, plan, trading: 40, closing: 30 },
+        |_| (),
+    );
     for kind in [
         FaultKind::FillBeforeAck,
         FaultKind::PartialFill,
@@ -291,7 +338,7 @@ fn survives_maintenance(venue: &str) -> usize {
     let other = if venue == "okx" { "bybit" } else { "okx" };
     let venues = &[other, venue];
     let mut late = 0;
-    let world = World { venues, seed: 3, plan, trading: 20, closing: 30 };
+    let world = World { venues, route: OrderRoute::Websocket, seed: 3, plan, trading: 20, closing: 30 };
     let (counts, faults) = survives_in(&world, |simulation| {
         let since = START + 12 * SECOND;
         let orders = simulation.servers()[1].ledger().orders();

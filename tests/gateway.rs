@@ -108,6 +108,7 @@ fn message(target: Target, text: &str, order: Option<OrderSpec>) -> OutMsg {
     let mut payload = Payload::new();
     payload.push(text.as_bytes()).expect("room");
     let meta = OutMeta {
+        amends: false,
         message: MessageId(1),
         cause: Seq(1),
         cause_mono: 0,

@@ -10,7 +10,7 @@ use perpring::domain::input::{Command, Input, RefuseReason, SendFate};
 use perpring::domain::instrument::VenueId;
 use perpring::domain::order::{ClientId, OrderSpec};
 use perpring::domain::params::{OrderRoute, RiskParams};
-use perpring::domain::time::{MICRO, Nanos, SECOND};
+use perpring::domain::time::{MICRO, MILLI, Nanos, SECOND};
 use perpring::net::http::HttpClient;
 use perpring::net::tls::Trust;
 use perpring::replay::verify::verify;
@@ -39,18 +39,37 @@ struct Seen {
     /// Of those: never arrived, and arrived without an answer.
     lost: AtomicU64,
     mute: AtomicU64,
+    late: AtomicU64,
     queries: AtomicU64,
     /// Messages on connections for orders.
     texts: AtomicU64,
 }
 
-/// A venue on a bad way: some order requests do not reach it, others it executes without an answer.
+/// What becomes of every so many orders (0 = of none).
+#[derive(Clone, Copy, Default)]
+struct Bad {
+    /// It does not reach the venue.
+    lose: u64,
+    /// It is executed without an answer.
+    mute: u64,
+    /// It arrives after [`LATE`].
+    late: u64,
+}
+
+/// Just in time for the venue, which refuses a reduction after 5 s.
+const LATE: Nanos = 4_900 * MILLI;
+
+/// A venue on a bad way.
 struct Way {
     inner: Box<dyn LedgerServer>,
-    /// Every so many orders, 0 = none.
-    lose: u64,
-    mute: u64,
+    bad: Bad,
     seen: Arc<Seen>,
+}
+
+/// Whether a request is one of every so many, by its bytes.
+fn is_one_of(every: u64, request: &HttpRequest) -> bool {
+    let bytes = request.query.bytes().chain(request.body.iter().copied());
+    every > 0 && bytes.map(u64::from).sum::<u64>().is_multiple_of(every)
 }
 
 const NONE: HttpReply = HttpReply { status: 0, headers: Vec::new(), body: Vec::new() };
@@ -85,16 +104,27 @@ impl Server for Way {
         }
         let number = self.seen.placed.fetch_add(1, Ordering::Relaxed) + 1;
         let turn = |every: u64| every > 0 && number.is_multiple_of(every);
-        if turn(self.lose) {
+        if turn(self.bad.lose) {
             self.seen.lost.fetch_add(1, Ordering::Relaxed);
             return NONE;
         }
+        self.seen.late.fetch_add(u64::from(is_one_of(self.bad.late, request)), Ordering::Relaxed);
         let reply = self.inner.on_http(request, now, out);
-        if turn(self.mute) {
+        if turn(self.bad.mute) {
             self.seen.mute.fetch_add(1, Ordering::Relaxed);
             return NONE;
         }
         reply
+    }
+
+    fn order_travel(&self, request: &HttpRequest) -> Option<Nanos> {
+        let places = request.method == "POST" && is_about_an_order(&request.path);
+        let late = places && is_one_of(self.bad.late, request);
+        self.inner.order_travel(request).map(|travel| if late { LATE } else { travel })
+    }
+
+    fn reply_travel(&mut self) -> Nanos {
+        self.inner.reply_travel()
     }
 
     fn advance(&mut self, now: Nanos, out: &mut Vec<Push>) {
@@ -116,22 +146,27 @@ impl LedgerServer for Way {
     }
 }
 
-/// Engine and venues, all orders over HTTP; of them every `lose`-th never arrives, every `mute`-th is not answered.
-fn world_of(
+/// Engine and venues, all orders over HTTP.
+fn world_of(sim: &SimConfig, bad: Bad, journal: Option<&TempDir>) -> (Simulation, Vec<Arc<Seen>>) {
+    world_by(OrderRoute::Http, sim, bad, journal)
+}
+
+/// The same by that way.
+fn world_by(
+    route: OrderRoute,
     sim: &SimConfig,
-    lose: u64,
-    mute: u64,
+    bad: Bad,
     journal: Option<&TempDir>,
 ) -> (Simulation, Vec<Arc<Seen>>) {
     let mut params = world::engine_params(sim, 7, world::demo_scan(), RiskParams::default());
     // Losing streaks must not end the experiment.
     params.risk.consecutive_failures_max = 1_000_000;
-    world::route_orders(&mut params, OrderRoute::Http);
-    assert!(params.venues.iter().all(|venue| venue.orders == OrderRoute::Http));
+    world::route_orders(&mut params, route);
+    assert!(params.venues.iter().all(|venue| venue.orders == route));
     let seen: Vec<Arc<Seen>> = sim.venues.iter().map(|_| Arc::default()).collect();
     let way = |(venue, seen): (usize, &Arc<Seen>)| {
         let inner = server_at(sim, venue).expect("a valid world");
-        Box::new(Way { inner, lose, mute, seen: Arc::clone(seen) }) as Box<dyn LedgerServer>
+        Box::new(Way { inner, bad, seen: Arc::clone(seen) }) as Box<dyn LedgerServer>
     };
     let servers = seen.iter().enumerate().map(way).collect();
     let (simulation, _) = assembled(sim, params, servers, 100 * MICRO, journal.map(TempDir::path));
@@ -154,7 +189,7 @@ fn total(seen: &[Arc<Seen>], count: impl Fn(&Seen) -> &AtomicU64) -> u64 {
 fn a_world_traded_over_http_equals_the_venues_ledgers_and_replays() {
     let dir = TempDir::new();
     let sim = sim_config(7, &BOTH, |_| {});
-    let (mut simulation, seen) = world_of(&sim, 0, 0, Some(&dir));
+    let (mut simulation, seen) = world_of(&sim, Bad::default(), Some(&dir));
     simulation.run_for(60 * SECOND);
     simulation.command(Command::Reduce);
     simulation.run_for(5 * SECOND);
@@ -183,10 +218,11 @@ fn a_world_traded_over_http_equals_the_venues_ledgers_and_replays() {
 fn an_order_without_an_answer_is_asked_about_whether_it_arrived_or_not() {
     let dir = TempDir::new();
     let sim = sim_config(7, &BOTH, |_| {});
-    let (mut simulation, seen) = world_of(&sim, 7, 5, Some(&dir));
+    let (mut simulation, seen) = world_of(&sim, Bad { lose: 7, mute: 5, late: 0 }, Some(&dir));
     simulation.run_for(60 * SECOND);
     simulation.command(Command::Reduce);
-    simulation.run_for(10 * SECOND);
+    // A request that nobody answered may arrive until it is too late for the venue.
+    simulation.run_for(20 * SECOND);
     let counts = *simulation.engine().keeper().watch().counts();
     let (lost, mute) = (total(&seen, |seen| &seen.lost), total(&seen, |seen| &seen.mute));
     let queries = total(&seen, |seen| &seen.queries);
@@ -201,9 +237,52 @@ fn an_order_without_an_answer_is_asked_about_whether_it_arrived_or_not() {
 }
 
 #[test]
+fn an_order_that_overtaking_questions_do_not_find_is_not_gone() {
+    let dir = TempDir::new();
+    let sim = sim_config(7, &BOTH, |_| {});
+    let (mut simulation, seen) = world_of(&sim, Bad { late: 4, ..Bad::default() }, Some(&dir));
+    simulation.run_for(60 * SECOND);
+    simulation.command(Command::Reduce);
+    simulation.run_for(30 * SECOND);
+    let counts = *simulation.engine().keeper().watch().counts();
+    let late = total(&seen, |seen| &seen.late);
+    println!("{counts:?}; {late} late");
+    assert!(late >= 5 && counts.rejects > 0, "{late} late, some of them too late for the venue: {counts:?}");
+    // What the venue executes late was never taken for gone before: else another order had done its work.
+    assert_eq!(counts.trades_opened, counts.trades_closed);
+    let open = simulation.engine().river().parts().decode.ledger().open_orders().count();
+    assert_eq!(open, 0, "nothing stays unknown");
+    assert_eq!(simulation.engine().river().parts().decode.odd().orders, 0, "nothing contradicts itself");
+    assert_ledgers_equal(&mut simulation);
+    replays(simulation, &dir);
+}
+
+#[test]
+fn the_first_orders_are_executed_at_the_same_instant_by_either_way() {
+    let sim = sim_config(7, &BOTH, |sim| {
+        for venue in &mut sim.venues {
+            (venue.latency_in_ns, venue.latency_out_ns) = (7 * MILLI, 3 * MILLI);
+        }
+    });
+    let first = [OrderRoute::Websocket, OrderRoute::Http].map(|route| {
+        let (mut simulation, _) = world_by(route, &sim, Bad::default(), None);
+        simulation.run_for(20 * SECOND);
+        let created = |server: &dyn LedgerServer| {
+            let orders = server.ledger().orders();
+            let ours = orders.iter().find(|row| !row.order.client_id.is_empty());
+            ours.map(|row| (row.order.created, row.order.client_id.clone()))
+        };
+        simulation.servers().iter().map(|server| created(&**server)).collect::<Vec<_>>()
+    });
+    println!("{first:?}");
+    assert!(first[0].iter().all(Option::is_some), "they trade: {first:?}");
+    assert_eq!(first[0], first[1], "there is one latency of orders");
+}
+
+#[test]
 fn a_kill_stops_orders_over_http_at_the_gate() {
     let sim = sim_config(7, &BOTH, |_| {});
-    let (mut simulation, seen) = world_of(&sim, 0, 0, None);
+    let (mut simulation, seen) = world_of(&sim, Bad::default(), None);
     simulation.run_for(20 * SECOND);
     let before = total(&seen, |seen| &seen.placed);
     assert!(before > 0, "it trades");
@@ -292,6 +371,7 @@ fn the_gateway_refuses_an_order_over_http_or_hands_it_over_once_and_says_which()
     let target = Target::Http { venue: VenueId(0), id, redact: None };
     let order = Some(OrderSpec::default());
     let meta = OutMeta {
+        amends: false,
         message: MessageId(1),
         cause: Seq(1),
         cause_mono: 0,
@@ -318,7 +398,7 @@ fn the_gateway_refuses_an_order_over_http_or_hands_it_over_once_and_says_which()
     latch.kill();
     let exit = OrderSpec { reduce_only: true, ..OrderSpec::default() };
     let meta = OutMeta { urgent: true, order: Some(exit), ..meta };
-    assert_eq!(gateway.carry_out(&message(4, meta), 9_999), Some(SendFate::Sent));
+    assert_eq!(gateway.carry_out(&message(4, meta), 9_999), Some(SendFate::Handed));
     let (mut stream, _) = listener.accept().expect("one request");
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {

@@ -71,6 +71,7 @@ fn order() -> Payload {
         reduce_only: false,
     };
     let meta = OutMeta {
+        amends: false,
         message: MessageId(1),
         cause: Seq(1),
         cause_mono: 0,

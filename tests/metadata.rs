@@ -7,6 +7,7 @@ use crate::faults::{World, survives_in};
 use crate::simulated::START;
 use perpring::domain::instrument::{Instrument, Status, VenueId};
 use perpring::domain::number::Num;
+use perpring::domain::params::OrderRoute;
 use perpring::domain::time::{Nanos, SECOND};
 use perpring::sim::FaultPlan;
 use perpring::sim::faults::FaultKind;
@@ -58,7 +59,7 @@ fn follows(venues: [&str; 2], name: &str, changes: &[(&str, i64)], lasts: i64, t
     }
     let plan = FaultPlan::parse("faults", &text).expect("a plan");
     let mut followed = Followed::default();
-    let world = World { venues: &venues, seed: 5, plan, trading, closing: 90 };
+    let world = World { venues: &venues, route: OrderRoute::Websocket, seed: 5, plan, trading, closing: 90 };
     let (counts, faults) = survives_in(&world, |simulation| followed.look(simulation, 1));
     println!("{name}: {} orders refused", followed.refused);
     assert_eq!(faults.of(FaultKind::Metadata), changes.len() as u64, "{faults}");
@@ -124,7 +125,14 @@ fn a_contract_that_is_finer_than_at_the_start_rescales_every_listing_of_its_inst
                 [[fault]]\nkind = 'metadata'\nvenue = 'binance-usdm'\nchange = 'tick'\nat_s = [0]\nfor_ms = 60_000\n";
     let plan = FaultPlan::parse("faults", text).expect("a plan");
     let (mut okx, mut binance) = (Followed::default(), Followed::default());
-    let world = World { venues: &["binance-usdm", "okx"], seed: 5, plan, trading: 26, closing: 90 };
+    let world = World {
+        venues: &["binance-usdm", "okx"],
+        route: OrderRoute::Websocket,
+        seed: 5,
+        plan,
+        trading: 26,
+        closing: 90,
+    };
     survives_in(&world, |simulation| {
         binance.look(simulation, 0);
         okx.look(simulation, 1);

@@ -389,6 +389,7 @@ impl World {
 
     fn meta(&self) -> OutMeta {
         OutMeta {
+            amends: false,
             message: MessageId(1),
             cause: Seq(1),
             cause_mono: 0,

@@ -1,6 +1,7 @@
 //! The one integration test binary: every integration test is a module of it.
 
 mod alloc;
+mod amend_world;
 mod aster_world;
 mod bad_input;
 mod bench;
@@ -23,6 +24,7 @@ mod frames;
 mod full_disk;
 mod fuzz;
 mod gateway;
+mod http_fallback;
 mod http_orders;
 mod hyperliquid_signing;
 mod hyperliquid_world;

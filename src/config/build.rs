@@ -7,7 +7,8 @@ use crate::domain::instrument::{
 };
 use crate::domain::intent::ONE_PPB;
 use crate::domain::params::{
-    CanonicalParams, EngineParams, ListingParams, OrderRoute, ScanParams, SessionKind, VenueParams,
+    CanonicalParams, EngineParams, ListingParams, OrderFallback, OrderRoute, ScanParams, SessionKind,
+    VenueParams,
 };
 use crate::domain::standing::CheckSet;
 use crate::domain::text::{Currency, Text};
@@ -77,6 +78,7 @@ impl Config {
                 dead_man_ns: venue.dead_man_s * SECOND,
                 session: venue.session,
                 orders: order_route(venue, &mut findings),
+                orders_fallback: order_fallback(venue, &mut findings),
                 settle_at_par: at_par(venue, &mut findings),
                 market_copies: market_copies(&venue.dialect, venue.redundant),
                 settle_haircut_ppb: ppb(venue.settle_haircut_bps),
@@ -426,6 +428,22 @@ fn order_route(venue: &VenueTable, findings: &mut Vec<String>) -> OrderRoute {
         ));
     }
     route
+}
+
+/// What takes the other way while the order connection is down; the venue must have both.
+fn order_fallback(venue: &VenueTable, findings: &mut Vec<String>) -> OrderFallback {
+    let routes = dialect(&venue.dialect).map_or(&[OrderRoute::Websocket][..], |of| of.order_routes());
+    let fallback = venue.orders_fallback;
+    let both = routes.contains(&OrderRoute::Http) && venue.orders.unwrap_or(routes[0]) != OrderRoute::Http;
+    if fallback != OrderFallback::Off && !both {
+        findings.push(format!(
+            "venue {}: orders_fallback = \"{}\" needs a venue that takes orders both ways, and orders = \
+             \"websocket\": remove it",
+            venue.dialect,
+            fallback.name()
+        ));
+    }
+    fallback
 }
 
 /// The currency that the venue's own one stands for.

@@ -1,7 +1,9 @@
 //! The tables of the file, as written: units for people, every key optional that has a sound default.
 
 use crate::domain::intent::BPS;
-use crate::domain::params::{Extras, OrderRoute, PaperParams, RiskParams, ScanParams, SessionKind};
+use crate::domain::params::{
+    Extras, OrderFallback, OrderRoute, PaperParams, RiskParams, ScanParams, SessionKind,
+};
 use crate::domain::time::{MILLI, Nanos};
 use crate::runtime::idle::IdleMode;
 use crate::stage::egress::WriteAhead;
@@ -135,6 +137,9 @@ pub struct VenueTable {
     pub session: SessionKind,
     /// `websocket` or `http`: the way of orders; without it the dialect's usual one.
     pub orders: Option<OrderRoute>,
+    /// `off`, `reductions` or `all`: what goes over HTTP while the order connection is down.
+    #[serde(default)]
+    pub orders_fallback: OrderFallback,
     /// What amounts in the venue's own settlement currency count as, one to one (Hyperliquid: `USDT`).
     #[serde(default)]
     pub settle_at_par: Option<String>,

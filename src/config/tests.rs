@@ -441,6 +441,7 @@ fn a_contract_quoted_in_one_currency_and_settled_in_its_coin_is_not_taken_for_th
 
 #[test]
 fn the_way_of_orders_is_the_dialects_usual_one_or_another_that_it_has() {
+    use crate::domain::params::OrderFallback;
     use crate::domain::params::OrderRoute::{Http, Websocket};
     let aster = "[[venues]]\ndialect = \"aster\"\ntaker_fee_bps = 4\nmaker_fee_bps = 1\n";
     for (more, expected) in [
@@ -453,6 +454,15 @@ fn the_way_of_orders_is_the_dialects_usual_one_or_another_that_it_has() {
         assert_eq!(found, expected, "{more}");
     }
     let found = |more: &str| parse(&venues(more)).settings(false).unwrap_err().join("\n");
+    let fallback = parse(&venues("orders_fallback = \"reductions\"")).settings(false).unwrap();
+    let fallbacks: Vec<_> = fallback.params.venues.iter().map(|venue| venue.orders_fallback).collect();
+    assert_eq!(fallbacks, [OrderFallback::Reductions, OrderFallback::Off]);
+    for one_way in
+        ["orders = \"http\"\norders_fallback = \"all\"", &format!("{aster}orders_fallback = \"all\"")]
+    {
+        let why = found(one_way);
+        assert!(why.contains("orders_fallback = \"all\" needs a venue that takes orders both ways"), "{why}");
+    }
     let why = found(&format!("{aster}orders = \"websocket\""));
     assert!(why.contains("venue aster: orders = \"websocket\" is not possible there"), "{why}");
     assert!(Config::parse("x.toml", &venues("orders = \"fax\"")).is_err());

@@ -250,7 +250,7 @@ impl Pair {
                 fees: self.fees,
                 exit_half_spreads: half_spreads,
                 allowance: self.allowance,
-                funding: expected_funding(legs[long], legs[short], now, params),
+                funding: expected_funding(legs[long], legs[short], now, params.hold_max_ns),
                 threshold: params.threshold_ppb,
             });
             *why = self.check_way(way, legs, gate, now, params);
@@ -457,10 +457,10 @@ fn indices_agree(legs: [&Listing; 2], now: Stamp, params: &ScanParams) -> bool {
     }
 }
 
-/// Net funding inside the holding time. What one leg would receive counts for nothing while the rate of the other
+/// Net funding inside a holding time of `hold` from now. What one leg would receive counts for nothing while the rate of the other
 /// is not known, or is so old that the stream behind it must be dead.
-pub(super) fn expected_funding(long: &Listing, short: &Listing, now: Stamp, params: &ScanParams) -> Ppb {
-    let funding = net_funding(&long.funding, &short.funding, now.wall, params.hold_max_ns);
+pub(in crate::core) fn expected_funding(long: &Listing, short: &Listing, now: Stamp, hold: Nanos) -> Ppb {
+    let funding = net_funding(&long.funding, &short.funding, now.wall, hold);
     let known = [long, short].iter().all(|leg| leg.is_funding_known(now.wall, FUNDING_AGE_MAX));
     if known { funding } else { funding.min(0) }
 }

@@ -206,18 +206,14 @@ impl Positions {
             self.unknown_fills += 1;
             return;
         };
+        let (exact, estimated) = fee_of(&row.instrument, update, &self.taker_fee_ppb);
         let (instrument, position) = (&row.instrument, &mut row.position);
         position.book(instrument, update.side, update.fill_qty, update.fill_price);
         if position.mark.is_none() {
             position.mark = Some(update.fill_price);
         }
-        if update.fee_currency == instrument.settle || update.fee == Money::ZERO {
-            position.fees += update.fee;
-        } else if update.fee > Money::ZERO {
-            let value = settled(instrument, update.fill_qty, update.fill_price);
-            let rate = self.taker_fee_ppb.get(update.venue.index()).copied().unwrap_or(0);
-            position.fees_estimated += mul_div_up(value, rate, ONE_PPB);
-        }
+        position.fees += exact;
+        position.fees_estimated += estimated;
         self.digest.mix(u64::from(id.0));
         self.digest.mix(position.qty as u64);
         self.digest.mix_wide(position.open_cash.0);
@@ -226,6 +222,12 @@ impl Positions {
         add_amount(&mut self.fees, update.venue, update.fee_currency, update.fee);
         self.compare(id, None);
         self.revalue(id);
+    }
+
+    /// The fee of a fill in the settlement currency: the exact part, and the part that is estimated at the taker rate
+    /// because it was paid in a currency without a rate here.
+    pub fn fee_of(&self, instrument: &Instrument, update: &OrderUpdate) -> (Money, Money) {
+        fee_of(instrument, update, &self.taker_fee_ppb)
     }
 
     /// The mid of a listing.
@@ -487,6 +489,16 @@ pub fn mul_div(amount: Money, by: i64, over: i64) -> Money {
 /// `amount × by ÷ over`, rounded up.
 pub fn mul_div_up(amount: Money, by: i64, over: i64) -> Money {
     -mul_div(-amount, by, over)
+}
+
+fn fee_of(instrument: &Instrument, update: &OrderUpdate, taker_fee_ppb: &[Ppb]) -> (Money, Money) {
+    if update.fee_currency == instrument.settle || update.fee <= Money::ZERO {
+        let exact = if update.fee_currency == instrument.settle { update.fee } else { Money::ZERO };
+        return (exact, Money::ZERO);
+    }
+    let value = settled(instrument, update.fill_qty, update.fill_price);
+    let rate = taker_fee_ppb.get(update.venue.index()).copied().unwrap_or(0);
+    (Money::ZERO, mul_div_up(value, rate, ONE_PPB))
 }
 
 fn add_amount(rows: &mut Vec<VenueAmount>, venue: VenueId, currency: Currency, amount: Money) {

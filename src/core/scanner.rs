@@ -4,6 +4,7 @@
 //! connection of theirs has unread data. Reads no clock and allocates nothing after construction, but
 //! for a [`ScanOut`] that is asked to hold more than it was made for.
 
+mod by_hand;
 mod imagine;
 mod view;
 
@@ -20,7 +21,7 @@ use super::trade::measure::touches;
 use crate::domain::event::{BookState, BookStatus, BurstEnd, ConnStatus, Event, EventBody, FlowBody, Seq};
 use crate::domain::input::{Command, ConnId, Scope};
 use crate::domain::instrument::{INSTRUMENTS_MAX, Instrument, InstrumentId};
-use crate::domain::intent::EVERY_TRADE;
+use crate::domain::intent::{BasketKind, EVERY_TRADE};
 use crate::domain::order::{OrderState, OrderUpdate};
 use crate::domain::params::{EngineParams, ScanParams};
 use crate::domain::time::{MILLI, Nanos, Stamp};
@@ -121,7 +122,7 @@ impl Scanner {
         let sample_step = (scan.basis_sample_ns / (pairs.len().max(1) as i64)).max(1);
         Self {
             epoch: params.boot_epoch,
-            desk: Desk::new(params.boot_epoch, &scan),
+            desk: Desk::new(params.boot_epoch, &scan, params.risk.price_collar_ppb),
             params: scan,
             dirty: Vec::with_capacity(listings.len()),
             listings,
@@ -192,6 +193,8 @@ impl Scanner {
             EventBody::Denied(denial) if denial.trade == EVERY_TRADE => {
                 self.with_desk(out, |desk, floor| desk.close(ExitReason::Commanded, floor, |_, _| true));
             }
+            // The order that was to be amended is as before.
+            EventBody::Denied(denial) if denial.kind == BasketKind::Amend => {}
             EventBody::Denied(denial) => self.with_desk(out, |desk, floor| desk.on_denied(denial, floor)),
             EventBody::Conn(status) => self.on_conn(status),
             EventBody::Command(command) => self.on_command(*command, out),
@@ -212,6 +215,8 @@ impl Scanner {
             | EventBody::Funding(_)
             | EventBody::Session(_)
             | EventBody::Outcome(_)
+            | EventBody::AmendOutcome(_)
+            | EventBody::Amended(_)
             | EventBody::Action(_)
             | EventBody::Pace(_)
             | EventBody::Grant(_)
@@ -222,12 +227,13 @@ impl Scanner {
         }
     }
 
-    /// An order of ours ended: it traded or it did not.
+    /// An order of ours ended: it traded or it did not. Each is judged once, at its first end.
     fn judge(&mut self, update: &OrderUpdate) {
         let counts = matches!(update.state, OrderState::Filled | OrderState::Canceled | OrderState::Expired);
         if let Some(listing) = self.listings.get_mut(update.instrument.index())
             && counts
             && update.client_id.epoch() == self.epoch
+            && self.desk.judge(update.client_id)
         {
             listing.quality.on_end(update.filled.0 > 0, self.now.mono, &self.params);
         }
@@ -411,6 +417,7 @@ impl Scanner {
     fn on_command(&mut self, command: Command, out: &mut ScanOut) {
         match command {
             Command::Start => {}
+            Command::ByHand(what) => self.by_hand(&what, out),
             Command::Resume => self.modes.resume(),
             Command::Stop => self.modes.stopped = true,
             Command::Reduce => self.tighten(Mode::Reducing, out),

@@ -68,6 +68,7 @@ pub fn input_kind(input: &Input) -> u16 {
         Input::Outcome(_) => 9,
         Input::Command(_) => 10,
         Input::Pace(_) => 11,
+        Input::AmendOutcome(_) => 12,
     }
 }
 
@@ -80,6 +81,7 @@ pub fn output_kind(output: &Output) -> u16 {
         Output::Denied(_) => 104,
         Output::Message(_) => 105,
         Output::State(_) => 106,
+        Output::Amendment(_) => 107,
     }
 }
 
@@ -97,12 +99,14 @@ pub fn kind_name(kind: u16) -> &'static str {
         9 => "outcome",
         10 => "command",
         11 => "pace",
+        12 => "amend_outcome",
         101 => "events",
         102 => "intent",
         103 => "approved",
         104 => "denial",
         105 => "message",
         106 => "state",
+        107 => "amendment",
         _ => "unknown",
     }
 }

@@ -23,6 +23,8 @@ pub enum OrderCall {
     Place = 1,
     /// To be cancelled.
     Cancel = 2,
+    /// To be changed.
+    Amend = 3,
 }
 
 impl HttpId {
@@ -41,6 +43,7 @@ impl HttpId {
             (1, 0) => OrderCall::Query,
             (1, 1) => OrderCall::Place,
             (1, 2) => OrderCall::Cancel,
+            (1, 3) => OrderCall::Amend,
             _ => return None,
         };
         Some((call, self.0 & ClientId::TAG_MASK))
@@ -316,8 +319,11 @@ pub struct OutMeta {
     pub epoch: u32,
     /// Cancels, hedges, reduce-only orders and queries: first in line, pass the kill latch.
     pub urgent: bool,
-    /// The order that it places, when it places one.
+    /// The order that it places, when it places one; that it amends, as it shall be, with [`OutMeta::amends`].
     pub order: Option<OrderSpec>,
+    /// It changes an order that was placed before. The journal says so by the kind of the output.
+    #[serde(skip)]
+    pub amends: bool,
 }
 
 impl OutMeta {
@@ -327,7 +333,7 @@ impl OutMeta {
         matches!(self.target, Target::Socket(_)) || self.order.is_some()
     }
 
-    /// Whether it places an order that may begin a risk: the only messages that the gate ever holds.
+    /// Whether it places (or amends) an order that may begin a risk: the only messages that the gate ever holds.
     pub const fn is_opening(&self) -> bool {
         self.order.is_some() && !self.urgent
     }

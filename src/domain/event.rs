@@ -6,7 +6,7 @@ use super::instrument::{Instrument, InstrumentId, Price, Qty, VenueId};
 use super::intent::{Denial, Intent};
 use super::money::Money;
 use super::number::Num;
-use super::order::{OrderUpdate, Side};
+use super::order::{AmendUpdate, OrderUpdate, Side};
 use super::standing::{ClockSample, Grant, Pace, StartCheck, TradingLock};
 use super::text::Currency;
 use super::time::{Nanos, Stamp};
@@ -86,6 +86,10 @@ pub enum EventBody {
     Sweep(SweepReply),
     /// The venue locks a listing for our account, or opens it again.
     Lock(TradingLock),
+    /// A message that amends an order met its fate at the egress gate (loopback).
+    AmendOutcome(SendOutcome),
+    /// An amendment is under way, was executed or refused.
+    Amended(AmendUpdate),
 }
 
 /// Best bid and ask of one instrument.

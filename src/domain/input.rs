@@ -2,7 +2,7 @@
 
 use super::effect::HttpId;
 use super::instrument::VenueId;
-use super::intent::Denial;
+use super::intent::{Denial, OrderRef};
 use super::order::OrderSpec;
 use super::standing::Pace;
 use super::time::Nanos;
@@ -45,6 +45,8 @@ pub enum Input {
     Command(Command),
     /// A venue's reply said how much of its limits is used; stands before the reply itself.
     Pace(Pace),
+    /// The fate of a message that amends an order, at the egress gate; `order` is the order as it shall be.
+    AmendOutcome(SendOutcome),
 }
 
 /// Class of an input.
@@ -129,6 +131,18 @@ pub enum SendFate {
     Refused(RefuseReason),
     /// Partly written or the connection broke while writing: nobody knows.
     Unknown,
+    /// Handed to a thread that makes HTTP requests, where it may still wait. The reply to the request
+    /// (`Input::HttpReply`), or that it was withdrawn, is an input of its own.
+    Handed,
+    /// Handed to such a thread before, and refused by the gate when its turn came: not sent, for certain.
+    Withdrawn(RefuseReason),
+}
+
+impl SendFate {
+    /// Left our hands, for a socket or an HTTP thread.
+    pub const fn has_left(self) -> bool {
+        matches!(self, Self::Sent | Self::Handed)
+    }
 }
 
 /// Why the egress gate refused.
@@ -146,6 +160,8 @@ pub enum RefuseReason {
     NotWritable,
     /// Live trading is not enabled, or a secret that the message needs is missing.
     Unsigned,
+    /// The run ends.
+    Stopped,
 }
 
 /// Which part of the engine a kill or halt concerns.
@@ -174,6 +190,20 @@ pub enum Command {
     RecorderLag { percent: u8 },
     /// The run ends; sessions close.
     Stop,
+    /// An engineer handles one order by hand.
+    ByHand(ByHand),
+}
+
+/// What an engineer asks for, one order at a time; passes every check that an order of the engine's own passes.
+/// The prices of the books at that moment are filled in by scan.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ByHand {
+    /// Place this order; its client id is given by scan.
+    Place(OrderSpec),
+    /// Change the resting order of this client id to this price and total quantity.
+    Amend(OrderSpec),
+    /// Cancel an order.
+    Cancel(OrderRef),
 }
 
 /// A raw input as it stands before numbering: borrowed bytes beside the meta data.
@@ -192,7 +222,7 @@ impl Input {
     pub fn class(&self, account: bool) -> InputClass {
         match self {
             Self::Tick => InputClass::Time,
-            Self::Denied(_) | Self::Outcome(_) => InputClass::Loopback,
+            Self::Denied(_) | Self::Outcome(_) | Self::AmendOutcome(_) => InputClass::Loopback,
             Self::Frame(_) | Self::HttpReply { .. } if account => InputClass::Account,
             Self::Frame(_) | Self::HttpReply { .. } => InputClass::Market,
             Self::Config

@@ -37,12 +37,14 @@ pub enum BasketKind {
     Hedge,
     /// Reduces the leg that filled more, on the venue that filled, reduce-only.
     Unwind,
+    /// Changes a resting order: no basket is of this kind, only the denial of an [`Amend`].
+    Amend,
 }
 
 impl BasketKind {
     /// True for what may pass while no new risk is allowed, and uses the urgent ring.
     pub const fn is_urgent(self) -> bool {
-        !matches!(self, Self::Entry)
+        !matches!(self, Self::Entry | Self::Amend)
     }
 }
 
@@ -124,6 +126,28 @@ pub enum Intent {
     Basket(Basket),
     /// Cancel one order.
     Cancel(OrderRef),
+    /// Change a resting order.
+    Amend(Amend),
+}
+
+/// A change of a resting order of ours: other price or total quantity, everything else as it was.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Amend {
+    /// The trade that the order belongs to.
+    pub trade: TradeId,
+    /// Number of the amendment, which with the trade names its denial.
+    pub attempt: u16,
+    /// The order as it shall be; `qty` is the total, what has filled included.
+    pub to: OrderSpec,
+    /// Mid price of the book at the decision: what the price collar is measured from.
+    pub mid: Price,
+    /// Age of the book at the decision (venue time plus clock offset), ns.
+    pub book_age_ns: Nanos,
+    /// The worst price that the venue accepts, as known at the decision, in the place of leg 0.
+    #[serde(skip)]
+    pub worst: WorstPrices,
+    /// `mono` of the input that triggered the decision.
+    pub detected: Nanos,
 }
 
 /// Names one of our orders.

@@ -160,6 +160,22 @@ pub struct OrderSpec {
     pub reduce_only: bool,
 }
 
+/// What of a resting order can be amended.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OrderTerms {
+    /// Limit price.
+    pub price: Price,
+    /// Total quantity, what has filled included.
+    pub qty: Qty,
+}
+
+impl OrderSpec {
+    /// What of it can be amended.
+    pub const fn terms(&self) -> OrderTerms {
+        OrderTerms { price: self.price, qty: self.qty }
+    }
+}
+
 /// Life of an order. `Unknown` is liable: it keeps its capital until a query resolves it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum OrderState {
@@ -244,6 +260,8 @@ pub struct OrderReport {
     pub side: Option<Side>,
     /// Cumulative filled quantity where stated; `None` when the message does not carry it.
     pub filled: Option<Qty>,
+    /// The order's limit price and total quantity, where the message states both.
+    pub terms: Option<OrderTerms>,
     /// The single fill that this message carries.
     pub fill: Option<FillReport>,
     /// Why it was refused.
@@ -276,6 +294,10 @@ pub enum ReportKind {
     CancelRejected,
     /// A query found no such order.
     NotFound,
+    /// The order rests with other terms than before: an amendment was executed.
+    Amended,
+    /// The amendment was refused; the order itself is as before, unless the class says that nobody knows.
+    AmendRejected,
 }
 
 /// One fill as the venue reports it.
@@ -326,6 +348,25 @@ pub struct OrderUpdate {
     /// The venue's trade id of this fill, else 0.
     pub trade_id: u64,
     /// Why it was refused, when `state` is `Rejected`.
+    pub reject: RejectClass,
+    /// Venue time, ns since the epoch, 0 when not stated.
+    pub venue_ns: Nanos,
+}
+
+/// What became of an amendment, and hence what the order may still do; made by the order ledger for each change.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AmendUpdate {
+    /// Our id.
+    pub client_id: ClientId,
+    /// Where.
+    pub venue: VenueId,
+    /// What.
+    pub instrument: InstrumentId,
+    /// Price and total quantity that the order works with.
+    pub terms: OrderTerms,
+    /// What it may have become already; `None` = no amendment is under way.
+    pub pending: Option<OrderTerms>,
+    /// Why the amendment was refused, where it was.
     pub reject: RejectClass,
     /// Venue time, ns since the epoch, 0 when not stated.
     pub venue_ns: Nanos,

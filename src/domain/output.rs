@@ -37,6 +37,17 @@ pub enum Output {
     Message(MessageShape),
     /// State of a stage after the cause, every so many inputs.
     State(u64),
+    /// A message of route that amends an order; its bytes stand beside it.
+    Amendment(MessageShape),
+}
+
+impl Output {
+    /// The output that `message` of route is.
+    pub fn of_message(message: &OutMsg) -> Self {
+        let mut shape = MessageShape::of(message);
+        // The kind of the output says it.
+        if std::mem::take(&mut shape.meta.amends) { Self::Amendment(shape) } else { Self::Message(shape) }
+    }
 }
 
 /// Everything about a message but its bytes.

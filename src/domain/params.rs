@@ -109,6 +109,39 @@ impl std::str::FromStr for OrderRoute {
     }
 }
 
+/// What goes over HTTP while the order connection is down, at a venue that has both ways.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum OrderFallback {
+    /// Nothing: the venue takes no orders then. What journals mean that do not say.
+    #[default]
+    Off,
+    /// What ends a risk: cancels, queries, exits, hedges and unwinds.
+    Reductions,
+    /// Entries too.
+    All,
+}
+
+impl OrderFallback {
+    /// As the configuration writes it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Off => "off",
+            Self::Reductions => "reductions",
+            Self::All => "all",
+        }
+    }
+
+    /// Whether an order may take that way; `safe`: it ends a risk.
+    pub const fn covers(self, safe: bool) -> bool {
+        match self {
+            Self::Off => false,
+            Self::Reductions => safe,
+            Self::All => true,
+        }
+    }
+}
+
 /// How many connections carry the same market data.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -159,6 +192,9 @@ pub struct VenueParams {
     /// The way of orders: one of those that the dialect has (`Dialect::order_routes`).
     #[serde(default)]
     pub orders: OrderRoute,
+    /// What goes over HTTP while the order connection is down.
+    #[serde(default)]
+    pub orders_fallback: OrderFallback,
     /// What amounts in the venue's own settlement currency count as, one to one (a venue that settles in
     /// USDC beside others in USDT); empty = as themselves.
     #[serde(default)]

@@ -4,6 +4,7 @@
 //! path, query, headers or body, which may hold keys and signatures.
 
 use super::endpoint::{Endpoint, EndpointError};
+use super::last_look::{self, Gate, LastLook};
 use super::proxy::{Proxy, ProxyFault};
 use super::tls::Trust;
 use super::tunnel::{NoResolver, TunnelConnector};
@@ -13,7 +14,8 @@ use std::sync::Arc;
 use std::time::Duration;
 use thiserror::Error;
 use ureq::http as wire;
-use ureq::unversioned::transport::{Connector, RustlsConnector};
+use ureq::unversioned::resolver::DefaultResolver;
+use ureq::unversioned::transport::{Connector, DefaultConnector, RustlsConnector};
 
 /// The largest reply body, bytes (instrument lists run to several megabytes).
 pub const BODY_MAX: u64 = 32 << 20;
@@ -56,7 +58,7 @@ pub struct Reply {
 }
 
 /// Why there is no reply. For a request that changes something, only the variants up to
-/// [`HttpError::Connect`] prove that it was not executed.
+/// [`HttpError::Withdrawn`] prove that it was not executed.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum HttpError {
     /// The base address is unusable; nothing was sent.
@@ -77,6 +79,12 @@ pub enum HttpError {
         host: String,
         /// The cause.
         what: String,
+    },
+    /// It was no longer wanted when it could have been written; nothing was sent.
+    #[error("the request to {host} was no longer wanted when its turn came; nothing was sent")]
+    Withdrawn {
+        /// Host and port.
+        host: String,
     },
     /// TLS failed.
     #[error("no secure connection to {host}: {what}; check its certificate and our roots")]
@@ -113,7 +121,10 @@ pub enum HttpError {
 impl HttpError {
     /// Whether the request certainly did not reach the venue.
     pub fn not_sent(&self) -> bool {
-        matches!(self, Self::Address(_) | Self::Request { .. } | Self::Connect { .. })
+        matches!(
+            self,
+            Self::Address(_) | Self::Request { .. } | Self::Connect { .. } | Self::Withdrawn { .. }
+        )
     }
 }
 
@@ -142,13 +153,30 @@ impl HttpClient {
             .timeout_connect(Some(timeout))
             .build();
         let agent = match proxy {
-            None => config.into(),
+            None => {
+                let direct = DefaultConnector::default().chain(LastLook);
+                ureq::Agent::with_parts(config, direct, DefaultResolver::default())
+            }
             Some(proxy) => {
                 let tunnel = TunnelConnector { proxy, timeout };
-                ureq::Agent::with_parts(config, tunnel.chain(RustlsConnector::default()), NoResolver)
+                ureq::Agent::with_parts(
+                    config,
+                    tunnel.chain(RustlsConnector::default()).chain(LastLook),
+                    NoResolver,
+                )
             }
         };
         Self { agent, timeout }
+    }
+
+    /// The same, unless `gate` is closed when the request could be written: on a connection that stands already
+    /// or on a new one.
+    ///
+    /// # Errors
+    /// [`HttpError::Withdrawn`] then, else as [`HttpClient::request`].
+    pub fn request_if(&self, call: &HttpCall<'_>, gate: &Gate) -> Result<Reply, HttpError> {
+        let host = Endpoint::parse(call.base)?.to_string();
+        last_look::within(gate, || self.request(call)).unwrap_or(Err(HttpError::Withdrawn { host }))
     }
 
     /// Sends a request and waits for its whole reply.
@@ -230,6 +258,9 @@ fn explain_io(host: String, error: &io::Error) -> HttpError {
     }
     if let Some(fault) = error.get_ref().and_then(|inner| inner.downcast_ref::<ProxyFault>()) {
         return HttpError::Connect { host, what: fault.to_string() };
+    }
+    if last_look::is_closed(error) {
+        return HttpError::Withdrawn { host };
     }
     // The standard library has no error kind for a failed name lookup, only this text.
     let lookup = error.to_string().starts_with("failed to lookup address");

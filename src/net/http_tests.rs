@@ -2,7 +2,9 @@
 
 use super::super::testing::{certificate, read_head, serve, server_tls};
 use super::*;
+use std::cell::Cell;
 use std::io::{Read, Write};
+use std::rc::Rc;
 
 const QUERY: &str = "/fapi/v1/order?symbol=BTCUSDT&signature=CANARY";
 
@@ -146,4 +148,32 @@ fn requests_that_cannot_be_expressed_are_not_sent() {
     assert!(fails(&client, &HttpCall { path_and_query: "/a b?CANARY", ..get(base) }).not_sent());
     assert!(fails(&client, &HttpCall { headers: &[("X", "CANARY\r\nY: z")], ..get(base) }).not_sent());
     assert!(fails(&client, &get("ftp://127.0.0.1")).not_sent());
+}
+
+#[test]
+fn a_request_that_is_no_longer_wanted_when_its_connection_stands_is_not_written() {
+    let (asked, more) = (Rc::new(Cell::new(0)), Rc::new(Cell::new(0)));
+    let gate: Gate = {
+        let (asked, more) = (Rc::clone(&asked), Rc::clone(&more));
+        Rc::new(move || {
+            asked.set(asked.get() + 1);
+            asked.get() <= more.get()
+        })
+    };
+    let (address, server) = serve(|mut tcp| tcp.read(&mut [0; 64]).unwrap_or(0));
+    let base = format!("http://{address}");
+    let client = client(&Trust::nobody());
+    let refused = client.request_if(&get(&base), &gate).unwrap_err();
+    assert!(matches!(refused, HttpError::Withdrawn { .. }) && refused.not_sent());
+    assert_eq!(asked.get(), 1, "closed already: no connection is made");
+    // Open at first, closed when the connection stands.
+    more.set(2);
+    let refused = client.request_if(&get(&base), &gate).unwrap_err();
+    assert!(matches!(refused, HttpError::Withdrawn { .. }), "{refused}");
+    assert_eq!(asked.get(), 3);
+    assert_eq!(server.join().unwrap(), 0, "not a byte was written");
+    // The gate is the request's, not the thread's for ever.
+    let (base, server) = answer(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}".to_vec(), 0);
+    assert_eq!(client.request(&get(&base)).unwrap().status, 200);
+    server.join().unwrap();
 }

@@ -150,11 +150,23 @@ impl Watch {
         self.counts.denials += 1;
     }
 
+    /// An amendment is no further order.
+    fn amend_outcome(&mut self, outcome: &SendOutcome) {
+        self.outcome(&SendOutcome { order: None, ..*outcome });
+    }
+
     fn outcome(&mut self, outcome: &SendOutcome) {
         match outcome.fate {
-            SendFate::Sent => self.counts.orders_sent += u64::from(outcome.order.is_some()),
+            SendFate::Sent | SendFate::Handed => {
+                self.counts.orders_sent += u64::from(outcome.order.is_some())
+            }
             SendFate::Refused(_) => self.counts.refused += 1,
             SendFate::Unknown => self.counts.unknown += 1,
+            SendFate::Withdrawn(_) => {
+                let orders = u64::from(outcome.order.is_some());
+                self.counts.orders_sent = self.counts.orders_sent.saturating_sub(orders);
+                self.counts.refused += 1;
+            }
         }
     }
 
@@ -164,6 +176,7 @@ impl Watch {
         match &event.body {
             EventBody::Order(update) => self.order(update, event.at.mono),
             EventBody::Outcome(outcome) => self.outcome(outcome),
+            EventBody::AmendOutcome(outcome) => self.amend_outcome(outcome),
             EventBody::Session(status) => self.session(status),
             EventBody::Ticker(ticker) => {
                 self.counts.tickers += 1;

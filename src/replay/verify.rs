@@ -7,7 +7,7 @@ use crate::domain::effect::OutMsg;
 use crate::domain::event::{Event, EventBody, Seq};
 use crate::domain::input::{Input, InputClass, RawInput};
 use crate::domain::intent::{Denial, DenyReason, Intent};
-use crate::domain::output::{EventsDigest, MessageShape, Output, OutputKey, STAGES, Stage};
+use crate::domain::output::{EventsDigest, Output, OutputKey, STAGES, Stage};
 use crate::domain::time::Stamp;
 use crate::journal::{Hash256, Stream};
 use crate::stage::LOGIC_VERSION;
@@ -355,7 +355,7 @@ impl Tap for Comparer {
 
     fn message(&mut self, key: OutputKey, message: &OutMsg) {
         let len = usize::from(message.payload.text_len + message.payload.sign_len);
-        self.check(key, &Output::Message(MessageShape::of(message)), &message.payload.bytes[..len]);
+        self.check(key, &Output::of_message(message), &message.payload.bytes[..len]);
     }
 
     fn state(&mut self, key: OutputKey, hash: u64) {

@@ -142,7 +142,8 @@ pub struct SimListing {
     pub notional_min: Num,
     /// The venue's price stands above the latent one by this, ppb.
     pub basis_ppb: i64,
-    /// The venue suspends the listing this long after the start, ns; 0 = never. Reductions stay possible.
+    /// The venue suspends the listing this long after the start, ns; 0 = never. Whether reductions stay possible is
+    /// the venue's own rule: Binance takes them, OKX takes nothing.
     pub suspend_after_ns: Nanos,
     /// And lets it trade again this long after the start, ns; 0 = never.
     pub resume_after_ns: Nanos,

@@ -98,6 +98,14 @@ impl<S: LedgerServer> Server for FrameHasher<S> {
         reply
     }
 
+    fn order_travel(&self, request: &HttpRequest) -> Option<Nanos> {
+        self.inner.order_travel(request)
+    }
+
+    fn reply_travel(&mut self) -> Nanos {
+        self.inner.reply_travel()
+    }
+
     fn advance(&mut self, now: Nanos, out: &mut Vec<Push>) {
         let at = out.len();
         self.inner.advance(now, out);

@@ -58,7 +58,7 @@ pub struct HttpRequest {
     pub body: Vec<u8>,
 }
 
-/// An HTTP reply.
+/// An HTTP reply. Status 0 is none: the request came, and the connection ends without a word.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HttpReply {
     /// Status code.
@@ -81,6 +81,15 @@ pub trait Server: Send {
     fn on_closed(&mut self, conn: SimConn, now: Nanos, out: &mut Vec<Push>);
     /// An HTTP request.
     fn on_http(&mut self, request: &HttpRequest, now: Nanos, out: &mut Vec<Push>) -> HttpReply;
+    /// How long a request about an order travels inside the venue to its matching engine: whoever owns the
+    /// transport holds it for so long, and then hands it over by [`Server::on_http`]. `None` = about no order.
+    fn order_travel(&self, _request: &HttpRequest) -> Option<Nanos> {
+        None
+    }
+    /// How long the reply to such a request travels back; to be asked once, right after [`Server::on_http`].
+    fn reply_travel(&mut self) -> Nanos {
+        0
+    }
     /// Moves the market, timers and publications to `now`.
     fn advance(&mut self, now: Nanos, out: &mut Vec<Push>);
     /// When `advance` has something to do next.
@@ -130,6 +139,14 @@ impl<S: Server + ?Sized> Server for Box<S> {
 
     fn on_http(&mut self, request: &HttpRequest, now: Nanos, out: &mut Vec<Push>) -> HttpReply {
         (**self).on_http(request, now, out)
+    }
+
+    fn order_travel(&self, request: &HttpRequest) -> Option<Nanos> {
+        (**self).order_travel(request)
+    }
+
+    fn reply_travel(&mut self) -> Nanos {
+        (**self).reply_travel()
     }
 
     fn advance(&mut self, now: Nanos, out: &mut Vec<Push>) {

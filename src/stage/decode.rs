@@ -228,10 +228,13 @@ impl Decode {
                 }
             }
             Input::HttpReply { venue, id, status } => {
+                if let Some((OrderCall::Place, tag)) = id.order() {
+                    self.ledger.on_place_reply(venue, tag, status);
+                }
                 if let Some(adapter) = self.adapters.get_mut(venue.index()) {
                     adapter.on_http(id, status, raw.bytes, at, &mut self.out);
                 }
-                if let Some((OrderCall::Place | OrderCall::Cancel, tag)) = id.order() {
+                if let Some((OrderCall::Place | OrderCall::Cancel | OrderCall::Amend, tag)) = id.order() {
                     // What is refused, or not answered, names no order: the request does.
                     self.out.name_reports(self.ledger.tagged(venue, tag));
                 }
@@ -251,6 +254,11 @@ impl Decode {
                     paper.on_outcome(&outcome, at);
                     self.drain_paper(at, &mut emit);
                 }
+            }
+            Input::AmendOutcome(outcome) => {
+                emit(EventBody::AmendOutcome(outcome));
+                self.ledger.on_amend_outcome(&outcome, at, &mut self.ledger_out);
+                self.drain_ledger(at, &mut emit);
             }
             Input::Command(command) => {
                 emit(EventBody::Command(command));
@@ -448,6 +456,10 @@ impl Decode {
     }
 
     fn drain_ledger(&mut self, at: Stamp, emit: &mut impl FnMut(EventBody)) {
+        // First: an order that its amendment ended is forgotten by those who hear of the end.
+        for update in &self.ledger_out.amends {
+            emit(EventBody::Amended(*update));
+        }
         for update in &self.ledger_out.updates {
             emit(EventBody::Order(*update));
             if let Some(reconciler) = &mut self.reconciler {

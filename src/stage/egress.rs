@@ -9,7 +9,7 @@ use crate::domain::effect::{
     Hole, HoleKind, OutMeta, OutMsg, Payload, Redact, SecretSlot, SignScheme, Target,
 };
 use crate::domain::input::RefuseReason;
-use crate::domain::instrument::VENUES_MAX;
+use crate::domain::instrument::{VENUES_MAX, VenueId};
 use crate::domain::time::Nanos;
 use crate::stage::wallet::{OBJECT_MAX, Wallet};
 use std::sync::Arc;
@@ -21,8 +21,13 @@ pub struct KillLatch {
     killed: AtomicBool,
     /// Rises with every kill: what the kill threads wait for.
     generation: AtomicU64,
+    /// Venues that are killed by themselves, a bit each.
+    venues: AtomicU64,
     journal_failed: AtomicBool,
+    stopped: AtomicBool,
 }
+
+const _: () = assert!(VENUES_MAX <= 64, "a bit for each venue");
 
 impl KillLatch {
     /// Stops every order that does not reduce a position.
@@ -36,9 +41,30 @@ impl KillLatch {
         self.generation.load(Ordering::Acquire)
     }
 
+    /// Stops the orders at one venue that do not reduce a position.
+    pub fn kill_venue(&self, venue: VenueId) {
+        self.venues.fetch_or(1 << (venue.0 & 63), Ordering::AcqRel);
+    }
+
     /// Lets orders pass again (the operator's word).
     pub fn release(&self) {
         self.killed.store(false, Ordering::Release);
+        self.venues.store(0, Ordering::Release);
+    }
+
+    /// Whether everything, or that venue, is killed.
+    pub fn is_killed_at(&self, venue: VenueId) -> bool {
+        self.is_killed() || self.venues.load(Ordering::Acquire) & (1 << (venue.0 & 63)) != 0
+    }
+
+    /// The run ends: nothing new is begun. Final.
+    pub fn stop(&self) {
+        self.stopped.store(true, Ordering::Release);
+    }
+
+    /// Whether the run ends.
+    pub fn is_stopped(&self) -> bool {
+        self.stopped.load(Ordering::Acquire)
     }
 
     /// Whether it is set.
@@ -129,8 +155,9 @@ impl AheadGate {
     }
 }
 
-/// Decides whether a message may leave. Nothing passes a wrong epoch. A kill lets only cancels, queries and
-/// reduce-only orders pass; an age limit and a failed journal let hedges pass too: they end a risk.
+/// Decides whether a message may leave. Nothing passes a wrong epoch. A kill, of everything or of the order's
+/// venue, lets only cancels, queries and reduce-only orders pass; an age limit, a failed journal and the end of
+/// the run let hedges pass too: they end a risk.
 pub fn admit(
     meta: &OutMeta,
     latch: &KillLatch,
@@ -139,7 +166,7 @@ pub fn admit(
 ) -> Result<(), RefuseReason> {
     check_epoch(meta, conn_epoch)?;
     let Some(order) = &meta.order else { return Ok(()) };
-    if latch.is_killed() && !order.reduce_only {
+    if latch.is_killed_at(order.venue) && !order.reduce_only {
         return Err(RefuseReason::Killed);
     }
     if meta.urgent {
@@ -151,7 +178,16 @@ pub fn admit(
     if latch.is_journal_failed() {
         return Err(RefuseReason::Journal);
     }
+    if latch.is_stopped() {
+        return Err(RefuseReason::Stopped);
+    }
     Ok(())
+}
+
+/// The same for an order that passed the gate and then waited for an HTTP thread. Its age does not count any
+/// more: the other leg of its basket may have left, and the venue refuses what comes too late.
+pub fn admit_again(meta: &OutMeta, latch: &KillLatch) -> Result<(), RefuseReason> {
+    admit(meta, latch, None, meta.cause_mono)
 }
 
 /// A message made for one connection never goes out on its successor.
@@ -489,6 +525,7 @@ mod tests {
     fn the_gate_stops_opening_orders_and_lets_risk_reduction_pass() {
         let latch = KillLatch::default();
         let mut meta = OutMeta {
+            amends: false,
             message: MessageId(1),
             cause: Seq(1),
             cause_mono: 1_000,
@@ -512,6 +549,16 @@ mod tests {
         meta.order = Some(OrderSpec { reduce_only: true, ..OrderSpec::default() });
         assert_eq!(admit(&meta, Some(3), 9_999), Ok(()));
         assert_eq!(admit(&meta, Some(4), 1_400), Err(RefuseReason::Epoch));
+        latch.release();
+        // A venue's own kill concerns no other venue.
+        let order = OrderSpec { venue: VenueId(3), ..OrderSpec::default() };
+        (meta.order, meta.urgent) = (Some(order), true);
+        latch.kill_venue(VenueId(2));
+        assert_eq!(admit(&meta, Some(3), 1_400), Ok(()));
+        latch.kill_venue(VenueId(3));
+        assert_eq!(admit(&meta, Some(3), 1_400), Err(RefuseReason::Killed));
+        meta.order = Some(OrderSpec { reduce_only: true, ..order });
+        assert_eq!(admit(&meta, Some(3), 1_400), Ok(()));
         latch.release();
         meta.order = None;
         assert_eq!(admit(&meta, Some(3), 9_999), Ok(()));

@@ -3,16 +3,17 @@
 //! Two threads own the blocking calls; the gateway hands them requests that are complete (secrets filled
 //! in) and polls for results. Nothing here decides when to connect or retry: session machines do.
 
-use super::egress::KillLatch;
-use crate::domain::effect::{HttpId, Redact};
-use crate::domain::input::{ConnId, DownReason};
+use super::egress::{KillLatch, admit_again};
+use crate::domain::effect::{HttpId, OutMeta, Redact};
+use crate::domain::input::{ConnId, DownReason, RefuseReason};
 use crate::domain::instrument::VenueId;
-use crate::domain::order::OrderSpec;
 use crate::domain::standing::Pace;
+use crate::net::Gate;
 use crate::net::dial::{DialRequest, Established, dial};
-use crate::net::http::{HttpCall, HttpClient, Reply};
+use crate::net::http::{HttpCall, HttpClient, HttpError, Reply};
 use crate::net::proxy::Proxy;
 use crate::venue::pace::pace_of;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::JoinHandle;
@@ -49,23 +50,22 @@ struct Http {
     leave: Option<Leave>,
 }
 
-/// The gate's rule for an order that waits for an HTTP thread: a kill stops it. Nothing else does, as the other leg
-/// of its basket may have left; an order that is late is refused by the venue.
+/// An order that waits for an HTTP thread: the gate is asked once more when its turn has come.
 #[derive(Clone, Debug)]
 pub struct Leave {
     latch: Arc<KillLatch>,
-    reduce_only: bool,
+    meta: OutMeta,
 }
 
 impl Leave {
-    /// For an order that passed the gate.
-    pub fn new(order: &OrderSpec, latch: &Arc<KillLatch>) -> Self {
-        Self { latch: Arc::clone(latch), reduce_only: order.reduce_only }
+    /// For an order that passed the gate; `None` for what is no order.
+    pub fn new(meta: &OutMeta, latch: &Arc<KillLatch>) -> Option<Self> {
+        meta.order.is_some().then(|| Self { latch: Arc::clone(latch), meta: *meta })
     }
 
     /// Whether it may still leave.
-    fn is_open(&self) -> bool {
-        self.reduce_only || !self.latch.is_killed()
+    fn verdict(&self) -> Result<(), RefuseReason> {
+        admit_again(&self.meta, &self.latch)
     }
 }
 
@@ -83,6 +83,9 @@ pub enum Errand {
         body: Vec<u8>,
         pace: Option<Pace>,
     },
+    /// An order, or an amendment of one, that waited for a thread was refused by the gate: not a byte of it was
+    /// written.
+    Withdrawn { meta: OutMeta, reason: RefuseReason },
 }
 
 /// Owner of the errand threads; dropping it lets them finish and end.
@@ -184,7 +187,7 @@ impl Errands {
     }
 
     /// Asks for an HTTP request; what is about orders does not wait behind the others. With `leave`, one that may
-    /// no longer leave when its turn has come is not made, and counts as not answered.
+    /// no longer leave when its turn has come is not made, and comes back as withdrawn.
     pub fn call(
         &self,
         venue: VenueId,
@@ -233,13 +236,20 @@ fn answer(
         };
         let Ok(Http { venue, id, redact, base, text, leave }) = next else { break };
         let Some(client) = clients.get(venue.index()).or(clients.last()) else { break };
-        let reply = if leave.is_none_or(|leave| leave.is_open()) {
-            perform(client, &base, &text)
-        } else {
-            Err("an order that waited for an HTTP thread was stopped by the kill".to_owned())
-        };
+        let waiting = leave.clone();
+        let gate: Gate = Rc::new(move || waiting.as_ref().is_none_or(|leave| leave.verdict().is_ok()));
+        let reply = perform_if(client, &base, &text, &gate);
+        if let (Err(Unmade::Withdrawn), Some(leave)) = (&reply, &leave) {
+            let reason = leave.verdict().err().unwrap_or(RefuseReason::Killed);
+            if sender.send(Errand::Withdrawn { meta: leave.meta, reason }).is_err() {
+                break;
+            }
+            continue;
+        }
         let Reply { status, body, headers, .. } = reply.unwrap_or_else(|failure| {
-            note(noted, failure);
+            if let Unmade::Failed(failure) = failure {
+                note(noted, failure);
+            }
             Reply::default()
         });
         let headers = headers.iter().map(|(name, value)| (name.as_str(), value.as_str()));
@@ -258,12 +268,28 @@ fn note(notes: &std::sync::Mutex<Vec<String>>, text: String) {
     }
 }
 
+/// Why a request has no reply.
+enum Unmade {
+    /// The gate closed before a byte was written.
+    Withdrawn,
+    /// It failed; a sentence without secrets.
+    Failed(String),
+}
+
 /// Sends the text form of an HTTP effect: `METHOD path?query`, header lines, an empty line, the body. Blocks.
 ///
 /// # Errors
 /// A sentence without secrets.
 pub fn perform(client: &HttpClient, base: &str, text: &[u8]) -> Result<Reply, String> {
-    let broken = || "an HTTP request of a dialect is not in the effect's form".to_owned();
+    perform_if(client, base, text, &(Rc::new(|| true) as Gate)).map_err(|failure| match failure {
+        Unmade::Failed(sentence) => sentence,
+        Unmade::Withdrawn => "withdrawn".to_owned(),
+    })
+}
+
+/// The same while `gate` is open, which is asked last when a connection stands.
+fn perform_if(client: &HttpClient, base: &str, text: &[u8], gate: &Gate) -> Result<Reply, Unmade> {
+    let broken = || Unmade::Failed("an HTTP request of a dialect is not in the effect's form".to_owned());
     let mut parts = text.splitn(2, |byte| *byte == b'\n');
     let first = std::str::from_utf8(parts.next().unwrap_or_default()).map_err(|_| broken())?;
     let (method, path_and_query) = first.split_once(' ').ok_or_else(broken)?;
@@ -276,16 +302,19 @@ pub fn perform(client: &HttpClient, base: &str, text: &[u8]) -> Result<Reply, St
         let Some((name, value)) = line.split_once(':') else { break };
         headers.push((name.trim(), value.trim()));
     }
-    client
-        .request(&HttpCall { method, base, path_and_query, headers: &headers, body: rest })
-        .map_err(|failure| failure.to_string())
+    let call = HttpCall { method, base, path_and_query, headers: &headers, body: rest };
+    client.request_if(&call, gate).map_err(|failure| match failure {
+        HttpError::Withdrawn { .. } => Unmade::Withdrawn,
+        failure => Unmade::Failed(failure.to_string()),
+    })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::effect::OrderCall;
-    use crate::domain::order::ClientId;
+    use crate::domain::effect::{MessageId, OrderCall, Target};
+    use crate::domain::event::Seq;
+    use crate::domain::order::{ClientId, OrderSpec};
     use crate::net::tls::Trust;
     use std::io::{Read, Write};
     use std::net::{TcpListener, TcpStream};
@@ -322,47 +351,158 @@ mod tests {
         stream
     }
 
-    #[test]
-    fn an_order_that_waits_for_a_thread_is_stopped_by_a_kill_and_counts_as_not_answered() {
-        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
-        let base: Arc<str> = format!("http://{}", listener.local_addr().expect("bound")).into();
+    /// What the next errands bring: ids of replies with their status, and numbers of withdrawn messages.
+    #[derive(Default)]
+    struct Heard {
+        replies: Vec<(HttpId, u16)>,
+        withdrawn: Vec<(u64, RefuseReason)>,
+    }
+
+    impl Heard {
+        fn until(errands: &Errands, count: usize) -> Self {
+            let mut heard = Self::default();
+            while heard.replies.len() + heard.withdrawn.len() < count {
+                match errands.poll() {
+                    Some(Errand::Replied { id, status, .. }) => heard.replies.push((id, status)),
+                    Some(Errand::Withdrawn { meta, reason }) => {
+                        let order = meta.order.expect("an order");
+                        assert_eq!(order.client_id.sequence(), meta.message.0, "it names its order");
+                        heard.withdrawn.push((meta.message.0, reason));
+                    }
+                    Some(Errand::Dialled { .. }) => panic!("nobody dials"),
+                    None => std::thread::yield_now(),
+                }
+            }
+            heard.withdrawn.sort_by_key(|(number, _)| *number);
+            heard
+        }
+    }
+
+    fn id(number: u64) -> HttpId {
+        HttpId::of_order(OrderCall::Place, ClientId::new(1, number))
+    }
+
+    /// The order `number` of a venue, as it passed the gate.
+    fn leave(
+        number: u64,
+        venue: u8,
+        urgent: bool,
+        reduce_only: bool,
+        latch: &Arc<KillLatch>,
+    ) -> Option<Leave> {
+        let order = OrderSpec {
+            client_id: ClientId::new(1, number),
+            venue: VenueId(venue),
+            reduce_only,
+            ..OrderSpec::default()
+        };
+        let target = Target::Http { venue: VenueId(venue), id: id(number), redact: None };
+        let meta = OutMeta {
+            message: MessageId(number),
+            cause: Seq(1),
+            cause_mono: 0,
+            age_max: 1,
+            target,
+            epoch: 0,
+            urgent,
+            order: Some(order),
+            amends: false,
+        };
+        Leave::new(&meta, latch)
+    }
+
+    fn errands() -> Errands {
         let trust = Trust::nobody();
         let client = HttpClient::new(&trust, Duration::from_secs(30));
         let tls = trust.client_config().expect("a provider");
         let mut errands = Errands::start(tls, vec![client], Vec::new()).expect("threads");
         errands.serve_orders(2).expect("threads");
-        let latch = Arc::new(KillLatch::default());
-        let id = |number: usize| HttpId::of_order(OrderCall::Place, ClientId::new(1, number as u64));
-        for number in 0..=ORDER_THREADS {
-            let leave = Some(Leave::new(&OrderSpec::default(), &latch));
-            errands.call(VenueId(0), id(number), None, &base, b"POST /order\n\n".to_vec(), leave);
-        }
-        // Every thread is busy with an order; one more waits. What is no order does not.
-        let mut busy: Vec<TcpStream> = (0..ORDER_THREADS).map(|_| accept(&listener)).collect();
-        errands.call(VenueId(0), HttpId(7), None, &base, b"GET /list\n\n".to_vec(), None);
-        busy.push(accept(&listener));
-        // Nor does an order at another venue.
-        let leave = Some(Leave::new(&OrderSpec::default(), &latch));
-        errands.call(VenueId(1), id(99), None, &base, b"POST /order\n\n".to_vec(), leave);
-        busy.push(accept(&listener));
-        latch.kill();
-        for stream in &mut busy {
+        errands
+    }
+
+    fn answer_all(busy: &mut [TcpStream]) {
+        for stream in busy {
             let reply = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\n{}";
             stream.write_all(reply).expect("a reader");
         }
-        let mut replies = Vec::new();
-        while replies.len() < ORDER_THREADS + 3 {
-            match errands.poll() {
-                Some(Errand::Replied { id, status, .. }) => replies.push((id, status)),
-                Some(Errand::Dialled { .. }) => panic!("nobody dials"),
-                None => std::thread::yield_now(),
-            }
+    }
+
+    /// What waits for a thread while `close` happens: an entry, a hedge, a reduction, a cancel; which of them are
+    /// withdrawn, and why.
+    fn withdrawn_after(close: impl FnOnce(&KillLatch)) -> Vec<(u64, RefuseReason)> {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+        let base: Arc<str> = format!("http://{}", listener.local_addr().expect("bound")).into();
+        let (errands, latch) = (errands(), Arc::new(KillLatch::default()));
+        let call = |number, leave| {
+            errands.call(VenueId(0), id(number), None, &base, b"POST /order\n\n".to_vec(), leave);
+        };
+        let threads = ORDER_THREADS as u64;
+        (1..=threads).for_each(|number| call(number, leave(number, 0, false, false, &latch)));
+        let mut busy: Vec<TcpStream> = (0..threads).map(|_| accept(&listener)).collect();
+        call(11, leave(11, 0, false, false, &latch));
+        call(12, leave(12, 0, true, false, &latch));
+        call(13, leave(13, 0, true, true, &latch));
+        call(14, None);
+        close(&latch);
+        answer_all(&mut busy);
+        let open = std::thread::scope(|scope| {
+            let serving = scope.spawn(|| {
+                listener.set_nonblocking(false).expect("a socket");
+                let mut served = 0;
+                while let Ok((mut stream, _)) = listener.accept() {
+                    let mut byte = [0];
+                    if stream.read(&mut byte).unwrap_or(0) == 0 {
+                        break;
+                    }
+                    served += 1;
+                    answer_all(std::slice::from_mut(&mut stream));
+                    let _ = stream.set_read_timeout(Some(Duration::from_millis(20)));
+                    let _ = std::io::copy(&mut stream, &mut std::io::sink());
+                }
+                served
+            });
+            let heard = Heard::until(&errands, ORDER_THREADS + 4);
+            // An empty connection ends the server.
+            drop(TcpStream::connect(listener.local_addr().expect("bound")));
+            (heard, serving.join().expect("a server"))
+        });
+        let (heard, served) = open;
+        assert_eq!(served + heard.withdrawn.len(), 4, "what was withdrawn was never requested");
+        assert!(heard.replies.iter().all(|(_, status)| *status == 200), "{:?}", heard.replies);
+        assert!(errands.take_notes().is_empty(), "a withdrawn order is no failure");
+        heard.withdrawn
+    }
+
+    #[test]
+    fn what_waits_for_a_thread_meets_every_gate_again_when_its_turn_comes() {
+        use RefuseReason::{Journal, Killed, Stopped};
+        assert_eq!(withdrawn_after(KillLatch::kill), [(11, Killed), (12, Killed)]);
+        assert_eq!(withdrawn_after(|latch| latch.kill_venue(VenueId(0))), [(11, Killed), (12, Killed)]);
+        assert_eq!(withdrawn_after(|latch| latch.kill_venue(VenueId(1))), []);
+        assert_eq!(withdrawn_after(KillLatch::fail_journal), [(11, Journal)]);
+        assert_eq!(withdrawn_after(KillLatch::stop), [(11, Stopped)]);
+        assert_eq!(withdrawn_after(|_| ()), [], "its age does not count any more");
+    }
+
+    #[test]
+    fn orders_of_a_venue_that_does_not_answer_hold_up_nobody_else() {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+        let base: Arc<str> = format!("http://{}", listener.local_addr().expect("bound")).into();
+        let (errands, latch) = (errands(), Arc::new(KillLatch::default()));
+        let threads = ORDER_THREADS as u64;
+        for number in 1..=threads {
+            let leave = leave(number, 0, false, false, &latch);
+            errands.call(VenueId(0), id(number), None, &base, b"POST /order\n\n".to_vec(), leave);
         }
-        let stopped: Vec<_> = replies.iter().filter(|(_, status)| *status == 0).collect();
-        assert_eq!(stopped, [&(id(ORDER_THREADS), 0)], "{replies:?}");
-        listener.set_nonblocking(true).expect("a socket");
-        assert!(listener.accept().is_err(), "its request was never made");
-        assert_eq!(errands.take_notes().len(), 1);
-        errands.stop();
+        let mut busy: Vec<TcpStream> = (0..threads).map(|_| accept(&listener)).collect();
+        // What is no order does not wait behind them, nor does an order at another venue.
+        errands.call(VenueId(0), HttpId(7), None, &base, b"GET /list\n\n".to_vec(), None);
+        busy.push(accept(&listener));
+        let other = leave(99, 1, false, false, &latch);
+        errands.call(VenueId(1), id(99), None, &base, b"POST /order\n\n".to_vec(), other);
+        busy.push(accept(&listener));
+        answer_all(&mut busy);
+        let heard = Heard::until(&errands, ORDER_THREADS + 2);
+        assert!(heard.withdrawn.is_empty() && heard.replies.iter().all(|(_, status)| *status == 200));
     }
 }

@@ -7,13 +7,12 @@
 use super::decode::ConnInfo;
 use super::egress::{AheadGate, KillLatch, Vault, admit, check_epoch};
 use super::errand::{Errand, Errands, Leave};
-use crate::domain::effect::{HttpId, MessageId, OutMsg, Redact, Target};
+use crate::domain::effect::{HttpId, MessageId, OutMeta, OutMsg, Redact, Target};
 use crate::domain::event::SessionRole;
 use crate::domain::input::{
     ConnId, DownReason, FrameKind, FrameMeta, Input, RefuseReason, SendFate, SendOutcome,
 };
 use crate::domain::instrument::VenueId;
-use crate::domain::order::OrderSpec;
 use crate::domain::time::Nanos;
 use crate::net::proxy::Proxy;
 use crate::net::socket::{Handed, MessageKind, NetError, SendError, SocketLimits, WsSocket};
@@ -386,6 +385,7 @@ impl Gateway {
                     Err(reason) => Some(Input::ConnDown { conn, epoch, reason }),
                 }
             }
+            Errand::Withdrawn { meta, reason } => Some(outcome(&meta, SendFate::Withdrawn(reason))),
             Errand::Replied { venue, id, redact, status, body, pace: Some(pace) } => {
                 // What the reply says of limits goes first.
                 self.held = Some(Errand::Replied { venue, id, redact, status, body, pace: None });
@@ -449,7 +449,7 @@ impl Gateway {
     }
 
     /// Hands an HTTP request to its thread. An order passes the gate here, and once more when its turn has come:
-    /// a kill stops what still waits.
+    /// what is refused then comes back as withdrawn.
     fn ask(
         &mut self,
         venue: VenueId,
@@ -458,7 +458,7 @@ impl Gateway {
         message: &OutMsg,
         now: Nanos,
     ) -> Option<SendFate> {
-        let leave = message.meta.order.as_ref().map(|order| Leave::new(order, &self.latch));
+        let leave = Leave::new(&message.meta, &self.latch);
         let order = leave.is_some();
         let admitted = if order { self.admit(message, None, now) } else { Ok(()) };
         let sealed = admitted
@@ -476,7 +476,7 @@ impl Gateway {
             self.write_began = timer.mono_ns();
         }
         self.errands.call(venue, id, redact, &base, self.sealed.clone(), leave);
-        order.then_some(SendFate::Sent)
+        order.then_some(SendFate::Handed)
     }
 
     /// The fate of an order that must not be written, whatever it is aimed at.
@@ -544,8 +544,9 @@ impl Gateway {
         self.errands.take_notes()
     }
 
-    /// Closes every connection and ends the errand threads.
+    /// Closes every connection and ends the errand threads. What still waits for one of them begins nothing new.
     pub fn stop(&mut self) {
+        self.latch.stop();
         for conn in 0..self.lines.len() {
             if let Some(socket) = &mut self.lines[conn].socket {
                 let _ = socket.close(1000);
@@ -557,8 +558,9 @@ impl Gateway {
 }
 
 /// The outcome input of a message.
-pub fn outcome(message: MessageId, fate: SendFate, order: Option<OrderSpec>) -> Input {
-    Input::Outcome(SendOutcome { message, fate, order })
+pub fn outcome(meta: &OutMeta, fate: SendFate) -> Input {
+    let outcome = SendOutcome { message: meta.message, fate, order: meta.order };
+    if meta.amends { Input::AmendOutcome(outcome) } else { Input::Outcome(outcome) }
 }
 
 fn down_reason(failure: &NetError) -> DownReason {

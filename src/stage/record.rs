@@ -7,7 +7,7 @@ use crate::domain::codec::{HEADER_MAX, encode_input, encode_output, input_kind, 
 use crate::domain::effect::{MessageId, OutMsg};
 use crate::domain::event::{Event, EventBody, Seq};
 use crate::domain::input::{InputClass, RawInput};
-use crate::domain::output::{EventsDigest, MessageShape, Output, OutputKey, Stage};
+use crate::domain::output::{EventsDigest, Output, OutputKey, Stage};
 use crate::domain::time::{Nanos, Stamp};
 use crate::journal::{
     JournalError, JournalOptions, Manifest, Record, Stream, SyncPolicy, Token, Watermark, Writer,
@@ -135,7 +135,7 @@ impl Recorder {
     /// Records a message of route, before signing and without its secrets.
     pub fn message(&mut self, key: OutputKey, mono: Nanos, message: &OutMsg) {
         let len = usize::from(message.payload.text_len + message.payload.sign_len);
-        self.output(key, mono, &Output::Message(MessageShape::of(message)), &message.payload.bytes[..len]);
+        self.output(key, mono, &Output::of_message(message), &message.payload.bytes[..len]);
         if self.failed.is_some() {
             return;
         }

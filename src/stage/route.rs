@@ -10,13 +10,13 @@ use crate::core::venue_clock::VenueClocks;
 use crate::domain::effect::{
     HttpId, MessageId, OrderCall, OutMeta, OutMsg, Payload, PayloadFull, SessionAction, Target,
 };
-use crate::domain::event::{EventBody, Flow, FlowBody, Seq, SessionRole};
+use crate::domain::event::{EventBody, Flow, FlowBody, Seq, SessionRole, SessionStatus};
 use crate::domain::input::{Command, ConnId, Scope, SendFate};
 use crate::domain::instrument::{VENUES_MAX, VenueId};
-use crate::domain::intent::{Basket, Denial, DenyReason, Intent, LEGS_MAX, OrderRef};
+use crate::domain::intent::{Amend, Basket, BasketKind, Denial, DenyReason, Intent, LEGS_MAX, OrderRef};
 use crate::domain::money::Money;
-use crate::domain::order::{ClientId, OrderSpec, RejectClass};
-use crate::domain::params::EngineParams;
+use crate::domain::order::{AmendUpdate, ClientId, OrderSpec, OrderUpdate, RejectClass};
+use crate::domain::params::{EngineParams, OrderFallback, OrderRoute, VenueParams};
 use crate::domain::standing::Pace;
 use crate::domain::time::{Nanos, SECOND, Stamp};
 use crate::stage::Made;
@@ -67,6 +67,9 @@ pub struct Route {
     /// Epoch of each connection; 0 = down, which the egress gate never admits.
     epochs: Vec<u32>,
     orders_ready: [bool; VENUES_MAX],
+    account_ready: [bool; VENUES_MAX],
+    /// The way of orders and the other one, by venue.
+    ways: Vec<Ways>,
     encoders: Vec<Box<dyn Encoder>>,
     budgets: Vec<Budget>,
     /// Cancels of everything, by venue, and the single cancels whose place they took.
@@ -83,6 +86,28 @@ pub struct Route {
     paper: bool,
 }
 
+/// The way of a venue's orders.
+#[derive(Clone, Copy, Debug)]
+struct Ways {
+    usual: OrderRoute,
+    fallback: OrderFallback,
+    /// Which one they take now.
+    now: OrderRoute,
+}
+
+impl Ways {
+    fn of(venue: &VenueParams) -> Self {
+        Self { usual: venue.orders, fallback: venue.orders_fallback, now: venue.orders }
+    }
+
+    /// The order session is down, or not: the new way, when it changes.
+    fn turn(&mut self, down: bool) -> Option<OrderRoute> {
+        let over_http = down && self.fallback != OrderFallback::Off;
+        let route = if over_http { OrderRoute::Http } else { self.usual };
+        (std::mem::replace(&mut self.now, route) != route).then_some(route)
+    }
+}
+
 fn blank() -> OutMsg {
     OutMsg { meta: blank_meta(), token: MessageId(0), payload: Payload::new() }
 }
@@ -97,6 +122,7 @@ const fn blank_meta() -> OutMeta {
         epoch: 0,
         urgent: false,
         order: None,
+        amends: false,
     }
 }
 
@@ -107,6 +133,8 @@ impl Route {
             epochs: vec![0; conns.len()],
             conns,
             orders_ready: [false; VENUES_MAX],
+            account_ready: [false; VENUES_MAX],
+            ways: params.venues.iter().map(Ways::of).collect(),
             encoders,
             budgets: params.venues.iter().map(|venue| Budget::new(venue.orders_per_10s_max)).collect(),
             sweeps: [Sweep::NONE; VENUES_MAX],
@@ -129,6 +157,7 @@ impl Route {
             // Paper orders do not rest beyond a command; decode hears those itself.
             FlowBody::Intent(Intent::Cancel(_)) if self.paper => {}
             FlowBody::Intent(Intent::Cancel(order)) => self.on_cancel(flow, order, sink),
+            FlowBody::Intent(Intent::Amend(amend)) => self.on_amend(flow, amend, sink),
             FlowBody::Mid(..) => {}
         }
     }
@@ -243,12 +272,7 @@ impl Route {
                     *epoch = if status.up { status.epoch } else { 0 };
                 }
             }
-            EventBody::Session(status) if status.role == SessionRole::Orders => {
-                self.orders_ready[status.venue.index()] = status.ready;
-                if !status.ready {
-                    self.on_swept(status.venue, false, flow.at.mono);
-                }
-            }
+            EventBody::Session(status) => self.on_session(status, flow.at.mono),
             EventBody::Instrument(instrument) => {
                 self.encoders[instrument.venue.index()].on_instrument(instrument);
             }
@@ -266,17 +290,22 @@ impl Route {
                     }
                 }
             }
-            EventBody::Order(update) if update.reject == RejectClass::RateLimit => {
-                if let Some(budget) = self.budgets.get_mut(update.venue.index()) {
+            EventBody::Order(OrderUpdate { reject: RejectClass::RateLimit, venue, .. })
+            | EventBody::Amended(AmendUpdate { reject: RejectClass::RateLimit, venue, .. }) => {
+                if let Some(budget) = self.budgets.get_mut(venue.index()) {
                     budget.strike(flow.at.mono);
                 }
             }
+            // A withdrawn order had its outcome when it was handed over.
+            EventBody::Outcome(outcome) | EventBody::AmendOutcome(outcome)
+                if matches!(outcome.fate, SendFate::Withdrawn(_)) => {}
+            EventBody::AmendOutcome(_) => self.outstanding = self.outstanding.saturating_sub(1),
             EventBody::Outcome(outcome) => {
                 self.outstanding = self.outstanding.saturating_sub(1);
                 let lost = |sweep: &Sweep| {
                     sweep.message == outcome.message
                         && sweep.message != MessageId(0)
-                        && outcome.fate != SendFate::Sent
+                        && !outcome.fate.has_left()
                 };
                 if let Some(at) = self.sweeps.iter().position(lost) {
                     self.on_swept(VenueId(at as u8), false, flow.at.mono);
@@ -287,6 +316,32 @@ impl Route {
             EventBody::Action(action) => self.on_action(flow, action, sink),
             _ => {}
         }
+    }
+
+    /// While the order session is down, its orders take the other way, where that is configured.
+    fn on_session(&mut self, status: &SessionStatus, now: Nanos) {
+        let venue = status.venue.index();
+        match status.role {
+            SessionRole::Market => return,
+            SessionRole::Account => self.account_ready[venue] = status.ready,
+            SessionRole::Orders => self.orders_ready[venue] = status.ready,
+        }
+        let down = !self.orders_ready[venue];
+        if down && status.role == SessionRole::Orders {
+            self.on_swept(status.venue, false, now);
+        }
+        if let (Some(ways), Some(encoder)) = (self.ways.get_mut(venue), self.encoders.get_mut(venue))
+            && let Some(route) = ways.turn(down)
+        {
+            encoder.take_route(route);
+        }
+    }
+
+    /// Whether an order can leave for the venue now; `safe`: it ends a risk.
+    fn is_reachable(&self, venue: usize, safe: bool) -> bool {
+        let is = |ready: &[bool; VENUES_MAX]| ready.get(venue).copied().unwrap_or(false);
+        let covered = || self.ways.get(venue).is_some_and(|ways| ways.fallback.covers(safe));
+        is(&self.orders_ready) || (is(&self.account_ready) && covered())
     }
 
     /// The venue says how much of its limits is used, or refuses for their sake.
@@ -423,6 +478,39 @@ impl Route {
         }
     }
 
+    /// Sends an amendment, or denies it: without session, budget or credit, at a venue that has no such request,
+    /// and on paper, where orders do not rest.
+    fn on_amend(&mut self, flow: &Flow, amend: &Amend, sink: &mut impl FnMut(Made<'_, OutMsg>)) {
+        let (venue, now) = (amend.to.venue, flow.at.mono);
+        let urgent = amend.to.reduce_only;
+        let ready = self.orders_ready.get(venue.index()).copied().unwrap_or(false);
+        let free = self.budgets.get_mut(venue.index()).is_some_and(|b| b.available(now, urgent) > 0);
+        let mut meta = self.meta(flow, urgent);
+        meta.age_max = if urgent { 0 } else { self.send_age_max_ns };
+        (meta.order, meta.amends) = (Some(amend.to), true);
+        let mut rendered = Ok(None);
+        if !self.paper && ready && free && self.outstanding < CREDIT_MAX {
+            let payload = &mut self.staged[0].payload;
+            payload.clear();
+            let at = self.clocks.stamp(venue, flow.at);
+            rendered = self.encoders[venue.index()].amend(&amend.to, &meta, at, payload);
+        }
+        match rendered {
+            Ok(Some(rendered)) => {
+                let _ = self.budgets[venue.index()].try_take(now, 1, urgent);
+                self.aim(rendered, &mut meta, OrderCall::Amend, venue, amend.to.client_id);
+                self.emit(0, 0, meta, sink);
+            }
+            failed => {
+                self.refused_renders += u64::from(failed.is_err());
+                let Amend { trade, attempt, .. } = *amend;
+                let (kind, reason) = (BasketKind::Amend, DenyReason::RouteUnavailable);
+                let (value, limit) = (Money::ZERO, Money::ZERO);
+                sink(Made::Denied(&Denial { trade, attempt, kind, reason, leg: 0, value, limit }));
+            }
+        }
+    }
+
     /// Renders an order into a slot. One copy of its code, for orders and rehearsals.
     #[inline(never)]
     fn stage_order(
@@ -475,7 +563,7 @@ impl Route {
         for (index, order) in orders.iter().enumerate() {
             let venue = order.venue.index();
             let wanted = orders.iter().filter(|other| other.venue == order.venue).count() as u32;
-            if !self.orders_ready.get(venue).copied().unwrap_or(false)
+            if !self.is_reachable(venue, urgent)
                 || self.budgets.get_mut(venue).is_none_or(|budget| budget.available(at.mono, urgent) < wanted)
             {
                 return Some(index as u8);
@@ -538,222 +626,4 @@ fn denial(basket: &Basket, leg: u8) -> Denial {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::domain::event::{SessionStatus, SweepReply};
-    use crate::domain::input::{RefuseReason, SendOutcome};
-    use crate::domain::instrument::{CanonicalId, Instrument, InstrumentId};
-    use crate::domain::intent::BasketKind;
-    use crate::domain::params::{ListingParams, VenueParams};
-    use crate::domain::standing::Grant;
-    use crate::domain::text::Symbol;
-    use crate::stage::decode::plan;
-    use crate::venue::dialect;
-
-    const NAMES: [(&str, &str); 2] = [("deribit", "BTC_USDC-PERPETUAL"), ("okx", "BTC-USDT-SWAP")];
-
-    /// A route stage with the real encoders of two venues, and the texts of what it sends.
-    struct Rig {
-        route: Route,
-        now: Nanos,
-    }
-
-    impl Rig {
-        fn new() -> Self {
-            let venue = |(name, _): (&str, &str)| VenueParams {
-                dialect: name.to_owned(),
-                orders_per_10s_max: 200,
-                ..VenueParams::default()
-            };
-            let listing = |at: usize| ListingParams {
-                id: InstrumentId(at as u16),
-                venue: VenueId(at as u8),
-                canonical: CanonicalId(0),
-                symbol: Symbol::new(NAMES[at].1).unwrap(),
-            };
-            let params = EngineParams {
-                venues: NAMES.map(venue).into(),
-                listings: vec![listing(0), listing(1)],
-                ..EngineParams::default()
-            };
-            let (conns, contexts) = plan(&params, true).unwrap();
-            let encoder = |context: &crate::venue::VenueContext| {
-                dialect(&context.params.dialect).unwrap().encoder(context)
-            };
-            let encoders = contexts.iter().map(encoder).collect();
-            let mut rig = Self { route: Route::new(&params, conns, encoders), now: SECOND };
-            for (at, venue) in [VenueId(0), VenueId(1)].into_iter().enumerate() {
-                let listing = listing(at);
-                rig.event(EventBody::Instrument(Instrument {
-                    id: listing.id,
-                    venue,
-                    symbol: listing.symbol,
-                    generation: 1,
-                    ..Instrument::default()
-                }));
-                let role = SessionRole::Orders;
-                rig.event(EventBody::Session(SessionStatus { venue, role, ready: true }));
-            }
-            rig
-        }
-
-        fn flow(&mut self, body: FlowBody) -> Vec<String> {
-            let mut sent = Vec::new();
-            let at = Stamp { mono: self.now, wall: 1_790_000_000 * SECOND + self.now };
-            self.route.on_flow(&Flow { seq: Seq(1), at, body }, &mut |made| {
-                if let Made::Item(message) = made {
-                    assert!(message.meta.urgent);
-                    sent.push(String::from_utf8(message.payload.text().to_vec()).unwrap());
-                }
-            });
-            sent
-        }
-
-        fn event(&mut self, event: EventBody) -> Vec<String> {
-            self.flow(FlowBody::Event(event))
-        }
-
-        /// Places an order at a venue, as a reduction.
-        fn place(&mut self, venue: u8, number: u64) -> Vec<String> {
-            let order = OrderSpec {
-                client_id: ClientId::new(1, number),
-                venue: VenueId(venue),
-                instrument: InstrumentId(u16::from(venue)),
-                qty: crate::domain::instrument::Qty(10),
-                price: crate::domain::instrument::Price(100),
-                reduce_only: true,
-                ..OrderSpec::default()
-            };
-            let mut basket = Basket { kind: BasketKind::Exit, len: 1, ..Basket::default() };
-            basket.legs[0] = order;
-            self.flow(FlowBody::Intent(Intent::Basket(basket)))
-        }
-
-        /// All that one cancel of everything at Deribit takes the place of: the second to the last of `numbers`.
-        fn swept(numbers: std::ops::RangeInclusive<u64>) -> Self {
-            let mut rig = Self::new();
-            rig.event(EventBody::Grant(Grant { venue: VenueId(0), burst: 4, per_10s: 50, cancels: true }));
-            (100..103).for_each(|number| drop(rig.cancel(0, number)));
-            for number in numbers {
-                let sent = rig.cancel(0, number);
-                assert!(sent.iter().all(|sent| sent.contains("private/cancel_all")), "{sent:?}");
-            }
-            rig
-        }
-
-        /// What leaves with the ticks of so many milliseconds.
-        fn ticks(&mut self, count: u32) -> Vec<String> {
-            let mut sent = Vec::new();
-            for _ in 0..count {
-                self.now += crate::domain::time::MILLI;
-                sent.extend(self.event(EventBody::Tick));
-            }
-            sent
-        }
-
-        fn cancel(&mut self, venue: u8, number: u64) -> Vec<String> {
-            let (client_id, instrument) = (ClientId::new(1, number), InstrumentId(u16::from(venue)));
-            let order = OrderRef { client_id, venue: VenueId(venue), instrument };
-            self.flow(FlowBody::Intent(Intent::Cancel(order)))
-        }
-    }
-
-    #[test]
-    fn where_cancels_count_one_for_all_takes_the_place_of_those_that_are_one_too_many() {
-        let mut rig = Rig::new();
-        let grant = Grant { venue: VenueId(0), burst: 4, per_10s: 10, cancels: true };
-        assert!(rig.event(EventBody::Grant(grant)).is_empty());
-        for number in 1..=3 {
-            assert!(rig.cancel(0, number)[0].contains("private/cancel_by_label"));
-        }
-        assert!(rig.cancel(0, 4)[0].contains("private/cancel_all"));
-        assert!(rig.cancel(0, 5).is_empty(), "that one is among all");
-        rig.now += SWEEP_NS;
-        assert!(rig.cancel(0, 5)[0].contains("private/cancel_all"), "it is open still");
-        rig.now += 10 * SECOND;
-        assert!(rig.cancel(0, 6)[0].contains("private/cancel_by_label"));
-        // Where they do not count, nothing is held back.
-        for number in 1..=300 {
-            assert_eq!(rig.cancel(1, number).len(), 1);
-        }
-    }
-
-    #[test]
-    fn a_cancel_of_everything_that_is_refused_or_lost_gives_way_to_single_ones() {
-        let reply = |accepted| EventBody::Sweep(SweepReply { venue: VenueId(0), accepted });
-        let fate = |fate| {
-            // Three single cancels came before the sweep.
-            let outcome = SendOutcome { message: MessageId(4), fate, order: None };
-            EventBody::Outcome(outcome)
-        };
-        for (what, event) in [
-            ("refused", Some(reply(false))),
-            ("not sent", Some(fate(SendFate::Refused(RefuseReason::Epoch)))),
-            ("perhaps sent", Some(fate(SendFate::Unknown))),
-            ("unanswered", None),
-        ] {
-            let mut rig = Rig::swept(1..=9);
-            assert!(rig.ticks(100).is_empty(), "{what}: nothing is known yet");
-            rig.event(event.unwrap_or(EventBody::Tick));
-            let sent = rig.ticks(500);
-            assert_eq!(sent.len(), 9, "{what}: {sent:?}");
-            assert!(sent.iter().all(|sent| sent.contains("private/cancel_by_label")), "{what}: {sent:?}");
-            let again = rig.cancel(0, 9);
-            assert!(again[0].contains("private/cancel_by_label"), "{what}: no other sweep at once");
-            assert!(rig.ticks(2_000).is_empty(), "{what}: each once");
-        }
-        let mut rig = Rig::swept(1..=9);
-        rig.event(fate(SendFate::Sent));
-        rig.event(reply(true));
-        assert!(rig.ticks(2_000).is_empty(), "done");
-    }
-
-    #[test]
-    fn an_order_that_was_placed_after_a_cancel_of_everything_has_its_own() {
-        let mut rig = Rig::swept(1..=2);
-        rig.now += SECOND / 5;
-        assert_eq!(rig.place(0, 3).len(), 1);
-        assert!(rig.cancel(0, 2).is_empty(), "covered");
-        let sent = rig.cancel(0, 3);
-        assert_eq!(sent.len(), 1, "not covered");
-    }
-
-    #[test]
-    fn a_grant_of_nothing_lets_cancels_and_reductions_leave() {
-        let mut rig = Rig::new();
-        rig.event(EventBody::Grant(Grant { venue: VenueId(0), burst: 0, per_10s: 0, cancels: true }));
-        assert_eq!(rig.place(0, 1).len(), 1);
-        assert_eq!(rig.cancel(0, 1).len(), 1);
-    }
-
-    #[test]
-    fn a_kill_cancels_everything_at_once_where_the_order_session_can() {
-        let mut rig = Rig::new();
-        let kill = |scope| EventBody::Command(Command::Kill(scope));
-        assert!(rig.event(kill(Scope::Venue(VenueId(1)))).is_empty(), "one by one there");
-        let sent = rig.event(kill(Scope::Global));
-        assert!(sent.len() == 1 && sent[0].contains("private/cancel_all"), "{sent:?}");
-        let (venue, role) = (VenueId(0), SessionRole::Orders);
-        rig.event(EventBody::Session(SessionStatus { venue, role, ready: false }));
-        assert!(rig.event(kill(Scope::Venue(VenueId(0)))).is_empty(), "no session");
-    }
-
-    #[test]
-    fn a_window_that_is_used_up_holds_what_can_wait_until_the_venue_takes_orders_again() {
-        let venue = VenueParams { orders_per_10s_max: 100, ..VenueParams::default() };
-        let params = EngineParams { venues: vec![venue], ..EngineParams::default() };
-        let mut route = Route::new(&params, Vec::new(), Vec::new());
-        let left = |route: &mut Route, orders_left, retry_after_s, now| {
-            let pace = Pace { status: 200, orders_left: Some(orders_left), retry_after_s, ..Pace::default() };
-            route.on_pace(&pace, now);
-            [false, true].map(|urgent| route.budgets[0].available(now, urgent) > 0)
-        };
-        assert_eq!(left(&mut route, 1, 0, 0), [true, true]);
-        assert_eq!(left(&mut route, 0, 0, 0), [false, true], "a hedge is tried all the same");
-        assert_eq!(left(&mut route, 9, 0, SECOND - 1), [false, true]);
-        assert_eq!(left(&mut route, 9, 0, SECOND), [true, true]);
-        assert_eq!(left(&mut route, 0, 3, SECOND), [false, true]);
-        assert_eq!(left(&mut route, 9, 0, 4 * SECOND - 1), [false, true]);
-        assert_eq!(left(&mut route, 9, 0, 4 * SECOND), [true, true]);
-    }
-}
+mod tests;

@@ -3,10 +3,11 @@
 use super::keeper::Keeper;
 use crate::domain::effect::OutMsg;
 use crate::domain::event::{Event, Seq};
-use crate::domain::input::{Input, InputClass, RawInput, SendFate, SendOutcome};
+use crate::domain::input::{Input, InputClass, RawInput, SendFate};
 use crate::domain::intent::{Basket, Denial, Intent, LEGS_MAX};
 use crate::domain::output::{Output, OutputKey, Stage};
 use crate::domain::time::{Nanos, Stamp};
+use crate::stage::gateway::outcome;
 use crate::stage::river::{Rehearsal, River, Tap};
 use std::collections::VecDeque;
 
@@ -83,7 +84,7 @@ impl Held {
                 Output::Approved(intent) => keeper.approved(key, &intent),
                 Output::Denied(denial) => keeper.denied(key, &denial),
                 Output::State(hash) => keeper.state(key, hash),
-                Output::Events(_) | Output::Message(_) => {}
+                Output::Events(_) | Output::Message(_) | Output::Amendment(_) => {}
             }
         }
         for (_, key, message) in messages {
@@ -193,8 +194,7 @@ impl<E: Egress> FusedTap<'_, E> {
 
     fn send(&mut self, message: &OutMsg) {
         if let Some(fate) = self.egress.send(message, self.mono) {
-            let outcome = SendOutcome { message: message.meta.message, fate, order: message.meta.order };
-            self.loopback.push_back(Input::Outcome(outcome));
+            self.loopback.push_back(outcome(&message.meta, fate));
         }
         debug_assert!(self.loopback.len() < LOOPBACK_CAPACITY, "route's credit bounds the loopbacks");
     }

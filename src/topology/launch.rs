@@ -264,7 +264,9 @@ impl Running {
                     killers.wake();
                 }
             }
+            Command::Kill(Scope::Venue(venue)) => self.latch.kill_venue(venue),
             Command::Resume => self.latch.release(),
+            Command::Stop => self.latch.stop(),
             _ => {}
         }
         // A run that is ending no longer listens.

@@ -336,7 +336,7 @@ impl Egress for LiveEgress<'_> {
     fn send(&mut self, message: &OutMsg, _mono: Nanos) -> Option<SendFate> {
         let handed = self.clock.mono_ns();
         let fate = self.gateway.carry_out(message, handed);
-        if message.meta.order.is_some() && fate == Some(SendFate::Sent) {
+        if message.meta.order.is_some() && fate.is_some_and(SendFate::has_left) {
             let sent = self.clock.mono_ns();
             let (stages, gateway) = (&*self.stages, &*self.gateway);
             self.first.get_or_insert_with(|| FirstOrder {

@@ -64,6 +64,13 @@ enum Delivery {
         body: Vec<u8>,
         headers: Headers,
     },
+    /// A request about an order, after its way inside the venue.
+    HttpAtMatching {
+        venue: VenueId,
+        id: HttpId,
+        redact: Option<RedactKey>,
+        request: Vec<u8>,
+    },
 }
 
 /// Orderable stand-ins: deliveries are ordered by time and number only, but the heap wants a total order.
@@ -136,7 +143,7 @@ impl Egress for SimTransport {
                         self.at(arrival, Delivery::HttpReply { venue, id, redact, status: 0, body, headers });
                     }
                 }
-                order.then_some(SendFate::Sent)
+                order.then_some(SendFate::Handed)
             }
             Target::Connect(conn) => {
                 let info = *self.conns.get(conn.index())?;
@@ -321,11 +328,16 @@ impl Simulation {
                 }
             }
             Delivery::HttpAtVenue { venue, id, redact, request } => {
-                let reply = self.servers[venue.index()].on_http(&parse_http(&request), now, &mut self.pushes);
-                self.push(venue.index());
-                let HttpReply { status, body, headers } = reply;
-                let delivery = Delivery::HttpReply { venue, id, redact, status, body, headers };
-                self.transport.at(arrival, delivery);
+                match self.servers[venue.index()].order_travel(&parse_http(&request)) {
+                    None | Some(0) => self.ask((venue, id, redact), &request, now),
+                    Some(travel) => {
+                        let delivery = Delivery::HttpAtMatching { venue, id, redact, request };
+                        self.transport.at(now + travel, delivery);
+                    }
+                }
+            }
+            Delivery::HttpAtMatching { venue, id, redact, request } => {
+                self.ask((venue, id, redact), &request, now);
             }
             Delivery::ConnUp { conn, epoch } => {
                 let link = &mut self.transport.links[conn.index()];
@@ -362,6 +374,17 @@ impl Simulation {
                 self.input(Input::HttpReply { venue, id, status }, &body);
             }
         }
+    }
+
+    /// Hands a request to its venue and puts the reply on the way.
+    fn ask(&mut self, of: (VenueId, HttpId, Option<RedactKey>), request: &[u8], now: Nanos) {
+        let ((venue, id, redact), request) = (of, parse_http(request));
+        let server = &mut self.servers[venue.index()];
+        let HttpReply { status, body, headers } = server.on_http(&request, now, &mut self.pushes);
+        let travel = if server.order_travel(&request).is_some() { server.reply_travel() } else { 0 };
+        self.push(venue.index());
+        let delivery = Delivery::HttpReply { venue, id, redact, status, body, headers };
+        self.transport.at(now + travel + self.transport.latency_ns, delivery);
     }
 
     /// The engine.

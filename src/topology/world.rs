@@ -3,8 +3,8 @@
 use crate::domain::instrument::{CanonicalId, ContractKind, InstrumentId, VenueId};
 use crate::domain::intent::ONE_PPB;
 use crate::domain::params::{
-    CanonicalParams, EngineParams, Extras, ListingParams, OrderRoute, RiskParams, ScanParams, SessionKind,
-    VenueParams,
+    CanonicalParams, EngineParams, Extras, ListingParams, OrderFallback, OrderRoute, RiskParams, ScanParams,
+    SessionKind, VenueParams,
 };
 use crate::domain::standing::CheckSet;
 use crate::domain::text::{Currency, Text};
@@ -43,6 +43,7 @@ pub fn engine_params(sim: &SimConfig, boot_epoch: u64, scan: ScanParams, risk: R
                 _ => SessionKind::Signed,
             },
             orders: dialect.map_or_else(OrderRoute::default, |of| of.order_routes()[0]),
+            orders_fallback: OrderFallback::Off,
             settle_at_par: at_par(sim, venue),
             market_copies: market_copies(&venue.dialect, false),
             settle_haircut_ppb: 0,

@@ -230,7 +230,12 @@ pub trait Adapter: Send {
 pub trait Encoder: Send {
     /// The registry defined one of its listings.
     fn on_instrument(&mut self, instrument: &Instrument);
-    /// Renders an order; returns where it goes.
+    /// From now on orders, cancels and queries take that way, one of [`Dialect::order_routes`].
+    fn take_route(&mut self, route: OrderRoute) {
+        let _ = route;
+    }
+    /// Renders an order; returns where it goes. Over HTTP every order says when it is too late: the ledger relies on
+    /// it (`core::order::HTTP_VALID_MS_MIN`, or the configured time if that is longer).
     fn order(
         &mut self,
         order: &OrderSpec,
@@ -246,6 +251,18 @@ pub trait Encoder: Send {
         now: Stamp,
         to: &mut Payload,
     ) -> Result<Rendered, PayloadFull>;
+    /// Renders the change of a resting order to the price and the total quantity of `to`; `None` = the venue has no
+    /// such request, or none that leaves a doubt-free order behind ([`Dialect::amending`]).
+    fn amend(
+        &mut self,
+        to: &OrderSpec,
+        meta: &OutMeta,
+        now: Stamp,
+        payload: &mut Payload,
+    ) -> Result<Option<Rendered>, PayloadFull> {
+        let _ = (to, meta, now, payload);
+        Ok(None)
+    }
     /// Renders the cancellation of all open orders of the account over the order session; `None` = the venue has
     /// no such request there. Asked for in a kill, and when single cancels would exceed what the venue grants.
     fn cancel_all(&mut self, now: Stamp, to: &mut Payload) -> Result<Option<Rendered>, PayloadFull> {
@@ -318,6 +335,15 @@ pub enum Rendered {
     Http,
 }
 
+/// What a dialect can do to a resting order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Amending {
+    /// Nothing.
+    None,
+    /// Price and total quantity change in one request; the order stays the same one.
+    InPlace,
+}
+
 /// A venue's factory.
 pub trait Dialect: Sync {
     /// Name in configuration and on the command line, such as `binance-usdm`.
@@ -349,6 +375,11 @@ pub trait Dialect: Sync {
     /// The ways that orders can take at this venue; the first one is taken unless the configuration says another.
     fn order_routes(&self) -> &'static [OrderRoute] {
         &[OrderRoute::Websocket]
+    }
+    /// Whether resting orders can be amended here. The default denies every amendment: a cancel and a new order are
+    /// never sent in its place, because between the two the order is nowhere.
+    fn amending(&self) -> Amending {
+        Amending::None
     }
     /// Listings that its connections have room for.
     fn listings_max(&self, extras: Extras, copies: MarketCopies) -> usize {

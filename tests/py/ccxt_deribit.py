@@ -10,7 +10,7 @@ import sys
 
 import ccxt
 
-from ccxt_drive import check, check_book, near, refused
+from ccxt_drive import check, check_amendment, check_book, near, refused
 
 KEYS = {"apiKey": "sim-key", "secret": "sim-secret"}
 DEPOSIT = 100_000.0
@@ -61,6 +61,7 @@ def check_resting_order(exchange, symbol, amount, bid):
     check(order["postOnly"] and order["timeInForce"] == "GTC", f"{order}")
     balance = exchange.fetch_balance()["USDC"]
     check(balance["free"] < balance["total"], "a resting order holds no margin")
+    check_amendment(exchange, symbol, order, 2 * amount, bid)
     check(exchange.cancel_order(placed["id"], symbol)["status"] == "canceled", "the reply to the cancellation")
     check(exchange.fetch_open_orders(symbol) == [], "the order is still open after its cancellation")
     check(exchange.fetch_order(placed["id"], symbol)["status"] == "canceled", "not canceled")

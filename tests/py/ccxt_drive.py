@@ -100,6 +100,15 @@ def check_cancel_all(exchange, symbol, amount, bid):
     check(exchange.fetch_open_orders(symbol) == [], "open after all were canceled")
 
 
+def check_amendment(exchange, symbol, order, amount, bid):
+    """Price and total change; the order stays the same one."""
+    price = float(exchange.price_to_precision(symbol, bid * 0.97))
+    exchange.edit_order(order["id"], symbol, "limit", "buy", amount, price)
+    amended = exchange.fetch_open_orders(symbol)
+    check([other["id"] for other in amended] == [order["id"]], f"amended: {amended}")
+    check(amended[0]["price"] == price and amended[0]["amount"] == amount, f"not as amended: {amended}")
+
+
 def check_resting_order(exchange, symbol, amount, bid):
     price = float(exchange.price_to_precision(symbol, bid * 0.98))
     placed = exchange.create_order(symbol, "limit", "buy", amount, price)
@@ -110,6 +119,7 @@ def check_resting_order(exchange, symbol, amount, bid):
     check(order["price"] == price and order["amount"] == amount and order["filled"] == 0, f"{order}")
     balance = exchange.fetch_balance()["USDT"]
     check(balance["free"] < balance["total"], "a resting order holds no margin")
+    check_amendment(exchange, symbol, order, 2 * amount, bid)
     exchange.cancel_order(placed["id"], symbol)
     check(exchange.fetch_open_orders(symbol) == [], "the order is still open after its cancellation")
     check(exchange.fetch_order(placed["id"], symbol)["status"] == "canceled", "not canceled")

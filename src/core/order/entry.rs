@@ -2,6 +2,7 @@
 //!
 //! Pure data and rules without output; [`super::Ledger`] turns changes into updates and queries.
 
+use super::amend::Pending;
 use crate::domain::instrument::Instrument;
 use crate::domain::number::POW10;
 use crate::domain::order::{
@@ -32,6 +33,19 @@ pub enum Word {
     Acked,
     /// Matching has it.
     Live,
+}
+
+/// The request that places an order over HTTP, which may wait for a thread, or travel, while other requests
+/// overtake it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Request {
+    /// Answered; or the order went over a socket, where nothing is overtaken.
+    #[default]
+    Done,
+    /// Not answered yet.
+    Open,
+    /// There will be no answer that says whether it arrived: it can until it is too late for the venue.
+    Lost,
 }
 
 /// What a report means for the certainty about an order.
@@ -76,6 +90,12 @@ pub struct Entry {
     pub held: i64,
     /// State last published; `None` before the first update.
     pub published: Option<OrderState>,
+    /// The amendment whose outcome is not known.
+    pub pending: Option<Pending>,
+    /// Venue time of the last statement of terms that was taken.
+    pub terms_ns: Nanos,
+    /// An amendment was sent: from then on the venue's statement of its terms counts.
+    pub amended: bool,
     /// Its state is unknown and queried.
     pub unknown: bool,
     /// Spoken of by the venue since the account session went down last.
@@ -88,6 +108,10 @@ pub struct Entry {
     pub not_found: u16,
     /// `mono` of the first of them.
     pub not_found_since: Nanos,
+    /// Over HTTP: where the request that places it stands.
+    pub request: Request,
+    /// Over HTTP: `mono` from which on the venue refuses that request as too late.
+    pub expires: Nanos,
     /// `mono` when something must be done about it, else [`NEVER`].
     pub due: Nanos,
     /// A query waits until the venue has answered another one.
@@ -160,6 +184,8 @@ impl Entry {
     /// and has not cut. Derived anew, as the order's size may become known after its end.
     pub fn implied(&self) -> i64 {
         match (self.terminal, self.qty()) {
+            // How much an amended order was in the end, the venue knows.
+            (Some(OrderState::Filled), Some(_)) if self.amended && self.end_total.is_some() => self.known,
             (Some(OrderState::Filled), Some(qty)) if !self.is_cut() => self.known.max(qty),
             _ => self.known,
         }
@@ -182,11 +208,6 @@ impl Entry {
         }
     }
 
-    /// Order quantity, where known.
-    pub const fn qty(&self) -> Option<i64> {
-        if self.placed { Some(self.spec.qty.0) } else { None }
-    }
-
     /// True when the whole quantity is booked.
     pub fn is_complete(&self) -> bool {
         self.qty().is_some_and(|qty| qty > 0 && self.booked >= qty)
@@ -206,6 +227,7 @@ impl Entry {
             // A closed order stays closed; what it still owes is queried and booked later.
             Some(state) if self.missing() <= 0 || self.is_closed() => state,
             _ if self.unknown => OrderState::Unknown,
+            None if self.pending.is_some() => OrderState::PendingAmend,
             _ if self.booked > 0 => OrderState::PartiallyFilled,
             // The end waits for the details of fills.
             Some(_) => self.published.unwrap_or_default(),
@@ -232,7 +254,7 @@ impl Entry {
             return false;
         }
         let immediate = matches!(self.spec.tif, TimeInForce::Ioc | TimeInForce::Fok);
-        self.word != Word::Live || (self.placed && immediate)
+        self.word != Word::Live || (self.placed && immediate) || self.pending.is_some()
     }
 
     /// Takes in what the venue says about the state (not the fill).
@@ -240,12 +262,13 @@ impl Entry {
         if report.venue_ns > self.venue_ns {
             self.venue_ns = report.venue_ns;
         }
+        self.hear_terms(report, now);
         if let Some(filled) = report.filled {
             self.known = self.known.max(filled.0);
         }
         match report.kind {
             ReportKind::Acked => self.word = self.word.max(Word::Acked),
-            ReportKind::Open | ReportKind::PartiallyFilled => self.hear_alive(),
+            ReportKind::Open | ReportKind::PartiallyFilled | ReportKind::Amended => self.hear_alive(),
             ReportKind::Filled => self.hear_end(OrderState::Filled, report),
             ReportKind::Canceled => self.hear_end(OrderState::Canceled, report),
             ReportKind::Expired => self.hear_end(OrderState::Expired, report),
@@ -258,6 +281,7 @@ impl Entry {
                 return self.doubt();
             }
             ReportKind::CancelRejected => return Heard::Nothing,
+            ReportKind::AmendRejected => return self.hear_amend_rejected(report.reject),
             ReportKind::NotFound => return self.hear_not_found(now),
         }
         if report.kind == ReportKind::Acked { Heard::Nothing } else { Heard::Certain }
@@ -269,6 +293,15 @@ impl Entry {
         let certain = heard == Heard::Certain || self.terminal.is_some() || self.is_complete();
         if certain && self.missing() <= 0 {
             self.unknown = false;
+        }
+    }
+
+    /// Whether the request that places it may reach the venue from now on.
+    const fn may_still_arrive(&self, now: Nanos) -> bool {
+        match self.request {
+            Request::Done => false,
+            Request::Open => true,
+            Request::Lost => now < self.expires,
         }
     }
 
@@ -296,6 +329,10 @@ impl Entry {
             convert(total, from.qty_scale, to.qty_scale);
         }
         convert(&mut self.spec.price.0, from.price_scale, to.price_scale);
+        if let Some(Pending { terms, .. }) = &mut self.pending {
+            convert(&mut terms.qty.0, from.qty_scale, to.qty_scale);
+            convert(&mut terms.price.0, from.price_scale, to.price_scale);
+        }
         exact
     }
 
@@ -317,6 +354,7 @@ impl Entry {
         self.word = Word::Live;
         self.not_found = 0;
         self.confirmed = true;
+        self.pending = None;
         // Completely filled outranks other ends; otherwise the first statement stands.
         if self.terminal.is_none() || self.concluded || state == OrderState::Filled {
             self.terminal = Some(state);
@@ -346,12 +384,18 @@ impl Entry {
         }
     }
 
-    /// “No such order” is never an execution. It ends an order only when said repeatedly over the grace:
+    /// “No such order” is never an execution. It ends an order only when said repeatedly over the grace, which
+    /// begins when the request that places it can no longer arrive:
     /// one that was never seen was not accepted; one that matching had and that is missing from the
     /// complete list of open orders, with all fills booked, is cancelled.
     fn hear_not_found(&mut self, now: Nanos) -> Heard {
         if self.terminal.is_some() {
             return Heard::Nothing;
+        }
+        if self.may_still_arrive(now) {
+            // It is not there yet: that says nothing of what will be.
+            self.not_found = 0;
+            return Heard::Doubt;
         }
         if self.not_found == 0 {
             self.not_found_since = now;

@@ -8,22 +8,24 @@
 //! | word | effect |
 //! |---|---|
 //! | sent | PendingNew; no acknowledgement within the venue's timeout → Unknown, query |
-//! | refused at the gate | Rejected |
+//! | refused at the gate, at once or when its turn at an HTTP thread has come | Rejected |
 //! | fate unknown | Unknown, query |
 //! | fill without fee | held until the full report; after the timeout → Unknown, query |
 //! | fill with fee | booked once per trade id, never beyond the cumulative quantity that the venue states |
 //! | end with `filled` > booked | the end waits for the missing fills; after the timeout → Unknown, query |
 //! | fill after the end | booked; the order stays closed |
-//! | “no such order” | Unknown, query; believed after three answers over two seconds, never as a fill |
+//! | “no such order” | Unknown, query; believed after three answers over two seconds, never as a fill; over HTTP not before the request that places it was answered, or is too late for the venue |
+//! | amendment sent | PendingAmend; the larger of both quantities can fill; the venue's terms decide ([`amend`]) |
 //! | account session lost | every live order of the venue is Unknown |
 //! | list of open orders complete | live orders that it lacks are queried |
 
+pub mod amend;
 pub mod entry;
 mod fills;
 #[cfg(test)]
 mod tests;
 
-use self::entry::{Entry, Heard, NEVER, QUERY_DELAY_MIN, Word};
+use self::entry::{Entry, Heard, NEVER, QUERY_DELAY_MIN, Request, Word};
 use self::fills::Fills;
 use super::digest::Digest;
 use super::table::IdMap;
@@ -32,10 +34,11 @@ use crate::domain::instrument::{INSTRUMENTS_MAX, Instrument, InstrumentId, Qty, 
 use crate::domain::intent::OrderRef;
 use crate::domain::money::Money;
 use crate::domain::order::{
-    ClientId, FillReport, OrderReport, OrderSpec, OrderState, OrderUpdate, RejectClass, ReportKind,
+    AmendUpdate, ClientId, FillReport, OrderReport, OrderSpec, OrderState, OrderUpdate, RejectClass,
+    ReportKind,
 };
 use crate::domain::params::EngineParams;
-use crate::domain::time::{Nanos, SECOND, Stamp};
+use crate::domain::time::{MILLI, Nanos, SECOND, Stamp};
 use serde::{Deserialize, Serialize};
 use std::collections::VecDeque;
 
@@ -45,6 +48,11 @@ pub const LIVE_MAX: usize = 4096;
 pub const ORDERS_MAX: usize = 2 * LIVE_MAX;
 /// Acknowledgement timeout where a venue configures none, ns.
 const ACK_TIMEOUT_DEFAULT: Nanos = 2 * SECOND;
+/// Over HTTP the venue refuses an order that arrives later than this, or than the configured time if that is
+/// longer, ms (`recvWindow`, `expTime`).
+pub const HTTP_VALID_MS_MIN: i64 = 5_000;
+/// How far the venue's clock, by which it does, may be from where we believe it, ns.
+const EXPIRY_MARGIN: Nanos = SECOND;
 /// How long a query may go unanswered before another order of the venue is asked about, ns.
 const ANSWER_TIMEOUT: Nanos = 2 * SECOND;
 
@@ -53,6 +61,8 @@ const ANSWER_TIMEOUT: Nanos = 2 * SECOND;
 pub struct LedgerOut {
     /// Changes of orders, in order.
     pub updates: Vec<OrderUpdate>,
+    /// What became of amendments; to be told before `updates`.
+    pub amends: Vec<AmendUpdate>,
     /// Orders to ask the venue about (urgent).
     pub queries: Vec<OrderRef>,
     /// What should not have been.
@@ -64,6 +74,7 @@ impl LedgerOut {
     pub fn with_capacity(capacity: usize) -> Self {
         Self {
             updates: Vec::with_capacity(capacity),
+            amends: Vec::with_capacity(capacity),
             queries: Vec::with_capacity(capacity),
             odd: Vec::with_capacity(capacity),
         }
@@ -72,6 +83,7 @@ impl LedgerOut {
     /// Empties the buffers, keeping their room.
     pub fn clear(&mut self) {
         self.updates.clear();
+        self.amends.clear();
         self.queries.clear();
         self.odd.clear();
     }
@@ -127,6 +139,8 @@ pub struct OpenOrder {
 pub struct Ledger {
     boot_epoch: u64,
     ack_timeout_ns: [Nanos; VENUES_MAX],
+    /// How long after it was made an order over HTTP can still be accepted.
+    http_valid_ns: [Nanos; VENUES_MAX],
     /// Venues whose account session is down.
     down: [bool; VENUES_MAX],
     /// The order that each venue was asked about, and until when its answer is awaited: one at a time, as
@@ -151,14 +165,18 @@ impl Ledger {
     /// An empty ledger with all its room.
     pub fn new(params: &EngineParams) -> Self {
         let mut ack_timeout_ns = [ACK_TIMEOUT_DEFAULT; VENUES_MAX];
-        for (timeout, venue) in ack_timeout_ns.iter_mut().zip(&params.venues) {
+        let mut http_valid_ns = [0; VENUES_MAX];
+        for (at, venue) in params.venues.iter().enumerate().take(VENUES_MAX) {
             if venue.ack_timeout_ns > 0 {
-                *timeout = venue.ack_timeout_ns;
+                ack_timeout_ns[at] = venue.ack_timeout_ns;
             }
+            let valid_ms = venue.order_valid_ms.max(HTTP_VALID_MS_MIN);
+            http_valid_ns[at] = valid_ms.saturating_mul(MILLI).saturating_add(EXPIRY_MARGIN);
         }
         Self {
             boot_epoch: params.boot_epoch,
             ack_timeout_ns,
+            http_valid_ns,
             down: [false; VENUES_MAX],
             asking: [None; VENUES_MAX],
             forgotten: 0,
@@ -177,6 +195,9 @@ impl Ledger {
     /// The fate of a message that places an order; others carry no order and change nothing.
     pub fn on_outcome(&mut self, outcome: &SendOutcome, now: Stamp, out: &mut LedgerOut) {
         let Some(spec) = outcome.order else { return };
+        if let SendFate::Withdrawn(reason) = outcome.fate {
+            return self.on_withdrawn(&spec, reason, now, out);
+        }
         let due = now.mono.saturating_add(self.ack_timeout(spec.venue));
         let (slot, first) = match self.index.get(spec.client_id.0) {
             Some(slot) => (slot, false),
@@ -196,7 +217,12 @@ impl Ledger {
             (entry.placed, entry.bookable) = (true, true);
         }
         match outcome.fate {
-            SendFate::Sent => {}
+            SendFate::Sent | SendFate::Withdrawn(_) => {}
+            SendFate::Handed => {
+                let valid = self.http_valid_ns.get(spec.venue.index()).copied().unwrap_or(NEVER);
+                entry.request = Request::Open;
+                entry.expires = now.mono.saturating_add(valid);
+            }
             SendFate::Refused(reason) => {
                 entry.terminal = Some(OrderState::Rejected);
                 entry.reject = reject_class(reason);
@@ -209,6 +235,34 @@ impl Ledger {
             }
         }
         self.settle(slot, None, now.mono, out);
+    }
+
+    /// The gate took an order back that waited for an HTTP thread: the venue never heard of it.
+    fn on_withdrawn(&mut self, spec: &OrderSpec, reason: RefuseReason, now: Stamp, out: &mut LedgerOut) {
+        let Some(slot) = self.index.get(spec.client_id.0) else { return };
+        let entry = &mut self.entries[slot as usize];
+        if entry.request != Request::Open || entry.word != Word::Silent || entry.terminal.is_some() {
+            return odd(out, entry.id(), entry.spec.venue, LedgerOddKind::Contradiction);
+        }
+        entry.request = Request::Done;
+        entry.terminal = Some(OrderState::Rejected);
+        entry.reject = reject_class(reason);
+        entry.conclude(Heard::Certain);
+        // Who was asked about it waits for no answer.
+        self.on_answer(spec.client_id, spec.venue, now.mono);
+        self.settle(slot, None, now.mono, out);
+    }
+
+    /// The request that places the order with that tag was answered over HTTP, with status 0: was not. What the
+    /// answer says of the order is a report of its own; this is about whether the request can still arrive.
+    pub fn on_place_reply(&mut self, venue: VenueId, tag: u32, status: u16) {
+        let Some(slot) = self.tagged(venue, tag).and_then(|id| self.index.get(id.0)) else { return };
+        let entry = &mut self.entries[slot as usize];
+        if entry.request == Request::Open {
+            // A server's failure (5xx), its time limit or a proxy's answer do not say that the venue is done with it.
+            let answered = (200..500).contains(&status) && status != 408;
+            entry.request = if answered { Request::Done } else { Request::Lost };
+        }
     }
 
     /// The venue's word about an order.
@@ -248,6 +302,7 @@ impl Ledger {
         }
         let entry = &mut self.entries[slot as usize];
         let before = (entry.implied(), entry.word, entry.terminal, entry.unknown, entry.held);
+        let worked = (entry.spec.terms(), entry.pending);
         let refuted = report.kind == ReportKind::Rejected && (entry.implied() > 0 || entry.booked > 0);
         let heard = entry.hear(report, now.mono);
         if refuted && heard == Heard::Doubt {
@@ -256,6 +311,7 @@ impl Ledger {
         let booked = report.fill.filter(|fill| self.take_fill(slot, report, fill, out));
         let entry = &mut self.entries[slot as usize];
         entry.conclude(heard);
+        let is_amended = worked != (entry.spec.terms(), entry.pending);
         let timeout = self.ack_timeout_ns.get(report.venue.index()).copied().unwrap_or(ACK_TIMEOUT_DEFAULT);
         if heard == Heard::Doubt && !entry.is_complete() {
             if !entry.unknown {
@@ -264,12 +320,17 @@ impl Ledger {
             }
         } else if before != (entry.implied(), entry.word, entry.terminal, entry.unknown, entry.held)
             || booked.is_some()
+            || is_amended
         {
             // Something new: give the venue its time for the rest. A pending query keeps its own pace.
             if !entry.unknown {
                 entry.query_delay = QUERY_DELAY_MIN;
                 entry.due = now.mono.saturating_add(timeout);
             }
+        }
+        if is_amended {
+            let refused = report.kind == ReportKind::AmendRejected;
+            self.publish_amend(slot, if refused { report.reject } else { RejectClass::None }, out);
         }
         self.settle(slot, booked, now.mono, out);
     }
@@ -392,7 +453,8 @@ impl Ledger {
     /// An order that is not in the table: heard of before its own send outcome, of an older epoch, or
     /// forgotten.
     fn hear_of(&mut self, report: &OrderReport, now: Nanos, out: &mut LedgerOut) -> Option<u32> {
-        if matches!(report.kind, ReportKind::NotFound | ReportKind::CancelRejected) {
+        let of_no_order = [ReportKind::NotFound, ReportKind::CancelRejected, ReportKind::AmendRejected];
+        if of_no_order.contains(&report.kind) {
             return None;
         }
         let id = report.client_id;
@@ -598,7 +660,8 @@ fn reject_class(reason: RefuseReason) -> RejectClass {
         | RefuseReason::Stale
         | RefuseReason::Epoch
         | RefuseReason::Journal
-        | RefuseReason::NotWritable => RejectClass::Retry,
+        | RefuseReason::NotWritable
+        | RefuseReason::Stopped => RejectClass::Retry,
     }
 }
 

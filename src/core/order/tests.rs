@@ -10,6 +10,8 @@ use crate::domain::text::Currency;
 use crate::domain::time::MILLI;
 use proptest::prelude::*;
 
+mod amending;
+
 const EPOCH: u64 = 7;
 const TIMEOUT: Nanos = 500 * MILLI;
 const QTY: i64 = 10;
@@ -808,4 +810,89 @@ fn a_cancel_that_was_not_answered_is_a_question_and_a_tag_finds_its_order() {
     assert_eq!(bench.ledger.tagged(venue, id(2).tag()), None);
     bench.hear(total(ReportKind::Canceled, 0));
     assert_eq!(bench.ledger.tagged(venue, tag), None, "it owes nothing any more");
+}
+
+/// An order handed to an HTTP thread.
+fn handed() -> Bench {
+    let mut bench = Bench::new();
+    assert_eq!(bench.outcome(SendFate::Handed, spec(TimeInForce::Ioc)), [(S::PendingNew, 0)]);
+    bench
+}
+
+impl Bench {
+    fn place_reply(&mut self, status: u16) {
+        self.ledger.on_place_reply(spec(TimeInForce::Ioc).venue, id(1).tag(), status);
+    }
+
+    /// Hears "no such order" every half second for `span`; the states published.
+    fn not_found_for(&mut self, span: Nanos) -> Vec<(OrderState, i64)> {
+        let (mut states, end) = (Vec::new(), self.now.mono + span);
+        while self.now.mono < end {
+            states.extend(self.wait(SECOND / 2));
+            states.extend(self.hear(says(K::NotFound)));
+        }
+        states
+    }
+}
+
+#[test]
+fn no_such_order_is_not_believed_while_the_request_that_places_it_is_on_its_way() {
+    let mut bench = handed();
+    let states = bench.not_found_for(60 * SECOND);
+    assert_eq!(states, [(S::Unknown, 0)], "asked about, and no more");
+    // It arrives after all.
+    bench.place_reply(200);
+    bench.hear(says(K::Acked));
+    assert_eq!(bench.hear(filled(K::Filled, 1, QTY, QTY)), [(S::Filled, QTY)]);
+}
+
+#[test]
+fn no_such_order_is_believed_after_the_answer_to_its_request() {
+    for status in [200, 400, 429] {
+        let mut bench = handed();
+        bench.not_found_for(10 * SECOND);
+        bench.place_reply(status);
+        assert_eq!(bench.not_found_for(3 * SECOND), [(S::Rejected, 0)], "{status}");
+    }
+}
+
+#[test]
+fn no_such_order_is_believed_without_an_answer_only_when_the_request_is_too_late_for_the_venue() {
+    for status in [0, 408, 500, 502, 503] {
+        let mut bench = handed();
+        bench.not_found_for(SECOND);
+        bench.place_reply(status);
+        let left = HTTP_VALID_MS_MIN * MILLI + EXPIRY_MARGIN - 2 * SECOND;
+        assert_eq!(bench.not_found_for(left), [], "{status}: it may still arrive");
+        assert_eq!(bench.not_found_for(4 * SECOND), [(S::Rejected, 0)], "{status}");
+    }
+    // A configured time that is longer counts.
+    let mut bench = Bench::new();
+    bench.ledger.http_valid_ns[0] = 60 * SECOND;
+    bench.outcome(SendFate::Handed, spec(TimeInForce::Ioc));
+    bench.place_reply(0);
+    assert_eq!(bench.not_found_for(59 * SECOND), [(S::Unknown, 0)]);
+}
+
+#[test]
+fn an_order_that_was_withdrawn_was_not_sent_whatever_was_thought_before() {
+    let withdrawn = SendFate::Withdrawn(RefuseReason::Killed);
+    let mut bench = handed();
+    assert_eq!(bench.outcome(withdrawn, spec(TimeInForce::Ioc)), [(S::Rejected, 0)]);
+    assert_eq!(bench.ledger.open_orders().count(), 0);
+    // It waited for so long that it was asked about.
+    let mut bench = handed();
+    assert_eq!(bench.not_found_for(2 * SECOND), [(S::Unknown, 0)]);
+    assert_eq!(bench.outcome(withdrawn, spec(TimeInForce::Ioc)), [(S::Rejected, 0)]);
+    bench.wait(60 * SECOND);
+    assert_eq!(bench.queries(), 0, "nothing is left to ask");
+    // What the venue has spoken of was not withdrawn; nor was what went over a socket.
+    let mut bench = handed();
+    bench.hear(says(K::Acked));
+    assert_eq!(bench.outcome(withdrawn, spec(TimeInForce::Ioc)), []);
+    assert_eq!(bench.odd(), [LedgerOddKind::Contradiction]);
+    let mut bench = Bench::new();
+    bench.sent(spec(TimeInForce::Ioc));
+    assert_eq!(bench.outcome(withdrawn, spec(TimeInForce::Ioc)), []);
+    assert_eq!(bench.odd(), [LedgerOddKind::Contradiction]);
 }

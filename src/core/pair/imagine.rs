@@ -35,7 +35,7 @@ impl Pair {
             fees: self.fees,
             exit_half_spreads: legs[0].half_spread + legs[1].half_spread,
             allowance: self.allowance,
-            funding: expected_funding(legs[long], legs[short], now, params),
+            funding: expected_funding(legs[long], legs[short], now, params.hold_max_ns),
             threshold: params.threshold_ppb,
         }))
     }

@@ -35,7 +35,7 @@ impl Risk {
         for (leg, order) in legs.iter().enumerate() {
             self.check_order(leg, order, basket, safe)?;
         }
-        self.check_books(basket, safe)?;
+        self.check_books(basket, reduce_only, safe)?;
         if !reduce_only {
             self.check_exposure(basket, hedge)?;
         }
@@ -70,13 +70,21 @@ impl Risk {
         }
     }
 
-    fn check_venue(&self, leg: usize, order: &OrderSpec, safe: bool, at: Stamp) -> Result<(), Violation> {
+    pub(super) fn check_venue(
+        &self,
+        leg: usize,
+        order: &OrderSpec,
+        safe: bool,
+        at: Stamp,
+    ) -> Result<(), Violation> {
         let venue = self.venues.get(order.venue.index()).copied().unwrap_or_default();
         let listed = self.positions.instrument(order.instrument);
         // What is held on a suspended contract may still be reduced, if the venue lets it.
         let trading =
             order.reduce_only || listed.is_none_or(|instrument| instrument.spec.status == Status::Trading);
-        let ready = venue.configured && venue.orders_ready && trading;
+        // While the order session is down, orders may take the other way, if so configured.
+        let reachable = venue.orders_ready || (venue.account_ready && venue.fallback.covers(safe));
+        let ready = venue.configured && reachable && trading;
         let fit = venue.account_ready && venue.strays == 0 && self.start.is_open(order.venue);
         if ready && (safe || fit) {
             return self.check_lock(leg, order, at);
@@ -129,7 +137,14 @@ impl Risk {
         Ok(())
     }
 
-    fn check_books(&self, basket: &Basket, safe: bool) -> Result<(), Violation> {
+    /// A reduction may stand on a book of any age: its price bounds what it pays, it fills at what the venue quotes
+    /// then, and a quiet market must not keep anybody in. Scan prices it from live books only, else it has no mid.
+    pub(super) fn check_books(
+        &self,
+        basket: &Basket,
+        reduce_only: bool,
+        safe: bool,
+    ) -> Result<(), Violation> {
         let (age_factor, collar_factor) =
             if safe { (URGENT_AGE_FACTOR, URGENT_COLLAR_FACTOR) } else { (1, 1) };
         let age_max = self.params.book_age_max_ns.saturating_mul(age_factor);
@@ -137,7 +152,7 @@ impl Risk {
         let units = Money::from_units;
         for (leg, order) in basket.orders().iter().enumerate() {
             let age = basket.book_age_ns[leg];
-            if age > age_max {
+            if !reduce_only && age > age_max {
                 return Err(Violation::leg(DenyReason::BookStale, leg, units(age), units(age_max)));
             }
             let mid = basket.mids[leg];
@@ -157,7 +172,7 @@ impl Risk {
         Ok(())
     }
 
-    fn check_exposure(&self, basket: &Basket, hedge: bool) -> Result<(), Violation> {
+    pub(super) fn check_exposure(&self, basket: &Basket, hedge: bool) -> Result<(), Violation> {
         let legs = basket.orders();
         let factor = if hedge { URGENT_SIZE_FACTOR } else { 1 };
         let limit = |units: i64| RiskParams::money(units.saturating_mul(factor));

@@ -7,7 +7,6 @@ use crate::core::order::entry::NEVER;
 use crate::core::position::{mul_div, mul_div_up};
 use crate::domain::event::FlowBody;
 use crate::domain::intent::{Basket, BasketKind, Denial, DenyReason, Intent, OrderRef, TradeId};
-use crate::domain::money::Money;
 use crate::domain::order::{ClientId, OrderState, OrderUpdate};
 use crate::domain::time::Nanos;
 
@@ -33,6 +32,9 @@ impl Risk {
             self.capital.reserve(account, margin);
             self.orders[slot as usize] = Tracked {
                 spec: *order,
+                terms: order.terms(),
+                pending: None,
+                attempt: Default::default(),
                 leaves: order.qty.0,
                 account,
                 margin,
@@ -122,6 +124,9 @@ impl Risk {
         if denial.reason != DenyReason::RouteUnavailable {
             return;
         }
+        if denial.kind == BasketKind::Amend {
+            return self.on_amend_denied(denial);
+        }
         let concerned = |flight: &&Flight| {
             flight.serial > 0
                 && !flight.heard
@@ -171,8 +176,8 @@ impl Risk {
         if update.fill_qty.0 > 0
             && let Some(instrument) = self.positions.instrument(update.instrument)
         {
-            let fee = if update.fee_currency == instrument.settle { update.fee } else { Money::ZERO };
-            self.trades.book(trade, update, instrument, fee);
+            let (exact, estimated) = self.positions.fee_of(instrument, update);
+            self.trades.book(trade, update, instrument, exact + estimated);
         }
     }
 

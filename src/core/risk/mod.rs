@@ -12,17 +12,20 @@
 //! | contract open for trading, and to us | yes | yes | – |
 //! | order validity | yes | yes | yes |
 //! | notional of an order | limit | 2 × | 2 × |
-//! | age of the book | limit | 10 × | 10 × |
+//! | age of the book | limit | 10 × | – |
 //! | price collar | limit | 3 × | 3 × |
 //! | price band of the venue, where known | yes | yes | yes |
 //! | position, venue, gross exposure | limit | 2 × | – |
 //! | margin | yes | – | – |
 //! | open orders, rate, daily loss, failures, baskets in flight | yes | – | – |
 //!
+//! An amendment passes the checks of an entry for what it adds, but for the count of open orders (`amend.rs`).
+//!
 //! ¹ Kind `Hedge`, and the orders bring the trade's own net base amount towards zero: proven here, not
 //! believed. ² Every leg is reduce-only, which the venue enforces. Anything else is treated as an entry.
 
 mod admit;
+mod amend;
 mod follow;
 mod rehearse;
 #[cfg(test)]
@@ -45,8 +48,8 @@ use crate::domain::intent::{
     Basket, BasketKind, Denial, DenyReason, EVERY_TRADE, Intent, LEGS_MAX, ONE_PPB, OrderRef, Ppb, TradeId,
 };
 use crate::domain::money::Money;
-use crate::domain::order::{ClientId, OrderSpec};
-use crate::domain::params::{EngineParams, RiskParams};
+use crate::domain::order::{ClientId, OrderSpec, OrderTerms};
+use crate::domain::params::{EngineParams, OrderFallback, RiskParams};
 use crate::domain::time::{Nanos, SECOND, Stamp};
 use serde::{Deserialize, Serialize};
 use std::collections::VecDeque;
@@ -89,7 +92,14 @@ impl RiskOut {
 /// An admitted order that is not closed.
 #[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
 struct Tracked {
+    /// The order; its quantity is the largest that it has or, by a pending amendment, may have.
     spec: OrderSpec,
+    /// What it works with.
+    terms: OrderTerms,
+    /// What it may have become already.
+    pending: Option<OrderTerms>,
+    /// Trade and number of its last amendment.
+    attempt: (TradeId, u16),
     leaves: i64,
     account: AccountId,
     /// Margin of the whole order.
@@ -134,6 +144,7 @@ struct VenueState {
     killed: bool,
     strays: u32,
     margin_ppb: Ppb,
+    fallback: OrderFallback,
     configured: bool,
 }
 
@@ -190,6 +201,7 @@ impl Risk {
         let mut venues = [VenueState::default(); VENUES_MAX];
         for (state, venue) in venues.iter_mut().zip(&params.venues) {
             // Without a margin rate the whole notional is bound.
+            state.fallback = venue.orders_fallback;
             state.margin_ppb = if venue.margin_ppb > 0 { venue.margin_ppb } else { ONE_PPB };
             state.configured = true;
         }
@@ -247,6 +259,7 @@ impl Risk {
                 self.refresh(*id);
             }
             FlowBody::Intent(Intent::Basket(basket)) => return self.on_basket(basket, flow.at, out),
+            FlowBody::Intent(Intent::Amend(amend)) => self.on_amend(amend, flow.at, out),
             FlowBody::Intent(cancel @ Intent::Cancel(_)) => out.flows.push(FlowBody::Intent(*cancel)),
         }
         None
@@ -341,9 +354,11 @@ impl Risk {
             EventBody::Conn(_)
             | EventBody::Action(_)
             | EventBody::Outcome(_)
+            | EventBody::AmendOutcome(_)
             | EventBody::Pace(_)
             | EventBody::Grant(_)
             | EventBody::Sweep(_) => {}
+            EventBody::Amended(update) => self.on_amended(update),
             EventBody::Clock(sample) => self.start.on_clock(sample, at),
             EventBody::Check(check) => return self.start.on_check(check),
             EventBody::Lock(lock) => {
@@ -427,7 +442,7 @@ impl Risk {
 
     fn on_command(&mut self, command: &Command, now: Nanos, out: &mut RiskOut) {
         match *command {
-            Command::Start => {}
+            Command::Start | Command::ByHand(_) => {}
             Command::Reduce => {
                 self.reduce_ordered = true;
                 self.cancel_where(now, out, |order| !order.reduce_only);
@@ -502,6 +517,11 @@ impl Risk {
                 (order.leaves, order.spec.qty) = (leaves, Qty(qty(order.spec.qty.0)));
                 let price = rescale(order.spec.price.0, before.price_scale, instrument.price_scale);
                 order.spec.price = price.map_or(order.spec.price, Price);
+                for terms in std::iter::once(&mut order.terms).chain(&mut order.pending) {
+                    terms.qty = Qty(qty(terms.qty.0));
+                    let price = rescale(terms.price.0, before.price_scale, instrument.price_scale);
+                    terms.price = price.map_or(terms.price, Price);
+                }
                 self.exposure.set_price(instrument.id, order.spec.price);
             }
         }

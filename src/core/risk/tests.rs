@@ -6,10 +6,12 @@ use crate::domain::instrument::{CanonicalId, Status, VenueId, VenueSpec};
 use crate::domain::intent::{BPS, DenyReason};
 use crate::domain::number::Num;
 use crate::domain::order::{OrderState, OrderUpdate, RejectClass, Side};
-use crate::domain::params::{CanonicalParams, ListingParams, VenueParams};
+use crate::domain::params::{CanonicalParams, ListingParams, OrderFallback, VenueParams};
 use crate::domain::standing::TradingLock;
 use crate::domain::text::Currency;
 use proptest::prelude::*;
+
+mod amending;
 
 const EPOCH: u64 = 3;
 /// Mid of every book: 100.00.
@@ -286,6 +288,27 @@ fn nothing_is_admitted_before_sessions_listings_and_balances_are_known() {
 }
 
 #[test]
+fn without_an_order_session_what_the_fallback_covers_is_admitted() {
+    for (fallback, exits, entries) in [
+        (OrderFallback::Off, Some(R::VenueNotReady), Some(R::VenueNotReady)),
+        (OrderFallback::Reductions, None, Some(R::VenueNotReady)),
+        (OrderFallback::All, None, None),
+    ] {
+        let mut bench = Bench::new();
+        bench.risk.venues[0].fallback = fallback;
+        bench.session(0, SessionRole::Orders, false);
+        let exit = bench.exit(100);
+        assert_eq!(bench.ask(exit), exits, "{fallback:?}");
+        let entry = bench.entry(100);
+        assert_eq!(bench.ask(entry), entries, "{fallback:?}");
+        // Nothing goes to an account of which nothing is heard.
+        bench.session(0, SessionRole::Account, false);
+        let exit = bench.exit(100);
+        assert_eq!(bench.ask(exit), Some(R::VenueNotReady), "{fallback:?}");
+    }
+}
+
+#[test]
 fn malformed_orders_are_denied_even_when_urgent() {
     type Spoil = fn(&mut OrderSpec);
     let spoils: [(&str, Spoil); 12] = [
@@ -427,7 +450,7 @@ fn margin_must_remain_free() {
 fn stale_and_crossed_books_and_far_prices_are_denied() {
     let mut bench = Bench::new();
     for (age, entry_ok, exit_ok) in
-        [(SECOND, true, true), (SECOND + 1, false, true), (10 * SECOND + 1, false, false)]
+        [(SECOND, true, true), (SECOND + 1, false, true), (1_000 * SECOND, false, true)]
     {
         for (urgent, ok) in [(false, entry_ok), (true, exit_ok)] {
             let mut basket = if urgent { bench.exit(100) } else { bench.entry(100) };
@@ -476,6 +499,21 @@ fn a_price_beyond_the_band_of_its_venue_is_denied_whatever_the_order_is_for() {
 }
 
 #[test]
+fn a_hedge_may_stand_on_a_book_ten_times_as_old_as_an_entrys() {
+    let mut bench = Bench::new();
+    let entry = bench.entry(100);
+    assert_eq!(bench.ask(entry), None);
+    bench.update(&entry.legs[0], OrderState::Filled, 100, 100);
+    bench.update(&entry.legs[1], OrderState::Canceled, 0, 0);
+    for (age, denied) in [(10 * SECOND + 1, Some(R::BookStale)), (10 * SECOND, None)] {
+        let orders = [bench.order(1, Side::Sell, 100)];
+        let mut hedge = bench.basket(BasketKind::Hedge, &orders);
+        hedge.book_age_ns[0] = age;
+        assert_eq!(bench.ask(hedge), denied);
+    }
+}
+
+#[test]
 fn a_locked_listing_takes_reductions_only_until_the_lock_ends() {
     let mut bench = Bench::new();
     let lock = |until| EventBody::Lock(TradingLock { instrument: InstrumentId(1), until });
@@ -489,6 +527,38 @@ fn a_locked_listing_takes_reductions_only_until_the_lock_ends() {
     bench.now.wall += 1;
     let entry = bench.entry(100);
     assert_eq!(bench.ask(entry), None, "it has ended");
+}
+
+#[test]
+fn fees_in_another_currency_count_in_the_verdict_as_they_do_in_the_result() {
+    for (fee_currency, failures) in [(usdt(), 0), (Currency::new("BNB").unwrap(), 1)] {
+        let mut bench = Bench::new();
+        let entry = bench.entry(100);
+        let exit = bench.exit(100);
+        for (basket, gain) in [(entry, 0), (exit, 10)] {
+            assert_eq!(bench.ask(basket), None);
+            for (leg, order) in basket.orders().iter().enumerate() {
+                // 0.10 won with the long leg. A unit of fee is a loss of 4 if it is USDT, and 5 bps of 100 are 0.05 a
+                // leg if it is not.
+                let fee = if fee_currency == usdt() { Money(1) } else { Money::from_units(1) };
+                bench.event(EventBody::Order(OrderUpdate {
+                    client_id: order.client_id,
+                    venue: order.venue,
+                    instrument: order.instrument,
+                    side: order.side,
+                    state: OrderState::Filled,
+                    filled: order.qty,
+                    fill_qty: order.qty,
+                    fill_price: Price(MID + if leg == 0 { gain } else { 0 }),
+                    fee,
+                    fee_currency,
+                    ..OrderUpdate::default()
+                }));
+            }
+        }
+        assert_eq!(bench.risk.failures(), failures, "{fee_currency:?}");
+        assert_eq!(bench.risk.positions().totals().net() < Money::ZERO, failures == 1);
+    }
 }
 
 #[test]

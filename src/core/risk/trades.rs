@@ -8,7 +8,8 @@ use crate::domain::money::{Amount, Money};
 use crate::domain::order::OrderUpdate;
 use serde::{Deserialize, Serialize};
 
-/// Trades remembered; the oldest without open orders is forgotten first.
+/// Trades remembered; the oldest without open orders is forgotten first, and flat ones before those that hold
+/// something: a forgotten trade's hedges could not be told from entries.
 const TRADES_MAX: usize = 256;
 /// Places that a trade may take.
 const PLACES: usize = 8;
@@ -41,6 +42,12 @@ struct Trade {
     legs: [Leg; LEGS_MAX],
 }
 
+impl Trade {
+    fn is_flat(&self) -> bool {
+        self.legs[..usize::from(self.len)].iter().all(|leg| leg.position.qty == 0)
+    }
+}
+
 /// Recent trades.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Trades {
@@ -60,7 +67,8 @@ impl Trades {
             Some(at) => at,
             None => {
                 let idle = places(id).filter(|at| self.rows[*at].baskets == 0);
-                let Some(at) = idle.min_by_key(|at| self.rows[*at].serial) else { return };
+                let age = |at: &usize| (!self.rows[*at].is_flat(), self.rows[*at].serial);
+                let Some(at) = idle.min_by_key(age) else { return };
                 self.serial += 1;
                 self.rows[at] = Trade { id, serial: self.serial, ..Trade::default() };
                 at
@@ -103,7 +111,7 @@ impl Trades {
         let newly_failed = failed && !trade.failed;
         trade.failed |= failed;
         let legs = &trade.legs[..usize::from(trade.len)];
-        let closed = trade.baskets == 0 && !legs.is_empty() && legs.iter().all(|leg| leg.position.qty == 0);
+        let closed = trade.baskets == 0 && !legs.is_empty() && trade.is_flat();
         if !closed {
             return (newly_failed, None);
         }
@@ -151,4 +159,29 @@ fn places(id: TradeId) -> impl Iterator<Item = usize> {
 fn signed_base(instrument: &Instrument, qty: i64, price: Price) -> Amount {
     let base = instrument.base_amount(Qty(qty.saturating_abs()), price);
     if qty < 0 { -base } else { base }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::order::Side;
+
+    #[test]
+    fn a_trade_that_holds_something_is_remembered_before_one_that_is_flat() {
+        let instrument = Instrument { step: 1, ..Instrument::default() };
+        let mut trades = Trades::new();
+        let fill =
+            OrderUpdate { side: Side::Buy, fill_qty: Qty(1), fill_price: Price(1), ..OrderUpdate::default() };
+        trades.begin(TradeId(1));
+        trades.book(TradeId(1), &fill, &instrument, Money::ZERO);
+        trades.finish(TradeId(1), false, |_| Some(instrument));
+        // Newer trades fill every place that the first one shares with one to come.
+        for id in (2..=PLACES as u32).chain([1 + TRADES_MAX as u32]) {
+            trades.begin(TradeId(id));
+            trades.finish(TradeId(id), false, |_| Some(instrument));
+        }
+        assert!(trades.find(TradeId(1)).is_some(), "it is still open");
+        assert!(trades.find(TradeId(2)).is_none(), "the oldest flat one gave way");
+        assert!(trades.find(TradeId(1 + TRADES_MAX as u32)).is_some());
+    }
 }

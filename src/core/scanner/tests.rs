@@ -1,8 +1,12 @@
 //! The scanner driven by events alone, as the river does.
 
+mod apart;
 mod balancing;
 mod commands;
 mod entering;
+mod funding;
+mod joined;
+mod late;
 mod leaving;
 mod random;
 mod rig;

@@ -4,11 +4,15 @@
 //! terminal. Reduces only on the venue where something is held, never on a third one.
 
 mod act;
+mod by_hand;
 mod imagine;
+mod residual;
+#[cfg(test)]
+mod tests;
 
-use super::measure::{executable_exit, order_min, rescale};
+use super::measure::{collared, executable_exit, funding_due, reaches, rescale};
 use super::outcome::Outcome;
-use super::recent::Recent;
+use super::recent::{News, Recent};
 use super::{ExitReason, Leg, Phase, Trade, Working};
 use crate::core::digest::Digest;
 use crate::core::listing::Listing;
@@ -16,7 +20,7 @@ use crate::core::mode::Modes;
 use crate::core::pair::Pair;
 use crate::domain::event::FlowBody;
 use crate::domain::instrument::{Instrument, Price};
-use crate::domain::intent::{BasketKind, Denial, Intent, OrderRef, TradeId};
+use crate::domain::intent::{BasketKind, Denial, Intent, OrderRef, Ppb, TradeId};
 use crate::domain::order::{ClientId, OrderState, OrderUpdate, Side};
 use crate::domain::params::ScanParams;
 use crate::domain::time::{Nanos, SECOND, Stamp};
@@ -81,14 +85,20 @@ pub struct Desk {
     epoch: u64,
     order_last: u64,
     trade_last: u32,
+    /// Amendments by hand so far.
+    amended_last: u16,
     due: Nanos,
+    /// When listings are looked through for residuals that an order could close.
+    residual_due: Nanos,
+    /// How far from the mid risk lets the limit price of an entry lie, ppb.
+    collar: Ppb,
     recent: Recent,
     counters: DeskCounters,
 }
 
 impl Desk {
-    /// An empty desk for boot `epoch`.
-    pub fn new(epoch: u64, params: &ScanParams) -> Self {
+    /// An empty desk for boot `epoch`, whose prices keep within `collar` (ppb of the mid) as risk demands.
+    pub fn new(epoch: u64, params: &ScanParams, collar: Ppb) -> Self {
         let slots = usize::from(params.trades_open_max).clamp(1, TRADES_MAX);
         Self {
             trades: vec![None; slots + SPARE_SLOTS],
@@ -96,7 +106,10 @@ impl Desk {
             epoch,
             order_last: 0,
             trade_last: 0,
+            amended_last: 0,
             due: Nanos::MAX,
+            residual_due: Nanos::MAX,
+            collar,
             recent: Recent::new(),
             counters: DeskCounters::default(),
         }
@@ -132,7 +145,9 @@ impl Desk {
         let Some(slot) = self.trades.iter().position(Option::is_none) else { return };
         let pair = &floor.pairs[pair_at];
         let Some(fills) = pair.fills(way) else { return };
-        let Some((at, wants)) = entry_wants(pair, way, floor.listings, floor.now.mono, floor.params) else {
+        let Some((at, wants)) =
+            entry_wants(pair, way, floor.listings, floor.now.mono, floor.params, self.collar)
+        else {
             return;
         };
         let mid2 = floor.listings[usize::from(at[0])].mid2 + floor.listings[usize::from(at[1])].mid2;
@@ -167,17 +182,30 @@ impl Desk {
             return;
         }
         let Some(news) = self.recent.take(update) else {
-            self.counters.strays += 1;
+            // Newer orders have displaced it; the trade that waits for it has not forgotten it.
+            match self.find_working(update.client_id) {
+                Some((slot, leg)) => self.on_working(slot, leg, update, floor),
+                None => self.counters.strays += 1,
+            }
+            self.reschedule();
             return;
         };
         match self.find_leg(news.listing, floor.listings) {
             Some((slot, leg)) if self.is_working(slot, leg, update.client_id) => {
                 self.on_working(slot, leg, update, floor);
             }
-            found if news.filled > 0 => self.on_late_fill(news.listing, news.signed(), found, floor),
+            found if news.filled > 0 => {
+                let price = if update.fill_price.0 > 0 { update.fill_price } else { news.limit };
+                self.on_late_fill(&news, price, found, floor);
+            }
             _ => {}
         }
         self.reschedule();
+    }
+
+    /// True once for each order of ours: it has ended, and its listing's quality may count it.
+    pub fn judge(&mut self, id: ClientId) -> bool {
+        self.recent.judge(id) || (!self.recent.knows(id) && self.find_working(id).is_some())
     }
 
     /// The order that is out changed.
@@ -203,8 +231,8 @@ impl Desk {
     /// listing takes it over; without one it joins the residual, and is closed once an order can do that.
     fn on_late_fill(
         &mut self,
-        listing: u16,
-        signed: i64,
+        news: &News,
+        price: Price,
         found: Option<(usize, usize)>,
         floor: &mut Floor<'_>,
     ) {
@@ -212,7 +240,12 @@ impl Desk {
         if let Some((slot, leg)) = found
             && let Some(trade) = &mut self.trades[slot]
         {
-            trade.legs[leg].position += signed;
+            // In a trade that only closes a residual nothing was entered.
+            if trade.phase == Phase::Exiting && !trade.is_hit() {
+                trade.legs[leg].position += news.side.sign() * news.filled;
+            } else {
+                trade.legs[leg].book(news.side, news.filled, price);
+            }
             if trade.phase == Phase::Open {
                 trade.phase = Phase::Balancing;
                 trade.retry_at = floor.now.mono;
@@ -220,37 +253,8 @@ impl Desk {
             self.advance(slot, floor);
             return;
         }
-        floor.listings[usize::from(listing)].residual += signed;
-        self.close_residual(listing, floor);
-    }
-
-    /// Closes what is left at a listing, once an order can do that.
-    fn close_residual(&mut self, listing: u16, floor: &mut Floor<'_>) {
-        let home = &mut floor.listings[usize::from(listing)];
-        let slot = self.trades.iter().position(Option::is_none);
-        let (Some(slot), Some(pair)) = (slot, home.pairs.first()) else { return };
-        if home.residual.abs() < order_min(&home.instrument) {
-            return;
-        }
-        // A trade of one listing: the second leg names it too and stays empty.
-        self.trade_last += 1;
-        let mut trade = Trade {
-            id: TradeId(self.trade_last),
-            pair: *pair,
-            canonical: home.params.canonical,
-            legs: [Leg { listing, ..Leg::default() }; 2],
-            mid: home.mid(),
-            phase: Phase::Exiting,
-            closing: Some(ExitReason::Residual),
-            retry_at: floor.now.mono,
-            ..Trade::default()
-        };
-        trade.legs[0].position = std::mem::take(&mut home.residual);
-        trade.legs[0].side = trade.legs[0].closing_side().opposite();
-        home.trade = Some(slot as u16);
-        self.trades[slot] = Some(trade);
-        self.open += 1;
-        self.advance(slot, floor);
+        floor.listings[usize::from(news.listing)].residual += news.side.sign() * news.filled;
+        self.close_residual_soon(news.listing, floor);
     }
 
     /// An execution on our account that no order of ours explains: deleveraging, liquidation, somebody's hand. What
@@ -320,6 +324,9 @@ impl Desk {
                 self.advance(slot, floor);
             }
         }
+        if now >= self.residual_due {
+            self.close_residuals(floor);
+        }
         self.reschedule();
     }
 
@@ -332,6 +339,7 @@ impl Desk {
         }
         let Some(exit_basis) = executable_exit(trade, floor) else { return };
         let tolerated = trade.expected_exit().saturating_add(floor.params.exit_tolerance_ppb);
+        let tolerated = tolerated.saturating_sub(funding_due(trade, floor));
         // A trade entered at random must not leave by choice either: it is closed by time or loss.
         if exit_basis <= tolerated && floor.params.random_entry_ns == 0 {
             trade.closing = Some(ExitReason::Converged);
@@ -385,18 +393,20 @@ impl Desk {
         self.close(ExitReason::Metadata, floor, |trade, _| {
             trade.legs.iter().any(|leg| leg.listing == listing)
         });
-        if floor.listings[usize::from(listing)].trade.is_none() {
-            // Smaller lots: what was less than an order may be one now.
-            self.close_residual(listing, floor);
-            self.reschedule();
-        }
+        // Smaller lots: what was less than an order may be one now.
+        self.close_residual_soon(listing, floor);
+        self.reschedule();
     }
 
     /// Adds the state to a digest.
     pub fn digest(&self, to: &mut Digest) {
         to.mix(self.order_last);
+        if self.amended_last > 0 {
+            to.mix(u64::from(self.amended_last));
+        }
         self.recent.digest(to);
         to.mix(u64::from(self.trade_last));
+        to.mix_signed(self.residual_due);
         for trade in &self.trades {
             match trade {
                 Some(trade) => trade.digest(to),
@@ -411,9 +421,16 @@ impl Desk {
         Some((slot, trade.legs.iter().position(|leg| leg.listing == listing)?))
     }
 
+    fn find_working(&self, id: ClientId) -> Option<(usize, usize)> {
+        let is_it = |leg: &Leg| leg.working.is_some_and(|working| working.id == id);
+        let found = |trade: &Option<Trade>| trade.as_ref()?.legs.iter().position(is_it);
+        self.trades.iter().enumerate().find_map(|(slot, trade)| Some((slot, found(trade)?)))
+    }
+
     /// Finds the next deadline.
     fn reschedule(&mut self) {
-        self.due = self.trades.iter().flatten().map(next_due).min().unwrap_or(Nanos::MAX);
+        let trades = self.trades.iter().flatten().map(next_due).min().unwrap_or(Nanos::MAX);
+        self.due = trades.min(self.residual_due);
     }
 }
 
@@ -425,7 +442,8 @@ fn taken_from(position: i64, fill: i64) -> i64 {
 /// Sides of an entry: the first leg buys.
 const ENTRY_SIDES: [Side; 2] = [Side::Buy, Side::Sell];
 
-/// Listings and orders with which a pair enters in a direction, at the quotes that it was priced from.
+/// Listings and orders with which a pair enters in a direction, at the quotes that it was priced from. Prices keep
+/// within the collar; where that would not take what was priced they are left to risk, which denies them by name.
 /// One copy of its code, so that a rehearsal warms what an entry runs.
 #[inline(never)]
 fn entry_wants(
@@ -434,15 +452,18 @@ fn entry_wants(
     listings: &[Listing],
     now: Nanos,
     params: &ScanParams,
+    collar: Ppb,
 ) -> Option<([u16; 2], [Option<Want>; 2])> {
     let (size, fills) = (pair.size?, pair.fills(way)?);
     let at = [pair.listings[way], pair.listings[1 - way]];
     let qty = [size.qty[way].0, size.qty[1 - way].0];
     let mut wants = [None; 2];
     for leg in 0..2 {
-        let side = ENTRY_SIDES[leg];
         let listing = &listings[usize::from(at[leg])];
-        let price = listing.limit_price(side, fills[leg].worst, params.limit_slack_ppb, now)?;
+        let (side, worst) = (ENTRY_SIDES[leg], fills[leg].worst);
+        let wanted = listing.limit_price(side, worst, params.limit_slack_ppb, now)?;
+        let clipped = collared(&listing.instrument, side, wanted, listing.mid(), collar);
+        let price = if reaches(side, clipped, worst) { clipped } else { wanted };
         wants[leg] = Some(Want { leg, side, qty: qty[leg], price, reduce_only: false });
     }
     Some((at, wants))

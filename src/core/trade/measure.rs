@@ -7,11 +7,13 @@ use super::outcome::{Balance, is_final};
 use super::{Leg, Trade};
 use crate::core::book::VWAP_SHIFT;
 use crate::core::edge::ppb_floor;
+use crate::core::limits::URGENT_COLLAR_FACTOR;
 use crate::core::listing::{Listing, Served};
 use crate::core::mode::Mode;
+use crate::core::pair::expected_funding;
 use crate::core::pair::size::{accepts, coarser_step};
 use crate::domain::instrument::{Instrument, Price, Qty, VenueId};
-use crate::domain::intent::Ppb;
+use crate::domain::intent::{ONE_PPB, Ppb};
 use crate::domain::order::Side;
 use crate::domain::params::ScanParams;
 use crate::domain::time::Nanos;
@@ -21,14 +23,51 @@ pub fn order_min(instrument: &Instrument) -> i64 {
     instrument.qty_min.0.max(instrument.step).max(1)
 }
 
-/// A price `urgent_slack_ppb` beyond the touch, as far as the venue accepts it at `now` (`mono`). `None` without a
-/// usable book.
-pub fn urgent_price(listing: &Listing, side: Side, now: Nanos, params: &ScanParams) -> Option<Price> {
+/// The largest order of at most `qty`.
+pub fn order_max(instrument: &Instrument, qty: i64) -> i64 {
+    let step = instrument.step.max(1);
+    qty.min(instrument.qty_max.0) / step * step
+}
+
+/// A price `urgent_slack_ppb` beyond the touch, as far as the venue accepts it at `now` (`mono`), but inside the
+/// collar that risk holds urgent orders to: three times `collar`, the one of entries. `None` without a usable book,
+/// and while a price inside the collar would not reach the touch: such an order only misses, and the other leg would
+/// leave without it.
+pub fn urgent_price(
+    listing: &Listing,
+    side: Side,
+    now: Nanos,
+    params: &ScanParams,
+    collar: Ppb,
+) -> Option<Price> {
     if listing.served != Served::Yes {
         return None;
     }
     let (touch, _) = listing.book.touch(side)?;
-    listing.limit_price(side, touch, params.urgent_slack_ppb, now)
+    let price = listing.limit_price(side, touch, params.urgent_slack_ppb, now)?;
+    let collar = collar.saturating_mul(URGENT_COLLAR_FACTOR);
+    let price = collared(&listing.instrument, side, price, listing.mid(), collar);
+    reaches(side, price, touch).then_some(price)
+}
+
+/// A limit price brought within `collar` of the mid, rounded inward to the tick.
+pub fn collared(instrument: &Instrument, side: Side, price: Price, mid: Price, collar: Ppb) -> Price {
+    let (mid, tick) = (i128::from(mid.0), i128::from(instrument.tick.max(1)));
+    let room = mid * i128::from(collar.max(0)) / i128::from(ONE_PPB);
+    let wanted = i128::from(price.0);
+    let within = match side {
+        Side::Buy => wanted.min((mid + room).div_euclid(tick) * tick),
+        Side::Sell => wanted.max((mid - room + tick - 1).div_euclid(tick) * tick),
+    };
+    i64::try_from(within).map_or(price, Price)
+}
+
+/// True when a limit price takes what rests at `at`.
+pub fn reaches(side: Side, price: Price, at: i64) -> bool {
+    match side {
+        Side::Buy => price.0 >= at,
+        Side::Sell => price.0 <= at,
+    }
 }
 
 /// Compares what both legs hold, in base at the mid of the entry.
@@ -47,14 +86,16 @@ pub fn compare(trade: &Trade, floor: &Floor<'_>) -> Balance {
     let lacking = 1 - surplus;
     let hedge = instruments[lacking].qty_for_base(gap, trade.mid);
     let leg = &trade.legs[lacking];
-    let venue = floor.listings[usize::from(leg.listing)].params.venue;
+    let home = &floor.listings[usize::from(leg.listing)];
     let may_hedge = trade.hedges < floor.params.hedge_attempts_max
-        && floor.modes.at(venue) == Mode::Normal
+        && floor.modes.at(home.params.venue) == Mode::Normal
         && !is_final(leg.reject)
-        && floor.listings[usize::from(leg.listing)].served == Served::Yes
-        && !floor.listings[usize::from(leg.listing)].is_locked(floor.now.wall)
+        && home.served == Served::Yes
+        && home.is_trading()
+        && !home.is_locked(floor.now.wall)
         && accepts(instruments[lacking], hedge, trade.mid);
-    let unwind = instruments[surplus].qty_for_base(gap, trade.mid).0.min(trade.legs[surplus].held());
+    let unwind = instruments[surplus].qty_for_base(gap, trade.mid).0;
+    let unwind = unwind.min(order_max(instruments[surplus], trade.legs[surplus].held()));
     Balance {
         flat: false,
         both,
@@ -97,6 +138,16 @@ pub fn executable_exit(trade: &Trade, floor: &Floor<'_>) -> Option<Ppb> {
     Some(ppb_floor(vwap[1] - vwap[0], mid2 << (VWAP_SHIFT - 2)))
 }
 
+/// Funding that the trade still receives until its holding time ends, ppb; 0 when it rather pays.
+///
+/// The entry's net counts it, so leaving before it has come would take the fees of four orders and leave what they
+/// were paid for. What is yet to be paid is no reason to leave: the entry's net has borne it already.
+pub fn funding_due(trade: &Trade, floor: &Floor<'_>) -> Ppb {
+    let [long, short] = [0, 1].map(|leg| &floor.listings[usize::from(trade.legs[leg].listing)]);
+    let left = trade.hold_until.saturating_sub(floor.now.mono).max(0);
+    expected_funding(long, short, floor.now, left).max(0)
+}
+
 /// Restates an integer from one decimal scale in another; what does not divide is dropped.
 pub fn rescale(value: i64, from: u8, to: u8) -> i64 {
     let power = |digits: u8| 10i64.checked_pow(u32::from(digits)).unwrap_or(i64::MAX);
@@ -106,4 +157,37 @@ pub fn rescale(value: i64, from: u8, to: u8) -> i64 {
 /// True when the trade touches the venue.
 pub fn touches(trade: &Trade, listings: &[Listing], venue: VenueId) -> bool {
     trade.legs.iter().any(|leg| listings[usize::from(leg.listing)].params.venue == venue)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::core::limits::collar_ppb;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn a_price_within_the_collar_passes_the_check_of_risk_and_is_never_worse_than_wanted(
+            mid in 1_000i64..1_000_000_000,
+            tick in 1i64..100,
+            collar in 10_000_000i64..400_000_000,
+            away in -500_000_000i64..500_000_000,
+            buys: bool,
+        ) {
+            let side = if buys { Side::Buy } else { Side::Sell };
+            let instrument = Instrument { tick, ..Instrument::default() };
+            let far = i64::try_from(i128::from(mid) * i128::from(away) / i128::from(ONE_PPB)).unwrap();
+            let wanted = Price((mid + far).div_euclid(tick).max(1) * tick);
+            let clipped = collared(&instrument, side, wanted, Price(mid), collar);
+            prop_assert_eq!(clipped.0 % tick, 0);
+            let inward = if buys { clipped <= wanted } else { clipped >= wanted };
+            prop_assert!(inward);
+            let beyond = if buys { clipped.0 > mid } else { clipped.0 < mid };
+            if beyond {
+                prop_assert!(collar_ppb(clipped, Price(mid)).unwrap() <= collar);
+            }
+            let fits = collar_ppb(wanted, Price(mid)).unwrap() < collar;
+            prop_assert!(!fits || clipped == wanted, "what fits is left alone");
+        }
+    }
 }

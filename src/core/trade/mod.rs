@@ -97,13 +97,9 @@ impl Leg {
         let delta = filled - working.filled;
         working.filled = filled;
         working.state = update.state;
-        self.position += working.side.sign() * delta;
-        if working.side == self.side && delta > 0 {
-            let price = if update.fill_price.0 > 0 { update.fill_price } else { working.limit };
-            self.entered += delta;
-            self.entered_value += i128::from(price.0) * i128::from(delta);
-        }
+        let (side, limit) = (working.side, working.limit);
         self.last = Outcome::of(update.state, filled, working.qty);
+        self.book(side, delta, if update.fill_price.0 > 0 { update.fill_price } else { limit });
         let is_over = update.state.is_terminal();
         if is_over {
             self.reject =
@@ -111,6 +107,15 @@ impl Leg {
             self.working = None;
         }
         Some(is_over)
+    }
+
+    /// Books filled contracts; those on the side of the entry count for its price.
+    pub fn book(&mut self, side: Side, filled: i64, price: Price) {
+        self.position += side.sign() * filled;
+        if side == self.side && filled > 0 {
+            self.entered += filled;
+            self.entered_value += i128::from(price.0) * i128::from(filled);
+        }
     }
 
     /// Contracts held, without sign.

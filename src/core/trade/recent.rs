@@ -2,9 +2,10 @@
 //! after the end of its order, or after the end of its trade, is counted once and not lost.
 
 use crate::core::digest::Digest;
+use crate::domain::instrument::Price;
 use crate::domain::order::{ClientId, OrderUpdate, Side};
 
-/// Orders remembered; older ones are strays.
+/// Orders remembered; older ones are strays, but for those that a trade still waits for.
 pub const RECENT_MAX: usize = 1024;
 
 /// What is remembered of an order.
@@ -15,6 +16,9 @@ struct Seen {
     side: Side,
     qty: i64,
     filled: i64,
+    limit: Price,
+    /// Counted in the quality of its listing.
+    judged: bool,
 }
 
 /// What an update adds.
@@ -26,13 +30,8 @@ pub struct News {
     pub side: Side,
     /// Contracts filled since the last update.
     pub filled: i64,
-}
-
-impl News {
-    /// Change of the position.
-    pub const fn signed(&self) -> i64 {
-        self.side.sign() * self.filled
-    }
+    /// The order's limit price: the price of a fill that came without one.
+    pub limit: Price,
 }
 
 /// A ring over the order sequence.
@@ -54,13 +53,19 @@ impl Recent {
     }
 
     /// Remembers a new order.
-    pub fn remember(&mut self, id: ClientId, listing: u16, side: Side, qty: i64) {
-        self.ring[place(id)] = Seen { id, listing, side, qty, filled: 0 };
+    pub fn remember(&mut self, id: ClientId, listing: u16, side: Side, qty: i64, limit: Price) {
+        self.ring[place(id)] = Seen { id, listing, side, qty, limit, ..Seen::default() };
     }
 
     /// Whether an order is remembered.
     pub fn knows(&self, id: ClientId) -> bool {
         self.ring[place(id)].id == id
+    }
+
+    /// True once for an order that is remembered: it is judged then. A late fill changes nothing of that.
+    pub fn judge(&mut self, id: ClientId) -> bool {
+        let seen = &mut self.ring[place(id)];
+        id != ClientId::NONE && seen.id == id && !std::mem::replace(&mut seen.judged, true)
     }
 
     /// Counts an update; `None` when the order is not remembered. A cumulative fill never falls and never
@@ -71,7 +76,8 @@ impl Recent {
             return None;
         }
         let filled = update.filled.0.clamp(seen.filled, seen.qty.max(seen.filled));
-        let news = News { listing: seen.listing, side: seen.side, filled: filled - seen.filled };
+        let news =
+            News { listing: seen.listing, side: seen.side, filled: filled - seen.filled, limit: seen.limit };
         seen.filled = filled;
         Some(news)
     }
@@ -86,7 +92,7 @@ impl Recent {
 
     /// Adds the state to a digest.
     pub fn digest(&self, to: &mut Digest) {
-        self.ring.iter().for_each(|seen| to.mix_signed(seen.filled));
+        self.ring.iter().for_each(|seen| to.mix_signed(seen.filled.wrapping_mul(2) + i64::from(seen.judged)));
     }
 }
 

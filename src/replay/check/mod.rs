@@ -10,12 +10,13 @@
 //! | `sent_without_approval`, `sent_differs`, `sent_twice` | every order sent is an approved one, as approved, once |
 //! | `text_without_id` | the bytes of an order carry its client id |
 //! | `opens_while_stopped` | after a kill nothing but reduce-only orders is approved, after *reduce* no entry |
-//! | `order_notional`, `price_collar`, `price_band`, `book_age` | of every leg at its decision |
+//! | `order_notional`, `price_collar`, `price_band`, `book_age` | of every leg at its decision; the age not of what is reduce-only as a whole |
 //! | `off_grid` | prices are whole ticks and quantities whole steps of the contract as it was stated last |
 //! | `opens_suspended` | at a contract that does not trade nothing is opened |
 //! | `open_orders`, `order_rate` | at every entry |
 //! | `not_reduce_only` | exits and unwinds are reduce-only |
 //! | `hedge_enlarges` | a hedge does not enlarge its trade's residual |
+//! | `amend_unknown`, `amend_overlaps` | only an order that may live is amended, and one amendment is under way at a time; the rules above hold for amendments as for orders |
 //! | `fill_unknown`, `fill_mismatch`, `fill_repeated`, `fill_sum`, `fill_exceeds`, `fill_after_end`, `fill_beyond_limit` | fills belong to a sent order, add up, stop at its quantity and its end, and respect its price |
 //! | `reduce_only_increases` | a reduce-only fill never enlarges or turns a position |
 //! | `instrument_position`, `venue_position`, `gross_exposure` | after every fill that enlarges a position |
@@ -37,7 +38,7 @@ use crate::domain::effect::OutMeta;
 use crate::domain::event::{EventBody, Seq};
 use crate::domain::input::{Command, Input, Scope, SendFate, SendOutcome};
 use crate::domain::instrument::{Instrument, Status};
-use crate::domain::intent::{Basket, BasketKind, Denial, Intent, ONE_PPB, Ppb};
+use crate::domain::intent::{Amend, Basket, BasketKind, Denial, Intent, ONE_PPB, Ppb};
 use crate::domain::money::Money;
 use crate::domain::order::{ClientId, OrderSpec, OrderUpdate};
 use crate::domain::params::EngineParams;
@@ -74,7 +75,7 @@ pub struct CheckLimits {
     pub urgent_size_factor: i64,
     /// … and lie this many times further from the mid.
     pub urgent_collar_factor: i64,
-    /// … and be decided on books this many times older.
+    /// … and hedges be decided on books this many times older. What only reduces may stand on any.
     pub urgent_age_factor: i64,
     /// Unhedged residual of a trade; `None` = only reported.
     pub unhedged_notional_max: Option<Money>,
@@ -176,6 +177,7 @@ pub struct Checker {
     exposure: Exposure,
     residuals: Residuals,
     wishes: BTreeMap<(u32, u16, u8), Basket>,
+    amends: BTreeMap<(u32, u16), Amend>,
     killed: bool,
     killed_venues: BTreeSet<u8>,
     reducing: bool,
@@ -207,6 +209,7 @@ impl Checker {
             exposure: Exposure::default(),
             residuals: Residuals::default(),
             wishes: BTreeMap::new(),
+            amends: BTreeMap::new(),
             killed: false,
             killed_venues: BTreeSet::new(),
             reducing: false,
@@ -234,11 +237,16 @@ impl Checker {
                 let Self { bands, instruments, .. } = self;
                 bands.mark(mark, instruments.get(&mark.instrument.0), mono);
             }
+            Fact::Event(EventBody::Amended(update)) => self.orders.amended(update),
             Fact::Event(_) | Fact::Wish(Intent::Cancel(_)) | Fact::Approved(Intent::Cancel(_)) => {}
             Fact::Wish(Intent::Basket(basket)) => {
                 self.wishes.insert(key(basket.trade.0, basket.attempt, basket.kind), *basket);
             }
+            Fact::Wish(Intent::Amend(amend)) => {
+                self.amends.insert((amend.trade.0, amend.attempt), *amend);
+            }
             Fact::Approved(Intent::Basket(basket)) => self.approved(basket),
+            Fact::Approved(Intent::Amend(amend)) => self.amend_approved(amend),
             Fact::Denied(denial) => self.orders.deny((denial.trade.0, denial.attempt, denial.kind as u8)),
             Fact::Message(meta, text) => self.message(meta, text),
         }
@@ -270,6 +278,7 @@ impl Checker {
                 self.killed_venues.clear();
             }
             Input::Outcome(outcome) => self.outcome(outcome),
+            Input::AmendOutcome(outcome) => self.amend_outcome(outcome),
             _ => {}
         }
     }
@@ -303,6 +312,31 @@ impl Checker {
         }
     }
 
+    /// An amended order keeps to the limits of an order, and is the approved one but for price and quantity.
+    fn amend_approved(&mut self, amend: &Amend) {
+        let id = amend.to.client_id;
+        if self.amends.remove(&(amend.trade.0, amend.attempt)).as_ref() != Some(amend) {
+            self.broken("approved_without_wish", format!("amendment of order {id}"));
+        }
+        let mut basket = Basket { trade: amend.trade, len: 1, kind: BasketKind::Entry, ..Basket::default() };
+        if amend.to.reduce_only {
+            basket.kind = BasketKind::Exit;
+        }
+        (basket.legs[0], basket.mids[0], basket.book_age_ns[0]) = (amend.to, amend.mid, amend.book_age_ns);
+        // To make an order smaller is no entry.
+        let larger = self.orders.get(id).is_none_or(|known| amend.to.qty.0 >= known.spec.qty.0);
+        let reducing = self.reducing;
+        self.reducing = reducing && larger;
+        self.leg(&basket, 0, &amend.to);
+        self.reducing = reducing;
+        if !amend.to.reduce_only {
+            self.pace(1);
+        }
+        if let Err(rule) = self.orders.approve_amend(amend, self.mono) {
+            self.broken(rule, format!("amendment of order {id}"));
+        }
+    }
+
     /// What every leg must satisfy at its decision.
     fn leg(&mut self, basket: &Basket, leg: usize, order: &OrderSpec) {
         let entry = basket.kind == BasketKind::Entry;
@@ -327,7 +361,8 @@ impl Checker {
                 format!("order {}: {distance} ppb from the mid {mid}, limit {collar_max}", order.client_id);
             self.broken("price_collar", detail);
         }
-        if basket.book_age_ns[leg] > age_max {
+        let reduces = basket.orders().iter().all(|order| order.reduce_only);
+        if !reduces && basket.book_age_ns[leg] > age_max {
             let detail =
                 format!("order {}: {} ns, limit {age_max}", order.client_id, basket.book_age_ns[leg]);
             self.broken("book_age", detail);
@@ -370,6 +405,10 @@ impl Checker {
         if open > self.limits.open_orders_max as usize {
             self.broken("open_orders", format!("{open}, limit {}", self.limits.open_orders_max));
         }
+        self.pace(legs);
+    }
+
+    fn pace(&mut self, legs: usize) {
         let rate = self.orders.entries_since(self.mono - SECOND) + legs;
         if rate > self.limits.order_rate_per_s_max as usize {
             self.broken(
@@ -381,7 +420,8 @@ impl Checker {
 
     fn message(&mut self, meta: &OutMeta, text: &[u8]) {
         let Some(order) = &meta.order else { return };
-        if let Err(rule) = self.orders.render(order) {
+        let rendered = if meta.amends { self.orders.render_amend(order) } else { self.orders.render(order) };
+        if let Err(rule) = rendered {
             self.broken(rule, format!("message {} of order {}", meta.message.0, order.client_id));
         }
         if memchr::memmem::find(text, &order.client_id.hex()).is_none() {
@@ -394,12 +434,30 @@ impl Checker {
 
     fn outcome(&mut self, outcome: &SendOutcome) {
         let Some(order) = &outcome.order else { return };
-        if let SendFate::Refused(_) = outcome.fate {
-            return self.orders.refuse(order.client_id);
+        match outcome.fate {
+            SendFate::Refused(_) => return self.orders.refuse(order.client_id),
+            SendFate::Withdrawn(_) => {
+                self.report.orders = self.report.orders.saturating_sub(1);
+                return self.orders.refuse(order.client_id);
+            }
+            SendFate::Sent | SendFate::Unknown | SendFate::Handed => {}
         }
         self.report.orders += 1;
         if let Err(rule) = self.orders.send(order) {
             self.broken(rule, format!("order {} by message {}", order.client_id, outcome.message.0));
+        }
+    }
+
+    fn amend_outcome(&mut self, outcome: &SendOutcome) {
+        let Some(order) = &outcome.order else { return };
+        if let SendFate::Refused(_) | SendFate::Withdrawn(_) = outcome.fate {
+            return self.orders.end_amend(order.client_id);
+        }
+        if let Err(rule) = self.orders.send_amend(order) {
+            self.broken(
+                rule,
+                format!("amendment of order {} by message {}", order.client_id, outcome.message.0),
+            );
         }
     }
 

@@ -1,7 +1,8 @@
 //! The checker's own view of orders: approved, rendered, sent, filled, ended.
 
-use crate::domain::intent::{Basket, BasketKind, TradeId};
-use crate::domain::order::{ClientId, OrderSpec, OrderUpdate, Side};
+use crate::domain::instrument::Price;
+use crate::domain::intent::{Amend, Basket, BasketKind, TradeId};
+use crate::domain::order::{AmendUpdate, ClientId, OrderSpec, OrderUpdate, Side};
 use crate::domain::time::Nanos;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -23,6 +24,20 @@ pub(super) struct Known {
     denied: bool,
     ended: bool,
     filled: i64,
+    /// The largest quantity that was ever approved for it.
+    most: i64,
+    /// The worst price that was.
+    limit: Price,
+    amend: Option<UnderWay>,
+}
+
+/// An approved amendment that is under way.
+#[derive(Clone, Copy, Debug)]
+struct UnderWay {
+    to: OrderSpec,
+    key: BasketKey,
+    rendered: bool,
+    sent: bool,
 }
 
 impl Known {
@@ -37,6 +52,9 @@ impl Known {
             denied: false,
             ended: false,
             filled: 0,
+            most: spec.qty.0,
+            limit: spec.price,
+            amend: None,
         }
     }
 }
@@ -71,6 +89,10 @@ impl Orders {
 
     /// The orders of a denied basket are never sent.
     pub fn deny(&mut self, basket: BasketKey) {
+        if basket.2 == BasketKind::Amend as u8 {
+            let under_way = |known: &&mut Known| known.amend.is_some_and(|amend| amend.key == basket);
+            return self.all.values_mut().filter(under_way).for_each(|known| known.amend = None);
+        }
         for id in self.baskets.remove(&basket).unwrap_or_default() {
             self.open.remove(&id);
             if let Some(known) = self.all.get_mut(&id) {
@@ -110,6 +132,77 @@ impl Orders {
         }
     }
 
+    /// An amendment was approved. From now on the order may be the larger of both.
+    pub fn approve_amend(&mut self, amend: &Amend, now: Nanos) -> Result<(), &'static str> {
+        if !amend.to.reduce_only {
+            self.entries.push_back(now);
+        }
+        let to = amend.to;
+        let Some(known) = self.all.get_mut(&to.client_id).filter(|known| !known.denied && !known.ended)
+        else {
+            return Err("amend_unknown");
+        };
+        let overlaps = known.amend.is_some();
+        let key = (amend.trade.0, amend.attempt, BasketKind::Amend as u8);
+        known.amend = Some(UnderWay { to, key, rendered: false, sent: false });
+        known.most = known.most.max(to.qty.0);
+        known.limit = match to.side {
+            Side::Buy => known.limit.max(to.price),
+            Side::Sell => known.limit.min(to.price),
+        };
+        let as_before = OrderSpec { qty: known.spec.qty, price: known.spec.price, ..to } == known.spec;
+        match (overlaps, as_before) {
+            (true, _) => Err("amend_overlaps"),
+            (_, false) => Err("sent_differs"),
+            _ => Ok(()),
+        }
+    }
+
+    /// A message that amends the order was made.
+    pub fn render_amend(&mut self, order: &OrderSpec) -> Result<(), &'static str> {
+        self.amend_once(order, |amend| &mut amend.rendered)
+    }
+
+    /// The amendment was handed to a socket, or may have been.
+    pub fn send_amend(&mut self, order: &OrderSpec) -> Result<(), &'static str> {
+        self.amend_once(order, |amend| &mut amend.sent)
+    }
+
+    fn amend_once(
+        &mut self,
+        order: &OrderSpec,
+        mark: impl Fn(&mut UnderWay) -> &mut bool,
+    ) -> Result<(), &'static str> {
+        let Some(known) = self.all.get_mut(&order.client_id) else { return Err("sent_without_approval") };
+        let Some(amend) = &mut known.amend else {
+            // It was under way when the order ended.
+            return if known.ended { Ok(()) } else { Err("sent_without_approval") };
+        };
+        let again = std::mem::replace(mark(amend), true);
+        match () {
+            () if again => Err("sent_twice"),
+            () if amend.to != *order => Err("sent_differs"),
+            () => Ok(()),
+        }
+    }
+
+    /// An amendment was refused before it left.
+    pub fn end_amend(&mut self, id: ClientId) {
+        if let Some(known) = self.all.get_mut(&id) {
+            known.amend = None;
+        }
+    }
+
+    /// What became of an amendment.
+    pub fn amended(&mut self, update: &AmendUpdate) {
+        if let Some(known) = self.all.get_mut(&update.client_id) {
+            (known.spec.price, known.spec.qty) = (update.terms.price, update.terms.qty);
+            if update.pending.is_none() {
+                known.amend = None;
+            }
+        }
+    }
+
     /// An order's state changed; the rules that the change breaks.
     pub fn update(&mut self, update: &OrderUpdate) -> Vec<&'static str> {
         let id = update.client_id;
@@ -124,8 +217,8 @@ impl Orders {
                 (spec.venue, spec.instrument, spec.side) == (update.venue, update.instrument, update.side);
             let number = (update.venue.0, update.instrument.0, update.trade_id, id);
             let within = match spec.side {
-                Side::Buy => update.fill_price <= spec.price,
-                Side::Sell => update.fill_price >= spec.price,
+                Side::Buy => update.fill_price <= known.limit,
+                Side::Sell => update.fill_price >= known.limit,
             };
             known.filled += fill;
             let rules = [
@@ -142,11 +235,12 @@ impl Orders {
             broken.push("fill_sum");
             known.filled = update.filled.0; // named once, not at every later change
         }
-        if update.filled.0 > spec.qty.0 || update.filled.0 + update.leaves.0 > spec.qty.0 {
+        if update.filled.0 > known.most || update.filled.0 + update.leaves.0 > known.most {
             broken.push("fill_exceeds");
         }
         if update.state.is_terminal() {
             known.ended = true;
+            known.amend = None;
             self.open.remove(&id);
         }
         broken

@@ -2,7 +2,7 @@
 
 use super::{CheckLimits, CheckReport, Checker, Fact, Violation};
 use crate::domain::codec::decode_output;
-use crate::domain::effect::OutMsg;
+use crate::domain::effect::{OutMeta, OutMsg};
 use crate::domain::event::{Event, Seq};
 use crate::domain::input::{InputClass, RawInput};
 use crate::domain::intent::{Denial, Intent};
@@ -123,12 +123,17 @@ impl Feed {
             self.parted = Some(Violation { seq: key.cause.0, rule: "replay_parts", detail });
             return;
         }
+        let amending;
         let fact = match &output {
             Output::Intent(intent) => Fact::Wish(intent),
             Output::Approved(intent) => Fact::Approved(intent),
             Output::Denied(denial) => Fact::Denied(denial),
             Output::Message(shape) => {
                 Fact::Message(&shape.meta, &raw[..usize::from(shape.text_len).min(raw.len())])
+            }
+            Output::Amendment(shape) => {
+                amending = OutMeta { amends: true, ..shape.meta };
+                Fact::Message(&amending, &raw[..usize::from(shape.text_len).min(raw.len())])
             }
             Output::Events(_) | Output::State(_) => return,
         };

@@ -83,6 +83,7 @@ fn basket(trade: u32, kind: BasketKind, orders: &[OrderSpec]) -> Basket {
 
 fn meta(order: OrderSpec) -> OutMeta {
     OutMeta {
+        amends: false,
         message: MessageId(order.client_id.sequence()),
         cause: Seq(1),
         cause_mono: 0,
@@ -354,6 +355,24 @@ fn prices_beyond_a_venues_band_are_found_as_long_as_it_is_known() {
     assert_eq!(rules(stated, Side::Sell, PRICE - 51, SECOND), ["price_band"]);
     assert_eq!(rules(stated, Side::Buy, PRICE + 51, 16 * SECOND), [] as [&str; 0], "too long ago");
     assert_eq!(rules(Mark { mark: num("1"), ..Mark::default() }, Side::Buy, PRICE, 0), [] as [&str; 0]);
+}
+
+#[test]
+fn old_books_are_found_but_under_what_only_reduces() {
+    let old = |kind, reduce_only, age| {
+        let mut history = History::begun();
+        let order = OrderSpec { reduce_only, ..order(1, 0, Side::Buy, 10) };
+        let mut basket = basket(1, kind, &[order]);
+        basket.book_age_ns[0] = age;
+        history.placed(basket);
+        history.rules()
+    };
+    let most = limits().book_age_max_ns;
+    assert_eq!(old(BasketKind::Entry, false, most), [] as [&str; 0]);
+    assert_eq!(old(BasketKind::Entry, false, most + 1), ["book_age"]);
+    assert_eq!(old(BasketKind::Hedge, false, 10 * most), ["hedge_enlarges"], "it has no trade here");
+    assert_eq!(old(BasketKind::Hedge, false, 10 * most + 1), ["book_age", "hedge_enlarges"]);
+    assert_eq!(old(BasketKind::Exit, true, 1_000 * most), [] as [&str; 0]);
 }
 
 #[test]

@@ -395,6 +395,17 @@ impl Server for BinanceServer {
         reply
     }
 
+    fn order_travel(&self, request: &HttpRequest) -> Option<Nanos> {
+        let latency = self.venue.exchange().settings().latency_in_ns;
+        let asks = request.method == "GET";
+        request.path.ends_with("/order").then_some(if asks { 0 } else { latency })
+    }
+
+    fn reply_travel(&mut self) -> Nanos {
+        let exchange = self.venue.exchange_mut();
+        exchange.take_ack_delay() + exchange.settings().latency_out_ns
+    }
+
     fn advance(&mut self, now: Nanos, out: &mut Vec<Push>) {
         self.run(now, out);
     }

@@ -6,7 +6,7 @@ use super::flavour::pair_field;
 use crate::domain::time::{MILLI, Nanos, SECOND};
 use crate::sim::exchange::{
     AccountId, Exchange, Listing, ListingId, MoneyText, NewOrder, Order, OrderId, OrderKey, OrderKind,
-    OrderStatus, SelfTrade, Side, Tif,
+    OrderStatus, Reject, SelfTrade, Side, Tif,
 };
 
 /// How much of a new order's fate the reply tells.
@@ -72,12 +72,16 @@ pub(super) fn modify(
     let contract = exchange.listing(listing);
     let price = price(contract, params.need("price")?)?;
     let qty = quantity(contract, params.need("quantity")?)?;
-    let id = exchange.amend(account, Some(listing), &key(params)?, Some(price), Some(qty), now).map_err(
-        |reject| match ApiError::from(reject) {
-            error if error.code == -2011 => ApiError::new(-2013, "Order does not exist."),
-            error => error,
-        },
-    )?;
+    let key = key(params)?;
+    let amended = exchange.amend(account, Some(listing), &key, Some(price), Some(qty), now);
+    if amended == Err(Reject::WouldTake) {
+        // The amendment of a post-only order that would take cancels it ("Modify Order" of the documentation).
+        let _ = exchange.cancel(account, Some(listing), &key, now);
+    }
+    let id = amended.map_err(|reject| match ApiError::from(reject) {
+        error if error.code == -2011 => ApiError::new(-2013, "Order does not exist."),
+        error => error,
+    })?;
     let order = exchange.order(account, &OrderKey::Id(id)).ok_or_else(unknown)?;
     Ok(json(exchange.listing(listing), order, false))
 }

@@ -21,7 +21,7 @@ struct Call<'a> {
 }
 
 impl BinanceServer {
-    /// Answers a request at once (order latency applies to the WebSocket API).
+    /// Answers a request at once; whoever owns the socket holds order requests for their latency.
     pub(super) fn answer(&mut self, request: &HttpRequest, now: Nanos) -> HttpReply {
         let Some(path) = self.flavour.rest_path(&request.path).map(std::borrow::Cow::into_owned) else {
             let error = no_path(&request.method, &request.path);

@@ -85,6 +85,7 @@ fn op_name(action: Action) -> &'static str {
     match action {
         Action::Create => "order.create",
         Action::Cancel => "order.cancel",
+        Action::Amend => "order.amend",
     }
 }
 
@@ -105,6 +106,7 @@ impl BybitServer {
             }
             ("order.create", Service::Trade) => self.order(conn, Action::Create, &request, now),
             ("order.cancel", Service::Trade) => self.order(conn, Action::Cancel, &request, now),
+            ("order.amend", Service::Trade) => self.order(conn, Action::Amend, &request, now),
             (_, Service::Trade) => {
                 let fault = Fault::new(10001, format!("Unsupported op: {op}"));
                 let text = trade_reply(client, &request, op, Err(&fault), None, now);

@@ -80,6 +80,7 @@ impl BybitServer {
             "execution/list" => executions(exchange, account, args),
             "order/create" => self.execute(account, Action::Create, args, now),
             "order/cancel" => self.execute(account, Action::Cancel, args, now),
+            "order/amend" => self.execute(account, Action::Amend, args, now),
             "order/cancel-all" => {
                 let ids = selected(exchange, args).and_then(|ids| scoped(args).map(|()| ids))?;
                 Ok(self.cancel_listed(account, &ids, now))

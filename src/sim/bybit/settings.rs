@@ -16,7 +16,7 @@ const WINDOW_S: i64 = 10;
 const CANCEL_MAX: usize = 500;
 
 /// Requests per second and account of the other private paths, with their method.
-pub(super) const PATHS: [(&str, &str, u32); 13] = [
+pub(super) const PATHS: [(&str, &str, u32); 14] = [
     ("GET", "account/wallet-balance", 50),
     ("GET", "account/info", 50),
     ("GET", "account/fee-rate", 10),
@@ -28,6 +28,7 @@ pub(super) const PATHS: [(&str, &str, u32); 13] = [
     ("GET", "execution/list", 50),
     ("POST", "order/create", 0),
     ("POST", "order/cancel", 0),
+    ("POST", "order/amend", 0),
     ("POST", "order/cancel-all", 10),
     ("POST", "order/disconnected-cancel-all", 5),
 ];

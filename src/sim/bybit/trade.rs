@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 pub(super) enum Action {
     Create,
     Cancel,
+    Amend,
 }
 
 impl Action {
@@ -21,6 +22,7 @@ impl Action {
         match self {
             Self::Create => "order/create",
             Self::Cancel => "order/cancel",
+            Self::Amend => "order/amend",
         }
     }
 }
@@ -44,6 +46,7 @@ impl BybitServer {
                 let key = key_of(arg)?;
                 exchange.cancel(account, Some(listing), &key, now).map_err(reject_fault)
             }
+            Action::Amend => amend(exchange, account, listing, arg, now),
         });
         self.collect();
         let link = text(arg, "orderLinkId").unwrap_or_default();
@@ -90,6 +93,25 @@ fn create(
         return Err(Fault::new(110_072, "OrderLinkedID is duplicate"));
     }
     exchange.place(&new, now).map_err(reject_fault)
+}
+
+/// Unchanged fields may be omitted; `qty` is the total.
+fn amend(
+    exchange: &mut Exchange,
+    account: AccountId,
+    listing: ListingId,
+    arg: &Value,
+    now: Nanos,
+) -> Result<OrderId, Fault> {
+    let given = |name: &str| text(arg, name).filter(|value| !value.is_empty());
+    let contract = exchange.listing(listing);
+    let price = given("price")
+        .map(|price| contract.parse_price(&price).ok_or_else(|| Fault::parameter("price")))
+        .transpose()?;
+    let qty = given("qty")
+        .map(|qty| contract.parse_qty(&qty).ok_or_else(|| Fault::new(10001, "Qty invalid")))
+        .transpose()?;
+    exchange.amend(account, Some(listing), &key_of(arg)?, price, qty, now).map_err(reject_fault)
 }
 
 fn parse_order(

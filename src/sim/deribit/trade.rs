@@ -27,6 +27,7 @@ pub(super) fn is_matching(method: &str) -> bool {
         "private/buy"
             | "private/sell"
             | "private/edit"
+            | "private/edit_by_label"
             | "private/cancel"
             | "private/cancel_all"
             | "private/cancel_all_by_instrument"
@@ -59,7 +60,11 @@ impl DeribitServer {
             }
             "private/buy" => self.place(account, Side::Buy, params, conn, now),
             "private/sell" => self.place(account, Side::Sell, params, conn, now),
-            "private/edit" => self.edit(account, params, now),
+            "private/edit" => self.edit(account, &OrderKey::Id(order_id(params)?), params, now),
+            "private/edit_by_label" => match text(params, "label") {
+                Some(label) => self.edit(account, &OrderKey::Client(label), params, now),
+                None => Err(Fault::parameter("label")),
+            },
             "private/cancel" => self.cancel(account, params, now),
             _ => self.cancel_several(account, method, params, now),
         };
@@ -104,10 +109,17 @@ impl DeribitServer {
         Ok(format!(r#"{{"trades":[{}],"order":{}}}"#, trades.join(","), private::order(exchange, order)))
     }
 
-    fn edit(&mut self, account: AccountId, params: &Value, now: Nanos) -> Result<String, Fault> {
-        let id = order_id(params)?;
+    /// The order keeps its number, and its place only when nothing but the amount shrinks.
+    fn edit(
+        &mut self,
+        account: AccountId,
+        key: &OrderKey,
+        params: &Value,
+        now: Nanos,
+    ) -> Result<String, Fault> {
         let exchange = self.venue.exchange_mut();
-        let listing = exchange.order(account, &OrderKey::Id(id)).ok_or_else(unknown_order)?.listing;
+        let order = exchange.order(account, key).ok_or_else(unknown_order)?;
+        let (id, listing) = (order.id, order.listing);
         let contract = exchange.listing(listing);
         let price = text(params, "price").and_then(|text| contract.parse_price(&text));
         let qty = text(params, "amount").and_then(|text| contract.parse_qty(&text));

@@ -99,7 +99,8 @@ impl Listing {
         self.terms.standing != Standing::Delisted
     }
 
-    /// Whether it takes an order; those that reduce are taken as long as it is listed.
+    /// Whether it takes an order; those that reduce are taken as long as it is listed, unless a venue's own rule
+    /// (OKX) has refused them before.
     pub(super) fn takes(&self, reduce_only: bool, now: Nanos) -> bool {
         match self.terms(now).standing {
             Standing::Open => true,

@@ -35,6 +35,8 @@ pub struct Faulty<S> {
     start: Nanos,
     /// How far the venue has come, wall ns.
     now: Nanos,
+    /// How much later than usual the reply to the latest order request leaves.
+    reply_delay: Nanos,
 }
 
 /// A fault of the plan under way.
@@ -130,6 +132,7 @@ impl<S: LedgerServer> Faulty<S> {
             pushes: Vec::new(),
             start,
             now: start,
+            reply_delay: 0,
         }
     }
 
@@ -381,6 +384,33 @@ impl<S: LedgerServer> Faulty<S> {
         out.push(push);
     }
 
+    /// The reply to an order request over HTTP meets what befalls messages on private connections, as far as a
+    /// reply can: it has no second and no successor.
+    fn befall_reply(&mut self, reply: &mut HttpReply) {
+        let befalls = |line: &&mut Line| {
+            let kind = line.fault.kind;
+            let can = matches!(
+                kind,
+                FaultKind::AckLost
+                    | FaultKind::Gap
+                    | FaultKind::Delay
+                    | FaultKind::Truncated
+                    | FaultKind::Malformed
+            );
+            can && line.armed > 0 && line.fault.side.holds(true)
+        };
+        let Some(line) = self.lines.iter_mut().find(befalls) else { return };
+        line.armed -= 1;
+        let Fault { kind, for_ns, .. } = line.fault;
+        self.counts.count(kind);
+        match kind {
+            FaultKind::Delay => self.reply_delay = for_ns,
+            FaultKind::Truncated => reply.body = truncated(std::mem::take(&mut reply.body), &mut self.random),
+            FaultKind::Malformed => reply.body = malformed(std::mem::take(&mut reply.body), &mut self.random),
+            _ => *reply = HttpReply { status: 0, headers: Vec::new(), body: Vec::new() },
+        }
+    }
+
     /// The refusal of every HTTP request while there is one.
     fn refusal(&self, now: Nanos) -> Option<HttpReply> {
         let kinds = [(FaultKind::Maintenance, 503), (FaultKind::Http418, 418), (FaultKind::Http429, 429)];
@@ -449,9 +479,20 @@ impl<S: LedgerServer> Server for Faulty<S> {
         if let Some(refusal) = self.refusal(now) {
             return refusal;
         }
-        let reply = self.inner.on_http(request, self.skew.venue(now), &mut self.pushes);
+        let mut reply = self.inner.on_http(request, self.skew.venue(now), &mut self.pushes);
         self.pass(None, out);
+        if self.inner.order_travel(request).is_some() {
+            self.befall_reply(&mut reply);
+        }
         reply
+    }
+
+    fn order_travel(&self, request: &HttpRequest) -> Option<Nanos> {
+        self.inner.order_travel(request)
+    }
+
+    fn reply_travel(&mut self) -> Nanos {
+        self.inner.reply_travel() + std::mem::take(&mut self.reply_delay)
     }
 
     fn advance(&mut self, now: Nanos, out: &mut Vec<Push>) {

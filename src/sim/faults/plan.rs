@@ -29,7 +29,7 @@ pub enum FaultKind {
     Truncated,
     /// A message is no JSON.
     Malformed,
-    /// A message on a connection of orders or account news is not sent.
+    /// A message on a connection of orders or account news is not sent, nor a reply to an order over HTTP.
     AckLost,
     /// HTTP requests are answered with 429 for a while.
     #[serde(rename = "http_429")]

@@ -37,6 +37,14 @@ impl Server for Ticker {
         HttpReply { status: 200, headers: Vec::new(), body: b"{}".to_vec() }
     }
 
+    fn order_travel(&self, request: &HttpRequest) -> Option<Nanos> {
+        (request.path == "/order").then_some(MILLI)
+    }
+
+    fn reply_travel(&mut self) -> Nanos {
+        2 * MILLI
+    }
+
     fn advance(&mut self, now: Nanos, out: &mut Vec<Push>) {
         while self.next_due() <= now {
             self.count += 1;
@@ -416,4 +424,38 @@ fn every_kind_that_struck_is_told_by_its_name() {
         assert_eq!(json[kind.name()], times as u64 + 1, "{json}");
     }
     assert_eq!(json.as_object().unwrap().len(), FaultKind::ALL.len());
+}
+
+#[test]
+fn replies_to_orders_over_http_meet_what_befalls_private_messages_and_others_do_not() {
+    for (kind, more) in [
+        ("ack_lost", ""),
+        ("truncated", "on = 'private'\n"),
+        ("malformed", "on = 'private'\n"),
+        ("delay", "on = 'private'\nfor_ms = 70\n"),
+    ] {
+        // Before anything is said on a connection.
+        let text = format!("[[fault]]\nkind = '{kind}'\nat_s = [0]\n{more}");
+        let plan = FaultPlan::parse("faults.toml", &text).expect("a good plan");
+        let mut venue = Faulty::new(Ticker::default(), &plan, "sim", START);
+        let mut ask = |path: &str| {
+            let request = HttpRequest { path: path.to_owned(), ..HttpRequest::default() };
+            let reply = venue.on_http(&request, START + MILLI, &mut Vec::new());
+            (reply.status, reply.body, venue.reply_travel() / MILLI)
+        };
+        let good = (200, b"{}".to_vec(), 2);
+        assert_eq!(ask("/time"), good, "{kind}: it concerns no order");
+        let struck = ask("/order");
+        match kind {
+            "ack_lost" => assert_eq!(struck.0, 0),
+            "delay" => assert_eq!(struck, (200, b"{}".to_vec(), 72)),
+            _ => assert!(struck.0 == 200 && struck.1 != b"{}", "{struck:?}"),
+        }
+        assert_eq!(ask("/order"), good, "{kind}: once");
+        assert_eq!(venue.faults().total(), 1);
+        assert_eq!(
+            venue.order_travel(&HttpRequest { path: "/order".into(), ..HttpRequest::default() }),
+            Some(MILLI)
+        );
+    }
 }

@@ -246,6 +246,16 @@ impl Server for OkxServer {
         reply
     }
 
+    fn order_travel(&self, request: &HttpRequest) -> Option<Nanos> {
+        let latency = self.venue.exchange().settings().latency_in_ns;
+        rest::is_about_an_order(&request.path).then_some(if request.method == "GET" { 0 } else { latency })
+    }
+
+    fn reply_travel(&mut self) -> Nanos {
+        let exchange = self.venue.exchange_mut();
+        exchange.take_ack_delay() + exchange.settings().latency_out_ns
+    }
+
     fn advance(&mut self, now: Nanos, out: &mut Vec<Push>) {
         self.run_to(now, out);
     }

@@ -1,7 +1,7 @@
 //! OKX's REST service: routes, authentication, budgets, and the replies.
 //!
-//! A request is answered at once: the simulated latency of order requests applies to the WebSocket only, as an
-//! HTTP reply cannot be delayed by a venue that does not own the socket.
+//! A request is answered at once; whoever owns the socket holds an order request, and the reply to it, for the
+//! simulated latency ([`crate::sim::Server::order_travel`]).
 
 use super::private::{self, side_text};
 use super::trade::{Ack, Action, BATCH_MAX, Naming, execute, key_of, listing_of, summary, text};
@@ -80,6 +80,12 @@ const ROUTES: [Route; 32] = [
     ("POST", "trade/amend-batch-orders", Service::Orders(Action::Amend, true), true, 0),
     ("POST", "trade/cancel-all-after", Service::CancelAllAfter, true, 2),
 ];
+
+/// Whether a request places, changes, cancels or asks about a single order.
+pub(super) fn is_about_an_order(path: &str) -> bool {
+    let service = path.strip_prefix("/api/v5/trade/");
+    service.is_some_and(|service| matches!(service, "order" | "cancel-order" | "amend-order"))
+}
 
 /// Rows in a list reply.
 const ROWS_MAX: usize = 100;

@@ -154,7 +154,8 @@ fn place(
         return Err(Fault::new("51010", "You can't complete this request under your current account mode."));
     }
     let new = parse_order(exchange, account, listing, arg)?;
-    if !new.reduce_only && !exchange.listing(listing).is_trading(now) {
+    // Whatever the order would do: only cancels pass.
+    if !exchange.listing(listing).is_trading(now) {
         return Err(Fault::new("51022", "Contract suspended"));
     }
     exchange.place(&new, now).map_err(|reject| reject_fault(reject, exchange.listing(listing), exchange))

@@ -28,6 +28,8 @@ pub(super) struct Conn {
     pub(super) sim: Option<SimConn>,
     /// When it is dropped if nothing happens.
     pub(super) deadline: Nanos,
+    /// The request that is being executed: no other is read before its reply.
+    pub(super) waiting: Option<u64>,
     out_bytes_max: usize,
 }
 
@@ -60,7 +62,7 @@ pub(super) enum Step {
 impl Conn {
     pub(super) fn new(transport: Transport, out_bytes_max: usize, now: Nanos) -> Self {
         let stage = Stage::Http { transport, input: Vec::new(), continued: false };
-        Self { stage, sim: None, deadline: now + IDLE_MAX, out_bytes_max }
+        Self { stage, sim: None, deadline: now + IDLE_MAX, waiting: None, out_bytes_max }
     }
 
     /// Reads until something whole is there.

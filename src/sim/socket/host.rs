@@ -5,7 +5,8 @@ use super::conn::{Conn, Step};
 use super::transport::Transport;
 use super::{Call, http};
 use crate::domain::time::{Nanos, SECOND};
-use crate::sim::{Push, Server, SimConn};
+use crate::sim::delay::DelayQueue;
+use crate::sim::{HttpReply, HttpRequest, Push, Server, SimConn};
 use mio::net::TcpListener;
 use mio::{Events, Interest, Poll, Token};
 use std::collections::BTreeMap;
@@ -41,6 +42,21 @@ pub(super) struct Host<S> {
     pub(super) backlog: Vec<usize>,
     /// Accepting failed for want of resources: try again at the next sweep.
     pub(super) accept_again: bool,
+    /// Order requests on their way to matching, and replies on their way back.
+    pub(super) late: DelayQueue<Late>,
+    /// How many order requests there were.
+    pub(super) requests: u64,
+}
+
+/// A request or its reply on its way inside the venue.
+pub(super) struct Late {
+    index: usize,
+    /// The connection waits for this one, if it is still the same.
+    number: u64,
+    keep_alive: bool,
+    request: HttpRequest,
+    /// The way back.
+    reply: Option<HttpReply>,
 }
 
 impl<S: Server> Host<S> {
@@ -55,12 +71,15 @@ impl<S: Server> Host<S> {
                 self.server.advance(now, &mut self.out);
                 self.dispatch();
             }
+            while let Some((_, late)) = self.late.pop_due(now) {
+                self.arrive(late);
+            }
             if next_sweep <= now {
                 next_sweep = now + SWEEP_EVERY;
                 self.sweep(now);
             }
             let now = self.clock.now();
-            let due = self.server.next_due().min(next_sweep);
+            let due = self.server.next_due().min(next_sweep).min(self.late.next_due());
             let at_once = Some(std::time::Duration::ZERO);
             let timeout = if !self.backlog.is_empty() || due <= now || self.timer.arm(due, now).is_err() {
                 at_once // without a timer it would spin, but on time; setting a valid timer cannot fail
@@ -141,6 +160,9 @@ impl<S: Server> Host<S> {
         for _ in 0..STEPS_MAX {
             let now = self.clock.now();
             let Some(conn) = self.conns.get_mut(index).and_then(Option::as_mut) else { return };
+            if conn.waiting.is_some() {
+                return; // served again when it has its reply
+            }
             match conn.step(now) {
                 Step::Text(text) => {
                     if let Some(sim) = conn.sim {
@@ -149,12 +171,11 @@ impl<S: Server> Host<S> {
                     }
                 }
                 Step::Request { request, keep_alive } => {
-                    let reply = self.server.on_http(&request, now, &mut self.out);
-                    if let Some(conn) = self.conns[index].as_mut() {
-                        conn.reply(&reply, keep_alive, request.method != "HEAD", now);
-                    }
-                    self.dirty.push(index);
-                    self.dispatch();
+                    self.requests += 1;
+                    conn.waiting = Some(self.requests);
+                    let travel = self.server.order_travel(&request).unwrap_or(0);
+                    let late = Late { index, number: self.requests, keep_alive, request, reply: None };
+                    self.send(now, travel, late);
                 }
                 Step::Upgrade { request, upgrade } => {
                     let sim = SimConn(self.next_sim);
@@ -193,6 +214,36 @@ impl<S: Server> Host<S> {
             }
         }
         self.backlog.push(index);
+    }
+
+    /// Puts a request or reply on its way; what has none arrives at once.
+    fn send(&mut self, now: Nanos, travel: Nanos, late: Late) {
+        if travel > 0 { self.late.push(now + travel, late) } else { self.arrive(late) }
+    }
+
+    /// A request has come to the venue, or its reply to the connection.
+    fn arrive(&mut self, mut late: Late) {
+        let now = self.clock.now();
+        let Some(reply) = late.reply.take() else {
+            let is_order = self.server.order_travel(&late.request).is_some();
+            late.reply = Some(self.server.on_http(&late.request, now, &mut self.out));
+            let travel = if is_order { self.server.reply_travel() } else { 0 };
+            self.send(now, travel, late);
+            return self.dispatch();
+        };
+        let Late { index, number, keep_alive, request, .. } = late;
+        let conn = self.conns.get_mut(index).and_then(Option::as_mut);
+        let Some(conn) = conn.filter(|conn| conn.waiting == Some(number)) else { return };
+        conn.waiting = None;
+        if reply.status == 0 {
+            self.remove(index, now);
+        } else {
+            conn.reply(&reply, keep_alive, request.method != "HEAD", now);
+            self.dirty.push(index);
+            // What it sent meanwhile was not read.
+            self.backlog.push(index);
+        }
+        self.dispatch();
     }
 
     /// Hands the venue's messages to their connections and flushes each touched connection once.

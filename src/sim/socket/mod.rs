@@ -16,6 +16,7 @@ mod transport;
 pub use clock::WallClock;
 pub use tls::{TlsIdentity, TlsIdentityError};
 
+use super::delay::DelayQueue;
 use super::{HttpReply, Push, Server};
 use crate::domain::time::Nanos;
 use clock::Timer;
@@ -140,6 +141,8 @@ impl<S: Server + 'static> SimHost<S> {
             dirty: Vec::new(),
             backlog: Vec::new(),
             accept_again: false,
+            late: DelayQueue::default(),
+            requests: 0,
         };
         let thread = std::thread::Builder::new()
             .name(format!("sim-{venue}"))

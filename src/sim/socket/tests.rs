@@ -1,6 +1,6 @@
 #![allow(clippy::disallowed_methods)] // time limits of tests over real sockets
 use super::*;
-use crate::domain::time::SECOND;
+use crate::domain::time::{MILLI, SECOND};
 use crate::sim::{HttpRequest, SimConn};
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -18,7 +18,11 @@ struct Echo {
     due: Nanos,
     /// How late each wake-up was.
     late: Vec<Nanos>,
+    /// Requests, and when they were handled.
+    handled: Vec<(String, Nanos)>,
     last_now: Nanos,
+    /// Of order requests: there and back.
+    travel: [Nanos; 2],
 }
 
 impl Echo {
@@ -56,11 +60,23 @@ impl Server for Echo {
 
     fn on_http(&mut self, request: &HttpRequest, now: Nanos, _out: &mut Vec<Push>) -> HttpReply {
         self.tick(now);
+        self.handled.push((request.path.clone(), now));
+        if request.path == "/order/mute" {
+            return HttpReply { status: 0, headers: Vec::new(), body: Vec::new() };
+        }
         if request.path == "/none" {
             return not_found();
         }
         let body = format!("{} {} {} {}", request.method, request.path, request.query, request.body.len());
         HttpReply { status: 200, headers: Vec::new(), body: body.into_bytes() }
+    }
+
+    fn order_travel(&self, request: &HttpRequest) -> Option<Nanos> {
+        request.path.starts_with("/order").then_some(self.travel[0])
+    }
+
+    fn reply_travel(&mut self) -> Nanos {
+        self.travel[1]
     }
 
     fn advance(&mut self, now: Nanos, _out: &mut Vec<Push>) {
@@ -339,4 +355,42 @@ fn an_occupied_port_is_an_error_that_names_it() {
     let error =
         SimHost::start(Echo::default(), host.addr(), HostOptions::new("other")).err().expect("refused");
     assert!(error.to_string().contains(&host.addr().to_string()), "{error}");
+}
+
+#[test]
+fn an_order_request_travels_to_matching_and_back_while_others_are_answered_at_once() {
+    let options = HostOptions::new("echo");
+    let clock = options.clock;
+    let travel = [40 * MILLI, 30 * MILLI];
+    let host = start(Echo { travel, ..Echo::default() }, options);
+    let (mut orders, mut others) = (dial(&host), dial(&host));
+    let sent = clock.now();
+    // The second one waits behind the first, on its connection only.
+    orders.write_all(b"POST /order HTTP/1.1\r\n\r\nGET /behind HTTP/1.1\r\n\r\n").unwrap();
+    others.write_all(b"GET /aside HTTP/1.1\r\n\r\n").unwrap();
+    assert_eq!(reply(&mut others).0, 200);
+    assert_eq!(reply(&mut orders), (200, "POST /order  0".to_owned()));
+    assert!(clock.now() >= sent + travel[0] + travel[1]);
+    assert_eq!(reply(&mut orders), (200, "GET /behind  0".to_owned()));
+    let venue = host.with(|venue, _, _| venue.handled.clone()).unwrap();
+    let at = |path: &str| venue.iter().find(|(name, _)| name == path).expect("handled").1;
+    assert!(at("/order") >= sent + travel[0], "not before it has travelled");
+    assert!(at("/behind") >= at("/order") + travel[1], "one after the other");
+    // No reply is the end of the connection, and of no other.
+    orders.write_all(b"POST /order/mute HTTP/1.1\r\n\r\n").unwrap();
+    assert_eq!(orders.read(&mut [0; 16]).unwrap(), 0);
+    others.write_all(b"GET /aside HTTP/1.1\r\n\r\n").unwrap();
+    assert_eq!(reply(&mut others).0, 200);
+}
+
+#[test]
+fn a_client_that_leaves_before_its_reply_is_forgotten() {
+    let host = start(Echo { travel: [20 * MILLI, 0], ..Echo::default() }, HostOptions::new("echo"));
+    let mut gone = dial(&host);
+    gone.write_all(b"POST /order HTTP/1.1\r\n\r\n").unwrap();
+    drop(gone);
+    let mut next = dial(&host);
+    next.write_all(b"POST /order/next HTTP/1.1\r\n\r\n").unwrap();
+    assert_eq!(reply(&mut next), (200, "POST /order/next  0".to_owned()));
+    assert_eq!(host.with(|venue, _, _| venue.handled.len()).unwrap(), 2, "what was sent is executed");
 }

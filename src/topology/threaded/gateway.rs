@@ -85,7 +85,7 @@ impl GatewayAgent {
         let fate = self.gateway.carry_out(message, self.clock.mono_ns());
         if let Some(fate) = fate {
             let now = self.clock.mono_ns();
-            if message.meta.order.is_some() && fate == SendFate::Sent {
+            if message.meta.order.is_some() && fate.has_left() {
                 self.measure(message, now);
             }
             self.answer(message, fate);
@@ -126,7 +126,7 @@ impl GatewayAgent {
     /// Loops the fate of a message back.
     fn answer(&mut self, message: &OutMsg, fate: SendFate) {
         let now = self.clock.mono_ns();
-        let input = outcome(message.meta.message, fate, message.meta.order);
+        let input = outcome(&message.meta, fate);
         let arrival = Arrival { mono: now, readable: now, input, body: Body::None };
         // Never waited on: reading private sockets stops while fewer slots than the credit are free.
         if self.private.try_push(arrival).is_err() {

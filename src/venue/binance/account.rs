@@ -11,7 +11,7 @@ use crate::domain::event::{BalanceReport, EventBody, FundingPayment, PositionRep
 use crate::domain::instrument::{Instrument, VenueId};
 use crate::domain::money::Money;
 use crate::domain::number::Num;
-use crate::domain::order::{ClientId, FillReport, OrderReport, RejectClass, ReportKind};
+use crate::domain::order::{ClientId, FillReport, OrderReport, OrderTerms, RejectClass, ReportKind};
 use crate::domain::text::Currency;
 use crate::domain::time::{MILLI, Nanos};
 use crate::venue::full::Full;
@@ -103,6 +103,9 @@ fn order_update(order: &Fields<'_>, venue: VenueId, listings: &Listings, out: &m
             _ => {}
         }
     }
+    if execution == b"AMENDMENT" && matches!(kind, ReportKind::Open | ReportKind::PartiallyFilled) {
+        kind = ReportKind::Amended;
+    }
     let last = qty(order, b'l', instrument)?;
     let fill = if matches!(execution, b"TRADE" | b"CALCULATED") && last.0 > 0 {
         let fee = match order.get(b'n') {
@@ -128,6 +131,7 @@ fn order_update(order: &Fields<'_>, venue: VenueId, listings: &Listings, out: &m
         kind,
         side: Some(side(order.get(b'S')).map_err(malformed)?),
         filled: Some(filled),
+        terms: terms(order, instrument),
         fill,
         reject,
         code: 0,
@@ -157,6 +161,12 @@ fn trade_lite(event: &Fields<'_>, venue: VenueId, listings: &Listings, out: &mut
         ..OrderReport::default()
     }));
     Ok(())
+}
+
+/// Price and total quantity; none where they are not as a limit order's.
+fn terms(order: &Fields<'_>, instrument: &Instrument) -> Option<OrderTerms> {
+    let (price, qty) = (order.num(b'p', "p").ok()?, order.num(b'q', "q").ok()?);
+    Some(OrderTerms { price: instrument.price(price)?, qty: instrument.qty(qty)? })
 }
 
 /// Trade id, price and maker flag of a fill; the fee is not here.

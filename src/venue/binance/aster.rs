@@ -41,5 +41,11 @@ pub static ASTER: Variant = Variant {
     orders: &[OrderRoute::Http],
     streams_max: 200,
     // The documentation lists none of these; a parameter that the venue does not know is refused (−1104).
-    knows: Knows { self_trade: false, contract_info: false, trades_of_order: false, indicators: false },
+    knows: Knows {
+        self_trade: false,
+        contract_info: false,
+        trades_of_order: false,
+        indicators: false,
+        amending: false,
+    },
 };

@@ -346,6 +346,10 @@ impl Encoder for BinanceEncoder {
         self.listings.define(instrument);
     }
 
+    fn take_route(&mut self, route: OrderRoute) {
+        self.orders = route;
+    }
+
     fn order(
         &mut self,
         order: &OrderSpec,
@@ -396,6 +400,39 @@ impl Encoder for BinanceEncoder {
         to: &mut Payload,
     ) -> Result<Rendered, PayloadFull> {
         self.by_client_id(Request::Cancel, ("order.cancel", "DELETE"), order, now, to)
+    }
+
+    /// `order.modify`: price and total quantity, both, whichever changes.
+    fn amend(
+        &mut self,
+        order: &OrderSpec,
+        meta: &OutMeta,
+        now: Stamp,
+        to: &mut Payload,
+    ) -> Result<Option<Rendered>, PayloadFull> {
+        if !self.variant.knows.amending {
+            return Ok(None);
+        }
+        let instrument = self.instrument(order.instrument)?;
+        let hex = order.client_id.hex();
+        let side = match order.side {
+            Side::Buy => "BUY",
+            Side::Sell => "SELL",
+        };
+        let lasting = meta.urgent || order.reduce_only;
+        let window = if lasting { self.recv_window.max(RECV_WINDOW) } else { self.recv_window };
+        let params = [
+            ("apiKey", Value::Key),
+            ("origClientOrderId", Value::Text(ascii(&hex))),
+            ("price", Value::Num(instrument.price_num(order.price))),
+            ("quantity", Value::Num(instrument.qty_num(order.qty))),
+            ("recvWindow", Value::Int(window)),
+            ("side", Value::Text(side)),
+            ("symbol", Value::Text(instrument.symbol.as_str())),
+            ("timestamp", Value::Int(now.wall_ms())),
+        ];
+        let id = RequestId { request: Request::Amend, client_id: order.client_id };
+        self.about_order(id, ("order.modify", "PUT"), &params, to).map(Some)
     }
 
     fn query(

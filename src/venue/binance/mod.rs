@@ -34,7 +34,7 @@ pub mod symbols;
 
 pub use self::aster::ASTER;
 use super::message::Decoder;
-use super::{Adapter, ConnSpec, Dialect, Encoder, KillSwitch, VenueContext};
+use super::{Adapter, Amending, ConnSpec, Dialect, Encoder, KillSwitch, VenueContext};
 use crate::domain::event::SessionRole;
 use crate::domain::instrument::ContractKind;
 use crate::domain::params::{Extras, MarketCopies, OrderRoute};
@@ -82,10 +82,13 @@ pub struct Knows {
     pub trades_of_order: bool,
     /// `apiTradingStatus` tells which symbols the venue has locked for the account.
     pub indicators: bool,
+    /// Orders can be modified.
+    pub amending: bool,
 }
 
 /// Everything, as at Binance itself.
-const ALL: Knows = Knows { self_trade: true, contract_info: true, trades_of_order: true, indicators: true };
+const ALL: Knows =
+    Knows { self_trade: true, contract_info: true, trades_of_order: true, indicators: true, amending: true };
 /// Both ways.
 const BOTH: &[OrderRoute] = &[OrderRoute::Websocket, OrderRoute::Http];
 
@@ -338,6 +341,10 @@ macro_rules! market {
 
             fn order_routes(&self) -> &'static [OrderRoute] {
                 $variant.orders
+            }
+
+            fn amending(&self) -> Amending {
+                if $variant.knows.amending { Amending::InPlace } else { Amending::None }
             }
 
             fn listings_max(&self, extras: Extras, _: MarketCopies) -> usize {

@@ -7,7 +7,7 @@ use super::symbols::Listings;
 use crate::domain::effect::OrderCall;
 use crate::domain::instrument::VenueId;
 use crate::domain::number::Num;
-use crate::domain::order::{ClientId, OrderReport, RejectClass, ReportKind, Side};
+use crate::domain::order::{ClientId, OrderReport, OrderTerms, RejectClass, ReportKind, Side};
 use crate::domain::standing::Pace;
 use crate::domain::time::MILLI;
 use crate::venue::OddKind;
@@ -25,6 +25,8 @@ pub enum Request {
     Cancel,
     /// `order.status`
     Query,
+    /// `order.modify`
+    Amend,
 }
 
 impl From<OrderCall> for Request {
@@ -33,6 +35,7 @@ impl From<OrderCall> for Request {
             OrderCall::Place => Self::Place,
             OrderCall::Cancel => Self::Cancel,
             OrderCall::Query => Self::Query,
+            OrderCall::Amend => Self::Amend,
         }
     }
 }
@@ -44,6 +47,7 @@ impl Request {
             Self::Place => b'p',
             Self::Cancel => b'c',
             Self::Query => b'q',
+            Self::Amend => b'm',
         }
     }
 }
@@ -73,6 +77,7 @@ impl RequestId {
             b'p' => Request::Place,
             b'c' => Request::Cancel,
             b'q' => Request::Query,
+            b'm' => Request::Amend,
             _ => return None,
         };
         Some(Self { request, client_id: ClientId::parse(hex)? })
@@ -87,6 +92,8 @@ pub struct OrderView<'a> {
     status: &'a [u8],
     order_id: u64,
     executed: Option<Num>,
+    price: Option<Num>,
+    total: Option<Num>,
     side: Option<Side>,
     update_ms: i64,
 }
@@ -104,6 +111,8 @@ impl<'a> OrderView<'a> {
             b"status" => cursor.string().map(|text| view.status = text),
             b"orderId" => cursor.uint("orderId").map(|id| view.order_id = id),
             b"executedQty" => cursor.num("executedQty").map(|num| view.executed = Some(num)),
+            b"price" => cursor.num("price").map(|num| view.price = Some(num)),
+            b"origQty" => cursor.num("origQty").map(|num| view.total = Some(num)),
             b"side" => side(cursor.string()?).map(|side| view.side = Some(side)),
             b"updateTime" => cursor.int("updateTime").map(|ms| view.update_ms = ms),
             _ => cursor.skip(),
@@ -127,8 +136,13 @@ impl<'a> OrderView<'a> {
             Some(num) => Some(instrument.qty(num).ok_or(OddKind::Inexact)?),
             None => None,
         };
+        let terms = || {
+            let (price, qty) = (instrument.price(self.price?)?, instrument.qty(self.total?)?);
+            Some(OrderTerms { price, qty })
+        };
         Ok(OrderReport {
             venue,
+            terms: terms(),
             instrument: Some(instrument.id),
             client_id: ClientId::parse(self.client).unwrap_or(ClientId::NONE),
             venue_order_id: self.order_id,
@@ -232,10 +246,10 @@ fn accepted(
 ) -> std::result::Result<OrderReport, OddKind> {
     let view = OrderView::read(&mut Cursor::new(order)).map_err(|_| OddKind::Malformed)?;
     let mut report = view.report(venue, listings)?;
-    if request == Request::Place {
+    if matches!(request, Request::Place | Request::Amend) {
         // The user stream tells what became of it; the reply only that the venue has it.
         report.kind = ReportKind::Acked;
-        report.filled = None;
+        (report.filled, report.terms) = (None, None);
     }
     Ok(report)
 }
@@ -251,6 +265,7 @@ fn refused(
     let kind = match request {
         Request::Place => ReportKind::Rejected,
         Request::Cancel => ReportKind::CancelRejected,
+        Request::Amend => ReportKind::AmendRejected,
         Request::Query if reject == RejectClass::NotFound => ReportKind::NotFound,
         // The query itself failed: says nothing of the order.
         Request::Query => return Err(OddKind::Refused),
@@ -365,7 +380,7 @@ mod tests {
 
     #[test]
     fn request_ids_round_trip() {
-        for request in [Request::Place, Request::Cancel, Request::Query] {
+        for request in [Request::Place, Request::Cancel, Request::Query, Request::Amend] {
             let id = RequestId { request, client_id: client(9) };
             assert_eq!(RequestId::parse(&id.bytes()), Some(id));
         }
@@ -415,6 +430,11 @@ mod tests {
             (Request::Place, -1007, ReportKind::Rejected, RejectClass::UnknownOutcome),
             (Request::Cancel, -2011, ReportKind::CancelRejected, RejectClass::NotFound),
             (Request::Query, -2013, ReportKind::NotFound, RejectClass::NotFound),
+            (Request::Amend, -5022, ReportKind::AmendRejected, RejectClass::PostOnly),
+            (Request::Amend, -2013, ReportKind::AmendRejected, RejectClass::NotFound),
+            (Request::Amend, -5027, ReportKind::AmendRejected, RejectClass::Never),
+            (Request::Amend, -1015, ReportKind::AmendRejected, RejectClass::RateLimit),
+            (Request::Amend, -1007, ReportKind::AmendRejected, RejectClass::UnknownOutcome),
         ] {
             let text =
                 format!(r#"{{"id":"{}","status":400,"error":{{"code":{code},"msg":"m"}}}}"#, id(request));

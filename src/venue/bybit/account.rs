@@ -15,7 +15,7 @@ use crate::domain::effect::HttpId;
 use crate::domain::event::{BalanceReport, EventBody, FundingPayment, PositionReport};
 use crate::domain::input::ConnId;
 use crate::domain::number::Num;
-use crate::domain::order::{ClientId, FillReport, OrderReport, RejectClass, ReportKind};
+use crate::domain::order::{ClientId, FillReport, OrderReport, OrderTerms, RejectClass, ReportKind};
 use crate::domain::text::Symbol;
 use crate::domain::time::{Nanos, Stamp};
 use crate::venue::json::Cursor;
@@ -95,6 +95,10 @@ impl BybitAdapter {
             kind: row.kind,
             side: Some(row.side),
             filled: filled.flatten(),
+            terms: listing.filter(|l| l.instrument.generation > 0).and_then(|l| {
+                let (price, qty) = row.terms?;
+                Some(OrderTerms { price: l.instrument.price(price)?, qty: l.instrument.qty(qty)? })
+            }),
             reject: row.reject,
             venue_ns: nanos(row.time_ms),
             ..OrderReport::default()
@@ -193,7 +197,7 @@ impl BybitAdapter {
     }
 
     /// The reply to an order operation. Accepted says that the request was taken, not that matching took the
-    /// order; of a cancel it says nothing at all, as the `order` topic tells when it is done.
+    /// order; of a cancel and of an amendment it says nothing at all, as the `order` topic tells when it is done.
     pub fn on_reply(
         &mut self,
         conn: ConnId,
@@ -211,6 +215,8 @@ impl BybitAdapter {
             (OrderOp::Create, _) => ReportKind::Rejected,
             (OrderOp::Cancel, 0) => return,
             (OrderOp::Cancel, _) => ReportKind::CancelRejected,
+            (OrderOp::Amend, 0) => return,
+            (OrderOp::Amend, _) => ReportKind::AmendRejected,
         };
         let mut venue_order_id = 0;
         if let Some(mut data) = data {

@@ -282,6 +282,32 @@ impl Encoder for BybitEncoder {
         Ok(Rendered::Socket(self.orders_conn()))
     }
 
+    /// `reqId` as of a cancel, with an `m`; `qty` is the total.
+    fn amend(
+        &mut self,
+        order: &OrderSpec,
+        meta: &OutMeta,
+        now: Stamp,
+        to: &mut Payload,
+    ) -> Result<Option<Rendered>> {
+        to.clear();
+        let instrument = self.instrument(order.instrument)?;
+        let (id, count) = (order.client_id, meta.message.0 & 0xfff);
+        let brief = self.order_valid_ms > 0 && !order.reduce_only && !meta.urgent;
+        let window = if brief { self.order_valid_ms } else { WINDOW_MS };
+        Self::open_operation(to, format_args!("{id}m{count:03x}"), now, window, "order.amend")?;
+        text(
+            to,
+            format_args!(
+                "\"symbol\":\"{}\",\"orderLinkId\":\"{id}\",\"qty\":\"{}\",\"price\":\"{}\"}}]}}",
+                instrument.symbol,
+                instrument.qty_num(order.qty),
+                instrument.price_num(order.price),
+            ),
+        )?;
+        Ok(Some(Rendered::Socket(self.orders_conn())))
+    }
+
     fn query(&mut self, order: &OrderRef, _meta: &OutMeta, now: Stamp, to: &mut Payload) -> Result<Rendered> {
         to.clear();
         let symbol = self.listings[self.position(Some(order.instrument))?].symbol;

@@ -43,7 +43,7 @@ pub use decoder::BybitDecoder;
 
 use super::message::Decoder;
 use super::session::{self, Ping, Terms};
-use super::{Adapter, ConnSpec, Dialect, Encoder, KillSwitch, VenueContext};
+use super::{Adapter, Amending, ConnSpec, Dialect, Encoder, KillSwitch, VenueContext};
 use crate::domain::event::SessionRole;
 use crate::domain::params::{Extras, MarketCopies};
 use crate::domain::standing::CheckSet;
@@ -109,6 +109,10 @@ impl Dialect for Bybit {
 
     fn start_checks(&self) -> CheckSet {
         standing::CHECKS
+    }
+
+    fn amending(&self) -> Amending {
+        Amending::InPlace
     }
 
     fn encoder(&self, context: &VenueContext) -> Box<dyn Encoder> {

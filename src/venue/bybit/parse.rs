@@ -212,6 +212,7 @@ pub(super) enum Op {
 pub(super) enum OrderOp {
     Create,
     Cancel,
+    Amend,
 }
 
 /// What the `header` of a reply says of the budget that its request was counted against.
@@ -558,7 +559,7 @@ impl<'a> Envelope<'a> {
         let order = match self.op {
             b"order.create" => OrderOp::Create,
             b"order.cancel" => OrderOp::Cancel,
-            b"order.amend" => return Ok(Frame::Ignored("order.amend")),
+            b"order.amend" => OrderOp::Amend,
             b"" if self.code.is_some() => return Ok(Frame::Rest),
             _ => return Ok(Frame::Unknown),
         };

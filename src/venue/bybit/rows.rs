@@ -26,6 +26,8 @@ pub(super) struct OrderRow {
     pub side: Side,
     /// From `orderStatus`.
     pub kind: ReportKind,
+    /// `price` and `qty`, of orders that have both.
+    pub terms: Option<(Num, Num)>,
     /// `cumExecQty`.
     pub filled: Num,
     /// From `rejectReason`.
@@ -39,6 +41,7 @@ pub(super) fn order(c: &mut Cursor<'_>) -> Result<OrderRow> {
     let (mut symbol, mut linear, mut client_id, mut order_id) = (Symbol::EMPTY, true, ClientId::NONE, 0);
     let (mut way, mut status, mut filled): (_, Option<&[u8]>, _) = (None, None, Num::ZERO);
     let (mut why, mut time_ms): (&[u8], _) = (b"", 0);
+    let (mut price, mut total) = (None, None);
     c.object(|key, c| {
         match key {
             b"symbol" => symbol = Symbol::from_bytes(c.string()?).unwrap_or_default(),
@@ -47,6 +50,8 @@ pub(super) fn order(c: &mut Cursor<'_>) -> Result<OrderRow> {
             b"orderId" => order_id = number_of(c.string()?),
             b"side" => way = Some(side(c)?),
             b"orderStatus" => status = Some(c.string()?),
+            b"price" => price = c.num_or_absent("price")?,
+            b"qty" => total = c.num_or_absent("qty")?,
             b"cumExecQty" => filled = c.num_or_absent("cumExecQty")?.unwrap_or(Num::ZERO),
             b"rejectReason" => why = c.string()?,
             b"updatedTime" => time_ms = int_or_zero(c, "updatedTime")?,
@@ -71,7 +76,8 @@ pub(super) fn order(c: &mut Cursor<'_>) -> Result<OrderRow> {
         _ => RejectClass::None,
     };
     let side = way.ok_or(DecodeError::Missing("side"))?;
-    Ok(OrderRow { symbol, linear, client_id, order_id, side, kind, filled, reject, time_ms })
+    let terms = price.zip(total);
+    Ok(OrderRow { symbol, linear, client_id, order_id, side, kind, terms, filled, reject, time_ms })
 }
 
 /// What an execution is.

@@ -16,7 +16,7 @@ use crate::domain::event::{BalanceReport, EventBody, FundingPayment, PositionRep
 use crate::domain::input::ConnId;
 use crate::domain::money::Money;
 use crate::domain::number::Num;
-use crate::domain::order::{ClientId, FillReport, OrderReport, RejectClass, ReportKind};
+use crate::domain::order::{ClientId, FillReport, OrderReport, OrderTerms, RejectClass, ReportKind};
 use crate::domain::text::{Currency, Symbol};
 use crate::domain::time::{Nanos, SECOND, Stamp};
 use crate::venue::json::{Cursor, Kind};
@@ -57,6 +57,7 @@ pub(super) enum Operation {
     Place,
     Cancel,
     Query,
+    Amend,
 }
 
 /// What a request id says; `None` when it is not one of an order operation.
@@ -67,6 +68,7 @@ pub(super) fn of_request(id: &[u8]) -> Option<(Operation, ClientId)> {
     let operation = match id[0] {
         b'x' => Operation::Cancel,
         b'q' => Operation::Query,
+        b'm' => Operation::Amend,
         _ => Operation::Place,
     };
     let mut text = [b'0'; 32];
@@ -130,8 +132,13 @@ impl DeribitAdapter {
         if defined.is_some() && filled.is_none() {
             self.odd(conn, OddKind::Inexact, out);
         }
+        let terms = defined.and_then(|listing| {
+            let (price, qty) = row.terms?;
+            Some(OrderTerms { price: listing.instrument.price(price)?, qty: listing.instrument.qty(qty)? })
+        });
         out.emit(Emit::Report(OrderReport {
             venue: self.venue,
+            terms,
             instrument: listing.map(|listing| listing.id),
             client_id: row.client_id,
             venue_order_id: row.order_id,
@@ -251,7 +258,8 @@ impl DeribitAdapter {
         out: &mut Out,
     ) {
         let result = match operation {
-            Operation::Place => {
+            // The reply comes from matching: it states the order as it is now.
+            Operation::Place | Operation::Amend => {
                 // Fills first: the order's state then names a quantity that is booked.
                 let placed = rows::placed(&mut data, |row| self.on_trade(conn, row, out));
                 placed.map(|row| self.on_order(conn, &row, out))
@@ -308,6 +316,7 @@ impl DeribitAdapter {
         let kind = match operation {
             Operation::Place => ReportKind::Rejected,
             Operation::Cancel => ReportKind::CancelRejected,
+            Operation::Amend => ReportKind::AmendRejected,
             Operation::Query if reject == RejectClass::NotFound => ReportKind::NotFound,
             // Nothing was said about the order: the ledger asks again.
             Operation::Query => return self.odd(self.account_conn(), OddKind::Refused, out),

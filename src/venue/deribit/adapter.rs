@@ -1,13 +1,13 @@
 //! Decode side of Deribit: dispatches frames, drives the connections, and asks for what they need.
 //!
-//! Market rows are handled in [`super::market`], account rows in [`super::account`]. Deadlines of any kind
+//! Market rows are handled in [`super::market`], account rows in [`super::account`], contracts in [`super::contracts`]. Deadlines of any kind
 //! lower `due`; `on_tick` does nothing before that, so that a frame pays one comparison for all timers.
 
 use super::account::{Operation, of_request};
 use super::asks::{ACCOUNT_ASKS, ASK_BITS, ASKS, Ask};
 use super::calls::{self, call, call_arg};
 use super::continuity::DeribitContinuity;
-use super::credits::{self, Credits, Pool};
+use super::credits::{self, Credits, HttpPause, Pool};
 use super::errors::is_fatal;
 use super::parse::{Frame, Parser};
 use super::session::{NEVER, Phase, Session, Wish, note_ready};
@@ -16,7 +16,7 @@ use super::{ACCOUNT, MARKET, ORDERS, TERMS, rows};
 use crate::domain::effect::{HttpId, SessionAction, VenueCall};
 use crate::domain::event::{EventBody, SessionRole, SessionStatus, SweepReply};
 use crate::domain::input::{ConnId, DownReason, FrameKind, FrameMeta};
-use crate::domain::instrument::{Instrument, InstrumentId, Price, Qty, Status, VenueId, VenueSpec};
+use crate::domain::instrument::{Instrument, InstrumentId, Price, Qty, VenueId, VenueSpec};
 use crate::domain::money::Money;
 use crate::domain::params::Extras;
 use crate::domain::standing::Pace;
@@ -38,10 +38,6 @@ const CONNECT_EVERY: Nanos = 350 * MILLI;
 const TOO_MANY_PAUSE: Nanos = 5 * SECOND;
 /// Patience for a reply.
 const REPLY_WITHIN: Nanos = 10 * SECOND;
-/// Metadata of a listing that was not listed is asked for again after this.
-const ABSENT_AGAIN: Nanos = 60 * SECOND;
-/// Metadata is read again after this, for what the venue does not announce.
-const METADATA_PERIOD: Nanos = 60 * SECOND;
 /// Metadata is asked for at most this often: the venue grants one request in 10 s.
 pub(super) const REFRESH_EVERY: Nanos = 10 * SECOND;
 /// Delay after an error that only a change of configuration can cure.
@@ -74,7 +70,7 @@ pub(super) struct Listing {
     /// Scales; generation 0 = not defined yet.
     pub instrument: Instrument,
     /// What was last handed to the registry.
-    spec: Option<VenueSpec>,
+    pub spec: Option<VenueSpec>,
     /// The venue named its book among the channels that it subscribed, by market connection.
     pub confirmed: [bool; COPIES],
     pub book: Book<DeribitContinuity>,
@@ -119,6 +115,7 @@ pub(super) struct DeribitAdapter {
     /// Earliest time at which anything has to be done.
     due: Nanos,
     connect_free_at: Nanos,
+    http: HttpPause,
     pub refreshed_at: Nanos,
     /// A contract changed while metadata were being read.
     pub stale: bool,
@@ -176,6 +173,7 @@ impl DeribitAdapter {
             next_id: 0,
             due: NEVER,
             connect_free_at: Nanos::MIN,
+            http: HttpPause::default(),
             refreshed_at: Nanos::MIN,
             stale: false,
             reconciled: false,
@@ -314,6 +312,10 @@ impl DeribitAdapter {
         if now >= request.due {
             if request.id != 0 {
                 return self.failed(ask, 0, now);
+            }
+            if ask == Ask::Instruments && now < self.http.free_at {
+                request.due = self.http.free_at;
+                return self.arm(self.http.free_at);
             }
             let (pool, cost) = ask.price();
             if let Err(at) = self.credits[pool as usize].take(cost, now) {
@@ -538,54 +540,6 @@ impl DeribitAdapter {
             }
         }
     }
-
-    fn on_instruments(&mut self, mut data: Cursor<'_>, now: Nanos, out: &mut Out) -> Result<(), DecodeError> {
-        let conn = self.sessions[MARKET].conn;
-        for listing in &mut self.listings {
-            listing.seen = false;
-        }
-        let mut news = false;
-        data.array(|c| {
-            let (name, spec, terms) = rows::specification(c)?;
-            let Some(at) = Symbol::from_bytes(name).and_then(|symbol| self.find(&symbol)) else {
-                return Ok(());
-            };
-            self.listings[at].seen = true;
-            news |= std::mem::replace(&mut self.listings[at].terms, terms) != terms;
-            match spec {
-                Ok(spec) => {
-                    let spec = VenueSpec { instrument: self.listings[at].id, ..spec };
-                    if self.listings[at].spec != Some(spec) {
-                        self.listings[at].spec = Some(spec);
-                        out.emit(Emit::Spec(spec));
-                    }
-                }
-                Err(_) => self.odd(conn, OddKind::Malformed, out),
-            }
-            Ok(())
-        })?;
-        let mut again = METADATA_PERIOD;
-        for listing in self.listings.iter_mut().filter(|listing| !listing.seen) {
-            again = ABSENT_AGAIN;
-            out.emit(Emit::Odd(Oddity { conn, kind: OddKind::UnknownSymbol }));
-            // Delisted since: what is known stays, but it no longer trades.
-            if let Some(spec) = listing.spec.as_mut().filter(|spec| spec.status == Status::Trading) {
-                spec.status = Status::Suspended;
-                out.emit(Emit::Spec(*spec));
-            }
-        }
-        self.refreshed_at = now;
-        if std::mem::take(&mut self.stale) {
-            again = REFRESH_EVERY;
-        }
-        self.want(Ask::Instruments, now + again);
-        let logged_in = self.sessions.get(ACCOUNT).is_some_and(|session| session.logged_in);
-        if news && logged_in && !self.asking(Ask::Settings, now) {
-            // Fees and leverages are held against what is configured anew.
-            self.want(Ask::Settings, now);
-        }
-        Ok(())
-    }
 }
 
 /// A JSON-RPC id of digits.
@@ -684,17 +638,25 @@ impl Adapter for DeribitAdapter {
         }
     }
 
-    fn on_http(&mut self, id: HttpId, _status: u16, body: &[u8], now: Stamp, out: &mut Out) {
+    fn on_http(&mut self, id: HttpId, status: u16, body: &[u8], now: Stamp, out: &mut Out) {
         if id.0 < calls::ASKS_FROM || id.0 >> 31 == 1 {
             return;
         }
         // Errors come as JSON-RPC too; anything else is a failure of the way.
         let mut full = Full::new();
-        match self.parser.parse(body, &mut full) {
-            Ok(Frame::Result { data, .. }) => self.on_answer(id.0, Ok(data), now, out),
-            Ok(Frame::Error { code, .. }) => self.on_answer(id.0, Err(code), now, out),
-            _ => self.on_answer(id.0, Err(-32_000), now, out),
+        let limited = matches!(status, 418 | 429);
+        let answer = match self.parser.parse(body, &mut full) {
+            Ok(Frame::Result { data, .. }) if !limited => Ok(data),
+            Ok(Frame::Error { code, .. }) => Err(code),
+            _ => Err(-32_000),
+        };
+        if limited || answer.as_ref().is_err_and(|code| Self::is_too_many(*code)) {
+            self.credits[Pool::Address as usize].drained(now.mono);
+            self.http.refused(now.mono);
+        } else if answer.is_ok() {
+            self.http.answered();
         }
+        self.on_answer(id.0, answer, now, out);
         self.work(now, out);
     }
 
@@ -716,6 +678,13 @@ impl Adapter for DeribitAdapter {
     fn on_order_wrong(&mut self, now: Stamp, out: &mut Out) {
         self.refresh(now.mono);
         self.work(now, out);
+    }
+
+    fn on_pace(&mut self, pace: &Pace, now: Stamp, _: &mut Out) {
+        if pace.is_refusal() {
+            let asked = Nanos::from(pace.retry_after_s) * SECOND;
+            self.http.free_at = self.http.free_at.max(now.mono.saturating_add(asked));
+        }
     }
 
     fn on_tick(&mut self, now: Stamp, out: &mut Out) {

@@ -82,6 +82,32 @@ impl Credits {
     }
 }
 
+/// When the next request over HTTP may be made.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct HttpPause {
+    /// Nothing is asked before this, mono ns.
+    pub free_at: Nanos,
+    /// How often in a row the venue has refused for its limits.
+    refused: u32,
+}
+
+/// The longest pause, unless the venue names a longer one.
+const HTTP_PAUSE_MAX: Nanos = 300 * SECOND;
+
+impl HttpPause {
+    /// The venue refused for its limits: the next request waits, twice as long each time.
+    pub fn refused(&mut self, now: Nanos) {
+        let wait = (super::adapter::REFRESH_EVERY << self.refused.min(5)).min(HTTP_PAUSE_MAX);
+        self.refused = self.refused.saturating_add(1);
+        self.free_at = self.free_at.max(now + wait);
+    }
+
+    /// The venue answered.
+    pub fn answered(&mut self) {
+        self.refused = 0;
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

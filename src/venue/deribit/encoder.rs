@@ -2,7 +2,7 @@
 //! secrets go. Knows the listings and their scales, nothing of sessions.
 //!
 //! Only the login is signed: it holds for the connection. The JSON-RPC id names what a reply is about:
-//! an order's client id; an `x` (cancel) or `q` (query) and its last 31 digits; else a code of [`super::calls`].
+//! an order's client id; an `x` (cancel), `m` (amendment) or `q` (query) and its last 31 digits; else a code of [`super::calls`].
 
 use super::calls::{self, ACCOUNT_CHANNELS, INTERVAL, currency_of};
 use super::{ACCOUNT, ORDERS};
@@ -170,6 +170,47 @@ impl Encoder for DeribitEncoder {
     fn cancel_all(&mut self, _now: Stamp, to: &mut Payload) -> Result<Option<Rendered>> {
         to.clear();
         request(to, u64::from(calls::CANCEL_ALL), "private/cancel_all", format_args!(""))?;
+        Ok(Some(Rendered::Socket(self.conn(ORDERS))))
+    }
+
+    /// `private/edit_by_label`: `amount` is the total.
+    fn amend(
+        &mut self,
+        order: &OrderSpec,
+        meta: &OutMeta,
+        now: Stamp,
+        to: &mut Payload,
+    ) -> Result<Option<Rendered>> {
+        to.clear();
+        let instrument = &self.instruments[self.position(order.instrument)?];
+        if instrument.generation == 0 {
+            return Err(PayloadFull);
+        }
+        let id = order.client_id.hex();
+        to.push(b"{\"jsonrpc\":\"2.0\",\"id\":\"m")?;
+        to.push(&id[1..])?;
+        text(
+            to,
+            format_args!(
+                "\",\"method\":\"private/edit_by_label\",\"params\":{{\"label\":\"{}\",\"instrument_name\":\"{}\",\"amount\":{},\"price\":{}",
+                order.client_id,
+                instrument.symbol,
+                instrument.qty_num(order.qty),
+                instrument.price_num(order.price),
+            ),
+        )?;
+        to.push(match order.tif {
+            TimeInForce::PostOnly => b",\"post_only\":true,\"reject_post_only\":true".as_slice(),
+            _ => b",\"post_only\":false",
+        })?;
+        if order.reduce_only {
+            to.push(b",\"reduce_only\":true")?;
+        } else if self.order_valid_ms > 0 {
+            let valid =
+                if meta.urgent { self.order_valid_ms.max(HEDGE_VALID_MS) } else { self.order_valid_ms };
+            text(to, format_args!(",\"valid_until\":{}", now.wall_ms() + valid))?;
+        }
+        to.push(b"}}")?;
         Ok(Some(Rendered::Socket(self.conn(ORDERS))))
     }
 

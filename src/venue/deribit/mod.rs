@@ -2,7 +2,7 @@
 //! and order entry. Linear (`BTC_USDC-PERPETUAL`) and inverse (`BTC-PERPETUAL`) contracts.
 //!
 //! Sans-I/O like every dialect. Frames enter by `parse` (one pass, no allocation, any key order); `adapter`
-//! is the decode side with `market` for books and prices, `account` for orders and balances and the shared
+//! is the decode side with `market` for books and prices, `contracts` for metadata, `account` for orders and balances and the shared
 //! `session` for timers and back-off; `standing` is what the venue says of our account, its clock and its limits;
 //! `credits` keeps within the latter. `encoder` is the route side, `kill` what cancels everything beside it. Both
 //! halves speak the codes of `calls`.
@@ -26,6 +26,7 @@ mod adapter;
 mod asks;
 mod calls;
 mod continuity;
+mod contracts;
 mod credits;
 mod decoder;
 mod encoder;
@@ -45,7 +46,7 @@ pub use decoder::DeribitDecoder;
 
 use super::message::Decoder;
 use super::session::{self, Ping, Terms};
-use super::{Adapter, ConnSpec, Dialect, Encoder, KillSwitch, VenueContext};
+use super::{Adapter, Amending, ConnSpec, Dialect, Encoder, KillSwitch, VenueContext};
 use crate::domain::event::SessionRole;
 use crate::domain::standing::CheckSet;
 use crate::domain::time::{MILLI, SECOND};
@@ -101,6 +102,10 @@ impl Dialect for Deribit {
 
     fn start_checks(&self) -> CheckSet {
         standing::CHECKS
+    }
+
+    fn amending(&self) -> Amending {
+        Amending::InPlace
     }
 
     fn encoder(&self, context: &VenueContext) -> Box<dyn Encoder> {

@@ -28,16 +28,19 @@ pub(super) struct OrderRow {
     pub side: Side,
     /// From `order_state`.
     pub kind: ReportKind,
+    /// `price` and `amount`, of orders that have both.
+    pub terms: Option<(Num, Num)>,
     /// `filled_amount`.
     pub filled: Num,
     /// `last_update_timestamp`, ms.
     pub time_ms: i64,
 }
 
-/// Reads one order. Its price may be the text `market_price`, and is not needed.
+/// Reads one order. Its price may be the text `market_price`: then it has no terms.
 pub(super) fn order(c: &mut Cursor<'_>) -> Result<OrderRow> {
     let (mut symbol, mut client_id, mut order_id) = (Symbol::EMPTY, ClientId::NONE, None);
     let (mut way, mut kind, mut filled, mut time_ms, mut ours) = (None, None, Num::ZERO, 0, true);
+    let (mut price, mut total) = (None, None);
     c.object(|key, c| {
         match key {
             b"instrument_name" => symbol = Symbol::from_bytes(c.string()?).unwrap_or_default(),
@@ -45,6 +48,8 @@ pub(super) fn order(c: &mut Cursor<'_>) -> Result<OrderRow> {
             b"order_id" => order_id = id_number(c.scalar()?.0),
             b"direction" => way = Some(side(c)?),
             b"order_state" => kind = Some(order_state(c.string()?)?),
+            b"price" => price = Num::parse(c.scalar()?.0).ok(),
+            b"amount" => total = c.num_or_absent("amount")?,
             b"filled_amount" => filled = c.num_or_absent("filled_amount")?.unwrap_or(Num::ZERO),
             b"last_update_timestamp" => time_ms = c.int("last_update_timestamp")?,
             b"is_liquidation" => ours = !c.boolean("is_liquidation")?,
@@ -62,6 +67,7 @@ pub(super) fn order(c: &mut Cursor<'_>) -> Result<OrderRow> {
         order_id: order_id.ok_or(DecodeError::Field("order_id"))?,
         side: way.ok_or(DecodeError::Missing("direction"))?,
         kind,
+        terms: price.zip(total),
         filled,
         time_ms,
     })

@@ -15,7 +15,7 @@ use crate::domain::event::{BalanceReport, EventBody, FundingPayment, PositionRep
 use crate::domain::input::ConnId;
 use crate::domain::money::Money;
 use crate::domain::number::Num;
-use crate::domain::order::{ClientId, FillReport, OrderReport, RejectClass, ReportKind};
+use crate::domain::order::{ClientId, FillReport, OrderReport, OrderTerms, RejectClass, ReportKind};
 use crate::domain::text::Symbol;
 use crate::domain::time::Stamp;
 use crate::venue::json::Cursor;
@@ -32,19 +32,21 @@ const NO_ANSWER: i32 = 50004;
 enum Operation {
     Place,
     Cancel,
+    Amend,
 }
 
-/// What a request id says: placements carry the client id, cancels an `x` and its last 31 digits (the
-/// first digit belongs to a boot epoch beyond 2⁶⁰ and is zero).
+/// What a request id says: placements carry the client id, cancels an `x` and amendments an `m` and its last 31
+/// digits (the first digit belongs to a boot epoch beyond 2⁶⁰ and is zero).
 fn of_request(id: &[u8]) -> (Operation, ClientId) {
-    match id.strip_prefix(b"x") {
-        Some(digits) => {
+    let marked = |mark: &[u8], operation| id.strip_prefix(mark).map(|digits| (operation, digits));
+    match marked(b"x", Operation::Cancel).or_else(|| marked(b"m", Operation::Amend)) {
+        Some((operation, digits)) => {
             let mut text = [b'0'; 32];
             let fits = digits.len() == 31;
             if fits {
                 text[1..].copy_from_slice(digits);
             }
-            (Operation::Cancel, ClientId::parse(&text).filter(|_| fits).unwrap_or(ClientId::NONE))
+            (operation, ClientId::parse(&text).filter(|_| fits).unwrap_or(ClientId::NONE))
         }
         None => (Operation::Place, ClientId::parse(id).unwrap_or(ClientId::NONE)),
     }
@@ -102,7 +104,12 @@ impl OkxAdapter {
             instrument: listing.map(|listing| listing.id),
             client_id: row.client_id,
             venue_order_id: row.order_id,
-            kind: row.kind,
+            kind: match row.kind {
+                ReportKind::Open | ReportKind::PartiallyFilled if row.amended == Some(0) => {
+                    ReportKind::Amended
+                }
+                kind => kind,
+            },
             side: Some(row.side),
             reject: if row.would_take { RejectClass::PostOnly } else { RejectClass::None },
             venue_ns: nanos(row.time_ms),
@@ -111,6 +118,9 @@ impl OkxAdapter {
         let mut exact = true;
         if let Some(instrument) = defined {
             report.filled = instrument.qty(row.filled);
+            report.terms = row.terms.and_then(|(price, qty)| {
+                Some(OrderTerms { price: instrument.price(price)?, qty: instrument.qty(qty)? })
+            });
             exact &= report.filled.is_some();
             if row.trade_id != 0 && !row.fill_qty.is_zero() {
                 match (instrument.qty(row.fill_qty), instrument.price(row.fill_price)) {
@@ -133,6 +143,10 @@ impl OkxAdapter {
             self.odd(conn, OddKind::Inexact, out);
         }
         out.emit(Emit::Report(report));
+        if row.amended == Some(-1) {
+            let failed = ReplyRow { client_id: row.client_id, code: row.code, ..ReplyRow::default() };
+            self.on_outcome(Operation::Amend, &failed, out);
+        }
     }
 
     fn on_position(
@@ -207,6 +221,7 @@ impl OkxAdapter {
         let (operation, requested) = match op {
             b"order" => (Operation::Place, of_request(id).1),
             b"cancel-order" => (Operation::Cancel, of_request(id).1),
+            b"amend-order" => (Operation::Amend, of_request(id).1),
             _ => return self.odd(conn, OddKind::Unknown, out),
         };
         let mut rows = 0;
@@ -240,6 +255,7 @@ impl OkxAdapter {
     pub fn on_order_reply(&mut self, call: OrderCall, status: u16, body: &[u8], out: &mut Out) {
         let (operation, op): (_, &[u8]) = match call {
             OrderCall::Place => (Operation::Place, b"order"),
+            OrderCall::Amend => (Operation::Amend, b"amend-order"),
             OrderCall::Cancel | OrderCall::Query => (Operation::Cancel, b"cancel-order"),
         };
         let conn = self.account_conn();
@@ -251,8 +267,8 @@ impl OkxAdapter {
             self.odd(conn, OddKind::Malformed, out);
         }
         let told = out.items()[from..].iter().any(|item| matches!(item, Emit::Report(_)));
-        // An accepted cancel says nothing.
-        let accepted = operation == Operation::Cancel && said.is_some_and(|(code, _)| code == 0);
+        // An accepted cancel says nothing, nor does an accepted amendment.
+        let accepted = operation != Operation::Place && said.is_some_and(|(code, _)| code == 0);
         if !told && !accepted {
             self.on_outcome(operation, &ReplyRow { code: NO_ANSWER, ..ReplyRow::default() }, out);
         }
@@ -276,6 +292,9 @@ impl OkxAdapter {
             // An accepted cancel says nothing: the `orders` channel tells when it is done.
             (Operation::Cancel, 0) => return,
             (Operation::Cancel, _) => ReportKind::CancelRejected,
+            // Nor does an accepted amendment.
+            (Operation::Amend, 0) => return,
+            (Operation::Amend, _) => ReportKind::AmendRejected,
         };
         out.emit(Emit::Report(OrderReport {
             venue: self.venue,

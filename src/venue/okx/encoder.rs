@@ -18,7 +18,7 @@ use std::fmt::Write;
 
 type Result<T> = std::result::Result<T, PayloadFull>;
 
-/// A hedge is refused after this at the earliest, ms.
+/// A hedge, and over HTTP a reduction, is refused after this at the earliest, ms.
 const HEDGE_VALID_MS: i64 = 5_000;
 
 /// What is signed to log in on a WebSocket, after the timestamp.
@@ -97,11 +97,27 @@ impl OkxEncoder {
         to.write_str(",\"stpMode\":\"cancel_maker\"}")
     }
 
+    /// The arguments of an amendment, the same by both ways: `newSz` is the total.
+    fn amended(&self, instrument: &Instrument, order: &OrderSpec, to: &mut impl Write) -> std::fmt::Result {
+        to.write_str("{")?;
+        self.name_instrument(instrument, to)?;
+        write!(
+            to,
+            ",\"clOrdId\":\"{id}\",\"reqId\":\"{id}\",\"newSz\":\"{}\",\"newPx\":\"{}\",\"cxlOnFail\":false}}",
+            instrument.qty_num(order.qty),
+            instrument.price_num(order.price),
+            id = order.client_id,
+        )
+    }
+
     /// When an order is worth nothing any more, ms since the epoch: an opening one that arrives late is; a
-    /// reduction is not, and a hedge for a while.
+    /// reduction is not, and a hedge for a while. Over HTTP, where a request may be overtaken by the question what
+    /// became of it, everything has an end.
     fn deadline(&self, order: &OrderSpec, meta: &OutMeta, now: Stamp) -> Option<i64> {
-        let valid = if meta.urgent { self.order_valid_ms.max(HEDGE_VALID_MS) } else { self.order_valid_ms };
-        (self.order_valid_ms > 0 && !order.reduce_only).then(|| now.wall_ms() + valid)
+        let over_http = self.orders == OrderRoute::Http;
+        let lasting = meta.urgent || order.reduce_only || self.order_valid_ms <= 0;
+        let valid = if lasting { self.order_valid_ms.max(HEDGE_VALID_MS) } else { self.order_valid_ms };
+        (over_http || (self.order_valid_ms > 0 && !order.reduce_only)).then(|| now.wall_ms() + valid)
     }
 
     /// `POST /api/v5/trade/order`: the deadline is a header there.
@@ -236,6 +252,10 @@ impl Encoder for OkxEncoder {
         }
     }
 
+    fn take_route(&mut self, route: OrderRoute) {
+        self.orders = route;
+    }
+
     /// `{"id":"<client id>","op":"order",…}`: the id comes back in every reply, also in those without rows.
     fn order(&mut self, order: &OrderSpec, meta: &OutMeta, now: Stamp, to: &mut Payload) -> Result<Rendered> {
         to.clear();
@@ -282,6 +302,42 @@ impl Encoder for OkxEncoder {
         to.push(&id)?;
         to.push(b"\"}]}")?;
         Ok(Rendered::Socket(self.orders_conn()))
+    }
+
+    /// The request id is an `m` and the last 31 digits of the client id. What cannot be amended is left alone, and
+    /// not cancelled (`cxlOnFail`).
+    fn amend(
+        &mut self,
+        order: &OrderSpec,
+        meta: &OutMeta,
+        now: Stamp,
+        to: &mut Payload,
+    ) -> Result<Option<Rendered>> {
+        to.clear();
+        let instrument = self.instrument(order.instrument)?;
+        let deadline = self.deadline(order, meta, now);
+        if self.orders == OrderRoute::Http {
+            let mut body = Names::default();
+            self.amended(instrument, order, &mut body).map_err(|_| PayloadFull)?;
+            let path = format_args!("/api/v5/trade/amend-order");
+            match deadline {
+                Some(at) => {
+                    signed_with(format_args!("expTime: {at}\n"), "POST", path, body.bytes(), now, to)?
+                }
+                None => signed("POST", path, body.bytes(), now, to)?,
+            }
+            return Ok(Some(Rendered::Http));
+        }
+        to.push(b"{\"id\":\"m")?;
+        to.push(&order.client_id.hex()[1..])?;
+        to.push(b"\",\"op\":\"amend-order\",")?;
+        if let Some(at) = deadline {
+            text(to, format_args!("\"expTime\":\"{at}\","))?;
+        }
+        to.push(b"\"args\":[")?;
+        self.amended(instrument, order, to).map_err(|_| PayloadFull)?;
+        to.push(b"]}")?;
+        Ok(Some(Rendered::Socket(self.orders_conn())))
     }
 
     fn query(&mut self, order: &OrderRef, _meta: &OutMeta, now: Stamp, to: &mut Payload) -> Result<Rendered> {

@@ -47,7 +47,7 @@ pub use decoder::OkxDecoder;
 
 use super::message::Decoder;
 use super::session::{self, Ping, Terms};
-use super::{Adapter, ConnSpec, Dialect, Encoder, KillSwitch, VenueContext};
+use super::{Adapter, Amending, ConnSpec, Dialect, Encoder, KillSwitch, VenueContext};
 use crate::domain::event::SessionRole;
 use crate::domain::params::OrderRoute;
 use crate::domain::standing::CheckSet;
@@ -108,6 +108,10 @@ impl Dialect for Okx {
 
     fn order_routes(&self) -> &'static [OrderRoute] {
         &[OrderRoute::Websocket, OrderRoute::Http]
+    }
+
+    fn amending(&self) -> Amending {
+        Amending::InPlace
     }
 
     fn encoder(&self, context: &VenueContext) -> Box<dyn Encoder> {

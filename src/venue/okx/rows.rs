@@ -24,6 +24,12 @@ pub(super) struct OrderRow {
     pub side: Side,
     /// From `state`.
     pub kind: ReportKind,
+    /// `px` and `sz`, of orders that have both.
+    pub terms: Option<(Num, Num)>,
+    /// `amendResult` of a message about an amendment: 0 executed, −1 failed.
+    pub amended: Option<i64>,
+    /// `code`: why it failed.
+    pub code: i32,
     /// `accFillSz`.
     pub filled: Num,
     /// `fillSz`: the last fill; zero when there is none.
@@ -54,6 +60,9 @@ pub(super) fn order(c: &mut Cursor<'_>) -> Result<OrderRow> {
         order_id: 0,
         side: Side::Buy,
         kind: ReportKind::Acked,
+        terms: None,
+        amended: None,
+        code: 0,
         filled: Num::ZERO,
         fill_qty: Num::ZERO,
         fill_price: Num::ZERO,
@@ -68,6 +77,7 @@ pub(super) fn order(c: &mut Cursor<'_>) -> Result<OrderRow> {
     let (mut state, mut way, mut filled) = (None, None, None);
     let (mut ours, mut fee, mut rebate) = (true, None, None);
     let (mut fill_currency, mut currency) = (Currency::EMPTY, Currency::EMPTY);
+    let (mut price, mut size) = (None, None);
     c.object(|key, c| {
         match key {
             b"instId" => row.symbol = Symbol::from_bytes(c.string()?).unwrap_or_default(),
@@ -75,6 +85,10 @@ pub(super) fn order(c: &mut Cursor<'_>) -> Result<OrderRow> {
             b"ordId" => row.order_id = id_or_zero(c, "ordId")?,
             b"side" => way = Some(side(c)?),
             b"state" => state = Some(order_state(c.string()?)?),
+            b"px" => price = c.num_or_absent("px")?,
+            b"sz" => size = c.num_or_absent("sz")?,
+            b"amendResult" => row.amended = number(c.string()?),
+            b"code" => row.code = number(c.string()?).and_then(|code| i32::try_from(code).ok()).unwrap_or(0),
             b"accFillSz" => filled = c.num_or_absent("accFillSz")?,
             b"fillSz" => row.fill_qty = c.num_or_absent("fillSz")?.unwrap_or(Num::ZERO),
             b"fillPx" => row.fill_price = c.num_or_absent("fillPx")?.unwrap_or(Num::ZERO),
@@ -96,12 +110,18 @@ pub(super) fn order(c: &mut Cursor<'_>) -> Result<OrderRow> {
     row.kind = state.ok_or(DecodeError::Missing("state"))?;
     row.side = way.ok_or(DecodeError::Missing("side"))?;
     row.filled = filled.ok_or(DecodeError::Missing("accFillSz"))?;
+    row.terms = price.zip(size);
     row.cost = fee.map(|fee| -fee - rebate.unwrap_or(Money::ZERO));
     row.fee_currency = if fill_currency.is_empty() { currency } else { fill_currency };
     if !ours {
         row.client_id = ClientId::NONE;
     }
     Ok(row)
+}
+
+/// A whole number; empty and anything else is none.
+fn number(text: &[u8]) -> Option<i64> {
+    std::str::from_utf8(text).ok()?.parse().ok()
 }
 
 fn order_state(state: &[u8]) -> Result<ReportKind> {

@@ -2,7 +2,7 @@
 
 use super::{Desk, Floor};
 use crate::core::listing::Listing;
-use crate::core::trade::measure::{compare, order_min, realised_basis, urgent_price};
+use crate::core::trade::measure::{compare, order_max, order_min, realised_basis, urgent_price};
 use crate::core::trade::outcome::{Action, Outcome, decide};
 use crate::core::trade::{ExitReason, Leg, Phase, Trade, Working};
 use crate::domain::event::FlowBody;
@@ -65,7 +65,7 @@ impl Desk {
                 trade.phase = Phase::Balancing;
                 trade.retry_at = floor.now.mono;
             }
-            BasketKind::Hedge => trade.retry_at = floor.now.mono,
+            BasketKind::Hedge | BasketKind::Amend => trade.retry_at = floor.now.mono,
             BasketKind::Exit | BasketKind::Unwind => {
                 let pause = floor.params.retry_ns.max(1) << u32::from(trade.rejects).min(BACKOFF_MAX);
                 trade.retry_at = floor.now.mono.saturating_add(pause);
@@ -135,12 +135,17 @@ impl Desk {
         self.release(slot, floor);
     }
 
-    /// Frees the slot and its listings; the pair pauses.
+    /// Frees the slot and its listings; the pair pauses. What is left over on them is looked at next.
     pub(super) fn release(&mut self, slot: usize, floor: &mut Floor<'_>) {
+        self.leave_behind(slot, floor);
         let Some(trade) = self.trades[slot].take() else { return };
         self.open -= 1;
         for leg in &trade.legs {
-            floor.listings[usize::from(leg.listing)].trade = None;
+            let listing = &mut floor.listings[usize::from(leg.listing)];
+            listing.trade = None;
+            if listing.residual.abs() >= order_min(&listing.instrument) {
+                self.residual_due = self.residual_due.min(floor.now.mono);
+            }
         }
         floor.pairs[usize::from(trade.pair)].cooldown_until =
             floor.now.mono.saturating_add(floor.params.cooldown_ns);
@@ -188,7 +193,7 @@ impl Desk {
     ) -> bool {
         let Some(trade) = &mut self.trades[slot] else { return false };
         let listing = &floor.listings[usize::from(trade.legs[leg].listing)];
-        let Some(price) = urgent_price(listing, side, floor.now.mono, floor.params) else {
+        let Some(price) = urgent_price(listing, side, floor.now.mono, floor.params, self.collar) else {
             trade.retry_at = floor.now.mono.saturating_add(floor.params.retry_ns);
             return false;
         };
@@ -197,25 +202,28 @@ impl Desk {
         true
     }
 
-    /// Closes whatever both legs hold. While both hold something they go together or not at all.
+    /// Closes whatever both legs hold. While both hold something they go together or not at all, whatever the reason:
+    /// a pair has no market risk, and one leg alone is nothing but that. So neither a loss nor a kill closes a healthy
+    /// leg beside one that cannot be closed now; a loss is measured against a price that stands still there, and a
+    /// kill ends new risk. [`apart`] says what may go first.
     fn exit(&mut self, slot: usize, floor: &mut Floor<'_>) {
         let Some(trade) = &mut self.trades[slot] else { return };
-        let mut wants = [None; 2];
-        let mut is_priced = true;
+        let (mut wants, mut held, mut halted) = ([None; 2], 0, [false; 2]);
         for (at, leg) in trade.legs.iter().enumerate() {
             let listing = &floor.listings[usize::from(leg.listing)];
             if leg.held() < order_min(&listing.instrument) {
                 continue;
             }
-            let side = leg.closing_side();
-            let step = listing.instrument.step.max(1);
-            let qty = leg.held().min(listing.instrument.qty_max.0) / step * step;
-            match urgent_price(listing, side, floor.now.mono, floor.params) {
-                Some(price) => wants[at] = Some(Want { leg: at, side, qty, price, reduce_only: true }),
-                None => is_priced = false,
-            }
+            held += 1;
+            halted[at] = !listing.is_trading();
+            let (side, qty) = (leg.closing_side(), order_max(&listing.instrument, leg.held()));
+            let price = urgent_price(listing, side, floor.now.mono, floor.params, self.collar);
+            wants[at] = price.map(|price| Want { leg: at, side, qty, price, reduce_only: true });
         }
-        if !is_priced || wants.iter().all(Option::is_none) {
+        if held == 2 && (wants.iter().any(Option::is_none) || halted.contains(&true)) {
+            wants = apart(trade, wants, halted, floor);
+        }
+        if wants.iter().all(Option::is_none) {
             trade.retry_at = floor.now.mono.saturating_add(floor.params.retry_ns);
             return;
         }
@@ -265,8 +273,27 @@ impl Desk {
                 cancel_at: None,
             });
             leg.last = Outcome::Unknown;
-            self.recent.remember(id, leg.listing, want.side, want.qty);
+            self.recent.remember(id, leg.listing, want.side, want.qty, want.price);
         }
         floor.out.push(FlowBody::Intent(Intent::Basket(basket)));
     }
+}
+
+/// What may be closed while the legs of a pair cannot leave together, because a book is away or a contract is
+/// suspended: what one leg holds more than the other, down to the other's amount. When they are equal, the suspended
+/// leg alone: some venues take reductions then, and one that refuses leaves the pair as it is. `wants` are the orders
+/// that have a price.
+fn apart(trade: &Trade, wants: [Option<Want>; 2], halted: [bool; 2], floor: &Floor<'_>) -> [Option<Want>; 2] {
+    let balance = compare(trade, floor);
+    let mut first = [None; 2];
+    if let Some(leg) = balance.surplus
+        && balance.unwind_qty > 0
+        && let Some(want) = wants[leg]
+    {
+        first[leg] = Some(Want { qty: want.qty.min(balance.unwind_qty), ..want });
+    } else if halted[0] != halted[1] && wants.iter().all(Option::is_some) {
+        let leg = usize::from(halted[1]);
+        first[leg] = wants[leg];
+    }
+    first
 }

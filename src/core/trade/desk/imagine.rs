@@ -22,7 +22,7 @@ impl Desk {
         params: &ScanParams,
     ) -> Option<Basket> {
         self.trades.iter().position(Option::is_none)?;
-        let (at, wants) = entry_wants(pair, way, listings, now.mono, params)?;
+        let (at, wants) = entry_wants(pair, way, listings, now.mono, params, self.collar)?;
         let mut basket = Basket {
             trade: TradeId(self.trade_last + 1),
             kind: BasketKind::Entry,

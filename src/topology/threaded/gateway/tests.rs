@@ -100,6 +100,7 @@ impl Rig {
         let order = order.then(|| OrderSpec { reduce_only: urgent, ..OrderSpec::default() });
         OutMsg {
             meta: OutMeta {
+                amends: false,
                 message: MessageId(id),
                 cause: Seq(self.inputs + 1),
                 cause_mono: self.agent.clock.mono_ns(),

@@ -10,6 +10,7 @@ fn encoder() -> BinanceEncoder {
 
 pub(super) fn meta() -> OutMeta {
     OutMeta {
+        amends: false,
         message: MessageId(1),
         cause: Seq(1),
         cause_mono: 0,
@@ -399,4 +400,39 @@ fn orders_over_http_are_signed_queries_with_the_key_in_a_header() {
     encoder.on_instrument(&instrument(0));
     encoder.order(&spec(), &meta(), now, &mut payload).unwrap();
     assert_eq!(payload.scheme, SignScheme::Ed25519Percent, "HTTP knows no sessions");
+}
+
+#[test]
+fn amendments_say_price_and_total_by_either_way_and_aster_has_none() {
+    let (mut payload, now) = (Payload::new(), Stamp { mono: 0, wall: WALL });
+    let (time, id) = (WALL / MILLI, client(3));
+    let to = |payload: &mut Payload, variant: &'static crate::venue::binance::Variant, route| {
+        let mut context = context(true);
+        context.params.orders = route;
+        let mut encoder = BinanceEncoder::new(variant, &context);
+        encoder.on_instrument(&instrument(0));
+        encoder.amend(&spec(), &meta(), now, payload)
+    };
+    let said = format!(
+        "origClientOrderId={id}&price=52000&quantity=0.01&recvWindow=2000&side=SELL&symbol=BTCUSDT&timestamp={time}"
+    );
+    let socket = Rendered::Socket(ConnId(BASE + conn::API as u8));
+    assert_eq!(to(&mut payload, &USDM, OrderRoute::Websocket), Ok(Some(socket)));
+    let (signed, text) = finish(&payload, "KEY", "SECRET");
+    assert_eq!(signed, format!("apiKey=KEY&{said}"));
+    let signature = hmac("SECRET", &signed);
+    assert_eq!(
+        text,
+        format!(
+            r#"{{"id":"m{id}","method":"order.modify","params":{{"apiKey":"KEY","origClientOrderId":"{id}","price":"52000","quantity":"0.01","recvWindow":2000,"side":"SELL","symbol":"BTCUSDT","timestamp":{time},"signature":"{signature}"}}}}"#
+        )
+    );
+    for (variant, path) in [(&USDM, "/fapi/v1/order"), (&super::super::COINM, "/dapi/v1/order")] {
+        assert_eq!(to(&mut payload, variant, OrderRoute::Http), Ok(Some(Rendered::Http)));
+        let (signed, text) = finish(&payload, "KEY", "SECRET");
+        let signature = hmac("SECRET", &said);
+        assert_eq!(signed, said);
+        assert_eq!(text, format!("PUT {path}?{said}&signature={signature}\nX-MBX-APIKEY: KEY\n\n"));
+    }
+    assert_eq!(to(&mut payload, &crate::venue::binance::aster::ASTER, OrderRoute::Http), Ok(None));
 }

@@ -53,6 +53,7 @@ fn encoder() -> Box<dyn Encoder> {
 
 fn meta(message: u64) -> OutMeta {
     OutMeta {
+        amends: false,
         message: MessageId(message),
         cause: Seq(1),
         cause_mono: 0,
@@ -171,6 +172,13 @@ fn orders_and_cancels_are_rendered_exactly() {
     assert_eq!(
         filled(&payload),
         r#"{"reqId":"00000000000000030000000000000abcx005","header":{"X-BAPI-TIMESTAMP":"1700000000000","X-BAPI-RECV-WINDOW":"5000"},"op":"order.cancel","args":[{"category":"linear","symbol":"BTCUSDT","orderLinkId":"00000000000000030000000000000abc"}]}"#
+    );
+    let resting = OrderSpec { tif: TimeInForce::Gtc, ..order };
+    let to = Ok(Some(Rendered::Socket(ORDERS)));
+    assert_eq!(encoder.amend(&resting, &meta(0x1005), at(0), &mut payload), to);
+    assert_eq!(
+        filled(&payload),
+        r#"{"reqId":"00000000000000030000000000000abcm005","header":{"X-BAPI-TIMESTAMP":"1700000000000","X-BAPI-RECV-WINDOW":"1000"},"op":"order.amend","args":[{"category":"linear","symbol":"BTCUSDT","orderLinkId":"00000000000000030000000000000abc","qty":"1.5","price":"61000.1"}]}"#
     );
     assert_eq!(encoder.query(&named, &meta(1), at(0), &mut payload), Ok(Rendered::Http));
     let path = "GET /v5/order/realtime?category=linear&symbol=BTCUSDT&orderLinkId=00000000000000030000000000000abc\n";

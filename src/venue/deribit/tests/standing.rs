@@ -9,7 +9,7 @@ use crate::domain::instrument::{CanonicalId, Instrument, InstrumentId, VenueId};
 use crate::domain::intent::ONE_PPB;
 use crate::domain::order::ClientId;
 use crate::domain::params::{ListingParams, VenueParams};
-use crate::domain::standing::{Check, ClockSample, Grant};
+use crate::domain::standing::{Check, ClockSample, Grant, Pace};
 use crate::domain::text::Symbol;
 use crate::domain::time::{MILLI, Nanos, SECOND, Stamp};
 use crate::venue::{Adapter, Emit, OddKind, Out, VenueContext};
@@ -378,6 +378,58 @@ fn too_many_requests_pause_the_orders_too() {
     rig.pass(30 * SECOND);
     rig.frame(ACCOUNT, r#"{"error":{"message":"too_many_requests","code":10028},"id":1}"#);
     assert_eq!(rig.paces.len(), 2);
+}
+
+/// When the instruments are asked for in the next `span`, s from now.
+fn asked_within(rig: &mut Rig, span: Nanos) -> Vec<Nanos> {
+    let (from, mut times) = (rig.now, Vec::new());
+    while rig.now < from + span {
+        rig.pass(SECOND / 4);
+        if rig.asked.take().is_some() {
+            times.push((rig.now - from) / SECOND);
+        }
+    }
+    times
+}
+
+#[test]
+fn instruments_refused_for_the_venues_limits_are_asked_for_late_and_later() {
+    let too_many = r#"{"jsonrpc":"2.0","error":{"message":"too_many_requests","code":10028}}"#;
+    for (status, body) in [(400, too_many), (200, too_many), (429, too_many), (429, "<html>slow down</html>")]
+    {
+        let mut rig = Rig::new(params(), &NAMES);
+        // Each refusal of the one question doubles the pause.
+        for wait in [10, 20, 40, 80] {
+            let id = rig.asked.take().expect("asked for");
+            let stamp = rig.stamp();
+            rig.adapter.on_http(id, status, body.as_bytes(), stamp, &mut rig.out);
+            rig.take();
+            assert!(asked_within(&mut rig, (wait - 1) * SECOND).is_empty(), "{status}: {wait} s");
+            // A connection that comes up meanwhile is no reason to ask sooner.
+            if wait == 10 {
+                rig.up(MARKET);
+                assert!(rig.asked.is_none());
+            }
+            while rig.asked.is_none() {
+                rig.pass(SECOND / 4);
+            }
+        }
+        rig.instruments("0.0005", "25.0");
+        assert!(!rig.odd.is_empty(), "counted");
+    }
+}
+
+#[test]
+fn the_wait_that_the_venue_names_is_kept_over_http() {
+    let mut rig = Rig::new(params(), &NAMES);
+    let id = rig.asked.take().expect("asked for");
+    let (stamp, pace) =
+        (rig.stamp(), Pace { venue: VenueId(3), status: 429, retry_after_s: 120, ..Pace::default() });
+    rig.adapter.on_pace(&pace, stamp, &mut rig.out);
+    rig.adapter.on_http(id, 429, b"", stamp, &mut rig.out);
+    rig.take();
+    assert!(asked_within(&mut rig, 119 * SECOND).is_empty());
+    assert_eq!(asked_within(&mut rig, 5 * SECOND).len(), 1);
 }
 
 #[test]

@@ -60,6 +60,7 @@ fn encoder() -> Box<dyn Encoder> {
 
 fn meta() -> OutMeta {
     OutMeta {
+        amends: false,
         message: MessageId(1),
         cause: Seq(1),
         cause_mono: 0,
@@ -236,14 +237,64 @@ fn over_http_an_order_is_the_same_but_for_its_envelope() {
     let signature = sign(SECRET, format!("{stamp}POST{path}{body}").as_bytes());
     let expected = head(path, &signature, "expTime: 1607418538715\n") + body;
     assert_eq!(filled(&payload, SECRET), expected);
-    // A reduction has no deadline.
-    encoder.order(&OrderSpec { reduce_only: true, ..order }, &meta(), at(0), &mut payload).unwrap();
-    let text = filled(&payload, SECRET);
-    assert!(text.contains(",\"reduceOnly\":true,") && !text.contains("expTime"), "{text}");
+    // A reduction and a hedge have a later one, whatever is configured.
+    let reduction = OrderSpec { reduce_only: true, ..order };
+    let hedging = OutMeta { urgent: true, ..meta() };
+    for (order, meta) in [(&reduction, meta()), (&reduction, hedging), (&order, hedging)] {
+        encoder.order(order, &meta, at(0), &mut payload).unwrap();
+        let text = filled(&payload, SECRET);
+        assert_eq!(text.contains(",\"reduceOnly\":true,"), order.reduce_only, "{text}");
+        assert!(text.contains("\nexpTime: 1607418542715\n"), "{text}");
+    }
+    let mut unlimited = context.clone();
+    unlimited.params.order_valid_ms = 0;
+    let mut lasting = crate::venue::okx::Okx.encoder(&unlimited);
+    lasting.on_instrument(&instrument(BTC, "BTC-USDT-SWAP", 10459, 1));
+    for order in [&reduction, &order] {
+        lasting.order(order, &meta(), at(0), &mut payload).unwrap();
+        assert!(filled(&payload, SECRET).contains("\nexpTime: 1607418542715\n"));
+    }
+    // The way of orders may change, and back.
+    encoder.take_route(crate::domain::params::OrderRoute::Websocket);
+    assert!(matches!(encoder.order(&reduction, &meta(), at(0), &mut payload), Ok(Rendered::Socket(_))));
+    assert!(!filled(&payload, SECRET).contains("expTime"), "on a socket nothing is overtaken");
+    encoder.take_route(crate::domain::params::OrderRoute::Http);
     let reference = OrderRef { client_id: id, venue: VenueId(1), instrument: BTC };
     assert_eq!(encoder.cancel(&reference, &meta(), at(0), &mut payload), Ok(Rendered::Http));
     let body = r#"{"instId":"BTC-USDT-SWAP","clOrdId":"00000000000000030000000000000abc"}"#;
     let path = "/api/v5/trade/cancel-order";
     let signature = sign(SECRET, format!("{stamp}POST{path}{body}").as_bytes());
     assert_eq!(filled(&payload, SECRET), head(path, &signature, "") + body);
+}
+
+#[test]
+fn amendments_say_price_and_total_and_never_cancel() {
+    let mut payload = Payload::new();
+    let order = OrderSpec {
+        client_id: ClientId::new(3, 0xabc),
+        venue: VenueId(1),
+        instrument: BTC,
+        qty: Qty(1_50),
+        price: Price(61_000_100),
+        tif: TimeInForce::Gtc,
+        ..OrderSpec::default()
+    };
+    let to = Ok(Some(Rendered::Socket(ORDERS)));
+    assert_eq!(encoder().amend(&order, &meta(), at(0), &mut payload), to);
+    assert_eq!(
+        filled(&payload, SECRET),
+        r#"{"id":"m0000000000000030000000000000abc","op":"amend-order","expTime":"1607418538715","args":[{"instIdCode":10459,"clOrdId":"00000000000000030000000000000abc","reqId":"00000000000000030000000000000abc","newSz":"1.5","newPx":"61000.1","cxlOnFail":false}]}"#
+    );
+    let mut context = context(true);
+    context.params.orders = crate::domain::params::OrderRoute::Http;
+    let mut encoder = crate::venue::okx::Okx.encoder(&context);
+    encoder.on_instrument(&instrument(BTC, "BTC-USDT-SWAP", 10459, 1));
+    let reduction = OrderSpec { reduce_only: true, ..order };
+    assert_eq!(encoder.amend(&reduction, &meta(), at(0), &mut payload), Ok(Some(Rendered::Http)));
+    let body = r#"{"instId":"BTC-USDT-SWAP","clOrdId":"00000000000000030000000000000abc","reqId":"00000000000000030000000000000abc","newSz":"1.5","newPx":"61000.1","cxlOnFail":false}"#;
+    assert!(filled(&payload, SECRET).starts_with("POST /api/v5/trade/amend-order\n"));
+    assert_eq!(
+        payload.sign_text(),
+        format!("2020-12-08T09:08:57.715ZPOST/api/v5/trade/amend-order{body}").as_bytes()
+    );
 }

@@ -1,0 +1,179 @@
+//! Amendments: the checks of an opening order for what they add, and the worst of both terms until the venue's
+//! word is known. A refused amendment leaves the order as it is.
+
+use super::{Risk, RiskOut, Tracked};
+use crate::core::limits::{TradingState, URGENT_SIZE_FACTOR, Violation, order_valid};
+use crate::core::order::entry::NEVER;
+use crate::core::position::mul_div_up;
+use crate::domain::event::FlowBody;
+use crate::domain::instrument::{Price, Qty};
+use crate::domain::intent::{Amend, Basket, BasketKind, Denial, DenyReason, Intent};
+use crate::domain::money::Money;
+use crate::domain::order::{AmendUpdate, OrderSpec, OrderTerms, TimeInForce};
+use crate::domain::params::RiskParams;
+use crate::domain::time::Stamp;
+
+impl Risk {
+    /// Admits an amendment, and counts the larger order from now on; or denies it.
+    pub(super) fn on_amend(&mut self, amend: &Amend, at: Stamp, out: &mut RiskOut) {
+        let Amend { trade, attempt, to, .. } = *amend;
+        self.digest.mix(u64::from(trade.0) << 16 | u64::from(attempt));
+        match self.admit_amend(amend, at) {
+            Ok(slot) => {
+                self.digest.mix(to.qty.0 as u64);
+                self.digest.mix(to.price.0 as u64);
+                self.rate.push(at.mono);
+                let order = &mut self.orders[slot as usize];
+                (order.pending, order.attempt) = (Some(to.terms()), (trade, attempt));
+                self.rebind(slot);
+                out.flows.push(FlowBody::Intent(Intent::Amend(*amend)));
+            }
+            Err(Violation { reason, value, limit, .. }) => {
+                self.digest.mix(reason as u64);
+                let kind = BasketKind::Amend;
+                out.denials.push(Denial { trade, attempt, kind, reason, leg: 0, value, limit });
+            }
+        }
+    }
+
+    /// The ledger says what the order works with, and what it may have become.
+    pub(super) fn on_amended(&mut self, update: &AmendUpdate) {
+        let Some(slot) = self.orders_index.get(update.client_id.0) else { return };
+        let order = &mut self.orders[slot as usize];
+        (order.terms, order.pending) = (update.terms, update.pending);
+        self.digest.mix(update.terms.qty.0 as u64);
+        self.rebind(slot);
+    }
+
+    /// Route could not send it: the order is as before.
+    pub(super) fn on_amend_denied(&mut self, denial: &Denial) {
+        let concerned = |slot: &&u32| {
+            let order = &self.orders[**slot as usize];
+            order.pending.is_some() && order.attempt == (denial.trade, denial.attempt)
+        };
+        if let Some(slot) = self.open.iter().find(concerned).copied() {
+            self.orders[slot as usize].pending = None;
+            self.rebind(slot);
+        }
+    }
+
+    /// Open quantity and margin of an order follow its terms: the worst of what it is and may be.
+    fn rebind(&mut self, slot: u32) {
+        let order = self.orders[slot as usize];
+        let filled = order.spec.qty.0 - order.leaves;
+        let worst = order.worst();
+        let leaves = (worst.0 - filled).max(0);
+        let price = |price| self.margin(&OrderSpec { price, qty: Qty(worst.0), ..order.spec }).1;
+        let margin = price(worst.1[0]).max(price(worst.1[1]));
+        let reserved =
+            if worst.0 > 0 { mul_div_up(margin, leaves, worst.0).min(margin) } else { Money::ZERO };
+        if reserved > order.reserved {
+            self.capital.reserve(order.account, reserved - order.reserved);
+        } else {
+            self.capital.release(order.account, order.reserved - reserved, false);
+        }
+        let OrderSpec { instrument, side, .. } = order.spec;
+        self.exposure.add_open(instrument, side, leaves - order.leaves);
+        self.exposure.set_price(instrument, worst.1[0].max(worst.1[1]));
+        let order = &mut self.orders[slot as usize];
+        (order.spec.qty, order.leaves, order.margin, order.reserved) =
+            (Qty(worst.0), leaves, margin, reserved);
+        order.spec.price = order.terms.price;
+        self.refresh(instrument);
+    }
+
+    /// Every check; the slot of the order.
+    fn admit_amend(&self, amend: &Amend, at: Stamp) -> Result<u32, Violation> {
+        use DenyReason as R;
+        let to = &amend.to;
+        let units = |value: i64| Money::from_units(value);
+        let invalid = Violation::leg(R::OrderInvalid, 0, Money::ZERO, Money::ZERO);
+        let slot = self.orders_index.get(to.client_id.0).ok_or(invalid)?;
+        let order = &self.orders[slot as usize];
+        let instrument = self.positions.instrument(to.instrument).ok_or(invalid)?;
+        let is_same = |a: &OrderSpec, b: &OrderSpec| {
+            (a.venue, a.instrument, a.side, a.tif, a.reduce_only)
+                == (b.venue, b.instrument, b.side, b.tif, b.reduce_only)
+        };
+        let filled = order.spec.qty.0 - order.leaves;
+        let rests = matches!(to.tif, TimeInForce::Gtc | TimeInForce::PostOnly);
+        if !is_same(&order.spec, to) || !rests || to.qty.0 <= filled || order.terms == to.terms() {
+            return Err(Violation::leg(R::OrderInvalid, 0, units(to.qty.0), units(filled)));
+        }
+        // One at a time, and none of an order that is being cancelled.
+        if order.pending.is_some() || order.cancel_due != NEVER {
+            return Err(Violation::whole(R::InFlightExceeded, units(2), units(1)));
+        }
+        order_valid(0, to, instrument)?;
+        let more = to.qty.0 - order.spec.qty.0;
+        let safe = to.reduce_only;
+        self.check_amend_state(to, more)?;
+        self.check_venue(0, to, safe, at)?;
+        let factor = if safe { URGENT_SIZE_FACTOR } else { 1 };
+        let limit = RiskParams::money(self.params.order_notional_max_usd.saturating_mul(factor));
+        let notional = instrument.notional(to.qty, to.price);
+        if notional > limit {
+            return Err(Violation::leg(R::OrderNotionalExceeded, 0, notional, limit));
+        }
+        let mut basket =
+            Basket { canonical: instrument.canonical, len: 1, kind: BasketKind::Amend, ..Basket::default() };
+        (basket.legs[0], basket.mids[0], basket.book_age_ns[0]) = (*to, amend.mid, amend.book_age_ns);
+        basket.worst = amend.worst;
+        self.check_books(&basket, safe, safe)?;
+        if safe {
+            return Ok(slot);
+        }
+        if more > 0 {
+            // What it adds must have room beside everything that is open.
+            basket.legs[0].qty = Qty(more);
+            self.check_exposure(&basket, false)?;
+        }
+        let (account, margin) = self.margin(to);
+        let needed = mul_div_up(margin, to.qty.0 - filled, to.qty.0) - order.reserved;
+        if needed > Money::ZERO {
+            self.capital
+                .check(&[(account, needed)])
+                .map_err(|short| Violation::leg(R::MarginInsufficient, 0, short.left, short.least))?;
+        }
+        self.check_pace(at)?;
+        Ok(slot)
+    }
+
+    /// While trading is stopped nothing but reduce-only orders is amended; while it is reduced, only what makes
+    /// an order smaller.
+    fn check_amend_state(&self, to: &OrderSpec, more: i64) -> Result<(), Violation> {
+        let denied = |reason| Err(Violation::whole(reason, Money::ZERO, Money::ZERO));
+        let is_killed = self.killed || self.venues.get(to.venue.index()).is_some_and(|venue| venue.killed);
+        match self.state() {
+            _ if to.reduce_only => Ok(()),
+            _ if is_killed => denied(DenyReason::KillSwitch),
+            TradingState::Halted => denied(DenyReason::TradingHalted),
+            TradingState::Reducing if more >= 0 => denied(DenyReason::TradingReducing),
+            TradingState::Reducing | TradingState::Active => Ok(()),
+        }
+    }
+
+    /// Orders of the last second, and the day's loss.
+    fn check_pace(&self, at: Stamp) -> Result<(), Violation> {
+        let units = Money::from_units;
+        let (count, most) = (self.rate.count(at.mono) + 1, self.params.order_rate_per_s_max);
+        if count > most as usize {
+            let value = units(count as i64);
+            return Err(Violation::whole(DenyReason::OrderRateExceeded, value, units(i64::from(most))));
+        }
+        let (loss, loss_max) = (-self.positions.daily(), RiskParams::money(self.params.daily_loss_max_usd));
+        if loss >= loss_max {
+            return Err(Violation::whole(DenyReason::DailyLossExceeded, loss, loss_max));
+        }
+        Ok(())
+    }
+}
+
+impl Tracked {
+    /// The largest quantity, and the prices, that the order has or may have.
+    fn worst(&self) -> (i64, [Price; 2]) {
+        let OrderTerms { price, qty } = self.terms;
+        let pending = self.pending.unwrap_or(self.terms);
+        (qty.0.max(pending.qty.0), [price, pending.price])
+    }
+}

@@ -1,0 +1,158 @@
+//! Amendments at the limits: what they add is checked, the worst of both terms is bound, and a refusal gives it back.
+
+use super::*;
+use crate::domain::intent::{Amend, WorstPrices};
+use crate::domain::order::{AmendUpdate, OrderTerms, TimeInForce};
+
+impl Bench {
+    fn amend(&mut self, to: OrderSpec) -> Option<DenyReason> {
+        self.next += 1;
+        let attempt = self.next as u16;
+        let amend = Amend { trade: TradeId(9), attempt, to, mid: Price(MID), ..Amend::default() };
+        self.flow(FlowBody::Intent(Intent::Amend(amend)));
+        match (self.out.flows.as_slice(), self.out.denials.as_slice()) {
+            ([FlowBody::Intent(Intent::Amend(admitted))], []) => {
+                assert_eq!(*admitted, amend);
+                None
+            }
+            ([], [denial]) => {
+                assert_eq!(
+                    (denial.trade, denial.attempt, denial.kind),
+                    (TradeId(9), attempt, BasketKind::Amend)
+                );
+                Some(denial.reason)
+            }
+            other => panic!("neither admitted nor denied: {other:?}"),
+        }
+    }
+
+    fn amended(&mut self, order: &OrderSpec, terms: OrderTerms, pending: Option<OrderTerms>) {
+        let OrderSpec { client_id, venue, instrument, .. } = *order;
+        self.event(EventBody::Amended(AmendUpdate {
+            client_id,
+            venue,
+            instrument,
+            terms,
+            pending,
+            ..AmendUpdate::default()
+        }));
+    }
+
+    /// Open buys of the first listing, and what is reserved.
+    fn bound(&self) -> (i64, Money) {
+        (self.risk.exposure().open(InstrumentId(0)).0, self.risk.capital().reserved())
+    }
+
+    /// A resting buy of `qty` lots.
+    fn rest(&mut self, qty: i64) -> OrderSpec {
+        let order = OrderSpec { tif: TimeInForce::Gtc, ..self.order(0, Side::Buy, qty) };
+        let basket = self.basket(BasketKind::Entry, &[order]);
+        assert_eq!(self.ask(basket), None);
+        self.update(&order, OrderState::Open, 0, 0);
+        order
+    }
+}
+
+#[test]
+fn the_larger_of_both_is_bound_until_the_outcome_is_known() {
+    let mut bench = Bench::new();
+    let order = bench.rest(10);
+    let (open, reserved) = bench.bound();
+    assert_eq!(open, 10);
+    let larger = OrderSpec { qty: Qty(20), ..order };
+    assert_eq!(bench.amend(larger), None);
+    assert_eq!(bench.bound(), (20, Money(reserved.0 * 2)));
+    assert_eq!(bench.amend(larger), Some(DenyReason::InFlightExceeded), "one at a time");
+    bench.amended(&order, order.terms(), Some(larger.terms()));
+    assert_eq!(bench.bound(), (20, Money(reserved.0 * 2)));
+    // Refused: as before.
+    bench.amended(&order, order.terms(), None);
+    assert_eq!(bench.bound(), (10, reserved));
+    // Executed, and a part filled; then smaller, which is free when it is known and not before.
+    assert_eq!(bench.amend(larger), None);
+    bench.amended(&order, larger.terms(), None);
+    bench.update(&larger, OrderState::PartiallyFilled, 5, 5);
+    assert_eq!(bench.bound().0, 15);
+    let smaller = OrderSpec { qty: Qty(8), ..order };
+    assert_eq!(bench.amend(smaller), None);
+    assert_eq!(bench.bound().0, 15);
+    bench.amended(&order, smaller.terms(), None);
+    assert_eq!(bench.bound().0, 3);
+    bench.update(&smaller, OrderState::Canceled, 5, 0);
+    assert_eq!(bench.bound(), (0, Money::ZERO));
+    assert_eq!((bench.risk.open_orders(), bench.risk.baskets_in_flight()), (0, 0));
+}
+
+#[test]
+fn what_an_amendment_adds_passes_the_checks_of_an_entry_or_nothing_changes() {
+    let mut bench = Bench::new();
+    let order = bench.rest(10);
+    let before = bench.bound();
+    let cases = [
+        (OrderSpec { qty: Qty(10_000_000), ..order }, DenyReason::OrderNotionalExceeded),
+        (OrderSpec { price: Price(MID * 2), ..order }, DenyReason::PriceCollarExceeded),
+        (OrderSpec { qty: Qty(0), ..order }, DenyReason::OrderInvalid),
+        (OrderSpec { side: Side::Sell, qty: Qty(20), ..order }, DenyReason::OrderInvalid),
+        (OrderSpec { tif: TimeInForce::Ioc, qty: Qty(20), ..order }, DenyReason::OrderInvalid),
+        (OrderSpec { client_id: ClientId::new(EPOCH, 999), qty: Qty(20), ..order }, DenyReason::OrderInvalid),
+        (order, DenyReason::OrderInvalid),
+    ];
+    for (to, reason) in cases {
+        let told = bench.amend(to);
+        assert!(
+            told == Some(reason) || (reason == DenyReason::OrderNotionalExceeded && told.is_some()),
+            "{to:?}: {told:?}"
+        );
+        assert_eq!(bench.bound(), before);
+    }
+    bench.event(EventBody::Command(Command::Reduce));
+    assert_eq!(
+        bench.amend(OrderSpec { qty: Qty(11), ..order }),
+        Some(DenyReason::InFlightExceeded),
+        "it is being cancelled"
+    );
+    bench.event(EventBody::Command(Command::Kill(Scope::Global)));
+    assert!(bench.amend(OrderSpec { qty: Qty(11), ..order }).is_some());
+}
+
+#[test]
+fn an_amendment_keeps_to_the_band_of_its_venue_and_to_its_locks() {
+    let mut bench = Bench::new();
+    let order = bench.rest(10);
+    let amend = |bench: &mut Bench, attempt, worst| {
+        let to = OrderSpec { qty: Qty(20), ..order };
+        let worst = WorstPrices([Price(worst); 4]);
+        let amend = Amend { trade: TradeId(9), attempt, to, mid: Price(MID), worst, ..Amend::default() };
+        bench.flow(FlowBody::Intent(Intent::Amend(amend)));
+        bench.out.denials.first().map(|denial| denial.reason)
+    };
+    assert_eq!(amend(&mut bench, 1, order.price.0 - 1), Some(DenyReason::PriceBandExceeded));
+    let lock = |until| EventBody::Lock(TradingLock { instrument: order.instrument, until });
+    bench.event(lock(i64::MAX));
+    assert_eq!(amend(&mut bench, 2, order.price.0), Some(DenyReason::ListingLocked));
+    bench.event(lock(0));
+    assert_eq!(amend(&mut bench, 3, order.price.0), None);
+}
+
+#[test]
+fn route_gives_back_what_it_could_not_send() {
+    let mut bench = Bench::new();
+    let order = bench.rest(10);
+    let before = bench.bound();
+    assert_eq!(bench.amend(OrderSpec { qty: Qty(20), ..order }), None);
+    let attempt = bench.next as u16;
+    let denial = |attempt| Denial {
+        trade: TradeId(9),
+        attempt,
+        kind: BasketKind::Amend,
+        reason: DenyReason::RouteUnavailable,
+        leg: 0,
+        value: Money::ZERO,
+        limit: Money::ZERO,
+    };
+    bench.event(EventBody::Denied(denial(attempt + 1)));
+    assert_eq!(bench.bound().0, 20, "that was another one");
+    bench.event(EventBody::Denied(denial(attempt)));
+    assert_eq!(bench.bound(), before);
+    assert_eq!(bench.amend(OrderSpec { qty: Qty(12), ..order }), None, "and it may be tried again");
+}
