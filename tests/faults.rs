@@ -124,7 +124,7 @@ const LOCKS: &str = "binance-usdm";
 
 /// Every kind of fault at every one of these venues within `until` seconds; rare ones at staggered instants. Without
 /// deleveraging, which a venue tells once, on a stream that other faults close (see [`survives_a_venue_that_matches_badly`]), and
-/// without bans, which hold our requests for minutes (see the test of its own).
+/// without bans, which hold our requests for minutes (see the test of its own), and without planned cuts (`rotation`).
 fn every_kind(seed: u64, venues: &[&str], until: i64) -> FaultPlan {
     let mut text = format!("seed = {seed}\nuntil_s = {until}\n");
     for kind in FaultKind::ALL {
@@ -146,7 +146,7 @@ fn every_kind(seed: u64, venues: &[&str], until: i64) -> FaultPlan {
             FaultKind::Metadata => ("for_ms = 2_500".to_owned(), Some(3.5)),
             FaultKind::SymbolLock if !venues.contains(&LOCKS) => continue,
             FaultKind::SymbolLock => ("for_ms = 2_000".to_owned(), Some(8.5)),
-            FaultKind::Adl | FaultKind::Http418 => continue,
+            FaultKind::Adl | FaultKind::Http418 | FaultKind::PlannedCut => continue,
         };
         let name = kind.name();
         match at {
@@ -194,7 +194,8 @@ fn survives_every_kind(venues: &[&str], many: bool) {
                     | FaultKind::Reject
                     | FaultKind::SymbolLock
             );
-            let left_out = matches!(kind, FaultKind::Adl | FaultKind::Http418) || (of_orders && !many);
+            let left_out = matches!(kind, FaultKind::Adl | FaultKind::Http418 | FaultKind::PlannedCut)
+                || (of_orders && !many);
             assert!(left_out || faults.of(kind) > 0, "no {}: {faults}", kind.name());
         }
     }
