@@ -127,7 +127,7 @@ fn open(simulation: &mut Simulation) -> Option<String> {
 
 /// Every kind of fault at every one of these venues within `until` seconds; rare ones at staggered instants. Without
 /// deleveraging, which a venue tells once, on a stream that other faults close (see [`survives_a_venue_that_matches_badly`]), and
-/// without bans, which hold our requests for minutes (see the test of its own).
+/// without bans, which hold our requests for minutes (see the test of its own), and without planned cuts (`rotation`).
 fn every_kind(seed: u64, venues: &[&str], until: i64) -> FaultPlan {
     let mut text = format!("seed = {seed}\nuntil_s = {until}\n");
     for kind in FaultKind::ALL {
@@ -148,7 +148,7 @@ fn every_kind(seed: u64, venues: &[&str], until: i64) -> FaultPlan {
             FaultKind::PriceBand => ("band_bps = 1\nfor_ms = 1_500".to_owned(), Some(4.5)),
             FaultKind::Metadata => ("for_ms = 2_500".to_owned(), Some(3.5)),
             FaultKind::SymbolLock => often(12, "for_ms = 1_000"),
-            FaultKind::Adl | FaultKind::Http418 => continue,
+            FaultKind::Adl | FaultKind::Http418 | FaultKind::PlannedCut => continue,
         };
         let name = kind.name();
         match at {
@@ -198,7 +198,8 @@ fn survives_every_kind(venues: &[&str], many: bool) {
                     | FaultKind::Reject
                     | FaultKind::SymbolLock
             );
-            let left_out = matches!(kind, FaultKind::Adl | FaultKind::Http418) || (of_orders && !many);
+            let left_out = matches!(kind, FaultKind::Adl | FaultKind::Http418 | FaultKind::PlannedCut)
+                || (of_orders && !many);
             assert!(left_out || faults.of(kind) > 0, "no {}: {faults}", kind.name());
         }
     }

@@ -225,6 +225,9 @@ impl Adapter for ClockPeeker {
     fn on_tick(&mut self, now: Stamp, out: &mut Out) {
         self.0.on_tick(now, out);
     }
+    fn depart(&mut self, conn: ConnId, now: Stamp, out: &mut Out) {
+        self.0.depart(conn, now, out);
+    }
     fn on_stop(&mut self, now: Stamp, out: &mut Out) {
         self.0.on_stop(now, out);
     }

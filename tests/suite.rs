@@ -41,6 +41,7 @@ mod rehearsal;
 mod replay;
 mod report;
 mod river_alloc;
+mod rotation;
 mod safety;
 mod simulated;
 mod tidy;

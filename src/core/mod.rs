@@ -9,6 +9,7 @@ pub mod book;
 pub mod budget;
 pub mod cadence;
 pub mod capital;
+pub mod departure;
 pub mod digest;
 pub mod edge;
 pub mod limits;

@@ -60,10 +60,12 @@ pub enum Check {
     Positions,
     /// Private messages of a kind that is not known, since the operator's last word; none are wanted.
     Executions,
+    /// Private connections that are to be left before their end, or were and are not ready again; none are wanted.
+    Connections,
 }
 
 /// How many kinds of [`Check`] there are.
-pub const CHECKS: usize = 15;
+pub const CHECKS: usize = 16;
 
 impl Check {
     /// All of them.
@@ -83,6 +85,7 @@ impl Check {
         Self::Requests,
         Self::Positions,
         Self::Executions,
+        Self::Connections,
     ];
 
     /// Short words for people.
@@ -103,6 +106,7 @@ impl Check {
             Self::Requests => "requests left",
             Self::Positions => "position at the venue",
             Self::Executions => "number of executions not understood",
+            Self::Connections => "number of private connections being renewed",
         }
     }
 
@@ -123,7 +127,8 @@ impl Check {
             | Self::ForeignOrders
             | Self::Requests
             | Self::Positions
-            | Self::Executions => value.to_string(),
+            | Self::Executions
+            | Self::Connections => value.to_string(),
             Self::Fee => format!("{} bps", value as f64 / BPS as f64),
             Self::Clock => format!("{} ms off", value as f64 / 1e6),
         }

@@ -94,6 +94,10 @@ pub trait Server: Send {
     fn advance(&mut self, now: Nanos, out: &mut Vec<Push>);
     /// When `advance` has something to do next.
     fn next_due(&self) -> Nanos;
+    /// How the venue announces on that connection that it will soon be cut; `None` = it does not.
+    fn notice(&self, _conn: SimConn, _now: Nanos) -> Option<Vec<u8>> {
+        None
+    }
     /// Orders or the news of an account travel on that connection, as far as the venue knows by now.
     fn is_private(&self, _conn: SimConn) -> bool {
         false
@@ -155,6 +159,10 @@ impl<S: Server + ?Sized> Server for Box<S> {
 
     fn next_due(&self) -> Nanos {
         (**self).next_due()
+    }
+
+    fn notice(&self, conn: SimConn, now: Nanos) -> Option<Vec<u8>> {
+        (**self).notice(conn, now)
     }
 
     fn is_private(&self, conn: SimConn) -> bool {

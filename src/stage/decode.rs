@@ -4,6 +4,7 @@
 //! events. What a session wants done leaves as `EventBody::Action`, and reaches route by the river.
 
 use crate::core::cadence::Cadence;
+use crate::core::departure::{Departures, Step};
 use crate::core::order::{Ledger, LedgerOut};
 use crate::core::paper::{Paper, PaperEmit};
 use crate::core::reconcile::Reconciler;
@@ -106,6 +107,8 @@ pub struct Decode {
     registry: Registry,
     out: Out,
     ledger_out: LedgerOut,
+    /// Leaves private connections before their end.
+    departures: Departures,
     /// Finds what venues did while they were not heard; `None` where orders are executed on paper.
     reconciler: Option<Reconciler>,
     defined: Vec<Instrument>,
@@ -132,6 +135,7 @@ impl Decode {
             anchor: 0,
             timers_at: 0,
             epochs: vec![0; conns.len()],
+            departures: Departures::new(conns.iter().map(|conn| (conn.venue, conn.role))),
             conns,
             adapters,
             ledger: Ledger::new(params),
@@ -196,6 +200,7 @@ impl Decode {
             self.ledger.on_tick(at, &mut self.ledger_out);
             self.drain_ledger(at, &mut emit);
             self.reconcile(at, &mut emit);
+            self.depart(at, &mut emit);
             emit(EventBody::Tick);
         }
         match raw.input {
@@ -205,6 +210,7 @@ impl Decode {
                 if let Some(info) = self.conns.get(conn.index()).copied() {
                     self.epochs[conn.index()] = epoch;
                     emit(EventBody::Conn(ConnStatus { conn, epoch, up: true }));
+                    self.departures.on_up(conn, at.mono);
                     self.adapters[info.venue.index()].on_conn_up(conn, epoch, at, &mut self.out);
                 }
             }
@@ -215,6 +221,7 @@ impl Decode {
                     && known.is_some_and(|known| epoch >= known)
                 {
                     emit(EventBody::Conn(ConnStatus { conn, epoch, up: false }));
+                    self.departures.on_down(conn);
                     self.adapters[info.venue.index()].on_conn_down(conn, epoch, reason, at, &mut self.out);
                     if info.role != SessionRole::Market {
                         self.ledger.on_account_down(info.venue, at, &mut self.ledger_out);
@@ -308,6 +315,9 @@ impl Decode {
                         (Some(of), EventBody::Mark(mark)) => of.on_mark(mark),
                         _ => {}
                     }
+                    if let EventBody::Session(status) = &body {
+                        self.departures.on_session(status, at.mono);
+                    }
                     if let Some(change) = self.cadence.on_event(&body) {
                         self.sentinel.note_pace(change, at.wall);
                     }
@@ -317,6 +327,7 @@ impl Decode {
                     }
                 }
                 Emit::Action(action) => emit(EventBody::Action(action)),
+                Emit::Leave { conn, by } => self.departures.on_wish(conn, by, at.mono),
                 Emit::Report(report) => {
                     self.ledger.on_report(&report, at, &mut self.ledger_out);
                     self.drain_ledger(at, emit);
@@ -453,6 +464,17 @@ impl Decode {
             *executions += u64::from(matches!(event, EventBody::Order(_)));
             emit(event);
         });
+    }
+
+    /// Leaves private connections whose end is near, at a moment at which no order needs them.
+    fn depart(&mut self, at: Stamp, emit: &mut impl FnMut(EventBody)) {
+        let Self { departures, ledger, adapters, out, .. } = self;
+        let quiet = |venue| ledger.is_quiet(venue);
+        departures.on_tick(at.mono, quiet, &mut |step| match step {
+            Step::State(check) => emit(EventBody::Check(check)),
+            Step::Leave(venue, conn) => adapters[venue.index()].depart(conn, at, out),
+        });
+        self.drain(at, &[], emit);
     }
 
     fn drain_ledger(&mut self, at: Stamp, emit: &mut impl FnMut(EventBody)) {

@@ -50,6 +50,14 @@ pub enum Emit {
     Action(SessionAction),
     /// A word about an order: goes to the order ledger, which turns it into `EventBody::Order`.
     Report(OrderReport),
+    /// The venue announced the end of a private connection: it is to be left by that instant (`mono`, ns), at a moment
+    /// at which no order needs it, by [`Adapter::depart`].
+    Leave {
+        /// Which one.
+        conn: ConnId,
+        /// At the latest.
+        by: Nanos,
+    },
     /// Contract specification: goes to the instrument registry, which answers by [`Adapter::on_instrument`].
     Spec(VenueSpec),
     /// The account snapshot after (re)connecting is complete: open orders that were reported by the
@@ -222,6 +230,9 @@ pub trait Adapter: Send {
     fn copies(&self) -> Option<&CopyCounts> {
         None
     }
+    /// A private connection is to be left now, for a new one: no order needs it, or its end is near. It is not ready any
+    /// more from here on.
+    fn depart(&mut self, conn: ConnId, now: Stamp, out: &mut Out);
     /// The run ends: unsubscribe is not needed, closing is.
     fn on_stop(&mut self, now: Stamp, out: &mut Out);
 }

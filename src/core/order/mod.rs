@@ -433,6 +433,14 @@ impl Ledger {
         self.watched.iter().any(|slot| concerns(&self.entries[*slot as usize]))
     }
 
+    /// Whether no order may need the venue's private connections: none there is live or owed something, and none of
+    /// ours is under way elsewhere, as its end may ask for another one here. What nobody knows the state of elsewhere
+    /// is not waited for: that may take as long as an outage.
+    pub fn is_quiet(&self, venue: VenueId) -> bool {
+        let concerns = |entry: &Entry| entry.spec.venue == venue || (entry.placed && !entry.unknown);
+        !self.watched.iter().any(|slot| concerns(&self.entries[*slot as usize]))
+    }
+
     /// The order of a venue with that tag ([`ClientId::tag`]) that is live or owed something.
     pub fn tagged(&self, venue: VenueId, tag: u32) -> Option<ClientId> {
         let found = |entry: &&Entry| entry.spec.venue == venue && entry.id().tag() == tag;

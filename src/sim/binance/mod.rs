@@ -415,6 +415,10 @@ impl Server for BinanceServer {
         self.venue.next_due().min(tick_at).min(self.inbox.next_due()).min(self.outbox.next_due())
     }
 
+    fn notice(&self, _conn: SimConn, now: Nanos) -> Option<Vec<u8>> {
+        Some(format!(r#"{{"e":"serverShutdown","E":{}}}"#, now / MILLI).into_bytes())
+    }
+
     fn is_private(&self, conn: SimConn) -> bool {
         self.conns.get(&conn).is_some_and(|conn| !matches!(conn.role, Role::Streams { .. }))
     }

@@ -55,6 +55,8 @@ struct Line {
     until: Nanos,
     /// The change of a contract that it has made.
     made: Option<(ListingId, Change)>,
+    /// The connections that it is going to cut.
+    doomed: Vec<SimConn>,
 }
 
 /// A living connection.
@@ -70,8 +72,17 @@ struct Link {
 
 impl Line {
     fn new(fault: Fault, random: Random, start: Nanos, last: Nanos) -> Self {
-        let mut line =
-            Self { fault, random, last, due: start, struck: 0, armed: 0, until: Nanos::MAX, made: None };
+        let mut line = Self {
+            fault,
+            random,
+            last,
+            due: start,
+            struck: 0,
+            armed: 0,
+            until: Nanos::MAX,
+            made: None,
+            doomed: Vec::new(),
+        };
         line.plan_next(start);
         line
     }
@@ -163,13 +174,20 @@ impl<S: LedgerServer> Faulty<S> {
 
     /// Ends what lasts until `now`.
     fn end(&mut self, now: Nanos, out: &mut Vec<Push>) {
+        let mut doomed = Vec::new();
         for line in self.lines.iter_mut().filter(|line| line.until <= now) {
             line.until = Nanos::MAX;
+            doomed.append(&mut line.doomed);
             match (line.fault.kind, self.inner.exchange_mut()) {
                 (FaultKind::ClockSkew, _) => self.skew.turn(now, 0),
                 (FaultKind::PriceBand, Some(exchange)) => exchange.trouble_mut().set_band(None),
                 (FaultKind::Metadata, Some(exchange)) => line.take_back(exchange, now),
                 _ => {}
+            }
+        }
+        for conn in doomed {
+            if self.links.contains_key(&conn) {
+                self.hang_up(conn, now, out);
             }
         }
         for conn in self.conns(|_| true) {
@@ -215,6 +233,18 @@ impl<S: LedgerServer> Faulty<S> {
                         self.hang_up(conn, now, out);
                     }
                 }
+            }
+            FaultKind::PlannedCut => {
+                self.counts.count(kind);
+                self.lines[index].until = now.saturating_add(for_ns);
+                let mut conns = self.conns(|link| !link.half_open);
+                conns.retain(|conn| side.holds(self.inner.is_private(*conn)));
+                for conn in &conns {
+                    if let Some(notice) = self.inner.notice(*conn, self.skew.venue(now)) {
+                        self.say(*conn, notice, out);
+                    }
+                }
+                self.lines[index].doomed.append(&mut conns);
             }
             FaultKind::ClockSkew => {
                 self.counts.count(kind);

@@ -55,11 +55,13 @@ pub enum FaultKind {
     Metadata,
     /// The venue takes only reductions on a contract for a while (Binance: its quantitative rules).
     SymbolLock,
+    /// Connections are cut after a while, which the venue announces where it announces such things.
+    PlannedCut,
 }
 
 impl FaultKind {
     /// Every kind, in the order of the counts.
-    pub const ALL: [Self; 21] = [
+    pub const ALL: [Self; 22] = [
         Self::Disconnect,
         Self::HalfOpen,
         Self::Gap,
@@ -81,6 +83,7 @@ impl FaultKind {
         Self::Adl,
         Self::Metadata,
         Self::SymbolLock,
+        Self::PlannedCut,
     ];
 
     /// As the file and the report write it.
@@ -107,6 +110,7 @@ impl FaultKind {
             Self::Adl => "adl",
             Self::Metadata => "metadata",
             Self::SymbolLock => "symbol_lock",
+            Self::PlannedCut => "planned_cut",
         }
     }
 
@@ -124,6 +128,7 @@ impl FaultKind {
                 | Self::PriceBand
                 | Self::Metadata
                 | Self::SymbolLock
+                | Self::PlannedCut
         )
     }
 
@@ -131,7 +136,7 @@ impl FaultKind {
     /// those are its meaning.
     fn usual_side(self) -> Option<Side> {
         match self {
-            Self::Disconnect | Self::HalfOpen => Some(Side::Any),
+            Self::Disconnect | Self::HalfOpen | Self::PlannedCut => Some(Side::Any),
             Self::Gap
             | Self::Duplicate
             | Self::Reorder

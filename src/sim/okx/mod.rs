@@ -269,6 +269,14 @@ impl Server for OkxServer {
         timer.min(countdown).min(self.venue.next_due()).min(self.under_way.next_due())
     }
 
+    fn notice(&self, conn: SimConn, _now: Nanos) -> Option<Vec<u8>> {
+        let text = format!(
+            r#"{{"event":"notice","code":"64008","msg":"The connection will soon be closed for a service upgrade. Please reconnect.","connId":"{:08x}"}}"#,
+            conn.0
+        );
+        Some(text.into_bytes())
+    }
+
     fn is_private(&self, conn: SimConn) -> bool {
         self.clients.get(&conn).is_some_and(|client| client.endpoint == Endpoint::Private)
     }

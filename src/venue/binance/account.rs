@@ -28,6 +28,8 @@ pub enum UserEvent {
     KeyExpired,
     /// A setting of the account changed: read them back.
     Changed,
+    /// The venue is about to cut the connection.
+    Leaving,
 }
 
 type Odd<T> = Result<T, OddKind>;
@@ -57,6 +59,7 @@ pub fn user_event(frame: &[u8], venue: VenueId, listings: &Listings, out: &mut O
         b"TRADE_LITE" => trade_lite(event, venue, listings, out)?,
         b"ACCOUNT_UPDATE" => account_update(event, venue, listings, out)?,
         b"ACCOUNT_CONFIG_UPDATE" => return Ok(UserEvent::Changed),
+        b"serverShutdown" => return Ok(UserEvent::Leaving),
         b"listenKeyExpired" | b"eventStreamTerminated" => return Ok(UserEvent::KeyExpired),
         other => {
             // The rest of the documented list changes nothing that we keep.

@@ -1,10 +1,13 @@
 //! The decode side: connections, listen key, reconciliation and the duties that repeat, around
 //! [`Market`] and the user stream. All HTTP goes through one table of chores with back-off, and every reply
-//! is recognised by its id alone. The order connection, and what stands for it, is in `entry`.
+//! is recognised by its id alone. The order connection, and what stands for it, is in `entry`,
+//! the user stream in `user`.
 
 mod entry;
 
 mod specs;
+
+mod user;
 
 use super::backfill::{self, Backfill};
 use super::dead_man::DeadMan;
@@ -252,48 +255,6 @@ impl BinanceAdapter {
         }
     }
 
-    fn on_user_frame(&mut self, frame: &[u8], now: Nanos, out: &mut Out) {
-        match account::user_event(frame, self.venue, &self.listings, out) {
-            Ok(account::UserEvent::Done) => {}
-            Ok(account::UserEvent::Changed) => {
-                self.chore(Duty::AccountConfig).due = now;
-                self.chore(Duty::SymbolConfig).due = now;
-            }
-            Ok(account::UserEvent::KeyExpired) => {
-                // The reconnect fetches a new key first.
-                self.links[conn::PRIVATE].close(out);
-                self.account_down(out);
-                self.chore(Duty::KeepAlive).due = NEVER;
-            }
-            Err(kind) => {
-                self.odd(conn::PRIVATE, kind, out);
-                if matches!(kind, OddKind::Malformed | OddKind::Inexact) {
-                    // Something about the account is lost: only a new session with a reconciliation tells
-                    // what is true, because a snapshot amid live orders would not.
-                    self.links[conn::PRIVATE].close(out);
-                    self.account_down(out);
-                }
-            }
-        }
-    }
-
-    fn account_down(&mut self, out: &mut Out) {
-        self.missing = 0;
-        self.backfill.clear();
-        for duty in
-            RECONCILE.into_iter().chain(SETTINGS).chain([Duty::Foreign, Duty::Countdown, Duty::Indicators])
-        {
-            *self.chore(duty) = Chore { due: NEVER, request: None, attempts: 0 };
-        }
-        if self.account_ready {
-            self.account_ready = false;
-            self.session(SessionRole::Account, false, out);
-        }
-        if self.orders_http {
-            self.orders_down(out);
-        }
-    }
-
     /// Begins a reconciliation; what is under way is asked for anew.
     fn reconcile(&mut self, now: Nanos, out: &mut Out) {
         self.missing = (1 << RECONCILE.len()) - 1;
@@ -349,7 +310,8 @@ impl BinanceAdapter {
             if silent {
                 self.odd(index, OddKind::Refused, out);
             }
-            if silent || (self.links[index].is_old(mono) && self.may_leave(index, mono)) {
+            let is_old = slot.is_some() && self.links[index].is_old(mono);
+            if silent || (is_old && self.may_leave(index, mono)) {
                 self.links[index].close(out);
             }
         }
@@ -785,6 +747,10 @@ impl Adapter for BinanceAdapter {
 
     fn copies(&self) -> Option<&CopyCounts> {
         self.market.counts()
+    }
+
+    fn depart(&mut self, conn: ConnId, _: Stamp, out: &mut Out) {
+        self.leave_private(conn, out);
     }
 
     fn on_stop(&mut self, _: Stamp, out: &mut Out) {

@@ -46,6 +46,7 @@ pub const PRIVATE: &[&str] = &[
     "CONDITIONAL_ORDER_TRIGGER_REJECT",
     "listenKeyExpired",
     "eventStreamTerminated",
+    "serverShutdown",
 ];
 
 /// Levels of a side for which there is room from the start.

@@ -752,6 +752,12 @@ impl Adapter for BybitAdapter {
         self.twins.counted()
     }
 
+    fn depart(&mut self, conn: ConnId, now: Stamp, out: &mut Out) {
+        if let Some(at) = self.session_at(conn) {
+            self.close(at, false, now.mono, out);
+        }
+    }
+
     fn on_stop(&mut self, now: Stamp, out: &mut Out) {
         for at in 0..self.sessions.len() {
             self.close(at, false, now.mono, out);

@@ -736,6 +736,12 @@ impl Adapter for HyperliquidAdapter {
         self.twins.counted()
     }
 
+    fn depart(&mut self, conn: ConnId, now: Stamp, out: &mut Out) {
+        if let Some(at) = self.session_at(conn) {
+            self.close(at, now.mono, out);
+        }
+    }
+
     fn on_stop(&mut self, now: Stamp, out: &mut Out) {
         for at in 0..self.sessions.len() {
             self.close(at, now.mono, out);

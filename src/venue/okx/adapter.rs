@@ -35,6 +35,8 @@ use crate::venue::{Adapter, Emit, OddKind, Oddity, Out, VenueContext};
 const CONNECT_EVERY: Nanos = 350 * MILLI;
 /// Patience for an HTTP reply.
 const HTTP_WITHIN: Nanos = 10 * SECOND;
+/// Notice 64008 comes 60 s before the cut: a private connection is left within this.
+const NOTICE_WITHIN: Nanos = 50 * SECOND;
 /// The venue's word about a contract is read up after this: it announces several at a time.
 const ANNOUNCED_PAUSE: Nanos = SECOND;
 /// Metadata is asked for again at most this often when a number does not fit it.
@@ -481,8 +483,13 @@ impl OkxAdapter {
                     _ => {}
                 }
             }
-            // The connection will be cut within a minute: come back at once, at our own time.
-            EventKind::Notice if code == 64008 => self.leave(at, now, out),
+            // The connection will be cut within a minute: come back at our own time.
+            EventKind::Notice if code == 64008 && self.twins.copy_of(at).is_some() => {
+                self.leave(at, now, out);
+            }
+            EventKind::Notice if code == 64008 => {
+                out.emit(Emit::Leave { conn, by: now + NOTICE_WITHIN });
+            }
             EventKind::ConnCountError => {
                 self.odd(conn, OddKind::Refused, out);
                 self.close(at, false, now, out);
@@ -687,6 +694,12 @@ impl Adapter for OkxAdapter {
 
     fn copies(&self) -> Option<&CopyCounts> {
         self.twins.counted()
+    }
+
+    fn depart(&mut self, conn: ConnId, now: Stamp, out: &mut Out) {
+        if let Some(at) = self.session_at(conn) {
+            self.close(at, false, now.mono, out);
+        }
     }
 
     fn on_stop(&mut self, now: Stamp, out: &mut Out) {

@@ -108,6 +108,10 @@ impl BinanceAdapter {
         }
         match orders::reply(frame, self.venue, &self.listings) {
             Ok((request, report)) => self.on_report(request, report, now.mono, out),
+            // Not a reply: the same notice as on streams, in whatever envelope.
+            Err(_) if memchr::memmem::find(frame, b"\"serverShutdown\"").is_some() => {
+                self.announced(conn::API, now.mono, out);
+            }
             Err(kind) => self.odd(conn::API, kind, out),
         }
     }

@@ -121,6 +121,35 @@ fn order_sessions_follow_their_connection() {
     assert_eq!(rig.wait(SECOND).connects(), [(3, None)]);
 }
 
+#[test]
+fn private_connections_are_left_when_told_to_and_never_for_their_age_alone() {
+    let mut rig = trading();
+    rig.up(conn::API);
+    rig.take();
+    let frames = [
+        (conn::PRIVATE, r#"{"e":"serverShutdown","E":1}"#),
+        (conn::API, r#"{"e":"serverShutdown","E":1}"#),
+        (conn::API, r#"{"event":{"e":"serverShutdown","E":1}}"#),
+    ];
+    for (index, frame) in frames {
+        rig.frame(index, frame);
+        let by = rig.at().mono + 30 * SECOND;
+        let seen = rig.take();
+        assert_eq!(seen.0, [Emit::Leave { conn: ConnId(BASE + index as u8), by }], "{frame}");
+    }
+    rig.now += 26 * 3600 * SECOND;
+    rig.frame(conn::PRIVATE, r#"{"e":"MARGIN_CALL","E":1}"#);
+    rig.frame(conn::API, r#"{"id":"p","status":200,"result":{}}"#);
+    let closes = rig.wait(20 * MILLI).closes();
+    assert!(!closes.contains(&(conn::PRIVATE as u8)) && !closes.contains(&(conn::API as u8)), "{closes:?}");
+    let now = rig.at();
+    for (index, role) in [(conn::API, SessionRole::Orders), (conn::PRIVATE, SessionRole::Account)] {
+        rig.adapter.depart(ConnId(BASE + index as u8), now, &mut rig.out);
+        let seen = rig.take();
+        assert_eq!((seen.closes(), seen.sessions()), (vec![index as u8], vec![(role, false)]));
+    }
+}
+
 fn order_event(fields: &str) -> String {
     format!(
         r#"{{"e":"ORDER_TRADE_UPDATE","T":8,"E":9,"o":{{"s":"BTCUSDT","c":"{}","S":"BUY","o":"LIMIT","q":"1.000","p":"100.5","i":55,{fields}}}}}"#,

@@ -81,9 +81,15 @@ fn an_account_as_configured_passes_every_check_and_each_is_stated() {
     let rig = Rig::ready();
     let stated = checks(&rig);
     assert!(stated.iter().all(|check| check.passed && check.venue == VenueId(1)), "{stated:?}");
-    // Positions are compared and executions understood elsewhere: neither is a setting.
-    let elsewhere =
-        [Check::Clock, Check::AccountLevel, Check::MarginModel, Check::Positions, Check::Executions];
+    // Positions are compared, executions understood and connections renewed elsewhere: none is a setting.
+    let elsewhere = [
+        Check::Clock,
+        Check::AccountLevel,
+        Check::MarginModel,
+        Check::Positions,
+        Check::Executions,
+        Check::Connections,
+    ];
     for check in Check::ALL.into_iter().filter(|check| !elsewhere.contains(check)) {
         let listing = matches!(check, Check::MarginMode | Check::Leverage).then_some(BTC);
         assert_eq!(
