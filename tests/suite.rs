@@ -2,6 +2,7 @@
 
 mod alloc;
 mod aster_world;
+mod audit;
 mod bad_input;
 mod bench;
 mod book_conformance;
