@@ -16,7 +16,7 @@ use perpring::journal::{Reader, Stream, patch_record, rewrite};
 use perpring::replay::audit::{AuditOptions, AuditReport, Instead, Verdict, audit};
 use perpring::topology::world;
 use serde_json::Value;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 /// A recorded run: the directory of its journal and that of the venues' books.
@@ -65,7 +65,8 @@ impl Run {
     fn edit_row(&self, file: &str, mut edit: impl FnMut(&mut Value) -> bool) {
         let path = self.ledger().join(file);
         let text = std::fs::read_to_string(&path).expect("the ledger");
-        let mut rows: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
+        let mut rows: Vec<Value> =
+            text.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
         assert!(rows.iter_mut().any(&mut edit), "no row to change in {file}");
         let text: String = rows.iter().filter(|row| !row.is_null()).map(|row| format!("{row}\n")).collect();
         std::fs::write(&path, text).expect("temporary disk");
@@ -84,7 +85,11 @@ fn rules(report: &AuditReport) -> Vec<&'static str> {
 }
 
 /// Index and body of the first record of a stream that `wanted` answers with a body.
-fn found(dir: &Path, stream: Stream, mut wanted: impl FnMut(u64, &[u8]) -> Option<Vec<u8>>) -> (u64, Vec<u8>) {
+fn found(
+    dir: &Path,
+    stream: Stream,
+    mut wanted: impl FnMut(u64, &[u8]) -> Option<Vec<u8>>,
+) -> (u64, Vec<u8>) {
     let mut reader = Reader::open(dir, stream).expect("a journal");
     while let Some(record) = reader.next().expect("undamaged") {
         if let Some(body) = wanted(record.seq, record.body) {
@@ -102,7 +107,16 @@ fn with_bytes(input: &Input, bytes: &[u8]) -> Vec<u8> {
 #[test]
 fn seven_dialects_audit_clean_with_their_ledgers() {
     let run = Run::of(
-        &["binance-usdm", "okx", "bybit", "deribit", "hyperliquid", "aster", "binance-coinm", "binance-coinm"],
+        &[
+            "binance-usdm",
+            "okx",
+            "bybit",
+            "deribit",
+            "hyperliquid",
+            "aster",
+            "binance-coinm",
+            "binance-coinm",
+        ],
         20,
     );
     let report = run.audited();
@@ -130,6 +144,39 @@ fn seven_dialects_audit_clean_with_their_ledgers() {
         assert_eq!(row.equal + row.cut + row.blanked, row.connections, "{row:?}");
         assert!(row.frames > 0);
     }
+}
+
+/// Every key below `value` by its path.
+fn keys(value: &Value, path: &str, found: &mut BTreeSet<String>) {
+    match value {
+        Value::Object(fields) => fields.iter().for_each(|(key, value)| {
+            let below = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
+            found.insert(below.clone());
+            keys(value, &below, found);
+        }),
+        Value::Array(items) => items.iter().for_each(|item| keys(item, &format!("{path}[]"), found)),
+        _ => {}
+    }
+}
+
+#[test]
+fn the_keys_of_the_report_are_those_of_the_documentation() {
+    let run = Run::of(&["binance-usdm", "okx"], 5);
+    let limits = Instead::parse("order_notional_max_usd = 10").expect("limits");
+    let json = serde_json::to_value(run.audited_against(limits)).expect("plain data");
+    let mut told = BTreeSet::new();
+    keys(&json, "", &mut told);
+    let text = include_str!("../docs/AUDIT.md").split_once("## The keys of").expect("the table").1;
+    let rows = text.lines().filter_map(|line| line.strip_prefix("| `")?.split_once("` |"));
+    let documented: BTreeMap<&str, bool> =
+        rows.map(|(key, meaning)| (key, meaning.contains("(optional)"))).collect();
+    for (key, optional) in &documented {
+        assert!(*optional || told.contains(*key), "docs/AUDIT.md tells of `{key}`, which is not in {json}");
+    }
+    for key in &told {
+        assert!(documented.contains_key(key.as_str()), "`{key}` is not in docs/AUDIT.md");
+    }
+    assert!(told.contains("first[].advice"), "findings were there to be shown");
 }
 
 #[test]
@@ -343,6 +390,25 @@ fn a_hole_and_damage_are_found_and_a_torn_tail_is_none() {
     let report = audited(&run.journal(), &AuditOptions::default());
     assert_eq!(rules(&report), ["input_hole"]);
     assert_eq!((report.first[0].seq, report.sequence.inputs), (1002, 1000));
+
+    // A byte of a record in the middle of the outputs, of a stream that was closed in order.
+    let run = Run::of(&["binance-usdm", "okx"], 5);
+    let segment = std::fs::read_dir(run.journal()).expect("a journal").flatten().map(|entry| entry.path());
+    let mut segments: Vec<PathBuf> = segment
+        .filter(|path| path.file_name().is_some_and(|n| n.to_string_lossy().starts_with("outputs-")))
+        .collect();
+    segments.sort();
+    let mut bytes = std::fs::read(&segments[0]).expect("a segment");
+    bytes[20_000] ^= 0x55;
+    std::fs::write(&segments[0], &bytes).expect("temporary disk");
+    let report = audited(&run.journal(), &AuditOptions::default());
+    assert!(rules(&report).contains(&"damaged"), "{report}");
+
+    // The same in a run that crashed before anything was known to be on the disk.
+    std::fs::remove_file(run.journal().join("outputs.mark")).expect("a mark");
+    let report = audited(&run.journal(), &AuditOptions::default());
+    assert!(!rules(&report).contains(&"damaged"), "{report}");
+    assert_eq!((report.sequence.torn.len(), report.sequence.closed), (1, false), "{report}");
 }
 
 #[test]

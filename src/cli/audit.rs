@@ -46,8 +46,8 @@ pub fn run(args: &AuditArgs) -> Result<u8, Failure> {
 }
 
 fn read_limits(path: &Path) -> Result<Instead, Failure> {
-    let text = std::fs::read_to_string(path)
-        .map_err(|source| CliError::Read { path: path.to_owned(), source })?;
+    let text =
+        std::fs::read_to_string(path).map_err(|source| CliError::Read { path: path.to_owned(), source })?;
     let wrong = |why| CliError::Argument(format!("{}: {why}", path.display()));
     Ok(Instead::parse(&text).map_err(wrong)?)
 }

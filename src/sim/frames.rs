@@ -92,7 +92,13 @@ impl<S: LedgerServer> Server for FrameHasher<S> {
         let cut = path.find(['?']).unwrap_or(path.len());
         let shown =
             path[..cut].find("/private/ws/").map_or(&path[..cut], |at| &path[..at + "/private/ws".len()]);
-        let sent = Sent { path: shown.into(), hash: Context::new(&SHA256), frames: 0, bytes: 0, tail: VecDeque::new() };
+        let sent = Sent {
+            path: shown.into(),
+            hash: Context::new(&SHA256),
+            frames: 0,
+            bytes: 0,
+            tail: VecDeque::new(),
+        };
         let accepted = self.inner.on_connect(conn, path, now, out);
         if accepted {
             self.living.insert(conn, self.sent.len());

@@ -68,15 +68,30 @@ fn advice(rule: &str) -> &'static str {
         "input_hole" | "damaged" | "output_repeated" | "not_understood" => {
             "the record is not whole: `perpring journal verify` names the bytes; what stands behind them cannot be audited"
         }
-        "clock_step" => "see the host's time service; venue times and deadlines around this input are not to be trusted",
-        "sent_without_approval" | "sent_differs" | "sent_twice" | "approved_without_wish" | "text_without_id"
-        | "client_id_repeated" | "approved_unaccounted" => {
+        "clock_step" => {
+            "see the host's time service; venue times and deadlines around this input are not to be trusted"
+        }
+        "sent_without_approval"
+        | "sent_differs"
+        | "sent_twice"
+        | "approved_without_wish"
+        | "text_without_id"
+        | "client_id_repeated"
+        | "approved_unaccounted" => {
             "stop trading and keep this journal: an order left that the limits did not see as it was"
         }
-        "order_without_end" => "ask the venue for this order; the engine must not run on while its fate is open",
-        "fill_unknown" | "fill_mismatch" | "fill_repeated" | "fill_sum" | "fill_exceeds" | "fill_after_end"
-        | "fill_beyond_limit" => "hold the fill against the venue's own history (`--ledger`, or its export)",
-        "reduce_only_increases" | "hedge_enlarges" | "not_reduce_only" | "opens_while_stopped" | "opens_suspended"
+        "order_without_end" => {
+            "ask the venue for this order; the engine must not run on while its fate is open"
+        }
+        "fill_unknown" | "fill_mismatch" | "fill_repeated" | "fill_sum" | "fill_exceeds"
+        | "fill_after_end" | "fill_beyond_limit" => {
+            "hold the fill against the venue's own history (`--ledger`, or its export)"
+        }
+        "reduce_only_increases"
+        | "hedge_enlarges"
+        | "not_reduce_only"
+        | "opens_while_stopped"
+        | "opens_suspended"
         | "off_grid" => "stop trading and keep this journal: a rule of the order's making was broken",
         "unhedged_notional" | "unhedged_time" => {
             "look at the trade's orders (`perpring journal dump --from`): which leg came late, and why"
@@ -97,6 +112,8 @@ fn advice(rule: &str) -> &'static str {
         "ledger_position" | "ledger_fees" | "ledger_funding" | "ledger_wallet" => {
             "the sums differ although nothing else may: see the findings about fills above, then the venue's log"
         }
-        _ => "a limit was exceeded: keep this journal, and see the limits that were in force (`perpring check-config`)",
+        _ => {
+            "a limit was exceeded: keep this journal, and see the limits that were in force (`perpring check-config`)"
+        }
     }
 }

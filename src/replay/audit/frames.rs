@@ -120,13 +120,14 @@ impl Frames {
     ) -> Result<FrameReport, LedgerError> {
         let file: File = super::ledger::object(dir, "frames.json")?;
         let of_venue = |conn: u8| self.conns.get(usize::from(conn)).is_some_and(|c| c.venue.index() == venue);
-        let ours = self.sums.iter().filter(|((conn, _), _)| of_venue(*conn)).map(|((conn, epoch), sum)| Ours {
-            name: format!("{name} connection {conn} epoch {epoch}"),
-            frames: sum.frames,
-            bytes: sum.bytes,
-            sha256: hex(&sum.hash),
-            blanked: sum.blanked,
-        });
+        let ours =
+            self.sums.iter().filter(|((conn, _), _)| of_venue(*conn)).map(|((conn, epoch), sum)| Ours {
+                name: format!("{name} connection {conn} epoch {epoch}"),
+                frames: sum.frames,
+                bytes: sum.bytes,
+                sha256: hex(&sum.hash),
+                blanked: sum.blanked,
+            });
         Ok(matched(name, ours.collect(), file.connections, findings))
     }
 }
@@ -165,7 +166,9 @@ fn matched(name: &str, mut ours: Vec<Ours>, mut theirs: Vec<Theirs>, findings: &
         false
     });
     for (subject, frames, hash) in differ {
-        let detail = format!("{frames} frames of the size that the venue sent, but not its bytes (its SHA-256: {hash})");
+        let detail = format!(
+            "{frames} frames of the size that the venue sent, but not its bytes (its SHA-256: {hash})"
+        );
         findings.add("frames", "frames_differ", (Seq(0), 0), subject, detail);
     }
     let begun = |row: &Ours, other: &Theirs| {
@@ -177,7 +180,10 @@ fn matched(name: &str, mut ours: Vec<Ours>, mut theirs: Vec<Theirs>, findings: &
             theirs.remove(at);
             report.unproven += 1;
         } else if row.frames > 0 {
-            let detail = format!("{} frames ({} bytes) that the venue did not send in this form", row.frames, row.bytes);
+            let detail = format!(
+                "{} frames ({} bytes) that the venue did not send in this form",
+                row.frames, row.bytes
+            );
             findings.add("frames", "frames_unknown", (Seq(0), 0), row.name, detail);
         }
     }
@@ -205,7 +211,13 @@ mod tests {
     use super::*;
 
     fn ours(frames: u64, bytes: u64, sha256: &str) -> Ours {
-        Ours { name: "venue connection 0 epoch 1".into(), frames, bytes, sha256: sha256.into(), blanked: false }
+        Ours {
+            name: "venue connection 0 epoch 1".into(),
+            frames,
+            bytes,
+            sha256: sha256.into(),
+            blanked: false,
+        }
     }
 
     fn theirs(frames: u64, bytes: u64, sha256: &str, tail: &[(u64, u64, &str)]) -> Theirs {

@@ -129,7 +129,13 @@ impl Hedging {
         if let Some(limit) = self.notional_max.filter(|limit| value > *limit && !row.told_large) {
             row.told_large = true;
             let detail = format!("{value} {} unhedged, limit {limit}", instrument.quote);
-            findings.add("hedging", "unhedged_notional", (seq, at.wall), format!("trade {}", trade.0), detail);
+            findings.add(
+                "hedging",
+                "unhedged_notional",
+                (seq, at.wall),
+                format!("trade {}", trade.0),
+                detail,
+            );
         }
     }
 

@@ -207,7 +207,10 @@ impl Comparison<'_> {
                 continue;
             }
             let Some(row) = rows.first() else { continue };
-            let detail = format!("{} {} {} at {} stands in the venue's books only", row.side, row.qty, row.symbol, row.price);
+            let detail = format!(
+                "{} {} {} at {} stands in the venue's books only",
+                row.side, row.qty, row.symbol, row.price
+            );
             self.found("ledger_order_unknown", (Seq(0), 0), format!("order {id} ({})", row.order_id), detail);
         }
     }
@@ -219,7 +222,8 @@ impl Comparison<'_> {
             let accepted = row.filled > Money::ZERO
                 || matches!(row.state, Some(OrderState::Filled | OrderState::Canceled | OrderState::Expired));
             if accepted {
-                let detail = format!("{:?} with {} filled in the record, unknown to the venue", row.state, row.filled);
+                let detail =
+                    format!("{:?} with {} filled in the record, unknown to the venue", row.state, row.filled);
                 self.found("ledger_order_missing", at, format!("order {id}"), detail);
             } else if matches!(row.fate, Fate::Sent | Fate::Unknown) {
                 self.report.never_accepted += 1;
@@ -237,8 +241,10 @@ impl Comparison<'_> {
         let side = if row.spec.side == Side::Buy { "buy" } else { "sell" };
         let symbol = self.symbol(row.spec.instrument.0).to_owned();
         let late = self.is_late(&other.updated_ns);
-        let (theirs_ended, ours_ended) =
-            (!matches!(other.status.as_str(), "new" | "partially_filled"), row.state.is_some_and(OrderState::is_terminal));
+        let (theirs_ended, ours_ended) = (
+            !matches!(other.status.as_str(), "new" | "partially_filled"),
+            row.state.is_some_and(OrderState::is_terminal),
+        );
         let figures = [
             ("symbol", symbol, other.symbol.clone(), true),
             ("side", side.to_owned(), other.side.clone(), true),
@@ -268,7 +274,12 @@ impl Comparison<'_> {
             let key = (self.symbol(row.instrument.0).to_owned(), row.trade_id, row.order);
             if let Some(first) = ours.insert(key, row) {
                 let detail = format!("stands twice in the record, first at input {}", first.seq.0);
-                self.found("ledger_fill_unknown", (row.seq, row.at), format!("fill {}", row.trade_id), detail);
+                self.found(
+                    "ledger_fill_unknown",
+                    (row.seq, row.at),
+                    format!("fill {}", row.trade_id),
+                    detail,
+                );
             }
         }
         for fill in theirs {
@@ -285,7 +296,10 @@ impl Comparison<'_> {
                     (self.report.on_their_way, self.late) = (self.report.on_their_way + 1, self.late + 1);
                     continue;
                 }
-                let detail = format!("{} {} {} at {} stands in the venue's books only", fill.side, fill.qty, fill.symbol, fill.price);
+                let detail = format!(
+                    "{} {} {} at {} stands in the venue's books only",
+                    fill.side, fill.qty, fill.symbol, fill.price
+                );
                 self.found("ledger_fill_missing", (Seq(0), 0), subject, detail);
                 continue;
             };
@@ -306,7 +320,8 @@ impl Comparison<'_> {
             }
         }
         for ((symbol, number, order), row) in ours {
-            let detail = format!("{:?} {} {symbol} at {} stands in the record only", row.side, row.qty, row.price);
+            let detail =
+                format!("{:?} {} {symbol} at {} stands in the record only", row.side, row.qty, row.price);
             let subject = format!("fill {number} of order {order}");
             self.found("ledger_fill_unknown", (row.seq, row.at), subject, detail);
         }
@@ -326,7 +341,8 @@ impl Comparison<'_> {
                 Money::from_num(instrument.qty_num(Qty(record.books.qty(id))))
             });
             let symbol = listing.symbol.as_str();
-            let stated = account.positions.iter().find(|row| row.symbol == symbol).map_or(Money::ZERO, |row| row.qty);
+            let stated =
+                account.positions.iter().find(|row| row.symbol == symbol).map_or(Money::ZERO, |row| row.qty);
             if held != stated {
                 let detail = format!("{held} by the fills of the record, {stated} in the venue's books");
                 self.found("ledger_position", (Seq(0), 0), symbol.to_owned(), detail);
@@ -344,10 +360,13 @@ impl Comparison<'_> {
         let name = &record.names[venue];
         for row in record.money.iter().filter(|row| row.venue == *name && row.complete) {
             // A simulated account has one wallet: another currency of ours is nothing that it knows.
-            let Some(closing) = row.closing.filter(|_| row.verdict != Verdict::PositionBefore) else { continue };
+            let Some(closing) = row.closing.filter(|_| row.verdict != Verdict::PositionBefore) else {
+                continue;
+            };
             let unit = 10i128.pow(18u32.saturating_sub(row.decimals));
             if (closing - account.wallet).0.abs() >= unit {
-                let detail = format!("{closing} as it was stated last, {} in the venue's books", account.wallet);
+                let detail =
+                    format!("{closing} as it was stated last, {} in the venue's books", account.wallet);
                 self.found("ledger_wallet", (Seq(0), 0), row.currency.clone(), detail);
             }
         }

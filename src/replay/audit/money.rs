@@ -239,7 +239,14 @@ impl Books {
     }
 
     /// Something is about to flow at a venue in a currency.
-    fn flow(&mut self, venue: u8, currency: Currency, venue_ns: Nanos, place: (Seq, Stamp), findings: &mut Findings) {
+    fn flow(
+        &mut self,
+        venue: u8,
+        currency: Currency,
+        venue_ns: Nanos,
+        place: (Seq, Stamp),
+        findings: &mut Findings,
+    ) {
         if currency.is_empty() {
             return;
         }
@@ -264,7 +271,9 @@ impl Books {
             .filter(|(_, of)| (of.venue.0, of.settle) == key)
             .filter_map(|(id, _)| self.holdings.get(id))
             .filter(|holding| holding.qty != 0)
-            .fold((Money::ZERO, 0), |(cost, partials), holding| (cost + holding.cost, partials + holding.partials))
+            .fold((Money::ZERO, 0), |(cost, partials), holding| {
+                (cost + holding.cost, partials + holding.partials)
+            })
     }
 }
 

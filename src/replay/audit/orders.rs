@@ -113,7 +113,13 @@ impl Book {
         Self { fills: keep_fills.then(Vec::new), ..Self::default() }
     }
 
-    pub fn approved(&mut self, basket: &Basket, instruments: &BTreeMap<u16, Instrument>, seq: Seq, at: Stamp) {
+    pub fn approved(
+        &mut self,
+        basket: &Basket,
+        instruments: &BTreeMap<u16, Instrument>,
+        seq: Seq,
+        at: Stamp,
+    ) {
         let key = (basket.trade.0, basket.attempt, basket.kind as u8);
         for (leg, spec) in basket.orders().iter().enumerate() {
             self.report.approved += 1;
@@ -139,7 +145,9 @@ impl Book {
     }
 
     pub fn denied(&mut self, denial: &Denial) {
-        for id in self.baskets.remove(&(denial.trade.0, denial.attempt, denial.kind as u8)).unwrap_or_default() {
+        for id in
+            self.baskets.remove(&(denial.trade.0, denial.attempt, denial.kind as u8)).unwrap_or_default()
+        {
             self.fate(id, Fate::Denied);
         }
     }
@@ -202,8 +210,18 @@ impl Book {
                 Fate::None => {
                     report.without_fate += 1;
                     if age > FATE_WITHIN && row.state.is_none() {
-                        let detail = format!("approved {}.{:09} s before the record ends, neither sent nor refused nor denied", age / SECOND, age % SECOND);
-                        findings.add("orders", "approved_unaccounted", (row.seq, row.at.wall), id.to_string(), detail);
+                        let detail = format!(
+                            "approved {}.{:09} s before the record ends, neither sent nor refused nor denied",
+                            age / SECOND,
+                            age % SECOND
+                        );
+                        findings.add(
+                            "orders",
+                            "approved_unaccounted",
+                            (row.seq, row.at.wall),
+                            id.to_string(),
+                            detail,
+                        );
                     }
                     continue;
                 }
@@ -222,8 +240,15 @@ impl Book {
                 state => {
                     report.open_at_end += 1;
                     if age > END_WITHIN {
-                        let detail = format!("{} s after it was approved its state is {state:?}", age / SECOND);
-                        findings.add("orders", "order_without_end", (row.seq, row.at.wall), id.to_string(), detail);
+                        let detail =
+                            format!("{} s after it was approved its state is {state:?}", age / SECOND);
+                        findings.add(
+                            "orders",
+                            "order_without_end",
+                            (row.seq, row.at.wall),
+                            id.to_string(),
+                            detail,
+                        );
                     }
                 }
             }

@@ -29,6 +29,9 @@ use std::path::Path;
 /// Progress is told after so many inputs.
 const TELL_EVERY: u64 = 1 << 14;
 
+/// Notes about the last moments of a crashed run that are kept.
+const NOTES_MAX: usize = 100;
+
 /// What an audit is to hold a journal against.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct AuditOptions<'a> {
@@ -93,7 +96,9 @@ pub fn audit(
         ));
     }
     if config.params.paper.is_some() {
-        report.notes.push("orders were executed on paper: balances are the engine's own, not a venue's".into());
+        report
+            .notes
+            .push("orders were executed on paper: balances are the engine's own, not a venue's".into());
     }
     Ok(report)
 }
@@ -170,13 +175,28 @@ impl Pass {
                 Err(other) => return Err(other.into()),
             };
             if record.seq != self.seq.0 + 1 {
-                let detail = format!("input {} follows input {}; what stands behind is not audited", record.seq, self.seq.0);
-                self.findings.add("sequence", "input_hole", (Seq(record.seq), self.at.wall), "inputs", detail);
+                let detail = format!(
+                    "input {} follows input {}; what stands behind is not audited",
+                    record.seq, self.seq.0
+                );
+                self.findings.add(
+                    "sequence",
+                    "input_hole",
+                    (Seq(record.seq), self.at.wall),
+                    "inputs",
+                    detail,
+                );
                 break;
             }
             let Ok((input, raw)) = decode_input(record.body) else {
                 let detail = format!("kind {} cannot be understood by this version", record.kind);
-                self.findings.add("sequence", "not_understood", (Seq(record.seq), self.at.wall), "inputs", detail);
+                self.findings.add(
+                    "sequence",
+                    "not_understood",
+                    (Seq(record.seq), self.at.wall),
+                    "inputs",
+                    detail,
+                );
                 break;
             };
             let raw = RawInput { mono: record.time_ns, input, bytes: raw };
@@ -197,7 +217,12 @@ impl Pass {
     fn ended(&mut self, recorded: &Recorded, mark: Option<Mark>) {
         self.sequence.report.outputs = recorded.records;
         if let Some(damage) = &recorded.damage {
-            self.sequence.damage(damage, mark, (Seq(recorded.last_cause()), self.at.wall), &mut self.findings);
+            self.sequence.damage(
+                damage,
+                mark,
+                (Seq(recorded.last_cause()), self.at.wall),
+                &mut self.findings,
+            );
         }
         for cause in &recorded.repeated {
             let detail = format!("an output of input {cause} stands twice");
@@ -285,8 +310,11 @@ impl Pass {
         let first = &self.checker.so_far().first;
         for violation in &first[self.told..] {
             // The approval of an order that left in the last moments of a crashed run may be lost.
-            if self.beyond && violation.rule == "sent_without_approval" {
-                self.notes.push(format!("{violation}: its approval would stand behind the end of the outputs"));
+            if self.beyond && is_order_rule(violation.rule) {
+                if self.notes.len() < NOTES_MAX {
+                    self.notes
+                        .push(format!("{violation}: its approval would stand behind the end of the outputs"));
+                }
                 continue;
             }
             let section = if is_order_rule(violation.rule) { "orders" } else { "limits" };
@@ -295,13 +323,20 @@ impl Pass {
                 _ => self.limit_findings += 1,
             }
             let place = (Seq(violation.seq), self.at.wall);
-            self.findings.add(section, violation.rule, place, subject(&violation.detail), violation.detail.clone());
+            self.findings.add(
+                section,
+                violation.rule,
+                place,
+                subject(&violation.detail),
+                violation.detail.clone(),
+            );
         }
         self.told = first.len();
     }
 
     fn finish(mut self, config: &RunConfig, ledger: Option<&Path>) -> Result<AuditReport, AuditError> {
-        let clean = |findings: &Findings, section| findings.first.iter().all(|found| found.section != section);
+        let clean =
+            |findings: &Findings, section| findings.first.iter().all(|found| found.section != section);
         self.book.finish(self.at, &mut self.findings);
         let mut hedging = self.hedging.finish(self.at, &mut self.findings);
         let money = self.books.finish(self.at, &mut self.findings);
@@ -335,11 +370,13 @@ impl Pass {
         orders.clean = self.order_findings == 0 && clean(&findings, "orders");
         hedging.clean = clean(&findings, "hedging");
         for row in money.iter().filter(|row| row.verdict == Verdict::NotStated && row.opening.is_some()) {
-            self.notes.push(format!("{} {}: no balance was stated after the last flow", row.venue, row.currency));
+            self.notes
+                .push(format!("{} {}: no balance was stated after the last flow", row.venue, row.currency));
         }
         for trade in &hedging.open_trades {
             let seconds = trade.for_ns / crate::domain::time::SECOND;
-            let words = format!("trade {} is open with {} unhedged for {seconds} s", trade.trade, trade.notional);
+            let words =
+                format!("trade {} is open with {} unhedged for {seconds} s", trade.trade, trade.notional);
             self.notes.push(words);
         }
         if checked.violations > checked.first.len() as u64 {

@@ -83,7 +83,8 @@ impl fmt::Display for AuditReport {
         writeln!(f, "limits    {}  {violations} broken by {baskets} baskets", word(clean))?;
         self.show_hedging(f)?;
         self.money.iter().try_for_each(|row| show_money(row, f))?;
-        for LedgerReport { venue, orders, fills, funding, equal, never_accepted, on_their_way, .. } in &self.ledgers
+        for LedgerReport { venue, orders, fills, funding, equal, never_accepted, on_their_way, .. } in
+            &self.ledgers
         {
             writeln!(
                 f,
@@ -146,7 +147,8 @@ fn show_money(row: &MoneyRow, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         Verdict::PositionBefore => "not provable: a position of before the run",
         Verdict::NotStated => "not provable: no statement after the last flow",
     };
-    let stated = |amount: Option<crate::domain::money::Money>| amount.map_or("?".to_owned(), |a| a.to_string());
+    let stated =
+        |amount: Option<crate::domain::money::Money>| amount.map_or("?".to_owned(), |a| a.to_string());
     writeln!(f, "money     {verdict}  {venue} {currency}: {} → {}", stated(*opening), stated(*closing))?;
     let MoneyRow { spread, funding, fees, hedge_cost, explained, difference, .. } = row;
     writeln!(

@@ -68,7 +68,13 @@ impl Sequence {
     }
 
     /// A stream cannot be read on.
-    pub fn damage(&mut self, damage: &Damage, mark: Option<Mark>, place: (Seq, Nanos), findings: &mut Findings) {
+    pub fn damage(
+        &mut self,
+        damage: &Damage,
+        mark: Option<Mark>,
+        place: (Seq, Nanos),
+        findings: &mut Findings,
+    ) {
         // What was never known to be on the disk may be lost when a run ends abruptly.
         let closed = mark.is_some_and(|mark| mark.closed);
         if !closed && damage.position >= mark.map_or(0, |mark| mark.position) {
