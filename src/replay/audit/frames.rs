@@ -160,7 +160,8 @@ fn matched(name: &str, mut ours: Vec<Ours>, mut theirs: Vec<Theirs>, findings: &
     // Same size, other bytes: said before anything weaker can hide it.
     let mut differ: Vec<(String, u64, String)> = Vec::new();
     ours.retain(|row| {
-        let wrong = theirs.iter().position(|other| size(row, other) || prefix(row, other, false));
+        let sized = theirs.iter().position(|other| size(row, other) || prefix(row, other, false));
+        let wrong = sized.or_else(|| theirs.iter().position(|other| row.frames == other.frames));
         let Some(at) = wrong.filter(|_| row.frames > 0) else { return true };
         differ.push((row.name.clone(), row.frames, theirs.remove(at).sha256));
         false

@@ -238,7 +238,7 @@ impl Comparison<'_> {
             self.report.orders_equal += 1;
             return;
         }
-        let side = if row.spec.side == Side::Buy { "buy" } else { "sell" };
+        let side = side_text(row.spec.side);
         let symbol = self.symbol(row.spec.instrument.0).to_owned();
         let late = self.is_late(&other.updated_ns);
         let (theirs_ended, ours_ended) = (
@@ -266,64 +266,85 @@ impl Comparison<'_> {
         }
     }
 
+    /// Pairs fills by their trade id; where the venue's are no numbers (ours are derived from them then, and none
+    /// is the same), by order, side, quantity and price.
     fn fills(&mut self, theirs: Vec<TheirFill>) {
         let (record, venue) = (self.record, self.venue);
-        let mut ours: BTreeMap<(String, u64, ClientId), &FillRow> = BTreeMap::new();
-        let fills = record.book.fills.iter().flatten().filter(|row| row.venue.index() == venue);
-        for row in fills {
-            let key = (self.symbol(row.instrument.0).to_owned(), row.trade_id, row.order);
-            if let Some(first) = ours.insert(key, row) {
-                let detail = format!("stands twice in the record, first at input {}", first.seq.0);
-                self.found(
-                    "ledger_fill_unknown",
-                    (row.seq, row.at),
-                    format!("fill {}", row.trade_id),
-                    detail,
-                );
-            }
+        self.report.fills = theirs.len() as u64;
+        let mut ours: Vec<&FillRow> =
+            record.book.fills.iter().flatten().filter(|row| row.venue.index() == venue).collect();
+        let boot = record.params.boot_epoch;
+        let rest = |fill: &TheirFill| fill.order().is_none_or(|id| id.epoch() == boot);
+        let theirs: Vec<TheirFill> = theirs.into_iter().filter(rest).collect();
+        let by_id = |row: &FillRow, fill: &TheirFill| fill.trade_id == row.trade_id.to_string();
+        let by_figures = |row: &FillRow, fill: &TheirFill| {
+            (row.qty, row.price, side_text(row.side)) == (fill.qty, fill.price, fill.side.as_str())
+        };
+        let before = ours.len();
+        let mut left = self.pair(&mut ours, theirs, &by_id);
+        if ours.len() == before {
+            left = self.pair(&mut ours, left, &by_figures);
         }
-        for fill in theirs {
-            self.report.fills += 1;
-            let number: u64 = fill.trade_id.parse().unwrap_or(0);
-            let order = fill.client_id.as_deref().and_then(client_id);
-            if order.is_some_and(|id| id.epoch() != record.params.boot_epoch) {
+        for fill in left {
+            if self.is_late(&fill.time_ns) {
+                (self.report.on_their_way, self.late) = (self.report.on_their_way + 1, self.late + 1);
                 continue;
             }
-            let order = order.unwrap_or(ClientId::NONE);
-            let subject = format!("fill {} of order {order}", fill.trade_id);
-            let Some(row) = ours.remove(&(fill.symbol.clone(), number, order)) else {
-                if self.is_late(&fill.time_ns) {
-                    (self.report.on_their_way, self.late) = (self.report.on_their_way + 1, self.late + 1);
-                    continue;
-                }
-                let detail = format!(
-                    "{} {} {} at {} stands in the venue's books only",
-                    fill.side, fill.qty, fill.symbol, fill.price
-                );
-                self.found("ledger_fill_missing", (Seq(0), 0), subject, detail);
-                continue;
-            };
-            let side = if row.side == Side::Buy { "buy" } else { "sell" };
-            let figures = [
-                ("side", side.to_owned(), fill.side),
-                ("quantity", row.qty.to_string(), fill.qty.to_string()),
-                ("price", row.price.to_string(), fill.price.to_string()),
-                ("fee", row.fee.to_string(), fill.fee.to_string()),
-            ];
-            let apart = figures.iter().filter(|(_, ours, theirs)| ours != theirs);
-            let apart: Vec<String> =
-                apart.map(|(what, ours, theirs)| format!("{what} {ours}, at the venue {theirs}")).collect();
-            if apart.is_empty() {
-                self.report.fills_equal += 1;
-            } else {
-                self.found("ledger_fill_differs", (row.seq, row.at), subject, apart.join("; "));
-            }
+            let TheirFill { side, qty, symbol, price, .. } = &fill;
+            let detail = format!("{side} {qty} {symbol} at {price} stands in the venue's books only");
+            self.found("ledger_fill_missing", (Seq(0), 0), fill.subject(), detail);
         }
-        for ((symbol, number, order), row) in ours {
-            let detail =
-                format!("{:?} {} {symbol} at {} stands in the record only", row.side, row.qty, row.price);
-            let subject = format!("fill {number} of order {order}");
+        for row in ours {
+            let symbol = self.symbol(row.instrument.0).to_owned();
+            let side = side_text(row.side);
+            let detail = format!("{side} {} {symbol} at {} stands in the record only", row.qty, row.price);
+            let subject = format!("fill {} of order {}", row.trade_id, row.order);
             self.found("ledger_fill_unknown", (row.seq, row.at), subject, detail);
+        }
+    }
+
+    /// Takes the pairs out of both sides and compares them; what is left of theirs.
+    fn pair(
+        &mut self,
+        ours: &mut Vec<&FillRow>,
+        theirs: Vec<TheirFill>,
+        same: &dyn Fn(&FillRow, &TheirFill) -> bool,
+    ) -> Vec<TheirFill> {
+        let mut of_order: BTreeMap<ClientId, Vec<&FillRow>> = BTreeMap::new();
+        for row in ours.drain(..) {
+            of_order.entry(row.order).or_default().push(row);
+        }
+        let mut left = Vec::new();
+        for fill in theirs {
+            let rows = of_order.get_mut(&fill.order().unwrap_or(ClientId::NONE));
+            let found = rows.and_then(|rows| {
+                let symbol = |row: &&FillRow| self.symbol(row.instrument.0) == fill.symbol;
+                let at = rows.iter().position(|row| symbol(row) && same(row, &fill))?;
+                Some(rows.remove(at))
+            });
+            match found {
+                Some(row) => self.fill(row, &fill),
+                None => left.push(fill),
+            }
+        }
+        ours.extend(of_order.into_values().flatten());
+        left
+    }
+
+    fn fill(&mut self, row: &FillRow, fill: &TheirFill) {
+        let figures = [
+            ("side", side_text(row.side).to_owned(), fill.side.clone()),
+            ("quantity", row.qty.to_string(), fill.qty.to_string()),
+            ("price", row.price.to_string(), fill.price.to_string()),
+            ("fee", row.fee.to_string(), fill.fee.to_string()),
+        ];
+        let apart = figures.iter().filter(|(_, ours, theirs)| ours != theirs);
+        let apart: Vec<String> =
+            apart.map(|(what, ours, theirs)| format!("{what} {ours}, at the venue {theirs}")).collect();
+        if apart.is_empty() {
+            self.report.fills_equal += 1;
+        } else {
+            self.found("ledger_fill_differs", (row.seq, row.at), fill.subject(), apart.join("; "));
         }
     }
 
@@ -370,6 +391,24 @@ impl Comparison<'_> {
                 self.found("ledger_wallet", (Seq(0), 0), row.currency.clone(), detail);
             }
         }
+    }
+}
+
+impl TheirFill {
+    /// The order of ours that it belongs to.
+    fn order(&self) -> Option<ClientId> {
+        self.client_id.as_deref().and_then(client_id)
+    }
+
+    fn subject(&self) -> String {
+        format!("fill {} of order {}", self.trade_id, self.order().unwrap_or(ClientId::NONE))
+    }
+}
+
+fn side_text(side: Side) -> &'static str {
+    match side {
+        Side::Buy => "buy",
+        Side::Sell => "sell",
     }
 }
 
