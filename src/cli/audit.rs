@@ -54,7 +54,7 @@ fn read_limits(path: &Path) -> Result<Instead, Failure> {
 
 /// A bar as far as the length is known.
 fn draw(Progress { inputs, position, bytes }: Progress) {
-    let done = if bytes > 0 { (position.min(bytes) * 20 / bytes) as usize } else { 0 };
+    let done = (position.min(bytes) * 20).checked_div(bytes).unwrap_or(0);
     let bar: String = (0..20).map(|at| if at < done { '#' } else { '.' }).collect();
     let mut out = std::io::stderr().lock();
     let _ = write!(out, "\r[{bar}] {inputs} inputs audited").and_then(|()| out.flush());
