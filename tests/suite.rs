@@ -3,6 +3,7 @@
 mod alloc;
 mod amend_world;
 mod aster_world;
+mod audit;
 mod bad_input;
 mod bench;
 mod book_conformance;

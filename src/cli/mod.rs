@@ -13,6 +13,7 @@ macro_rules! tell {
     ($($words:tt)*) => { $crate::cli::tell(format_args!($($words)*)) };
 }
 
+pub mod audit;
 pub mod bench;
 pub mod book;
 pub mod capture;
@@ -73,6 +74,8 @@ enum Command {
     Instruments(instruments::InstrumentsArgs),
     /// Replay a journal through the engine.
     Replay(replay::ReplayArgs),
+    /// Prove from a journal that limits held, trades were hedged and the money adds up.
+    Audit(audit::AuditArgs),
 }
 
 /// What went wrong with a command, as a sentence.
@@ -126,6 +129,7 @@ fn dispatch(cli: Cli) -> Result<u8, Failure> {
         Command::Top(args) => top::run(&args),
         Command::Instruments(args) => instruments::run(&args),
         Command::Replay(args) => replay::run(&args),
+        Command::Audit(args) => audit::run(&args),
     }
 }
 

@@ -1,12 +1,15 @@
 //! Proof of what was sent: SHA-256 over the text frames of each connection, taken where pushes leave a
 //! server, so that every transport is covered alike.
 
-use super::exchange::{FrameRow, VenueLedger};
+use super::exchange::{FramePrefix, FrameRow, VenueLedger};
 use super::{FaultCounts, HttpReply, HttpRequest, LedgerServer, Push, Server, SimConn};
 use crate::domain::time::Nanos;
 use ring::digest::{Context, SHA256};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::fmt::Write;
+
+/// Hashes kept from before the last frame: more than what is on its way when a connection is cut.
+const TAIL_FRAMES: usize = 256;
 
 /// A server whose frames are hashed.
 pub struct FrameHasher<S> {
@@ -22,6 +25,8 @@ struct Sent {
     hash: Context,
     frames: u64,
     bytes: u64,
+    /// What the row was before each of its last frames: what a reader has that was cut off.
+    tail: VecDeque<(u64, u64, Context)>,
 }
 
 impl<S: LedgerServer> FrameHasher<S> {
@@ -41,6 +46,10 @@ impl<S: LedgerServer> FrameHasher<S> {
                 && let Some(row) = self.living.get(conn)
             {
                 let sent = &mut self.sent[*row].1;
+                if sent.tail.len() == TAIL_FRAMES {
+                    sent.tail.pop_front();
+                }
+                sent.tail.push_back((sent.frames, sent.bytes, sent.hash.clone()));
                 sent.hash.update(text);
                 sent.hash.update(b"\n");
                 sent.frames += 1;
@@ -51,14 +60,29 @@ impl<S: LedgerServer> FrameHasher<S> {
 
     fn rows(&self) -> Vec<FrameRow> {
         let row = |(conn, sent): &(SimConn, Sent)| {
-            let mut sha256 = String::new();
-            for byte in sent.hash.clone().finish().as_ref() {
-                let _ = write!(sha256, "{byte:02x}");
+            let prefix = |(frames, bytes, hash): &(u64, u64, Context)| FramePrefix {
+                frames: *frames,
+                bytes: *bytes,
+                sha256: hex(hash),
+            };
+            FrameRow {
+                conn: conn.0,
+                path: sent.path.clone(),
+                frames: sent.frames,
+                bytes: sent.bytes,
+                sha256: hex(&sent.hash),
+                tail: sent.tail.iter().map(prefix).collect(),
             }
-            FrameRow { conn: conn.0, path: sent.path.clone(), frames: sent.frames, bytes: sent.bytes, sha256 }
         };
         self.sent.iter().map(row).collect()
     }
+}
+
+fn hex(hash: &Context) -> String {
+    hash.clone().finish().as_ref().iter().fold(String::new(), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}"); // writing to a string cannot fail
+        text
+    })
 }
 
 impl<S: LedgerServer> Server for FrameHasher<S> {
@@ -68,7 +92,13 @@ impl<S: LedgerServer> Server for FrameHasher<S> {
         let cut = path.find(['?']).unwrap_or(path.len());
         let shown =
             path[..cut].find("/private/ws/").map_or(&path[..cut], |at| &path[..at + "/private/ws".len()]);
-        let sent = Sent { path: shown.into(), hash: Context::new(&SHA256), frames: 0, bytes: 0 };
+        let sent = Sent {
+            path: shown.into(),
+            hash: Context::new(&SHA256),
+            frames: 0,
+            bytes: 0,
+            tail: VecDeque::new(),
+        };
         let accepted = self.inner.on_connect(conn, path, now, out);
         if accepted {
             self.living.insert(conn, self.sent.len());

@@ -247,9 +247,18 @@ impl Checker {
             }
             Fact::Approved(Intent::Basket(basket)) => self.approved(basket),
             Fact::Approved(Intent::Amend(amend)) => self.amend_approved(amend),
-            Fact::Denied(denial) => self.orders.deny((denial.trade.0, denial.attempt, denial.kind as u8)),
+            Fact::Denied(denial) => {
+                let name = key(denial.trade.0, denial.attempt, denial.kind);
+                self.wishes.remove(&name);
+                self.orders.deny(name);
+            }
             Fact::Message(meta, text) => self.message(meta, text),
         }
+    }
+
+    /// What was found so far; complete only after [`Checker::finish`].
+    pub fn so_far(&self) -> &CheckReport {
+        &self.report
     }
 
     /// What was found.

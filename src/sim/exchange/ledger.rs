@@ -91,6 +91,19 @@ pub struct FrameRow {
     pub bytes: u64,
     /// SHA-256 over all of them in order, each followed by a newline; lower-case hex.
     pub sha256: String,
+    /// The same before each of the last frames, oldest first: what a reader has that was cut off.
+    pub tail: Vec<FramePrefix>,
+}
+
+/// The first frames of a connection.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FramePrefix {
+    /// How many.
+    pub frames: u64,
+    /// Their bytes.
+    pub bytes: u64,
+    /// SHA-256 over them, as in [`FrameRow::sha256`].
+    pub sha256: String,
 }
 
 /// The books of one venue.
@@ -351,7 +364,11 @@ impl VenueLedger {
             .frames
             .iter()
             .map(|row| {
-                json!({"conn": row.conn, "path": row.path, "frames": row.frames, "bytes": row.bytes, "sha256": row.sha256})
+                let tail = row.tail.iter().map(|first| json!([first.frames, first.bytes, first.sha256]));
+                json!({
+                    "conn": row.conn, "path": row.path, "frames": row.frames, "bytes": row.bytes,
+                    "sha256": row.sha256, "tail": tail.collect::<Vec<_>>(),
+                })
             })
             .collect();
         json!({"venue": self.venue, "connections": rows})

@@ -16,7 +16,7 @@ mod types;
 
 pub use account::Account;
 pub use book::Book;
-pub use ledger::{AccountTotals, FillRow, FrameRow, FundingRow, OrderRow, VenueLedger};
+pub use ledger::{AccountTotals, FillRow, FramePrefix, FrameRow, FundingRow, OrderRow, VenueLedger};
 pub use limits::RateWindow;
 pub use listing::{Listing, MoneyText, fixed};
 pub use terms::{Change, Standing, Terms};

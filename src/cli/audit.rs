@@ -1,0 +1,61 @@
+//! `perpring audit`: proves from a journal, and from the venues' own books, that limits held and that the money adds up.
+
+use super::{CliError, Failure};
+use crate::replay::audit::{AuditOptions, Instead, Progress, audit};
+use clap::Args;
+use std::io::{IsTerminal, Write};
+use std::path::{Path, PathBuf};
+
+/// Arguments of `audit`.
+#[derive(Args, Debug)]
+pub struct AuditArgs {
+    /// Directory of the journal: of a run that ended, that crashed, or that still writes. Nothing in it is changed.
+    pub dir: PathBuf,
+    /// The venues' own books, one folder per venue, as `demo --ledger` and `sim --ledger` write them.
+    #[arg(long, value_name = "LEDGER_DIR")]
+    pub ledger: Option<PathBuf>,
+    /// Limits in place of the run's own (TOML; see docs/AUDIT.md).
+    #[arg(long, value_name = "FILE")]
+    pub limits: Option<PathBuf>,
+    /// One JSON object instead of text.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Runs the command: 0 clean, 1 something was found.
+pub fn run(args: &AuditArgs) -> Result<u8, Failure> {
+    let limits = args.limits.as_deref().map_or(Ok(Instead::default()), read_limits)?;
+    if let Some(dir) = args.ledger.as_ref().filter(|dir| !dir.is_dir()) {
+        return Err(CliError::Argument(format!("--ledger {} is no directory", dir.display())).into());
+    }
+    let options = AuditOptions { limits, ledger: args.ledger.as_deref() };
+    let show = std::io::stderr().is_terminal();
+    let report = audit(&args.dir, &options, &mut |progress| {
+        if show {
+            draw(progress);
+        }
+    })?;
+    if show {
+        let _ = write!(std::io::stderr().lock(), "\r\x1b[K");
+    }
+    match args.json {
+        true => say!("{}", serde_json::to_string_pretty(&report)?)?,
+        false => say!("{report}")?,
+    }
+    Ok(u8::from(!report.is_clean()))
+}
+
+fn read_limits(path: &Path) -> Result<Instead, Failure> {
+    let text =
+        std::fs::read_to_string(path).map_err(|source| CliError::Read { path: path.to_owned(), source })?;
+    let wrong = |why| CliError::Argument(format!("{}: {why}", path.display()));
+    Ok(Instead::parse(&text).map_err(wrong)?)
+}
+
+/// A bar as far as the length is known.
+fn draw(Progress { inputs, position, bytes }: Progress) {
+    let done = (position.min(bytes) * 20).checked_div(bytes).unwrap_or(0);
+    let bar: String = (0..20).map(|at| if at < done { '#' } else { '.' }).collect();
+    let mut out = std::io::stderr().lock();
+    let _ = write!(out, "\r[{bar}] {inputs} inputs audited").and_then(|()| out.flush());
+}

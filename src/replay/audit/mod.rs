@@ -1,0 +1,45 @@
+//! The audit: proves from a journal, and from the venues' own books where they are given, that limits held, that
+//! every order was approved, that trades were hedged and that the money adds up to the last unit.
+//!
+//! Reads only. One pass over the journal: decode runs again to derive events from recorded bytes; what scan, risk and
+//! route did is read from the outputs, not repeated. Memory grows with orders and trades, not with market data.
+//! Shares no rule with `core`: limits are those of [`check`](super::check), the rest is computed here from fills.
+
+mod finding;
+mod frames;
+mod hedging;
+mod ledger;
+mod limits;
+mod money;
+mod orders;
+mod pass;
+mod report;
+mod sequence;
+mod source;
+
+pub use finding::Finding;
+pub use frames::FrameReport;
+pub use hedging::{HedgingReport, OpenTrade, Spread, Worst};
+pub use ledger::{LedgerError, LedgerReport};
+pub use limits::Instead;
+pub use money::{MoneyRow, Verdict};
+pub use orders::OrderReport;
+pub use pass::{AuditError, AuditOptions, Progress, audit};
+pub use report::{AuditReport, LimitReport};
+pub use sequence::SequenceReport;
+
+use super::check::{CheckLimits, check_journal};
+use super::source::ReplayError;
+use crate::domain::params::EngineParams;
+use std::path::Path;
+
+/// Checks the journal in `dir` against `params`: a sentence per violation.
+pub fn check_dir(dir: &Path, params: &EngineParams) -> Result<Vec<String>, ReplayError> {
+    let report = check_journal(dir, Some(&CheckLimits::of(params)))?;
+    let mut sentences: Vec<String> = report.first.iter().map(ToString::to_string).collect();
+    let more = report.violations.saturating_sub(sentences.len() as u64);
+    if more > 0 {
+        sentences.push(format!("{more} further violations"));
+    }
+    Ok(sentences)
+}

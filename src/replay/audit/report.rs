@@ -1,0 +1,168 @@
+//! The report of an audit: stable keys, documented in `docs/AUDIT.md`, and its text.
+
+use super::finding::Finding;
+use super::frames::FrameReport;
+use super::hedging::HedgingReport;
+use super::ledger::LedgerReport;
+use super::money::{MoneyRow, Verdict};
+use super::orders::OrderReport;
+use super::sequence::SequenceReport;
+use crate::domain::time::{MICRO, SECOND};
+use serde::Serialize;
+use std::fmt;
+
+/// Limits in figures.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct LimitReport {
+    /// Baskets that were approved, each order of them held against every limit.
+    pub baskets: u64,
+    /// Broken rules.
+    pub violations: u64,
+    /// None.
+    pub clean: bool,
+}
+
+/// What an audit found.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct AuditReport {
+    /// The run.
+    pub run_id: String,
+    /// The version of the rules that wrote the journal.
+    pub logic_version: u32,
+    /// Numbers, damage, clocks.
+    pub sequence: SequenceReport,
+    /// Orders from approval to end.
+    pub orders: OrderReport,
+    /// Limits.
+    pub limits: LimitReport,
+    /// Unhedged legs.
+    pub hedging: HedgingReport,
+    /// Balances, per venue and currency.
+    pub money: Vec<MoneyRow>,
+    /// The venues' books, where they were given.
+    pub ledgers: Vec<LedgerReport>,
+    /// The venues' frames, where their books were given.
+    pub frames: Vec<FrameReport>,
+    /// What cannot be told, and why.
+    pub notes: Vec<String>,
+    /// Findings in all.
+    pub findings: u64,
+    /// The first 1000 of them.
+    pub first: Vec<Finding>,
+}
+
+impl AuditReport {
+    /// Nothing was found.
+    pub fn is_clean(&self) -> bool {
+        self.findings == 0
+    }
+}
+
+impl fmt::Display for AuditReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let SequenceReport { inputs, outputs, closed, torn, clock_steps, .. } = &self.sequence;
+        let seconds = (self.sequence.ended_ns - self.sequence.begun_ns) / SECOND;
+        let end = if *closed { "closed in order" } else { "not closed: it crashed or still writes" };
+        writeln!(f, "run {}, {seconds} s, {end}", self.run_id)?;
+        write!(f, "sequence  {}  inputs 1..{inputs}, {outputs} outputs", word(self.sequence.clean))?;
+        writeln!(f, ", {clock_steps} clock steps{}", if torn.is_empty() { "" } else { ", a torn tail" })?;
+        let OrderReport { approved, sent, perhaps_sent, refused, denied, without_fate, .. } = self.orders;
+        writeln!(
+            f,
+            "orders    {}  {approved} approved: {sent} sent, {perhaps_sent} perhaps sent, {refused} refused at the \
+             gate, {denied} denied, {without_fate} on their way at the end",
+            word(self.orders.clean)
+        )?;
+        let OrderReport { filled, canceled, rejected, open_at_end, fills, strays, .. } = self.orders;
+        writeln!(
+            f,
+            "              {filled} filled, {canceled} cancelled, {rejected} rejected, {open_at_end} open at the \
+             end; {fills} fills, {strays} that are not ours"
+        )?;
+        let LimitReport { baskets, violations, clean } = self.limits;
+        writeln!(f, "limits    {}  {violations} broken by {baskets} baskets", word(clean))?;
+        self.show_hedging(f)?;
+        self.money.iter().try_for_each(|row| show_money(row, f))?;
+        for LedgerReport { venue, orders, fills, funding, equal, never_accepted, on_their_way, .. } in
+            &self.ledgers
+        {
+            writeln!(
+                f,
+                "ledger    {}  {venue}: {orders} orders, {fills} fills, {funding} funding payments; {never_accepted} \
+                 orders never accepted, {on_their_way} on their way",
+                word(*equal)
+            )?;
+        }
+        for FrameReport { venue, connections, frames, equal, cut, blanked, unproven, .. } in &self.frames {
+            let clean = equal + cut + blanked + unproven >= *connections;
+            writeln!(
+                f,
+                "frames    {}  {venue}: {frames} on {connections} connections: {equal} as sent, {cut} as sent until \
+                 cut, {blanked} with a blanked secret, {unproven} not provable",
+                word(clean)
+            )?;
+        }
+        self.notes.iter().try_for_each(|note| writeln!(f, "note: {note}"))?;
+        self.first.iter().try_for_each(|finding| writeln!(f, "{finding}"))?;
+        match self.findings {
+            0 => write!(f, "nothing found"),
+            count => write!(f, "{count} findings"),
+        }
+    }
+}
+
+impl AuditReport {
+    fn show_hedging(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let HedgingReport { trades, largest, longest_ns, notional, time_ns, open, clean, .. } = &self.hedging;
+        writeln!(
+            f,
+            "hedging   {}  {trades} trades; unhedged at most {} (trade {}, input {}) and for {} µs (trade {}, input {})",
+            word(*clean),
+            largest.value,
+            largest.trade,
+            largest.seq,
+            longest_ns.value / MICRO,
+            longest_ns.trade,
+            longest_ns.seq,
+        )?;
+        writeln!(
+            f,
+            "              median, 90 %, 99 % of trades: {}, {}, {} and {}, {}, {} µs; {open} open at the end",
+            notional.p50,
+            notional.p90,
+            notional.p99,
+            time_ns.p50 / MICRO,
+            time_ns.p90 / MICRO,
+            time_ns.p99 / MICRO,
+        )
+    }
+}
+
+fn show_money(row: &MoneyRow, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    let MoneyRow { venue, currency, opening, closing, .. } = row;
+    let verdict = match row.verdict {
+        Verdict::Exact => "ok",
+        Verdict::Rounded => "ok (to the venue's last digit)",
+        Verdict::Differs => "DIFFERS",
+        Verdict::PositionBefore => "not provable: a position of before the run",
+        Verdict::NotStated => "not provable: no statement after the last flow",
+    };
+    let stated =
+        |amount: Option<crate::domain::money::Money>| amount.map_or("?".to_owned(), |a| a.to_string());
+    writeln!(f, "money     {verdict}  {venue} {currency}: {} → {}", stated(*opening), stated(*closing))?;
+    let MoneyRow { spread, funding, fees, hedge_cost, explained, difference, .. } = row;
+    writeln!(
+        f,
+        "              spread {spread} + funding {funding} - fees {fees} - hedge cost {hedge_cost} = {explained}; \
+         difference {difference}"
+    )?;
+    if row.carried.0 != 0 || row.revaluation.0 != 0 {
+        let MoneyRow { carried, revaluation, .. } = row;
+        writeln!(f, "              carried in open positions {carried}, revaluation {revaluation}")?;
+    }
+    Ok(())
+}
+
+fn word(clean: bool) -> &'static str {
+    if clean { "ok" } else { "FOUND" }
+}
