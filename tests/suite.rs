@@ -26,6 +26,7 @@ mod gateway;
 mod http_orders;
 mod hyperliquid_signing;
 mod hyperliquid_world;
+mod import;
 mod kill;
 mod logon_world;
 mod memory;
