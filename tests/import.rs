@@ -200,6 +200,35 @@ fn every_format_gives_the_same_history_and_the_engine_trades_in_it() {
 }
 
 #[test]
+fn a_configuration_says_what_is_worth_a_trade_and_the_report_says_why_there_was_none() {
+    let dir = tempdir().unwrap();
+    let own = file(&dir, "own", recorded("hftbacktest", &market(0)));
+    let other = file(&dir, "other", recorded("json-lines", &market(600)));
+    let venue = |dialect: &str, fee: f64| {
+        format!("[[venues]]\ndialect = \"{dialect}\"\ntaker_fee_bps = {fee:?}\nmaker_fee_bps = 0.0\n")
+    };
+    let rest = "[scan]\nthreshold_bps = 90.0\n[[instruments]]\nname = \"BTC/USDT:USDT\"\n";
+    // In another order than the recordings are given in.
+    let text = format!("{}{}{rest}", venue("aster", 4.0), venue("binance-usdm", 5.0));
+    let config = Some(file(&dir, "config.toml", text));
+    let job = Job { config, ..job(&dir, &[("binance-usdm", &[own]), ("aster", &[other])]) };
+    let (report, code, _) = import(&job);
+    assert_eq!((code, &report["trades"]), (0, &0.into()));
+    assert_eq!(report["venues"][0]["venue"], "aster");
+    let way = &report["pairs"][1];
+    assert_eq!((&way["buy"], &way["fees_bps"]), (&"BTC/USDT:USDT@binance-usdm".into(), &18.0.into()));
+    let best = way["edge_bps"]["max"].as_f64().unwrap();
+    assert!(best > 75.0 && best < 90.0, "{best}");
+    assert!(way["why_not"]["below threshold"].as_u64().unwrap() > 0, "{way:#}");
+    let why = report["why_not"].as_array().unwrap();
+    assert!(why.iter().any(|why| why.as_str().unwrap().contains("90.00 are needed")), "{why:?}");
+    replays(&job.output);
+    let config = Some(file(&dir, "other.toml", "[[venues]]\ndialect = \"okx\"\n"));
+    let wrong = Job { config, output: dir.join("wrong"), ..job };
+    assert!(refused(&wrong).contains("other.toml"));
+}
+
+#[test]
 fn two_imports_of_one_history_write_the_same_inputs() {
     let dumps: Vec<Vec<u8>> = (0..2)
         .map(|_| {
@@ -230,7 +259,8 @@ fn damaged_lines_are_told_with_their_place_and_nothing_after_them_is_lost() {
     let early =
         format!("{}000000 {}", BEGIN_MS, lines[60].split_once(' ').unwrap().1.replace("bookTicker", "news"));
     lines.insert(60, &early);
-    lines.insert(50, "1700000002100000000 {\"e\":\"bookTicker\",\"u\":");
+    let torn = format!("{} {{\"e\":\"bookTicker\",\"u\":", lines[50].split_once(' ').unwrap().0);
+    lines.insert(50, &torn);
     lines.insert(45, "what is this");
     lines.insert(41, repeated);
     let own = file(&dir, "own", lines.join("\n"));
@@ -242,11 +272,11 @@ fn damaged_lines_are_told_with_their_place_and_nothing_after_them_is_lost() {
         assert_eq!(venue[key], 1, "{key}: {venue:#}");
     }
     for place in
-        ["own: line 42: the same again", "own: line 46: no receive time", "own: line 52: not valid JSON"]
+        ["own: line 42: the same again", "own: line 47: no receive time", "own: line 53: not valid JSON"]
     {
         assert!(remarks.contains(place), "{place}: {remarks}");
     }
-    assert!(remarks.contains("own: line 63: received before"), "{remarks}");
+    assert!(remarks.contains("own: line 64: received before"), "{remarks}");
     assert_eq!(venue["frames"], count - 1 + 1, "all but the snapshot, and the odd one: {venue:#}");
     assert_eq!((&venue["gaps"], &venue["live_at_end"]), (&0.into(), &1.into()));
     replays(&job.output);
@@ -418,9 +448,11 @@ fn on_real_captures_an_independent_program_agrees_on_edges_episodes_and_clocks()
         }
         for episodes in ours["episodes"].as_array().unwrap() {
             let theirs = &theirs["episodes"][episodes["above"].as_str().unwrap()];
-            let count = theirs["count"].as_f64().unwrap();
-            // An edge of a fraction of a ppb about zero may be on either side of it.
-            near("count", &episodes["count"], &theirs["count"], 0.02 * count);
+            assert_eq!(
+                (&episodes["count"], &episodes["open_at_end"]),
+                (&theirs["count"], &theirs["open_at_end"]),
+                "{episodes}"
+            );
             near(
                 "total",
                 &episodes["total_ms"],
@@ -428,12 +460,13 @@ fn on_real_captures_an_independent_program_agrees_on_edges_episodes_and_clocks()
                 0.001 * theirs["total_ms"].as_f64().unwrap(),
             );
             for (name, length) in theirs["length_ms"].as_object().unwrap() {
-                near(name, &episodes["length_ms"][name], length, 0.05 * length.as_f64().unwrap());
+                near(name, &episodes["length_ms"][name], length, 0.02 * length.as_f64().unwrap());
             }
             for (ours, theirs) in
                 episodes["survival"].as_array().unwrap().iter().zip(theirs["survival"].as_array().unwrap())
             {
                 assert_eq!(ours[0], theirs[0]);
+                // An edge that is nothing but rounding may end an episode a message earlier here.
                 near("survival", &ours[1], &theirs[1], 0.01);
             }
         }

@@ -33,7 +33,7 @@ class Book:
         self.name, self.kind = name, kind
         self.multiplier, self.step, self.fee = float(multiplier), float(step), float(fee)
         self.bids, self.asks = {}, {}
-        self.best = (None, None)
+        self.best = None
         self.update, self.live, self.gaps = 0, False, 0
         self.waiting = []
         self.bbo = None
@@ -47,7 +47,7 @@ class Book:
                     side.pop(price, None)
                 else:
                     side[price] = qty
-        self.best = (max(self.bids, default=None), min(self.asks, default=None))
+        self.best = None
 
     def snapshot(self, message):
         if self.live:
@@ -94,6 +94,8 @@ class Book:
             return None
         if self.bbo and self.bbo[0] >= self.update:
             return self.bbo[1:]
+        if self.best is None:
+            self.best = (max(self.bids, default=None), min(self.asks, default=None))
         bid, ask = self.best
         if bid is None or ask is None:
             return None

@@ -141,8 +141,14 @@ fn look(dialect: &str, known: &StandIn, files: &[PathBuf]) -> Result<Seen, CliEr
         let mut lines = Lines::open(0, path).map_err(fail)?;
         let (mut timed, mut frames, mut known_messages) = (false, 0u64, 0u64);
         let mut count = 0;
-        while count < LOOKED_MAX && lines.advance().map_err(fail)? {
-            count += 1;
+        while count < LOOKED_MAX {
+            match lines.advance() {
+                Ok(true) => count += 1,
+                Ok(false) => break,
+                // What is cut off is imported up to there, if there is anything before.
+                Err(_) if timed && known_messages > 0 => break,
+                Err(source) => return Err(fail(source)),
+            }
             let line = lines.line();
             if line.kind != LineKind::Frame {
                 continue;
