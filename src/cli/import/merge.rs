@@ -252,7 +252,10 @@ mod tests {
 
     const BASE: i64 = 1_700_000_000_000_000_000;
 
-    fn merged(files: &[(usize, Vec<i64>)]) -> (Vec<(i64, usize, u64, bool)>, Vec<LineCounts>) {
+    /// Time, file, line, and whether it is the last of its burst.
+    type Place = (i64, usize, u64, bool);
+
+    fn merged(files: &[(usize, Vec<i64>)]) -> (Vec<Place>, Vec<LineCounts>) {
         let dir = crate::cli::demo::tempdir().unwrap();
         let mut opened = Vec::new();
         for (at, (venue, times)) in files.iter().enumerate() {
