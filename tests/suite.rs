@@ -29,6 +29,7 @@ mod http_fallback;
 mod http_orders;
 mod hyperliquid_signing;
 mod hyperliquid_world;
+mod import;
 mod kill;
 mod logon_world;
 mod memory;

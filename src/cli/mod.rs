@@ -21,6 +21,7 @@ pub mod check_config;
 pub mod decode;
 pub mod demo;
 pub mod error;
+pub mod import;
 pub mod instruments;
 pub mod journal;
 pub mod live_view;
@@ -60,6 +61,8 @@ enum Command {
     Decode(decode::DecodeArgs),
     /// Rebuild order books from captured venue traffic.
     Book(book::BookArgs),
+    /// Turn recorded feeds into a journal, with a paper run of the engine over them.
+    Import(import::ImportArgs),
     /// Verify or dump a journal.
     Journal(journal::JournalArgs),
     /// Measure this machine and this program on it.
@@ -121,6 +124,7 @@ fn dispatch(cli: Cli) -> Result<u8, Failure> {
         Command::Demo(args) => demo::run(&args),
         Command::Decode(args) => decode::main(&args).map_err(Into::into),
         Command::Book(args) => book::main(&args).map_err(Into::into),
+        Command::Import(args) => import::main(&args),
         Command::Journal(args) => journal::run(&args),
         Command::Bench(args) => bench::run(&args),
         Command::Sim(args) => sim::run(&args, &Signals::listen()?.stop).map_err(Into::into),

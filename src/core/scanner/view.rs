@@ -2,7 +2,7 @@
 
 use super::Scanner;
 use crate::core::edge::PairMid;
-use crate::core::listing::Served;
+use crate::core::listing::{Listing, Served};
 use crate::core::mode::Mode;
 use crate::core::pair::{Pair, WhyNot};
 use crate::core::trade::desk::DeskCounters;
@@ -96,6 +96,11 @@ impl Scanner {
     pub fn residuals(&self) -> impl Iterator<Item = (InstrumentId, Qty)> + '_ {
         let left = self.listings.iter().filter(|listing| listing.residual != 0);
         left.map(|listing| (listing.params.id, Qty(listing.residual)))
+    }
+
+    /// A listing as the scanner sees it.
+    pub fn listing(&self, instrument: InstrumentId) -> Option<&Listing> {
+        self.listings.get(instrument.index())
     }
 
     /// Age of a listing's touch as of the last event; `None` while its book is not served.
