@@ -9,8 +9,8 @@ use crate::config::names::Name;
 use crate::domain::instrument::{CanonicalId, ContractKind, InstrumentId, VENUES_MAX, VenueId};
 use crate::domain::intent::{BPS, ONE_PPB, Ppb};
 use crate::domain::params::{
-    CanonicalParams, EngineParams, Extras, ListingParams, MarketCopies, OrderRoute, PaperParams, SessionKind,
-    VenueParams,
+    CanonicalParams, EngineParams, Extras, ListingParams, MarketCopies, OrderFallback, OrderRoute,
+    PaperParams, SessionKind, VenueParams,
 };
 use crate::domain::standing::CheckSet;
 use crate::domain::text::{Currency, Text};
@@ -253,6 +253,7 @@ fn derived(venues: &[Venue], symbols: &[BTreeSet<String>]) -> Result<EngineParam
             dead_man_ns: 0,
             session: SessionKind::Signed,
             orders: of.order_routes().first().copied().unwrap_or(OrderRoute::Websocket),
+            orders_fallback: OrderFallback::Off,
             settle_at_par: Currency::EMPTY,
             market_copies: MarketCopies::One,
             settle_haircut_ppb: 0,

@@ -155,8 +155,8 @@ impl Book {
     pub fn outcome(&mut self, outcome: &SendOutcome) {
         let Some(order) = &outcome.order else { return };
         let fate = match outcome.fate {
-            SendFate::Sent => Fate::Sent,
-            SendFate::Refused(_) => Fate::Refused,
+            SendFate::Sent | SendFate::Handed => Fate::Sent,
+            SendFate::Refused(_) | SendFate::Withdrawn(_) => Fate::Refused,
             SendFate::Unknown => Fate::Unknown,
         };
         self.fate(order.client_id, fate);

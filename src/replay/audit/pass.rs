@@ -11,6 +11,7 @@ use super::report::{AuditReport, LimitReport};
 use super::sequence::Sequence;
 use super::source::Recorded;
 use crate::domain::codec::decode_input;
+use crate::domain::effect::OutMeta;
 use crate::domain::event::{EventBody, Seq};
 use crate::domain::input::{Input, RawInput};
 use crate::domain::instrument::Instrument;
@@ -296,6 +297,11 @@ impl Pass {
                 Output::Message(shape) => {
                     let text = &raw[..usize::from(shape.text_len).min(raw.len())];
                     self.checked(Fact::Message(&shape.meta, text));
+                }
+                Output::Amendment(shape) => {
+                    let amending = OutMeta { amends: true, ..shape.meta };
+                    let text = &raw[..usize::from(shape.text_len).min(raw.len())];
+                    self.checked(Fact::Message(&amending, text));
                 }
                 Output::Events(_) | Output::State(_) => {}
             }
