@@ -20,6 +20,7 @@ pub mod check_config;
 pub mod decode;
 pub mod demo;
 pub mod error;
+pub mod export;
 pub mod instruments;
 pub mod journal;
 pub mod live_view;
@@ -73,6 +74,8 @@ enum Command {
     Instruments(instruments::InstrumentsArgs),
     /// Replay a journal through the engine.
     Replay(replay::ReplayArgs),
+    /// Write a journal as Parquet, CSV, NDJSON or hftbacktest's npz.
+    Export(export::ExportArgs),
 }
 
 /// What went wrong with a command, as a sentence.
@@ -126,6 +129,7 @@ fn dispatch(cli: Cli) -> Result<u8, Failure> {
         Command::Top(args) => top::run(&args),
         Command::Instruments(args) => instruments::run(&args),
         Command::Replay(args) => replay::run(&args),
+        Command::Export(args) => export::run(&args),
     }
 }
 
