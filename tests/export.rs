@@ -25,6 +25,7 @@ const VENUES: [&str; 2] = ["binance-usdm", "okx"];
 /// A directory with the journal of a simulated run in `journal`.
 fn recorded() -> TempDir {
     let dir = TempDir::new();
+    fs::create_dir_all(dir.path()).expect("temporary disk");
     let sim = sim_config(7, &VENUES, |_| {});
     let journal = dir.path().join("journal");
     let (mut simulation, _) =

@@ -26,7 +26,7 @@ for name in sorted(os.listdir(".")):
             assert all(isinstance(value, Decimal) for value in values)
             total = sum(values, Decimal(0))
             report["arrow_sums"][f"{kind}.{field.name}"] = format(total, "f")
-            found = duckdb.sql(f'SELECT sum("{field.name}") FROM \'{name}\'').fetchone()[0]
+            found = duckdb.sql(f'SELECT sum("{field.name}") FROM \'{name}\'').fetchall()[0][0]
             assert found is None or isinstance(found, Decimal), (kind, field.name, found)
             report["duckdb_sums"][f"{kind}.{field.name}"] = format(found or Decimal(0), "f")
 queries = re.findall(r"```sql\n(.*?)```", document, re.S)
