@@ -1,8 +1,8 @@
 //! Export: a journal as tables (Parquet, CSV), as messages (NDJSON) or as market data for hftbacktest (npz).
 //!
 //! Typed events are derived from the recorded inputs, as a replay does; intents and messages are the recorded outputs.
-//! Memory does not grow with the journal: rows are written in groups. Start reading at [`walk`]; the tables are in
-//! [`table`], the formats beside it.
+//! Memory does not grow with the journal: rows are written in groups. Start reading at `walk`; the tables are in
+//! `table`, the formats beside it.
 
 mod columnar;
 mod csv;

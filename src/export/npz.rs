@@ -239,3 +239,35 @@ impl Taker for Arrays {
         true
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_that_come_late_are_split_so_that_each_side_is_in_its_order() {
+        let dir = std::env::temp_dir().join(format!("perpring-npz-{}", std::process::id()));
+        std::fs::create_dir_all(&dir).unwrap();
+        let mut array = Array::begin(&dir, "a").unwrap();
+        let entry = Entry { flags: DEPTH | BUY, price: 1.5, qty: 2.0, id: 0 };
+        for (exchange, local) in [(10, 20), (30, 31), (20, 40), (5, 39), (40, 60), (35, 61)] {
+            array.push(entry, exchange, local).unwrap();
+        }
+        array.push_local(entry, 70).unwrap();
+        array.finish().unwrap();
+        let mut zip = zip::ZipArchive::new(File::open(dir.join("a.npz")).unwrap()).unwrap();
+        let mut bytes = Vec::new();
+        zip.by_name("data.npy").unwrap().read_to_end(&mut bytes).unwrap();
+        let begin = bytes.len() - 10 * ROW;
+        assert!(begin.is_multiple_of(64) && bytes.starts_with(b"\x93NUMPY"));
+        assert!(String::from_utf8_lossy(&bytes[..begin]).contains("'shape': (10,)"));
+        let seen = |flag: u64, field: usize| -> Vec<u64> {
+            let rows = bytes[begin..].chunks_exact(ROW).map(|row| *row.first_chunk::<ROW>().unwrap());
+            rows.filter(|row| word(row, 0) & flag != 0).map(|row| word(&row, field)).collect()
+        };
+        assert_eq!(seen(EXCHANGE, 1), [5, 10, 20, 30, 35, 40]);
+        assert_eq!(seen(LOCAL, 2), [20, 31, 40, 40, 60, 61, 70]);
+        assert!(!dir.join(".a.rows").exists());
+        std::fs::remove_dir_all(&dir).unwrap();
+    }
+}

@@ -270,11 +270,11 @@ impl Walk<'_> {
                 Output::Approved(intent) if wanted(Kind::Intents) => {
                     rows.intent(place, key, "Approved", intent, &|about| request.selects(about), &mut sink)?;
                 }
-                Output::Message(shape) if wanted(Kind::Messages) => {
-                    if request.selects(rows.about_message(shape)) {
-                        let text = &raw[..usize::from(shape.text_len).min(raw.len())];
-                        rows.message(place, shape, text, &mut sink)?;
-                    }
+                Output::Message(shape)
+                    if wanted(Kind::Messages) && request.selects(rows.about_message(shape)) =>
+                {
+                    let text = &raw[..usize::from(shape.text_len).min(raw.len())];
+                    rows.message(place, shape, text, &mut sink)?;
                 }
                 _ => {}
             }
