@@ -7,6 +7,7 @@ pub mod cli;
 pub mod config;
 pub mod topology;
 
+pub mod export;
 pub mod replay;
 pub mod stage;
 

@@ -18,6 +18,7 @@ mod decode_paths;
 mod deribit_world;
 mod drift;
 mod economics;
+mod export;
 mod extras;
 mod faults;
 mod five_venues;

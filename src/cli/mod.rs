@@ -21,6 +21,7 @@ pub mod check_config;
 pub mod decode;
 pub mod demo;
 pub mod error;
+pub mod export;
 pub mod import;
 pub mod instruments;
 pub mod journal;
@@ -79,6 +80,8 @@ enum Command {
     Replay(replay::ReplayArgs),
     /// Prove from a journal that limits held, trades were hedged and the money adds up.
     Audit(audit::AuditArgs),
+    /// Write a journal as Parquet, CSV, NDJSON or hftbacktest's npz.
+    Export(export::ExportArgs),
 }
 
 /// What went wrong with a command, as a sentence.
@@ -134,6 +137,7 @@ fn dispatch(cli: Cli) -> Result<u8, Failure> {
         Command::Instruments(args) => instruments::run(&args),
         Command::Replay(args) => replay::run(&args),
         Command::Audit(args) => audit::run(&args),
+        Command::Export(args) => export::run(&args),
     }
 }
 

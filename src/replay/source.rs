@@ -71,6 +71,11 @@ impl Inputs {
         Arc::clone(&self.hole)
     }
 
+    /// Position of the next byte of the stream that will be read.
+    pub fn position(&self) -> u64 {
+        self.reader.position()
+    }
+
     /// The next input with its recorded number.
     #[allow(clippy::should_implement_trait)] // it lends, which an iterator cannot
     pub fn next(&mut self) -> Result<Option<(Seq, RawInput<'_>)>, ReplayError> {

@@ -1,0 +1,182 @@
+//! `perpring export`: a journal as tables, messages or market data for other tools.
+
+use super::{CliError, Failure};
+use crate::config::names;
+use crate::domain::instrument::{InstrumentId, VenueId};
+use crate::domain::params::EngineParams;
+use crate::export::table::Kind;
+use crate::export::{Bound, ExportError, Format, Request, export, when};
+use crate::replay::source::read_config;
+use clap::Args;
+use std::collections::BTreeSet;
+use std::io::{IsTerminal, Write};
+use std::path::PathBuf;
+
+/// Arguments of `export`.
+#[derive(Args, Debug)]
+pub struct ExportArgs {
+    /// Directory of the journal.
+    dir: PathBuf,
+    /// What to write.
+    #[arg(long, value_name = "FORMAT")]
+    to: Format,
+    /// Directory to make; it must not exist.
+    #[arg(short, long, value_name = "DIR")]
+    out: PathBuf,
+    /// Only these tables, separated by commas or named one by one.
+    #[arg(long, value_name = "KIND", value_delimiter = ',')]
+    kind: Vec<Kind>,
+    /// Only these venues.
+    #[arg(long, value_name = "NAME", value_delimiter = ',')]
+    venue: Vec<String>,
+    /// Only these instruments: unified, native or `SYMBOL.VENUE` names.
+    #[arg(long, value_name = "NAME", value_delimiter = ',')]
+    instrument: Vec<String>,
+    /// First input to export: an RFC 3339 time of receipt or a sequence.
+    #[arg(long, value_name = "T|SEQ")]
+    from: Option<String>,
+    /// Last input to export, said in the same way.
+    #[arg(long, value_name = "T|SEQ")]
+    until: Option<String>,
+    /// One JSON object instead of text.
+    #[arg(long)]
+    json: bool,
+}
+
+/// Runs the command: 0 all was exported, 1 the journal is damaged and what came before was exported.
+pub fn run(args: &ExportArgs) -> Result<u8, Failure> {
+    let (_, _, config) = read_config(&args.dir)?;
+    let request = request(args, &config.params)?;
+    let mut bar = Bar::new();
+    let done = export(&request, &mut |part, inputs| bar.show(part, inputs));
+    bar.clear();
+    let report = match done {
+        Ok(report) => report,
+        // An unusable name is the operator's to change, like any other argument.
+        Err(why @ ExportError::Exists { .. }) => return Err(CliError::Argument(why.to_string()).into()),
+        Err(why) => return Err(why.into()),
+    };
+    if args.json {
+        say!("{}", serde_json::to_string_pretty(&report)?)?;
+    } else {
+        for (name, rows) in &report.rows {
+            say!("{name:>14}: {rows} rows")?;
+        }
+        let bytes: u64 = report.files.values().sum();
+        say!("{} files, {bytes} bytes in {}", report.files.len(), args.out.display())?;
+    }
+    let Some(cut) = &report.cut else { return Ok(0) };
+    tell!("perpring: {cut}; what came before was exported");
+    Ok(1)
+}
+
+fn request(args: &ExportArgs, params: &EngineParams) -> Result<Request, CliError> {
+    let can: &[Kind] = args.to.kinds();
+    if let Some(kind) = args.kind.iter().find(|kind| !can.contains(kind)) {
+        let known: Vec<&str> = can.iter().map(|kind| kind.name()).collect();
+        let what = format!("npz holds no {}; it holds {}", kind.name(), known.join(", "));
+        return Err(CliError::Argument(what));
+    }
+    let (from, to) = (bound("--from", args.from.as_deref())?, bound("--until", args.until.as_deref())?);
+    let backwards = match (from, to) {
+        (Some(Bound::Seq(from)), Some(Bound::Seq(to))) => from > to,
+        (Some(Bound::Time(from)), Some(Bound::Time(to))) => from > to,
+        _ => false,
+    };
+    if backwards {
+        return Err(CliError::Argument("--from lies after --until: nothing could be exported".to_owned()));
+    }
+    let kinds = if args.kind.is_empty() { can } else { &args.kind };
+    Ok(Request {
+        dir: args.dir.clone(),
+        out: args.out.clone(),
+        format: args.to,
+        kinds: kinds.iter().copied().collect(),
+        venues: venues(&args.venue, params)?,
+        instruments: instruments(&args.instrument, params)?,
+        from,
+        to,
+    })
+}
+
+/// A sequence, or a time.
+fn bound(option: &str, text: Option<&str>) -> Result<Option<Bound>, CliError> {
+    let Some(text) = text else { return Ok(None) };
+    let bound = text.parse().map(Bound::Seq).ok().or_else(|| when::parse(text).map(Bound::Time));
+    bound.map(Some).ok_or_else(|| {
+        CliError::Argument(format!(
+            "{option} {text}: give a sequence, or a time such as 2026-11-27T13:40:00Z"
+        ))
+    })
+}
+
+/// The venues of the run that are named.
+fn venues(wanted: &[String], params: &EngineParams) -> Result<Option<BTreeSet<VenueId>>, CliError> {
+    let mut found = BTreeSet::new();
+    for text in wanted {
+        let dialect = super::error::full_name(text);
+        let here = params.venues.iter().position(|venue| venue.dialect == dialect);
+        let Some(at) = here else {
+            let known: Vec<&str> = params.venues.iter().map(|venue| venue.dialect.as_str()).collect();
+            return Err(CliError::Venue { name: text.clone(), known: known.join(", ") });
+        };
+        found.insert(VenueId(at as u8));
+    }
+    Ok((!wanted.is_empty()).then_some(found))
+}
+
+/// The listings of the run that are named: a unified name means all of them, a native one the venue's own.
+fn instruments(wanted: &[String], params: &EngineParams) -> Result<Option<BTreeSet<InstrumentId>>, CliError> {
+    let dialects: Vec<&str> = params.venues.iter().map(|venue| venue.dialect.as_str()).collect();
+    let mut found = BTreeSet::new();
+    for text in wanted {
+        let native = params.listings.iter().filter(|listing| listing.symbol.as_str() == text);
+        let mut ids: Vec<InstrumentId> = native.map(|listing| listing.id).collect();
+        if ids.is_empty() {
+            let name = names::resolve(text, &dialects).map_err(CliError::Argument)?.to_string();
+            let unified = params.listings.iter().filter(|listing| {
+                params
+                    .canonicals
+                    .get(listing.canonical.index())
+                    .is_some_and(|canonical| canonical.name == name)
+            });
+            ids = unified.map(|listing| listing.id).collect();
+        }
+        if ids.is_empty() {
+            return Err(CliError::Argument(format!("the run has no instrument {text}")));
+        }
+        found.extend(ids);
+    }
+    Ok((!wanted.is_empty()).then_some(found))
+}
+
+/// A progress bar on a terminal; nothing anywhere else.
+struct Bar {
+    shown: bool,
+}
+
+/// Characters of the bar.
+const WIDTH: usize = 30;
+
+impl Bar {
+    fn new() -> Self {
+        Self { shown: std::io::stderr().is_terminal() }
+    }
+
+    fn show(&mut self, part: f64, inputs: u64) {
+        if self.shown {
+            let full = ((part * WIDTH as f64) as usize).min(WIDTH);
+            let (done, left) = ("#".repeat(full), " ".repeat(WIDTH - full));
+            let mut out = std::io::stderr().lock();
+            let _ = write!(out, "\r[{done}{left}] {:3.0} %  {inputs} inputs", part * 100.0)
+                .and_then(|()| out.flush());
+        }
+    }
+
+    fn clear(&mut self) {
+        if self.shown {
+            let mut out = std::io::stderr().lock();
+            let _ = write!(out, "\r\x1b[K").and_then(|()| out.flush());
+        }
+    }
+}

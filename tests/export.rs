@@ -1,0 +1,451 @@
+//! Exports of a recorded run: every row and decimal against the events themselves, and what other programs read.
+
+use crate::simulated::{TempDir, sim_config, simulation};
+use perpring::core::book::Book;
+use perpring::domain::event::EventBody;
+use perpring::domain::instrument::Instrument;
+use perpring::domain::money::Money;
+use perpring::domain::number::Num;
+use perpring::domain::order::Side;
+use perpring::domain::params::RiskParams;
+use perpring::domain::time::{MICRO, SECOND};
+use perpring::replay::source::{Inputs, read_config};
+use perpring::sim::SimAccount;
+use perpring::stage::river::Parts;
+use perpring::topology::world;
+use serde_json::Value;
+use serde_json::value::RawValue;
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+const VENUES: [&str; 2] = ["binance-usdm", "okx"];
+
+/// A directory with the journal of a simulated run in `journal`.
+fn recorded() -> TempDir {
+    let dir = TempDir::new();
+    fs::create_dir_all(dir.path()).expect("temporary disk");
+    let sim = sim_config(7, &VENUES, |_| {});
+    let journal = dir.path().join("journal");
+    let (mut simulation, _) =
+        simulation(&sim, world::demo_scan(), RiskParams::default(), 100 * MICRO, Some(&journal));
+    simulation.run_for(20 * SECOND);
+    let (_, keeper) = simulation.into_parts().0.into_parts();
+    keeper.into_parts().0.expect("the run was recorded").close().expect("temporary disk");
+    dir
+}
+
+fn perpring(arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_perpring")).args(arguments).output().expect("it starts")
+}
+
+/// Exports into a fresh directory; returns it, the exit code and the report.
+fn exported(dir: &TempDir, name: &str, format: &str, more: &[&str]) -> (PathBuf, i32, Value) {
+    let (journal, out) = (dir.path().join("journal"), dir.path().join(name));
+    let mut arguments = vec!["export", journal.to_str().unwrap(), "--to", format, "--json"];
+    arguments.extend(["-o", out.to_str().unwrap()]);
+    arguments.extend(more);
+    let output = perpring(&arguments);
+    let report = serde_json::from_slice(&output.stdout).unwrap_or(Value::Null);
+    let code = output.status.code().expect("it ended by itself");
+    assert!(code != 0 || report.is_object(), "{}", String::from_utf8_lossy(&output.stderr));
+    (out, code, report)
+}
+
+/// Rows of a CSV table that holds no quoted field.
+fn rows(path: &Path) -> Vec<BTreeMap<String, String>> {
+    let text = fs::read_to_string(path).expect("it was exported");
+    let mut lines = text.lines().map(|line| line.split(','));
+    let names: Vec<&str> = lines.next().expect("a header").collect();
+    lines
+        .map(|line| {
+            let cells: Vec<&str> = line.collect();
+            assert_eq!(cells.len(), names.len(), "{cells:?}");
+            names.iter().zip(cells).map(|(name, cell)| ((*name).to_owned(), cell.to_owned())).collect()
+        })
+        .collect()
+}
+
+/// The events as `journal dump --events` prints them.
+fn dumped(dir: &TempDir) -> Vec<Value> {
+    let journal = dir.path().join("journal");
+    let output = perpring(&["journal", "dump", "--events", journal.to_str().unwrap()]);
+    assert!(output.status.success());
+    let lines = output.stdout.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
+    lines.map(|line| serde_json::from_slice(line).expect("JSON")).collect()
+}
+
+/// What the tables must hold, from the printed events alone: per table, the row as `seq receive_ns` and some columns.
+#[derive(Default)]
+struct Expected {
+    scales: BTreeMap<u64, (u8, u8)>,
+    rows: BTreeMap<&'static str, Vec<Vec<String>>>,
+}
+
+impl Expected {
+    fn of(events: &[Value]) -> Self {
+        let mut expected = Self::default();
+        for event in events {
+            expected.add(event);
+        }
+        expected
+    }
+
+    fn num(&self, instrument: &Value, value: &Value, is_price: bool) -> String {
+        let (price, qty) = self.scales[&instrument.as_u64().unwrap()];
+        Num::new(value.as_i64().unwrap(), if is_price { price } else { qty }).to_string()
+    }
+
+    fn add(&mut self, line: &Value) {
+        let (kind, body) = line["event"].as_object().expect("an event with a body").iter().next().unwrap();
+        let id = &body["instrument"];
+        let price = |value: &Value| self.num(id, value, true);
+        let qty = |value: &Value| self.num(id, value, false);
+        let place = [line["seq"].to_string(), line["time_ns"].to_string()];
+        let row = |cells: &[String]| [&place[..], cells].concat();
+        let exact = |value: &Value| match value {
+            Value::Null => String::new(),
+            num => {
+                Num::new(num["mantissa"].as_i64().unwrap(), num["scale"].as_u64().unwrap() as u8).to_string()
+            }
+        };
+        let (table, made) = match kind.as_str() {
+            "Instrument" => {
+                let scale = |name: &str| body[name].as_u64().unwrap() as u8;
+                self.scales.insert(body["id"].as_u64().unwrap(), (scale("price_scale"), scale("qty_scale")));
+                ("instruments", vec![row(&[])])
+            }
+            "Trade" => {
+                let side = body["aggressor"].as_str().unwrap().to_owned();
+                let cells = [body["id"].to_string(), price(&body["price"]), qty(&body["qty"]), side];
+                ("trades", vec![row(&cells)])
+            }
+            "Bbo" => {
+                let bid = [price(&body["bid"]), qty(&body["bid_qty"])];
+                let ask = [price(&body["ask"]), qty(&body["ask_qty"])];
+                ("bbo", vec![row(&[bid, ask].concat())])
+            }
+            "Levels" => {
+                let bids = body["bids"].as_u64().unwrap() as usize;
+                let both = bids + body["asks"].as_u64().unwrap() as usize;
+                let side = |at| if at < bids { "Bid" } else { "Ask" }.to_owned();
+                let level = |at: usize| {
+                    let level = &body["levels"][at];
+                    row(&[side(at), price(&level[0]), qty(&level[1])])
+                };
+                ("depth", (0..both).map(level).collect())
+            }
+            "Mark" => {
+                let cells = [&body["mark"], &body["index"], &body["rate"]].map(exact);
+                ("marks", vec![row(&cells)])
+            }
+            "Order" => {
+                let fee = body["fee"].as_str().unwrap().to_owned();
+                let id = body["client_id"].as_str().unwrap().to_owned();
+                let state = body["state"].as_str().unwrap().to_owned();
+                let filled = [qty(&body["filled"]), qty(&body["fill_qty"])];
+                ("orders", vec![row(&[vec![id, state, fee], filled.to_vec()].concat())])
+            }
+            "OpenInterest" => ("open_interest", vec![row(&[exact(&body["qty"])])]),
+            "Ticker" => ("tickers", vec![row(&[exact(&body["last"])])]),
+            "Liquidation" => ("liquidations", vec![row(&[exact(&body["price"])])]),
+            "Balance" => ("balances", vec![row(&[body["wallet"].as_str().unwrap().to_owned()])]),
+            "Funding" => ("funding", vec![row(&[body["amount"].as_str().unwrap().to_owned()])]),
+            "Position" => ("positions", vec![row(&[qty(&body["qty"]), exact(&body["entry"])])]),
+            "Book" => ("books", vec![row(&[body["state"].as_str().unwrap().to_owned()])]),
+            "Session" | "Conn" => ("sessions", vec![row(&[])]),
+            "Denied" => ("denials", vec![row(&[body["reason"].as_str().unwrap().to_owned()])]),
+            "Outcome" => ("outcomes", vec![row(&[body["message"].to_string()])]),
+            _ => return,
+        };
+        self.rows.entry(table).or_default().extend(made);
+    }
+}
+
+/// The columns of [`Expected`] behind sequence and time.
+fn compared(table: &str) -> &'static [&'static str] {
+    match table {
+        "trades" => &["id", "price", "qty", "aggressor"],
+        "bbo" => &["bid", "bid_qty", "ask", "ask_qty"],
+        "depth" => &["side", "price", "qty"],
+        "marks" => &["mark", "index", "rate"],
+        "orders" => &["client_id", "state", "fee", "filled", "fill_qty"],
+        "open_interest" => &["qty"],
+        "tickers" => &["last"],
+        "liquidations" => &["price"],
+        "balances" => &["wallet"],
+        "funding" => &["amount"],
+        "positions" => &["qty", "entry"],
+        "books" => &["state"],
+        "denials" => &["reason"],
+        "outcomes" => &["message"],
+        _ => &[],
+    }
+}
+
+#[test]
+fn every_exported_row_and_decimal_equals_the_event_that_it_derives_from() {
+    let dir = recorded();
+    let expected = Expected::of(&dumped(&dir));
+    for table in ["trades", "bbo", "depth", "marks", "orders", "balances", "books", "sessions", "outcomes"] {
+        assert!(expected.rows.get(table).is_some_and(|rows| !rows.is_empty()), "no {table} happened");
+    }
+    let (out, code, report) = exported(&dir, "csv", "csv", &[]);
+    assert_eq!(code, 0);
+    for (table, count) in report["rows"].as_object().expect("counts") {
+        let path = out.join(format!("{table}.csv"));
+        if matches!(table.as_str(), "messages" | "intents") {
+            assert!(count.as_u64() > Some(0), "the run traded");
+            continue;
+        }
+        let found: Vec<Vec<String>> = rows(&path)
+            .iter()
+            // Chunks without a level are rows too.
+            .filter(|row| table != "depth" || !row["side"].is_empty())
+            .map(|row| {
+                let names = ["seq", "receive_ns"].iter().chain(compared(table));
+                names.map(|name| row[*name].clone()).collect()
+            })
+            .collect();
+        let nothing = Vec::new();
+        assert_eq!(&found, expected.rows.get(table.as_str()).unwrap_or(&nothing), "{table}");
+        assert_eq!(count.as_u64(), Some(rows(&path).len() as u64), "{table}");
+    }
+    // Messages are among it: no secret is.
+    let account = SimAccount::default();
+    exported(&dir, "ndjson", "ndjson", &[]);
+    for folder in ["csv", "ndjson"] {
+        for entry in fs::read_dir(dir.path().join(folder)).expect("exported") {
+            let path = entry.expect("readable").path();
+            let bytes = fs::read(&path).expect("readable");
+            for secret in [&account.api_key, &account.secret, &account.passphrase] {
+                let found = memchr::memmem::find(&bytes, secret.as_bytes());
+                assert_eq!(found, None, "{} holds {secret}", path.display());
+            }
+        }
+    }
+}
+
+#[derive(serde::Deserialize)]
+struct Message<'a> {
+    r#type: &'a str,
+    seq: u64,
+    #[serde(borrow)]
+    price: Option<&'a RawValue>,
+    amount: Option<&'a RawValue>,
+    #[serde(rename = "isSnapshot")]
+    is_snapshot: Option<bool>,
+}
+
+fn of_type<'a>(text: &'a str, kind: &str) -> Vec<Message<'a>> {
+    let messages = text.lines().map(|line| serde_json::from_str::<Message<'_>>(line).expect("a message"));
+    messages.filter(|message| message.r#type == kind).collect()
+}
+
+#[test]
+fn messages_hold_the_digits_of_the_tables_and_a_range_begins_with_a_snapshot() {
+    let dir = recorded();
+    let (csv, ..) = exported(&dir, "csv", "csv", &["--kind", "trades,depth,bbo"]);
+    let (out, code, _) = exported(&dir, "ndjson", "ndjson", &[]);
+    assert_eq!(code, 0);
+    let text = fs::read_to_string(out.join("market.ndjson")).expect("exported");
+    let trades = rows(&csv.join("trades.csv"));
+    let messages = of_type(&text, "trade");
+    assert_eq!(messages.len(), trades.len());
+    for (message, row) in messages.iter().zip(&trades) {
+        let raw = |value: Option<&RawValue>| value.expect("stated").get().to_owned();
+        assert_eq!((message.seq.to_string(), raw(message.price)), (row["seq"].clone(), row["price"].clone()));
+        assert_eq!(raw(message.amount), row["qty"]);
+    }
+    let depth = rows(&csv.join("depth.csv"));
+    let ends = depth.iter().filter(|row| row["last"] == "true").count();
+    assert_eq!(of_type(&text, "book_change").len(), ends);
+    assert_eq!(of_type(&text, "book_ticker").len(), rows(&csv.join("bbo.csv")).len());
+
+    // From the middle on.
+    let middle = depth[depth.len() / 2]["seq"].clone();
+    let range = ["--from", middle.as_str(), "--instrument", "BTC/USDT:USDT", "--venue", "binance"];
+    let (late, ..) = exported(&dir, "late", "ndjson", &range);
+    let late = fs::read_to_string(late.join("market.ndjson")).expect("exported");
+    let changes = of_type(&late, "book_change");
+    assert_eq!(
+        changes.iter().map(|change| change.is_snapshot).take(2).collect::<Vec<_>>(),
+        [Some(true), Some(false)]
+    );
+    assert!(changes.iter().all(|change| change.seq >= middle.parse().unwrap()));
+}
+
+#[test]
+fn ranges_and_filters_are_slices_and_nothing_is_overwritten() {
+    let dir = recorded();
+    let whole = rows(&exported(&dir, "whole", "csv", &["--kind", "bbo"]).0.join("bbo.csv"));
+    let (first, last) = (&whole[whole.len() / 3], &whole[whole.len() / 2]);
+    let slice = |keep: &dyn Fn(&BTreeMap<String, String>) -> bool| -> Vec<_> {
+        whole.iter().filter(|row| keep(row)).cloned().collect()
+    };
+    let by_seq = ["--kind", "bbo", "--from", &first["seq"], "--until", &last["seq"]];
+    let number = |row: &BTreeMap<String, String>, name: &str| row[name].parse::<i64>().unwrap();
+    let within = |row: &BTreeMap<String, String>, name: &str| {
+        (number(first, name)..=number(last, name)).contains(&number(row, name))
+    };
+    let read = |name: &str, more: &[&str]| rows(&exported(&dir, name, "csv", more).0.join("bbo.csv"));
+    assert_eq!(read("seq", &by_seq), slice(&|row| within(row, "seq")));
+    let time = |row| perpring::export::when::shown(number(row, "receive_ns"));
+    let by_time = ["--kind", "bbo", "--from", &time(first), "--until", &time(last)];
+    assert_eq!(read("time", &by_time), slice(&|row| within(row, "receive_ns")));
+    let named = |name: &str, instrument: &str| read(name, &["--kind", "bbo", "--instrument", instrument]);
+    let unified = named("unified", "BTC/USDT:USDT");
+    assert_eq!(unified, slice(&|row| row["instrument"] == "BTC/USDT:USDT"));
+    assert_eq!(named("dotted", "BTCUSDT-PERP.BINANCE"), unified);
+    assert_eq!(named("native", "BTC-USDT-SWAP"), slice(&|row| row["symbol"] == "BTC-USDT-SWAP"));
+    assert_eq!(read("venue", &["--kind", "bbo", "--venue", "okx"]), slice(&|row| row["venue"] == "okx"));
+    for (name, more) in [
+        ("whole", &["--kind", "bbo"][..]),
+        ("a", &["--from", "5", "--until", "3"]),
+        ("b", &["--from", "yesterday"]),
+        ("c", &["--venue", "bybit"]),
+        ("d", &["--instrument", "DOGE/USDT:USDT"]),
+    ] {
+        assert_eq!(exported(&dir, name, "csv", more).1, 2, "{more:?}");
+    }
+    assert_eq!(exported(&dir, "e", "npz", &["--kind", "bbo"]).1, 2);
+    let left: Vec<_> = fs::read_dir(dir.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert!(left.iter().all(|name| !name.to_string_lossy().contains("partial")), "{left:?}");
+    assert!(!dir.path().join("a").exists());
+}
+
+#[test]
+fn what_comes_before_damage_is_exported_with_exit_code_1() {
+    let dir = recorded();
+    let whole = rows(&exported(&dir, "whole", "csv", &["--kind", "bbo"]).0.join("bbo.csv"));
+    let entries = fs::read_dir(dir.path().join("journal")).unwrap();
+    let is_input = |path: &PathBuf| {
+        let name = path.file_name().unwrap().to_string_lossy().into_owned();
+        name.starts_with("inputs-") && name.ends_with(".seg")
+    };
+    let segment = entries.map(|entry| entry.unwrap().path()).filter(is_input).min().expect("a segment");
+    let mut bytes = fs::read(&segment).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 0xff;
+    bytes[middle + 40] ^= 0xff;
+    fs::write(&segment, bytes).unwrap();
+    let (out, code, report) = exported(&dir, "part", "csv", &["--kind", "bbo"]);
+    assert_eq!(code, 1);
+    assert!(report["cut"].as_str().unwrap().contains("damaged"), "{report}");
+    let part = rows(&out.join("bbo.csv"));
+    assert!(!part.is_empty() && part.len() < whole.len());
+    assert_eq!(part, whole[..part.len()]);
+}
+
+fn python() -> Option<PathBuf> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let target =
+        std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), |dir| root.join(dir));
+    let python = target.join("venv/bin/python");
+    let works = Command::new(&python)
+        .args(["-c", "import pyarrow, duckdb, hftbacktest"])
+        .output()
+        .is_ok_and(|output| output.status.success());
+    if !works {
+        println!(
+            "skipped: no pyarrow, DuckDB and hftbacktest at {}; run tests/setup-export.sh",
+            python.display()
+        );
+    }
+    works.then_some(python)
+}
+
+fn run_python(python: &Path, script: &str, arguments: &[&str]) -> Value {
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/py").join(script);
+    let output = Command::new(python).arg(script).args(arguments).output().expect("python runs");
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    assert!(output.status.success(), "{}\n{}", text(&output.stdout), text(&output.stderr));
+    serde_json::from_slice(&output.stdout).expect("one JSON object")
+}
+
+#[test]
+fn pyarrow_and_duckdb_read_the_rows_and_the_exact_sums_and_run_the_documented_queries() {
+    let Some(python) = python() else { return };
+    let dir = recorded();
+    let (csv, _, counts) = exported(&dir, "csv", "csv", &[]);
+    let (parquet, code, same) = exported(&dir, "parquet", "parquet", &[]);
+    assert_eq!((code, &same["rows"]), (0, &counts["rows"]));
+    let document = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/EXPORT.md");
+    let read =
+        run_python(&python, "export_read.py", &[parquet.to_str().unwrap(), document.to_str().unwrap()]);
+    assert_eq!(&read["rows"], &counts["rows"]);
+    let mut sums = 0;
+    for table in counts["rows"].as_object().unwrap().keys().filter(|table| *table != "messages") {
+        let rows = rows(&csv.join(format!("{table}.csv")));
+        for (column, kind) in read["types"].as_object().unwrap() {
+            let Some(column) = column.strip_prefix(&format!("{table}.")) else { continue };
+            if !kind.as_str().unwrap().starts_with("decimal") {
+                continue;
+            }
+            let mut sum = Money::ZERO;
+            for row in rows.iter().filter(|row| !row[column].is_empty()) {
+                sum += row[column].parse().expect("a decimal");
+            }
+            let name = format!("{table}.{column}");
+            for reader in ["arrow_sums", "duckdb_sums"] {
+                let found: Money = read[reader][&name].as_str().expect("a sum").parse().expect("a decimal");
+                assert_eq!(found, sum, "{reader} of {name}");
+            }
+            sums += usize::from(sum != Money::ZERO);
+        }
+    }
+    assert!(sums >= 15, "{sums} columns had anything to add up");
+    let queries = read["queries"].as_array().expect("their row counts");
+    assert!(queries.len() >= 4 && queries.iter().all(|rows| rows.as_u64() > Some(0)), "{queries:?}");
+}
+
+#[test]
+fn hftbacktest_rebuilds_the_book_that_the_engine_had_at_the_end() {
+    let Some(python) = python() else { return };
+    let dir = recorded();
+    let (out, code, report) = exported(&dir, "npz", "npz", &[]);
+    assert_eq!(code, 0);
+    let journal = dir.path().join("journal");
+    let (_, _, config) = read_config(&journal).expect("a journal");
+    let mut decode = Parts::new(&config.params, true).expect("known dialects").decode;
+    let mut inputs = Inputs::open(&journal).expect("a journal");
+    let count = config.params.listings.len();
+    let (mut books, mut known) = (vec![Book::new(); count], vec![Instrument::default(); count]);
+    while let Some((_, raw)) = inputs.next().expect("undamaged") {
+        let (seq, at) = decode.sequence(&raw);
+        decode.on_input(&raw, seq, at, &mut |event| match &event.body {
+            EventBody::Levels(chunk) => books[chunk.instrument.index()].apply(chunk),
+            EventBody::Book(status) => books[status.instrument.index()].set_state(status.state),
+            EventBody::Instrument(instrument) => known[instrument.id.index()] = *instrument,
+            _ => {}
+        });
+    }
+    let mut arguments = Vec::new();
+    for instrument in &known {
+        let venue = &config.params.venues[instrument.venue.index()].dialect;
+        let file = out.join(format!("{venue}-{}.npz", instrument.symbol));
+        let spec = &instrument.spec;
+        arguments.extend([file.display().to_string(), spec.tick.to_string(), spec.step.to_string()]);
+    }
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let played = run_python(&python, "export_hft.py", &arguments);
+    assert_eq!(played.as_array().map(Vec::len), Some(count));
+    let mut read = 0;
+    for (at, (book, instrument)) in books.iter().zip(&known).enumerate() {
+        let (found, venue) = (&played[at], instrument.venue);
+        let (bid, ask) = (book.depth(Side::Sell).next(), book.depth(Side::Buy).next());
+        for (side, level) in [("bid", bid), ("ask", ask)] {
+            let (price, qty) = level.expect("a book");
+            assert_eq!(found[format!("{side}_tick")], price / instrument.tick, "{venue:?} {found}");
+            let qty = instrument.qty_num(perpring::domain::instrument::Qty(qty)).to_string();
+            let seen = found[format!("{side}_qty")].as_f64().expect("a number");
+            assert_eq!(seen, qty.parse::<f64>().unwrap(), "{venue:?} {found}");
+        }
+        assert_eq!(found["exchange"], found["local"], "each side sees every row: {found}");
+        assert!(found["steps"].as_u64() > Some(100), "it was played: {found}");
+        read += found["local"].as_u64().unwrap();
+    }
+    let counted = |table: &str| report["rows"][table].as_u64().unwrap();
+    assert!(read >= counted("trades") + counted("depth"), "{read} rows of {report}");
+}
