@@ -201,7 +201,9 @@ impl<'a> Rows<'a> {
                 let (fate, reason) = match e.fate {
                     SendFate::Sent => ("Sent", Cell::Null),
                     SendFate::Unknown => ("Unknown", Cell::Null),
+                    SendFate::Handed => ("Handed", Cell::Null),
                     SendFate::Refused(reason) => ("Refused", Cell::word(reason)),
+                    SendFate::Withdrawn(reason) => ("Withdrawn", Cell::word(reason)),
                 };
                 let client = e.order.map(|order| order.client_id);
                 to.extend([
@@ -300,6 +302,25 @@ impl<'a> Rows<'a> {
                     }
                 }
                 Ok(())
+            }
+            Intent::Amend(amend) => {
+                let (order, seq) = (&amend.to, place.seq);
+                let about = self.of_instrument(order.instrument);
+                if !selected(about) {
+                    return Ok(());
+                }
+                let mut cells = self.begin(place, about);
+                cells.extend([Cell::text(verdict), ordinal, Cell::text("Amend")]);
+                cells.extend([Cell::Int(i64::from(amend.trade.0)), Cell::Int(i64::from(amend.attempt))]);
+                cells.push(Cell::Null);
+                cells.extend(self.spec(seq, order));
+                cells.extend([
+                    self.listings.price_cell(order.instrument, seq, amend.mid),
+                    Cell::Int(amend.book_age_ns),
+                    Cell::Int(amend.detected),
+                ]);
+                cells.resize(Kind::Intents.all_columns().count(), Cell::Null);
+                sink(Kind::Intents, &cells)
             }
             Intent::Cancel(order) => {
                 let about = self.of_instrument(order.instrument);

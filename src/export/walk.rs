@@ -270,7 +270,7 @@ impl Walk<'_> {
                 Output::Approved(intent) if wanted(Kind::Intents) => {
                     rows.intent(place, key, "Approved", intent, &|about| request.selects(about), &mut sink)?;
                 }
-                Output::Message(shape)
+                Output::Message(shape) | Output::Amendment(shape)
                     if wanted(Kind::Messages) && request.selects(rows.about_message(shape)) =>
                 {
                     let text = &raw[..usize::from(shape.text_len).min(raw.len())];
