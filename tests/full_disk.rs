@@ -46,6 +46,7 @@ fn a_full_disk_stops_trading_cancels_and_leaves_a_record_that_replays() {
             pinning: Some(profile.into()),
             idle: Some(IdleMode::Yield),
             segment_kib: 256,
+            raw_segments: true,
             json: true,
             ..DemoArgs::default()
         };

@@ -223,7 +223,7 @@ impl Paper {
             Command::Reduce => self.cancel_where(at, |spec| !spec.reduce_only),
             Command::Kill(Scope::Global) | Command::Stop => self.cancel_where(at, |_| true),
             Command::Kill(Scope::Venue(venue)) => self.cancel_where(at, |spec| spec.venue == venue),
-            Command::Resume | Command::RecorderLag { .. } => {}
+            Command::Resume | Command::RecorderLag { .. } | Command::JournalSpace { .. } => {}
         }
     }
 

@@ -174,6 +174,8 @@ pub enum Command {
     RecorderLag { percent: u8 },
     /// The run ends; sessions close.
     Stop,
+    /// The journal's disk is short of room: no new trades until it is not. Passes by itself.
+    JournalSpace { short: bool },
 }
 
 /// A raw input as it stands before numbering: borrowed bytes beside the meta data.

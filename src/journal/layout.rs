@@ -111,11 +111,18 @@ pub const fn align(bytes: usize) -> usize {
 
 /// File name of a segment: `inputs-000002-00000000000000004711.seg`.
 pub fn segment_name(stream: Stream, ordinal: u64, base_seq: u64) -> String {
-    format!("{}-{ordinal:06}-{base_seq:020}.seg", stream.name())
+    format!("{}.seg", segment_stem(stream, ordinal, base_seq))
 }
 
-/// Ordinal and base sequence of a segment's file name; `None` when it is another file's.
+/// The same without its ending.
+pub(super) fn segment_stem(stream: Stream, ordinal: u64, base_seq: u64) -> String {
+    format!("{}-{ordinal:06}-{base_seq:020}", stream.name())
+}
+
+/// Ordinal and base sequence of a segment's file name, raw (`.seg`) or packed (`.seg.zst`); `None` when it is
+/// another file's.
 pub fn parse_segment_name(stream: Stream, name: &str) -> Option<(u64, u64)> {
+    let name = name.strip_suffix(".zst").unwrap_or(name);
     let rest = name.strip_prefix(stream.name())?.strip_prefix('-')?.strip_suffix(".seg")?;
     let (ordinal, base) = rest.split_once('-')?;
     let digits = |s: &str| !s.is_empty() && s.bytes().all(|b| b.is_ascii_digit());

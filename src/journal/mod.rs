@@ -3,21 +3,31 @@
 //! an append but at a segment's end. The bytes are drawn in [`layout`] and in `docs/JOURNAL.md`; start
 //! reading at `writer` and `reader`.
 
+mod archive;
+mod chain;
 mod epoch;
 mod error;
 mod helper;
+mod index;
+mod keep;
 pub mod layout;
 mod manifest;
 mod mark;
+mod packed;
 mod reader;
 mod recover;
 mod rewrite;
+mod seek;
 mod segment;
+mod source;
 mod verify;
 mod writer;
 
+pub use archive::{Archived, pack};
+pub use chain::{Chain, ChainEntry, ClosedSegment, chain_path, read_chain};
 pub use epoch::{EPOCH_FILE, read_epoch, take_epoch};
 pub use error::{Damage, DamageKind, JournalError};
+pub use keep::{Housekeeper, Housekeeping, KeepWatch, Kept, Space};
 pub use layout::{SegmentHeader, Stream};
 pub use manifest::{Hash256, Host, MANIFEST_FILE, Manifest, RunId};
 pub use mark::{Health, Mark, Watermark, mark_path, read_mark};

@@ -8,6 +8,8 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 
+mod archive;
+
 /// A directory that is gone with the value.
 struct Scratch(PathBuf);
 

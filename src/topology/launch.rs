@@ -181,7 +181,8 @@ pub fn launch(launch: Launch, board: &Board) -> Result<Running, LaunchError> {
         None => None,
     };
     let dir = launch.journal.as_ref().map(|(dir, _)| dir.as_path());
-    let observer = ObserverFiles::create(dir, wall)?;
+    let keep = recorder.as_ref().and_then(Recorder::housekeeping);
+    let observer = ObserverFiles::create(dir, wall)?.with_housekeeping(keep);
     // Nobody holds the board yet.
     board.read().names = Arc::new(Names::of(&launch.config.params));
     let latch = Arc::new(KillLatch::default());
