@@ -14,7 +14,7 @@ pub enum DamageKind {
     #[error("the segment's header does not match its checksum")]
     Header,
     /// A version that this program does not read.
-    #[error("format version {found}; this program reads {VERSION}")]
+    #[error("format version {found}; this program reads up to {VERSION}")]
     Version {
         /// The version found.
         found: u32,

@@ -126,7 +126,8 @@ impl Helper {
                 let _ = syncer.sync(position, seq); // the health tells; the writer refuses from then on
                 sync_at = now() + self.sync_every;
             }
-            let wake_at = [prepare_at, refill_at, self.syncer.is_some().then_some(sync_at)].into_iter().flatten().min();
+            let wake_at =
+                [prepare_at, refill_at, self.syncer.is_some().then_some(sync_at)].into_iter().flatten().min();
             let wait = wake_at.map_or(IDLE, |at| at.saturating_duration_since(now()));
             match self.commands.recv_timeout(wait) {
                 Ok(Command::Rolled { old, file }) => {

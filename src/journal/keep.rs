@@ -227,17 +227,25 @@ impl Work {
 
     fn note(&mut self, done: Result<(), JournalError>) {
         self.retry_at = done.is_err().then(|| now() + RETRY);
-        let mut archived = Archived::default();
-        self.streams.iter().for_each(|stream| archived.add(&stream.done));
+        self.show();
         if let Ok(mut kept) = self.status.kept.lock() {
-            kept.archived = archived;
             kept.trouble = done.err().map(|failure| failure.to_string());
         }
     }
 
+    fn show(&self) {
+        let mut archived = Archived::default();
+        self.streams.iter().for_each(|stream| archived.add(&stream.done));
+        if let Ok(mut kept) = self.status.kept.lock() {
+            kept.archived = archived;
+        }
+    }
+
     fn archive(&mut self, closed_below: [u64; 2], ended: bool) -> Result<(), JournalError> {
-        for (stream, below) in self.streams.iter_mut().zip(closed_below) {
-            while stream.step(below, ended)? {}
+        for (which, below) in closed_below.into_iter().enumerate() {
+            while self.streams[which].step(below, ended)? {
+                self.show();
+            }
         }
         Ok(())
     }
@@ -252,7 +260,8 @@ impl Work {
                 [list_segments(&self.dir, Stream::Inputs)?, list_segments(&self.dir, Stream::Outputs)?];
             let size = |segment: &SegmentFile| fs::metadata(&segment.path).map_or(0, |data| data.len());
             let total: u64 = lists.iter().flatten().map(size).sum();
-            let oldest = self.candidates(&lists).into_iter().flatten().min_by_key(|(_, _, closed)| closed.last_ns);
+            let oldest =
+                self.candidates(&lists).into_iter().flatten().min_by_key(|(_, _, closed)| closed.last_ns);
             let Some((which, segment, closed)) = oldest else { return Ok(()) };
             let Some(why) = self.reason(total, &closed, now_ns) else { return Ok(()) };
             let stream = [Stream::Inputs, Stream::Outputs][which];

@@ -1,13 +1,13 @@
 //! Reads one stream of a journal, also while it is written. Works by `pread` into its own buffer, never by
 //! a map: a file that shrinks or rots gives an error, not a signal. What it returns passed its checksum.
 
+use super::chain::read_chain;
 use super::error::{Damage, DamageKind, JournalError};
 use super::layout::{
     BODY_BYTES_MAX, FLAG_CONTINUES, FLAG_PADDING, HEADER_BYTES, RECORD_HEADER_BYTES, RecordHeader,
     SegmentHeader, Stream, align, crc_seed, parse_segment_name, record_crc,
 };
 use super::manifest::Manifest;
-use super::chain::read_chain;
 use super::mark::read_mark;
 use super::source::Source;
 use std::fs::{self, File};
@@ -445,6 +445,8 @@ impl Reader {
             open.buffer.clear();
         }
         let left = (self.segment_bytes as usize).saturating_sub(self.offset);
+        let position = self.ordinal * self.segment_bytes + self.offset as u64;
+        let position = (open.header.version > 1).then_some(position);
         let Some(head) = open.bytes(self.offset, RECORD_HEADER_BYTES.min(left))? else {
             return Ok(Ok(Step::Empty)); // a trimmed file ends here
         };
@@ -460,14 +462,14 @@ impl Reader {
         if header.is_padding() {
             let good = header.flags == FLAG_PADDING
                 && length == left
-                && header.crc == record_crc(self.seed, header.length, &head[8..]);
+                && header.crc == record_crc(self.seed, position, header.length, &head[8..]);
             return Ok(if good { Ok(Step::Padding(header)) } else { Err(DamageKind::Checksum) });
         }
         // The last record of a trimmed file keeps its alignment: the writer trims at a multiple of 32.
         let Some(bytes) = open.bytes(self.offset, align(length))? else {
             return Ok(Err(DamageKind::Cut { length: header.length }));
         };
-        if header.crc != record_crc(self.seed, header.length, &bytes[8..length]) {
+        if header.crc != record_crc(self.seed, position, header.length, &bytes[8..length]) {
             return Ok(Err(DamageKind::Checksum));
         }
         if bytes[length..].iter().any(|b| *b != 0) {
@@ -555,7 +557,11 @@ impl Open {
             return JournalError::io("read", &self.place.path, failure);
         }
         JournalError::Damaged(Damage {
-            stream: if self.header.stream == Stream::Inputs.code() { Stream::Inputs } else { Stream::Outputs },
+            stream: if self.header.stream == Stream::Inputs.code() {
+                Stream::Inputs
+            } else {
+                Stream::Outputs
+            },
             file: self.place.path.clone(),
             offset: at as u64,
             position: self.header.ordinal * self.header.segment_bytes + at as u64,

@@ -135,8 +135,16 @@ fn inspect(dir: &Path, stream: Stream) -> Result<Found, JournalError> {
             Err(other) => return Err(other),
         }
     };
-    let position = misplaced.unwrap_or(reader.whole_position());
     let segment_bytes = reader.segment_bytes();
+    let position = match &damage {
+        // A segment without its header holds nothing: the stream ends with the one before.
+        Some(damage)
+            if damage.offset == 0 && reader.whole_position() == damage.position + HEADER_BYTES as u64 =>
+        {
+            damage.position
+        }
+        _ => misplaced.unwrap_or(reader.whole_position()),
+    };
     if let Some(packed) = packed {
         mark.position = mark.position.max((packed.ordinal + 1) * segment_bytes);
     }

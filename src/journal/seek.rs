@@ -116,11 +116,7 @@ fn begins_before(segment: &SegmentFile, target: Target) -> bool {
 
 /// Number of the first record that begins in segment `at`, which has no index: what is known of inputs, which are
 /// numbered without holes. A segment that begins with the rest of a record counts from the next.
-fn first_record(
-    segments: &[SegmentFile],
-    at: usize,
-    read: &impl Fn(&SegmentFile) -> Option<Index>,
-) -> u64 {
+fn first_record(segments: &[SegmentFile], at: usize, read: &impl Fn(&SegmentFile) -> Option<Index>) -> u64 {
     let segment = &segments[at];
     let continues = {
         let mut head = [0; RECORD_HEADER_BYTES];

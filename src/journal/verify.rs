@@ -211,7 +211,12 @@ impl std::fmt::Display for StreamReport {
             write!(f, ", {} chained", self.chained)?;
         }
         if self.removed > 0 {
-            write!(f, "; starts at sequence {} by retention ({} segments removed)", seq(self.first_seq), self.removed)?;
+            write!(
+                f,
+                "; starts at sequence {} by retention ({} segments removed)",
+                seq(self.first_seq),
+                self.removed
+            )?;
         }
         if self.abandoned > 0 {
             write!(f, ", {} records given up by the writer", self.abandoned)?;

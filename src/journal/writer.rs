@@ -6,8 +6,8 @@ use super::helper::{Command, Helper, Syncer, now};
 use super::keep::Housekeeping;
 use super::layout::{
     ALIGN, BODY_BYTES_MAX, FLAG_CONTINUES, FLAG_PADDING, HEADER_BYTES, RECORD_HEADER_BYTES, RecordHeader,
-    SEGMENT_BYTES_MAX, SEGMENT_BYTES_MIN, SegmentHeader, Stream, align, crc_seed, parse_segment_name,
-    record_crc,
+    SEGMENT_BYTES_MAX, SEGMENT_BYTES_MIN, SegmentHeader, Stream, VERSION, align, crc_seed,
+    parse_segment_name, record_crc,
 };
 use super::manifest::{Hash256, MANIFEST_FILE, Manifest, sync_dir};
 use super::mark::{Health, Mark, MarkFile, Watermark};
@@ -175,6 +175,7 @@ impl Writer {
             reserve: options.keep.as_ref().is_some_and(|keep| keep.space_stop_bytes > 0),
         };
         let header = SegmentHeader {
+            version: VERSION,
             schema_hash: manifest.schema_hash,
             run_id: manifest.run_id.0,
             stream: stream.code(),
@@ -333,7 +334,7 @@ impl Writer {
         } else {
             copy_window(record.parts, from, &mut bytes[RECORD_HEADER_BYTES..]);
         }
-        let crc = record_crc(self.seed, length, &bytes[8..]);
+        let crc = record_crc(self.seed, Some(self.base + self.offset as u64), length, &bytes[8..]);
         bytes[4..8].copy_from_slice(&crc.to_le_bytes());
         segment.commit(self.offset, length);
         self.offset += align(length as usize);
@@ -407,7 +408,7 @@ impl Writer {
         let header = RecordHeader { length, flags: FLAG_PADDING, ..RecordHeader::default() };
         let bytes = segment.record_mut(self.offset, RECORD_HEADER_BYTES);
         header.encode_fields(bytes);
-        let crc = record_crc(self.seed, length, &bytes[8..]);
+        let crc = record_crc(self.seed, Some(self.base + self.offset as u64), length, &bytes[8..]);
         bytes[4..8].copy_from_slice(&crc.to_le_bytes());
         segment.commit(self.offset, length);
         self.offset += left;

@@ -5,12 +5,12 @@ use super::drift::reports;
 use super::http::{Endpoints, HttpError, HttpServer, Verdict};
 use super::view::{Board, View};
 use super::watch::{Counts, MarketState};
-use crate::journal::Space;
 use crate::core::mode::Mode;
 use crate::core::sentinel::What;
 use crate::domain::money::Money;
 use crate::domain::number::Num;
 use crate::domain::time::SECOND;
+use crate::journal::Space;
 use crate::venue::copies::{COPIES, CopyCounts};
 use std::fmt::Write;
 use std::net::SocketAddr;
@@ -164,7 +164,11 @@ pub fn exposition(view: &View) -> String {
     page.single("failures_total", "counter", "Failures of connections and requests", view.notes_total as f64);
     page.single("journal_records_total", "counter", "Records in the journal", view.journal.0 as f64);
     if let Some((space, kept)) = &view.kept {
-        page.family("journal_space", "gauge", "1 for the room that the journal's disk has; short = no new trades");
+        page.family(
+            "journal_space",
+            "gauge",
+            "1 for the room that the journal's disk has; short = no new trades",
+        );
         for (name, level) in [("enough", Space::Enough), ("low", Space::Low), ("short", Space::Short)] {
             page.row("journal_space", &[("room", name)], truth(*space == level));
         }

@@ -10,7 +10,8 @@ use crate::domain::input::{InputClass, RawInput};
 use crate::domain::output::{EventsDigest, MessageShape, Output, OutputKey, Stage};
 use crate::domain::time::{Nanos, Stamp};
 use crate::journal::{
-    Housekeeper, JournalError, JournalOptions, KeepWatch, Manifest, Record, Space, Stream, SyncPolicy, Token, Watermark, Writer,
+    Housekeeper, JournalError, JournalOptions, KeepWatch, Manifest, Record, Space, Stream, SyncPolicy, Token,
+    Watermark, Writer,
 };
 use std::collections::VecDeque;
 use std::path::Path;

@@ -79,7 +79,15 @@ impl ObserverFiles {
             COUNTS.iter().filter_map(|(name, ..)| counters.take(&format!("{name}_total"), "")).collect();
         let gauges = GAUGES.iter().filter_map(|(name, _)| counters.take(name, "")).collect();
         let started = UNIX_EPOCH + Duration::from_nanos(created_ns.max(0) as u64);
-        Ok(Self { counts, gauges, errors, noted: 0, keep: None, hlog: dir.map(|dir| dir.join(HLOG_FILE)), started })
+        Ok(Self {
+            counts,
+            gauges,
+            errors,
+            noted: 0,
+            keep: None,
+            hlog: dir.map(|dir| dir.join(HLOG_FILE)),
+            started,
+        })
     }
 
     /// Looks at the journal's housekeeping too.
@@ -167,9 +175,9 @@ fn keep_house((space, kept): (Space, Kept), view: &mut View) {
         _ if space == room => None,
         Space::Enough => Some(format!("journal: the disk has room again: {free} bytes free")),
         Space::Low => Some(format!("journal: the disk is getting full, {free} bytes free: make room")),
-        Space::Short => {
-            Some(format!("journal: the disk is almost full, {free} bytes free: no new trades until there is room"))
-        }
+        Space::Short => Some(format!(
+            "journal: the disk is almost full, {free} bytes free: no new trades until there is room"
+        )),
     };
     let failed = kept.trouble.clone().filter(|words| trouble.as_ref() != Some(words));
     for note in news.into_iter().chain(failed) {

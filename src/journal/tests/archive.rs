@@ -62,9 +62,9 @@ fn packed(dir: &Path, lens: &[usize]) -> Archived {
 
 #[test]
 fn closed_segments_are_packed_while_a_reader_follows_and_nothing_changes_for_it() {
-    let scratch = Scratch::new();
+    let scratch = Scratch::in_memory();
     let mut journal = Journal::begin(&scratch.0, Housekeeping::default());
-    let lens = lens(700);
+    let lens = lens(210);
     let total = lens.len();
     let (dir, expected) = (scratch.0.clone(), lens.clone());
     let reading = std::thread::spawn(move || {
@@ -103,7 +103,7 @@ fn closed_segments_are_packed_while_a_reader_follows_and_nothing_changes_for_it(
 
 #[test]
 fn a_packed_segment_is_plain_zstd_of_the_bytes_that_were_written() {
-    let scratch = Scratch::new();
+    let scratch = Scratch::in_memory();
     write(&scratch.0, Stream::Inputs, &small(), &[900; 60]).close().expect("close");
     let before = fs::read(segment(&scratch.0, Stream::Inputs, 0)).expect("segment");
     let done = pack(&scratch.0, 3).expect("undamaged");
@@ -131,14 +131,14 @@ fn outputs(dir: &Path, n: u64) -> Vec<(u64, i64)> {
 
 #[test]
 fn a_seek_finds_what_reading_from_the_beginning_finds() {
-    let scratch = Scratch::new();
-    let lens = lens(300);
+    let scratch = Scratch::in_memory();
+    let lens = lens(120);
     write(&scratch.0, Stream::Inputs, &small(), &lens).close().expect("close");
-    let written = outputs(&scratch.0, 200);
-    let inputs: Vec<_> = (1..=300).map(|seq| (seq, seq as i64 * 10)).collect();
+    let written = outputs(&scratch.0, 100);
+    let inputs: Vec<_> = (1..=120).map(|seq| (seq, seq as i64 * 10)).collect();
     let check = |stream: Stream, all: &[(u64, i64)], what: &str| {
         let mut reader = Reader::open(&scratch.0, stream).expect("open");
-        for target in (0..330).step_by(3).chain([1, 2, 299, 300, 301]) {
+        for target in (0..126).step_by(5).chain([1, 2, 119, 120, 121]) {
             for by_time in [false, true] {
                 let expected = all.iter().position(|(seq, _)| *seq >= target);
                 if by_time {
@@ -175,11 +175,12 @@ fn a_seek_finds_what_reading_from_the_beginning_finds() {
 
 #[test]
 fn a_segment_changed_after_it_was_closed_is_named() {
-    let scratch = Scratch::new();
+    let scratch = Scratch::in_memory();
     packed(&scratch.0, &[900; 60]);
     // The same records, whole in themselves, packed anew: only the chain knows that they differ.
-    let other = Scratch::new();
-    let mut writer = Writer::create(&other.0, Stream::Inputs, &manifest(), &small()).expect("fresh directory");
+    let other = Scratch::in_memory();
+    let mut writer =
+        Writer::create(&other.0, Stream::Inputs, &manifest(), &small()).expect("fresh directory");
     for seq in 1..=60 {
         let bytes = if seq == 20 { body(99, 900) } else { body(seq, 900) };
         let record = Record { kind: 4, class: 1, seq, time_ns: seq as i64 * 10, parts: &[&bytes] };
@@ -197,7 +198,7 @@ fn a_segment_changed_after_it_was_closed_is_named() {
 
 #[test]
 fn a_chain_with_a_line_changed_left_out_or_swapped_is_broken_at_that_line() {
-    let scratch = Scratch::new();
+    let scratch = Scratch::in_memory();
     packed(&scratch.0, &[900; 100]);
     let path = chain_path(&scratch.0, Stream::Inputs);
     let text = fs::read_to_string(&path).expect("chain");
@@ -227,7 +228,7 @@ fn a_chain_with_a_line_changed_left_out_or_swapped_is_broken_at_that_line() {
 #[test]
 fn damage_inside_a_packed_segment_is_corruption_wherever_the_mark_stands() {
     for at in [0u64, 300, 900] {
-        let scratch = Scratch::new();
+        let scratch = Scratch::in_memory();
         packed(&scratch.0, &[900; 60]);
         fs::remove_file(mark_path(&scratch.0, Stream::Inputs)).expect("mark");
         let path = scratch.0.join(names(&scratch.0, ".seg.zst").swap_remove(1));
@@ -245,7 +246,7 @@ fn damage_inside_a_packed_segment_is_corruption_wherever_the_mark_stands() {
 
 #[test]
 fn a_crash_between_two_steps_of_packing_is_made_good_by_the_next_attempt() {
-    let scratch = Scratch::new();
+    let scratch = Scratch::in_memory();
     let lens = [900; 60];
     write(&scratch.0, Stream::Inputs, &small(), &lens).close().expect("close");
     let raw = segment(&scratch.0, Stream::Inputs, 0);
@@ -264,7 +265,7 @@ fn a_crash_between_two_steps_of_packing_is_made_good_by_the_next_attempt() {
 
 #[test]
 fn retention_removes_the_oldest_outputs_never_inputs_and_verify_says_so() {
-    let scratch = Scratch::new();
+    let scratch = Scratch::in_memory();
     let options = Housekeeping { keep_bytes: Some(1), compress: None, ..Housekeeping::default() };
     let mut journal = Journal::begin(&scratch.0, options);
     let lens = [900; 200];
@@ -296,9 +297,13 @@ fn retention_removes_the_oldest_outputs_never_inputs_and_verify_says_so() {
 
 #[test]
 fn retention_by_age_cuts_inputs_only_when_told_to_and_a_replay_is_refused_with_the_reason() {
-    let scratch = Scratch::new();
-    let options =
-        Housekeeping { keep_for: Some(Duration::ZERO), cut_inputs: true, floor_segments: 1, ..Housekeeping::default() };
+    let scratch = Scratch::in_memory();
+    let options = Housekeeping {
+        keep_for: Some(Duration::ZERO),
+        cut_inputs: true,
+        floor_segments: 1,
+        ..Housekeeping::default()
+    };
     let mut journal = Journal::begin(&scratch.0, options);
     for seq in 1..=100 {
         put(&mut journal.inputs, seq, 900);
@@ -316,7 +321,7 @@ fn retention_by_age_cuts_inputs_only_when_told_to_and_a_replay_is_refused_with_t
 
 #[test]
 fn housekeeping_ends_with_its_journal_even_if_that_is_given_up() {
-    let scratch = Scratch::new();
+    let scratch = Scratch::in_memory();
     let journal = Journal::begin(&scratch.0, Housekeeping::default());
     let Journal { inputs, outputs, keeper } = journal;
     let mark: Arc<Watermark> = inputs.watermark();
