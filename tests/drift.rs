@@ -123,11 +123,12 @@ const MARKET: [(&str, &[&str]); 5] = [
             "liquidation-orders",
             "mark-price",
             "open-interest",
+            "price-limit",
             "tickers",
             "trades",
         ],
     ),
-    ("bybit", &["allLiquidation", "orderbook", "publicTrade", "tickers"]),
+    ("bybit", &["allLiquidation", "orderbook", "priceLimit", "publicTrade", "tickers"]),
     ("deribit", &["book", "quote", "ticker", "trades"]),
     ("hyperliquid", &["activeAssetCtx", "bbo", "l2Book", "trades"]),
 ];

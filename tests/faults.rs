@@ -119,6 +119,9 @@ fn open(simulation: &mut Simulation) -> Option<String> {
     None
 }
 
+/// The venue that locks contracts for an account.
+const LOCKS: &str = "binance-usdm";
+
 /// Every kind of fault at every one of these venues within `until` seconds; rare ones at staggered instants. Without
 /// deleveraging, which a venue tells once, on a stream that other faults close (see [`survives_a_venue_that_matches_badly`]), and
 /// without bans, which hold our requests for minutes (see the test of its own).
@@ -141,13 +144,16 @@ fn every_kind(seed: u64, venues: &[&str], until: i64) -> FaultPlan {
             FaultKind::ClockSkew => ("by_ms = 1_500\nfor_ms = 3_000".to_owned(), Some(7.0)),
             FaultKind::PriceBand => ("band_bps = 1\nfor_ms = 1_500".to_owned(), Some(4.5)),
             FaultKind::Metadata => ("for_ms = 2_500".to_owned(), Some(3.5)),
+            FaultKind::SymbolLock if !venues.contains(&LOCKS) => continue,
+            FaultKind::SymbolLock => ("for_ms = 2_000".to_owned(), Some(8.5)),
             FaultKind::Adl | FaultKind::Http418 => continue,
         };
         let name = kind.name();
         match at {
             None => text += &format!("[[fault]]\nkind = '{name}'\n{rest}\n"),
             Some(at) => {
-                for (place, venue) in names(venues).iter().enumerate() {
+                let locks = |venue: &&String| kind != FaultKind::SymbolLock || *venue == LOCKS;
+                for (place, venue) in names(venues).iter().filter(locks).enumerate() {
                     let (first, second) = (at + place as f64 * 0.7, at + 8.0 + place as f64 * 0.7);
                     text += &format!(
                         "[[fault]]\nkind = '{name}'\nvenue = '{venue}'\n{rest}\nat_s = [{first}, {second}]\n"
@@ -182,7 +188,11 @@ fn survives_every_kind(venues: &[&str], many: bool) {
         for kind in FaultKind::ALL {
             let of_orders = matches!(
                 kind,
-                FaultKind::AckLost | FaultKind::FillBeforeAck | FaultKind::PartialFill | FaultKind::Reject
+                FaultKind::AckLost
+                    | FaultKind::FillBeforeAck
+                    | FaultKind::PartialFill
+                    | FaultKind::Reject
+                    | FaultKind::SymbolLock
             );
             let left_out = matches!(kind, FaultKind::Adl | FaultKind::Http418) || (of_orders && !many);
             assert!(left_out || faults.of(kind) > 0, "no {}: {faults}", kind.name());

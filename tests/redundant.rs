@@ -21,6 +21,7 @@ use perpring::venue::copies::CopyCounts;
 use std::path::Path;
 
 const BOTH: [&str; 2] = ["binance-usdm", "okx"];
+const OTHERS: [&str; 3] = ["bybit", "deribit", "hyperliquid"];
 /// All books are live well before.
 const WARM: Nanos = 15 * SECOND;
 
@@ -44,13 +45,13 @@ fn build(sim: &SimConfig, copies: MarketCopies, plan: &FaultPlan, journal: &Path
 }
 
 /// How long each listing's book was not served from [`WARM`] on; the run is recorded and replays.
-fn outages(copies: MarketCopies, plan: &str, seconds: i64) -> Run {
+fn outages(venues: &[&str], copies: MarketCopies, plan: &str, seconds: i64) -> Run {
     const STEP: Nanos = 20 * MILLI;
     let dir = TempDir::new();
-    let sim = sim_config(11, &BOTH, |_| {});
+    let sim = sim_config(11, venues, |_| {});
     let plan = FaultPlan::parse("faults", plan).expect("a valid plan");
     let mut simulation = build(&sim, copies, &plan, dir.path());
-    let mut outages = vec![0; 4];
+    let mut outages = vec![0; 2 * venues.len()];
     for step in 0..seconds * SECOND / STEP {
         simulation.run_for(STEP);
         let scanner = simulation.engine().river().parts().scan.scanner();
@@ -87,9 +88,9 @@ fn every(first: f64, last: f64, step: f64) -> String {
     format!("[{}]", at.join(", "))
 }
 
-#[test]
-fn with_two_connections_no_single_loss_takes_a_book_away() {
-    let plan = format!(
+/// Losses of every kind on the market connections, none of them on both at once.
+fn losses() -> String {
+    format!(
         "seed = 5\n\
          [[fault]]\nkind = \"gap\"\nat_s = {}\n\
          [[fault]]\nkind = \"duplicate\"\nat_s = {}\n\
@@ -100,8 +101,12 @@ fn with_two_connections_no_single_loss_takes_a_book_away() {
         every(20.1, 40.0, 0.91),
         every(20.2, 40.0, 0.83),
         every(45.0, 75.0, 5.0),
-    );
-    let Run { outages, faults, copies } = outages(MarketCopies::Two, &plan, 75);
+    )
+}
+
+#[test]
+fn with_two_connections_no_single_loss_takes_a_book_away() {
+    let Run { outages, faults, copies } = outages(&BOTH, MarketCopies::Two, &losses(), 75);
     println!("{faults}; outages {outages:?}; {copies:?}");
     assert!(faults.total() > 120);
     assert_eq!(outages, [0; 4]);
@@ -112,14 +117,39 @@ fn with_two_connections_no_single_loss_takes_a_book_away() {
 }
 
 #[test]
-fn a_half_open_socket_is_found_within_seconds_once_it_is_known_how_busy_it_is() {
-    let plan = BOTH.map(|venue| {
-        format!("[[fault]]\nkind = \"half_open\"\nvenue = \"{venue}\"\non = \"market\"\nat_s = [50, 60]\n")
-    });
-    let Run { outages, faults, .. } = outages(MarketCopies::Relay, &plan.concat(), 75);
+fn with_two_connections_no_single_loss_takes_a_book_away_at_the_other_venues_either() {
+    let Run { outages, faults, copies } = outages(&OTHERS, MarketCopies::Two, &losses(), 75);
+    println!("{faults}; outages {outages:?}; {copies:?}");
+    assert!(faults.total() > 180);
+    assert_eq!(outages, [0; 6]);
+    for counts in copies {
+        assert!(counts.wins.iter().all(|wins| *wins > 100), "either connection was first at times");
+        assert!(counts.duplicates.iter().sum::<u64>() > 300);
+    }
+}
+
+/// Sockets that are half open twice at every venue, one connection being kept.
+fn half_open(venues: &[&str]) -> Vec<Nanos> {
+    let plan: String = venues
+        .iter()
+        .map(|venue| {
+            format!(
+                "[[fault]]\nkind = \"half_open\"\nvenue = \"{venue}\"\non = \"market\"\nat_s = [50, 60]\n"
+            )
+        })
+        .collect();
+    let Run { outages, faults, .. } = outages(venues, MarketCopies::Relay, &plan, 75);
     println!("{faults}; outages {outages:?}");
-    assert_eq!(faults.total(), 4);
+    assert_eq!(faults.total(), 2 * venues.len() as u64);
+    outages
+}
+
+#[test]
+fn a_half_open_socket_is_found_within_seconds_once_it_is_known_how_busy_it_is() {
     // A fixed patience took 20 s (Binance) or 30 s (OKX) each time.
+    let outages = half_open(&BOTH);
+    assert!(outages.iter().all(|outage| *outage < 12 * SECOND), "{outages:?}");
+    let outages = half_open(&OTHERS);
     assert!(outages.iter().all(|outage| *outage < 12 * SECOND), "{outages:?}");
 }
 

@@ -43,4 +43,6 @@ mod river_alloc;
 mod safety;
 mod simulated;
 mod tidy;
+mod twins;
+mod venue_limits;
 mod write_ahead;

@@ -179,7 +179,10 @@ impl Maker {
     }
 
     fn client_id(&mut self) -> String {
-        format!("{:032x}", self.random.random_range(1..u128::MAX))
+        // As ours are: a boot epoch and a number within it (Hyperliquid's have no room for more).
+        let (epoch, sequence) =
+            (self.random.random_range(1..1u64 << 32), self.random.random_range(1..1u64 << 29));
+        format!("{epoch:016x}{sequence:016x}")
     }
 
     fn coin(&mut self, yes: &'static str, no: &'static str) -> &'static str {

@@ -103,7 +103,9 @@ impl Config {
         }
         self.check_quotes(&params, &mut findings);
         for (index, venue) in self.venues.iter().enumerate() {
-            let room = dialect(&venue.dialect).map_or(usize::MAX, |of| of.listings_max(self.market.extras()));
+            let copies = market_copies(&venue.dialect, venue.redundant);
+            let room = dialect(&venue.dialect)
+                .map_or(usize::MAX, |of| of.listings_max(self.market.extras(), copies));
             let listed = params.listings.iter().filter(|listing| listing.venue.index() == index).count();
             if listed > room {
                 findings.push(format!(

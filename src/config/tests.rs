@@ -69,9 +69,10 @@ fn a_second_connection_goes_where_the_first_goes_and_is_kept_on_request() {
         assert_eq!(at.len(), count);
         assert_eq!(at[..2], at[count - 2..]);
     }
-    let refused = parse(&venues("").replace("dialect = \"okx\"", "dialect = \"deribit\"\nredundant = true"));
-    let why = refused.settings(false).unwrap_err().join("; ");
-    assert!(why.contains("venue deribit: redundant = true is not possible"), "{why}");
+    let text = venues("").replace("dialect = \"okx\"", "dialect = \"bybit\"\nredundant = true");
+    let settings = parse(&text).settings(false).unwrap();
+    assert_eq!(settings.params.venues[1].market_copies, MarketCopies::Two);
+    assert_eq!(settings.venues[1].sockets.len(), 2);
 }
 
 #[test]

@@ -2,9 +2,10 @@
 //!
 //! Holds no rule of trading; [`super::pair`] compares two of these.
 
+use super::band::{PriceBand, is_beyond};
 use super::book::Book;
 use super::digest::Digest;
-use super::edge::{FundingTerms, ppb_ceil, rate_ppb};
+use super::edge::{FundingTerms, limit_price, ppb_ceil, rate_ppb};
 use super::quality::Quality;
 use crate::domain::event::{BookState, Mark, Seq};
 use crate::domain::input::ConnId;
@@ -46,6 +47,10 @@ pub struct Listing {
     pub rated_at: Option<Nanos>,
     /// Index price as last stated, and its venue time (ns since the epoch).
     pub index: Option<(Num, Nanos)>,
+    /// Prices that the venue accepts, as last stated.
+    pub band: PriceBand,
+    /// Until when the venue takes only orders here that reduce, by its clock; 0 = it takes all.
+    pub locked_until: Nanos,
     /// What the venue's clock shows beyond ours, ns; 0 while unknown.
     pub clock_offset: Nanos,
     /// The connection that last brought its data.
@@ -88,6 +93,8 @@ impl Listing {
             funding: FundingTerms::default(),
             rated_at: None,
             index: None,
+            band: PriceBand::default(),
+            locked_until: 0,
             clock_offset: 0,
             conn: None,
             touched: Seq(0),
@@ -118,6 +125,7 @@ impl Listing {
         let new = instrument.generation != self.instrument.generation;
         if new {
             self.book.set_state(BookState::AwaitSnapshot);
+            self.band = PriceBand::default();
         }
         self.instrument = *instrument;
         self.sane = instrument.generation > 0 && is_sane(instrument);
@@ -125,14 +133,17 @@ impl Listing {
         new
     }
 
-    /// Takes what a mark message states; absent parts stay as they were.
-    pub fn mark(&mut self, mark: &Mark) {
+    /// Takes what a mark message states that arrived at `now` (`mono`); absent parts stay as they were.
+    pub fn mark(&mut self, mark: &Mark, now: Nanos) {
         if let Some(rate) = mark.rate {
             self.funding.rate = rate_ppb(rate);
             self.rated_at = Some(mark.venue_ns);
         }
         if let Some(index) = mark.index.filter(|index| index.mantissa > 0) {
             self.index = Some((index, mark.venue_ns));
+        }
+        if let Some(band) = PriceBand::of(&self.instrument, mark, now) {
+            self.band = band;
         }
         if mark.funding_ns > 0 {
             self.funding.at = mark.funding_ns;
@@ -213,12 +224,31 @@ impl Listing {
         self.index.filter(|(_, stated)| self.age(*stated, wall) <= age_max).map(|(index, _)| index)
     }
 
+    /// A limit price `slack` beyond `from`, or the worst one that the venue accepts at `now` (`mono`) as long as that
+    /// reaches `from`. Where it does not, no price would do: the wanted one is returned, and risk names the reason.
+    pub fn limit_price(&self, side: Side, from: i64, slack: Ppb, now: Nanos) -> Option<Price> {
+        let price = limit_price(&self.instrument, side, from, slack)?;
+        let worst = self.band.worst(side, now).filter(|worst| !is_beyond(side, Price(from), *worst));
+        Some(worst.filter(|worst| is_beyond(side, price, *worst)).unwrap_or(price))
+    }
+
+    /// True when the venue refuses every price that reaches `price` on this side at `now` (`mono`).
+    pub fn is_out_of_reach(&self, side: Side, price: i64, now: Nanos) -> bool {
+        self.band.worst(side, now).is_some_and(|worst| is_beyond(side, Price(price), worst))
+    }
+
+    /// True while the venue takes only orders that reduce; `wall` is ours.
+    pub fn is_locked(&self, wall: Nanos) -> bool {
+        wall.saturating_add(self.clock_offset) < self.locked_until
+    }
+
     /// Negative while `venue_ns` lies ahead of the venue's clock.
     fn age(&self, venue_ns: Nanos, wall: Nanos) -> Nanos {
         wall.saturating_add(self.clock_offset).saturating_sub(venue_ns)
     }
 
     /// Adds the state to a digest.
+    /// Its band is left out, so that journals of before it was read replay: the prices of orders tell it.
     pub fn digest(&self, to: &mut Digest) {
         self.book.digest(to);
         to.mix(u64::from(self.instrument.generation));
@@ -234,6 +264,9 @@ impl Listing {
             to.mix_signed(index.mantissa);
             to.mix(u64::from(index.scale));
             to.mix_signed(stated);
+        }
+        if self.locked_until != 0 {
+            to.mix_signed(self.locked_until);
         }
         to.mix(self.conn.map_or(u64::MAX, |conn| u64::from(conn.0)));
         to.mix(self.touched.0);

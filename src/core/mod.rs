@@ -4,6 +4,7 @@
 //! Imports only `domain`; never reads a clock, does no I/O, starts no thread, uses no randomness and no
 //! floats. The same inputs give the same outputs, which is what makes a replay a proof.
 
+pub mod band;
 pub mod book;
 pub mod budget;
 pub mod cadence;

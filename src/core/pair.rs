@@ -67,6 +67,8 @@ pub struct Gate {
     pub closed: bool,
     /// Too many orders on a listing filled nothing lately.
     pub paused: bool,
+    /// A venue takes only orders that reduce on one of the listings.
+    pub locked: bool,
     /// No further trade may be opened.
     pub full: bool,
     /// The input, for choices at random.
@@ -252,6 +254,14 @@ impl Pair {
                 threshold: params.threshold_ppb,
             });
             *why = self.check_way(way, legs, gate, now, params);
+            let reaches = [(long, Side::Buy, buy), (short, Side::Sell, sell)];
+            let refused = |(leg, side, fill): (usize, Side, Fill)| {
+                legs[leg].is_out_of_reach(side, fill.worst, now.mono)
+            };
+            let is_wanted = *why == WhyNot::Ready || params.random_entry_ns > 0;
+            if is_wanted && reaches.into_iter().any(refused) {
+                *why = WhyNot::PriceBand;
+            }
         }
         if params.random_entry_ns > 0 {
             return self.choose_at_random(why, gate, now, params);
@@ -272,6 +282,7 @@ impl Pair {
         for leg in legs {
             match leg.served {
                 _ if leg.is_known() && !leg.is_trading() => return Err(WhyNot::Suspended),
+                _ if gate.locked => return Err(WhyNot::Locked),
                 Served::Yes => {}
                 Served::NoInstrument => return Err(WhyNot::NoInstrument),
                 Served::NotLive => return Err(WhyNot::NotLive),

@@ -109,8 +109,10 @@ impl Registry {
         if known.generation > 0 && known.spec == spec {
             return Ok(());
         }
-        if known.generation > 0 && (VenueSpec { status: known.spec.status, ..spec }) == known.spec {
-            // Only whether it trades changed: prices, quantities and books stay what they are.
+        if known.generation > 0
+            && (VenueSpec { status: known.spec.status, band: known.spec.band, ..spec }) == known.spec
+        {
+            // Only whether it trades, or how far from the mark, changed: prices, quantities and books stay what they are.
             let changed = Instrument { spec, ..*known };
             self.instruments[spec.instrument.index()] = changed;
             out.push(changed);

@@ -180,7 +180,7 @@ impl Scanner {
             EventBody::BurstEnd(burst) => self.on_burst_end(burst, event.seq, out),
             EventBody::Mark(mark) => {
                 if let Some(listing) = self.listings.get_mut(mark.instrument.index()) {
-                    listing.mark(mark);
+                    listing.mark(mark, event.at.mono);
                 }
             }
             EventBody::Book(status) => self.on_book(status),
@@ -200,6 +200,11 @@ impl Scanner {
                 self.follow_clocks();
             }
             EventBody::Check(check) => self.start.on_check(check),
+            EventBody::Lock(lock) => {
+                if let Some(listing) = self.listings.get_mut(lock.instrument.index()) {
+                    listing.locked_until = lock.until;
+                }
+            }
             EventBody::Tick
             | EventBody::Trade(_)
             | EventBody::Position(_)
@@ -332,6 +337,7 @@ impl Scanner {
             clock_off: legs.iter().any(|leg| !self.start.is_clock_fit(leg.params.venue, self.now)),
             closed: legs.iter().any(|leg| !self.start.is_open(leg.params.venue)),
             behind: is_behind,
+            locked: legs.iter().any(|leg| leg.is_locked(self.now.wall)),
             paused: legs.iter().any(|leg| leg.quality.is_paused(self.now.mono, &self.params)),
             full: self.desk.is_full(&self.params),
             seq,

@@ -89,13 +89,13 @@ pub fn run(text: &[u8; 16]) -> Run {
     Run::new(bad, eight(digits), bits / 8, scale, (low >> bits) as u8 ^ b'0')
 }
 
-/// [`run`] of a text that may be shorter, as if zeros followed.
+/// [`run`] of what stands at `at`; behind the end of the text it is as if zeros followed.
 #[inline(always)]
-pub fn run_of(text: &[u8]) -> Run {
-    match text.first_chunk() {
-        Some(text) => run(text),
+pub fn run_at(text: &[u8], at: usize) -> Run {
+    match text.get(at..).and_then(|rest| rest.first_chunk()) {
+        Some(sixteen) => run(sixteen),
         None => {
-            let (mantissa, rest) = run_of_few(text);
+            let (mantissa, rest) = run_near_end(text, at);
             let [len, scale, next, _] = rest.to_le_bytes();
             Run { mantissa, len: len.into(), scale: scale.into(), next }
         }
@@ -104,11 +104,19 @@ pub fn run_of(text: &[u8]) -> Run {
 
 /// In two words, as what is returned in memory is slow to be read again.
 #[inline(never)]
-fn run_of_few(text: &[u8]) -> (u64, u32) {
-    let mut padded = [0; 16];
-    for (to, from) in padded.iter_mut().zip(text) {
-        *to = *from;
-    }
+fn run_near_end(text: &[u8], at: usize) -> (u64, u32) {
+    let few = text.len().saturating_sub(at);
+    let padded = match text.last_chunk::<16>() {
+        // The last sixteen bytes without those before.
+        Some(last) if few > 0 => (u128::from_le_bytes(*last) >> (8 * (16 - few.min(16)))).to_le_bytes(),
+        _ => {
+            let mut padded = [0; 16];
+            for (to, from) in padded.iter_mut().zip(text.get(at..).unwrap_or_default()) {
+                *to = *from;
+            }
+            padded
+        }
+    };
     let run = run(&padded);
     (run.mantissa, u32::from_le_bytes([run.len as u8, run.scale as u8, run.next, 0]))
 }
@@ -292,6 +300,14 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn what_stands_near_the_end_is_read_like_anything_else(text in "[0-9.,\"]{0,24}", at in 0..30usize) {
+            let bytes = text.as_bytes();
+            let rest = bytes.get(at..).unwrap_or_default();
+            let padded: Vec<u8> = rest.iter().copied().chain([0; 16]).take(16).collect();
+            prop_assert_eq!(parts(run_at(bytes, at)), slowly(&padded));
+        }
+
         #[test]
         fn sixteen_bytes_read_at_once_are_those_read_one_by_one(
             text in proptest::array::uniform16(prop::sample::select(b"0123456789012345678901234567890123456789.\"-e,".to_vec())),

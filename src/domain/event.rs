@@ -7,7 +7,7 @@ use super::intent::{Denial, Intent};
 use super::money::Money;
 use super::number::Num;
 use super::order::{OrderUpdate, Side};
-use super::standing::{ClockSample, Grant, Pace, StartCheck};
+use super::standing::{ClockSample, Grant, Pace, StartCheck, TradingLock};
 use super::text::Currency;
 use super::time::{Nanos, Stamp};
 use serde::{Deserialize, Serialize};
@@ -84,6 +84,8 @@ pub enum EventBody {
     Liquidation(Liquidation),
     /// The venue answered a cancel of everything.
     Sweep(SweepReply),
+    /// The venue locks a listing for our account, or opens it again.
+    Lock(TradingLock),
 }
 
 /// Best bid and ask of one instrument.
@@ -161,6 +163,12 @@ pub struct Mark {
     pub funding_ns: Nanos,
     /// Time between settlements, ns; 0 when not stated. Where funding accrues, the time in which it reaches the rate.
     pub interval_ns: Nanos,
+    /// Highest price that the venue lets us buy at. Not serialised: see [`super::output::EventsDigest::add`].
+    #[serde(skip)]
+    pub buy_max: Option<Num>,
+    /// Lowest price that the venue lets us sell at.
+    #[serde(skip)]
+    pub sell_min: Option<Num>,
     /// Venue time, ns since the epoch.
     pub venue_ns: Nanos,
     /// Funding accrues all the time: there are no settlements. A property of the venue, never concluded from a

@@ -71,6 +71,15 @@ pub enum Status {
     Suspended,
 }
 
+/// How far from the mark price a venue accepts orders, as factors of it in ppb.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct BandRatio {
+    /// Purchases cost at most this much of the mark.
+    pub up: i64,
+    /// Sales bring at least this much of the mark.
+    pub down: i64,
+}
+
 /// A venue's contract specification as the venue states it, before a canonical scale is chosen.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct VenueSpec {
@@ -94,6 +103,10 @@ pub struct VenueSpec {
     pub status: Status,
     /// The venue's numeric code where orders need one (OKX `instIdCode`), else 0.
     pub code: u64,
+    /// Prices that the venue accepts; `None` when the metadata states no ratio. Not serialised: journals keep the
+    /// metadata itself, and digests made before this was read must come out again.
+    #[serde(skip)]
+    pub band: Option<BandRatio>,
 }
 
 /// A listing with its scales: everything needed to turn venue numbers into integers and back.

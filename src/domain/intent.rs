@@ -69,6 +69,19 @@ pub struct EdgeTerms {
     pub threshold: Ppb,
 }
 
+/// The worst prices that venues accept, by leg; 0 = not known. What scan tells risk beside a basket: no part of the
+/// record, in which it follows from the inputs, and so not of a comparison either.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct WorstPrices(pub [Price; LEGS_MAX]);
+
+impl PartialEq for WorstPrices {
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
+}
+
+impl Eq for WorstPrices {}
+
 /// Orders that are approved whole or denied whole.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Basket {
@@ -88,6 +101,9 @@ pub struct Basket {
     pub mids: [Price; LEGS_MAX],
     /// Age of each leg's book at the decision (venue time plus clock offset), ns.
     pub book_age_ns: [Nanos; LEGS_MAX],
+    /// The worst price that each leg's venue accepts, as known at the decision.
+    #[serde(skip)]
+    pub worst: WorstPrices,
     /// The edge, for entries.
     pub edge: EdgeTerms,
     /// `mono` of the input that triggered the decision.
@@ -145,6 +161,11 @@ pub enum DenyReason {
     InFlightExceeded,
     /// Refused by route: no session, budget or ring space for every leg.
     RouteUnavailable,
+    // Journals count these by their place: new ones stand at the end.
+    /// No price that the venue accepts reaches what is to be taken.
+    PriceBandExceeded,
+    /// The venue takes only orders here that reduce.
+    ListingLocked,
 }
 
 /// A basket denied whole; re-enters the river as an input.

@@ -135,6 +135,14 @@ impl EventsDigest {
                 mix(&mut self.kinds, 5 << 16 | i64::from(end.conn.0) << 1 | i64::from(end.drained));
             }
             other => {
+                // Younger than the first journals: counted only where it is stated, so that those replay.
+                if let EventBody::Mark(mark) = other {
+                    for (side, limit) in [(1, mark.buy_max), (2, mark.sell_min)] {
+                        let Some(limit) = limit else { continue };
+                        mix(&mut self.prices, limit.mantissa);
+                        mix(&mut self.prices, i64::from(limit.scale) << 2 | side);
+                    }
+                }
                 // Rare: any canonical encoding will do.
                 let mut scratch = [0u8; 1024];
                 let bytes = postcard::to_slice(other, &mut scratch).map(|used| &*used).unwrap_or(&[]);

@@ -286,6 +286,16 @@ pub struct Grant {
     pub cancels: bool,
 }
 
+/// A venue takes only orders of our account on a listing that reduce, for a while: a sanction for too many orders
+/// that did not trade, or the like.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TradingLock {
+    /// Where.
+    pub instrument: InstrumentId,
+    /// Until when, venue time, ns since the epoch; 0 = it is open, the largest = until it says so.
+    pub until: Nanos,
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

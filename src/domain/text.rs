@@ -15,6 +15,11 @@ pub type Symbol = Text<32>;
 /// A currency code, such as `USDT`.
 pub type Currency = Text<8>;
 
+/// ASCII without NUL.
+const fn is_plain(word: u64) -> bool {
+    (word.wrapping_sub(0x0101_0101_0101_0101) | word) & 0x8080_8080_8080_8080 == 0
+}
+
 impl<const N: usize> Text<N> {
     /// The empty text.
     pub const EMPTY: Self = Self { bytes: [0; N] };
@@ -26,27 +31,37 @@ impl<const N: usize> Text<N> {
 
     /// Copies `text`; `None` when it is longer than `N` bytes, not ASCII or contains a NUL.
     pub fn from_bytes(text: &[u8]) -> Option<Self> {
-        // ASCII without NUL.
-        let plain =
-            |word: u64| (word.wrapping_sub(0x0101_0101_0101_0101) | word) & 0x8080_8080_8080_8080 == 0;
-        let mut bytes = [0; N];
-        let room = bytes.get_mut(..text.len())?;
-        match (text.first_chunk::<8>(), text.last_chunk::<8>()) {
-            // As most symbols: two words that overlap.
-            (Some(head), Some(tail)) if text.len() <= 16 => {
-                if !plain(u64::from_le_bytes(*head)) || !plain(u64::from_le_bytes(*tail)) {
-                    return None;
-                }
-                *room.first_chunk_mut()? = *head;
-                *room.last_chunk_mut()? = *tail;
+        // As most symbols: up to sixteen bytes, put together in registers. What is stored in parts and read as a whole
+        // a moment later is read slowly.
+        let (start, plain) = match text.len() {
+            8..=16 => {
+                let (head, tail) =
+                    (u64::from_le_bytes(*text.first_chunk()?), u64::from_le_bytes(*text.last_chunk()?));
+                let joined = u128::from(head) | (u128::from(tail) << (8 * (text.len() - 8)));
+                (joined, is_plain(head) && is_plain(tail))
             }
-            _ => {
-                if !text.iter().all(|byte| matches!(byte, 1..=0x7f)) {
-                    return None;
-                }
-                room.copy_from_slice(text);
+            4..=7 => {
+                let (head, tail) =
+                    (u32::from_le_bytes(*text.first_chunk()?), u32::from_le_bytes(*text.last_chunk()?));
+                let joined = u128::from(head) | (u128::from(tail) << (8 * (text.len() - 4)));
+                (joined, is_plain(u64::from(head) | (u64::from(tail) << 32)))
             }
+            _ => return Self::from_bytes_one_by_one(text),
+        };
+        if !plain || text.len() > N {
+            return None;
         }
+        let (mut bytes, room) = ([0; N], N.min(16));
+        bytes[..room].copy_from_slice(&start.to_le_bytes()[..room]);
+        Some(Self { bytes })
+    }
+
+    fn from_bytes_one_by_one(text: &[u8]) -> Option<Self> {
+        let mut bytes = [0; N];
+        if !text.iter().all(|byte| matches!(byte, 1..=0x7f)) {
+            return None;
+        }
+        bytes.get_mut(..text.len())?.copy_from_slice(text);
         Some(Self { bytes })
     }
 
@@ -114,5 +129,29 @@ impl<'de, const N: usize> Deserialize<'de> for Text<N> {
             }
         }
         deserializer.deserialize_str(Visitor)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn any_text_is_kept_whole_or_refused(text in proptest::collection::vec(prop_oneof![1 => 1..0x80u8, 8 => b'A'..=b'Z'], 0..40), odd in any::<(prop::sample::Index, u8)>()) {
+            let mut text = text;
+            for odd in [None, Some(odd)] {
+                if let (Some((at, byte)), false) = (odd, text.is_empty()) {
+                    let at = at.index(text.len());
+                    text[at] = byte;
+                }
+                let plain = text.iter().all(|byte| matches!(byte, 1..=0x7f));
+                let kept = |room| (plain && text.len() <= room).then(|| text.clone());
+                prop_assert_eq!(Symbol::from_bytes(&text).map(|text| text.as_bytes().to_vec()), kept(32));
+                prop_assert_eq!(Currency::from_bytes(&text).map(|text| text.as_bytes().to_vec()), kept(8));
+                prop_assert_eq!(Text::<12>::from_bytes(&text).map(|text| text.as_bytes().to_vec()), kept(12));
+            }
+        }
     }
 }

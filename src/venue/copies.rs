@@ -96,6 +96,74 @@ impl Latest {
     }
 }
 
+/// Identities that are remembered of messages that have no order.
+const SEEN: usize = 256;
+
+/// Messages that stand alone and are told apart by an identity without order, such as a trade's: each counts once,
+/// whoever brings it.
+#[derive(Clone, Debug, Default)]
+pub struct Seen {
+    /// The latest, as a ring; room for [`SEEN`] where there may be two connections.
+    ids: Vec<(u64, i64)>,
+    next: usize,
+    /// Time of the newest that was forgotten, ms: what the other connection has of before was told.
+    forgotten_ms: i64,
+    copy: usize,
+}
+
+impl Seen {
+    /// With all the room that it will ever need.
+    pub fn new() -> Self {
+        Self { ids: Vec::with_capacity(SEEN), forgotten_ms: i64::MIN, ..Self::default() }
+    }
+
+    /// Whether this message counts.
+    pub fn admit(&mut self, copy: usize, (id, time_ms): (u64, i64), counts: &mut CopyCounts) -> bool {
+        let is_past = copy != self.copy && time_ms <= self.forgotten_ms;
+        if is_past || self.ids.iter().any(|(seen, _)| *seen == id) {
+            counts.duplicates[copy] += 1;
+            return false;
+        }
+        if self.ids.len() < SEEN {
+            self.ids.push((id, time_ms));
+        } else {
+            let (_, forgotten) = std::mem::replace(&mut self.ids[self.next], (id, time_ms));
+            self.forgotten_ms = self.forgotten_ms.max(forgotten);
+            self.next = (self.next + 1) % SEEN;
+        }
+        self.copy = copy;
+        counts.wins[copy] += 1;
+        true
+    }
+}
+
+/// Messages that stand alone and have neither number nor time: one connection is followed while it brings them.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Leader {
+    copy: usize,
+    heard_at: Nanos,
+}
+
+impl Leader {
+    /// Whether this message counts: it is the leader's, or the leader was silent for more than `patience`.
+    pub fn admit(&mut self, copy: usize, patience: Nanos, now: Nanos, counts: &mut CopyCounts) -> bool {
+        if copy != self.copy && now - self.heard_at <= patience {
+            counts.duplicates[copy] += 1;
+            return false;
+        }
+        *self = Self { copy, heard_at: now };
+        counts.wins[copy] += 1;
+        true
+    }
+
+    /// A connection is gone: the other one leads.
+    pub fn forget(&mut self, copy: usize) {
+        if self.copy == copy {
+            self.copy = 1 - copy;
+        }
+    }
+}
+
 /// What to do with a change of a book.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Place {
@@ -175,14 +243,29 @@ impl Merge {
     /// A snapshot on a connection's own stream. True: it is to become the book.
     pub fn snapshot(&mut self, copy: usize, last: u64) -> bool {
         let before = self.at[copy].replace(Span { prev: last, last });
-        // Nobody asked for it: the venue started anew.
-        let restarted = before.is_some_and(|before| last < before.last);
+        // Nobody asked for it: the venue started anew. A connection that was behind says what is known.
+        let restarted = !self.old[copy] && before.is_some_and(|before| last < before.last);
         let other = 1 - copy;
         let takes = self.last.is_none_or(|have| last > have) || restarted || !self.carries(other);
         self.old[copy] = false;
         if takes {
             self.old[other] = restarted && self.at[other].is_some_and(|at| at.last > last);
             self.last = Some(last);
+        }
+        takes
+    }
+
+    /// The same of a stream that consists of snapshots, counted.
+    pub fn whole(&mut self, copy: usize, last: u64, now: Nanos, counts: &mut CopyCounts) -> bool {
+        let takes = self.snapshot(copy, last);
+        if takes {
+            self.recent.add(last, now);
+            counts.wins[copy] += 1;
+        } else {
+            counts.duplicates[copy] += 1;
+            if let Some(lead) = self.recent.lead(last, now) {
+                counts.lead(lead);
+            }
         }
         takes
     }
@@ -305,6 +388,17 @@ impl Merge {
     }
 }
 
+/// A change that was kept, but for its place and levels.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct KeptAbout {
+    /// Number of the book after it, as the scanner compares it.
+    pub update_id: u64,
+    /// The venue's checksum, where there is one.
+    pub checksum: Option<i32>,
+    /// The venue's time, ms.
+    pub time_ms: i64,
+}
+
 /// A change that was kept.
 #[derive(Clone, Copy, Debug)]
 pub struct KeptChange {
@@ -312,10 +406,8 @@ pub struct KeptChange {
     pub copy: usize,
     /// What it covers.
     pub span: Span,
-    /// The venue's checksum, where there is one.
-    pub checksum: Option<i32>,
-    /// The venue's time, ms.
-    pub time_ms: i64,
+    /// What is told of it but its levels.
+    pub about: KeptAbout,
     from: usize,
     bids: usize,
     asks: usize,
@@ -352,7 +444,7 @@ impl Kept {
         &mut self,
         copy: usize,
         span: Span,
-        (checksum, time_ms): (Option<i32>, i64),
+        about: KeptAbout,
         (bids, asks): (&[Level], &[Level]),
         now: Nanos,
     ) -> bool {
@@ -369,7 +461,7 @@ impl Kept {
         let (from, bids_len, asks_len) = (self.levels.len(), bids.len(), asks.len());
         self.levels.extend_from_slice(bids);
         self.levels.extend_from_slice(asks);
-        self.changes.push(KeptChange { copy, span, checksum, time_ms, from, bids: bids_len, asks: asks_len });
+        self.changes.push(KeptChange { copy, span, about, from, bids: bids_len, asks: asks_len });
         true
     }
 
@@ -549,6 +641,45 @@ mod tests {
         assert_eq!((counts.wins, counts.duplicates, counts.leads[7]), ([2, 1], [1, 1], 1));
         latest.forget(1);
         assert!(latest.admit(0, 1, 90_000, counts), "nobody else is there");
+    }
+
+    #[test]
+    fn a_snapshot_after_a_restart_is_known_to_the_connection_that_is_late() {
+        let counts = &mut CopyCounts::default();
+        let mut merge = Merge::default();
+        merge.snapshot(0, 1_000);
+        merge.snapshot(1, 1_000);
+        assert!(merge.snapshot(0, 1), "the service began anew");
+        assert_eq!(merge.change(0, span(1, 2), false, 0, counts), Place::Next);
+        assert_eq!(merge.change(1, span(1_000, 1_001), false, 0, counts), Place::Known, "of before");
+        assert!(!merge.snapshot(1, 1), "the book is further by now");
+        assert_eq!(merge.change(1, span(1, 2), false, 0, counts), Place::Known);
+        assert_eq!(merge.change(1, span(2, 3), false, 0, counts), Place::Next);
+        assert_eq!(merge.change(0, span(2, 3), false, 0, counts), Place::Known);
+    }
+
+    #[test]
+    fn a_trade_counts_once_whoever_brings_it_and_one_that_only_one_brings_counts_too() {
+        let counts = &mut CopyCounts::default();
+        let mut seen = Seen::new();
+        assert!(seen.admit(0, (900, 5), counts) && seen.admit(0, (7, 5), counts));
+        assert!(!seen.admit(1, (900, 5), counts));
+        assert!(seen.admit(1, (33, 5), counts), "lost on the first");
+        assert!(!seen.admit(0, (33, 5), counts));
+        let burst = (0..2 * SEEN as u64).map(|id| 10_000 + id).collect::<Vec<_>>();
+        assert!(burst.iter().all(|id| seen.admit(0, (*id, 6), counts)), "all of one instant");
+        assert!(burst.iter().all(|id| !seen.admit(1, (*id, 6), counts)), "also those that were forgotten");
+        assert!(seen.admit(1, (1, 7), counts));
+    }
+
+    #[test]
+    fn what_has_no_number_is_taken_from_one_connection_until_that_is_silent() {
+        let counts = &mut CopyCounts::default();
+        let mut leader = Leader::default();
+        assert!(leader.admit(0, 5, 0, counts) && !leader.admit(1, 5, 1, counts));
+        assert!(leader.admit(1, 5, 6, counts) && !leader.admit(0, 5, 7, counts));
+        leader.forget(1);
+        assert!(leader.admit(0, 5, 8, counts) && !leader.admit(1, 5, 9, counts));
     }
 
     proptest! {

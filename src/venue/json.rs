@@ -6,6 +6,7 @@
 //! with a symbol or a number then fails. What nobody lists is marked in passing ([`super::drift`]). What stands next
 //! in its usual form is read by [`usual`] at once.
 
+pub mod fixed;
 pub mod usual;
 
 use super::drift::{Marks, Words};
@@ -397,8 +398,34 @@ impl<'a> Cursor<'a> {
         self.marks.join(other.marks, self.bytes);
     }
 
+    /// What `read` makes of what stands next; where it fails, nothing was passed.
+    #[inline]
+    pub fn attempt<T>(&mut self, read: impl FnOnce(&mut Self) -> Result<T>) -> Option<T> {
+        let start = *self;
+        let found = read(self).ok();
+        if found.is_none() {
+            *self = start;
+        }
+        found
+    }
+
+    /// The only element of an array.
+    #[inline]
+    pub fn only<T>(&mut self, read: impl FnOnce(&mut Self) -> Result<T>) -> Result<T> {
+        self.eat(b'[')?;
+        let found = read(self)?;
+        self.eat(b']')?;
+        Ok(found)
+    }
+
     /// Passes over one value of any kind.
+    #[inline]
     pub fn skip(&mut self) -> Result<()> {
+        if self.peek() == b'"' { self.string().map(|_| ()) } else { self.skip_nested() }
+    }
+
+    /// [`Cursor::skip`] of what may hold other values.
+    fn skip_nested(&mut self) -> Result<()> {
         // A bit per open bracket, the innermost lowest: whether it is an object's.
         let (mut objects, mut depth) = (0u128, 0);
         loop {
@@ -511,6 +538,25 @@ mod tests {
             .unwrap();
         cursor.end().unwrap();
         assert_eq!((a.mantissa, a.scale, sum, d), (150, 2, 10, -12));
+    }
+
+    #[test]
+    fn the_only_element_is_read_or_nothing_is_passed() {
+        for (text, expected) in [
+            ("[7],8", Some(7)),
+            (" [ 7 ] ,8", Some(7)),
+            ("[7,7],8", None),
+            ("[],8", None),
+            ("[true],8", None),
+        ] {
+            let mut cursor = Cursor::new(text.as_bytes());
+            assert_eq!(cursor.attempt(|c| c.only(|c| c.int("x"))), expected, "{text}");
+            if expected.is_none() {
+                assert_eq!(cursor.raw(), Ok(&text.as_bytes()[..text.len() - 2]));
+            }
+            cursor.eat(b',').unwrap();
+            assert_eq!(cursor.int("x"), Ok(8));
+        }
     }
 
     #[test]

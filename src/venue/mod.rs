@@ -14,12 +14,16 @@ pub mod extras;
 pub mod full;
 pub mod hyperliquid;
 pub mod json;
+mod lines;
+mod markets;
 pub mod message;
 pub mod okx;
 pub mod pace;
+mod quota;
 mod session;
 pub mod silence;
 mod standing;
+mod twins;
 
 use self::copies::CopyCounts;
 use self::drift::{Drift, DriftKind, Marks};
@@ -347,8 +351,8 @@ pub trait Dialect: Sync {
         &[OrderRoute::Websocket]
     }
     /// Listings that its connections have room for.
-    fn listings_max(&self, extras: Extras) -> usize {
-        let _ = extras;
+    fn listings_max(&self, extras: Extras, copies: MarketCopies) -> usize {
+        let _ = (extras, copies);
         usize::MAX
     }
     /// The route side.

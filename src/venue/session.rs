@@ -206,6 +206,17 @@ impl Session {
     }
 }
 
+/// Notes that a connection is ready or not. What that makes of its role, of which there may be two connections,
+/// where it changes.
+pub(super) fn note_ready(sessions: &mut [Session], at: usize, ready: bool) -> Option<bool> {
+    let role = sessions[at].role;
+    let is_ready = |sessions: &[Session]| sessions.iter().any(|other| other.role == role && other.ready);
+    let before = is_ready(sessions);
+    sessions[at].ready = ready;
+    let after = is_ready(sessions);
+    (after != before).then_some(after)
+}
+
 /// SplitMix64's finaliser.
 fn mix(seed: u64) -> u64 {
     let mut z = seed.wrapping_add(0x9e37_79b9_7f4a_7c15);

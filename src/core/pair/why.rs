@@ -57,6 +57,11 @@ pub enum WhyNot {
     MaxTrades,
     /// Too many orders on a listing filled nothing.
     Quality,
+    // State digests count these by their place: new ones stand at the end.
+    /// A venue accepts no price that would reach what is to be taken.
+    PriceBand,
+    /// A venue has locked a listing for our account: it takes only orders that reduce.
+    Locked,
 }
 
 impl WhyNot {
@@ -88,6 +93,8 @@ impl WhyNot {
             Self::Cooldown => "cooling down",
             Self::MaxTrades => "max trades",
             Self::Quality => "order quality",
+            Self::PriceBand => "beyond price band",
+            Self::Locked => "locked by venue",
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Which checks apply to which basket, in order; see the table in the parent module. Changes nothing.
 
 use super::{Admission, BASKETS_MAX, Risk};
+use crate::core::band::is_beyond;
 use crate::core::limits::{
     TradingState, URGENT_AGE_FACTOR, URGENT_COLLAR_FACTOR, URGENT_SIZE_FACTOR, Violation, collar_ppb,
     order_valid,
@@ -29,7 +30,7 @@ impl Risk {
 
         self.check_state(legs, reduce_only, safe)?;
         for (leg, order) in legs.iter().enumerate() {
-            self.check_venue(leg, order, safe)?;
+            self.check_venue(leg, order, safe, at)?;
         }
         for (leg, order) in legs.iter().enumerate() {
             self.check_order(leg, order, basket, safe)?;
@@ -69,7 +70,7 @@ impl Risk {
         }
     }
 
-    fn check_venue(&self, leg: usize, order: &OrderSpec, safe: bool) -> Result<(), Violation> {
+    fn check_venue(&self, leg: usize, order: &OrderSpec, safe: bool, at: Stamp) -> Result<(), Violation> {
         let venue = self.venues.get(order.venue.index()).copied().unwrap_or_default();
         let listed = self.positions.instrument(order.instrument);
         // What is held on a suspended contract may still be reduced, if the venue lets it.
@@ -78,10 +79,25 @@ impl Risk {
         let ready = venue.configured && venue.orders_ready && trading;
         let fit = venue.account_ready && venue.strays == 0 && self.start.is_open(order.venue);
         if ready && (safe || fit) {
-            return Ok(());
+            return self.check_lock(leg, order, at);
         }
         let strays = Money::from_units(i64::from(venue.strays));
         Err(Violation::leg(DenyReason::VenueNotReady, leg, strays, Money::ZERO))
+    }
+
+    /// A listing that its venue has locked takes only orders that reduce: anything else would be refused there.
+    fn check_lock(&self, leg: usize, order: &OrderSpec, at: Stamp) -> Result<(), Violation> {
+        let until = self.locks.get(order.instrument.index()).copied().unwrap_or(0);
+        if order.reduce_only || until == 0 {
+            return Ok(());
+        }
+        let offset = self.start.clocks().estimate(order.venue, at).map_or(0, |estimate| estimate.offset);
+        let now = at.wall.saturating_add(offset);
+        if now >= until {
+            return Ok(());
+        }
+        let units = Money::from_units;
+        Err(Violation::leg(DenyReason::ListingLocked, leg, units(now), units(until)))
     }
 
     fn check_order(
@@ -131,6 +147,11 @@ impl Risk {
             if distance > collar_max {
                 let (value, limit) = (units(distance), units(collar_max));
                 return Err(Violation::leg(DenyReason::PriceCollarExceeded, leg, value, limit));
+            }
+            let worst = basket.worst.0[leg];
+            if worst.0 > 0 && is_beyond(order.side, order.price, worst) {
+                let (value, limit) = (units(order.price.0), units(worst.0));
+                return Err(Violation::leg(DenyReason::PriceBandExceeded, leg, value, limit));
             }
         }
         Ok(())

@@ -9,11 +9,12 @@
 //! | kill, halt | denied | denied | pass |
 //! | reducing | denied | pass | pass |
 //! | venue ready | account + orders session, start gate, no stray order | orders session | orders session |
-//! | contract open for trading | yes | yes | – |
+//! | contract open for trading, and to us | yes | yes | – |
 //! | order validity | yes | yes | yes |
 //! | notional of an order | limit | 2 × | 2 × |
 //! | age of the book | limit | 10 × | 10 × |
 //! | price collar | limit | 3 × | 3 × |
+//! | price band of the venue, where known | yes | yes | yes |
 //! | position, venue, gross exposure | limit | 2 × | – |
 //! | margin | yes | – | – |
 //! | open orders, rate, daily loss, failures, baskets in flight | yes | – | – |
@@ -176,6 +177,9 @@ pub struct Risk {
     failures: u32,
     cancel_due: Nanos,
     start: StartGate,
+    /// By listing: until when its venue takes only orders that reduce, by its clock; 0 = it takes all.
+    #[serde(default)]
+    locks: Vec<Nanos>,
     /// The UTC day whose loss has closed the open trades; 0 = none.
     loss_day: i64,
     digest: Digest,
@@ -218,6 +222,7 @@ impl Risk {
             failures: 0,
             cancel_due: NEVER,
             start: StartGate::new(params),
+            locks: vec![0; params.listings.len()],
             loss_day: 0,
             digest: Digest::new(),
             params: params.risk.clone(),
@@ -343,6 +348,12 @@ impl Risk {
             | EventBody::Sweep(_) => {}
             EventBody::Clock(sample) => self.start.on_clock(sample, at),
             EventBody::Check(check) => return self.start.on_check(check),
+            EventBody::Lock(lock) => {
+                if let Some(until) = self.locks.get_mut(lock.instrument.index()) {
+                    *until = lock.until;
+                }
+                return;
+            }
             EventBody::Position(report) => {
                 self.positions.on_report(report, at.mono);
                 self.refresh(report.instrument);

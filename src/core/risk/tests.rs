@@ -7,6 +7,7 @@ use crate::domain::intent::{BPS, DenyReason};
 use crate::domain::number::Num;
 use crate::domain::order::{OrderState, OrderUpdate, RejectClass, Side};
 use crate::domain::params::{CanonicalParams, ListingParams, VenueParams};
+use crate::domain::standing::TradingLock;
 use crate::domain::text::Currency;
 use proptest::prelude::*;
 
@@ -455,6 +456,39 @@ fn stale_and_crossed_books_and_far_prices_are_denied() {
             );
         }
     }
+}
+
+#[test]
+fn a_price_beyond_the_band_of_its_venue_is_denied_whatever_the_order_is_for() {
+    let mut bench = Bench::new();
+    for (leg, worst, ok) in
+        [(0, 0, true), (0, 10_000, true), (0, 9_999, false), (1, 10_000, true), (1, 10_001, false)]
+    {
+        for urgent in [false, true] {
+            let mut basket = if urgent { bench.exit(100) } else { bench.entry(100) };
+            let (at, worst) = if urgent { (1 - leg, worst) } else { (leg, worst) };
+            assert_eq!(basket.legs[at].side, if leg == 0 { Side::Buy } else { Side::Sell });
+            basket.legs[at].price = Price(10_000);
+            basket.worst.0[at] = Price(worst);
+            assert_eq!(bench.ask(basket), (!ok).then_some(R::PriceBandExceeded), "{leg} {worst} {urgent}");
+        }
+    }
+}
+
+#[test]
+fn a_locked_listing_takes_reductions_only_until_the_lock_ends() {
+    let mut bench = Bench::new();
+    let lock = |until| EventBody::Lock(TradingLock { instrument: InstrumentId(1), until });
+    bench.event(lock(i64::MAX));
+    let (entry, exit) = (bench.entry(100), bench.exit(100));
+    assert_eq!((bench.ask(entry), bench.denial().leg), (Some(R::ListingLocked), 1));
+    assert_eq!(bench.ask(exit), None);
+    bench.event(lock(bench.now.wall + 1));
+    let entry = bench.entry(100);
+    assert_eq!(bench.ask(entry), Some(R::ListingLocked));
+    bench.now.wall += 1;
+    let entry = bench.entry(100);
+    assert_eq!(bench.ask(entry), None, "it has ended");
 }
 
 #[test]

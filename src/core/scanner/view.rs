@@ -144,6 +144,7 @@ impl Scanner {
         let why = match (buy.served, sell.served) {
             (Served::NoInstrument, _) | (_, Served::NoInstrument) => WhyNot::NoInstrument,
             _ if !buy.is_trading() || !sell.is_trading() => WhyNot::Suspended,
+            _ if buy.is_locked(self.now.wall) || sell.is_locked(self.now.wall) => WhyNot::Locked,
             (Served::NotLive, _) | (_, Served::NotLive) => WhyNot::NotLive,
             (Served::Crossed, _) | (_, Served::Crossed) => WhyNot::Crossed,
             _ if is_clock_off => WhyNot::ClockOff,

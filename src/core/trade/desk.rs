@@ -11,7 +11,6 @@ use super::outcome::Outcome;
 use super::recent::Recent;
 use super::{ExitReason, Leg, Phase, Trade, Working};
 use crate::core::digest::Digest;
-use crate::core::edge::limit_price;
 use crate::core::listing::Listing;
 use crate::core::mode::Modes;
 use crate::core::pair::Pair;
@@ -133,7 +132,9 @@ impl Desk {
         let Some(slot) = self.trades.iter().position(Option::is_none) else { return };
         let pair = &floor.pairs[pair_at];
         let Some(fills) = pair.fills(way) else { return };
-        let Some((at, wants)) = entry_wants(pair, way, floor.listings, floor.params) else { return };
+        let Some((at, wants)) = entry_wants(pair, way, floor.listings, floor.now.mono, floor.params) else {
+            return;
+        };
         let mid2 = floor.listings[usize::from(at[0])].mid2 + floor.listings[usize::from(at[1])].mid2;
         self.trade_last += 1;
         let mut trade = Trade {
@@ -431,6 +432,7 @@ fn entry_wants(
     pair: &Pair,
     way: usize,
     listings: &[Listing],
+    now: Nanos,
     params: &ScanParams,
 ) -> Option<([u16; 2], [Option<Want>; 2])> {
     let (size, fills) = (pair.size?, pair.fills(way)?);
@@ -438,9 +440,9 @@ fn entry_wants(
     let qty = [size.qty[way].0, size.qty[1 - way].0];
     let mut wants = [None; 2];
     for leg in 0..2 {
-        let instrument = &listings[usize::from(at[leg])].instrument;
         let side = ENTRY_SIDES[leg];
-        let price = limit_price(instrument, side, fills[leg].worst, params.limit_slack_ppb)?;
+        let listing = &listings[usize::from(at[leg])];
+        let price = listing.limit_price(side, fills[leg].worst, params.limit_slack_ppb, now)?;
         wants[leg] = Some(Want { leg, side, qty: qty[leg], price, reduce_only: false });
     }
     Some((at, wants))

@@ -6,7 +6,7 @@ use super::desk::Floor;
 use super::outcome::{Balance, is_final};
 use super::{Leg, Trade};
 use crate::core::book::VWAP_SHIFT;
-use crate::core::edge::{limit_price, ppb_floor};
+use crate::core::edge::ppb_floor;
 use crate::core::listing::{Listing, Served};
 use crate::core::mode::Mode;
 use crate::core::pair::size::{accepts, coarser_step};
@@ -14,19 +14,21 @@ use crate::domain::instrument::{Instrument, Price, Qty, VenueId};
 use crate::domain::intent::Ppb;
 use crate::domain::order::Side;
 use crate::domain::params::ScanParams;
+use crate::domain::time::Nanos;
 
 /// The smallest quantity that an order may have.
 pub fn order_min(instrument: &Instrument) -> i64 {
     instrument.qty_min.0.max(instrument.step).max(1)
 }
 
-/// A price `urgent_slack_ppb` beyond the touch; `None` without a usable book.
-pub fn urgent_price(listing: &Listing, side: Side, params: &ScanParams) -> Option<Price> {
+/// A price `urgent_slack_ppb` beyond the touch, as far as the venue accepts it at `now` (`mono`). `None` without a
+/// usable book.
+pub fn urgent_price(listing: &Listing, side: Side, now: Nanos, params: &ScanParams) -> Option<Price> {
     if listing.served != Served::Yes {
         return None;
     }
     let (touch, _) = listing.book.touch(side)?;
-    limit_price(&listing.instrument, side, touch, params.urgent_slack_ppb)
+    listing.limit_price(side, touch, params.urgent_slack_ppb, now)
 }
 
 /// Compares what both legs hold, in base at the mid of the entry.
@@ -50,6 +52,7 @@ pub fn compare(trade: &Trade, floor: &Floor<'_>) -> Balance {
         && floor.modes.at(venue) == Mode::Normal
         && !is_final(leg.reject)
         && floor.listings[usize::from(leg.listing)].served == Served::Yes
+        && !floor.listings[usize::from(leg.listing)].is_locked(floor.now.wall)
         && accepts(instruments[lacking], hedge, trade.mid);
     let unwind = instruments[surplus].qty_for_base(gap, trade.mid).0.min(trade.legs[surplus].held());
     Balance {

@@ -10,7 +10,7 @@
 //! | `sent_without_approval`, `sent_differs`, `sent_twice` | every order sent is an approved one, as approved, once |
 //! | `text_without_id` | the bytes of an order carry its client id |
 //! | `opens_while_stopped` | after a kill nothing but reduce-only orders is approved, after *reduce* no entry |
-//! | `order_notional`, `price_collar`, `book_age` | of every leg at its decision |
+//! | `order_notional`, `price_collar`, `price_band`, `book_age` | of every leg at its decision |
 //! | `off_grid` | prices are whole ticks and quantities whole steps of the contract as it was stated last |
 //! | `opens_suspended` | at a contract that does not trade nothing is opened |
 //! | `open_orders`, `order_rate` | at every entry |
@@ -21,6 +21,7 @@
 //! | `instrument_position`, `venue_position`, `gross_exposure` | after every fill that enlarges a position |
 //! | `unhedged_notional`, `unhedged_time` | residual of a trade, where a limit is set; always reported |
 
+mod band;
 mod exposure;
 mod orders;
 mod run;
@@ -29,6 +30,7 @@ mod tests;
 
 pub use run::check_journal;
 
+use self::band::Bands;
 use self::exposure::{Exposure, Residuals};
 use self::orders::{Known, Orders};
 use crate::domain::effect::OutMeta;
@@ -169,6 +171,7 @@ pub struct Checker {
     seq: Seq,
     mono: Nanos,
     instruments: BTreeMap<u16, Instrument>,
+    bands: Bands,
     orders: Orders,
     exposure: Exposure,
     residuals: Residuals,
@@ -199,6 +202,7 @@ impl Checker {
             seq: Seq(0),
             mono: 0,
             instruments: BTreeMap::new(),
+            bands: Bands::default(),
             orders: Orders::default(),
             exposure: Exposure::default(),
             residuals: Residuals::default(),
@@ -226,6 +230,10 @@ impl Checker {
             Fact::Event(EventBody::Instrument(instrument)) => self.instrument(instrument),
             Fact::Event(EventBody::Position(report)) => self.exposure.baseline(report),
             Fact::Event(EventBody::Order(update)) => self.order(update),
+            Fact::Event(EventBody::Mark(mark)) => {
+                let Self { bands, instruments, .. } = self;
+                bands.mark(mark, instruments.get(&mark.instrument.0), mono);
+            }
             Fact::Event(_) | Fact::Wish(Intent::Cancel(_)) | Fact::Approved(Intent::Cancel(_)) => {}
             Fact::Wish(Intent::Basket(basket)) => {
                 self.wishes.insert(key(basket.trade.0, basket.attempt, basket.kind), *basket);
@@ -267,7 +275,11 @@ impl Checker {
     }
 
     fn instrument(&mut self, instrument: &Instrument) {
-        self.exposure.instrument(self.instruments.get(&instrument.id.0), instrument);
+        let before = self.instruments.get(&instrument.id.0);
+        if before.is_none_or(|before| before.generation != instrument.generation) {
+            self.bands.forget(instrument.id.0);
+        }
+        self.exposure.instrument(before, instrument);
         self.instruments.insert(instrument.id.0, *instrument);
     }
 
@@ -324,6 +336,9 @@ impl Checker {
             return self.broken("order_notional", format!("order {}: instrument not known", order.client_id));
         };
         self.terms(order, &instrument);
+        if let Some(crossed) = self.bands.crossed(order, &instrument, self.mono) {
+            self.broken("price_band", format!("order {}: {crossed}", order.client_id));
+        }
         let notional = instrument.notional(order.qty, order.price).abs();
         if notional > notional_max {
             self.broken(

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::domain::effect::{MessageId, Target};
+use crate::domain::event::Mark;
 use crate::domain::input::{ConnId, RefuseReason};
 use crate::domain::instrument::{InstrumentId, Price, Qty, VenueId, VenueSpec};
 use crate::domain::intent::TradeId;
@@ -332,6 +333,27 @@ fn prices_far_from_the_mid_are_found_and_urgent_orders_may_lie_further() {
     assert_eq!(far(BasketKind::Exit, true, 299), [] as [&str; 0]);
     assert_eq!(far(BasketKind::Exit, true, 301), ["price_collar"]);
     assert_eq!(far(BasketKind::Unwind, false, 0), ["not_reduce_only"]);
+}
+
+#[test]
+fn prices_beyond_a_venues_band_are_found_as_long_as_it_is_known() {
+    let num = |text: &str| Num::parse(text.as_bytes()).ok();
+    let rules = |mark: Mark, side, price: i64, later: Nanos| {
+        let mut history = History::begun();
+        history.fact(Owned::Event(EventBody::Mark(mark)));
+        history.mono += later;
+        history.input(Input::Tick);
+        let spec = OrderSpec { price: Price(price), reduce_only: true, ..order(1, 0, side, 10) };
+        history.placed(basket(1, BasketKind::Exit, &[spec]));
+        history.rules()
+    };
+    let stated = Mark { buy_max: num("60000.5"), sell_min: num("59999.5"), ..Mark::default() };
+    assert_eq!(rules(stated, Side::Buy, PRICE + 50, SECOND), [] as [&str; 0]);
+    assert_eq!(rules(stated, Side::Buy, PRICE + 51, SECOND), ["price_band"]);
+    assert_eq!(rules(stated, Side::Sell, PRICE - 50, SECOND), [] as [&str; 0]);
+    assert_eq!(rules(stated, Side::Sell, PRICE - 51, SECOND), ["price_band"]);
+    assert_eq!(rules(stated, Side::Buy, PRICE + 51, 16 * SECOND), [] as [&str; 0], "too long ago");
+    assert_eq!(rules(Mark { mark: num("1"), ..Mark::default() }, Side::Buy, PRICE, 0), [] as [&str; 0]);
 }
 
 #[test]

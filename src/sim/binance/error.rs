@@ -83,6 +83,10 @@ fn asked(refusal: Refusal) -> (i64, &'static str) {
         Refusal::VenueDown => {
             (-1008, "Server is currently overloaded with other requests. Please try again in a few minutes.")
         }
+        Refusal::Locked => (
+            -4400,
+            "Futures Trading Quantitative Rules violated, only reduceOnly order is allowed, please try again later.",
+        ),
         Refusal::Fatal => (-2015, "Invalid API-key, IP, or permissions for action."),
         Refusal::Clock => (-1021, "Timestamp for this request is outside of the recvWindow."),
         _ => (-1111, "Precision is over the maximum defined for this asset."),

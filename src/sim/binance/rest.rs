@@ -292,7 +292,20 @@ impl BinanceServer {
                 ),
                 settings.may_trade, settings.long_short, settings.multi_asset
             ),
-            "/fapi/v1/apiTradingStatus" => format!("{{\"indicators\":{{}},\"updateTime\":{}}}", now / MILLI),
+            "/fapi/v1/apiTradingStatus" => {
+                let locks = exchange.trouble().locks(account, now);
+                let rows: Vec<String> = locks
+                    .filter(|(id, _)| wanted.is_none_or(|w| w == *id))
+                    .map(|(id, until)| {
+                        format!(
+                            "\"{}\":[{{\"isLocked\":true,\"plannedRecoverTime\":{},\"indicator\":\"UFR\",\"value\":0.997,\"triggerValue\":0.995}}]",
+                            exchange.listing(id).symbol,
+                            (until + MILLI - 1) / MILLI
+                        )
+                    })
+                    .collect();
+                format!("{{\"indicators\":{{{}}},\"updateTime\":{}}}", rows.join(","), now / MILLI)
+            }
             "/fapi/v1/symbolConfig" => list(
                 ids(exchange)
                     .filter(|(id, _)| wanted.is_none_or(|w| w == *id))
@@ -398,7 +411,7 @@ fn weight(call: &Call<'_>) -> u32 {
         },
         "/fapi/v1/openOrders" | "/fapi/v1/ticker/24hr" if all => 40,
         "/fapi/v1/ticker/bookTicker" => 2 + 3 * u32::from(all),
-        "/fapi/v1/premiumIndex" if all => 10,
+        "/fapi/v1/premiumIndex" | "/fapi/v1/apiTradingStatus" if all => 10,
         "/fapi/v1/order" if call.request.method != "GET" => u32::from(call.request.method == "DELETE"),
         "/fapi/v1/countdownCancelAll" => 10,
         "/fapi/v1/commissionRate" => 20,

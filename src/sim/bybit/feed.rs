@@ -26,6 +26,7 @@ pub(super) enum Topic {
     Trades,
     Ticker,
     Liquidations,
+    Limits,
 }
 
 impl Topic {
@@ -38,6 +39,7 @@ impl Topic {
             "publicTrade" => Self::Trades,
             "tickers" => Self::Ticker,
             "allLiquidation" => Self::Liquidations,
+            "priceLimit" => Self::Limits,
             _ => return None,
         };
         Some((topic, exchange.find(symbol)?))
@@ -63,6 +65,8 @@ struct Stream {
     last: Option<PublicTrade>,
     /// The ticker's fields as last sent.
     ticker: Vec<(&'static str, String)>,
+    /// Highest price to buy at and lowest to sell at, as last sent.
+    limits: [i64; 2],
 }
 
 /// All streams of the venue.
@@ -105,6 +109,10 @@ impl Feed {
                 Some(book.frame(exchange.listing(id), depth, "snapshot", &book.levels, at))
             }
             Topic::Trades | Topic::Liquidations => None,
+            Topic::Limits => {
+                stream.limits = limits(exchange, id);
+                Some(limits_frame(exchange.listing(id), stream.limits, at))
+            }
             Topic::Ticker => {
                 let fields = ticker(exchange, id, stream.last);
                 if !running {
@@ -204,6 +212,20 @@ impl Feed {
         }
     }
 
+    /// Prices that are accepted, where they changed.
+    pub(super) fn publish_limits(&mut self, exchange: &Exchange, at: Nanos, out: &mut Vec<Push>) {
+        for index in 0..self.streams.len() {
+            let id = ListingId(index as u16);
+            let now = limits(exchange, id);
+            if self.streams[index].limits == now || !self.subscribers.contains_key(&(Topic::Limits, id)) {
+                continue;
+            }
+            self.streams[index].limits = now;
+            let frame = limits_frame(exchange.listing(id), now, at);
+            self.send(Topic::Limits, id, &frame, out);
+        }
+    }
+
     /// Tickers: the fields that changed.
     pub(super) fn publish_tickers(&mut self, exchange: &Exchange, at: Nanos, out: &mut Vec<Push>) {
         for index in 0..self.streams.len() {
@@ -294,6 +316,19 @@ fn liquidation(listing: &Listing, trade: &PublicTrade, at: Nanos) -> String {
         listing.price_text(trade.price),
         at = ms(at),
         symbol = listing.symbol,
+    )
+}
+
+fn limits(exchange: &Exchange, id: ListingId) -> [i64; 2] {
+    [exchange.worst_price(id, Side::Buy), exchange.worst_price(id, Side::Sell)]
+}
+
+/// As the venue writes it, without a `type`.
+fn limits_frame(listing: &Listing, [buy, sell]: [i64; 2], at: Nanos) -> String {
+    let (symbol, buy, sell) = (&listing.symbol, listing.price_text(buy), listing.price_text(sell));
+    format!(
+        r#"{{"topic":"priceLimit.{symbol}","data":{{"symbol":"{symbol}","buyLmt":"{buy}","sellLmt":"{sell}"}},"ts":{}}}"#,
+        ms(at)
     )
 }
 

@@ -59,13 +59,15 @@ enum Timer {
     Best,
     Books,
     Tickers,
+    Limits,
     Silence,
 }
 
-const TIMERS: [(Nanos, Timer); 4] = [
+const TIMERS: [(Nanos, Timer); 5] = [
     (10 * MILLI, Timer::Best),
     (20 * MILLI, Timer::Books),
     (100 * MILLI, Timer::Tickers),
+    (300 * MILLI, Timer::Limits),
     (SECOND, Timer::Silence),
 ];
 
@@ -136,6 +138,7 @@ impl BybitServer {
             Timer::Best => self.feed.publish_books(exchange, feed::BEST, at, out),
             Timer::Books => self.feed.publish_books(exchange, feed::BOOK, at, out),
             Timer::Tickers => self.feed.publish_tickers(exchange, at, out),
+            Timer::Limits => self.feed.publish_limits(exchange, at, out),
             Timer::Silence => {
                 let silent = self.clients.iter().filter(|(_, client)| client.active_at + SILENCE_MAX <= at);
                 let silent: Vec<SimConn> = silent.map(|(conn, _)| *conn).collect();

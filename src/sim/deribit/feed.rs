@@ -208,12 +208,14 @@ impl Feed {
         let last = self.streams[id.index()].last;
         let last = last.map_or_else(|| "null".to_owned(), |trade| price(listing, trade.price));
         format!(
-            r#"{{"timestamp":{},"state":"open","stats":{{"high":null,"low":null,"price_change":null,"volume":null,"volume_usd":null}},"index_price":{index},"instrument_name":"{}","last_price":{last},"settlement_price":{index},"open_interest":{interest},"mark_price":{mark},"interest_value":-4.467407940520975e-5,"current_funding":{funding},"estimated_delivery_price":{index},"funding_8h":{funding},{}}}"#,
+            r#"{{"timestamp":{},"state":"open","stats":{{"high":null,"low":null,"price_change":null,"volume":null,"volume_usd":null}},"index_price":{index},"instrument_name":"{}","last_price":{last},"settlement_price":{index},"open_interest":{interest},"min_price":{min},"max_price":{max},"mark_price":{mark},"interest_value":-4.467407940520975e-5,"current_funding":{funding},"estimated_delivery_price":{index},"funding_8h":{funding},{}}}"#,
             ms(at),
             listing.symbol,
             best(exchange, id),
             index = amount(listing.index),
             interest = size(listing, interest(exchange, id)),
+            min = price(listing, exchange.worst_price(id, Side::Sell)),
+            max = price(listing, exchange.worst_price(id, Side::Buy)),
             mark = amount(listing.mark),
             funding = rate(listing.funding_rate_ppb),
         )

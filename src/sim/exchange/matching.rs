@@ -25,7 +25,7 @@ impl Exchange {
     pub fn place(&mut self, new: &NewOrder, now: Nanos) -> Result<OrderId, Reject> {
         let checked = self.check(new, now);
         let checked = match checked {
-            Ok(qty) => self.asked_refusal(new).map_or(Ok(qty), Err),
+            Ok(qty) => self.asked_refusal(new, now).map_or(Ok(qty), Err),
             refused => refused,
         };
         match checked {
@@ -229,7 +229,7 @@ impl Exchange {
         if price <= 0 {
             return Err(Reject::BadPrice);
         }
-        let band = self.band(listing, side);
+        let band = self.worst_price(listing, side);
         match side {
             Side::Buy if price > band => Err(Reject::PriceTooHigh),
             Side::Sell if price < band => Err(Reject::PriceTooLow),
@@ -238,7 +238,7 @@ impl Exchange {
     }
 
     /// The worst price that an order on this side may have.
-    fn band(&self, listing: ListingId, side: Side) -> Ticks {
+    pub fn worst_price(&self, listing: ListingId, side: Side) -> Ticks {
         let listing = self.listing(listing);
         let width = listing.mark.0 / 1_000_000_000 * i128::from(self.price_band_ppb());
         match side {
@@ -312,8 +312,11 @@ impl Exchange {
         if let Some(reason) = self.unfillable(new, qty) {
             self.end(id, OrderStatus::Canceled, reason, now);
         } else {
-            let limit =
-                if new.kind == OrderKind::Market { self.band(new.listing, new.side) } else { new.price };
+            let limit = if new.kind == OrderKind::Market {
+                self.worst_price(new.listing, new.side)
+            } else {
+                new.price
+            };
             self.match_client(id, limit, now);
             self.rest_or_end(id, now);
         }

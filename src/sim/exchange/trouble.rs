@@ -11,7 +11,7 @@ use super::types::{
 use super::{Exchange, matching::Party};
 use crate::domain::time::Nanos;
 use serde::Deserialize;
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 
 /// Why a venue refuses an order that it could take. Dialects answer with codes of their venue's table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
@@ -41,6 +41,9 @@ pub enum Refusal {
     Clock,
     /// The client id is said to be in use.
     Duplicate,
+    /// Only reductions are taken on the listing: never asked for by itself, see [`Trouble::lock_next`].
+    #[serde(skip)]
+    Locked,
 }
 
 impl Refusal {
@@ -75,6 +78,7 @@ impl Refusal {
             Self::Fatal => "fatal",
             Self::Clock => "clock",
             Self::Duplicate => "duplicate",
+            Self::Locked => "locked",
         }
     }
 
@@ -82,6 +86,7 @@ impl Refusal {
     /// an order rather than of a whole request or session.
     pub fn is_known_to(self, dialect: &str) -> bool {
         match dialect {
+            _ if self == Self::Locked => false,
             // Post-only refusals come as the end of an accepted order.
             "okx" | "bybit" => self != Self::PostOnly,
             // No code for client ids (labels repeat) nor for time.
@@ -117,6 +122,8 @@ pub struct TroubleCounts {
     pub late_acks: u64,
     /// Positions that the venue reduced.
     pub deleveraged: u64,
+    /// Listings that the venue locked for an account.
+    pub locked: u64,
 }
 
 /// What is still to befall, and what did.
@@ -130,6 +137,10 @@ pub struct Trouble {
     ack_delay: Nanos,
     band_ppb: Option<i64>,
     deleverage: u32,
+    /// How long the next locks last, ns.
+    locks_asked: VecDeque<Nanos>,
+    /// Until when an account may only reduce.
+    locks: BTreeMap<(AccountId, ListingId), Nanos>,
     counts: TroubleCounts,
 }
 
@@ -157,6 +168,17 @@ impl Trouble {
     /// As soon as a client holds something, the venue takes half of it.
     pub fn deleverage(&mut self) {
         self.deleverage += 1;
+    }
+
+    /// The listing of the next order that does not reduce takes only reductions of that account, for so long, ns.
+    pub fn lock_next(&mut self, for_ns: Nanos) {
+        self.locks_asked.push_back(for_ns);
+    }
+
+    /// Listings that are locked for an account, and until when.
+    pub fn locks(&self, account: AccountId, now: Nanos) -> impl Iterator<Item = (ListingId, Nanos)> + '_ {
+        let of = self.locks.iter().filter(move |((owner, _), until)| *owner == account && **until > now);
+        of.map(|((_, listing), until)| (*listing, *until))
     }
 
     /// What befell so far.
@@ -187,11 +209,29 @@ impl Exchange {
     }
 
     /// Why an order that would be accepted is refused all the same.
-    pub(super) fn asked_refusal(&mut self, new: &NewOrder) -> Option<Reject> {
+    pub(super) fn asked_refusal(&mut self, new: &NewOrder, now: Nanos) -> Option<Reject> {
         self.trouble.ack_delay = 0;
+        if self.is_locked(new, now) {
+            return Some(Reject::Asked(Refusal::Locked));
+        }
         let refusal = self.trouble.refusals.pop_front()?;
         self.trouble.counts.refused += 1;
         Some(refusal.reject(new.side))
+    }
+
+    /// Whether the order is on a listing that takes only reductions; it may be the one that brings the lock about.
+    fn is_locked(&mut self, new: &NewOrder, now: Nanos) -> bool {
+        if new.reduce_only {
+            return false;
+        }
+        let key = (new.account, new.listing);
+        let stands = self.trouble.locks.get(&key).is_some_and(|until| *until > now);
+        if let Some(lasting) = self.trouble.locks_asked.pop_front_if(|_| !stands) {
+            self.trouble.locks.insert(key, now.saturating_add(lasting));
+            self.trouble.counts.locked += 1;
+            return true;
+        }
+        stands
     }
 
     /// How much of an order may be matched: all, unless it is to be filled in part.
@@ -329,6 +369,22 @@ mod tests {
         assert_eq!((x.take_ack_delay(), x.take_ack_delay()), (7, 0));
         x.place(&ioc(price, 100), 2).unwrap();
         assert_eq!(x.take_ack_delay(), 0);
+    }
+
+    #[test]
+    fn a_locked_listing_takes_reductions_only_until_the_lock_ends() {
+        let (mut x, price) = offered();
+        x.place(&ioc(price, 100), 2).unwrap();
+        x.trouble_mut().lock_next(50);
+        let locked = Err(Reject::Asked(Refusal::Locked));
+        assert_eq!(x.place(&ioc(price, 100), 10), locked);
+        assert_eq!(x.place(&ioc(price, 100), 59), locked);
+        assert_eq!(x.trouble().locks(CLIENT, 59).collect::<Vec<_>>(), [(BTC, 60)]);
+        x.market_quote(BTC, Side::Buy, price - 1, 1_000, 20);
+        let sale = NewOrder { reduce_only: true, ..order(CLIENT, Side::Sell, price - 1, 100) };
+        assert!(x.place(&sale, 21).is_ok(), "what is held may be sold");
+        assert!(x.place(&ioc(price, 100), 60).is_ok());
+        assert_eq!((x.trouble().locks(CLIENT, 60).count(), x.trouble().counts().locked), (0, 1));
     }
 
     #[test]

@@ -15,7 +15,7 @@ use super::exchange::{Change, Exchange, ListingId, Refusal};
 use super::market::random::Random;
 use super::{HttpReply, HttpRequest, LedgerServer, Push, Server, SimConn, VenueLedger};
 use crate::domain::time::{Nanos, SECOND};
-use plan::{changes, classes};
+use plan::{changes, classes, locks};
 use skew::Skew;
 use std::collections::{BTreeMap, VecDeque};
 
@@ -223,7 +223,8 @@ impl<S: LedgerServer> Faulty<S> {
             | FaultKind::Reject
             | FaultKind::PriceBand
             | FaultKind::Adl
-            | FaultKind::Metadata => self.trouble(index, now),
+            | FaultKind::Metadata
+            | FaultKind::SymbolLock => self.trouble(index, now),
             _ => self.lines[index].armed += 1,
         }
     }
@@ -255,6 +256,9 @@ impl<S: LedgerServer> Faulty<S> {
                     line.made = Some((listing, change));
                     exchange.change(listing, change, true, now);
                 }
+            }
+            FaultKind::SymbolLock if locks(&exchange.settings().dialect) => {
+                exchange.trouble_mut().lock_next(line.fault.for_ns);
             }
             _ => {}
         }
@@ -488,6 +492,7 @@ impl<S: LedgerServer> LedgerServer for Faulty<S> {
         counts.count_more(FaultKind::Reject, trouble.refused);
         counts.count_more(FaultKind::FillBeforeAck, trouble.late_acks);
         counts.count_more(FaultKind::Adl, trouble.deleveraged);
+        counts.count_more(FaultKind::SymbolLock, trouble.locked);
         counts
     }
 }

@@ -53,11 +53,13 @@ pub enum FaultKind {
     Adl,
     /// The venue changes a contract for a while: its tick, its lot, whether it trades.
     Metadata,
+    /// The venue takes only reductions on a contract for a while (Binance: its quantitative rules).
+    SymbolLock,
 }
 
 impl FaultKind {
     /// Every kind, in the order of the counts.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 21] = [
         Self::Disconnect,
         Self::HalfOpen,
         Self::Gap,
@@ -78,6 +80,7 @@ impl FaultKind {
         Self::PriceBand,
         Self::Adl,
         Self::Metadata,
+        Self::SymbolLock,
     ];
 
     /// As the file and the report write it.
@@ -103,6 +106,7 @@ impl FaultKind {
             Self::PriceBand => "price_band",
             Self::Adl => "adl",
             Self::Metadata => "metadata",
+            Self::SymbolLock => "symbol_lock",
         }
     }
 
@@ -119,6 +123,7 @@ impl FaultKind {
                 | Self::ClockSkew
                 | Self::PriceBand
                 | Self::Metadata
+                | Self::SymbolLock
         )
     }
 
@@ -326,6 +331,9 @@ impl Fault {
     /// What it asks of the venue and the venue cannot do.
     fn misfit(&self, venue: &SimVenueConfig) -> Option<String> {
         let (name, dialect) = (&venue.name, venue.dialect.as_str());
+        if self.kind == FaultKind::SymbolLock && !locks(dialect) {
+            return Some(format!("`kind`: {name} locks no contracts"));
+        }
         if let Some(class) = self.class.filter(|class| !class.is_known_to(dialect)) {
             let known: Vec<&str> = classes(dialect).map(Refusal::name).collect();
             let known = known.join(", ");
@@ -349,6 +357,11 @@ impl Fault {
 /// What a venue of the dialect can change of its contracts.
 pub(super) fn changes(dialect: &str) -> impl Iterator<Item = Change> {
     Change::ALL.into_iter().filter(move |change| change.is_known_to(dialect))
+}
+
+/// Whether a venue of the dialect locks contracts for an account, and tells it.
+pub(super) fn locks(dialect: &str) -> bool {
+    dialect == "binance-usdm"
 }
 
 /// Why orders can be refused at a venue of the dialect.

@@ -4,6 +4,7 @@
 //! reported without fee and without cumulative quantity, and the ledger books the fill once by trade id.
 
 use super::decode::{Fields, side};
+use super::nested::Nested;
 use super::orders::{OrderView, order_status};
 use super::symbols::Listings;
 use crate::domain::event::{BalanceReport, EventBody, FundingPayment, PositionReport};
@@ -41,11 +42,20 @@ const fn malformed(_: DecodeError) -> OddKind {
 /// What is odd about it; what could be understood was emitted.
 pub fn user_event(frame: &[u8], venue: VenueId, listings: &Listings, out: &mut Out) -> Odd<UserEvent> {
     let mut full = Full::new();
-    let event = full.read(frame, event_fields).map_err(malformed)?;
+    let mut read = Nested::new();
+    let mut again = false;
+    full.read(frame, |cursor| {
+        if std::mem::replace(&mut again, true) {
+            read = Nested::new();
+        }
+        event_fields(cursor, &mut read)
+    })
+    .map_err(malformed)?;
+    let event = &read.event;
     match event.get(b'e') {
-        b"ORDER_TRADE_UPDATE" => order_update(&event, venue, listings, out)?,
-        b"TRADE_LITE" => trade_lite(&event, venue, listings, out)?,
-        b"ACCOUNT_UPDATE" => account_update(&event, venue, listings, out)?,
+        b"ORDER_TRADE_UPDATE" => order_update(read.order().ok_or(OddKind::Malformed)?, venue, listings, out)?,
+        b"TRADE_LITE" => trade_lite(event, venue, listings, out)?,
+        b"ACCOUNT_UPDATE" => account_update(event, venue, listings, out)?,
         b"ACCOUNT_CONFIG_UPDATE" => return Ok(UserEvent::Changed),
         b"listenKeyExpired" | b"eventStreamTerminated" => return Ok(UserEvent::KeyExpired),
         other => {
@@ -60,10 +70,10 @@ pub fn user_event(frame: &[u8], venue: VenueId, listings: &Listings, out: &mut O
 }
 
 /// The fields of the event itself, with or without `{"stream":…,"data":…}` around it.
-fn event_fields(mut cursor: Cursor<'_>) -> Result<Fields<'_>, DecodeError> {
+fn event_fields<'a>(mut cursor: Cursor<'a>, read: &mut Nested<'a>) -> Result<(), DecodeError> {
     let frame = cursor.text();
     if frame.starts_with(b"{\"e\":") {
-        return Fields::scan_at(cursor);
+        return read.scan(cursor);
     }
     let mut data = frame;
     cursor.object(|key, cursor| match key {
@@ -71,16 +81,15 @@ fn event_fields(mut cursor: Cursor<'_>) -> Result<Fields<'_>, DecodeError> {
         _ => cursor.skip(),
     })?;
     cursor.end()?;
-    Fields::scan(data)
+    read.scan(Cursor::new(data))
 }
 
-fn order_update(event: &Fields<'_>, venue: VenueId, listings: &Listings, out: &mut Out) -> Odd<()> {
-    let order = Fields::scan(event.required(b'o', "o").map_err(malformed)?).map_err(malformed)?;
-    let instrument = named(&order, listings)?;
+fn order_update(order: &Fields<'_>, venue: VenueId, listings: &Listings, out: &mut Out) -> Odd<()> {
+    let instrument = named(order, listings)?;
     let status = order.required(b'X', "X").map_err(malformed)?;
     let mut kind = order_status(status).ok_or(OddKind::UnknownExecution)?;
     let execution = order.required(b'x', "x").map_err(malformed)?;
-    let filled = qty(&order, b'z', instrument)?;
+    let filled = qty(order, b'z', instrument)?;
     let mut reject = RejectClass::None;
     if kind == ReportKind::Expired {
         match order.get(b'f') {
@@ -94,13 +103,13 @@ fn order_update(event: &Fields<'_>, venue: VenueId, listings: &Listings, out: &m
             _ => {}
         }
     }
-    let last = qty(&order, b'l', instrument)?;
+    let last = qty(order, b'l', instrument)?;
     let fill = if matches!(execution, b"TRADE" | b"CALCULATED") && last.0 > 0 {
         let fee = match order.get(b'n') {
             b"" => Money::ZERO,
             text => Money::from_num(Num::parse(text).map_err(|_| OddKind::Malformed)?),
         };
-        let mut fill = fill(&order, instrument, last)?;
+        let mut fill = fill(order, instrument, last)?;
         fill.fee = Some(fee);
         fill.fee_currency = Currency::from_bytes(order.get(b'N')).unwrap_or_default();
         if kind == ReportKind::Open {

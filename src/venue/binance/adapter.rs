@@ -11,6 +11,7 @@ use super::dead_man::DeadMan;
 use super::duties::{Chore, DUTIES, Duty, RECONCILE, SETTINGS};
 use super::limits::Limits;
 use super::link::{Link, LinkState, NEVER, backoff};
+use super::locks::Locks;
 use super::market::{Heard, LINKS, Market, Suspicion};
 use super::standing::Standing;
 use super::symbols::Listings;
@@ -55,6 +56,10 @@ const COMMISSION_PAUSE: [Nanos; 2] = [100 * MILLI, 2 * SECOND];
 /// and never more than this closely.
 const INTEREST_PERIOD: Nanos = 30 * SECOND;
 const INTEREST_PAUSE: Nanos = SECOND;
+/// Indicators (weight 10 of 2400 a minute) are read this often; after a refusal that speaks of them at once, but no
+/// closer than this.
+const INDICATORS_PERIOD: Nanos = 60 * SECOND;
+const INDICATORS_PAUSE: Nanos = SECOND;
 /// The venue pings every 3 min: a private connection without anything for this long is dead.
 const PRIVATE_SILENCE: Nanos = 600 * SECOND;
 /// A `session.logon` without answer for this long failed.
@@ -102,6 +107,7 @@ pub struct BinanceAdapter {
     times: u32,
     dead_man: DeadMan,
     limits: Limits,
+    locks: Locks,
     specs: Vec<Option<VenueSpec>>,
     /// When metadata were read last.
     read_at: Nanos,
@@ -154,6 +160,7 @@ impl BinanceAdapter {
             times: 0,
             dead_man: DeadMan::new(context.params.dead_man_ns, context.listings.len()),
             limits: Limits::default(),
+            locks: Locks::new(context.listings.len()),
             specs: vec![None; context.listings.len()],
             read_at: Nanos::MIN,
             stale: false,
@@ -227,8 +234,8 @@ impl BinanceAdapter {
     }
 
     fn on_market_frame(&mut self, link: usize, slot: usize, frame: &[u8], now: Stamp, out: &mut Out) {
-        let place = (slot, self.links[link].conn);
-        let Heard { odd, control, stale_metadata, announced, leaving } =
+        let place = (slot, &mut self.links[link]);
+        let Heard { odd, control, stale_metadata, announced, leaving, .. } =
             self.market.on_frame(place, frame, &self.listings, now.mono, out);
         if leaving && self.copies.has_second() {
             self.links[link].leave(now.mono);
@@ -273,7 +280,9 @@ impl BinanceAdapter {
     fn account_down(&mut self, out: &mut Out) {
         self.missing = 0;
         self.backfill.clear();
-        for duty in RECONCILE.into_iter().chain(SETTINGS).chain([Duty::Foreign, Duty::Countdown]) {
+        for duty in
+            RECONCILE.into_iter().chain(SETTINGS).chain([Duty::Foreign, Duty::Countdown, Duty::Indicators])
+        {
             *self.chore(duty) = Chore { due: NEVER, request: None, attempts: 0 };
         }
         if self.account_ready {
@@ -293,6 +302,7 @@ impl BinanceAdapter {
         }
         (self.standing.commission_at, self.standing.account_at) = (0, 0);
         self.chore(Duty::Countdown).due = self.dead_man.begin(now, &self.listings, &self.standing, out);
+        self.indicators_due(now);
     }
 
     fn reconciled(&mut self, duty: Duty, out: &mut Out) {
@@ -547,6 +557,11 @@ impl BinanceAdapter {
                 };
             }
             Duty::Foreign => self.on_foreign(body, mono, out)?,
+            Duty::Indicators => {
+                self.locks.on_status(body, &self.listings, mono, out)?;
+                let chore = self.chore(duty);
+                chore.due = chore.due.min(mono + INDICATORS_PERIOD);
+            }
             Duty::OpenInterest => {
                 self.market.on_interest(body, &self.listings, now, out)?;
                 let pause = INTEREST_PERIOD / self.listings.len().max(1) as Nanos;
@@ -648,15 +663,13 @@ impl Adapter for BinanceAdapter {
     fn on_frame(&mut self, meta: FrameMeta, frame: &[u8], now: Stamp, out: &mut Out) {
         let Some(index) = self.link_of(meta.conn) else { return };
         let slot = self.slot(index);
+        if slot.is_none() {
+            // Where there is market data, only that is a proof of life.
+            self.links[index].heard_at = now.mono;
+        }
         match meta.kind {
-            FrameKind::Text => self.links[index].heard_at = now.mono,
-            FrameKind::Ping | FrameKind::Pong => {
-                // Proof of life of the connection, but not of its data.
-                if slot.is_none() {
-                    self.links[index].heard_at = now.mono;
-                }
-                return;
-            }
+            FrameKind::Text => {}
+            FrameKind::Ping | FrameKind::Pong => return,
             FrameKind::Binary => return self.odd(index, OddKind::Malformed, out),
         }
         if let Some(slot) = slot {

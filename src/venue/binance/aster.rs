@@ -35,10 +35,11 @@ pub static ASTER: Variant = Variant {
         commission_rate: "/fapi/v1/commissionRate",
         countdown: "/fapi/v1/countdownCancelAll",
         open_interest: "/fapi/v1/openInterest",
+        indicators: "",
     },
     kind: ContractKind::Linear,
     orders: &[OrderRoute::Http],
     streams_max: 200,
     // The documentation lists none of these; a parameter that the venue does not know is refused (−1104).
-    knows: Knows { self_trade: false, contract_info: false, trades_of_order: false },
+    knows: Knows { self_trade: false, contract_info: false, trades_of_order: false, indicators: false },
 };

@@ -88,7 +88,8 @@ const HAS_MSG: u16 = 1 << 10;
 const HAS_METHOD: u16 = 1 << 11;
 
 impl<'a> Fields<'a> {
-    const fn new() -> Self {
+    /// None yet.
+    pub(super) const fn new() -> Self {
         Self {
             letters: [&[]; 58],
             quoted: 0,
@@ -107,24 +108,25 @@ impl<'a> Fields<'a> {
 
     /// The single-letter fields of an object, arrays and objects as raw text; everything else is passed over.
     pub(super) fn scan(text: &'a [u8]) -> Result<Self> {
-        Self::scan_at(Cursor::new(text))
+        let (mut fields, mut cursor) = (Self::new(), Cursor::new(text));
+        cursor.object(|key, cursor| fields.letter(key, cursor))?;
+        cursor.end()?;
+        Ok(fields)
     }
 
-    /// [`Fields::scan`] of the text that the cursor is at the beginning of.
-    pub(super) fn scan_at(mut cursor: Cursor<'a>) -> Result<Self> {
-        let mut fields = Self::new();
-        cursor.object(|key, cursor| match key {
+    /// Takes the value of one key.
+    #[inline]
+    pub(super) fn letter(&mut self, key: &'a [u8], cursor: &mut Cursor<'a>) -> Result<()> {
+        match key {
             [letter @ (b'A'..=b'Z' | b'a'..=b'z')] => {
                 let index = usize::from(letter - b'A');
                 let (text, quoted) = value(cursor)?;
-                fields.letters[index] = text;
-                fields.quoted |= u64::from(quoted) << index;
+                self.letters[index] = text;
+                self.quoted |= u64::from(quoted) << index;
                 Ok(())
             }
             _ => cursor.skip(),
-        })?;
-        cursor.end()?;
-        Ok(fields)
+        }
     }
 
     #[inline]
@@ -298,9 +300,11 @@ impl Parser {
     pub fn parse(&mut self, frame: &[u8], mut emit: impl FnMut(&Message<'_>)) -> Result<()> {
         self.strange.clear();
         let Self { bids, asks, .. } = self;
-        let short = super::fast::book_ticker(frame)
-            .or_else(|| super::fast::depth_update(frame, bids, asks))
-            .or_else(|| super::fast::agg_trade(frame));
+        if let Some(message) = super::fast::book_ticker(frame) {
+            emit(&message);
+            return Ok(());
+        }
+        let short = super::fast::depth_update(frame, bids, asks).or_else(|| super::fast::agg_trade(frame));
         if let Some(message) = short {
             emit(&message);
             return Ok(());

@@ -21,13 +21,14 @@ pub(super) enum Duty {
     Foreign,
     Countdown,
     OpenInterest,
+    Indicators,
 }
 
 /// What is asked when the account comes up, beside the reconciliation.
 pub(super) const SETTINGS: [Duty; 3] = [Duty::AccountConfig, Duty::SymbolConfig, Duty::Commission];
 
 /// All of them, in the order of [`Duty`].
-pub(super) const DUTIES: [(Duty, u16); 14] = [
+pub(super) const DUTIES: [(Duty, u16); 15] = [
     (Duty::ExchangeInfo, op::EXCHANGE_INFO),
     (Duty::FundingInfo, op::FUNDING_INFO),
     (Duty::ListenKey, op::LISTEN_KEY),
@@ -42,6 +43,7 @@ pub(super) const DUTIES: [(Duty, u16); 14] = [
     (Duty::Foreign, op::OPEN_ORDERS),
     (Duty::Countdown, op::COUNTDOWN),
     (Duty::OpenInterest, op::OPEN_INTEREST),
+    (Duty::Indicators, op::INDICATORS),
 ];
 
 /// The three replies that make a reconciliation complete.

@@ -465,6 +465,7 @@ impl Encoder for BinanceEncoder {
                 self.signed_get(path, format_args!(""), now, to)?;
             }
             op::SYMBOL_CONFIG => self.signed_get(rest.symbol_config, format_args!(""), now, to)?,
+            op::INDICATORS => self.signed_get(rest.indicators, format_args!(""), now, to)?,
             op::COMMISSION => {
                 let symbol = self.symbol(what)?;
                 self.signed_get(rest.commission_rate, format_args!("symbol={symbol}&"), now, to)?;

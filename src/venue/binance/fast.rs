@@ -4,31 +4,43 @@
 
 use super::continuity::DEPTH;
 use crate::domain::order::Side;
-use crate::venue::json::Cursor;
+use crate::venue::json::{Cursor, fixed};
 use crate::venue::message::{Depth, Level, Message};
 
 /// `bookTicker`, when the frame has exactly the usual layout.
 #[inline]
 pub fn book_ticker(frame: &[u8]) -> Option<Message<'_>> {
-    let mut c = Cursor::plain(frame);
-    c.literal(b"{\"e\":\"bookTicker\",\"u\":")?;
-    let id = c.bare_int()?.unsigned_abs();
-    c.literal(b",\"s\":\"")?;
-    let symbol = c.quoted_name()?;
-    c.literal(b",\"b\":\"")?;
-    let bid = c.quoted_num()?;
-    c.literal(b",\"B\":\"")?;
-    let bid_qty = c.quoted_num()?;
-    c.literal(b",\"a\":\"")?;
-    let ask = c.quoted_num()?;
-    c.literal(b",\"A\":\"")?;
-    let ask_qty = c.quoted_num()?;
-    c.literal(b",\"T\":")?;
-    let time_ms = c.bare_int()?;
-    c.literal(b",\"E\":")?;
-    c.bare_int()?;
-    close(c)?;
-    Some(Message::Bbo { symbol, id, bid: (bid, bid_qty), ask: (ask, ask_qty), time_ms })
+    let text = fixed::behind(frame, b"{\"e\":\"bookTicker\",\"u\":")?;
+    let (text, time_ms) = times(text)?;
+    let (id, text) = fixed::int(text, b",\"s\":\"")?;
+    let (symbol, text) = fixed::name(text, b"\",\"b\":\"")?;
+    let (bid, text) = fixed::quoted(text, b"\",\"B\":\"")?;
+    let (bid_qty, text) = fixed::quoted(text, b"\",\"a\":\"")?;
+    let (ask, text) = fixed::quoted(text, b"\",\"A\":\"")?;
+    let (ask_qty, text) = fixed::quoted(text, b"\",\"T\":")?;
+    // Nothing but the times that were read already.
+    if text.len() != TIMES - b",\"T\":".len() {
+        return None;
+    }
+    Some(Message::Bbo { symbol, id: id.unsigned_abs(), bid: (bid, bid_qty), ask: (ask, ask_qty), time_ms })
+}
+
+/// Bytes of `,"T":1626992741012,"E":1626992741017`.
+const TIMES: usize = 36;
+
+/// The times at the end of an event, read from the end: `T`, and the text without what stands behind them.
+#[inline(always)]
+fn times(text: &[u8]) -> Option<(&[u8], i64)> {
+    let text = text.strip_suffix(b"}")?;
+    // The `st` that is sent since 2026.
+    let text = match text.split_last_chunk::<7>() {
+        Some((before, [b',', b'"', b's', b't', b'"', b':', digit])) if digit.is_ascii_digit() => before,
+        _ => text,
+    };
+    let rest = fixed::behind(text.last_chunk::<TIMES>()?, b",\"T\":")?;
+    let (at, rest) = rest.split_first_chunk()?;
+    fixed::millis(fixed::behind(rest, b",\"E\":")?.first_chunk()?)?;
+    Some((text, fixed::millis(at)?))
 }
 
 /// `depthUpdate` of a difference stream, when the frame has exactly the usual layout; the levels go to the two

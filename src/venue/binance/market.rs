@@ -13,7 +13,6 @@ use crate::domain::effect::{SessionAction, VenueCall};
 use crate::domain::event::{
     Bbo, BookReason, EventBody, Liquidation, Mark, OpenInterest, PublicTrade, Ticker,
 };
-use crate::domain::input::ConnId;
 use crate::domain::instrument::Instrument;
 use crate::domain::params::Extras;
 use crate::domain::time::{MILLI, Nanos, SECOND, Stamp};
@@ -132,6 +131,9 @@ pub struct Market {
 pub struct Heard {
     /// Something odd was in it.
     pub odd: Option<OddKind>,
+    /// A message of a core stream was in it: best prices, depth, trades, marks. What comes beside them must not hide
+    /// that they are silent.
+    pub core: bool,
     /// An acknowledgement or refusal was in it: readiness may have changed.
     pub control: bool,
     /// Metadata no longer fits what the venue sends.
@@ -268,19 +270,13 @@ impl Market {
     /// A message of a market connection.
     pub fn on_frame(
         &mut self,
-        (slot, conn): (usize, ConnId),
+        (slot, link): (usize, &mut Link),
         frame: &[u8],
         listings: &Listings,
         now: Nanos,
         out: &mut Out,
     ) -> Heard {
-        let mut heard = Heard::default();
-        if self.merges {
-            self.silence[slot].heard(now);
-            self.missed[slot] = 0;
-            let twin = (slot + LINKS) % SLOTS;
-            self.missed[twin] = self.missed[twin].saturating_add(1);
-        }
+        let (mut heard, conn) = (Heard::default(), link.conn);
         let Self { parser, scratch, items, counts, merges, extras, .. } = self;
         let mut place = Place { slot, merges: *merges, counts, extras: *extras, now };
         let result = parser.parse(frame, |message| {
@@ -289,6 +285,10 @@ impl Market {
                 heard.stale_metadata |= odd == OddKind::Inexact;
             }
         });
+        if heard.core {
+            link.heard_at = now;
+            self.hear(slot, now);
+        }
         out.marked(conn, self.parser.marks());
         if let Err(error) = result {
             out.unread(conn, error);
@@ -307,6 +307,16 @@ impl Market {
             self.on_control(slot, frame, listings, now, out, &mut heard);
         }
         heard
+    }
+
+    /// A message of a core stream came on a connection.
+    fn hear(&mut self, slot: usize, now: Nanos) {
+        if self.merges {
+            self.silence[slot].heard(now);
+            self.missed[slot] = 0;
+            let twin = (slot + LINKS) % SLOTS;
+            self.missed[twin] = self.missed[twin].saturating_add(1);
+        }
     }
 
     /// A frame that could not be read may have been anyone's difference: the instrument that it seems to
@@ -556,9 +566,12 @@ fn on_message(
     }
     let index = listings.find(message.symbol()).ok_or(OddKind::UnknownSymbol)?;
     let item = &mut items[index];
-    item.heard_at[place.slot] = place.now;
-    if place.merges {
-        item.silence[place.slot].heard(place.now);
+    if is_core(message) {
+        heard.core = true;
+        item.heard_at[place.slot] = place.now;
+        if place.merges {
+            item.silence[place.slot].heard(place.now);
+        }
     }
     // Subscriptions follow definitions, so an undefined listing gets nothing that matters.
     let Some(instrument) = listings.instrument(index) else { return Ok(()) };
@@ -613,6 +626,8 @@ fn on_message(
                 rate,
                 funding_ns: funding_ms.saturating_mul(MILLI),
                 interval_ns: item.interval_ns,
+                buy_max: None,
+                sell_min: None,
                 venue_ns: time_ms.saturating_mul(MILLI),
                 accrues: false,
             }));
@@ -637,6 +652,11 @@ fn on_message(
         _ => {}
     }
     Ok(())
+}
+
+/// Whether a message is of the streams that every listing has, and not of the extras.
+const fn is_core(message: &Message<'_>) -> bool {
+    matches!(message, Message::Bbo { .. } | Message::Depth(_) | Message::Trade { .. } | Message::Mark { .. })
 }
 
 #[inline]

@@ -1,7 +1,7 @@
 //! Contract specifications from `exchangeInfo` and funding intervals from `fundingInfo`. Uses the filters,
 //! never `pricePrecision`/`quantityPrecision` (the venue warns that these are no tick sizes).
 
-use crate::domain::instrument::{ContractKind, InstrumentId, Status, VenueSpec};
+use crate::domain::instrument::{BandRatio, ContractKind, InstrumentId, Status, VenueSpec};
 use crate::domain::number::Num;
 use crate::domain::time::{Nanos, SECOND};
 use crate::venue::json::Cursor;
@@ -72,12 +72,15 @@ fn symbol(text: &[u8], kind: ContractKind) -> Result<VenueSpec> {
         b"filters" => cursor.array(|cursor| {
             let (mut name, mut tick_size, mut step_size): (&[u8], _, _) = (&[], None, None);
             let (mut min, mut max, mut notional) = (None, None, None);
+            let (mut up, mut down) = (None, None);
             cursor.object(|key, cursor| match key {
                 b"filterType" => cursor.string().map(|text| name = text),
                 b"tickSize" => cursor.num_or_absent("tickSize").map(|num| tick_size = num),
                 b"stepSize" => cursor.num_or_absent("stepSize").map(|num| step_size = num),
                 b"minQty" => cursor.num_or_absent("minQty").map(|num| min = num),
                 b"maxQty" => cursor.num_or_absent("maxQty").map(|num| max = num),
+                b"multiplierUp" => cursor.num_or_absent("multiplierUp").map(|num| up = num),
+                b"multiplierDown" => cursor.num_or_absent("multiplierDown").map(|num| down = num),
                 b"notional" => cursor.num_or_absent("notional").map(|num| notional = num),
                 _ => cursor.skip(),
             })?;
@@ -88,6 +91,8 @@ fn symbol(text: &[u8], kind: ContractKind) -> Result<VenueSpec> {
                     spec.qty_min = min.unwrap_or_default();
                     spec.qty_max = max.unwrap_or_default();
                 }
+                // Purchases up to mark × up, sales down to mark × down.
+                b"PERCENT_PRICE" => spec.band = up.zip(down).and_then(|(up, down)| ratio(up, down)),
                 b"MIN_NOTIONAL" => spec.notional_min = notional.unwrap_or_default(),
                 _ => {}
             }
@@ -98,6 +103,12 @@ fn symbol(text: &[u8], kind: ContractKind) -> Result<VenueSpec> {
     spec.tick = tick.filter(|num| num.mantissa > 0).ok_or(DecodeError::Missing("tickSize"))?.normalized();
     spec.step = step.filter(|num| num.mantissa > 0).ok_or(DecodeError::Missing("stepSize"))?.normalized();
     Ok(spec)
+}
+
+/// Both factors in ppb; `None` unless they stand on their sides of the mark.
+fn ratio(up: Num, down: Num) -> Option<BandRatio> {
+    let ratio = BandRatio { up: up.at_scale(9)?, down: down.at_scale(9)? };
+    (ratio.up > ratio.down && ratio.down > 0).then_some(ratio)
 }
 
 /// Walks a `fundingInfo` reply (`null` when nothing is adjusted): symbol and interval.
@@ -169,5 +180,25 @@ mod tests {
         assert_eq!(seen, [(b"A".to_vec(), 4 * 3600 * SECOND)]);
         funding_info(b"null", |_, _| panic!()).unwrap();
         assert!(funding_info(b"{", |_, _| {}).is_err());
+    }
+
+    #[test]
+    fn the_band_of_percent_price_is_read_and_one_that_makes_no_sense_is_unknown() {
+        let band = |up: &str, down: &str| {
+            let body = format!(
+                r#"{{"symbols":[{{"symbol":"A","filters":[{{"filterType":"PRICE_FILTER","tickSize":"0.1"}},{{"filterType":"LOT_SIZE","stepSize":"1"}},{{"filterType":"PERCENT_PRICE","multiplierUp":{up},"multiplierDown":{down},"multiplierDecimal":"4"}}]}}]}}"#
+            );
+            let mut read = None;
+            exchange_info(body.as_bytes(), ContractKind::Linear, |_| true, |_, spec| read = Some(spec))
+                .expect("a list");
+            read.expect("one symbol").expect("a specification").band
+        };
+        assert_eq!(
+            band(r#""1.0500""#, r#""0.9500""#),
+            Some(BandRatio { up: 1_050_000_000, down: 950_000_000 })
+        );
+        assert_eq!(band(r#""0.9""#, r#""1.1""#), None);
+        assert_eq!(band(r#""1.1""#, r#""0""#), None);
+        assert_eq!(band("null", r#""0.9""#), None);
     }
 }

@@ -23,8 +23,10 @@ pub mod feed;
 mod kill;
 pub mod limits;
 mod link;
+mod locks;
 pub mod market;
 pub mod metadata;
+mod nested;
 pub mod orders;
 mod schema;
 mod standing;
@@ -35,7 +37,7 @@ use super::message::Decoder;
 use super::{Adapter, ConnSpec, Dialect, Encoder, KillSwitch, VenueContext};
 use crate::domain::event::SessionRole;
 use crate::domain::instrument::ContractKind;
-use crate::domain::params::{Extras, OrderRoute};
+use crate::domain::params::{Extras, MarketCopies, OrderRoute};
 use crate::domain::standing::CheckSet;
 
 /// What differs between Binance's derivative markets.
@@ -78,10 +80,12 @@ pub struct Knows {
     pub contract_info: bool,
     /// `userTrades` can be asked for a single order.
     pub trades_of_order: bool,
+    /// `apiTradingStatus` tells which symbols the venue has locked for the account.
+    pub indicators: bool,
 }
 
 /// Everything, as at Binance itself.
-const ALL: Knows = Knows { self_trade: true, contract_info: true, trades_of_order: true };
+const ALL: Knows = Knows { self_trade: true, contract_info: true, trades_of_order: true, indicators: true };
 /// Both ways.
 const BOTH: &[OrderRoute] = &[OrderRoute::Websocket, OrderRoute::Http];
 
@@ -106,6 +110,8 @@ pub struct RestPaths {
     pub commission_rate: &'static str,
     pub countdown: &'static str,
     pub open_interest: &'static str,
+    /// Asked for where [`Knows::indicators`] says so.
+    pub indicators: &'static str,
 }
 
 /// USDⓈ-margined futures.
@@ -135,6 +141,7 @@ pub static USDM: Variant = Variant {
         commission_rate: "/fapi/v1/commissionRate",
         countdown: "/fapi/v1/countdownCancelAll",
         open_interest: "/fapi/v1/openInterest",
+        indicators: "/fapi/v1/apiTradingStatus",
     },
     kind: ContractKind::Linear,
     orders: BOTH,
@@ -170,11 +177,13 @@ pub static COINM: Variant = Variant {
         commission_rate: "/dapi/v1/commissionRate",
         countdown: "/dapi/v1/countdownCancelAll",
         open_interest: "/dapi/v1/openInterest",
+        indicators: "",
     },
     kind: ContractKind::Inverse,
     orders: BOTH,
     streams_max: 1_024,
-    knows: ALL,
+    // The indicators are documented for USDⓈ-M only.
+    knows: Knows { indicators: false, ..ALL },
 };
 
 /// Connections in the order of [`Dialect::connections`].
@@ -236,6 +245,8 @@ pub(crate) mod op {
     pub const COUNTDOWN: u16 = 14;
     /// `GET openInterest` of the call's instrument.
     pub const OPEN_INTEREST: u16 = 15;
+    /// `GET apiTradingStatus` of all symbols.
+    pub const INDICATORS: u16 = 16;
     /// `session.logon` on the WebSocket API.
     pub const LOGON: u16 = 21;
     /// `SUBSCRIBE` to the streams of a [`super::Batch`].
@@ -329,7 +340,7 @@ macro_rules! market {
                 $variant.orders
             }
 
-            fn listings_max(&self, extras: Extras) -> usize {
+            fn listings_max(&self, extras: Extras, _: MarketCopies) -> usize {
                 // Two streams of each listing on each connection; the extras join those of one.
                 let streams = 2 + usize::from(extras.ticker) + usize::from(extras.liquidations);
                 ($variant.streams_max - usize::from($variant.knows.contract_info)) / streams

@@ -37,7 +37,12 @@ impl BybitAdapter {
         now: Stamp,
         out: &mut Out,
     ) {
+        let only = self.parser.only.take();
         let result = match channel {
+            PrivateChannel::Orders if let Some(row) = only => {
+                self.on_order(conn, &row, out);
+                Ok(())
+            }
             PrivateChannel::Orders => data.array(|c| {
                 let row = rows::order(c)?;
                 self.on_order(conn, &row, out);
@@ -68,11 +73,11 @@ impl BybitAdapter {
         Symbol::from_bytes(symbol).and_then(|symbol| self.find(&symbol))
     }
 
-    fn on_order(&mut self, conn: ConnId, row: &OrderRow<'_>, out: &mut Out) {
+    fn on_order(&mut self, conn: ConnId, row: &OrderRow, out: &mut Out) {
         if !row.linear {
             return;
         }
-        let found = self.listing_of(row.symbol);
+        let found = self.find(&row.symbol);
         if found.is_none() && row.client_id == ClientId::NONE {
             // Somebody trades another instrument on this account: worth a word, but nothing to track.
             return self.odd(conn, OddKind::UnknownSymbol, out);
@@ -248,7 +253,7 @@ impl BybitAdapter {
                     rows += 1;
                     self.on_order(conn, &row, out);
                     if row.client_id != ClientId::NONE && !row.filled.is_zero() {
-                        self.want_fills(row.client_id, row.symbol, now);
+                        self.want_fills(row.client_id, &row.symbol, now);
                     }
                     Ok(())
                 })?;
@@ -270,8 +275,8 @@ impl BybitAdapter {
         }
     }
 
-    fn want_fills(&mut self, client_id: ClientId, symbol: &[u8], now: Nanos) {
-        let Some(at) = self.listing_of(symbol) else { return };
+    fn want_fills(&mut self, client_id: ClientId, symbol: &Symbol, now: Nanos) {
+        let Some(at) = self.find(symbol) else { return };
         let wanted = (client_id, self.listings[at].id);
         if !self.fills_wanted.contains(&wanted) {
             self.fills_wanted.push(wanted);

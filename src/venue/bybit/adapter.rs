@@ -3,28 +3,33 @@
 //! Market rows are handled in [`super::market`], account rows in [`super::account`]. Deadlines of any kind
 //! lower `due`; `on_tick` does nothing before that, so that a frame pays one comparison for all timers.
 
-use super::calls::{self, call, call_for};
+use super::calls::{self, call};
 use super::continuity::BybitContinuity;
 use super::errors::{classify, is_fatal};
 use super::market::About;
 use super::parse::{Frame, Op, OrderOp, Parser, TickerRow, Window};
 use super::rows::{self, InstrumentRow, Reply};
-use super::session::{FATAL_DELAY, NEVER, Phase, Session, Wish};
+use super::session::{FATAL_DELAY, NEVER, Phase, Session, Wish, note_ready};
 use super::standing::Standing;
-use super::{ACCOUNT, MARKET, ORDERS, ROLES, TERMS};
+use super::{ACCOUNT, MARKET, ORDERS, ROLES, TERMS, connection_count};
 use crate::domain::effect::{HttpId, SessionAction, VenueCall};
-use crate::domain::event::{BookReason, BookState, BookStatus, EventBody, SessionRole, SessionStatus};
+use crate::domain::event::{EventBody, SessionRole, SessionStatus};
 use crate::domain::input::{ConnId, DownReason, FrameKind, FrameMeta};
 use crate::domain::instrument::{Instrument, InstrumentId, Price, Qty, Status, VenueId, VenueSpec};
+use crate::domain::number::Num;
 use crate::domain::order::{ClientId, RejectClass};
 use crate::domain::params::Extras;
 use crate::domain::standing::Pace;
 use crate::domain::text::Symbol;
 use crate::domain::time::{Nanos, SECOND, Stamp};
+use crate::venue::copies::{COPIES, CopyCounts, Latest, Seen};
 use crate::venue::extras::Told;
 use crate::venue::full::Full;
+use crate::venue::lines::Book;
+use crate::venue::markets::Market as _;
 use crate::venue::message::DecodeError;
 use crate::venue::pace::seconds_between;
+use crate::venue::twins::Twins;
 use crate::venue::{Adapter, Emit, OddKind, Oddity, Out, VenueContext};
 
 /// Patience for an HTTP reply.
@@ -37,8 +42,6 @@ const SUSPENDED_AGAIN: Nanos = 15 * SECOND;
 const METADATA_PERIOD: Nanos = 60 * SECOND;
 /// Metadata is asked for again at most this often when a number does not fit it.
 pub(super) const REFRESH_EVERY: Nanos = 10 * SECOND;
-/// Patience for the snapshot after subscribing a book.
-const SNAPSHOT_WITHIN: Nanos = 10 * SECOND;
 /// No HTTP request for this long after the venue said "too many visits" (budgets are per second).
 const RATE_PAUSE: Nanos = 2 * SECOND;
 /// No HTTP request for this long after status 403, "access too frequent".
@@ -141,24 +144,23 @@ pub(super) struct Listing {
     pub instrument: Instrument,
     /// What was last handed to the registry.
     spec: Option<VenueSpec>,
-    /// Market topics are subscribed on the present connection.
-    pub subscribed: bool,
-    pub continuity: BybitContinuity,
-    /// As last told to the scanner.
-    pub book: BookState,
+    pub book: Book<BybitContinuity>,
+    /// `u` and `seq` of the book: whether a connection numbers its messages as the other one does.
+    pub numbers: (u64, u64),
+    pub best: Latest,
     /// `u` of the last best prices; 0 = none on this connection.
     pub best_update: u64,
-    /// When to resubscribe the book; [`NEVER`] while all is well.
-    pub resync_due: Nanos,
-    /// Resubscriptions since the book was last good for long.
-    pub resyncs: u32,
-    pub live_since: Nanos,
+    pub trades: Seen,
+    pub ticker: Latest,
+    pub forced: Latest,
     /// Named by the list being read.
     pub seen: bool,
     /// Funding as last told in parts.
     pub funding: TickerRow,
     /// Time between settlements as the metadata state it, ns; 0 = not stated.
     funding_interval: Nanos,
+    /// Highest price to buy at and lowest to sell at, as last stated on the present connection.
+    pub limits: (Option<Num>, Option<Num>),
     /// Open interest and last price as last told.
     pub told: Told,
 }
@@ -171,6 +173,8 @@ pub(super) struct BybitAdapter {
     /// Positions in `listings`, ordered by symbol.
     by_symbol: Vec<(Symbol, usize)>,
     pub sessions: Vec<Session>,
+    /// The market connections.
+    pub twins: Twins,
     pub requests: [Request; ASKS],
     pub standing: Standing,
     /// Orders whose fills have to be listed; the first one's listing is being asked for.
@@ -194,35 +198,40 @@ pub(super) struct BybitAdapter {
 impl BybitAdapter {
     /// From the configuration.
     pub fn new(context: &VenueContext) -> Self {
+        let copies = context.params.market_copies;
         let blank = |id, symbol| Listing {
             id,
             symbol,
             instrument: Instrument::default(),
             spec: None,
-            subscribed: false,
-            continuity: BybitContinuity::default(),
-            book: BookState::AwaitSnapshot,
+            book: Book::new(id, copies.has_second(), TERMS),
+            numbers: (0, 0),
+            best: Latest::default(),
             best_update: 0,
-            resync_due: NEVER,
-            resyncs: 0,
-            live_since: 0,
+            trades: if copies.has_second() { Seen::new() } else { Seen::default() },
+            ticker: Latest::default(),
+            forced: Latest::default(),
             seen: false,
             funding: TickerRow::default(),
             funding_interval: 0,
+            limits: (None, None),
             told: Told::default(),
         };
         let listings: Vec<Listing> = context.listings.iter().map(|l| blank(l.id, l.symbol)).collect();
         let mut by_symbol: Vec<_> =
             listings.iter().enumerate().map(|(at, listing)| (listing.symbol, at)).collect();
         by_symbol.sort_unstable();
-        let used = if context.trading { ROLES.len() } else { 1 };
+        let used = connection_count(context.trading);
+        let all = used + usize::from(copies.has_second());
+        let role = |at: usize| if at < used { ROLES[at] } else { SessionRole::Market };
         let conn = |at: usize| ConnId(context.conn_base.0 + at as u8);
         Self {
             venue: context.venue,
             conn_base: context.conn_base,
             listings,
             by_symbol,
-            sessions: (0..used).map(|at| Session::new(conn(at), ROLES[at], TERMS)).collect(),
+            sessions: (0..all).map(|at| Session::new(conn(at), role(at), TERMS)).collect(),
+            twins: Twins::new(copies, MARKET, used),
             requests: [Request::default(); ASKS],
             standing: Standing::new(&context.params),
             fills_wanted: Vec::with_capacity(64),
@@ -268,48 +277,34 @@ impl BybitAdapter {
     }
 
     pub fn status(&mut self, at: usize, ready: bool, out: &mut Out) {
-        if self.sessions[at].ready != ready {
-            self.sessions[at].ready = ready;
+        if let Some(ready) = note_ready(&mut self.sessions, at, ready) {
             let role = self.sessions[at].role;
             out.event(EventBody::Session(SessionStatus { venue: self.venue, role, ready }));
         }
     }
 
-    fn close(&mut self, at: usize, fatal: bool, now: Nanos, out: &mut Out) {
+    pub fn close(&mut self, at: usize, fatal: bool, now: Nanos, out: &mut Out) {
         if matches!(self.sessions[at].phase, Phase::Idle | Phase::Down { .. } | Phase::Closing { .. }) {
             return;
         }
         out.action(SessionAction::Close { conn: self.sessions[at].conn });
         self.sessions[at].closing(now, fatal);
-        self.quarantine(at, out);
+        self.quarantine(at, now, out);
         self.arm(now);
     }
 
     /// Nothing that the connection carried can be trusted until it is back.
-    fn quarantine(&mut self, at: usize, out: &mut Out) {
+    fn quarantine(&mut self, at: usize, now: Nanos, out: &mut Out) {
         self.status(at, false, out);
-        match at {
-            MARKET => {
-                for listing in &mut self.listings {
-                    listing.continuity.invalidate();
-                    listing.resync_due = NEVER;
-                    listing.best_update = 0;
-                    if std::mem::take(&mut listing.subscribed) && listing.book != BookState::Invalid {
-                        listing.book = BookState::Invalid;
-                        let (instrument, state) = (listing.id, BookState::Invalid);
-                        let reason = BookReason::Disconnected;
-                        out.event(EventBody::Book(BookStatus { instrument, state, reason }));
-                    }
-                }
+        if let Some(copy) = self.twins.copy_of(at) {
+            return self.lose_market(copy, now, out);
+        }
+        if at == ACCOUNT {
+            self.reconciled = false;
+            for ask in ACCOUNT_ASKS {
+                self.requests[ask as usize] = Request::default();
             }
-            ACCOUNT => {
-                self.reconciled = false;
-                for ask in ACCOUNT_ASKS {
-                    self.requests[ask as usize] = Request::default();
-                }
-                self.forget_settings();
-            }
-            _ => {}
+            self.forget_settings();
         }
     }
 
@@ -351,15 +346,18 @@ impl BybitAdapter {
     /// Does everything that is due, and finds out when the next thing will be.
     fn work(&mut self, now: Stamp, out: &mut Out) {
         self.due = NEVER;
+        self.relay(now.mono, out);
         for at in 0..self.sessions.len() {
             self.drive(at, now.mono, out);
         }
         for ask in Ask::ALL {
             self.ask(ask, now.mono, out);
         }
-        if self.sessions[MARKET].phase == Phase::Up {
-            self.subscribe(now.mono, out);
-            self.resync(now.mono, out);
+        for copy in 0..COPIES {
+            if self.twins.is_up(&self.sessions, copy) {
+                self.subscribe(copy, now.mono, out);
+                self.resync(copy, now.mono, out);
+            }
         }
     }
 
@@ -419,46 +417,6 @@ impl BybitAdapter {
         self.arm(due);
     }
 
-    /// Subscribes the listings that are defined and not subscribed.
-    fn subscribe(&mut self, now: Nanos, out: &mut Out) {
-        for at in 0..self.listings.len() {
-            let listing = &mut self.listings[at];
-            if listing.instrument.generation == 0 || listing.subscribed {
-                continue;
-            }
-            listing.subscribed = true;
-            listing.book = BookState::AwaitSnapshot;
-            listing.resync_due = now + SNAPSHOT_WITHIN;
-            let (instrument, state) = (listing.id, BookState::AwaitSnapshot);
-            out.event(EventBody::Book(BookStatus { instrument, state, reason: BookReason::Sync }));
-            self.send(MARKET, call_for(calls::SUBSCRIBE_MARKET, instrument), out);
-            if self.extras.liquidations {
-                self.send(MARKET, call_for(calls::SUBSCRIBE_LIQUIDATIONS, instrument), out);
-            }
-            self.sessions[MARKET].acks += 1;
-            self.sessions[MARKET].step(now);
-            self.arm(now);
-        }
-    }
-
-    /// Resubscribes the books that lost continuity, each on its own.
-    fn resync(&mut self, now: Nanos, out: &mut Out) {
-        for at in 0..self.listings.len() {
-            let listing = &mut self.listings[at];
-            if listing.resync_due <= now {
-                listing.continuity.invalidate();
-                listing.resyncs = listing.resyncs.saturating_add(1);
-                let wait = TERMS.back_off(listing.resyncs, u64::from(listing.id.0));
-                listing.resync_due = now + SNAPSHOT_WITHIN + wait;
-                let id = listing.id;
-                self.send(MARKET, call_for(calls::UNSUBSCRIBE_BOOK, id), out);
-                self.send(MARKET, call_for(calls::SUBSCRIBE_BOOK, id), out);
-            }
-            let due = self.listings[at].resync_due;
-            self.arm(due);
-        }
-    }
-
     fn on_session(&mut self, at: usize, frame: (Op, bool, i32, &[u8]), now: Nanos, out: &mut Out) {
         let (op, good, code, id) = frame;
         let awaited = id.first() == Some(&calls::AWAITED);
@@ -492,8 +450,11 @@ impl BybitAdapter {
                 match at {
                     ACCOUNT if id.first() == Some(&calls::DEAD_MAN_ID) => self.on_dead_man_unheard(out),
                     // One bad symbol: the others have requests of their own.
-                    MARKET if awaited => self.acked(at, now, out),
-                    MARKET => {}
+                    _ if self.sessions[at].role == SessionRole::Market => {
+                        if awaited {
+                            self.acked(at, now, out);
+                        }
+                    }
                     _ => self.close(at, true, now, out),
                 }
             }
@@ -596,8 +557,9 @@ impl BybitAdapter {
 
 impl Adapter for BybitAdapter {
     fn on_start(&mut self, now: Stamp, out: &mut Out) {
-        for session in &mut self.sessions {
-            session.phase = Phase::Down { due: now.mono };
+        for at in 0..self.sessions.len() {
+            let is_spare = self.twins.is_spare(at);
+            self.sessions[at].phase = if is_spare { Phase::Idle } else { Phase::Down { due: now.mono } };
         }
         self.want(Ask::Instruments, now.mono);
         self.want(Ask::Time, now.mono);
@@ -610,10 +572,13 @@ impl Adapter for BybitAdapter {
             return out.action(SessionAction::Close { conn });
         }
         self.sessions[at].up(now.mono);
-        if at != MARKET {
+        let Some(copy) = self.twins.copy_of(at) else {
             self.send(at, call(calls::AUTH), out);
             self.sessions[at].step(now.mono);
-        } else if !self.asking(Ask::Instruments, now.mono)
+            return self.work(now, out);
+        };
+        self.twins.up(copy, now.mono);
+        if !self.asking(Ask::Instruments, now.mono)
             && now.mono.saturating_sub(self.refreshed_at) >= REFRESH_EVERY
         {
             // We may have missed a change of specification.
@@ -624,7 +589,7 @@ impl Adapter for BybitAdapter {
 
     fn on_conn_down(&mut self, conn: ConnId, epoch: u32, _reason: DownReason, now: Stamp, out: &mut Out) {
         let Some(at) = self.session_at(conn) else { return };
-        self.quarantine(at, out);
+        self.quarantine(at, now.mono, out);
         self.sessions[at].down(now.mono, u64::from(conn.0) << 32 | u64::from(epoch));
         self.work(now, out);
     }
@@ -645,7 +610,11 @@ impl Adapter for BybitAdapter {
         match self.parser.parse(frame, &mut full) {
             Ok(Frame::Market { channel, symbol, snapshot, time_ms }) => {
                 out.marked(conn, self.parser.marks);
-                self.on_market(About { conn, channel, snapshot, time_ms }, &symbol, now, out);
+                let copy = self.twins.copy_of(at).unwrap_or(0);
+                if channel.is_core() {
+                    self.twins.hear(copy, now.mono);
+                }
+                self.on_market(About { conn, copy, channel, snapshot, time_ms }, &symbol, now, out);
             }
             Ok(Frame::Private { channel, data }) => self.on_private(conn, channel, data, now, out),
             Ok(Frame::Reply { op, id, code, data, window }) => {
@@ -666,8 +635,9 @@ impl Adapter for BybitAdapter {
             Err(error) => {
                 out.unread(conn, error);
                 self.odd(conn, OddKind::Malformed, out);
+                let copy = self.twins.copy_of(at).unwrap_or(0);
                 if let Some(at) = self.parser.book_hint.and_then(|symbol| self.find(&symbol)) {
-                    self.lose_book(at, BookReason::Malformed, now.mono, out);
+                    self.lose_message(at, copy, now.mono, out);
                 }
             }
         }
@@ -743,10 +713,7 @@ impl Adapter for BybitAdapter {
             return;
         }
         self.listings[at].instrument = *instrument;
-        if self.listings[at].subscribed {
-            // Levels in the old scales are void.
-            self.lose_book(at, BookReason::Generation, now.mono, out);
-        }
+        self.rescale(at, now.mono, out);
         if self.reconciled {
             // Positions could not be expressed before, or were in the old scales.
             self.want(Ask::Positions, now.mono);
@@ -779,6 +746,10 @@ impl Adapter for BybitAdapter {
         if now.mono >= self.due {
             self.work(now, out);
         }
+    }
+
+    fn copies(&self) -> Option<&CopyCounts> {
+        self.twins.counted()
     }
 
     fn on_stop(&mut self, now: Stamp, out: &mut Out) {

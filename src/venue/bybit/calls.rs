@@ -57,10 +57,20 @@ pub(super) const COINS: [&str; 2] = ["USDT", "USDC"];
 pub(super) const BOOK_TOPIC: &str = "orderbook.50";
 
 /// Topics subscribed for every listing.
-pub(super) const MARKET_TOPICS: [&str; 4] = ["orderbook.1", BOOK_TOPIC, "publicTrade", "tickers"];
+pub(super) const MARKET_TOPICS: [&str; 5] =
+    ["orderbook.1", BOOK_TOPIC, "publicTrade", "tickers", "priceLimit"];
 
 /// Liquidations.
 pub(super) const LIQUIDATION_TOPIC: &str = "allLiquidation";
+
+/// Longest native name that a connection's room is reckoned with: the venue's longest is `1000000BABYDOGEUSDT`.
+const NAME_LEN: usize = 20;
+
+/// Characters of the topics of one listing in an array, each with its dot, quotes and comma.
+pub(super) fn topics_len(liquidations: bool) -> usize {
+    let topics = MARKET_TOPICS.into_iter().chain(liquidations.then_some(LIQUIDATION_TOPIC));
+    topics.map(|topic| topic.len() + NAME_LEN + 4).sum()
+}
 
 /// First letter of `req_id` of subscriptions that a session waits for.
 pub(super) const AWAITED: u8 = b'm';

@@ -4,6 +4,7 @@
 //! taken for a gap. A snapshot replaces the book at any time, and so does `u` = 1 (the service restarted).
 
 use crate::domain::event::BookState;
+use crate::venue::lines::Chain;
 use crate::venue::message::{Continuity, Depth, Level, Verdict};
 
 /// The sequence rule of one Bybit book.
@@ -16,10 +17,18 @@ pub struct BybitContinuity {
     seq: u64,
 }
 
-impl BybitContinuity {
-    /// Declares the book void until the next snapshot.
-    pub fn invalidate(&mut self) {
+impl Chain for BybitContinuity {
+    /// `seq` is common to all depths.
+    fn update_id(depth: &Depth<'_>) -> u64 {
+        depth.first
+    }
+
+    fn invalidate(&mut self) {
         self.state = BookState::Invalid;
+    }
+
+    fn rejoin(&mut self, depth: &Depth<'_>) {
+        *self = Self { state: BookState::Live, update: depth.last, seq: depth.first };
     }
 }
 

@@ -118,6 +118,17 @@ impl BybitDecoder {
                     emit(&Message::OpenInterest { symbol, qty, time_ms });
                 }
             }
+            Item::Limits { symbol, .. } => emit(&Message::Mark {
+                channel: "priceLimit",
+                symbol: symbol.as_bytes(),
+                mark: None,
+                index: None,
+                settle: None,
+                rate: None,
+                funding_ms: 0,
+                next_funding_ms: 0,
+                time_ms,
+            }),
             Item::Liquidation { symbol, side, price, qty, time_ms } => emit(&Message::Liquidation {
                 symbol: symbol.as_bytes(),
                 side: *side,

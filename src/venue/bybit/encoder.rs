@@ -5,7 +5,7 @@
 //! slot and from there into a hole.
 
 use super::calls::{self, BOOK_TOPIC, COINS, MARKET_TOPICS, NEXT_PAGE};
-use super::{ACCOUNT, MARKET, ORDERS};
+use super::{ACCOUNT, MARKET, ORDERS, connection_count};
 use crate::domain::effect::{
     HoleKind, OutMeta, Payload, PayloadFull, Redact, SecretSlot, SignScheme, VenueCall,
 };
@@ -32,6 +32,8 @@ const WINDOW_MS: i64 = 5_000;
 #[derive(Debug)]
 pub(super) struct BybitEncoder {
     conn_base: ConnId,
+    /// How many there are before the second one for market data.
+    connections: usize,
     slot_base: SecretSlot,
     order_valid_ms: i64,
     listings: Vec<ListingParams>,
@@ -51,6 +53,7 @@ impl BybitEncoder {
     pub fn new(context: &VenueContext) -> Self {
         Self {
             conn_base: context.conn_base,
+            connections: connection_count(context.trading),
             slot_base: context.slot_base,
             order_valid_ms: context.params.order_valid_ms,
             instruments: vec![Instrument::default(); context.listings.len()],
@@ -371,7 +374,7 @@ impl Encoder for BybitEncoder {
     fn connect(&mut self, conn: ConnId, _slot: Option<SecretSlot>, to: &mut Payload) -> Result<()> {
         to.clear();
         match usize::from(conn.0.wrapping_sub(self.conn_base.0)) {
-            MARKET => to.push(b"/v5/public/linear"),
+            at if at == MARKET || at >= self.connections => to.push(b"/v5/public/linear"),
             ACCOUNT => to.push(b"/v5/private"),
             _ => to.push(b"/v5/trade"),
         }

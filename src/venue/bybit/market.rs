@@ -3,24 +3,22 @@
 //! A book that lost continuity is told `Invalid` and not served until its next snapshot; nothing here
 //! allocates in steady state.
 
-use super::TERMS;
-use super::adapter::{Ask, BybitAdapter, REFRESH_EVERY};
+use super::adapter::{Ask, BybitAdapter, Listing, REFRESH_EVERY};
 use super::calls::BOOK_TOPIC;
 use super::parse::{BEST, Channel, DepthRow, Item, TickerRow};
-use super::session::NEVER;
 use crate::domain::event::{
-    Bbo, BookReason, BookState, BookStatus, CHUNK_LEVELS, EventBody, LevelsChunk, Liquidation, Mark,
-    OpenInterest, PublicTrade, Ticker,
+    Bbo, BookReason, EventBody, Liquidation, Mark, OpenInterest, PublicTrade, Ticker,
 };
 use crate::domain::input::ConnId;
 use crate::domain::instrument::{Price, Qty};
 use crate::domain::text::Symbol;
 use crate::domain::time::{MILLI, Nanos, SECOND, Stamp};
-use crate::venue::message::{Continuity, Depth, Level, Verdict};
+use crate::venue::lines::{Loss, tell_levels};
+use crate::venue::markets::Market as _;
+use crate::venue::message::{Depth, Level};
 use crate::venue::{OddKind, Out, extras};
+use std::cmp::Ordering;
 
-/// A book that was good for this long starts its back-off anew.
-const GOOD_AFTER: Nanos = 60 * SECOND;
 /// An hour, ns.
 const HOUR: Nanos = 3_600 * SECOND;
 
@@ -33,6 +31,7 @@ pub(super) fn nanos(ms: i64) -> Nanos {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct About {
     pub conn: ConnId,
+    pub copy: usize,
     pub channel: Channel,
     pub snapshot: bool,
     pub time_ms: i64,
@@ -55,11 +54,17 @@ impl BybitAdapter {
                     self.on_depth(about, at, row, now.mono, out);
                 }
                 Item::Trade { symbol: name, id, price, qty, side, time_ms } if name == *symbol => {
-                    let listing = &self.listings[at];
+                    let Self { listings, twins, .. } = self;
+                    let listing = &mut listings[at];
                     let (price, qty) = (listing.instrument.price(price), listing.instrument.qty(qty));
                     let (Some(price), Some(qty)) = (price, qty) else {
-                        return self.inexact(conn, at, now.mono, out);
+                        return self.inexact(about, at, now.mono, out);
                     };
+                    let trade = (id, time_ms);
+                    if listing.book.is_merged() && !listing.trades.admit(about.copy, trade, &mut twins.counts)
+                    {
+                        continue;
+                    }
                     out.event(EventBody::Trade(PublicTrade {
                         instrument: listing.id,
                         id,
@@ -69,10 +74,30 @@ impl BybitAdapter {
                         venue_ns: nanos(time_ms),
                     }));
                 }
-                Item::Ticker(row) if row.symbol == *symbol => self.on_ticker(at, row, about, out),
+                Item::Ticker(row) if row.symbol == *symbol => {
+                    self.on_ticker(at, row, about, now.mono, out);
+                }
+                Item::Limits { symbol: name, buy_max, sell_min } if name == *symbol => {
+                    let listing = &mut self.listings[at];
+                    listing.limits = (buy_max, sell_min);
+                    let (instrument, venue_ns) = (listing.id, nanos(about.time_ms));
+                    out.event(EventBody::Mark(Mark {
+                        instrument,
+                        buy_max,
+                        sell_min,
+                        venue_ns,
+                        ..Mark::default()
+                    }));
+                }
                 // The venue names the side of the position; an order of the other side closes it.
                 Item::Liquidation { symbol: name, side, price, qty, time_ms } if name == *symbol => {
-                    let (instrument, venue_ns) = (self.listings[at].id, nanos(time_ms));
+                    let Self { listings, twins, .. } = self;
+                    let (listing, key) = (&mut listings[at], time_ms.unsigned_abs());
+                    let is_merged = listing.book.is_merged();
+                    if is_merged && !listing.forced.admit(about.copy, key, now.mono, &mut twins.counts) {
+                        continue;
+                    }
+                    let (instrument, venue_ns) = (listing.id, nanos(time_ms));
                     let side = side.opposite();
                     let forced = Liquidation { instrument, side, price, qty, venue_ns };
                     extras::liquidation(self.extras, forced, out);
@@ -85,8 +110,12 @@ impl BybitAdapter {
 
     /// Tickers come whole once and then as changes: rate, settlement and interval belong together, so what
     /// was said last of each is said again with the others.
-    fn on_ticker(&mut self, at: usize, row: TickerRow, about: About, out: &mut Out) {
-        let listing = &mut self.listings[at];
+    fn on_ticker(&mut self, at: usize, row: TickerRow, about: About, now: Nanos, out: &mut Out) {
+        let Self { listings, twins, .. } = self;
+        let (listing, key) = (&mut listings[at], about.time_ms.unsigned_abs());
+        if listing.book.is_merged() && !listing.ticker.admit(about.copy, key, now, &mut twins.counts) {
+            return;
+        }
         if about.snapshot {
             listing.funding = TickerRow::default();
         }
@@ -108,6 +137,8 @@ impl BybitAdapter {
             return;
         }
         let told = row.has_funding();
+        // Whether limits that stay the same are told again is not documented: with each mark they are here.
+        let (buy_max, sell_min) = listing.limits;
         out.event(EventBody::Mark(Mark {
             instrument: listing.id,
             mark: row.mark,
@@ -115,16 +146,26 @@ impl BybitAdapter {
             rate: funding.rate.filter(|_| told),
             funding_ns: if told { nanos(funding.funding_ms) } else { 0 },
             interval_ns: if told { funding.interval_hours.saturating_mul(HOUR) } else { 0 },
+            buy_max,
+            sell_min,
             venue_ns: nanos(about.time_ms),
             accrues: false,
         }));
     }
 
     fn on_bbo(&mut self, about: About, at: usize, row: DepthRow, now: Nanos, out: &mut Out) {
-        let listing = &mut self.listings[at];
-        // After three seconds without a change the same message comes again. An instrument in quarantine is
-        // not served, not even its best prices.
-        if listing.book != BookState::Live || row.update == listing.best_update {
+        let Self { listings, twins, .. } = self;
+        let listing = &mut listings[at];
+        // An instrument in quarantine is not served, not even its best prices.
+        if !listing.book.is_live() {
+            return;
+        }
+        let key = if row.seq > 0 { row.seq } else { about.time_ms.unsigned_abs() };
+        if listing.book.is_merged() && !listing.best.admit(about.copy, key, now, &mut twins.counts) {
+            return;
+        }
+        // After three seconds without a change the same message comes again.
+        if row.update == listing.best_update {
             return;
         }
         let (bids, asks) = (self.parser.span(row.bids), self.parser.span(row.asks));
@@ -133,7 +174,7 @@ impl BybitAdapter {
             None => Some((Price(0), Qty(0))),
         };
         let (Some((bid, bid_qty)), Some((ask, ask_qty))) = (best(bids), best(asks)) else {
-            return self.inexact(about.conn, at, now, out);
+            return self.inexact(about, at, now, out);
         };
         listing.best_update = row.update;
         out.event(EventBody::Bbo(Bbo {
@@ -148,64 +189,41 @@ impl BybitAdapter {
     }
 
     fn on_depth(&mut self, about: About, at: usize, row: DepthRow, now: Nanos, out: &mut Out) {
-        let (bids, asks) = (self.parser.span(row.bids), self.parser.span(row.asks));
-        let listing = &mut self.listings[at];
+        let Self { parser, listings, scratch, twins, .. } = self;
+        let Listing { book, instrument, symbol, numbers, .. } = &mut listings[at];
         let depth = Depth {
             channel: BOOK_TOPIC,
-            symbol: listing.symbol.as_bytes(),
+            symbol: symbol.as_bytes(),
             snapshot: about.snapshot || row.update == 1,
             first: row.seq,
             last: row.update,
-            prev: -1,
+            prev: i64::try_from(row.update).unwrap_or(0) - 1,
             checksum: None,
-            bids,
-            asks,
+            bids: parser.span(row.bids),
+            asks: parser.span(row.asks),
             time_ms: about.time_ms,
         };
-        let snapshot = match listing.continuity.on_depth(&depth) {
-            Verdict::Snapshot => true,
-            Verdict::Apply => false,
-            Verdict::Skip | Verdict::Buffer => return,
-            Verdict::Gap => return self.lose_book(at, BookReason::Gap, now, out),
-        };
-        self.scratch.clear();
-        for (price, qty) in bids.iter().chain(asks) {
-            let exact = (listing.instrument.price(*price), listing.instrument.qty(*qty));
-            let (Some(price), Some(qty)) = exact else { return self.inexact(about.conn, at, now, out) };
-            self.scratch.push((price, qty));
+        let copy = about.copy;
+        let is_joined = row.update != 1 && book.is_live() && book.is_carried_by(1 - copy);
+        if is_joined && !agree((row.update, row.seq), *numbers) {
+            let due = book.set_apart(copy, now);
+            return self.arm(due);
         }
-        let mut chunk = LevelsChunk {
-            instrument: listing.id,
-            clear: snapshot,
-            update_id: row.seq,
-            venue_ns: nanos(about.time_ms),
-            ..LevelsChunk::default()
-        };
-        let mut from = 0;
-        while !chunk.last {
-            let count = CHUNK_LEVELS.min(self.scratch.len() - from);
-            let of_bids = bids.len().saturating_sub(from).min(count);
-            chunk.bids = of_bids as u8;
-            chunk.asks = (count - of_bids) as u8;
-            chunk.levels[..count].copy_from_slice(&self.scratch[from..from + count]);
-            from += count;
-            chunk.last = from == self.scratch.len();
-            out.event(EventBody::Levels(chunk));
-            chunk.clear = false;
-        }
-        if snapshot && listing.book != BookState::Live {
-            listing.book = BookState::Live;
-            listing.live_since = now;
-            listing.resync_due = NEVER;
-            let (instrument, state) = (listing.id, BookState::Live);
-            out.event(EventBody::Book(BookStatus { instrument, state, reason: BookReason::Sync }));
+        let told = book.on_depth(copy, &depth, now, &mut twins.counts, out, |change, levels, out| {
+            *numbers = (change.last, change.about.update_id);
+            tell_levels(instrument, change, levels, scratch, out)
+        });
+        match told {
+            Ok(due) => self.arm(due),
+            Err(Loss::Void(reason)) => self.lose_book(at, copy, reason, now, out),
+            Err(Loss::Inexact) => self.inexact(about, at, now, out),
         }
     }
 
     /// A number does not fit the instrument's scales: the specification must have changed.
-    fn inexact(&mut self, conn: ConnId, at: usize, now: Nanos, out: &mut Out) {
-        self.odd(conn, OddKind::Inexact, out);
-        self.lose_book(at, BookReason::Malformed, now, out);
+    fn inexact(&mut self, about: About, at: usize, now: Nanos, out: &mut Out) {
+        self.odd(about.conn, OddKind::Inexact, out);
+        self.lose_book(at, about.copy, BookReason::Malformed, now, out);
         self.refresh(now);
     }
 
@@ -220,25 +238,14 @@ impl BybitAdapter {
             self.want(Ask::Instruments, due);
         }
     }
+}
 
-    /// Quarantines one book and plans its resynchronisation.
-    pub fn lose_book(&mut self, at: usize, reason: BookReason, now: Nanos, out: &mut Out) {
-        let listing = &mut self.listings[at];
-        listing.continuity.invalidate();
-        if listing.book == BookState::Invalid || !listing.subscribed {
-            return;
-        }
-        if listing.book == BookState::Live && now - listing.live_since >= GOOD_AFTER {
-            listing.resyncs = 0;
-        }
-        listing.book = BookState::Invalid;
-        let wait = match listing.resyncs {
-            0 => 0,
-            n => TERMS.back_off(n, u64::from(listing.id.0)),
-        };
-        listing.resync_due = now + wait;
-        let (instrument, due) = (listing.id, listing.resync_due);
-        out.event(EventBody::Book(BookStatus { instrument, state: BookState::Invalid, reason }));
-        self.arm(due);
+/// Whether `u` and `seq` of a message and of the book are in the same order. The venue does not promise that `u` is
+/// the same on every connection: one that counts otherwise must not be joined.
+fn agree((update, seq): (u64, u64), (book_update, book_seq): (u64, u64)) -> bool {
+    match update.cmp(&book_update) {
+        Ordering::Less => seq <= book_seq,
+        Ordering::Equal => seq == book_seq,
+        Ordering::Greater => seq >= book_seq,
     }
 }

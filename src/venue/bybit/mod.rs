@@ -6,15 +6,15 @@
 //! back-off; `encoder` is the route side. Both halves speak the codes of `calls`. `kill` stands beside both.
 //!
 //! Understood public topics: `orderbook.{1,25,50,100,200,500,1000}`, `publicTrade`, `tickers`,
-//! `allLiquidation`. Private: `order`, `execution`, `position`, `wallet` (also `….linear`), replies to
+//! `allLiquidation`, `priceLimit`. Private: `order`, `execution`, `position`, `wallet` (also `….linear`), replies to
 //! `order.create` and `order.cancel`. The adapter subscribes `orderbook.1` (best prices, snapshots only),
-//! `orderbook.50`, `publicTrade` and `tickers`; both books are compared by `seq`, which is common to all
+//! `orderbook.50`, `publicTrade`, `tickers` and `priceLimit`; both books are compared by `seq`, which is common to all
 //! depths, while `u` counts the messages of one topic.
 //!
 //! Documented types that are ignored, and counted as such:
 //! - answers to `auth`, `subscribe`, `unsubscribe`, `ping` (session machines read them; `decode` counts them),
 //!   replies to `order.amend`;
-//! - `kline`, `kline_lt`, `tickers_lt`, `lt`, `liquidation` (removed), `priceLimit`, `insurance`, `adlAlert`,
+//! - `kline`, `kline_lt`, `tickers_lt`, `lt`, `liquidation` (removed), `insurance`, `adlAlert`,
 //!   `orderbook.rpi`, `greeks`, `dcp`, `execution.fast`;
 //! - HTTP bodies.
 //!
@@ -31,6 +31,7 @@ mod errors;
 mod kill;
 mod market;
 mod parse;
+mod relay;
 mod rows;
 mod schema;
 mod standing;
@@ -44,6 +45,7 @@ use super::message::Decoder;
 use super::session::{self, Ping, Terms};
 use super::{Adapter, ConnSpec, Dialect, Encoder, KillSwitch, VenueContext};
 use crate::domain::event::SessionRole;
+use crate::domain::params::{Extras, MarketCopies};
 use crate::domain::standing::CheckSet;
 use crate::domain::time::{MILLI, SECOND};
 
@@ -57,6 +59,8 @@ const MARKET: usize = 0;
 const ACCOUNT: usize = 1;
 /// Position of the order entry connection.
 const ORDERS: usize = 2;
+/// Characters of all topics of a public connection. Source: the venue's "Public channel - Args limits".
+const TOPICS_LEN: usize = 21_000;
 /// What the connections are for, by position.
 const ROLES: [SessionRole; 3] = [SessionRole::Market, SessionRole::Account, SessionRole::Orders];
 /// What its connections are held to.
@@ -67,15 +71,28 @@ const TERMS: Terms = Terms {
     back_off_min: 500 * MILLI,
 };
 
+/// How many connections there are, before the second one for market data.
+const fn connection_count(trading: bool) -> usize {
+    if trading { ROLES.len() } else { 1 }
+}
+
 impl Dialect for Bybit {
     fn name(&self) -> &'static str {
         "bybit"
     }
 
     fn connections(&self, trading: bool) -> Vec<ConnSpec> {
-        let used = if trading { ROLES.len() } else { 1 };
+        let used = connection_count(trading);
         let url = "wss://stream.bybit.com";
         ROLES[..used].iter().map(|role| ConnSpec { role: *role, url: url.to_owned() }).collect()
+    }
+
+    fn relays(&self) -> bool {
+        true
+    }
+
+    fn listings_max(&self, extras: Extras, _: MarketCopies) -> usize {
+        TOPICS_LEN / calls::topics_len(extras.liquidations)
     }
 
     fn orders_per_10s(&self) -> u32 {

@@ -4,13 +4,14 @@
 //! where `topic` follows `data` the rows are read in a second pass. Keeps scratch space only; nothing is
 //! handed out before the whole frame was found well-formed. Private rows are left to [`super::rows`].
 
+use super::rows::{self, OrderRow};
 use super::schema;
 use crate::domain::number::Num;
 use crate::domain::order::Side;
 use crate::domain::text::Symbol;
 use crate::venue::drift::Marks;
 use crate::venue::full::Full;
-use crate::venue::json::{Cursor, Kind};
+use crate::venue::json::{Cursor, Kind, fixed};
 use crate::venue::message::{DecodeError, Level};
 
 pub(super) type Result<T> = std::result::Result<T, DecodeError>;
@@ -26,6 +27,15 @@ pub(super) enum Channel {
     Tickers,
     /// `allLiquidation`.
     Liquidations,
+    /// `priceLimit`: always whole.
+    Limits,
+}
+
+impl Channel {
+    /// Books and best prices: nothing else may hide that these are silent.
+    pub const fn is_core(self) -> bool {
+        matches!(self, Self::Book(_))
+    }
 }
 
 /// The order book that carries the best prices only.
@@ -65,13 +75,12 @@ enum Topic {
 }
 
 /// Documented topics that carry nothing for us; see the module documentation of the dialect.
-const IGNORED: [(&[u8], &str); 11] = [
+const IGNORED: [(&[u8], &str); 10] = [
     (b"kline.", "kline"),
     (b"kline_lt.", "kline_lt"),
     (b"tickers_lt.", "tickers_lt"),
     (b"lt.", "lt"),
     (b"liquidation.", "liquidation"),
-    (b"priceLimit.", "priceLimit"),
     (b"insurance.", "insurance"),
     (b"adlAlert", "adlAlert"),
     (b"greeks", "greeks"),
@@ -94,6 +103,7 @@ fn topic(name: &[u8]) -> (Topic, &[u8]) {
         (&b"publicTrade."[..], Channel::Trades),
         (b"tickers.", Channel::Tickers),
         (b"allLiquidation.", Channel::Liquidations),
+        (b"priceLimit.", Channel::Limits),
     ] {
         if let Some(symbol) = name.strip_prefix(prefix) {
             return (Topic::Market(channel), symbol);
@@ -129,6 +139,8 @@ pub(super) enum Item {
     Trade { symbol: Symbol, id: u64, price: Num, qty: Num, side: Side, time_ms: i64 },
     /// A ticker, or what changed of it.
     Ticker(TickerRow),
+    /// Highest price to buy at and lowest to sell at.
+    Limits { symbol: Symbol, buy_max: Option<Num>, sell_min: Option<Num> },
     /// A liquidation.
     Liquidation { symbol: Symbol, side: Side, price: Num, qty: Num, time_ms: i64 },
 }
@@ -218,7 +230,7 @@ pub(super) struct Window {
 pub(super) enum Frame<'a> {
     /// Rows of a market topic, in [`Parser::items`]. `time_ms`: `cts` (matching) where sent, else `ts`.
     Market { channel: Channel, symbol: Symbol, snapshot: bool, time_ms: i64 },
-    /// Rows of a private topic.
+    /// Rows of a private topic; of one order alone in [`Parser::only`] as well.
     Private { channel: PrivateChannel, data: Cursor<'a> },
     /// The answer to a session message: `success`, or `retCode` 0.
     Session { op: Op, good: bool, code: i32, id: &'a [u8] },
@@ -256,6 +268,9 @@ pub(super) struct Parser {
     levels: Vec<Level>,
     /// The book that the last frame was about, as far as it could be read.
     pub book_hint: Option<Symbol>,
+    /// The order of the last frame of an orders' channel, when it held exactly one and all of it was understood:
+    /// read in passing, so that the row needs no second pass.
+    pub only: Option<OrderRow>,
     /// What the last frame held beyond its documentation; complete for market frames.
     pub marks: Marks,
 }
@@ -281,7 +296,11 @@ impl Parser {
         self.items.clear();
         self.levels.clear();
         self.book_hint = None;
+        self.only = None;
         self.marks = Marks::NONE;
+        if let Some(frame) = self.usual_best(cursor.text()) {
+            return Ok(frame);
+        }
         if let Some(frame) = self.usual(cursor) {
             return Ok(frame);
         }
@@ -311,7 +330,11 @@ impl Parser {
                     }
                     _ => {
                         data = Some(*c);
-                        c.skip()?;
+                        let orders = matches!(meaning, Some((Topic::Private(PrivateChannel::Orders), _)));
+                        self.only = if orders { c.attempt(|c| c.only(rows::order)) } else { None };
+                        if self.only.is_none() {
+                            c.skip()?;
+                        }
                     }
                 },
                 b"type" => envelope.kind = c.string()?,
@@ -344,6 +367,7 @@ impl Parser {
                 let snapshot = match envelope.kind {
                     b"snapshot" => true,
                     b"delta" => false,
+                    b"" if channel == Channel::Limits => true,
                     b"" => return Err(DecodeError::Missing("type")),
                     _ => return Err(DecodeError::Field("type")),
                 };
@@ -368,6 +392,7 @@ impl Parser {
                 let row = ticker(c)?;
                 self.items.push(Item::Ticker(row));
             }
+            Channel::Limits => self.items.push(limits(c)?),
             Channel::Trades => c.array(|c| {
                 self.items.push(trade(c)?);
                 Ok(())
@@ -430,6 +455,35 @@ impl Parser {
         Ok(Span { from, to: self.levels.len() as u32 })
     }
 
+    /// The best prices in the usual layout; `None` says nothing. Nothing was stored then.
+    #[inline(always)]
+    fn usual_best<'a>(&mut self, frame: &'a [u8]) -> Option<Frame<'a>> {
+        let text = fixed::behind(frame, b"{\"topic\":\"orderbook.1.")?;
+        // The time of the match is read from the end.
+        let (text, end) = text.split_last_chunk::<22>()?;
+        let time = fixed::behind(end, b"},\"cts\":")?.strip_suffix(b"}")?;
+        let time_ms = fixed::millis(time.first_chunk()?)?;
+        let (name, text) = fixed::name(text, b"\",\"t")?;
+        // The venue writes time and type in either order.
+        let text = match fixed::behind(text, b"ype\":\"snapshot\",\"ts\":") {
+            Some(text) => sent(text)?,
+            None => fixed::behind(sent(fixed::behind(text, b"s\":")?)?, b",\"type\":\"snapshot\"")?,
+        };
+        let (named, text) = fixed::name(fixed::behind(text, b",\"data\":{\"s\":\"")?, b"\",\"b\":[[\"")?;
+        let (bid, text) = fixed::quoted(text, b"\",\"")?;
+        let (bid_qty, text) = fixed::quoted(text, b"\"]],\"a\":[[\"")?;
+        let (ask, text) = fixed::quoted(text, b"\",\"")?;
+        let (ask_qty, text) = fixed::quoted(text, b"\"]],\"u\":")?;
+        let (update, text) = fixed::int(text, b",\"seq\":")?;
+        let seq = fixed::whole(text).filter(|seq| seq.scale == 0)?.mantissa;
+        let (symbol, named) = (Symbol::from_bytes(name)?, Symbol::from_bytes(named)?);
+        self.levels.extend([(bid, bid_qty), (ask, ask_qty)]);
+        let (bids, asks) = (Span { from: 0, to: 1 }, Span { from: 1, to: 2 });
+        let (update, seq) = (update.unsigned_abs(), seq.unsigned_abs());
+        self.items.push(Item::Depth(DepthRow { symbol: named, bids, asks, update, seq }));
+        Some(Frame::Market { channel: BEST, symbol, snapshot: true, time_ms })
+    }
+
     /// A book in the usual layout; `None` says nothing, and the frame is read value by value.
     fn usual<'a>(&mut self, mut c: Cursor<'a>) -> Option<Frame<'a>> {
         c.literal(b"{\"topic\":\"orderbook.")?;
@@ -467,6 +521,13 @@ impl Parser {
         self.items.push(Item::Depth(DepthRow { symbol: named, bids, asks, update, seq }));
         Some(Frame::Market { channel, symbol, snapshot, time_ms })
     }
+}
+
+/// Passes over the time of the push.
+#[inline(always)]
+fn sent(text: &[u8]) -> Option<&[u8]> {
+    let (time, rest) = text.split_first_chunk()?;
+    fixed::millis(time).map(|_| rest)
 }
 
 /// `,"type":"snapshot"` or `delta`: whether it is a snapshot.
@@ -632,6 +693,23 @@ fn ticker(c: &mut Cursor<'_>) -> Result<TickerRow> {
         Ok(())
     })?;
     if row.symbol.is_empty() { Err(DecodeError::Missing("symbol")) } else { Ok(row) }
+}
+
+fn limits(c: &mut Cursor<'_>) -> Result<Item> {
+    let (mut symbol, mut buy_max, mut sell_min) = (Symbol::EMPTY, None, None);
+    c.object(|key, c| {
+        match key {
+            b"symbol" => symbol = name(c.string()?)?,
+            b"buyLmt" => buy_max = c.num_or_absent("buyLmt")?,
+            b"sellLmt" => sell_min = c.num_or_absent("sellLmt")?,
+            _ => c.pass(key, &schema::LIMITS)?,
+        }
+        Ok(())
+    })?;
+    if symbol.is_empty() {
+        return Err(DecodeError::Missing("symbol"));
+    }
+    Ok(Item::Limits { symbol, buy_max, sell_min })
 }
 
 pub(super) fn side(c: &mut Cursor<'_>) -> Result<Side> {

@@ -7,15 +7,15 @@ use crate::domain::instrument::{ContractKind, InstrumentId, Status, VenueSpec};
 use crate::domain::money::{MONEY_SCALE, Money};
 use crate::domain::number::Num;
 use crate::domain::order::{ClientId, RejectClass, ReportKind, Side};
-use crate::domain::text::Currency;
+use crate::domain::text::{Currency, Symbol};
 use crate::venue::json::{Cursor, Kind};
 use crate::venue::message::DecodeError;
 
 /// An order as the `order` topic or `/v5/order/realtime` states it.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct OrderRow<'a> {
-    /// Native name.
-    pub symbol: &'a [u8],
+pub(super) struct OrderRow {
+    /// Native name; empty when it is longer than any of ours.
+    pub symbol: Symbol,
     /// False for other categories of the account (spot, inverse, option).
     pub linear: bool,
     /// `orderLinkId` when it is one of ours.
@@ -35,14 +35,13 @@ pub(super) struct OrderRow<'a> {
 }
 
 /// Reads one order.
-pub(super) fn order<'a>(c: &mut Cursor<'a>) -> Result<OrderRow<'a>> {
-    let (mut symbol, mut linear, mut client_id, mut order_id): (&[u8], _, _, _) =
-        (b"", true, ClientId::NONE, 0);
+pub(super) fn order(c: &mut Cursor<'_>) -> Result<OrderRow> {
+    let (mut symbol, mut linear, mut client_id, mut order_id) = (Symbol::EMPTY, true, ClientId::NONE, 0);
     let (mut way, mut status, mut filled): (_, Option<&[u8]>, _) = (None, None, Num::ZERO);
     let (mut why, mut time_ms): (&[u8], _) = (b"", 0);
     c.object(|key, c| {
         match key {
-            b"symbol" => symbol = c.string()?,
+            b"symbol" => symbol = Symbol::from_bytes(c.string()?).unwrap_or_default(),
             b"category" => linear = c.string()? == b"linear",
             b"orderLinkId" => client_id = ClientId::parse(c.string()?).unwrap_or(ClientId::NONE),
             b"orderId" => order_id = number_of(c.string()?),
@@ -326,6 +325,7 @@ pub(super) fn specification<'a>(c: &mut Cursor<'a>) -> Result<InstrumentRow<'a>>
             notional_min: optional(4, "minNotionalValue")?,
             status: if status == b"Trading" { Status::Trading } else { Status::Suspended },
             code: 0,
+            band: None,
         })
     };
     Ok(InstrumentRow { symbol, spec: spec(), funding_minutes })

@@ -10,6 +10,8 @@ pub(super) const ENVELOPE: Words =
 pub(super) const TRADE: Words = Words::new(&["L", "BT", "RPI", "seq", "mP", "iP", "mIv", "iv"]);
 /// `allLiquidation` has nothing but what is read.
 pub(super) const LIQUIDATION: Words = Words::new(&[]);
+/// `priceLimit` has nothing but what is read.
+pub(super) const LIMITS: Words = Words::new(&[]);
 /// `orderbook` has nothing but what is read.
 pub(super) const BOOK: Words = Words::new(&[]);
 /// `tickers`, of all categories.

@@ -87,7 +87,12 @@ impl DeribitAdapter {
         now: Stamp,
         out: &mut Out,
     ) {
+        let only = self.parser.only.take();
         let result = match channel {
+            PrivateChannel::Orders if let Some(row) = only => {
+                self.on_order(conn, &row, out);
+                Ok(())
+            }
             PrivateChannel::Orders => one_or_several(&mut data, |c| {
                 let row = rows::order(c)?;
                 self.on_order(conn, &row, out);
@@ -114,9 +119,8 @@ impl DeribitAdapter {
         }
     }
 
-    fn on_order(&self, conn: ConnId, row: &OrderRow<'_>, out: &mut Out) {
-        let listing =
-            Symbol::from_bytes(row.symbol).and_then(|symbol| self.find(&symbol)).map(|at| &self.listings[at]);
+    fn on_order(&self, conn: ConnId, row: &OrderRow, out: &mut Out) {
+        let listing = self.find(&row.symbol).map(|at| &self.listings[at]);
         if listing.is_none() && row.client_id == ClientId::NONE {
             // Somebody trades another instrument on this account: worth a word, but nothing to track.
             return self.odd(conn, OddKind::UnknownSymbol, out);
@@ -285,7 +289,7 @@ impl DeribitAdapter {
             found |= row.client_id == client_id;
             self.on_order(conn, &row, out);
             if !row.filled.is_zero()
-                && let Some(at) = Symbol::from_bytes(row.symbol).and_then(|symbol| self.find(&symbol))
+                && let Some(at) = self.find(&row.symbol)
             {
                 // A query states no single fills: list those of the instrument.
                 self.want_trades(at, now);

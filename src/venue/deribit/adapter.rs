@@ -5,18 +5,16 @@
 
 use super::account::{Operation, of_request};
 use super::asks::{ACCOUNT_ASKS, ASK_BITS, ASKS, Ask};
-use super::calls::{self, call, call_arg, call_for};
+use super::calls::{self, call, call_arg};
 use super::continuity::DeribitContinuity;
 use super::credits::{self, Credits, Pool};
 use super::errors::is_fatal;
 use super::parse::{Frame, Parser};
-use super::session::{NEVER, Phase, Session, Wish};
+use super::session::{NEVER, Phase, Session, Wish, note_ready};
 use super::standing::{Standing, Terms};
 use super::{ACCOUNT, MARKET, ORDERS, TERMS, rows};
 use crate::domain::effect::{HttpId, SessionAction, VenueCall};
-use crate::domain::event::{
-    BookReason, BookState, BookStatus, EventBody, SessionRole, SessionStatus, SweepReply,
-};
+use crate::domain::event::{EventBody, SessionRole, SessionStatus, SweepReply};
 use crate::domain::input::{ConnId, DownReason, FrameKind, FrameMeta};
 use crate::domain::instrument::{Instrument, InstrumentId, Price, Qty, Status, VenueId, VenueSpec};
 use crate::domain::money::Money;
@@ -24,10 +22,14 @@ use crate::domain::params::Extras;
 use crate::domain::standing::Pace;
 use crate::domain::text::{Currency, Symbol};
 use crate::domain::time::{MILLI, Nanos, SECOND, Stamp};
+use crate::venue::copies::{COPIES, CopyCounts, Latest, Seen};
 use crate::venue::extras::Told;
 use crate::venue::full::Full;
 use crate::venue::json::Cursor;
+use crate::venue::lines::Book;
+use crate::venue::markets::Market as _;
 use crate::venue::message::DecodeError;
+use crate::venue::twins::Twins;
 use crate::venue::{Adapter, Emit, OddKind, Oddity, Out, VenueContext};
 
 /// Time between two connects.
@@ -42,8 +44,6 @@ const ABSENT_AGAIN: Nanos = 60 * SECOND;
 const METADATA_PERIOD: Nanos = 60 * SECOND;
 /// Metadata is asked for at most this often: the venue grants one request in 10 s.
 pub(super) const REFRESH_EVERY: Nanos = 10 * SECOND;
-/// Patience for the snapshot after subscribing a book.
-pub(super) const SNAPSHOT_WITHIN: Nanos = 10 * SECOND;
 /// Delay after an error that only a change of configuration can cure.
 const FATAL_DELAY: Nanos = 60 * SECOND;
 
@@ -75,18 +75,12 @@ pub(super) struct Listing {
     pub instrument: Instrument,
     /// What was last handed to the registry.
     spec: Option<VenueSpec>,
-    /// Market channels are subscribed on the present connection.
-    pub subscribed: bool,
-    /// The venue named its book among the channels that it subscribed.
-    confirmed: bool,
-    pub continuity: DeribitContinuity,
-    /// As last told to the scanner.
-    pub book: BookState,
-    /// When to resubscribe the book; [`NEVER`] while all is well.
-    pub resync_due: Nanos,
-    /// Resubscriptions since the book was last good for long.
-    pub resyncs: u32,
-    pub live_since: Nanos,
+    /// The venue named its book among the channels that it subscribed, by market connection.
+    pub confirmed: [bool; COPIES],
+    pub book: Book<DeribitContinuity>,
+    pub best: Latest,
+    pub trades: Seen,
+    pub ticker: Latest,
     /// Named by the list being read.
     pub seen: bool,
     /// Fee and leverage as its metadata state them.
@@ -108,6 +102,8 @@ pub(super) struct DeribitAdapter {
     /// Positions in `listings`, ordered by symbol.
     by_symbol: Vec<(Symbol, usize)>,
     pub sessions: Vec<Session>,
+    /// The market connections.
+    pub twins: Twins,
     pub requests: [Request; ASKS],
     pub standing: Standing,
     /// By [`Pool`].
@@ -118,7 +114,7 @@ pub(super) struct DeribitAdapter {
     /// Levels of one message at the instrument's scales.
     pub scratch: Vec<(Price, Qty)>,
     /// When to log in again on each connection, before the login lapses.
-    renew_at: [Nanos; 3],
+    renew_at: [Nanos; 4],
     next_id: u32,
     /// Earliest time at which anything has to be done.
     due: Nanos,
@@ -133,6 +129,7 @@ pub(super) struct DeribitAdapter {
 impl DeribitAdapter {
     /// From the configuration.
     pub fn new(context: &VenueContext) -> Self {
+        let copies = context.params.market_copies;
         let listings: Vec<Listing> = context
             .listings
             .iter()
@@ -141,13 +138,11 @@ impl DeribitAdapter {
                 symbol: listing.symbol,
                 instrument: Instrument::default(),
                 spec: None,
-                subscribed: false,
-                confirmed: false,
-                continuity: DeribitContinuity::default(),
-                book: BookState::AwaitSnapshot,
-                resync_due: NEVER,
-                resyncs: 0,
-                live_since: 0,
+                confirmed: [false; COPIES],
+                book: Book::new(listing.id, copies.has_second(), TERMS),
+                best: Latest::default(),
+                trades: if copies.has_second() { Seen::new() } else { Seen::default() },
+                ticker: Latest::default(),
                 seen: false,
                 terms: Terms::default(),
                 funding: None,
@@ -159,6 +154,8 @@ impl DeribitAdapter {
         by_symbol.sort_unstable();
         let roles = [SessionRole::Market, SessionRole::Account, SessionRole::Orders];
         let used = if context.trading { roles.len() } else { 1 };
+        let all = used + usize::from(copies.has_second());
+        let role = |at: usize| if at < used { roles[at] } else { SessionRole::Market };
         let conn = |at: usize| ConnId(context.conn_base.0 + at as u8);
         Self {
             venue: context.venue,
@@ -167,14 +164,15 @@ impl DeribitAdapter {
             conn_base: context.conn_base,
             listings,
             by_symbol,
-            sessions: (0..used).map(|at| Session::new(conn(at), roles[at], TERMS)).collect(),
+            sessions: (0..all).map(|at| Session::new(conn(at), role(at), TERMS)).collect(),
+            twins: Twins::new(copies, MARKET, used),
             requests: [Request::default(); ASKS],
             standing: Standing::new(&context.params),
             credits: [Credits::default(); 2],
             trades_wanted: Vec::with_capacity(64),
             parser: Parser::new(),
             scratch: Vec::with_capacity(4096),
-            renew_at: [NEVER; 3],
+            renew_at: [NEVER; 4],
             next_id: 0,
             due: NEVER,
             connect_free_at: Nanos::MIN,
@@ -209,54 +207,43 @@ impl DeribitAdapter {
         (at < self.sessions.len()).then_some(at)
     }
 
-    fn send(&self, at: usize, what: VenueCall, out: &mut Out) {
+    pub fn send(&self, at: usize, what: VenueCall, out: &mut Out) {
         out.action(SessionAction::Send { conn: self.sessions[at].conn, what });
     }
 
     pub fn status(&mut self, at: usize, ready: bool, out: &mut Out) {
-        if self.sessions[at].ready != ready {
-            self.sessions[at].ready = ready;
+        if let Some(ready) = note_ready(&mut self.sessions, at, ready) {
             let role = self.sessions[at].role;
             out.event(EventBody::Session(SessionStatus { venue: self.venue, role, ready }));
         }
     }
 
-    fn close(&mut self, at: usize, fatal: bool, now: Nanos, out: &mut Out) {
+    pub fn close(&mut self, at: usize, fatal: bool, now: Nanos, out: &mut Out) {
         if matches!(self.sessions[at].phase, Phase::Idle | Phase::Down { .. } | Phase::Closing { .. }) {
             return;
         }
         out.action(SessionAction::Close { conn: self.sessions[at].conn });
         self.sessions[at].closing(now, fatal);
-        self.quarantine(at, out);
+        self.quarantine(at, now, out);
         self.arm(now);
     }
 
     /// Nothing that the connection carried can be trusted until it is back.
-    fn quarantine(&mut self, at: usize, out: &mut Out) {
+    fn quarantine(&mut self, at: usize, now: Nanos, out: &mut Out) {
         self.status(at, false, out);
         self.renew_at[at] = NEVER;
-        match at {
-            MARKET => {
+        if let Some(copy) = self.twins.copy_of(at) {
+            if !self.twins.is_up(&self.sessions, 1 - copy) {
                 self.requests[Ask::Time as usize] = Request::default();
-                for listing in &mut self.listings {
-                    listing.continuity.invalidate();
-                    listing.resync_due = NEVER;
-                    if std::mem::take(&mut listing.subscribed) && listing.book != BookState::Invalid {
-                        listing.book = BookState::Invalid;
-                        let (instrument, state) = (listing.id, BookState::Invalid);
-                        let reason = BookReason::Disconnected;
-                        out.event(EventBody::Book(BookStatus { instrument, state, reason }));
-                    }
-                }
             }
-            ACCOUNT => {
-                self.reconciled = false;
-                for ask in Ask::ALL.iter().filter(|ask| ask.price().0 == Pool::Account) {
-                    self.requests[*ask as usize] = Request::default();
-                }
-                self.trades_wanted.clear();
+            return self.lose_market(copy, now, out);
+        }
+        if at == ACCOUNT {
+            self.reconciled = false;
+            for ask in Ask::ALL.iter().filter(|ask| ask.price().0 == Pool::Account) {
+                self.requests[*ask as usize] = Request::default();
             }
-            _ => {}
+            self.trades_wanted.clear();
         }
     }
 
@@ -275,15 +262,18 @@ impl DeribitAdapter {
     /// Does everything that is due, and finds out when the next thing will be.
     fn work(&mut self, now: Stamp, out: &mut Out) {
         self.due = NEVER;
+        self.relay(now.mono, out);
         for at in 0..self.sessions.len() {
             self.drive(at, now.mono, out);
         }
         for ask in Ask::ALL {
             self.ask(ask, now.mono, out);
         }
-        if self.sessions[MARKET].phase == Phase::Up {
-            self.subscribe(now.mono, out);
-            self.resync(now.mono, out);
+        for copy in 0..COPIES {
+            if self.twins.is_up(&self.sessions, copy) {
+                self.subscribe(copy, now.mono, out);
+                self.resync(copy, now.mono, out);
+            }
         }
     }
 
@@ -341,7 +331,8 @@ impl DeribitAdapter {
             } else {
                 let what = call_arg(ask.op(), u64::from(id));
                 let instrument = instrument.filter(|_| ask == Ask::Trades);
-                let at = if pool == Pool::Address { MARKET } else { ACCOUNT };
+                let market = self.twins.standing(&self.sessions);
+                let at = if pool == Pool::Address { market } else { ACCOUNT };
                 self.send(at, VenueCall { instrument, ..what }, out);
             }
         }
@@ -359,58 +350,6 @@ impl DeribitAdapter {
         request.due = now + delay;
         let due = request.due;
         self.arm(due);
-    }
-
-    /// Subscribes the listings that are defined and not subscribed, in messages of neighbours.
-    fn subscribe(&mut self, now: Nanos, out: &mut Out) {
-        let mut at = 0;
-        while at < self.listings.len() {
-            let wants = |l: &Listing| l.instrument.generation > 0 && !l.subscribed;
-            let count =
-                self.listings[at..].iter().take(calls::LISTINGS_PER_BATCH).take_while(|l| wants(l)).count();
-            if count == 0 {
-                at += 1;
-                continue;
-            }
-            if let Err(due) = self.credits[Pool::Address as usize].take(credits::SUBSCRIPTION, now) {
-                return self.arm(due);
-            }
-            for listing in &mut self.listings[at..at + count] {
-                listing.subscribed = true;
-                listing.confirmed = false;
-                listing.book = BookState::AwaitSnapshot;
-                listing.resync_due = now + SNAPSHOT_WITHIN;
-                let (instrument, state) = (listing.id, BookState::AwaitSnapshot);
-                out.event(EventBody::Book(BookStatus { instrument, state, reason: BookReason::Sync }));
-            }
-            self.send(MARKET, call_arg(calls::SUBSCRIBE_MARKET, calls::range(at, count)), out);
-            self.sessions[MARKET].acks += 1;
-            self.sessions[MARKET].step(now);
-            self.arm(now);
-            at += count;
-        }
-    }
-
-    /// Resubscribes the books that lost continuity, each on its own.
-    fn resync(&mut self, now: Nanos, out: &mut Out) {
-        for at in 0..self.listings.len() {
-            let listing = &mut self.listings[at];
-            if listing.resync_due <= now {
-                let pool = &mut self.credits[Pool::Address as usize];
-                if let Err(due) = pool.take(2 * credits::SUBSCRIPTION, now) {
-                    return self.arm(due);
-                }
-                listing.continuity.invalidate();
-                listing.resyncs = listing.resyncs.saturating_add(1);
-                listing.resync_due =
-                    now + SNAPSHOT_WITHIN + TERMS.back_off(listing.resyncs, u64::from(listing.id.0));
-                let id = listing.id;
-                self.send(MARKET, call_for(calls::UNSUBSCRIBE_BOOK, id), out);
-                self.send(MARKET, call_for(calls::SUBSCRIBE_BOOK, id), out);
-            }
-            let due = self.listings[at].resync_due;
-            self.arm(due);
-        }
     }
 
     fn on_result(&mut self, at: usize, id: &[u8], data: Cursor<'_>, now: Stamp, out: &mut Out) {
@@ -452,7 +391,8 @@ impl DeribitAdapter {
                 self.sessions[at].step(now);
             }
             calls::SUBSCRIBE_MARKET => {
-                if self.confirm(&mut data).is_err() {
+                let copy = self.twins.copy_of(at).unwrap_or(0);
+                if self.confirm(copy, &mut data).is_err() {
                     self.odd(conn, OddKind::Malformed, out);
                 }
                 self.acked(at, now, out);
@@ -480,7 +420,7 @@ impl DeribitAdapter {
     }
 
     /// Notes which books the venue subscribed: unknown channels are silently missing.
-    fn confirm(&mut self, data: &mut Cursor<'_>) -> Result<(), DecodeError> {
+    fn confirm(&mut self, copy: usize, data: &mut Cursor<'_>) -> Result<(), DecodeError> {
         data.array(|c| {
             let channel = c.string()?;
             if let Some(rest) = channel.strip_prefix(b"book.")
@@ -490,7 +430,7 @@ impl DeribitAdapter {
                     .and_then(Symbol::from_bytes)
                     .and_then(|symbol| self.find(&symbol))
             {
-                self.listings[at].confirmed = true;
+                self.listings[at].confirmed[copy] = true;
             }
             Ok(())
         })
@@ -508,8 +448,9 @@ impl DeribitAdapter {
         session.step_done();
         match session.role {
             SessionRole::Market => {
-                let conn = self.sessions[at].conn;
-                for _ in self.listings.iter().filter(|l| l.subscribed && !l.confirmed) {
+                let (conn, copy) = (self.sessions[at].conn, self.twins.copy_of(at).unwrap_or(0));
+                let is_absent = |l: &&Listing| l.book.lines[copy].subscribed && !l.confirmed[copy];
+                for _ in self.listings.iter().filter(is_absent) {
                     self.odd(conn, OddKind::UnknownSymbol, out);
                 }
                 self.status(at, true, out);
@@ -654,8 +595,9 @@ fn number(id: &[u8]) -> Option<u32> {
 
 impl Adapter for DeribitAdapter {
     fn on_start(&mut self, now: Stamp, out: &mut Out) {
-        for session in &mut self.sessions {
-            session.phase = Phase::Down { due: now.mono };
+        for at in 0..self.sessions.len() {
+            let is_spare = self.twins.is_spare(at);
+            self.sessions[at].phase = if is_spare { Phase::Idle } else { Phase::Down { due: now.mono } };
         }
         self.want(Ask::Instruments, now.mono);
         self.work(now, out);
@@ -667,11 +609,14 @@ impl Adapter for DeribitAdapter {
             return out.action(SessionAction::Close { conn });
         }
         self.sessions[at].up(now.mono);
-        if at == MARKET {
+        if let Some(copy) = self.twins.copy_of(at) {
+            self.twins.up(copy, now.mono);
             self.send(at, call_arg(calls::HEARTBEAT, calls::HEARTBEAT_SECONDS), out);
             self.send(at, call(calls::SUBSCRIBE_STATES), out);
             self.credits[Pool::Address as usize].spend(credits::SUBSCRIPTION, now.mono);
-            self.begin_clock(now.mono);
+            if !self.twins.is_up(&self.sessions, 1 - copy) {
+                self.begin_clock(now.mono);
+            }
             if !self.asking(Ask::Instruments, now.mono)
                 && now.mono.saturating_sub(self.refreshed_at) >= REFRESH_EVERY
             {
@@ -687,7 +632,7 @@ impl Adapter for DeribitAdapter {
 
     fn on_conn_down(&mut self, conn: ConnId, epoch: u32, _reason: DownReason, now: Stamp, out: &mut Out) {
         let Some(at) = self.session_at(conn) else { return };
-        self.quarantine(at, out);
+        self.quarantine(at, now.mono, out);
         self.sessions[at].down(now.mono, u64::from(conn.0) << 32 | u64::from(epoch));
         self.work(now, out);
     }
@@ -707,7 +652,11 @@ impl Adapter for DeribitAdapter {
         match self.parser.parse(frame, &mut full) {
             Ok(Frame::Market { channel }) => {
                 out.marked(meta.conn, self.parser.marks);
-                self.on_market(meta.conn, channel, now.mono, out);
+                let copy = self.twins.copy_of(at).unwrap_or(0);
+                if channel.is_core() {
+                    self.twins.hear(copy, now.mono);
+                }
+                self.on_market((meta.conn, copy), channel, now.mono, out);
             }
             Ok(Frame::Private { channel, data }) => self.on_private(meta.conn, channel, data, now, out),
             Ok(Frame::Result { id, data }) => {
@@ -727,8 +676,9 @@ impl Adapter for DeribitAdapter {
             Err(error) => {
                 out.unread(meta.conn, error);
                 self.odd(meta.conn, OddKind::Malformed, out);
+                let copy = self.twins.copy_of(at).unwrap_or(0);
                 if let Some(at) = self.parser.book_hint.and_then(|symbol| self.find(&symbol)) {
-                    self.lose_book(at, BookReason::Malformed, now.mono, out);
+                    self.lose_message(at, copy, now.mono, out);
                 }
             }
         }
@@ -754,10 +704,7 @@ impl Adapter for DeribitAdapter {
             return;
         }
         self.listings[at].instrument = *instrument;
-        if self.listings[at].subscribed {
-            // Levels in the old scales are void.
-            self.lose_book(at, BookReason::Generation, now.mono, out);
-        }
+        self.rescale(at, now.mono, out);
         if self.reconciled {
             // Positions could not be expressed before, or were in the old scales.
             self.want(Ask::Positions, now.mono);
@@ -775,6 +722,10 @@ impl Adapter for DeribitAdapter {
         if now.mono >= self.due {
             self.work(now, out);
         }
+    }
+
+    fn copies(&self) -> Option<&CopyCounts> {
+        self.twins.counted()
     }
 
     fn on_stop(&mut self, now: Stamp, out: &mut Out) {

@@ -4,6 +4,7 @@
 //! are snapshots all along.
 
 use crate::domain::event::BookState;
+use crate::venue::lines::Chain;
 use crate::venue::message::{Continuity, Depth, Level, Verdict};
 
 /// The sequence rule of one Deribit book.
@@ -18,15 +19,20 @@ pub struct DeribitContinuity {
 }
 
 impl DeribitContinuity {
-    /// Declares the book void until the next snapshot.
-    pub fn invalidate(&mut self) {
+    fn gap(&mut self) -> Verdict {
+        self.state = BookState::Invalid;
+        Verdict::Gap
+    }
+}
+
+impl Chain for DeribitContinuity {
+    fn invalidate(&mut self) {
         self.state = BookState::Invalid;
         self.passed_over = 0;
     }
 
-    fn gap(&mut self) -> Verdict {
-        self.state = BookState::Invalid;
-        Verdict::Gap
+    fn rejoin(&mut self, depth: &Depth<'_>) {
+        *self = Self { state: BookState::Live, last: (depth.last, depth.prev), passed_over: 0 };
     }
 }
 

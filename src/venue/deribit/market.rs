@@ -3,14 +3,11 @@
 //! A book that lost continuity is told `Invalid` and not served until its next snapshot; nothing here
 //! allocates in steady state.
 
-use super::TERMS;
-use super::adapter::{DeribitAdapter, REFRESH_EVERY};
+use super::adapter::{DeribitAdapter, Listing, REFRESH_EVERY};
 use super::asks::Ask;
 use super::parse::{Channel, DepthRow, Item, Liquidated, TickerRow};
-use super::session::NEVER;
 use crate::domain::event::{
-    Bbo, BookReason, BookState, BookStatus, CHUNK_LEVELS, EventBody, LevelsChunk, Liquidation, Mark,
-    OpenInterest, PublicTrade, Ticker,
+    Bbo, BookReason, EventBody, Liquidation, Mark, OpenInterest, PublicTrade, Ticker,
 };
 use crate::domain::input::ConnId;
 use crate::domain::instrument::{Price, Qty};
@@ -18,11 +15,10 @@ use crate::domain::number::Num;
 use crate::domain::order::Side;
 use crate::domain::text::Symbol;
 use crate::domain::time::{MILLI, Nanos, SECOND};
-use crate::venue::message::{Continuity, Depth, Verdict};
+use crate::venue::lines::{Loss, tell_levels};
+use crate::venue::markets::Market as _;
+use crate::venue::message::Depth;
 use crate::venue::{OddKind, Out, extras};
-
-/// A book that was good for this long starts its back-off anew.
-const GOOD_AFTER: Nanos = 60 * SECOND;
 
 /// `current_funding` is the rate of what accrues in this time.
 const FUNDING_RATE_TIME: Nanos = 8 * 3_600 * SECOND;
@@ -34,26 +30,31 @@ pub(super) fn nanos(ms: i64) -> Nanos {
 
 impl DeribitAdapter {
     /// The rows of a market frame.
-    pub fn on_market(&mut self, conn: ConnId, channel: Channel, now: Nanos, out: &mut Out) {
+    pub fn on_market(&mut self, (conn, copy): (ConnId, usize), channel: Channel, now: Nanos, out: &mut Out) {
         for i in 0..self.parser.items.len() {
             match self.parser.items[i] {
                 Item::Depth(row) if channel == Channel::Book => {
                     if let Some(at) = self.defined(conn, &row.symbol, out) {
-                        self.on_depth(conn, at, row, now, out);
+                        self.on_depth((conn, copy), at, row, now, out);
                     }
                 }
                 Item::Ticker(row) => {
                     if let Some(at) = self.defined(conn, &row.symbol, out) {
-                        self.on_ticker(conn, at, channel, row, now, out);
+                        self.on_ticker((conn, copy), at, channel, row, now, out);
                     }
                 }
                 Item::Trade { symbol, id, price, qty, side, liquidation, time_ms } => {
                     let Some(at) = self.defined(conn, &symbol, out) else { continue };
+                    let Self { listings, twins, .. } = self;
+                    let (listing, trade) = (&mut listings[at], (id, time_ms));
+                    if listing.book.is_merged() && !listing.trades.admit(copy, trade, &mut twins.counts) {
+                        continue;
+                    }
                     self.on_liquidation(at, liquidation, (side, price, qty, time_ms), out);
                     let listing = &self.listings[at];
                     let (price, qty) = (listing.instrument.price(price), listing.instrument.qty(qty));
                     let (Some(price), Some(qty)) = (price, qty) else {
-                        self.inexact(conn, at, now, out);
+                        self.inexact((conn, copy), at, now, out);
                         return;
                     };
                     out.event(EventBody::Trade(PublicTrade {
@@ -105,7 +106,7 @@ impl DeribitAdapter {
 
     fn on_ticker(
         &mut self,
-        conn: ConnId,
+        (conn, copy): (ConnId, usize),
         at: usize,
         channel: Channel,
         row: TickerRow,
@@ -113,8 +114,13 @@ impl DeribitAdapter {
         out: &mut Out,
     ) {
         let extras = self.extras;
-        let listing = &mut self.listings[at];
+        let Self { listings, twins, .. } = self;
+        let (listing, key) = (&mut listings[at], row.time_ms.unsigned_abs());
+        let is_merged = listing.book.is_merged();
         if channel == Channel::Ticker {
+            if is_merged && !listing.ticker.admit(copy, key, now, &mut twins.counts) {
+                return;
+            }
             let (instrument, venue_ns) = (listing.id, nanos(row.time_ms));
             if let Some(qty) = row.interest {
                 listing.told.interest(extras, OpenInterest { instrument, qty, venue_ns }, out);
@@ -129,6 +135,8 @@ impl DeribitAdapter {
                 // Funding accrues continuously: there is no settlement to name, only the time of the rate.
                 funding_ns: 0,
                 interval_ns: if row.rate.is_some() { FUNDING_RATE_TIME } else { 0 },
+                buy_max: row.max,
+                sell_min: row.min,
                 venue_ns: nanos(row.time_ms),
                 accrues: true,
             }));
@@ -137,8 +145,9 @@ impl DeribitAdapter {
             }
             return;
         }
-        if listing.book != BookState::Live {
-            // An instrument in quarantine is not served, not even its best prices.
+        // An instrument in quarantine is not served, not even its best prices.
+        let is_served = listing.book.is_live();
+        if !is_served || (is_merged && !listing.best.admit(copy, key, now, &mut twins.counts)) {
             return;
         }
         let level = |price: Option<Num>, qty: Option<Num>| match (price, qty) {
@@ -150,7 +159,7 @@ impl DeribitAdapter {
         };
         let (bid, ask) = (level(row.bid, row.bid_qty), level(row.ask, row.ask_qty));
         let (Some((bid, bid_qty)), Some((ask, ask_qty))) = (bid, ask) else {
-            return self.inexact(conn, at, now, out);
+            return self.inexact((conn, copy), at, now, out);
         };
         out.event(EventBody::Bbo(Bbo {
             instrument: listing.id,
@@ -164,66 +173,42 @@ impl DeribitAdapter {
         }));
     }
 
-    fn on_depth(&mut self, conn: ConnId, at: usize, row: DepthRow, now: Nanos, out: &mut Out) {
-        let (bids, asks) = (self.parser.span(row.bids), self.parser.span(row.asks));
-        let listing = &mut self.listings[at];
+    fn on_depth(
+        &mut self,
+        (conn, copy): (ConnId, usize),
+        at: usize,
+        row: DepthRow,
+        now: Nanos,
+        out: &mut Out,
+    ) {
+        let Self { parser, listings, scratch, twins, .. } = self;
+        let Listing { book, instrument, symbol, .. } = &mut listings[at];
         let depth = Depth {
             channel: "book",
-            symbol: listing.symbol.as_bytes(),
+            symbol: symbol.as_bytes(),
             snapshot: row.snapshot,
             first: 0,
             last: row.change,
             prev: row.prev,
             checksum: None,
-            bids,
-            asks,
+            bids: parser.span(row.bids),
+            asks: parser.span(row.asks),
             time_ms: row.time_ms,
         };
-        match listing.continuity.on_depth(&depth) {
-            Verdict::Snapshot | Verdict::Apply => {}
-            Verdict::Skip | Verdict::Buffer => return,
-            Verdict::Gap => return self.lose_book(at, BookReason::Gap, now, out),
-        }
-        self.scratch.clear();
-        for (price, qty) in bids.iter().chain(asks) {
-            let (Some(price), Some(qty)) = (listing.instrument.price(*price), listing.instrument.qty(*qty))
-            else {
-                return self.inexact(conn, at, now, out);
-            };
-            self.scratch.push((price, qty));
-        }
-        let mut chunk = LevelsChunk {
-            instrument: listing.id,
-            clear: row.snapshot,
-            update_id: row.change,
-            venue_ns: nanos(row.time_ms),
-            ..LevelsChunk::default()
-        };
-        let mut from = 0;
-        while !chunk.last {
-            let count = CHUNK_LEVELS.min(self.scratch.len() - from);
-            let of_bids = bids.len().saturating_sub(from).min(count);
-            chunk.bids = of_bids as u8;
-            chunk.asks = (count - of_bids) as u8;
-            chunk.levels[..count].copy_from_slice(&self.scratch[from..from + count]);
-            from += count;
-            chunk.last = from == self.scratch.len();
-            out.event(EventBody::Levels(chunk));
-            chunk.clear = false;
-        }
-        if row.snapshot {
-            listing.book = BookState::Live;
-            listing.live_since = now;
-            listing.resync_due = NEVER;
-            let (instrument, state) = (listing.id, BookState::Live);
-            out.event(EventBody::Book(BookStatus { instrument, state, reason: BookReason::Sync }));
+        let told = book.on_depth(copy, &depth, now, &mut twins.counts, out, |change, levels, out| {
+            tell_levels(instrument, change, levels, scratch, out)
+        });
+        match told {
+            Ok(due) => self.arm(due),
+            Err(Loss::Void(reason)) => self.lose_book(at, copy, reason, now, out),
+            Err(Loss::Inexact) => self.inexact((conn, copy), at, now, out),
         }
     }
 
     /// A number does not fit the instrument's scales: the specification must have changed.
-    fn inexact(&mut self, conn: ConnId, at: usize, now: Nanos, out: &mut Out) {
+    fn inexact(&mut self, (conn, copy): (ConnId, usize), at: usize, now: Nanos, out: &mut Out) {
         self.odd(conn, OddKind::Inexact, out);
-        self.lose_book(at, BookReason::Malformed, now, out);
+        self.lose_book(at, copy, BookReason::Malformed, now, out);
         self.refresh(now);
     }
 
@@ -237,26 +222,5 @@ impl DeribitAdapter {
         } else if request.failures == 0 && (!request.wanted || request.due > due) {
             self.want(Ask::Instruments, due);
         }
-    }
-
-    /// Quarantines one book and plans its resynchronisation.
-    pub fn lose_book(&mut self, at: usize, reason: BookReason, now: Nanos, out: &mut Out) {
-        let listing = &mut self.listings[at];
-        listing.continuity.invalidate();
-        if listing.book == BookState::Invalid || !listing.subscribed {
-            return;
-        }
-        if listing.book == BookState::Live && now - listing.live_since >= GOOD_AFTER {
-            listing.resyncs = 0;
-        }
-        listing.book = BookState::Invalid;
-        let wait = match listing.resyncs {
-            0 => 0,
-            n => TERMS.back_off(n, u64::from(listing.id.0)),
-        };
-        listing.resync_due = now + wait;
-        let (instrument, due) = (listing.id, listing.resync_due);
-        out.event(EventBody::Book(BookStatus { instrument, state: BookState::Invalid, reason }));
-        self.arm(due);
     }
 }

@@ -33,6 +33,7 @@ mod errors;
 mod kill;
 mod market;
 mod parse;
+mod relay;
 mod rows;
 mod schema;
 mod standing;
@@ -76,6 +77,10 @@ impl Dialect for Deribit {
         let roles = [SessionRole::Market, SessionRole::Account, SessionRole::Orders];
         let used = if trading { 3 } else { 1 };
         roles[..used].iter().map(|role| ConnSpec { role: *role, url: url() }).collect()
+    }
+
+    fn relays(&self) -> bool {
+        true
     }
 
     fn orders_per_10s(&self) -> u32 {

@@ -5,13 +5,14 @@
 //! rows are read as they pass; else the data is passed over and read afterwards. Keeps scratch space only, and
 //! hands out nothing before the whole frame was found well-formed. Private rows are left to [`super::rows`].
 
+use super::rows::{self, OrderRow};
 use super::schema;
 use crate::domain::number::{Num, NumError};
 use crate::domain::order::Side;
 use crate::domain::text::Symbol;
 use crate::venue::drift::Marks;
 use crate::venue::full::Full;
-use crate::venue::json::{Cursor, Kind};
+use crate::venue::json::{Cursor, Kind, fixed};
 use crate::venue::message::{DecodeError, Level};
 
 pub(super) type Result<T> = std::result::Result<T, DecodeError>;
@@ -31,6 +32,13 @@ pub(super) enum Channel {
     Trades,
     /// `instrument.state`.
     State,
+}
+
+impl Channel {
+    /// Books and best prices: nothing else may hide that these are silent.
+    pub const fn is_core(self) -> bool {
+        matches!(self, Self::Book | Self::Grouped | Self::Quote)
+    }
 }
 
 /// A private channel whose rows the adapter understands.
@@ -163,6 +171,10 @@ pub(super) struct TickerRow {
     pub ask_qty: Option<Num>,
     /// `mark_price`.
     pub mark: Option<Num>,
+    /// `min_price`: sales below it are not accepted.
+    pub min: Option<Num>,
+    /// `max_price`: purchases above it are not accepted.
+    pub max: Option<Num>,
     /// `index_price`.
     pub index: Option<Num>,
     /// `current_funding`: the 8 h equivalent of what accrues now.
@@ -186,7 +198,7 @@ pub(super) enum Frame<'a> {
     TestRequest,
     /// Rows of a market channel, in [`Parser::items`].
     Market { channel: Channel },
-    /// The data of a private channel.
+    /// The data of a private channel; of one order alone in [`Parser::only`] as well.
     Private { channel: PrivateChannel, data: Cursor<'a> },
     /// A reply with a result; `id` as text, without quotes.
     Result { id: &'a [u8], data: Cursor<'a> },
@@ -207,6 +219,9 @@ pub(super) struct Parser {
     levels: Vec<Level>,
     /// The book that the last frame was about, as far as it could be read.
     pub book_hint: Option<Symbol>,
+    /// The order of the last frame of an orders' channel, when it held exactly one and all of it was understood:
+    /// read in passing, so that the row needs no second pass.
+    pub only: Option<OrderRow>,
     /// What the last frame held beyond its documentation; complete for market frames.
     pub marks: Marks,
 }
@@ -240,6 +255,7 @@ impl Parser {
         self.items.clear();
         self.levels.clear();
         self.book_hint = None;
+        self.only = None;
         self.marks = Marks::NONE;
         if let Some(frame) = self.usual(cursor) {
             return Ok(frame);
@@ -314,7 +330,11 @@ impl Parser {
                     }
                     _ => {
                         params.data = Some(*c);
-                        c.skip()?;
+                        let orders = params.topic == Some(Topic::Private(PrivateChannel::Orders));
+                        self.only = if orders { c.attempt(only_order) } else { None };
+                        if self.only.is_none() {
+                            c.skip()?;
+                        }
                     }
                 },
                 _ => c.pass(key, &schema::PARAMS)?,
@@ -421,26 +441,7 @@ impl Parser {
             c.literal(b"book.")?;
             return self.usual_book(c);
         }
-        c.quoted_name()?;
-        c.literal(b",\"data\":{\"timestamp\":")?;
-        let time_ms = c.bare_int()?;
-        c.literal(b",\"instrument_name\":\"")?;
-        let symbol = Symbol::from_bytes(c.quoted_name()?)?;
-        c.literal(b",\"best_bid_price\":")?;
-        let bid = c.bare_num()?;
-        c.literal(b",\"best_bid_amount\":")?;
-        let bid_qty = c.bare_num()?;
-        c.literal(b",\"best_ask_price\":")?;
-        let ask = c.bare_num()?;
-        c.literal(b",\"best_ask_amount\":")?;
-        let ask_qty = c.bare_num()?;
-        c.literal(b"}}}")?;
-        if !c.is_done() {
-            return None;
-        }
-        let (bid, bid_qty, ask, ask_qty) = (Some(bid), Some(bid_qty), Some(ask), Some(ask_qty));
-        let row = TickerRow { symbol, bid, bid_qty, ask, ask_qty, time_ms, ..TickerRow::default() };
-        self.items.push(Item::Ticker(row));
+        self.items.push(Item::Ticker(usual_quote(c.rest())?));
         Some(Frame::Market { channel: Channel::Quote })
     }
 
@@ -476,6 +477,23 @@ impl Parser {
     }
 }
 
+/// A message of `quote.<instrument>`, behind that `quote.`.
+#[inline(always)]
+fn usual_quote(text: &[u8]) -> Option<TickerRow> {
+    let (_, text) = fixed::name(text, b"\",\"data\":{\"timestamp\":")?;
+    let (time, text) = text.split_first_chunk()?;
+    let time_ms = fixed::millis(time)?;
+    let (symbol, text) =
+        fixed::name(fixed::behind(text, b",\"instrument_name\":\"")?, b"\",\"best_bid_price\":")?;
+    let (bid, text) = fixed::bare(text, b",\"best_bid_amount\":")?;
+    let (bid_qty, text) = fixed::bare(text, b",\"best_ask_price\":")?;
+    let (ask, text) = fixed::bare(text, b",\"best_ask_amount\":")?;
+    let ask_qty = fixed::whole(text.strip_suffix(b"}}}")?)?;
+    let symbol = Symbol::from_bytes(symbol)?;
+    let (bid, bid_qty, ask, ask_qty) = (Some(bid), Some(bid_qty), Some(ask), Some(ask_qty));
+    Some(TickerRow { symbol, bid, bid_qty, ask, ask_qty, time_ms, ..TickerRow::default() })
+}
+
 /// `"new",`, `"change",` or `"delete",`: whether it is the last. Without a branch, as no habit foretells which.
 #[inline(always)]
 fn usual_action(c: &mut Cursor<'_>) -> Option<bool> {
@@ -507,6 +525,11 @@ fn usual_level(grouped: bool, c: &mut Cursor<'_>) -> Option<Level> {
     }
     *c = ahead;
     Some((price, size))
+}
+
+/// One order, in a list or not.
+fn only_order(c: &mut Cursor<'_>) -> Result<OrderRow> {
+    if c.kind()? == Kind::Array { c.only(rows::order) } else { rows::order(c) }
 }
 
 fn trade(c: &mut Cursor<'_>) -> Result<Item> {
@@ -552,6 +575,8 @@ fn ticker(c: &mut Cursor<'_>) -> Result<TickerRow> {
             b"best_ask_amount" => row.ask_qty = c.num_or_absent("best_ask_amount")?,
             b"last_price" => row.last = c.num_or_absent("last_price")?,
             b"mark_price" => row.mark = c.num_or_absent("mark_price")?,
+            b"min_price" => row.min = informative(c, "min_price")?,
+            b"max_price" => row.max = informative(c, "max_price")?,
             b"index_price" => row.index = informative(c, "index_price")?,
             b"current_funding" => row.rate = informative(c, "current_funding")?,
             b"open_interest" => row.interest = informative(c, "open_interest")?,

@@ -17,9 +17,9 @@ const WALLET_HOLDS_SESSION_PNL: bool = true;
 
 /// An order as `user.orders` and replies state it.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct OrderRow<'a> {
-    /// Native name of the instrument.
-    pub symbol: &'a [u8],
+pub(super) struct OrderRow {
+    /// Native name of the instrument; empty when it is longer than any of ours.
+    pub symbol: Symbol,
     /// Our id (`label`); none for orders of the venue or of someone else.
     pub client_id: ClientId,
     /// The venue's id.
@@ -35,12 +35,12 @@ pub(super) struct OrderRow<'a> {
 }
 
 /// Reads one order. Its price may be the text `market_price`, and is not needed.
-pub(super) fn order<'a>(c: &mut Cursor<'a>) -> Result<OrderRow<'a>> {
-    let (mut symbol, mut client_id, mut order_id): (&[u8], _, _) = (b"", ClientId::NONE, None);
+pub(super) fn order(c: &mut Cursor<'_>) -> Result<OrderRow> {
+    let (mut symbol, mut client_id, mut order_id) = (Symbol::EMPTY, ClientId::NONE, None);
     let (mut way, mut kind, mut filled, mut time_ms, mut ours) = (None, None, Num::ZERO, 0, true);
     c.object(|key, c| {
         match key {
-            b"instrument_name" => symbol = c.string()?,
+            b"instrument_name" => symbol = Symbol::from_bytes(c.string()?).unwrap_or_default(),
             b"label" => client_id = label(c)?,
             b"order_id" => order_id = id_number(c.scalar()?.0),
             b"direction" => way = Some(side(c)?),
@@ -147,7 +147,7 @@ pub(super) fn trade<'a>(c: &mut Cursor<'a>) -> Result<TradeRow<'a>> {
 }
 
 /// The reply to `private/buy` and `sell`: hands out the trades, then the order.
-pub(super) fn placed<'a>(c: &mut Cursor<'a>, mut each: impl FnMut(&TradeRow<'a>)) -> Result<OrderRow<'a>> {
+pub(super) fn placed<'a>(c: &mut Cursor<'a>, mut each: impl FnMut(&TradeRow<'a>)) -> Result<OrderRow> {
     let (mut placed, mut trades) = (None, None);
     c.object(|key, c| {
         match key {
@@ -336,6 +336,7 @@ pub(super) fn specification<'a>(c: &mut Cursor<'a>) -> Result<(&'a [u8], Result<
             notional_min: Num::ZERO,
             status: if active && state == b"open" { Status::Trading } else { Status::Suspended },
             code: 0,
+            band: None,
         })
     };
     Ok((symbol, spec(), terms))

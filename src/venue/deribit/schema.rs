@@ -34,8 +34,6 @@ pub(super) const TICKER: Words = Words::new(&[
     "funding_8h",
     "estimated_delivery_price",
     "delivery_price",
-    "min_price",
-    "max_price",
     "combo_state",
     "greeks",
     "implied_ask",

@@ -4,25 +4,31 @@
 //! Market rows are handled in [`super::market`], account rows in [`super::account`], what the venue says of our
 //! account and its limits in [`super::standing`]. Deadlines of any kind lower `due`; `on_tick` does nothing before that, so that a frame pays one comparison for all timers.
 
-use super::calls::{self, call, call_arg, call_for};
+use super::calls::{self, call, call_arg};
 use super::continuity::HyperliquidContinuity;
 use super::limits::{CHEAP, DEAR, PLAIN, Share, Weights};
-use super::parse::{Frame, Parser};
-use super::session::{NEVER, Phase, Session, Wish};
+use super::parse::{Frame, Item, Parser};
+use super::relay::{MESSAGES, listings_max};
+use super::session::{NEVER, Phase, Session, Wish, note_ready};
 use super::standing::Standing;
 use super::{ACCOUNT, MARKET, TERMS, metadata};
 use crate::domain::effect::{HttpId, SessionAction, VenueCall};
-use crate::domain::event::{BookReason, BookState, BookStatus, EventBody, SessionRole, SessionStatus};
+use crate::domain::event::{EventBody, SessionRole, SessionStatus};
 use crate::domain::input::{ConnId, DownReason, FrameKind, FrameMeta};
 use crate::domain::instrument::{Instrument, InstrumentId, Price, Qty, Status, VenueId, VenueSpec};
 use crate::domain::number::Num;
-use crate::domain::params::Extras;
+use crate::domain::params::{Extras, MarketCopies};
 use crate::domain::standing::Pace;
 use crate::domain::text::{Currency, Symbol};
 use crate::domain::time::{MILLI, Nanos, SECOND, Stamp};
+use crate::venue::copies::{COPIES, CopyCounts, Latest, Leader, Seen};
 use crate::venue::extras::Told;
 use crate::venue::full::Full;
+use crate::venue::lines::Book;
+use crate::venue::markets::Market as _;
 use crate::venue::message::DecodeError;
+use crate::venue::quota::Quota;
+use crate::venue::twins::Twins;
 use crate::venue::{Adapter, Emit, OddKind, Oddity, Out, VenueContext};
 
 /// Time between two connects: the venue allows 30 a minute.
@@ -37,8 +43,6 @@ const ABSENT_AGAIN: Nanos = 60 * SECOND;
 const METADATA_PERIOD: Nanos = 60 * SECOND;
 /// Metadata is asked for again at most this often when a number does not fit it.
 pub(super) const REFRESH_EVERY: Nanos = 10 * SECOND;
-/// Patience for a snapshot.
-pub(super) const SNAPSHOT_WITHIN: Nanos = 10 * SECOND;
 /// The account's state is asked for this long after a fill: no channel states positions.
 pub(super) const STATE_AFTER: Nanos = 500 * MILLI;
 /// The account's state is asked for at least this often.
@@ -153,15 +157,12 @@ pub(super) struct Listing {
     pub instrument: Instrument,
     /// What was last handed to the registry.
     spec: Option<VenueSpec>,
-    /// Market channels are subscribed on the present connection.
-    pub subscribed: bool,
-    /// Wall time of that.
-    pub subscribed_wall: Nanos,
-    pub continuity: HyperliquidContinuity,
-    /// As last told to the scanner.
-    pub book: BookState,
-    /// When to resubscribe the book; [`NEVER`] while all is well.
-    pub resync_due: Nanos,
+    /// Wall time of the subscription, by market connection.
+    pub subscribed_wall: [Nanos; COPIES],
+    pub book: Book<HyperliquidContinuity>,
+    pub best: Latest,
+    pub trades: Seen,
+    pub context: Leader,
     /// Position and entry price in the list being read.
     pub stated: (i64, Num),
     /// Time of the last funding payment that was told, ms.
@@ -180,6 +181,10 @@ pub(super) struct HyperliquidAdapter {
     /// Positions in `listings`, ordered by symbol.
     by_symbol: Vec<(Symbol, usize)>,
     pub sessions: Vec<Session>,
+    /// The market connections.
+    pub twins: Twins,
+    /// What may still be sent for subscriptions.
+    pub messages: Quota,
     pub requests: [Request; ASKS],
     pub standing: Standing,
     /// Weight of our questions.
@@ -213,6 +218,9 @@ pub(super) struct HyperliquidAdapter {
 impl HyperliquidAdapter {
     /// From the configuration.
     pub fn new(context: &VenueContext) -> Self {
+        // Both connections share the subscriptions of our address.
+        let has_room = context.listings.len() <= listings_max(true);
+        let copies = if has_room { context.params.market_copies } else { MarketCopies::One };
         let listings: Vec<Listing> = context
             .listings
             .iter()
@@ -221,11 +229,11 @@ impl HyperliquidAdapter {
                 symbol: listing.symbol,
                 instrument: Instrument::default(),
                 spec: None,
-                subscribed: false,
-                subscribed_wall: 0,
-                continuity: HyperliquidContinuity::default(),
-                book: BookState::AwaitSnapshot,
-                resync_due: NEVER,
+                subscribed_wall: [0; COPIES],
+                book: Book::new(listing.id, copies.has_second(), TERMS),
+                best: Latest::default(),
+                trades: if copies.has_second() { Seen::new() } else { Seen::default() },
+                context: Leader::default(),
                 stated: (0, Num::ZERO),
                 funding_ms: 0,
                 leverage: None,
@@ -237,13 +245,17 @@ impl HyperliquidAdapter {
         by_symbol.sort_unstable();
         let roles = [SessionRole::Market, SessionRole::Account, SessionRole::Orders];
         let used = if context.trading { roles.len() } else { 1 };
+        let all = used + usize::from(copies.has_second());
+        let role = |at: usize| if at < used { roles[at] } else { SessionRole::Market };
         let conn = |at: usize| ConnId(context.conn_base.0 + at as u8);
         Self {
             venue: context.venue,
             conn_base: context.conn_base,
             listings,
             by_symbol,
-            sessions: (0..used).map(|at| Session::new(conn(at), roles[at], TERMS)).collect(),
+            sessions: (0..all).map(|at| Session::new(conn(at), role(at), TERMS)).collect(),
+            twins: Twins::new(copies, MARKET, used),
+            messages: MESSAGES,
             requests: [Request::default(); ASKS],
             standing: Standing::new(&context.params),
             weights: Weights::default(),
@@ -296,51 +308,35 @@ impl HyperliquidAdapter {
     }
 
     pub fn status(&mut self, at: usize, ready: bool, out: &mut Out) {
-        if self.sessions[at].ready != ready {
-            self.sessions[at].ready = ready;
+        if let Some(ready) = note_ready(&mut self.sessions, at, ready) {
             let role = self.sessions[at].role;
             out.event(EventBody::Session(SessionStatus { venue: self.venue, role, ready }));
         }
     }
 
-    fn close(&mut self, at: usize, now: Nanos, out: &mut Out) {
+    pub fn close(&mut self, at: usize, now: Nanos, out: &mut Out) {
         if matches!(self.sessions[at].phase, Phase::Idle | Phase::Down { .. } | Phase::Closing { .. }) {
             return;
         }
         out.action(SessionAction::Close { conn: self.sessions[at].conn });
         self.sessions[at].closing(now, false);
-        self.quarantine(at, out);
+        self.quarantine(at, now, out);
         self.arm(now);
     }
 
     /// Nothing that the connection carried can be trusted until it is back.
-    fn quarantine(&mut self, at: usize, out: &mut Out) {
+    fn quarantine(&mut self, at: usize, now: Nanos, out: &mut Out) {
         self.status(at, false, out);
-        match at {
-            MARKET => {
-                for listing in &mut self.listings {
-                    listing.continuity.invalidate();
-                    listing.resync_due = NEVER;
-                    if std::mem::take(&mut listing.subscribed) && listing.book != BookState::Invalid {
-                        listing.book = BookState::Invalid;
-                        let (instrument, state) = (listing.id, BookState::Invalid);
-                        out.event(EventBody::Book(BookStatus {
-                            instrument,
-                            state,
-                            reason: BookReason::Disconnected,
-                        }));
-                    }
-                }
+        if let Some(copy) = self.twins.copy_of(at) {
+            return self.lose_market(copy, now, out);
+        }
+        if at == ACCOUNT {
+            self.reconciled = false;
+            self.state_due = NEVER;
+            for ask in [Ask::Pending, Ask::State] {
+                self.requests[ask as usize] = Request::default();
             }
-            ACCOUNT => {
-                self.reconciled = false;
-                self.state_due = NEVER;
-                for ask in [Ask::Pending, Ask::State] {
-                    self.requests[ask as usize] = Request::default();
-                }
-                self.forget_settings();
-            }
-            _ => {}
+            self.forget_settings();
         }
     }
 
@@ -373,6 +369,7 @@ impl HyperliquidAdapter {
     /// Does everything that is due, and finds out when the next thing will be.
     fn work(&mut self, now: Stamp, out: &mut Out) {
         self.due = NEVER;
+        self.relay(now.mono, out);
         for at in 0..self.sessions.len() {
             self.drive(at, now.mono, out);
         }
@@ -385,9 +382,11 @@ impl HyperliquidAdapter {
         for ask in Ask::ALL {
             self.ask(ask, now.mono, out);
         }
-        if self.sessions[MARKET].phase == Phase::Up {
-            self.subscribe(now, out);
-            self.resync(now.mono, out);
+        for copy in 0..COPIES {
+            if self.twins.is_up(&self.sessions, copy) {
+                self.subscribe(copy, now, out);
+                self.resync(copy, now.mono, out);
+            }
         }
         self.hold_dead_man(now.mono, out);
     }
@@ -455,44 +454,6 @@ impl HyperliquidAdapter {
         request.due = now + 2 * TERMS.back_off(request.failures, seed);
         let due = request.due;
         self.arm(due);
-    }
-
-    /// Subscribes the listings that are defined and not subscribed; every channel takes a message of its own.
-    fn subscribe(&mut self, now: Stamp, out: &mut Out) {
-        for at in 0..self.listings.len() {
-            let listing = &mut self.listings[at];
-            if listing.instrument.generation == 0 || listing.subscribed {
-                continue;
-            }
-            listing.subscribed = true;
-            listing.subscribed_wall = now.wall;
-            listing.book = BookState::AwaitSnapshot;
-            listing.resync_due = now.mono + SNAPSHOT_WITHIN;
-            let (instrument, state) = (listing.id, BookState::AwaitSnapshot);
-            out.event(EventBody::Book(BookStatus { instrument, state, reason: BookReason::Sync }));
-            for channel in 0..calls::MARKET_CHANNELS.len() as u64 {
-                self.send(MARKET, call_for(calls::SUBSCRIBE_MARKET, channel, instrument), out);
-            }
-            self.sessions[MARKET].acks += calls::MARKET_CHANNELS.len() as u32;
-            self.sessions[MARKET].step(now.mono);
-            self.arm(now.mono);
-        }
-    }
-
-    /// Resubscribes the books whose snapshot does not come, each on its own.
-    fn resync(&mut self, now: Nanos, out: &mut Out) {
-        for at in 0..self.listings.len() {
-            let listing = &mut self.listings[at];
-            if listing.resync_due <= now {
-                listing.continuity.invalidate();
-                listing.resync_due = now + SNAPSHOT_WITHIN;
-                let id = listing.id;
-                self.send(MARKET, call_for(calls::UNSUBSCRIBE_MARKET, calls::BOOK_CHANNEL, id), out);
-                self.send(MARKET, call_for(calls::SUBSCRIBE_MARKET, calls::BOOK_CHANNEL, id), out);
-            }
-            let due = self.listings[at].resync_due;
-            self.arm(due);
-        }
     }
 
     fn acked(&mut self, at: usize, now: Nanos, out: &mut Out) {
@@ -605,8 +566,9 @@ impl Adapter for HyperliquidAdapter {
         for listing in &mut self.listings {
             listing.funding_ms = now.wall_ms();
         }
-        for session in &mut self.sessions {
-            session.phase = Phase::Down { due: now.mono };
+        for at in 0..self.sessions.len() {
+            let is_spare = self.twins.is_spare(at);
+            self.sessions[at].phase = if is_spare { Phase::Idle } else { Phase::Down { due: now.mono } };
         }
         self.want(Ask::Meta, now.mono);
         self.want(Ask::Time, now.mono);
@@ -619,8 +581,11 @@ impl Adapter for HyperliquidAdapter {
             return out.action(SessionAction::Close { conn });
         }
         self.sessions[at].up(now.mono);
-        match at {
-            MARKET => {
+        match self.sessions[at].role {
+            SessionRole::Market => {
+                if let Some(copy) = self.twins.copy_of(at) {
+                    self.twins.up(copy, now.mono);
+                }
                 if !self.asking(Ask::Meta, now.mono)
                     && now.mono.saturating_sub(self.refreshed_at) >= REFRESH_EVERY
                 {
@@ -628,7 +593,7 @@ impl Adapter for HyperliquidAdapter {
                     self.want(Ask::Meta, now.mono);
                 }
             }
-            ACCOUNT => {
+            SessionRole::Account => {
                 for channel in 0..calls::ACCOUNT_CHANNELS.len() as u64 {
                     self.send(at, call_arg(calls::SUBSCRIBE_ACCOUNT, channel), out);
                 }
@@ -636,7 +601,7 @@ impl Adapter for HyperliquidAdapter {
                 self.sessions[at].acks = calls::ACCOUNT_CHANNELS.len() as u32;
                 self.sessions[at].step(now.mono);
             }
-            _ => {
+            SessionRole::Orders => {
                 // There is nothing to log in to: every action is signed.
                 self.status(at, true, out);
                 self.renew_dead_man(now.mono);
@@ -651,7 +616,7 @@ impl Adapter for HyperliquidAdapter {
 
     fn on_conn_down(&mut self, conn: ConnId, epoch: u32, _reason: DownReason, now: Stamp, out: &mut Out) {
         let Some(at) = self.session_at(conn) else { return };
-        self.quarantine(at, out);
+        self.quarantine(at, now.mono, out);
         self.sessions[at].down(now.mono, u64::from(conn.0) << 32 | u64::from(epoch));
         self.work(now, out);
     }
@@ -671,7 +636,11 @@ impl Adapter for HyperliquidAdapter {
         match self.parser.parse(frame, &mut full) {
             Ok(Frame::Market) => {
                 out.marked(meta.conn, self.parser.marks);
-                self.on_market(meta.conn, now, out);
+                let copy = self.twins.copy_of(at).unwrap_or(0);
+                if self.parser.items.iter().any(Item::is_core) {
+                    self.twins.hear(copy, now.mono);
+                }
+                self.on_market((meta.conn, copy), now, out);
             }
             Ok(Frame::Private(channel, data)) => self.on_private(meta.conn, channel, data, now, out),
             Ok(Frame::Subscribed) => {
@@ -690,8 +659,9 @@ impl Adapter for HyperliquidAdapter {
             Err(error) => {
                 out.unread(meta.conn, error);
                 self.odd(meta.conn, OddKind::Malformed, out);
+                let copy = self.twins.copy_of(at).unwrap_or(0);
                 if let Some(at) = self.parser.book_hint.and_then(|symbol| self.find(&symbol)) {
-                    self.lose_book(at, BookReason::Malformed, now.mono, out);
+                    self.lose_message(at, copy, now.mono, out);
                 }
             }
         }
@@ -735,10 +705,7 @@ impl Adapter for HyperliquidAdapter {
             return;
         }
         self.listings[at].instrument = *instrument;
-        if self.listings[at].subscribed {
-            // Levels in the old scales are void.
-            self.lose_book(at, BookReason::Generation, now.mono, out);
-        }
+        self.rescale(at, now.mono, out);
         if self.reconciled {
             // Positions could not be expressed before, or were in the old scales.
             self.want_state(now.mono);
@@ -763,6 +730,10 @@ impl Adapter for HyperliquidAdapter {
         if now.mono >= self.due {
             self.work(now, out);
         }
+    }
+
+    fn copies(&self) -> Option<&CopyCounts> {
+        self.twins.counted()
     }
 
     fn on_stop(&mut self, now: Stamp, out: &mut Out) {

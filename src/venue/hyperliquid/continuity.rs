@@ -5,6 +5,7 @@
 //! book again (a subscription begins with such a repetition).
 
 use crate::domain::event::BookState;
+use crate::venue::lines::Chain;
 use crate::venue::message::{Continuity, Depth, Level, Verdict};
 
 /// The time rule of one Hyperliquid book.
@@ -15,10 +16,15 @@ pub struct HyperliquidContinuity {
     time_ms: i64,
 }
 
-impl HyperliquidContinuity {
-    /// Declares the book void until the next snapshot.
-    pub fn invalidate(&mut self) {
+impl Chain for HyperliquidContinuity {
+    const SNAPSHOTS_COME: bool = true;
+
+    fn invalidate(&mut self) {
         self.state = BookState::Invalid;
+    }
+
+    fn rejoin(&mut self, depth: &Depth<'_>) {
+        *self = Self { state: BookState::Live, time_ms: depth.time_ms };
     }
 }
 

@@ -4,19 +4,20 @@
 //! laid over the depth by their common time, and it is they that move the scanner in between. A book that
 //! cannot be trusted is told `Invalid` and not served until its next snapshot.
 
-use super::adapter::{Ask, HyperliquidAdapter, REFRESH_EVERY};
+use super::adapter::{Ask, HyperliquidAdapter, Listing, REFRESH_EVERY};
 use super::parse::{Item, Span};
-use super::session::NEVER;
-use crate::domain::event::{
-    Bbo, BookReason, BookState, BookStatus, CHUNK_LEVELS, EventBody, LevelsChunk, Mark, OpenInterest,
-    PublicTrade,
-};
+use crate::domain::event::{Bbo, BookReason, EventBody, Mark, OpenInterest, PublicTrade};
 use crate::domain::input::ConnId;
 use crate::domain::instrument::{Price, Qty};
 use crate::domain::time::{MILLI, Nanos, SECOND, Stamp};
-use crate::venue::message::{Continuity, Depth, Level, Verdict};
+use crate::venue::lines::{Loss, tell_levels};
+use crate::venue::markets::Market as _;
+use crate::venue::message::{Depth, Level};
 use crate::venue::{OddKind, Out};
 
+/// Settings of a listing come with every block, and at least this often; they carry no time, so that those of one
+/// connection are followed until they stay away.
+const CONTEXT_WITHIN: Nanos = 5 * SECOND;
 /// Time between funding settlements: every full hour.
 const FUNDING_EVERY: Nanos = 3_600 * SECOND;
 
@@ -27,7 +28,7 @@ pub(super) fn nanos(ms: i64) -> Nanos {
 
 impl HyperliquidAdapter {
     /// The rows of a market frame.
-    pub fn on_market(&mut self, conn: ConnId, now: Stamp, out: &mut Out) {
+    pub fn on_market(&mut self, (conn, copy): (ConnId, usize), now: Stamp, out: &mut Out) {
         for i in 0..self.parser.items.len() {
             let item = self.parser.items[i];
             let (Item::Book { symbol, .. }
@@ -43,23 +44,28 @@ impl HyperliquidAdapter {
             }
             match item {
                 Item::Book { bids, asks, time_ms, rest: false, .. } => {
-                    self.on_book(conn, at, bids, asks, time_ms, now.mono, out);
+                    self.on_book((conn, copy), at, bids, asks, time_ms, now.mono, out);
                 }
                 Item::Book { .. } => self.odd(conn, OddKind::Unknown, out),
                 Item::Bbo { bid, ask, time_ms, .. } => {
-                    self.on_bbo(conn, at, bid, ask, time_ms, now.mono, out)
+                    self.on_bbo((conn, copy), at, bid, ask, time_ms, now.mono, out)
                 }
                 Item::Trade { id, price, qty, side, time_ms, .. } => {
-                    let listing = &self.listings[at];
-                    if nanos(time_ms) < listing.subscribed_wall {
+                    let Self { listings, twins, .. } = self;
+                    let listing = &mut listings[at];
+                    if nanos(time_ms) < listing.subscribed_wall[copy] {
                         // A subscription begins with trades of before.
                         continue;
                     }
                     let (price, qty) = (listing.instrument.price(price), listing.instrument.qty(qty));
                     let (Some(price), Some(qty)) = (price, qty) else {
-                        self.inexact(conn, at, now.mono, out);
+                        self.inexact((conn, copy), at, now.mono, out);
                         continue;
                     };
+                    let trade = (id, time_ms);
+                    if listing.book.is_merged() && !listing.trades.admit(copy, trade, &mut twins.counts) {
+                        continue;
+                    }
                     out.event(EventBody::Trade(PublicTrade {
                         instrument: listing.id,
                         id,
@@ -70,7 +76,14 @@ impl HyperliquidAdapter {
                     }));
                 }
                 Item::Ctx { mark, oracle, rate, interest, .. } => {
-                    let listing = &mut self.listings[at];
+                    let Self { listings, twins, .. } = self;
+                    let listing = &mut listings[at];
+                    let counts = &mut twins.counts;
+                    if listing.book.is_merged()
+                        && !listing.context.admit(copy, CONTEXT_WITHIN, now.mono, counts)
+                    {
+                        continue;
+                    }
                     // The message carries no time; settlements are at full hours.
                     let (instrument, venue_ns) = (listing.id, now.wall);
                     if let Some(qty) = interest {
@@ -84,6 +97,8 @@ impl HyperliquidAdapter {
                         rate,
                         funding_ns: (now.wall.div_euclid(FUNDING_EVERY) + 1) * FUNDING_EVERY,
                         interval_ns: FUNDING_EVERY,
+                        buy_max: None,
+                        sell_min: None,
                         venue_ns,
                         accrues: false,
                     }));
@@ -94,7 +109,7 @@ impl HyperliquidAdapter {
 
     fn on_bbo(
         &mut self,
-        conn: ConnId,
+        (conn, copy): (ConnId, usize),
         at: usize,
         bid: Option<Level>,
         ask: Option<Level>,
@@ -102,9 +117,12 @@ impl HyperliquidAdapter {
         now: Nanos,
         out: &mut Out,
     ) {
-        let listing = &self.listings[at];
-        if listing.book != BookState::Live {
-            // An instrument in quarantine is not served, not even its best prices.
+        let Self { listings, twins, .. } = self;
+        let (listing, key) = (&mut listings[at], u64::try_from(time_ms).unwrap_or(0));
+        // An instrument in quarantine is not served, not even its best prices.
+        if !listing.book.is_live()
+            || (listing.book.is_merged() && !listing.best.admit(copy, key, now, &mut twins.counts))
+        {
             return;
         }
         let best = |side: Option<Level>| match side {
@@ -112,7 +130,7 @@ impl HyperliquidAdapter {
             None => Some((Price(0), Qty(0))),
         };
         let (Some((bid, bid_qty)), Some((ask, ask_qty))) = (best(bid), best(ask)) else {
-            return self.inexact(conn, at, now, out);
+            return self.inexact((conn, copy), at, now, out);
         };
         out.event(EventBody::Bbo(Bbo {
             instrument: listing.id,
@@ -120,14 +138,14 @@ impl HyperliquidAdapter {
             bid_qty,
             ask,
             ask_qty,
-            update_id: u64::try_from(time_ms).unwrap_or(0),
+            update_id: key,
             venue_ns: nanos(time_ms),
         }));
     }
 
     fn on_book(
         &mut self,
-        conn: ConnId,
+        (conn, copy): (ConnId, usize),
         at: usize,
         bids: Span,
         asks: Span,
@@ -135,63 +153,34 @@ impl HyperliquidAdapter {
         now: Nanos,
         out: &mut Out,
     ) {
-        let (bids, asks) = (self.parser.span(bids), self.parser.span(asks));
-        let listing = &mut self.listings[at];
-        let update_id = u64::try_from(time_ms).unwrap_or(0);
+        let Self { parser, listings, scratch, twins, .. } = self;
+        let Listing { book, instrument, symbol, .. } = &mut listings[at];
         let depth = Depth {
             channel: "l2Book",
-            symbol: listing.symbol.as_bytes(),
+            symbol: symbol.as_bytes(),
             snapshot: true,
             first: 0,
-            last: update_id,
+            last: u64::try_from(time_ms).unwrap_or(0),
             prev: -1,
             checksum: None,
-            bids,
-            asks,
+            bids: parser.span(bids),
+            asks: parser.span(asks),
             time_ms,
         };
-        if listing.continuity.on_depth(&depth) != Verdict::Snapshot {
-            return;
-        }
-        self.scratch.clear();
-        for (price, qty) in bids.iter().chain(asks) {
-            let (Some(price), Some(qty)) = (listing.instrument.price(*price), listing.instrument.qty(*qty))
-            else {
-                return self.inexact(conn, at, now, out);
-            };
-            self.scratch.push((price, qty));
-        }
-        let mut chunk = LevelsChunk {
-            instrument: listing.id,
-            clear: true,
-            update_id,
-            venue_ns: nanos(time_ms),
-            ..LevelsChunk::default()
-        };
-        let mut from = 0;
-        while !chunk.last {
-            let count = CHUNK_LEVELS.min(self.scratch.len() - from);
-            let of_bids = bids.len().saturating_sub(from).min(count);
-            chunk.bids = of_bids as u8;
-            chunk.asks = (count - of_bids) as u8;
-            chunk.levels[..count].copy_from_slice(&self.scratch[from..from + count]);
-            from += count;
-            chunk.last = from == self.scratch.len();
-            out.event(EventBody::Levels(chunk));
-            chunk.clear = false;
-        }
-        listing.resync_due = NEVER;
-        if listing.book != BookState::Live {
-            listing.book = BookState::Live;
-            let (instrument, state) = (listing.id, BookState::Live);
-            out.event(EventBody::Book(BookStatus { instrument, state, reason: BookReason::Sync }));
+        let told = book.on_depth(copy, &depth, now, &mut twins.counts, out, |change, levels, out| {
+            tell_levels(instrument, change, levels, scratch, out)
+        });
+        match told {
+            Ok(due) => self.arm(due),
+            Err(Loss::Void(reason)) => self.lose_book(at, copy, reason, now, out),
+            Err(Loss::Inexact) => self.inexact((conn, copy), at, now, out),
         }
     }
 
     /// A number does not fit the instrument's scales: the specification must have changed.
-    fn inexact(&mut self, conn: ConnId, at: usize, now: Nanos, out: &mut Out) {
+    fn inexact(&mut self, (conn, copy): (ConnId, usize), at: usize, now: Nanos, out: &mut Out) {
         self.odd(conn, OddKind::Inexact, out);
-        self.lose_book(at, BookReason::Malformed, now, out);
+        self.lose_book(at, copy, BookReason::Malformed, now, out);
         self.refresh(now);
     }
 
@@ -205,20 +194,5 @@ impl HyperliquidAdapter {
         } else if request.failures == 0 && (!request.wanted || request.due > due) {
             self.want(Ask::Meta, due);
         }
-    }
-
-    /// Quarantines one book. The next snapshot, half a second later, brings it back; the subscription is
-    /// renewed only when none comes.
-    pub fn lose_book(&mut self, at: usize, reason: BookReason, now: Nanos, out: &mut Out) {
-        let listing = &mut self.listings[at];
-        listing.continuity.invalidate();
-        if listing.book == BookState::Invalid || !listing.subscribed {
-            return;
-        }
-        listing.book = BookState::Invalid;
-        listing.resync_due = now + super::adapter::SNAPSHOT_WITHIN;
-        let (instrument, due) = (listing.id, listing.resync_due);
-        out.event(EventBody::Book(BookStatus { instrument, state: BookState::Invalid, reason }));
-        self.arm(due);
     }
 }

@@ -6,13 +6,17 @@
 
 use super::action::{DECIMALS_MAX, tick_at};
 use super::parse::Result;
-use crate::domain::instrument::{ContractKind, InstrumentId, Status, VenueSpec};
+use crate::domain::instrument::{BandRatio, ContractKind, InstrumentId, Status, VenueSpec};
 use crate::domain::number::Num;
 use crate::venue::json::{Cursor, Kind};
 use crate::venue::message::DecodeError;
 
 /// Smallest notional of an order that is not reduce-only, USDC.
 const NOTIONAL_MIN: Num = Num::new(10, 0);
+
+/// Orders may lie so far from the reference price. *verify*: only the venue's refusals tell it, older ones of 80 and
+/// newer ones of 95 per cent, and that the mark is that price is assumed; the narrower is taken.
+const BAND: Option<BandRatio> = Some(BandRatio { up: 1_800_000_000, down: 200_000_000 });
 
 /// One entry of the universe.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -42,6 +46,7 @@ impl Asset {
             notional_min: NOTIONAL_MIN,
             status: if self.delisted { Status::Suspended } else { Status::Trading },
             code: self.index,
+            band: BAND,
         }
     }
 }

@@ -34,6 +34,7 @@ mod limits;
 mod market;
 mod metadata;
 mod parse;
+mod relay;
 mod rows;
 mod schema;
 mod standing;
@@ -47,6 +48,7 @@ use super::message::Decoder;
 use super::session::{self, Ping, Terms};
 use super::{Adapter, ConnSpec, Dialect, Encoder, KillSwitch, VenueContext};
 use crate::domain::event::SessionRole;
+use crate::domain::params::{Extras, MarketCopies};
 use crate::domain::standing::CheckSet;
 use crate::domain::time::{MILLI, SECOND};
 
@@ -80,6 +82,14 @@ impl Dialect for Hyperliquid {
         let roles = [SessionRole::Market, SessionRole::Account, SessionRole::Orders];
         let used = if trading { 3 } else { 1 };
         roles[..used].iter().map(|role| ConnSpec { role: *role, url: url() }).collect()
+    }
+
+    fn relays(&self) -> bool {
+        true
+    }
+
+    fn listings_max(&self, _: Extras, copies: MarketCopies) -> usize {
+        relay::listings_max(copies == MarketCopies::Two)
     }
 
     fn orders_per_10s(&self) -> u32 {

@@ -83,6 +83,13 @@ pub(super) enum Item {
     Ctx { symbol: Symbol, mark: Option<Num>, oracle: Option<Num>, rate: Option<Num>, interest: Option<Num> },
 }
 
+impl Item {
+    /// A book or best prices: nothing else may hide that these are silent.
+    pub const fn is_core(&self) -> bool {
+        matches!(self, Self::Book { .. } | Self::Bbo { .. })
+    }
+}
+
 /// The envelope parser and its scratch space.
 #[derive(Debug, Default)]
 pub(super) struct Parser {

@@ -18,7 +18,7 @@ impl<'a> Cursor<'a> {
     /// An unsigned decimal behind an opening quote, and the closing one.
     #[inline(always)]
     pub fn quoted_num(&mut self) -> Option<Num> {
-        let run = digits::run_of(self.bytes.get(self.at..)?);
+        let run = digits::run_at(self.bytes, self.at);
         if !run.is_some() || run.next() != b'"' {
             return None;
         }
@@ -43,7 +43,7 @@ impl<'a> Cursor<'a> {
     #[inline(always)]
     pub fn bare_num(&mut self) -> Option<Num> {
         let rest = self.bytes.get(self.at..)?;
-        let run = digits::run_of(rest);
+        let run = digits::run_at(self.bytes, self.at);
         // No JSON with another digit behind a zero; no usual form with an exponent.
         let led_by_zero = rest.first() == Some(&b'0') && run.len() > led(run.scale());
         if !run.is_some() || led_by_zero || matches!(run.next(), b'e' | b'E') {
@@ -148,6 +148,12 @@ impl<'a> Cursor<'a> {
         self.bytes.get(self.at..)?.first_chunk().copied()
     }
 
+    /// What follows, as it stands.
+    #[inline(always)]
+    pub fn rest(&self) -> &'a [u8] {
+        self.bytes.get(self.at..).unwrap_or_default()
+    }
+
     /// Passes over `count` bytes that were looked at.
     #[inline(always)]
     pub fn advance(&mut self, count: usize) {
@@ -177,6 +183,6 @@ impl<'a> Cursor<'a> {
 
 /// Bytes of a number with one digit before the point.
 #[inline(always)]
-const fn led(scale: u8) -> usize {
+pub(super) const fn led(scale: u8) -> usize {
     scale as usize + if scale > 0 { 2 } else { 1 }
 }

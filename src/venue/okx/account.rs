@@ -61,7 +61,12 @@ impl OkxAdapter {
         now: Stamp,
         out: &mut Out,
     ) {
+        let only = self.parser.only.take();
         let result = match channel {
+            PrivateChannel::Orders if let Some(row) = only => {
+                self.on_order(conn, &row, Some(row.fill_cost), out);
+                Ok(())
+            }
             PrivateChannel::Orders => data.array(|c| {
                 let row = rows::order(c)?;
                 self.on_order(conn, &row, Some(row.fill_cost), out);
@@ -84,9 +89,8 @@ impl OkxAdapter {
     }
 
     /// One order. `cost` is what its last fill cost: `None` when the source does not state single fills.
-    fn on_order(&mut self, conn: ConnId, row: &OrderRow<'_>, cost: Option<Option<Money>>, out: &mut Out) {
-        let listing =
-            Symbol::from_bytes(row.symbol).and_then(|symbol| self.find(&symbol)).map(|at| &self.listings[at]);
+    fn on_order(&mut self, conn: ConnId, row: &OrderRow, cost: Option<Option<Money>>, out: &mut Out) {
+        let listing = self.find(&row.symbol).map(|at| &self.listings[at]);
         if listing.is_none() && row.client_id == ClientId::NONE {
             // Somebody trades another instrument on this account: worth a word, but nothing to track.
             return self.odd(conn, OddKind::UnknownSymbol, out);

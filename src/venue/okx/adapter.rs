@@ -5,27 +5,30 @@
 
 mod specs;
 
-use super::calls::{self, call, call_arg, call_for};
+use super::calls::{self, call, call_arg};
 use super::continuity::{OkxContinuity, SentBook};
 use super::errors::is_fatal;
-use super::market::MARKS;
+use super::market::{Limits, MARKS};
 use super::parse::{EventKind, Frame, Parser};
-use super::session::{NEVER, Phase, Session, Wish};
+use super::session::{NEVER, Phase, Session, Wish, note_ready};
 use super::standing::Standing;
 use super::{ACCOUNT, MARKET, ORDERS, TERMS, connection_count, rows};
 use crate::domain::effect::{HttpId, OrderCall, SessionAction, VenueCall};
-use crate::domain::event::{BookReason, BookState, BookStatus, EventBody, SessionRole, SessionStatus};
+use crate::domain::event::{EventBody, SessionRole, SessionStatus};
 use crate::domain::input::{ConnId, DownReason, FrameKind, FrameMeta};
 use crate::domain::instrument::{Instrument, InstrumentId, Price, Qty, VenueId, VenueSpec};
 use crate::domain::money::Money;
-use crate::domain::params::{Extras, MarketCopies, OrderRoute};
+use crate::domain::params::{Extras, OrderRoute};
 use crate::domain::standing::Pace;
 use crate::domain::text::Symbol;
 use crate::domain::time::{MILLI, Nanos, SECOND, Stamp};
-use crate::venue::copies::{COPIES, CopyCounts, Kept, Latest, Merge};
+use crate::venue::copies::{COPIES, CopyCounts, Latest};
 use crate::venue::extras::Told;
 use crate::venue::full::Full;
-use crate::venue::silence::Silence;
+use crate::venue::lines::Book;
+use crate::venue::markets::Market as _;
+use crate::venue::quota::Quota;
+use crate::venue::twins::Twins;
 use crate::venue::{Adapter, Emit, OddKind, Oddity, Out, VenueContext};
 
 /// Time between two connects: the venue allows three a second.
@@ -36,8 +39,8 @@ const HTTP_WITHIN: Nanos = 10 * SECOND;
 const ANNOUNCED_PAUSE: Nanos = SECOND;
 /// Metadata is asked for again at most this often when a number does not fit it.
 pub(super) const REFRESH_EVERY: Nanos = 10 * SECOND;
-/// Patience for the snapshot after subscribing a book.
-pub(super) const SNAPSHOT_WITHIN: Nanos = 10 * SECOND;
+/// Subscriptions on one connection, and taking them back: the venue allows 480 an hour, logins included.
+pub(super) const SUBSCRIPTIONS: Quota = Quota::new(470, 3600 * SECOND);
 /// Delay after an HTTP error that only a change of configuration can cure.
 const FATAL_DELAY: Nanos = 60 * SECOND;
 
@@ -57,10 +60,8 @@ pub(super) enum Ask {
     Foreign,
     DeadMan,
 }
-
 /// How many kinds of questions there are.
 const ASKS: usize = 11;
-
 /// What makes the account known again.
 const ACCOUNT_ASKS: [Ask; 3] = [Ask::Pending, Ask::Positions, Ask::Balance];
 /// Bits of an [`HttpId`] that say what was asked for.
@@ -119,24 +120,6 @@ impl Request {
     }
 }
 
-/// A listing on one market connection.
-#[derive(Debug)]
-pub(super) struct Line {
-    /// Market channels are subscribed on the present connection.
-    pub subscribed: bool,
-    pub continuity: OkxContinuity,
-    /// When to resubscribe the book; [`NEVER`] while all is well.
-    pub resync_due: Nanos,
-    /// Resubscriptions since the book was last good for long.
-    pub resyncs: u32,
-}
-
-impl Line {
-    fn new() -> Self {
-        Self { subscribed: false, continuity: OkxContinuity::default(), resync_due: NEVER, resyncs: 0 }
-    }
-}
-
 /// A configured listing and its book.
 #[derive(Debug)]
 pub(super) struct Listing {
@@ -146,27 +129,21 @@ pub(super) struct Listing {
     pub instrument: Instrument,
     /// What was last handed to the registry.
     spec: Option<VenueSpec>,
-    /// By market connection.
-    pub lines: [Line; COPIES],
-    /// What the lines make together; `None` where there is never more than one.
-    pub merge: Option<Merge>,
-    /// Changes that wait for what one line lost.
-    pub kept: Kept,
+    pub book: Book<OkxContinuity>,
     pub best: Latest,
     pub trades: Latest,
     /// What comes without a number of its own, by kind.
     pub marks: [Latest; MARKS],
-    /// As last told to the scanner.
-    pub book: BookState,
     /// Levels as sent; only after a snapshot that came with a checksum.
     pub sent: Option<Box<SentBook>>,
     /// Whether `sent` holds the present book.
     pub sent_live: bool,
-    pub live_since: Nanos,
     /// Named by the list being read.
     pub seen: bool,
     /// Funding of the present position so far, as last stated.
     pub funding: Option<Money>,
+    /// Highest price to buy at and lowest to sell at, as last stated on a connection that still stands.
+    pub limits: Limits,
     /// Open interest and last price as last told.
     pub told: Told,
 }
@@ -179,16 +156,10 @@ pub(super) struct OkxAdapter {
     /// Positions in `listings`, ordered by symbol.
     by_symbol: Vec<(Symbol, usize)>,
     pub sessions: Vec<Session>,
-    pub copies: MarketCopies,
-    /// Positions of the market connections in `sessions`; the second one may not be there.
-    pub market: [usize; COPIES],
-    /// When each of them is to be left for the other.
-    pub leave_at: [Nanos; COPIES],
-    pub counts: CopyCounts,
-    /// Of the market data on each market connection.
-    pub silence: [Silence; COPIES],
-    /// Messages of the other market connection since the last one of this.
-    pub missed: [u32; COPIES],
+    /// The market connections.
+    pub twins: Twins,
+    /// What may still be subscribed on each of them.
+    pub quotas: [Quota; COPIES],
     pub requests: [Request; ASKS],
     pub standing: Standing,
     /// Orders (by the venue's id) whose fills have to be listed; the first one is being asked for.
@@ -226,18 +197,15 @@ impl OkxAdapter {
                 symbol: listing.symbol,
                 instrument: Instrument::default(),
                 spec: None,
-                lines: [Line::new(), Line::new()],
-                merge: copies.has_second().then(Merge::default),
-                kept: if copies.has_second() { Kept::new() } else { Kept::default() },
+                book: Book::new(listing.id, copies.has_second(), TERMS),
                 best: Latest::default(),
                 trades: Latest::default(),
                 marks: [Latest::default(); MARKS],
-                book: BookState::AwaitSnapshot,
                 sent: None,
                 sent_live: false,
-                live_since: 0,
                 seen: false,
                 funding: None,
+                limits: (None, None),
                 told: Told::default(),
             })
             .collect();
@@ -255,12 +223,8 @@ impl OkxAdapter {
             listings,
             by_symbol,
             sessions: (0..all).map(|at| Session::new(conn(at), role(at), TERMS)).collect(),
-            copies,
-            market: [MARKET, used],
-            leave_at: [NEVER; COPIES],
-            counts: CopyCounts::default(),
-            silence: [Silence::default(); COPIES],
-            missed: [0; COPIES],
+            twins: Twins::new(copies, MARKET, used),
+            quotas: [SUBSCRIPTIONS; COPIES],
             requests: [Request::default(); ASKS],
             standing: Standing::new(&context.params),
             fills_wanted: Vec::with_capacity(64),
@@ -304,17 +268,13 @@ impl OkxAdapter {
         (at < self.sessions.len()).then_some(at)
     }
 
-    fn send(&self, at: usize, what: VenueCall, out: &mut Out) {
+    pub fn send(&self, at: usize, what: VenueCall, out: &mut Out) {
         out.action(SessionAction::Send { conn: self.sessions[at].conn, what });
     }
 
     pub fn status(&mut self, at: usize, ready: bool, out: &mut Out) {
-        let role = self.sessions[at].role;
-        let is_ready = |sessions: &[Session]| sessions.iter().any(|other| other.role == role && other.ready);
-        let before = is_ready(&self.sessions);
-        self.sessions[at].ready = ready;
-        let ready = is_ready(&self.sessions);
-        if ready != before {
+        if let Some(ready) = note_ready(&mut self.sessions, at, ready) {
+            let role = self.sessions[at].role;
             out.event(EventBody::Session(SessionStatus { venue: self.venue, role, ready }));
         }
     }
@@ -332,8 +292,9 @@ impl OkxAdapter {
     /// Nothing that the connection carried can be trusted until it is back.
     fn quarantine(&mut self, at: usize, now: Nanos, out: &mut Out) {
         self.status(at, false, out);
-        if let Some(copy) = self.copy_of(at) {
-            return self.quarantine_market(copy, now, out);
+        if let Some(copy) = self.twins.copy_of(at) {
+            self.asked_wide[copy] = false;
+            return self.lose_market(copy, now, out);
         }
         if at == ACCOUNT {
             self.reconciled = false;
@@ -370,7 +331,7 @@ impl OkxAdapter {
             self.ask(ask, now.mono, out);
         }
         for copy in 0..COPIES {
-            if self.is_market_up(copy) {
+            if self.twins.is_up(&self.sessions, copy) {
                 self.subscribe(copy, now.mono, out);
                 self.resync(copy, now.mono, out);
             }
@@ -441,28 +402,26 @@ impl OkxAdapter {
 
     /// Subscribes the listings that are defined and not subscribed, in messages of neighbours.
     fn subscribe(&mut self, copy: usize, now: Nanos, out: &mut Out) {
-        let market = self.market[copy];
+        let market = self.twins.session(copy);
         let mut at = 0;
         while at < self.listings.len() {
-            let wants = |l: &Listing| l.instrument.generation > 0 && !l.lines[copy].subscribed;
+            let wants = |l: &Listing| l.instrument.generation > 0 && !l.book.lines[copy].subscribed;
             let count =
                 self.listings[at..].iter().take(calls::LISTINGS_PER_BATCH).take_while(|l| wants(l)).count();
             if count == 0 {
                 at += 1;
                 continue;
             }
-            for listing in &mut self.listings[at..at + count] {
-                listing.lines[copy].subscribed = true;
-                listing.lines[copy].resync_due = now + SNAPSHOT_WITHIN;
-                if listing.book == BookState::Live {
-                    continue;
-                }
-                listing.book = BookState::AwaitSnapshot;
-                let (instrument, state) = (listing.id, BookState::AwaitSnapshot);
-                out.event(EventBody::Book(BookStatus { instrument, state, reason: BookReason::Sync }));
-            }
             // The first batch of a connection asks for the venue's word about its contracts too.
-            let wide = !std::mem::replace(&mut self.asked_wide[copy], true);
+            let wide = !self.asked_wide[copy];
+            let requests = 1 + u32::from(self.extra_acks(count, wide) > 0);
+            if let Err(due) = self.quotas[copy].take(requests, now) {
+                return self.arm(due);
+            }
+            for listing in &mut self.listings[at..at + count] {
+                listing.book.subscribe(copy, now, out);
+            }
+            self.asked_wide[copy] = true;
             self.send(market, call_arg(calls::SUBSCRIBE_MARKET, calls::range(at, count, wide)), out);
             self.sessions[market].acks += (count * calls::MARKET_CHANNELS.len() + usize::from(wide)) as u32;
             self.subscribe_extras(market, (at, count, wide), out);
@@ -472,36 +431,18 @@ impl OkxAdapter {
         }
     }
 
+    /// Acknowledgements of what else of the market is wanted of the same listings.
+    fn extra_acks(&self, count: usize, wide: bool) -> usize {
+        let channels = calls::wanted(self.extras).iter().filter(|wanted| **wanted).count();
+        count * channels + usize::from(wide && self.extras.liquidations)
+    }
+
     /// Asks for what else of the market is wanted of the same listings; acknowledged one by one, too.
     fn subscribe_extras(&mut self, market: usize, (at, count, wide): (usize, usize, bool), out: &mut Out) {
-        let channels = calls::wanted(self.extras).iter().filter(|wanted| **wanted).count();
-        let acks = count * channels + usize::from(wide && self.extras.liquidations);
+        let acks = self.extra_acks(count, wide);
         if acks > 0 {
             self.send(market, call_arg(calls::SUBSCRIBE_EXTRAS, calls::range(at, count, wide)), out);
             self.sessions[market].acks += acks as u32;
-        }
-    }
-
-    /// Resubscribes the books that lost continuity, each on its own.
-    fn resync(&mut self, copy: usize, now: Nanos, out: &mut Out) {
-        for at in 0..self.listings.len() {
-            self.check_kept(at, now, out);
-            let listing = &mut self.listings[at];
-            let line = &mut listing.lines[copy];
-            if line.resync_due <= now {
-                line.continuity.invalidate();
-                line.resyncs = line.resyncs.saturating_add(1);
-                line.resync_due =
-                    now + SNAPSHOT_WITHIN + TERMS.back_off(line.resyncs, u64::from(listing.id.0));
-                if let Some(merge) = &mut listing.merge {
-                    merge.forget(copy);
-                }
-                let id = listing.id;
-                self.send(self.market[copy], call_for(calls::UNSUBSCRIBE_BOOK, id), out);
-                self.send(self.market[copy], call_for(calls::SUBSCRIBE_BOOK, id), out);
-            }
-            let due = self.listings[at].lines[copy].resync_due;
-            self.arm(due);
         }
     }
 
@@ -582,7 +523,7 @@ impl OkxAdapter {
 impl Adapter for OkxAdapter {
     fn on_start(&mut self, now: Stamp, out: &mut Out) {
         for at in 0..self.sessions.len() {
-            let is_spare = self.copies == MarketCopies::Relay && at == self.market[1];
+            let is_spare = self.twins.is_spare(at);
             let is_unused = at == ORDERS && self.orders_http;
             self.sessions[at].phase =
                 if is_spare || is_unused { Phase::Idle } else { Phase::Down { due: now.mono } };
@@ -598,8 +539,9 @@ impl Adapter for OkxAdapter {
             return out.action(SessionAction::Close { conn });
         }
         self.sessions[at].up(now.mono);
-        if let Some(copy) = self.copy_of(at) {
-            self.plan_leave(copy, now.mono);
+        if let Some(copy) = self.twins.copy_of(at) {
+            self.twins.up(copy, now.mono);
+            self.quotas[copy].reset();
             if epoch > 1 {
                 // We may have missed a change of specification.
                 self.refresh(0, now.mono);
@@ -633,8 +575,10 @@ impl Adapter for OkxAdapter {
         match self.parser.parse(frame, &mut full) {
             Ok(Frame::Market { channel, symbol, snapshot }) => {
                 out.marked(meta.conn, self.parser.marks);
-                let copy = self.copy_of(at).unwrap_or(0);
-                self.hear(copy, now.mono);
+                let copy = self.twins.copy_of(at).unwrap_or(0);
+                if channel.is_core() {
+                    self.twins.hear(copy, now.mono);
+                }
                 self.on_market((meta.conn, copy), channel, &symbol, snapshot, now, out);
             }
             Ok(Frame::Private { channel, data, snapshot }) => {
@@ -654,7 +598,7 @@ impl Adapter for OkxAdapter {
             Err(error) => {
                 out.unread(meta.conn, error);
                 self.odd(meta.conn, OddKind::Malformed, out);
-                let copy = self.copy_of(at).unwrap_or(0);
+                let copy = self.twins.copy_of(at).unwrap_or(0);
                 if let Some(at) = self.parser.book_hint.and_then(|symbol| self.find(&symbol)) {
                     self.lose_message(at, copy, now.mono, out);
                 }
@@ -713,12 +657,7 @@ impl Adapter for OkxAdapter {
             return;
         }
         self.listings[at].instrument = *instrument;
-        for copy in 0..COPIES {
-            if self.listings[at].lines[copy].subscribed {
-                // Levels in the old scales are void.
-                self.lose_book(at, copy, BookReason::Generation, now.mono, out);
-            }
-        }
+        self.rescale(at, now.mono, out);
         if self.reconciled {
             // Positions could not be expressed before, or were in the old scales.
             self.want(Ask::Positions, now.mono);
@@ -747,7 +686,7 @@ impl Adapter for OkxAdapter {
     }
 
     fn copies(&self) -> Option<&CopyCounts> {
-        self.copies.has_second().then_some(&self.counts)
+        self.twins.counted()
     }
 
     fn on_stop(&mut self, now: Stamp, out: &mut Out) {

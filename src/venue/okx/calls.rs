@@ -43,8 +43,8 @@ pub(super) const DEAD_MAN: u16 = 25;
 
 /// Channels subscribed for every listing, in the order of the subscription; [`INDEX_CHANNEL`] by the name of
 /// its index.
-pub(super) const MARKET_CHANNELS: [&str; 6] =
-    ["bbo-tbt", "books", "trades", "mark-price", "funding-rate", INDEX_CHANNEL];
+pub(super) const MARKET_CHANNELS: [&str; 7] =
+    ["bbo-tbt", "books", "trades", "mark-price", "funding-rate", INDEX_CHANNEL, "price-limit"];
 
 /// Channels of a listing that are subscribed on demand: last prices, open interest. Liquidations are told for all
 /// contracts together.
@@ -64,8 +64,8 @@ pub(super) const SWAP_SUFFIX: &str = "-SWAP";
 /// Channels of the account connection.
 pub(super) const ACCOUNT_CHANNELS: u32 = 3;
 
-/// Listings in one subscription: six channels of a 32-byte symbol are about 430 bytes each.
-pub(super) const LISTINGS_PER_BATCH: usize = 4;
+/// Listings in one subscription: seven channels of a 32-byte symbol are about 500 bytes each.
+pub(super) const LISTINGS_PER_BATCH: usize = 3;
 
 /// Rows in a full page of pending orders.
 pub(super) const PENDING_PAGE: usize = 100;

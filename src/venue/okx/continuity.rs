@@ -5,6 +5,7 @@
 
 use crate::domain::event::BookState;
 use crate::domain::number::{Num, POW10};
+use crate::venue::lines::Chain;
 use crate::venue::message::{Continuity, Depth, Level, Verdict};
 use std::cmp::Ordering;
 use std::fmt::Write as _;
@@ -28,16 +29,6 @@ fn ids(depth: &Depth<'_>) -> Option<(u64, i64)> {
 }
 
 impl OkxContinuity {
-    /// Declares the book void until the next snapshot.
-    pub fn invalidate(&mut self) {
-        self.state = BookState::Invalid;
-    }
-
-    /// Goes on from a message that did not follow: another connection brought what lies between.
-    pub fn rejoin(&mut self, depth: &Depth<'_>) {
-        *self = Self { state: BookState::Live, last: ids(depth), time_ms: depth.time_ms };
-    }
-
     fn gap(&mut self) -> Verdict {
         self.state = BookState::Invalid;
         Verdict::Gap
@@ -66,6 +57,16 @@ impl OkxContinuity {
             }
             _ => self.gap(),
         }
+    }
+}
+
+impl Chain for OkxContinuity {
+    fn invalidate(&mut self) {
+        self.state = BookState::Invalid;
+    }
+
+    fn rejoin(&mut self, depth: &Depth<'_>) {
+        *self = Self { state: BookState::Live, last: ids(depth), time_ms: depth.time_ms };
     }
 }
 

@@ -128,6 +128,17 @@ impl Decoder for OkxDecoder {
                 Item::Interest { symbol, qty, time_ms } => {
                     Message::OpenInterest { symbol: symbol.as_bytes(), qty: *qty, time_ms: *time_ms }
                 }
+                Item::Limits { symbol, time_ms, .. } => Message::Mark {
+                    channel: "price-limit",
+                    symbol: symbol.as_bytes(),
+                    mark: None,
+                    index: None,
+                    settle: None,
+                    rate: None,
+                    funding_ms: 0,
+                    next_funding_ms: 0,
+                    time_ms: *time_ms,
+                },
                 Item::Liquidation { symbol, side, price, qty, time_ms } => Message::Liquidation {
                     symbol: symbol.as_bytes(),
                     side: *side,

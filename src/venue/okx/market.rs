@@ -3,26 +3,22 @@
 //! A book that lost continuity is told `Invalid` and not served until its next snapshot; nothing here
 //! allocates in steady state.
 
-use super::TERMS;
 use super::adapter::{Listing, OkxAdapter};
 use super::calls::SWAP_SUFFIX;
 use super::continuity::{SentBook, checksum};
 use super::parse::{Channel, DepthRow, Item};
-use super::session::NEVER;
 use crate::domain::event::{
-    Bbo, BookReason, BookState, BookStatus, CHUNK_LEVELS, EventBody, LevelsChunk, Liquidation, Mark,
-    OpenInterest, PublicTrade, Ticker,
+    Bbo, BookReason, EventBody, Liquidation, Mark, OpenInterest, PublicTrade, Ticker,
 };
 use crate::domain::input::ConnId;
 use crate::domain::instrument::{Price, Qty};
+use crate::domain::number::Num;
 use crate::domain::text::Symbol;
-use crate::domain::time::{MILLI, Nanos, SECOND, Stamp};
-use crate::venue::copies::{CopyCounts, Place, Span};
-use crate::venue::message::{Continuity, Depth, Level, Verdict};
+use crate::domain::time::{MILLI, Nanos, Stamp};
+use crate::venue::lines::{Change, Loss, tell_levels};
+use crate::venue::markets::Market as _;
+use crate::venue::message::{Depth, Level};
 use crate::venue::{OddKind, Out, extras};
-
-/// A book that was good for this long starts its back-off anew.
-const GOOD_AFTER: Nanos = 60 * SECOND;
 
 /// Places in [`Listing::marks`].
 const MARK: usize = 0;
@@ -31,8 +27,12 @@ const FUNDING: usize = 2;
 const INTEREST: usize = 3;
 const TICKER: usize = 4;
 const LIQUIDATION: usize = 5;
+const LIMITS: usize = 6;
 /// How many there are.
-pub(super) const MARKS: usize = 6;
+pub(super) const MARKS: usize = 7;
+
+/// Highest price to buy at and lowest to sell at.
+pub(super) type Limits = (Option<Num>, Option<Num>);
 
 /// Milliseconds as sent to nanoseconds.
 pub(super) fn nanos(ms: i64) -> Nanos {
@@ -72,8 +72,8 @@ impl OkxAdapter {
                         self.inexact((conn, copy), at, now.mono, out);
                         return;
                     };
-                    let is_merged = listing.merge.is_some();
-                    if is_merged && !listing.trades.admit(copy, id, now.mono, &mut self.counts) {
+                    let is_merged = listing.book.is_merged();
+                    if is_merged && !listing.trades.admit(copy, id, now.mono, &mut self.twins.counts) {
                         continue;
                     }
                     out.event(EventBody::Trade(PublicTrade {
@@ -90,6 +90,9 @@ impl OkxAdapter {
                     if !self.is_first_mark(copy, at, kind, row.time_ms, now.mono) {
                         continue;
                     }
+                    // Limits are told when they change, marks every 10 s at least: with these the limits stay known.
+                    let (buy_max, sell_min) =
+                        if kind == MARK { self.listings[at].limits } else { (None, None) };
                     let both = row.funding_ms > 0 && row.next_funding_ms > row.funding_ms;
                     out.event(EventBody::Mark(Mark {
                         instrument: self.listings[at].id,
@@ -98,8 +101,25 @@ impl OkxAdapter {
                         rate: row.rate,
                         funding_ns: nanos(row.funding_ms),
                         interval_ns: if both { nanos(row.next_funding_ms - row.funding_ms) } else { 0 },
+                        buy_max,
+                        sell_min,
                         venue_ns: nanos(row.time_ms),
                         accrues: false,
+                    }));
+                }
+                (_, Item::Limits { symbol: name, buy_max, sell_min, time_ms }) if name == *symbol => {
+                    if !self.is_first_mark(copy, at, LIMITS, time_ms, now.mono) {
+                        continue;
+                    }
+                    let listing = &mut self.listings[at];
+                    listing.limits = (buy_max, sell_min);
+                    let (instrument, venue_ns) = (listing.id, nanos(time_ms));
+                    out.event(EventBody::Mark(Mark {
+                        instrument,
+                        buy_max,
+                        sell_min,
+                        venue_ns,
+                        ..Mark::default()
                     }));
                 }
                 (_, Item::Interest { symbol: name, qty, time_ms }) if name == *symbol => {
@@ -143,7 +163,7 @@ impl OkxAdapter {
     fn is_first_mark(&mut self, copy: usize, at: usize, kind: usize, time_ms: i64, now: Nanos) -> bool {
         let listing = &mut self.listings[at];
         let key = time_ms.unsigned_abs();
-        listing.merge.is_none() || listing.marks[kind].admit(copy, key, now, &mut self.counts)
+        !listing.book.is_merged() || listing.marks[kind].admit(copy, key, now, &mut self.twins.counts)
     }
 
     /// Index prices go by the name of the index; they are those of the swap on it.
@@ -176,11 +196,11 @@ impl OkxAdapter {
 
     fn on_bbo(&mut self, (conn, copy): (ConnId, usize), at: usize, row: DepthRow, now: Nanos, out: &mut Out) {
         let listing = &mut self.listings[at];
-        if listing.book != BookState::Live {
+        if !listing.book.is_live() {
             // An instrument in quarantine is not served, not even its best prices.
             return;
         }
-        if listing.merge.is_some() && !listing.best.admit(copy, row.seq, now, &mut self.counts) {
+        if listing.book.is_merged() && !listing.best.admit(copy, row.seq, now, &mut self.twins.counts) {
             return;
         }
         let (bids, asks) = (self.parser.span(row.bids), self.parser.span(row.asks));
@@ -211,10 +231,8 @@ impl OkxAdapter {
         now: Nanos,
         out: &mut Out,
     ) {
-        let Self { parser, listings, scratch, counts, .. } = self;
-        let (bids, asks) = (parser.span(row.bids), parser.span(row.asks));
-        let listing = &mut listings[at];
-        let symbol = listing.symbol;
+        let Self { parser, listings, scratch, twins, .. } = self;
+        let Listing { book, instrument, symbol, sent, sent_live, .. } = &mut listings[at];
         let depth = Depth {
             channel: "books",
             symbol: symbol.as_bytes(),
@@ -223,38 +241,17 @@ impl OkxAdapter {
             last: row.seq,
             prev: row.prev,
             checksum: row.checksum,
-            bids,
-            asks,
+            bids: parser.span(row.bids),
+            asks: parser.span(row.asks),
             time_ms: row.time_ms,
         };
-        let change = Change::of(&depth);
-        let result = match listing.place(copy, &depth, now, counts) {
-            Verdict::Snapshot | Verdict::Apply => listing
-                .apply(change, (bids, asks), scratch, out)
-                .and_then(|()| listing.rejoin(scratch, now, counts, out)),
-            Verdict::Buffer => {
-                let until = listing.kept.until();
-                return self.arm(until);
-            }
-            Verdict::Skip => {
-                let due = listing.lines[copy].resync_due;
-                return self.arm(due);
-            }
-            Verdict::Gap => Err(Loss::Book(BookReason::Gap)),
-        };
-        match result {
-            Ok(()) if snapshot => {
-                listing.lines[copy].resync_due = NEVER;
-                // Another connection may have brought it while the book stands.
-                if listing.book != BookState::Live || listing.merge.is_none() {
-                    listing.book = BookState::Live;
-                    listing.live_since = now;
-                    let (instrument, state) = (listing.id, BookState::Live);
-                    out.event(EventBody::Book(BookStatus { instrument, state, reason: BookReason::Sync }));
-                }
-            }
-            Ok(()) => {}
-            Err(Loss::Book(reason)) => self.lose_book(at, copy, reason, now, out),
+        let told = book.on_depth(copy, &depth, now, &mut twins.counts, out, |change, levels, out| {
+            verify(sent, sent_live, change, levels)?;
+            tell_levels(instrument, change, levels, scratch, out)
+        });
+        match told {
+            Ok(due) => self.arm(due),
+            Err(Loss::Void(reason)) => self.lose_book(at, copy, reason, now, out),
             Err(Loss::Inexact) => self.inexact((conn, copy), at, now, out),
         }
     }
@@ -265,194 +262,28 @@ impl OkxAdapter {
         self.lose_book(at, copy, BookReason::Malformed, now, out);
         self.refresh(0, now);
     }
-
-    /// Quarantines one book and plans its resynchronisation on a connection.
-    pub fn lose_book(&mut self, at: usize, copy: usize, reason: BookReason, now: Nanos, out: &mut Out) {
-        let listing = &mut self.listings[at];
-        let id = listing.id;
-        listing.lose();
-        listing.lines[copy].continuity.invalidate();
-        // What one connection can not ask for any more, the other one must.
-        let is_gone = !listing.lines[copy].subscribed && listing.lines[1 - copy].subscribed;
-        let copy = if is_gone { 1 - copy } else { copy };
-        let is_lost = listing.book == BookState::Invalid;
-        let was_good = listing.book == BookState::Live && now - listing.live_since >= GOOD_AFTER;
-        let line = &mut listing.lines[copy];
-        line.continuity.invalidate();
-        if !line.subscribed || (is_lost && line.resync_due != NEVER) {
-            return;
-        }
-        if was_good {
-            line.resyncs = 0;
-        }
-        let wait = match line.resyncs {
-            0 => 0,
-            n => TERMS.back_off(n, u64::from(id.0)),
-        };
-        let due = now + wait;
-        line.resync_due = due;
-        // Neither may be able to answer: the first snapshot counts.
-        let other = &mut listing.lines[1 - copy];
-        if other.subscribed && other.resync_due == NEVER {
-            other.resync_due = due;
-        }
-        if !is_lost {
-            listing.book = BookState::Invalid;
-            out.event(EventBody::Book(BookStatus { instrument: id, state: BookState::Invalid, reason }));
-        }
-        self.arm(due);
-    }
 }
 
-/// Why a message could not be applied.
-enum Loss {
-    /// The book is void.
-    Book(BookReason),
-    /// A number does not fit the instrument's scales.
-    Inexact,
-}
-
-/// A depth message but for its levels.
-#[derive(Clone, Copy)]
-struct Change {
-    snapshot: bool,
-    seq: u64,
-    checksum: Option<i32>,
-    time_ms: i64,
-}
-
-impl Change {
-    const fn of(depth: &Depth<'_>) -> Self {
-        Self { snapshot: depth.snapshot, seq: depth.last, checksum: depth.checksum, time_ms: depth.time_ms }
-    }
-}
-
-impl Listing {
-    /// What the book was made of is void.
-    pub fn lose(&mut self) {
-        self.sent_live = false;
-        self.kept.clear();
-        if let Some(merge) = &mut self.merge {
-            merge.lose();
+/// Applies a message to the book as sent, where the venue sends checksums, and holds it against its own.
+fn verify(
+    sent: &mut Option<Box<SentBook>>,
+    sent_live: &mut bool,
+    change: Change,
+    (bids, asks): (&[Level], &[Level]),
+) -> Result<(), Loss> {
+    if change.snapshot {
+        // Sites that send checksums do so from the snapshot on; the others pay nothing for them.
+        *sent_live = change.about.checksum.is_some();
+        if *sent_live {
+            sent.get_or_insert_with(|| Box::new(SentBook::new())).clear();
         }
     }
-
-    /// What to do with a depth message that came on a connection.
-    fn place(&mut self, copy: usize, depth: &Depth<'_>, now: Nanos, counts: &mut CopyCounts) -> Verdict {
-        let Self { merge, kept, lines, id, .. } = self;
-        let line = &mut lines[copy];
-        let own = line.continuity.on_depth(depth);
-        let Some(merge) = merge else { return own };
-        if own == Verdict::Snapshot {
-            line.resync_due = NEVER;
-            return if merge.snapshot(copy, depth.last) { Verdict::Snapshot } else { Verdict::Skip };
-        }
-        if !matches!(own, Verdict::Apply | Verdict::Gap) {
-            return own;
-        }
-        // A change without numbers cannot be placed among those of another connection.
-        let Ok(prev) = u64::try_from(depth.prev) else { return Verdict::Gap };
-        let is_live = merge.is_live();
-        let span = Span { prev, last: depth.last };
-        let place = merge.change(copy, span, false, now, counts);
-        if place != Place::Gap {
-            line.continuity.rejoin(depth);
-        }
-        match place {
-            Place::Next => Verdict::Apply,
-            Place::Known => Verdict::Skip,
-            Place::Ahead => {
-                let about = (depth.checksum, depth.time_ms);
-                kept.keep(copy, span, about, (depth.bids, depth.asks), now);
-                Verdict::Buffer
-            }
-            Place::Apart => {
-                // Only a new snapshot may meet the other connection where it stands.
-                if line.resync_due == NEVER {
-                    line.resync_due = now + TERMS.back_off(line.resyncs + 1, u64::from(id.0));
-                }
-                Verdict::Skip
-            }
-            // There is no book, but this connection goes on: what it brings will be joined to the next one.
-            Place::Gap if !is_live && own == Verdict::Apply => Verdict::Skip,
-            Place::Gap => Verdict::Gap,
+    if let (true, Some(sent)) = (*sent_live, sent) {
+        sent.apply(bids, asks);
+        let (bids, asks) = sent.top();
+        if change.about.checksum.is_some_and(|sum| sum != checksum(bids, asks)) {
+            return Err(Loss::Void(BookReason::Checksum));
         }
     }
-
-    /// Applies a message to the book as sent, where the venue sends checksums, and tells its levels.
-    fn apply(
-        &mut self,
-        change: Change,
-        (bids, asks): (&[Level], &[Level]),
-        scratch: &mut Vec<(Price, Qty)>,
-        out: &mut Out,
-    ) -> Result<(), Loss> {
-        if change.snapshot {
-            // Sites that send checksums do so from the snapshot on; the others pay nothing for them.
-            self.sent_live = change.checksum.is_some();
-            if self.sent_live {
-                self.sent.get_or_insert_with(|| Box::new(SentBook::new())).clear();
-            }
-        }
-        if let (true, Some(sent)) = (self.sent_live, &mut self.sent) {
-            sent.apply(bids, asks);
-            let (bids, asks) = sent.top();
-            if change.checksum.is_some_and(|sum| sum != checksum(bids, asks)) {
-                return Err(Loss::Book(BookReason::Checksum));
-            }
-        }
-        scratch.clear();
-        for (price, qty) in bids.iter().chain(asks) {
-            let (Some(price), Some(qty)) = (self.instrument.price(*price), self.instrument.qty(*qty)) else {
-                return Err(Loss::Inexact);
-            };
-            scratch.push((price, qty));
-        }
-        let mut chunk = LevelsChunk {
-            instrument: self.id,
-            clear: change.snapshot,
-            update_id: change.seq,
-            venue_ns: nanos(change.time_ms),
-            ..LevelsChunk::default()
-        };
-        let mut from = 0;
-        while !chunk.last {
-            let count = CHUNK_LEVELS.min(scratch.len() - from);
-            let of_bids = bids.len().saturating_sub(from).min(count);
-            chunk.bids = of_bids as u8;
-            chunk.asks = (count - of_bids) as u8;
-            chunk.levels[..count].copy_from_slice(&scratch[from..from + count]);
-            from += count;
-            chunk.last = from == scratch.len();
-            out.event(EventBody::Levels(chunk));
-            chunk.clear = false;
-        }
-        Ok(())
-    }
-
-    /// Applies what waited for what was just applied.
-    fn rejoin(
-        &mut self,
-        scratch: &mut Vec<(Price, Qty)>,
-        now: Nanos,
-        counts: &mut CopyCounts,
-        out: &mut Out,
-    ) -> Result<(), Loss> {
-        while !self.kept.is_empty() {
-            let Some(merge) = &mut self.merge else { return Ok(()) };
-            let next = self.kept.take(|kept| merge.kept(kept.copy, kept.span, false, now, counts));
-            let Some(next) = next else { return Ok(()) };
-            let change = Change {
-                snapshot: false,
-                seq: next.span.last,
-                checksum: next.checksum,
-                time_ms: next.time_ms,
-            };
-            let kept = std::mem::take(&mut self.kept);
-            let result = self.apply(change, kept.levels(&next), scratch, out);
-            self.kept = kept;
-            result?;
-        }
-        Ok(())
-    }
+    Ok(())
 }

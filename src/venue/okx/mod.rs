@@ -6,15 +6,15 @@
 //! `calls`.
 //!
 //! Understood public channels: `bbo-tbt`, `books`, `books-l2-tbt`, `books50-l2-tbt`, `books5`, `trades`,
-//! `tickers`, `mark-price`, `index-tickers`, `funding-rate`, `open-interest`, `liquidation-orders`; HTTP:
-//! order book and instruments. Private: `orders`, `positions`, `account`, replies to `order` and
+//! `tickers`, `mark-price`, `index-tickers`, `funding-rate`, `open-interest`, `price-limit`,
+//! `liquidation-orders`; HTTP: order book and instruments. Private: `orders`, `positions`, `account`, replies to `order` and
 //! `cancel-order`.
 //!
 //! Documented types that are ignored, and counted as such:
 //! - the texts `ping` and `pong`, and the events `subscribe`, `unsubscribe`, `login`, `error`, `notice`,
 //!   `channel-conn-count`, `channel-conn-count-error` (session machines read them; `decode` counts them);
 //! - `candle…`, `mark-price-candle…`, `index-candle…`, `sprd-…`, `trades-all`, `option-trades`,
-//!   `opt-summary`, `price-limit`, `estimated-price`, `instruments`, `status`, `adl-warning`,
+//!   `opt-summary`, `estimated-price`, `instruments`, `status`, `adl-warning`,
 //!   `block-tickers`, `public-block-trades`, `public-struc-block-trades`, `struc-block-trades`, `rfqs`,
 //!   `quotes`, `economic-calendar`, `call-auction-details`, `books-rpi`, `books-elp`;
 //! - private ones that are not subscribed: `balance_and_position`, `liquidation-warning`,

@@ -4,6 +4,7 @@
 //! `arg` may stand before or after `data`; `data` is always an array. Private rows are left to
 //! [`super::rows`], which reads them from the cursor that stands at `data`.
 
+use super::rows::{self, OrderRow};
 use super::schema;
 use crate::domain::number::Num;
 use crate::domain::order::Side;
@@ -38,6 +39,15 @@ pub(super) enum Channel {
     Interest,
     /// Liquidation orders.
     Liquidations,
+    /// Prices that are accepted.
+    Limits,
+}
+
+impl Channel {
+    /// Books and best prices: nothing else may hide that these are silent.
+    pub const fn is_core(self) -> bool {
+        matches!(self, Self::Bbo | Self::Books(_) | Self::Books5)
+    }
 }
 
 /// A private channel whose rows the adapter understands.
@@ -65,7 +75,6 @@ const IGNORED: &[(&[u8], &str)] = &[
     (b"trades-all", "trades-all"),
     (b"option-trades", "option-trades"),
     (b"opt-summary", "opt-summary"),
-    (b"price-limit", "price-limit"),
     (b"estimated-price", "estimated-price"),
     (b"instruments", "instruments"),
     (b"status", "status"),
@@ -117,6 +126,7 @@ fn topic(channel: &[u8]) -> Topic {
         b"index-tickers" => Topic::Market(Channel::Index),
         b"funding-rate" => Topic::Market(Channel::Funding),
         b"open-interest" => Topic::Market(Channel::Interest),
+        b"price-limit" => Topic::Market(Channel::Limits),
         b"liquidation-orders" => Topic::Market(Channel::Liquidations),
         b"orders" => Topic::Private(PrivateChannel::Orders),
         b"positions" => Topic::Private(PrivateChannel::Positions),
@@ -151,6 +161,8 @@ pub(super) enum Item {
     Mark(MarkRow),
     /// Open interest.
     Interest { symbol: Symbol, qty: Num, time_ms: i64 },
+    /// Highest price to buy at and lowest to sell at; absent = any.
+    Limits { symbol: Symbol, buy_max: Option<Num>, sell_min: Option<Num>, time_ms: i64 },
     /// A liquidation.
     Liquidation { symbol: Symbol, side: Side, price: Num, qty: Num, time_ms: i64 },
 }
@@ -278,6 +290,9 @@ pub(super) struct Parser {
     levels: Vec<Level>,
     /// The book that the last frame was about, as far as it could be read.
     pub book_hint: Option<Symbol>,
+    /// The order of the last frame of an orders' channel, when it held exactly one and all of it was understood:
+    /// read in passing, so that the row needs no second pass.
+    pub only: Option<OrderRow>,
     /// What the last frame held beyond its documentation; complete for market frames.
     pub marks: Marks,
 }
@@ -307,6 +322,7 @@ impl Parser {
         self.items.clear();
         self.levels.clear();
         self.book_hint = None;
+        self.only = None;
         self.marks = Marks::NONE;
         if let Some(frame) = self.usual(cursor) {
             return Ok(frame);
@@ -344,7 +360,11 @@ impl Parser {
                     }
                     _ => {
                         data = Some(*c);
-                        c.skip()?;
+                        let orders = meaning == Topic::Private(PrivateChannel::Orders);
+                        self.only = if orders { c.attempt(|c| c.only(rows::order)) } else { None };
+                        if self.only.is_none() {
+                            c.skip()?;
+                        }
                     }
                 },
                 b"event" => event = Some(c.string()?),
@@ -445,6 +465,7 @@ impl Parser {
                     Item::Mark(mark(channel, instrument, c)?)
                 }
                 Channel::Interest => interest(instrument, c)?,
+                Channel::Limits => limits(instrument, c)?,
                 Channel::Liquidations => return self.liquidations(c),
             };
             self.items.push(item);
@@ -712,6 +733,25 @@ fn mark(channel: Channel, instrument: &[u8], c: &mut Cursor<'_>) -> Result<MarkR
     }
     row.symbol = symbol(name)?;
     Ok(row)
+}
+
+fn limits(instrument: &[u8], c: &mut Cursor<'_>) -> Result<Item> {
+    let mut name = instrument;
+    let (mut buy_max, mut sell_min, mut in_force, mut time) = (None, None, true, None);
+    c.object(|key, c| {
+        match key {
+            b"instId" => name = c.string()?,
+            b"buyLmt" => buy_max = c.num_or_absent("buyLmt")?,
+            b"sellLmt" => sell_min = c.num_or_absent("sellLmt")?,
+            b"enabled" => in_force = c.boolean("enabled")?,
+            b"ts" => time = Some(c.int("ts")?),
+            _ => c.pass(key, &schema::LIMITS)?,
+        }
+        Ok(())
+    })?;
+    let (buy_max, sell_min) = (buy_max.filter(|_| in_force), sell_min.filter(|_| in_force));
+    let time_ms = time.ok_or(DecodeError::Missing("ts"))?;
+    Ok(Item::Limits { symbol: symbol(name)?, buy_max, sell_min, time_ms })
 }
 
 fn interest(instrument: &[u8], c: &mut Cursor<'_>) -> Result<Item> {

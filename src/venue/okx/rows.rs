@@ -6,15 +6,15 @@ use crate::domain::instrument::{ContractKind, InstrumentId, Status, VenueSpec};
 use crate::domain::money::{MONEY_SCALE, Money};
 use crate::domain::number::{Num, POW10, SCALE_MAX};
 use crate::domain::order::{ClientId, ReportKind, Side};
-use crate::domain::text::Currency;
+use crate::domain::text::{Currency, Symbol};
 use crate::venue::json::Cursor;
 use crate::venue::message::DecodeError;
 
 /// An order as the `orders` channel, `orders-pending` or the order query states it.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct OrderRow<'a> {
-    /// Native name of the instrument.
-    pub symbol: &'a [u8],
+pub(super) struct OrderRow {
+    /// Native name of the instrument; empty when it is longer than any of ours.
+    pub symbol: Symbol,
     /// Our id; none for orders of the venue (liquidation, ADL) or of someone else.
     pub client_id: ClientId,
     /// The venue's id.
@@ -46,9 +46,9 @@ pub(super) struct OrderRow<'a> {
 }
 
 /// Reads one order.
-pub(super) fn order<'a>(c: &mut Cursor<'a>) -> Result<OrderRow<'a>> {
+pub(super) fn order(c: &mut Cursor<'_>) -> Result<OrderRow> {
     let mut row = OrderRow {
-        symbol: b"",
+        symbol: Symbol::EMPTY,
         client_id: ClientId::NONE,
         order_id: 0,
         side: Side::Buy,
@@ -69,7 +69,7 @@ pub(super) fn order<'a>(c: &mut Cursor<'a>) -> Result<OrderRow<'a>> {
     let (mut fill_currency, mut currency) = (Currency::EMPTY, Currency::EMPTY);
     c.object(|key, c| {
         match key {
-            b"instId" => row.symbol = c.string()?,
+            b"instId" => row.symbol = Symbol::from_bytes(c.string()?).unwrap_or_default(),
             b"clOrdId" => row.client_id = ClientId::parse(c.string()?).unwrap_or(ClientId::NONE),
             b"ordId" => row.order_id = id_or_zero(c, "ordId")?,
             b"side" => way = Some(side(c)?),
@@ -366,6 +366,7 @@ pub(super) fn specification<'a>(c: &mut Cursor<'a>) -> Result<(&'a [u8], Result<
             notional_min: Num::ZERO,
             status: if status == b"live" { Status::Trading } else { Status::Suspended },
             code: u64::try_from(code).map_err(|_| DecodeError::Field("instIdCode"))?,
+            band: None,
         })
     };
     Ok((symbol, spec()))

@@ -48,6 +48,8 @@ pub(super) const MARK: Words = Words::new(&[
 ]);
 /// `open-interest`.
 pub(super) const INTEREST: Words = Words::new(&["instType", "oiCcy", "oiUsd"]);
+/// `price-limit`.
+pub(super) const LIMITS: Words = Words::new(&["instType"]);
 /// `liquidation-orders`, rows.
 pub(super) const LIQUIDATION: Words = Words::new(&["instFamily", "instType", "uly"]);
 /// `liquidation-orders`, details of a row.

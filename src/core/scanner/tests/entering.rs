@@ -1,15 +1,16 @@
 //! When a pair enters, when it does not and why.
 
 use super::rig::{MID, Rig, WALL, engine, instrument, scan_params};
+use crate::core::band::{BAND_AGE_MAX, BAND_GUARD_PPB};
 use crate::core::pair::WhyNot;
 use crate::domain::event::{BookState, BurstEnd, ConnStatus, EventBody, FlowBody, Mark};
 use crate::domain::input::ConnId;
-use crate::domain::instrument::{InstrumentId, Qty, Status, VenueId};
-use crate::domain::intent::{BPS, BasketKind};
+use crate::domain::instrument::{InstrumentId, Price, Qty, Status, VenueId};
+use crate::domain::intent::{BPS, BasketKind, LEGS_MAX};
 use crate::domain::number::Num;
 use crate::domain::order::{Side, TimeInForce};
 use crate::domain::params::ScanParams;
-use crate::domain::standing::{ClockSample, StartCheck};
+use crate::domain::standing::{ClockSample, StartCheck, TradingLock};
 use crate::domain::text::Currency;
 use crate::domain::time::{MILLI, SECOND};
 
@@ -457,4 +458,75 @@ fn a_cause_is_passed_on_before_the_intents_that_it_causes() {
     rig.flow.clear();
     rig.zero(&entry.legs[1]);
     assert!(matches!(rig.flow[..], [FlowBody::Event(EventBody::Order(_)), FlowBody::Intent(_)]));
+}
+
+/// A statement whose guarded limit is `price`.
+fn stated(side: Side, price: i64) -> Option<Num> {
+    let (wide, guard) = (i128::from(price) * 1_000_000_000, i128::from(BAND_GUARD_PPB));
+    let price = match side {
+        Side::Buy => (wide + 1_000_000_000) / (1_000_000_000 - guard),
+        Side::Sell => wide / (1_000_000_000 + guard),
+    };
+    Some(Num::new(price as i64, 3))
+}
+
+#[test]
+fn limit_prices_stay_in_the_band_and_what_it_puts_out_of_reach_is_not_entered() {
+    let band = |rig: &mut Rig, at: u16, buy_max: Option<Num>, sell_min: Option<Num>| {
+        let instrument = InstrumentId(at);
+        rig.event(EventBody::Mark(Mark { instrument, buy_max, sell_min, ..Mark::default() }));
+    };
+    let mut rig = Rig::warm();
+    rig.spread(30);
+    let free = rig.basket().expect("no band is known");
+    let [bought, sold] = [0, 1].map(|leg| free.legs[leg].price.0);
+    assert_eq!(free.worst.0, [Price(0); LEGS_MAX]);
+
+    // The touch lies inside, the price of the order does not.
+    let mut rig = Rig::warm();
+    band(&mut rig, 0, stated(Side::Buy, bought - 100), None);
+    band(&mut rig, 1, None, stated(Side::Sell, sold + 100));
+    rig.spread(30);
+    let basket = rig.basket().expect("it still reaches the touch");
+    assert_eq!([0, 1].map(|leg| basket.legs[leg].price.0), [bought - 100, sold + 100]);
+    assert_eq!(basket.worst.0[..2], [Price(bought - 100), Price(sold + 100)]);
+
+    for at in [0, 1] {
+        let mut rig = Rig::warm();
+        match at {
+            0 => band(&mut rig, 0, stated(Side::Buy, MID), None),
+            _ => band(&mut rig, 1, None, stated(Side::Sell, sold + sold / 100)),
+        }
+        rig.spread(30);
+        assert_eq!((rig.basket(), rig.view(0).why), (None, WhyNot::PriceBand), "listing {at}");
+        rig.spread(0);
+        rig.now += BAND_AGE_MAX;
+        rig.run_ms(1_500);
+        rig.spread(30);
+        assert!(rig.basket().is_some(), "what was stated so long ago is unknown");
+    }
+}
+
+#[test]
+fn a_listing_that_its_venue_has_locked_is_left_alone_until_the_lock_ends() {
+    let mut rig = Rig::warm();
+    let lock = |until| EventBody::Lock(TradingLock { instrument: InstrumentId(1), until });
+    rig.event(lock(WALL + rig.now + SECOND));
+    rig.spread(30);
+    assert_eq!((rig.basket(), rig.view(0).why), (None, WhyNot::Locked));
+    assert_eq!(rig.view(0).why.as_str(), "locked by venue");
+    rig.spread(0);
+    rig.run_ms(1_500);
+    rig.spread(30);
+    assert!(rig.basket().is_some(), "its time has come");
+
+    let mut rig = Rig::warm();
+    rig.event(lock(i64::MAX));
+    rig.spread(30);
+    assert!(rig.basket().is_none());
+    rig.spread(0);
+    rig.run_ms(1_500);
+    rig.event(lock(0));
+    rig.spread(30);
+    assert!(rig.basket().is_some(), "the venue says that it is open");
 }

@@ -188,7 +188,7 @@ impl Desk {
     ) -> bool {
         let Some(trade) = &mut self.trades[slot] else { return false };
         let listing = &floor.listings[usize::from(trade.legs[leg].listing)];
-        let Some(price) = urgent_price(listing, side, floor.params) else {
+        let Some(price) = urgent_price(listing, side, floor.now.mono, floor.params) else {
             trade.retry_at = floor.now.mono.saturating_add(floor.params.retry_ns);
             return false;
         };
@@ -210,7 +210,7 @@ impl Desk {
             let side = leg.closing_side();
             let step = listing.instrument.step.max(1);
             let qty = leg.held().min(listing.instrument.qty_max.0) / step * step;
-            match urgent_price(listing, side, floor.params) {
+            match urgent_price(listing, side, floor.now.mono, floor.params) {
                 Some(price) => wants[at] = Some(Want { leg: at, side, qty, price, reduce_only: true }),
                 None => is_priced = false,
             }
@@ -253,6 +253,7 @@ impl Desk {
             let at = usize::from(basket.len).min(LEGS_MAX - 1);
             (basket.legs[at], basket.mids[at], basket.book_age_ns[at]) =
                 leg_order(listing, &want, id, deep[want.leg], floor.now);
+            basket.worst.0[at] = listing.band.worst(want.side, floor.now.mono).unwrap_or_default();
             basket.len = at as u8 + 1;
             leg.working = Some(Working {
                 id,

@@ -22,7 +22,7 @@ impl Desk {
         params: &ScanParams,
     ) -> Option<Basket> {
         self.trades.iter().position(Option::is_none)?;
-        let (at, wants) = entry_wants(pair, way, listings, params)?;
+        let (at, wants) = entry_wants(pair, way, listings, now.mono, params)?;
         let mut basket = Basket {
             trade: TradeId(self.trade_last + 1),
             kind: BasketKind::Entry,
@@ -38,6 +38,7 @@ impl Desk {
             let (order, mid, _) = leg_order(listing, want, id, false, now);
             // Of its age nothing is wanted: a quiet market must not end the rehearsal at its first check.
             (basket.legs[slot], basket.mids[slot], basket.len) = (order, mid, slot as u8 + 1);
+            basket.worst.0[slot] = listing.band.worst(want.side, now.mono).unwrap_or_default();
             black_box(self.recent.knows(id));
         }
         // A real entry looks for the next deadline.

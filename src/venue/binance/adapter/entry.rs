@@ -1,12 +1,14 @@
 //! Order entry: the session of the WebSocket API, its replies, and those over HTTP.
 
-use super::BinanceAdapter;
+use super::{ANNOUNCED_PAUSE, BinanceAdapter, INDICATORS_PAUSE};
 use crate::domain::effect::OrderCall;
 use crate::domain::event::{EventBody, SessionRole};
-use crate::domain::order::OrderReport;
+use crate::domain::order::{OrderReport, RejectClass, ReportKind};
 use crate::domain::time::{Nanos, Stamp};
+use crate::venue::binance::duties::Duty;
 use crate::venue::binance::limits::Limits;
 use crate::venue::binance::link::NEVER;
+use crate::venue::binance::locks::is_lock;
 use crate::venue::binance::{conn, orders};
 use crate::venue::{Adapter, Emit, OddKind, Out};
 
@@ -56,9 +58,30 @@ impl BinanceAdapter {
 
     fn on_report(&mut self, request: orders::Request, report: OrderReport, now: Nanos, out: &mut Out) {
         out.emit(Emit::Report(report));
+        if report.kind == ReportKind::Rejected {
+            self.on_hint(&report, now);
+        }
         if request == orders::Request::Query {
             // The total alone: its fills may never have come.
             self.backfill.want(&report, now);
+        }
+    }
+
+    /// A refusal that is news of more than its order: the account is locked somewhere, or the band has moved.
+    fn on_hint(&mut self, report: &OrderReport, now: Nanos) {
+        if is_lock(report.code) {
+            self.indicators_due(now.max(self.locks.read_at.saturating_add(INDICATORS_PAUSE)));
+        } else if report.reject == RejectClass::PriceBand {
+            let chore = self.chore(Duty::ExchangeInfo);
+            chore.due = chore.due.min(now.saturating_add(ANNOUNCED_PAUSE));
+        }
+    }
+
+    /// The venue's word about locks is read at that time at the latest, where it gives it.
+    pub(super) fn indicators_due(&mut self, at: Nanos) {
+        if self.variant.knows.indicators {
+            let chore = self.chore(Duty::Indicators);
+            chore.due = chore.due.min(at);
         }
     }
 

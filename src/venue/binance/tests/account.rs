@@ -41,6 +41,9 @@ fn account_up(mut fresh: Rig, first: &[u8]) -> Rig {
         {{"orderId":6,"symbol":"BTCUSDT","status":"NEW","clientOrderId":"web_1","executedQty":"0","side":"BUY","updateTime":6}}]"#,
         client(3)
     ));
+    if let Some((id, _)) = seen.http(op::INDICATORS).first() {
+        fresh.http(*id, 200, r#"{"indicators":{},"updateTime":1}"#);
+    }
     fresh.http(positions, 200, POSITIONS);
     assert!(fresh.out.items().iter().all(|item| !matches!(item, Emit::ReconcileEnd(_))));
     fresh.http(balances, 200, BALANCES);
@@ -381,6 +384,35 @@ fn a_query_that_finds_fills_over_http_asks_for_them() {
     rig.http(HttpId::of_order(OrderCall::Query, client(9)), 200, &order);
     let asked = rig.wait(SECOND).http(op::USER_TRADES);
     assert!(asked.iter().any(|(_, what)| what.arg == 55), "{asked:?}");
+}
+
+#[test]
+fn locks_are_read_slowly_and_at_once_after_a_refusal_that_speaks_of_them() {
+    let mut rig = account_up(Rig::over_http(), &[0, 1]);
+    rig.take();
+    let locked = r#"{"indicators":{"BTCUSDT":[{"isLocked":true,"plannedRecoverTime":1790757203000,"indicator":"UFR","value":0.997,"triggerValue":0.995}]},"updateTime":1}"#;
+    assert!(rig.wait(30 * SECOND).http(op::INDICATORS).is_empty());
+    let refusal = r#"{"code":-4400,"msg":"Futures Trading Quantitative Rules violated"}"#;
+    rig.http(HttpId::of_order(OrderCall::Place, client(9)), 400, refusal);
+    let asked = rig.wait(20 * MILLI).http(op::INDICATORS);
+    rig.http(asked.first().expect("at once").0, 200, locked);
+    let seen = rig.take();
+    let lock = |event: &EventBody| matches!(event, EventBody::Lock(lock) if lock.instrument == InstrumentId(10) && lock.until == 1_790_757_203_000 * MILLI);
+    assert!(seen.events().iter().any(lock), "{seen:?}");
+    rig.http(HttpId::of_order(OrderCall::Place, client(10)), 400, refusal);
+    assert!(rig.wait(900 * MILLI).http(op::INDICATORS).is_empty(), "no more than once a second");
+    assert_eq!(rig.wait(200 * MILLI).http(op::INDICATORS).len(), 1);
+}
+
+#[test]
+fn a_refusal_for_the_price_has_the_band_read_up() {
+    let mut rig = account_up(Rig::over_http(), &[0, 1]);
+    // The question of the start is given up and asked again.
+    let asked = rig.wait(20 * SECOND).http(op::EXCHANGE_INFO);
+    rig.http(asked.first().expect("asked again").0, 200, r#"{"symbols":[]}"#);
+    let refusal = r#"{"code":-4016,"msg":"Limit price can't be higher than 1."}"#;
+    rig.http(HttpId::of_order(OrderCall::Place, client(9)), 400, refusal);
+    assert_eq!(rig.wait(1_100 * MILLI).http(op::EXCHANGE_INFO).len(), 1);
 }
 
 #[test]

@@ -60,8 +60,8 @@ fn there_is_no_order_connection_and_room_for_a_hundred_listings() {
     let roles = |trading| Aster.connections(trading).iter().map(|spec| spec.role).collect::<Vec<_>>();
     let (market, account) = (SessionRole::Market, SessionRole::Account);
     assert_eq!((roles(false), roles(true)), (vec![market; 2], vec![market, market, account]));
-    assert_eq!(Aster.listings_max(Extras::default()), 100);
-    assert_eq!(Aster.listings_max(Extras::ALL), 50);
+    assert_eq!(Aster.listings_max(Extras::default(), MarketCopies::Two), 100);
+    assert_eq!(Aster.listings_max(Extras::ALL, MarketCopies::Two), 50);
     assert_eq!(Aster.order_routes(), [OrderRoute::Http]);
     assert!(Aster.kill_switch(&context(true)).is_some());
 }

@@ -321,6 +321,30 @@ fn a_silent_stream_is_asked_for_again_without_losing_readiness() {
 }
 
 #[test]
+fn extras_do_not_hide_that_a_core_stream_is_silent() {
+    for (core, beside) in [
+        (conn::MARKET, r#"{"e":"24hrTicker","E":9,"s":"BTCUSDT","c":"100.1","b":"100.0","a":"100.2"}"#),
+        (
+            conn::MARKET,
+            r#"{"e":"forceOrder","E":9,"o":{"s":"BTCUSDT","S":"SELL","o":"LIMIT","f":"IOC","q":"0.014","p":"99.10","ap":"99.10","X":"FILLED","l":"0.014","z":"0.014","T":9}}"#,
+        ),
+    ] {
+        let mut rig = Rig::running(false);
+        rig.take();
+        let mut closed = Vec::new();
+        for _ in 0..30 {
+            rig.frame(
+                conn::PUBLIC,
+                r#"{"e":"bookTicker","u":1,"s":"BTCUSDT","b":"1","B":"1","a":"2","A":"1","T":1,"E":1}"#,
+            );
+            rig.frame(core, beside);
+            closed.extend(rig.wait(SECOND).closes());
+        }
+        assert_eq!(closed, [1], "{beside}");
+    }
+}
+
+#[test]
 fn a_refused_subscription_is_told_and_tried_again() {
     let mut rig = Rig::new(false);
     rig.adapter.on_start(rig.at(), &mut rig.out);

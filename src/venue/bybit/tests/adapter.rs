@@ -125,6 +125,18 @@ fn tickers_in_parts_tell_whole_funding() {
 }
 
 #[test]
+fn price_limits_are_told_and_repeated_with_every_mark() {
+    let mut rig = Rig::live(false);
+    let limits = r#"{"topic":"priceLimit.BTCUSDT","data":{"symbol":"BTCUSDT","buyLmt":"114450.00","sellLmt":"103550.00"},"ts":1750059683782}"#;
+    let mark = r#"{"topic":"tickers.BTCUSDT","type":"delta","data":{"symbol":"BTCUSDT","markPrice":"109000"},"cs":1,"ts":1750059683783}"#;
+    let both = (Some(Num::new(11_445_000, 2)), Some(Num::new(10_355_000, 2)));
+    for text in [limits, mark] {
+        let [EventBody::Mark(mark)] = events(&rig.frame(PUBLIC, text))[..] else { panic!("{text}") };
+        assert_eq!((mark.buy_max, mark.sell_min), both, "{text}");
+    }
+}
+
+#[test]
 fn bad_frames_are_counted_and_lose_only_the_book_that_they_name() {
     let mut rig = Rig::live(false);
     for (frame, kind) in [

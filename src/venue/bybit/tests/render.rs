@@ -182,7 +182,7 @@ fn session_messages_are_rendered_exactly() {
     assert_eq!(sent(call(calls::PING), at(0)), r#"{"op":"ping"}"#);
     assert_eq!(
         sent(call_for(calls::SUBSCRIBE_MARKET, ETH), at(0)),
-        r#"{"req_id":"m1","op":"subscribe","args":["orderbook.1.ETHUSDT","orderbook.50.ETHUSDT","publicTrade.ETHUSDT","tickers.ETHUSDT"]}"#
+        r#"{"req_id":"m1","op":"subscribe","args":["orderbook.1.ETHUSDT","orderbook.50.ETHUSDT","publicTrade.ETHUSDT","tickers.ETHUSDT","priceLimit.ETHUSDT"]}"#
     );
     assert_eq!(
         sent(call_for(calls::UNSUBSCRIBE_BOOK, BTC), at(0)),

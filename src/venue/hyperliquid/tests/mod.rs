@@ -7,6 +7,7 @@ mod standing;
 use super::HyperliquidDecoder;
 use super::continuity::HyperliquidContinuity;
 use crate::domain::event::BookState;
+use crate::venue::lines::Chain as _;
 use crate::venue::message::{Continuity, DecodeError, Decoder, Depth, Message, Verdict};
 use proptest::prelude::*;
 use std::path::PathBuf;

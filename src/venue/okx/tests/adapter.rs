@@ -101,7 +101,7 @@ fn subscriptions_wait_for_instruments_and_books_for_snapshots() {
     assert_eq!(books(&items), [(BTC, BookState::AwaitSnapshot, BookReason::Sync)]);
     let bbo = r#"{"arg":{"channel":"bbo-tbt","instId":"BTC-USDT-SWAP"},"data":[{"asks":[["61000.2","5","0","1"]],"bids":[["61000.1","7","0","1"]],"ts":"1787612486107","seqId":99}]}"#;
     assert_eq!(rig.frame(PUBLIC, bbo), [], "not served before the snapshot");
-    for left in (0..7).rev() {
+    for left in (0..8).rev() {
         let items =
             rig.frame(PUBLIC, r#"{"event":"subscribe","arg":{"channel":"books","instId":"BTC-USDT-SWAP"}}"#);
         assert_eq!(statuses(&items).len(), usize::from(left == 0));
@@ -175,7 +175,7 @@ fn a_checksum_that_does_not_match_quarantines() {
     let with = |action, seq, prev, sum: i32| {
         book("BTC-USDT-SWAP", action, seq, prev).replace("\"checksum\":0", &format!("\"checksum\":{sum}"))
     };
-    assert_eq!(books(&rig.frame(PUBLIC, &with("snapshot", 200, -1, sum))).len(), 1);
+    assert_eq!(books(&rig.frame(PUBLIC, &with("snapshot", 200, -1, sum))), [], "the book stands already");
     assert_eq!(events(&rig.frame(PUBLIC, &with("update", 201, 200, sum))).len(), 1);
     let items = rig.frame(PUBLIC, &with("update", 202, 201, sum ^ 1));
     assert_eq!(events(&items).len(), 1, "no level is served");
@@ -240,6 +240,32 @@ fn trades_marks_and_funding_become_events() {
     assert!(
         matches!(items[0], EventBody::Mark(m) if m.mark == Some(Num::new(830_038, 1)) && m.rate.is_none())
     );
+}
+
+#[test]
+fn price_limits_are_told_and_repeated_with_every_mark_of_the_connection() {
+    let mut rig = Rig::live(false);
+    let limits = |fields: &str| {
+        format!(
+            r#"{{"arg":{{"channel":"price-limit","instId":"BTC-USDT-SWAP"}},"data":[{{"instId":"BTC-USDT-SWAP","instType":"SWAP",{fields},"ts":"1790757203016"}}]}}"#
+        )
+    };
+    let mark = r#"{"arg":{"channel":"mark-price","instId":"BTC-USDT-SWAP"},"data":[{"instId":"BTC-USDT-SWAP","instType":"SWAP","markPx":"83003.8","ts":"1790757203017"}]}"#;
+    let mut told = |text: &str| match events(&rig.frame(PUBLIC, text))[..] {
+        [EventBody::Mark(mark)] => (mark.buy_max, mark.sell_min),
+        _ => panic!("{text}"),
+    };
+    assert_eq!(told(mark), (None, None));
+    let both = (Some(Num::new(871_541, 1)), Some(Num::new(788_537, 1)));
+    assert_eq!(told(&limits(r#""buyLmt":"87154.1","sellLmt":"78853.7","enabled":true"#)), both);
+    assert_eq!(told(mark), both);
+    assert_eq!(told(&limits(r#""buyLmt":"","sellLmt":"","enabled":false"#)), (None, None), "not in force");
+    assert_eq!(told(mark), (None, None));
+    told(&limits(r#""buyLmt":"87154.1","sellLmt":"78853.7","enabled":true"#));
+    rig.down(PUBLIC);
+    rig.up(PUBLIC);
+    let [EventBody::Mark(mark)] = events(&rig.frame(PUBLIC, mark))[..] else { panic!() };
+    assert_eq!((mark.buy_max, mark.sell_min), (None, None), "what another connection said");
 }
 
 #[test]

@@ -163,10 +163,10 @@ fn session_messages_and_requests_are_rendered_exactly() {
     );
     let market: serde_json::Value =
         serde_json::from_str(&text(call_arg(calls::SUBSCRIBE_MARKET, calls::range(0, 2, true)))).unwrap();
-    assert_eq!(market["args"].as_array().unwrap().len(), 13);
-    assert_eq!(market["args"][7], serde_json::json!({"channel": "books", "instId": "ETH-USDT-SWAP"}));
-    assert_eq!(market["args"][11], serde_json::json!({"channel": "index-tickers", "instId": "ETH-USDT"}));
-    assert_eq!(market["args"][12], serde_json::json!({"channel": "instruments", "instType": "SWAP"}));
+    assert_eq!(market["args"].as_array().unwrap().len(), 15);
+    assert_eq!(market["args"][8], serde_json::json!({"channel": "books", "instId": "ETH-USDT-SWAP"}));
+    assert_eq!(market["args"][12], serde_json::json!({"channel": "index-tickers", "instId": "ETH-USDT"}));
+    assert_eq!(market["args"][14], serde_json::json!({"channel": "instruments", "instType": "SWAP"}));
     let account: serde_json::Value = serde_json::from_str(&text(call(calls::SUBSCRIBE_ACCOUNT))).unwrap();
     assert_eq!(account["args"].as_array().unwrap().len(), calls::ACCOUNT_CHANNELS as usize);
     let line =
