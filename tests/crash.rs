@@ -4,7 +4,6 @@
 //! `PERPRING_KILLS=200` runs so many kills; without it a short form.
 #![allow(clippy::disallowed_methods)] // a deadline, and random moments
 
-use crate::simulated::TempDir;
 use perpring::journal::{
     Housekeeper, Housekeeping, JournalOptions, Manifest, Reader, Record, RunId, Stream, SyncPolicy, Writer,
     pack, recover, verify,
@@ -13,7 +12,7 @@ use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use std::fs::{self, File, OpenOptions};
 use std::os::unix::fs::FileExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -85,12 +84,32 @@ fn child() {
     }
 }
 
+/// A directory in memory where there is such a file system: what survives a process does not depend on the disk, and
+/// many synchronisations cost nothing there.
+struct Memory(PathBuf);
+
+impl Memory {
+    fn new(seed: u64) -> Self {
+        let memory = Path::new("/dev/shm");
+        let root = if memory.is_dir() { memory.to_owned() } else { std::env::temp_dir() };
+        let dir = root.join(format!("perpring-crash-{}-{seed}", std::process::id()));
+        let _ = fs::remove_dir_all(&dir);
+        fs::create_dir_all(&dir).expect("a directory");
+        Self(dir)
+    }
+}
+
+impl Drop for Memory {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
 /// Kills a writer once it has promised so much and a little later; what is left must keep every promise.
 fn kill_one(seed: u64) -> u64 {
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
-    let scratch = TempDir::new();
-    let dir = scratch.path();
-    fs::create_dir_all(dir).expect("temporary disk");
+    let scratch = Memory::new(seed);
+    let dir = &scratch.0;
     let mut writer = Command::new(std::env::current_exe().expect("this program"))
         .args(["crash::child", "--exact", "--ignored", "--nocapture"])
         .env(DIR, dir)
@@ -99,7 +118,7 @@ fn kill_one(seed: u64) -> u64 {
         .stderr(Stdio::null())
         .spawn()
         .expect("a process");
-    let (enough, begun) = (rng.random_range(1..6000), Instant::now());
+    let (enough, begun) = (rng.random_range(1..3000), Instant::now());
     while Promises::read(dir)[0] < enough {
         assert!(begun.elapsed().as_secs() < 120, "the writer writes: {:?}", writer.try_wait());
         std::thread::yield_now();
@@ -134,7 +153,7 @@ fn kill_one(seed: u64) -> u64 {
 
 #[test]
 fn a_writer_killed_at_any_moment_loses_nothing() {
-    let kills = std::env::var("PERPRING_KILLS").ok().and_then(|n| n.parse::<u64>().ok()).unwrap_or(9);
+    let kills = std::env::var("PERPRING_KILLS").ok().and_then(|n| n.parse::<u64>().ok()).unwrap_or(6);
     let packed: u64 = (0..kills).map(kill_one).sum();
     println!("{kills} kills, {packed} segments were compressed");
     assert!(packed > 0, "housekeeping was at work");
