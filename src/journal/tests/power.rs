@@ -274,7 +274,7 @@ fn lose_power(dir: &Path, history: &History, other: &Files, seed: u64) -> bool {
 #[test]
 fn after_a_loss_of_power_no_damaged_record_is_read_and_no_synced_one_is_lost() {
     let asked = std::env::var("PERPRING_POWER_LOSSES").ok().and_then(|n| n.parse::<u64>().ok());
-    let losses = asked.unwrap_or(200);
+    let losses = asked.unwrap_or(120);
     let root = Scratch::in_memory();
     fs::create_dir_all(&root.0).expect("memory");
     let mut costly = 0;
