@@ -13,6 +13,7 @@ mod ccxt;
 mod checker;
 mod coinm_world;
 mod command_line;
+mod crash;
 mod decode_alloc;
 mod decode_paths;
 mod deribit_world;

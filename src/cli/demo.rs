@@ -8,7 +8,7 @@ use super::{CliError, Failure, Signals};
 use crate::domain::input::Command;
 use crate::domain::params::{OrderRoute, RiskParams};
 use crate::domain::time::SECOND;
-use crate::journal::JournalOptions;
+use crate::journal::{Housekeeping, JournalOptions};
 use crate::net::tls::Trust;
 use crate::ops::view::Board;
 use crate::replay::source::RunConfig;
@@ -82,6 +82,12 @@ pub struct DemoArgs {
     /// Size of a journal segment, KiB; a multiple of 4.
     #[arg(long, value_name = "KIB", default_value_t = 16 << 10)]
     pub segment_kib: u32,
+    /// Leave closed segments of the journal uncompressed.
+    #[arg(long)]
+    pub raw_segments: bool,
+    /// No new trades below so many free MiB on the journal's file system; an alarm below twice as many.
+    #[arg(long, value_name = "MIB", default_value_t = 0)]
+    pub space_stop_mib: u64,
     /// One JSON object at the end instead of text.
     #[arg(long)]
     pub json: bool,
@@ -105,6 +111,8 @@ impl Default for DemoArgs {
             picture: None,
             write_ahead: WriteAhead::Off,
             segment_kib: 16 << 10,
+            raw_segments: false,
+            space_stop_mib: 0,
             json: false,
         }
     }
@@ -243,6 +251,12 @@ pub fn trade(args: &DemoArgs, signals: &Signals) -> Result<DemoReport, Failure> 
         ("seed".to_owned(), args.seed.to_string()),
         ("profile".to_owned(), plan.to_string()),
     ]);
+    let keep = Housekeeping {
+        compress: Housekeeping::default().compress.filter(|_| !args.raw_segments),
+        space_alarm_bytes: args.space_stop_mib.saturating_mul(2 << 20),
+        space_stop_bytes: args.space_stop_mib.saturating_mul(1 << 20),
+        ..Housekeeping::default()
+    };
     let running = launch(
         Launch {
             config: config.clone(),
@@ -254,6 +268,7 @@ pub fn trade(args: &DemoArgs, signals: &Signals) -> Result<DemoReport, Failure> 
                 journal_dir.clone(),
                 JournalOptions {
                     segment_bytes: (args.segment_kib as usize) << 10,
+                    keep: Some(keep),
                     ..JournalOptions::default()
                 },
             )),

@@ -1,9 +1,9 @@
-//! `perpring journal`: verifies a journal or prints its records. Never changes one.
+//! `perpring journal`: verifies a journal, prints its records, compresses what is raw. Never changes a record.
 
 use super::{CliError, Failure};
 use crate::domain::codec::{decode_input, decode_output, kind_name};
 use crate::domain::event::{EventBody, Seq};
-use crate::journal::{JournalError, Reader, RecordRef, Stream, verify};
+use crate::journal::{JournalError, Reader, RecordRef, Stream, pack, verify};
 use crate::replay::source::{Inputs, read_config};
 use crate::stage::river::Parts;
 use clap::{Args, Subcommand, ValueEnum};
@@ -25,6 +25,8 @@ enum JournalCommand {
     Verify(VerifyArgs),
     /// Print records, one JSON object a line.
     Dump(DumpArgs),
+    /// Compress, index and chain what a finished run left raw.
+    Pack(PackArgs),
 }
 
 #[derive(Args, Debug)]
@@ -34,6 +36,15 @@ struct VerifyArgs {
     /// One JSON object instead of text.
     #[arg(long)]
     json: bool,
+}
+
+#[derive(Args, Debug)]
+struct PackArgs {
+    /// Directory of the journal; nobody may be writing it.
+    dir: PathBuf,
+    /// zstd level.
+    #[arg(long, default_value_t = 9, value_parser = clap::value_parser!(i32).range(1..=22))]
+    level: i32,
 }
 
 #[derive(Args, Debug)]
@@ -69,6 +80,7 @@ pub fn run(args: &JournalArgs) -> Result<u8, Failure> {
     let code = match &args.command {
         JournalCommand::Verify(args) => run_verify(args, &mut out),
         JournalCommand::Dump(args) => run_dump(args, &mut out),
+        JournalCommand::Pack(args) => run_pack(args, &mut out),
     };
     code.and_then(|code| out.flush().map(|()| code).map_err(Failure::from)).map_err(|failure| {
         // Journals have errors of their own: a bare one comes from the output.
@@ -90,7 +102,8 @@ fn run_verify(args: &VerifyArgs, out: &mut impl Write) -> Result<u8, Failure> {
                     "stream": s.stream, "segments": s.segments, "records": s.records,
                     "body_bytes": s.body_bytes, "file_bytes": s.file_bytes,
                     "first_seq": s.first_seq, "last_seq": s.last_seq, "abandoned": s.abandoned,
-                    "closed": s.closed, "synced": s.synced,
+                    "closed": s.closed, "synced": s.synced, "chained": s.chained, "packed": s.packed,
+                    "removed": s.removed,
                     "damage": s.damage.iter().map(|d| json!({
                         "file": d.file, "offset": d.offset, "position": d.position, "what": d.kind.to_string(),
                     })).collect::<Vec<_>>(),
@@ -108,6 +121,16 @@ fn run_verify(args: &VerifyArgs, out: &mut impl Write) -> Result<u8, Failure> {
         }
     }
     Ok(u8::from(report.damages() > 0))
+}
+
+fn run_pack(args: &PackArgs, out: &mut impl Write) -> Result<u8, Failure> {
+    let done = pack(&args.dir, args.level)?;
+    writeln!(
+        out,
+        "{} segments chained, {} compressed: {} bytes became {}",
+        done.segments, done.packed, done.raw_bytes, done.packed_bytes
+    )?;
+    Ok(0)
 }
 
 fn run_dump(args: &DumpArgs, out: &mut impl Write) -> Result<u8, Failure> {

@@ -90,6 +90,7 @@ pub fn trade(args: &RunArgs, signals: &Signals) -> Result<RunReport, Failure> {
     // Before anything can trade: a taken port keeps the run from starting.
     let monitor =
         config.engine.metrics_bind.map(|bind| crate::ops::metrics::serve(bind, &board)).transpose()?;
+    let options = JournalOptions { keep: Some(config.journal.housekeeping()), ..JournalOptions::default() };
     let started = Instant::now();
     let running = launch(
         Launch {
@@ -98,7 +99,7 @@ pub fn trade(args: &RunArgs, signals: &Signals) -> Result<RunReport, Failure> {
             credentials,
             trust,
             plan: plan.clone(),
-            journal: journal.clone().map(|dir| (dir, JournalOptions::default())),
+            journal: journal.clone().map(|dir| (dir, options.clone())),
             notes: BTreeMap::from([
                 ("command".to_owned(), "run".to_owned()),
                 ("mode".to_owned(), mode.to_owned()),

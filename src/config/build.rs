@@ -182,6 +182,10 @@ impl Config {
                     .to_owned(),
             );
         }
+        let keep = self.journal.housekeeping();
+        if keep.space_stop_bytes > keep.space_alarm_bytes && keep.space_alarm_bytes > 0 {
+            findings.push("[journal] space_stop_mib must not be above space_alarm_mib".to_owned());
+        }
         if let Some(bind) = engine.metrics_bind.filter(|bind| !bind.ip().is_loopback()) {
             findings.push(format!(
                 "[engine] metrics_bind {bind} is not on loopback: use 127.0.0.1 and a proxy that authenticates"

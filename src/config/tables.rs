@@ -5,12 +5,14 @@ use crate::domain::params::{
     Extras, OrderFallback, OrderRoute, PaperParams, RiskParams, ScanParams, SessionKind,
 };
 use crate::domain::time::{MILLI, Nanos};
+use crate::journal::Housekeeping;
 use crate::runtime::idle::IdleMode;
 use crate::stage::egress::WriteAhead;
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 /// The whole file.
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -18,6 +20,8 @@ use std::path::PathBuf;
 pub struct Config {
     /// Threads, journal, monitoring.
     pub engine: EngineTable,
+    /// What becomes of the journal.
+    pub journal: JournalTable,
     /// Execution on paper.
     pub paper: PaperTable,
     /// Venues, at least two.
@@ -52,6 +56,40 @@ pub struct EngineTable {
     pub write_ahead: WriteAhead,
     /// A further certificate authority (PEM) beside the system's.
     pub ca_file: Option<PathBuf>,
+}
+
+/// `[journal]`.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct JournalTable {
+    /// Closed segments are compressed; without it they are.
+    pub compress: Option<bool>,
+    /// Most bytes of a run's segments; without it all are kept.
+    pub keep_bytes: Option<u64>,
+    /// Longest time that a closed segment is kept, days.
+    pub keep_days: Option<u32>,
+    /// Retention may remove inputs too: what is left cannot be replayed from its beginning.
+    pub cut_inputs: bool,
+    /// Below so many free MiB: an alarm.
+    pub space_alarm_mib: Option<u64>,
+    /// Below so many free MiB: no new trades.
+    pub space_stop_mib: Option<u64>,
+}
+
+impl JournalTable {
+    /// In the words of the journal.
+    pub fn housekeeping(&self) -> Housekeeping {
+        let default = Housekeeping::default();
+        Housekeeping {
+            compress: if self.compress.unwrap_or(true) { default.compress } else { None },
+            keep_bytes: self.keep_bytes,
+            keep_for: self.keep_days.map(|days| Duration::from_secs(u64::from(days) * 86_400)),
+            cut_inputs: self.cut_inputs,
+            space_alarm_bytes: self.space_alarm_mib.unwrap_or(2048).saturating_mul(1 << 20),
+            space_stop_bytes: self.space_stop_mib.unwrap_or(512).saturating_mul(1 << 20),
+            ..default
+        }
+    }
 }
 
 /// `[market]`.

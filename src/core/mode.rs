@@ -24,6 +24,8 @@ pub struct Modes {
     killed: [bool; VENUES_MAX],
     /// The run ends: nothing is sent any more.
     pub stopped: bool,
+    /// The journal's disk is short of room: reducing, as long as that lasts.
+    pub short: bool,
 }
 
 impl Modes {
@@ -46,12 +48,13 @@ impl Modes {
 
     /// Back to normal.
     pub fn resume(&mut self) {
-        *self = Self { stopped: self.stopped, ..Self::default() };
+        // A condition is not an order: it stays until it has passed.
+        *self = Self { stopped: self.stopped, short: self.short, ..Self::default() };
     }
 
     /// The mode that holds everywhere.
     pub fn global(&self) -> Mode {
-        if self.stopped { Mode::Halted } else { self.global }
+        if self.stopped { Mode::Halted } else { self.passing() }
     }
 
     /// The mode that holds for orders at `venue`.
@@ -59,8 +62,12 @@ impl Modes {
         if self.killed.get(venue.index()).copied().unwrap_or(true) || self.stopped {
             Mode::Halted
         } else {
-            self.global
+            self.passing()
         }
+    }
+
+    fn passing(&self) -> Mode {
+        if self.short { self.global.max(Mode::Reducing) } else { self.global }
     }
 
     /// Adds the state to a digest.
@@ -68,5 +75,8 @@ impl Modes {
         to.mix(self.global as u64);
         to.mix(u64::from(self.stopped));
         self.killed.iter().for_each(|killed| to.mix(u64::from(*killed)));
+        if self.short {
+            to.mix(1); // only then: runs that never were short digest as they always did
+        }
     }
 }

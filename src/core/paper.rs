@@ -223,7 +223,10 @@ impl Paper {
             Command::Reduce => self.cancel_where(at, |spec| !spec.reduce_only),
             Command::Kill(Scope::Global) | Command::Stop => self.cancel_where(at, |_| true),
             Command::Kill(Scope::Venue(venue)) => self.cancel_where(at, |spec| spec.venue == venue),
-            Command::Resume | Command::RecorderLag { .. } | Command::ByHand(_) => {}
+            Command::Resume
+            | Command::RecorderLag { .. }
+            | Command::ByHand(_)
+            | Command::JournalSpace { .. } => {}
         }
     }
 

@@ -426,6 +426,7 @@ impl Scanner {
                 self.tighten(Mode::Reducing, out);
             }
             Command::RecorderLag { .. } => {}
+            Command::JournalSpace { short } => self.modes.short = short,
             Command::Kill(scope) => {
                 self.modes.kill(scope);
                 self.with_desk(out, |desk, floor| {

@@ -192,6 +192,8 @@ pub enum Command {
     Stop,
     /// An engineer handles one order by hand.
     ByHand(ByHand),
+    /// The journal's disk is short of room: no new trades until it is not. Passes by itself.
+    JournalSpace { short: bool },
 }
 
 /// What an engineer asks for, one order at a time; passes every check that an order of the engine's own passes.

@@ -14,7 +14,7 @@ pub enum DamageKind {
     #[error("the segment's header does not match its checksum")]
     Header,
     /// A version that this program does not read.
-    #[error("format version {found}; this program reads {VERSION}")]
+    #[error("format version {found}; this program reads up to {VERSION}")]
     Version {
         /// The version found.
         found: u32,
@@ -55,6 +55,27 @@ pub enum DamageKind {
     /// Nothing where records are known to follow.
     #[error("an empty record, though more was written after it")]
     Hole,
+    /// A compressed segment that cannot be decompressed.
+    #[error("the compressed segment cannot be decompressed")]
+    Packed,
+    /// A segment is not the one that the chain speaks of.
+    #[error("segment {ordinal} is not the one that was closed: its SHA-256 differs from the chain's")]
+    Changed {
+        /// Its number.
+        ordinal: u64,
+    },
+    /// A line of the chain does not continue the line before it.
+    #[error("line {line} breaks the chain: an entry was changed, left out or added")]
+    Link {
+        /// Number of the line, from 1.
+        line: u64,
+    },
+    /// A compressed segment that the chain does not speak of.
+    #[error("segment {ordinal} was closed, but the chain has no entry for it")]
+    Unchained {
+        /// Its number.
+        ordinal: u64,
+    },
     /// Inputs are numbered without holes.
     #[error("the sequence jumps from {from} to {to}")]
     Sequence {

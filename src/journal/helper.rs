@@ -12,6 +12,8 @@ use std::time::{Duration, Instant};
 
 /// How long a failed preparation waits before it is tried again.
 const RETRY: Duration = Duration::from_secs(1);
+/// How often it looks whether the reserve is there.
+const REFILL: Duration = Duration::from_secs(5);
 /// How long it sleeps when nothing is due; a command wakes it.
 const IDLE: Duration = Duration::from_secs(60);
 
@@ -94,10 +96,16 @@ impl Helper {
     /// Works until told to stop; returns the syncer to the writer.
     pub fn run(mut self) -> Option<Syncer> {
         let mut prepare_at = Some(now());
+        let mut refill_at = self.plan.reserve.then(now);
         let mut sync_at = now();
         loop {
             if prepare_at.is_some_and(|at| now() >= at) {
                 prepare_at = if self.prepare() { None } else { Some(now() + RETRY) };
+            }
+            // Only when the next segment is there: it goes first.
+            if prepare_at.is_none() && refill_at.is_some_and(|at| now() >= at) {
+                let _ = self.plan.fill_reserve(); // tried again; without it a full disk is one all the same
+                refill_at = Some(now() + REFILL);
             }
             // The position is read before the commands are drained: every roll that lies below it has then
             // been noted, because the writer announces a roll before it writes into the new segment.
@@ -118,7 +126,8 @@ impl Helper {
                 let _ = syncer.sync(position, seq); // the health tells; the writer refuses from then on
                 sync_at = now() + self.sync_every;
             }
-            let wake_at = [prepare_at, self.syncer.is_some().then_some(sync_at)].into_iter().flatten().min();
+            let wake_at =
+                [prepare_at, refill_at, self.syncer.is_some().then_some(sync_at)].into_iter().flatten().min();
             let wait = wake_at.map_or(IDLE, |at| at.saturating_duration_since(now()));
             match self.commands.recv_timeout(wait) {
                 Ok(Command::Rolled { old, file }) => {
@@ -141,11 +150,11 @@ impl Helper {
     /// True when a segment waits for the writer. Called at the start and after each roll, never while one
     /// waits: preparing truncates the waiting file.
     fn prepare(&self) -> bool {
-        let prepared = self.plan.prepare();
-        let health = if prepared.is_ok() { Health::Good } else { Health::NoRoomAhead };
+        let prepared = self.plan.prepare_or_reserve();
+        let health = if matches!(prepared, Ok((_, None))) { Health::Good } else { Health::NoRoomAhead };
         self.watermark.set_health(health);
         let (segment, trouble) = match prepared {
-            Ok(segment) => (Some(segment), None),
+            Ok((segment, _)) => (Some(segment), None),
             Err(e) => (None, Some(e)),
         };
         if let Ok(mut place) = self.trouble.lock() {

@@ -7,7 +7,7 @@
 //! segment header (4096 bytes)
 //! offset  size  field
 //!      0     8  magic "PERPJRNL"
-//!      8     4  format version
+//!      8     4  format version (2; 1 is read too)
 //!     12     4  header bytes (4096)
 //!     16     8  schema hash: the meaning of kinds and bodies, chosen by the writer
 //!     24    16  run id
@@ -26,7 +26,7 @@
 //! record (32-byte aligned)
 //! offset  size  field
 //!      0     4  length: 32 + body bytes; written last with release order; 0 = empty
-//!      4     4  CRC32C of run id, length, bytes 8..length
+//!      4     4  CRC32C of run id, length, position in the stream (since version 2), bytes 8..length
 //!      8     2  kind (0 = padding)
 //!     10     1  class
 //!     11     1  flags: bit 0 continues the record before, bit 1 padding
@@ -42,7 +42,9 @@
 use super::error::DamageKind;
 
 /// Version of this layout.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
+/// The oldest that is read. Version 1 did not check a record's position.
+pub const VERSION_OLDEST: u32 = 1;
 /// First bytes of every segment.
 pub const MAGIC: [u8; 8] = *b"PERPJRNL";
 /// Size of a segment's header.
@@ -111,11 +113,18 @@ pub const fn align(bytes: usize) -> usize {
 
 /// File name of a segment: `inputs-000002-00000000000000004711.seg`.
 pub fn segment_name(stream: Stream, ordinal: u64, base_seq: u64) -> String {
-    format!("{}-{ordinal:06}-{base_seq:020}.seg", stream.name())
+    format!("{}.seg", segment_stem(stream, ordinal, base_seq))
 }
 
-/// Ordinal and base sequence of a segment's file name; `None` when it is another file's.
+/// The same without its ending.
+pub(super) fn segment_stem(stream: Stream, ordinal: u64, base_seq: u64) -> String {
+    format!("{}-{ordinal:06}-{base_seq:020}", stream.name())
+}
+
+/// Ordinal and base sequence of a segment's file name, raw (`.seg`) or packed (`.seg.zst`); `None` when it is
+/// another file's.
 pub fn parse_segment_name(stream: Stream, name: &str) -> Option<(u64, u64)> {
+    let name = name.strip_suffix(".zst").unwrap_or(name);
     let rest = name.strip_prefix(stream.name())?.strip_prefix('-')?.strip_suffix(".seg")?;
     let (ordinal, base) = rest.split_once('-')?;
     let digits = |s: &str| !s.is_empty() && s.bytes().all(|b| b.is_ascii_digit());
@@ -134,6 +143,8 @@ fn get<const N: usize>(bytes: &[u8], at: usize) -> [u8; N] {
 /// The header of a segment.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct SegmentHeader {
+    /// Version of the layout.
+    pub version: u32,
     /// Meaning of kinds and bodies.
     pub schema_hash: u64,
     /// The run that wrote it.
@@ -161,7 +172,7 @@ impl SegmentHeader {
     pub fn encode(&self, page: &mut [u8; HEADER_BYTES]) {
         page.fill(0);
         page[0..8].copy_from_slice(&MAGIC);
-        page[8..12].copy_from_slice(&VERSION.to_le_bytes());
+        page[8..12].copy_from_slice(&self.version.to_le_bytes());
         page[12..16].copy_from_slice(&(HEADER_BYTES as u32).to_le_bytes());
         page[16..24].copy_from_slice(&self.schema_hash.to_le_bytes());
         page[24..40].copy_from_slice(&self.run_id.to_le_bytes());
@@ -187,10 +198,11 @@ impl SegmentHeader {
         if crc != crc32c::crc32c(&page[..HEADER_BYTES - 4]) {
             return Err(DamageKind::Header);
         }
-        if version != VERSION {
+        if !(VERSION_OLDEST..=VERSION).contains(&version) {
             return Err(DamageKind::Version { found: version });
         }
         Ok(Self {
+            version,
             schema_hash: u64::from_le_bytes(get(page, 16)),
             run_id: u128::from_le_bytes(get(page, 24)),
             stream: u32::from_le_bytes(get(page, 40)),
@@ -262,10 +274,20 @@ pub fn crc_seed(run_id: u128) -> u32 {
     crc32c::crc32c(&run_id.to_le_bytes())
 }
 
-/// A record's checksum; `covered` is bytes 8..length (8..32 for padding).
+/// A record's checksum; `covered` is bytes 8..length (8..32 for padding). `position` is where the record begins in
+/// its stream, so that a whole record in another's place does not pass; `None` = a segment of version 1.
 #[inline]
-pub fn record_crc(seed: u32, length: u32, covered: &[u8]) -> u32 {
-    crc32c::crc32c_append(crc32c::crc32c_append(seed, &length.to_le_bytes()), covered)
+pub fn record_crc(seed: u32, position: Option<u64>, length: u32, covered: &[u8]) -> u32 {
+    let mut head = [0; 12];
+    head[..4].copy_from_slice(&length.to_le_bytes());
+    let head = match position {
+        Some(position) => {
+            head[4..].copy_from_slice(&position.to_le_bytes());
+            &head[..]
+        }
+        None => &head[..4],
+    };
+    crc32c::crc32c_append(crc32c::crc32c_append(seed, head), covered)
 }
 
 #[cfg(test)]
@@ -275,6 +297,7 @@ mod tests {
     #[test]
     fn a_segment_header_survives_the_round_trip_and_any_flipped_byte_is_noticed() {
         let header = SegmentHeader {
+            version: VERSION,
             schema_hash: 7,
             run_id: 0xabcd_ef01,
             stream: 1,

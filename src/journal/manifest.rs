@@ -2,6 +2,7 @@
 //! written once, before the first record.
 
 use super::error::JournalError;
+use super::host::Host;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions};
@@ -75,35 +76,17 @@ impl<'de> Deserialize<'de> for Hash256 {
     }
 }
 
-/// What the run ran on. Latencies are comparable only within one fingerprint.
+/// The clocks of a run, read at the same moment.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Host {
-    /// CPU model.
-    pub cpu: String,
-    /// Kernel release.
-    pub kernel: String,
-    /// Processors that the process could use.
-    pub cores: u32,
-}
-
-impl Host {
-    /// Describes this host; parts that the system does not tell stay empty.
-    pub fn detect() -> Self {
-        let cpuinfo = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-        let cpu = cpuinfo
-            .lines()
-            .find_map(|l| l.strip_prefix("model name").and_then(|l| l.split_once(':')))
-            .map(|(_, model)| model.trim().to_owned())
-            .unwrap_or_default();
-        let kernel = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default().trim().to_owned();
-        let cores = std::thread::available_parallelism().map_or(0, |n| n.get() as u32);
-        Self { cpu, kernel, cores }
-    }
-
-    /// Hash of the description.
-    pub fn fingerprint(&self) -> Hash256 {
-        Hash256::of(format!("{}\n{}\n{}", self.cpu, self.kernel, self.cores).as_bytes())
-    }
+pub struct Clocks {
+    /// Time-stamp counter, or `CLOCK_MONOTONIC` where there is none to trust.
+    pub ticks: u64,
+    /// Monotonic time of the run, ns: the time of its inputs.
+    pub mono_ns: i64,
+    /// Wall clock, ns since the Unix epoch.
+    pub wall_ns: i64,
+    /// What the ticks are: `tsc` or `monotonic`.
+    pub counter: String,
 }
 
 /// Which run wrote a journal. Stored as `manifest.json`.
@@ -122,6 +105,15 @@ pub struct Manifest {
     pub created_wall_ns: i64,
     /// Hash of the configuration, in the writer's own notation (the configuration itself is an input).
     pub configuration_hash: String,
+    /// SHA-256 of the program.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub binary_hash: Option<Hash256>,
+    /// SHA-256 of what the run knew of the instruments when it began.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub metadata_hash: Option<Hash256>,
+    /// The clocks when it began.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub clocks: Option<Clocks>,
     /// The host.
     pub host: Host,
     /// Remarks for readers: profile, seed, command. Never secrets.
@@ -150,6 +142,14 @@ impl Manifest {
     }
 }
 
+/// The latest run among the journals in `dir`: the one that the next continues. Directories without a readable
+/// manifest are none.
+pub fn latest_run(dir: &Path) -> Option<RunId> {
+    let entries = fs::read_dir(dir).ok()?;
+    let manifests = entries.filter_map(|entry| Manifest::read(&entry.ok()?.path()).ok());
+    manifests.max_by_key(|manifest| manifest.created_wall_ns).map(|manifest| manifest.run_id)
+}
+
 /// Makes creations and renames in `dir` durable.
 pub(super) fn sync_dir(dir: &Path) -> Result<(), JournalError> {
     File::open(dir).and_then(|d| d.sync_all()).map_err(|e| JournalError::io("synchronise", dir, &e))
@@ -160,11 +160,41 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_manifest_of_an_older_version_is_read() {
+        let text = r#"{"run_id":"00000000000000000000000000001234","logic_version":3,"schema_hash":1,
+            "created_wall_ns":5,"configuration_hash":"c0ffee",
+            "host":{"cpu":"x","kernel":"6.1","cores":2}}"#;
+        let manifest: Manifest = serde_json::from_str(text).expect("what older versions wrote");
+        assert_eq!((manifest.run_id, manifest.logic_version, manifest.host.cores), (RunId(0x1234), 3, 2));
+        assert_eq!((&manifest.binary_hash, &manifest.metadata_hash, &manifest.clocks), (&None, &None, &None));
+        assert_eq!(manifest.host.fingerprint(), Hash256::of(b"x\n6.1\n2"), "means what it meant");
+    }
+
+    #[test]
+    fn the_latest_run_is_the_one_that_began_last() {
+        let dir = std::env::temp_dir().join(format!("perpring-latest-{}", std::process::id()));
+        let _ = fs::remove_dir_all(&dir);
+        fs::create_dir_all(dir.join("not-a-journal")).expect("temporary disk");
+        assert_eq!(latest_run(&dir), None);
+        for (id, created) in [(1, 10), (2, 30), (3, 20)] {
+            let at = dir.join(format!("run-{id}"));
+            fs::create_dir(&at).expect("temporary disk");
+            let manifest = Manifest { run_id: RunId(id), created_wall_ns: created, ..Manifest::default() };
+            manifest.write_new(&at).expect("temporary disk");
+        }
+        assert_eq!(latest_run(&dir), Some(RunId(2)));
+        fs::remove_dir_all(&dir).expect("clean up");
+    }
+
+    #[test]
     fn a_manifest_survives_json() {
         let manifest = Manifest {
             run_id: RunId(0x1234),
             parent_id: Some(RunId(7)),
             configuration_hash: "c0ffee".into(),
+            binary_hash: super::super::host::program_hash(),
+            metadata_hash: Some(Hash256::of(b"instruments")),
+            clocks: Some(Clocks { ticks: 1, mono_ns: 2, wall_ns: 3, counter: "tsc".into() }),
             host: Host::detect(),
             ..Manifest::default()
         };

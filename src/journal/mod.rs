@@ -3,23 +3,35 @@
 //! an append but at a segment's end. The bytes are drawn in [`layout`] and in `docs/JOURNAL.md`; start
 //! reading at `writer` and `reader`.
 
+mod archive;
+mod chain;
 mod epoch;
 mod error;
 mod helper;
+mod host;
+mod index;
+mod keep;
 pub mod layout;
 mod manifest;
 mod mark;
+mod packed;
 mod reader;
 mod recover;
 mod rewrite;
+mod seek;
 mod segment;
+mod source;
 mod verify;
 mod writer;
 
+pub use archive::{Archived, pack};
+pub use chain::{Chain, ChainEntry, ClosedSegment, chain_path, read_chain};
 pub use epoch::{EPOCH_FILE, read_epoch, take_epoch};
 pub use error::{Damage, DamageKind, JournalError};
+pub use host::{Host, program_hash};
+pub use keep::{Housekeeper, Housekeeping, KeepWatch, Kept, Space};
 pub use layout::{SegmentHeader, Stream};
-pub use manifest::{Hash256, Host, MANIFEST_FILE, Manifest, RunId};
+pub use manifest::{Clocks, Hash256, MANIFEST_FILE, Manifest, RunId, latest_run};
 pub use mark::{Health, Mark, Watermark, mark_path, read_mark};
 pub use reader::{Reader, RecordRef};
 pub use recover::{End, StreamVerdict, Verdict, recover};

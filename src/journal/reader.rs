@@ -1,6 +1,7 @@
 //! Reads one stream of a journal, also while it is written. Works by `pread` into its own buffer, never by
 //! a map: a file that shrinks or rots gives an error, not a signal. What it returns passed its checksum.
 
+use super::chain::read_chain;
 use super::error::{Damage, DamageKind, JournalError};
 use super::layout::{
     BODY_BYTES_MAX, FLAG_CONTINUES, FLAG_PADDING, HEADER_BYTES, RECORD_HEADER_BYTES, RecordHeader,
@@ -8,6 +9,7 @@ use super::layout::{
 };
 use super::manifest::Manifest;
 use super::mark::read_mark;
+use super::source::Source;
 use std::fs::{self, File};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
@@ -42,7 +44,15 @@ pub(super) struct SegmentFile {
     pub path: PathBuf,
 }
 
-/// The segments of a stream, by rising ordinal.
+impl SegmentFile {
+    /// True when the file is compressed.
+    pub fn is_packed(&self) -> bool {
+        self.path.extension().is_some_and(|end| end == "zst")
+    }
+}
+
+/// The segments of a stream, by rising ordinal. Where a crash left one both raw and packed, the packed one counts:
+/// it was whole when it got its name.
 pub(super) fn list_segments(dir: &Path, stream: Stream) -> Result<Vec<SegmentFile>, JournalError> {
     let fail = |e: &std::io::Error| JournalError::io("list", dir, e);
     let mut found = Vec::new();
@@ -52,13 +62,16 @@ pub(super) fn list_segments(dir: &Path, stream: Stream) -> Result<Vec<SegmentFil
             found.push(SegmentFile { ordinal, base_seq, path: entry.path() });
         }
     }
-    found.sort();
+    found.sort(); // `….seg` before `….seg.zst`
+    found.reverse();
+    found.dedup_by_key(|segment| segment.ordinal);
+    found.reverse();
     Ok(found)
 }
 
 /// A segment being read.
 struct Open {
-    file: File,
+    source: Source,
     place: SegmentFile,
     header: SegmentHeader,
     /// Bytes `buffer_at..buffer_at + buffer.len()` of the file.
@@ -74,6 +87,17 @@ enum Step {
     Padding(RecordHeader),
     /// Nothing (yet).
     Empty,
+}
+
+/// A place of a reader.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Spot {
+    pub ordinal: u64,
+    pub offset: usize,
+    /// Number of the next record.
+    pub index: u64,
+    /// The rest of a record that began before is skipped.
+    pub resync: bool,
 }
 
 /// Reads a stream from its beginning. See [`Reader::next`].
@@ -94,6 +118,8 @@ pub struct Reader {
     abandoned: u64,
     /// Where the record being read begins: the place to cut when it turns out to be incomplete.
     start: u64,
+    /// Where the last record that was returned begins.
+    began: u64,
     /// Set after damage was skipped: the rest of a record whose beginning was lost is skipped too.
     resync: bool,
 }
@@ -116,6 +142,7 @@ impl Reader {
             index: 0,
             abandoned: 0,
             start: 0,
+            began: 0,
             resync: false,
         })
     }
@@ -158,6 +185,42 @@ impl Reader {
     /// Offset of the next byte in it.
     pub(super) fn offset(&self) -> u64 {
         self.offset as u64
+    }
+
+    /// Segment that is read, or that will be opened next.
+    pub(super) fn ordinal(&self) -> u64 {
+        self.ordinal
+    }
+
+    /// Position of the first byte of the record that was returned last.
+    pub(super) fn began(&self) -> u64 {
+        self.began
+    }
+
+    /// Directory, stream and run.
+    pub(super) fn place(&self) -> (&Path, Stream, u128) {
+        (&self.dir, self.stream, self.manifest.run_id.0)
+    }
+
+    /// Where the reader stands, to come back to.
+    pub(super) fn spot(&self) -> Spot {
+        Spot { ordinal: self.ordinal, offset: self.offset, index: self.index, resync: self.resync }
+    }
+
+    /// Goes to a place where a record, or a segment's first record, begins.
+    pub(super) fn go(&mut self, spot: Spot) {
+        if spot.ordinal != self.ordinal {
+            self.open = None;
+        }
+        (self.ordinal, self.offset) = (spot.ordinal, spot.offset);
+        (self.index, self.resync) = (spot.index, spot.resync);
+    }
+
+    /// Goes to the beginning of the stream.
+    pub(super) fn begin(&mut self) {
+        self.open = None;
+        (self.ordinal, self.offset, self.index) = (0, HEADER_BYTES, 0);
+        (self.segment_bytes, self.start, self.resync) = (0, 0, false);
     }
 
     /// Position after the last whole record.
@@ -207,6 +270,7 @@ impl Reader {
                     let at = self.offset;
                     self.offset += align(header.length as usize);
                     if self.resync && continues {
+                        self.start = self.position();
                         continue;
                     }
                     self.resync = false;
@@ -231,6 +295,7 @@ impl Reader {
     fn whole(&mut self, header: &RecordHeader, at: Option<(usize, usize)>) -> RecordRef<'_> {
         let index = self.index;
         self.index += 1;
+        self.began = self.start;
         self.start = self.position();
         let body = match (at, &self.open) {
             (Some((at, len)), Some(open)) => {
@@ -279,25 +344,42 @@ impl Reader {
         // The mark is read before the directory: what it counts must then be there. Looked at twice, because
         // a running writer renames files while the directory is listed.
         let known = read_mark(&self.dir, self.stream, self.manifest.run_id.0).map_or(0, |m| m.position);
-        let mut place = None;
+        let mut found = None;
         let mut more = false;
-        for _ in 0..2 {
+        for _ in 0..4 {
             let segments = list_segments(&self.dir, self.stream)?;
             more = segments.last().is_some_and(|s| s.ordinal > self.ordinal);
-            place = segments.into_iter().find(|s| s.ordinal == self.ordinal);
-            if place.is_some() || !more {
-                break;
+            if let Some(place) = segments.into_iter().find(|s| s.ordinal == self.ordinal) {
+                match Source::open(&place.path) {
+                    Ok(source) => {
+                        found = Some((place, source));
+                        break;
+                    }
+                    // Packed meanwhile: look again.
+                    Err(e) if e.kind() == std::io::ErrorKind::NotFound => more = true,
+                    Err(e) if e.kind() == std::io::ErrorKind::InvalidData => {
+                        return Err(self.damage_at(&place.path, 0, DamageKind::Packed));
+                    }
+                    Err(e) => return Err(JournalError::io("open", &place.path, &e)),
+                }
+            } else if !more || self.skip_removed()? {
+                continue;
             }
         }
-        let Some(place) = place else {
+        let Some((place, mut source)) = found else {
             if more || known > self.start.max(HEADER_BYTES as u64) {
                 return Err(self.damage(DamageKind::MissingSegment { ordinal: self.ordinal }));
             }
             return Ok(false);
         };
-        let file = File::open(&place.path).map_err(|e| JournalError::io("open", &place.path, &e))?;
         let mut page = vec![0; HEADER_BYTES];
-        let got = read_up_to(&file, &mut page, 0).map_err(|e| JournalError::io("read", &place.path, &e))?;
+        let got = match source.read_up_to(&mut page, 0) {
+            Ok(got) => got,
+            Err(e) if e.kind() == std::io::ErrorKind::InvalidData => {
+                return Err(self.damage_at(&place.path, 0, DamageKind::Packed));
+            }
+            Err(e) => return Err(JournalError::io("read", &place.path, &e)),
+        };
         let header = SegmentHeader::decode(&page[..got]).and_then(|h| self.check_header(h, &place));
         let header = match header {
             Ok(header) => header,
@@ -311,7 +393,22 @@ impl Reader {
             self.segment_bytes = header.segment_bytes;
             self.start = self.position();
         }
-        self.open = Some(Open { file, place, header, buffer: Vec::new(), buffer_at: 0 });
+        self.open = Some(Open { source, place, header, buffer: Vec::new(), buffer_at: 0 });
+        Ok(true)
+    }
+
+    /// Before anything was read: goes to the first segment that retention left. False when none was removed.
+    fn skip_removed(&mut self) -> Result<bool, JournalError> {
+        if self.segment_bytes != 0 {
+            return Ok(false);
+        }
+        let chain = read_chain(&self.dir, self.stream, self.manifest.run_id.0)?;
+        let first = chain.removed_below();
+        if first <= self.ordinal {
+            return Ok(false);
+        }
+        self.index = chain.segment(first - 1).map_or(0, |closed| closed.first_record + closed.records);
+        (self.ordinal, self.offset, self.resync) = (first, HEADER_BYTES, true);
         Ok(true)
     }
 
@@ -348,6 +445,8 @@ impl Reader {
             open.buffer.clear();
         }
         let left = (self.segment_bytes as usize).saturating_sub(self.offset);
+        let position = self.ordinal * self.segment_bytes + self.offset as u64;
+        let position = (open.header.version > 1).then_some(position);
         let Some(head) = open.bytes(self.offset, RECORD_HEADER_BYTES.min(left))? else {
             return Ok(Ok(Step::Empty)); // a trimmed file ends here
         };
@@ -363,14 +462,14 @@ impl Reader {
         if header.is_padding() {
             let good = header.flags == FLAG_PADDING
                 && length == left
-                && header.crc == record_crc(self.seed, header.length, &head[8..]);
+                && header.crc == record_crc(self.seed, position, header.length, &head[8..]);
             return Ok(if good { Ok(Step::Padding(header)) } else { Err(DamageKind::Checksum) });
         }
         // The last record of a trimmed file keeps its alignment: the writer trims at a multiple of 32.
         let Some(bytes) = open.bytes(self.offset, align(length))? else {
             return Ok(Err(DamageKind::Cut { length: header.length }));
         };
-        if header.crc != record_crc(self.seed, header.length, &bytes[8..length]) {
+        if header.crc != record_crc(self.seed, position, header.length, &bytes[8..length]) {
             return Ok(Err(DamageKind::Checksum));
         }
         if bytes[length..].iter().any(|b| *b != 0) {
@@ -443,13 +542,31 @@ impl Open {
         if at < self.buffer_at || at + len > end {
             self.buffer.resize(len.max(BLOCK_BYTES), 0);
             self.buffer_at = at;
-            let got = read_up_to(&self.file, &mut self.buffer, at as u64);
-            let got = got.map_err(|e| JournalError::io("read", &self.place.path, &e));
+            let got = self.source.read_up_to(&mut self.buffer, at as u64);
             self.buffer.truncate(*got.as_ref().unwrap_or(&0));
-            got?;
+            got.map_err(|e| self.failed(at, &e))?;
         }
         let from = at - self.buffer_at;
         Ok(self.buffer.get(from..from + len))
+    }
+}
+
+impl Open {
+    fn failed(&self, at: usize, failure: &std::io::Error) -> JournalError {
+        if failure.kind() != std::io::ErrorKind::InvalidData {
+            return JournalError::io("read", &self.place.path, failure);
+        }
+        JournalError::Damaged(Damage {
+            stream: if self.header.stream == Stream::Inputs.code() {
+                Stream::Inputs
+            } else {
+                Stream::Outputs
+            },
+            file: self.place.path.clone(),
+            offset: at as u64,
+            position: self.header.ordinal * self.header.segment_bytes + at as u64,
+            kind: DamageKind::Packed,
+        })
     }
 }
 

@@ -110,17 +110,44 @@ struct Found {
 
 fn inspect(dir: &Path, stream: Stream) -> Result<Found, JournalError> {
     let mut reader = Reader::open(dir, stream)?;
-    let mark = read_mark(dir, stream, reader.manifest().run_id.0).unwrap_or_default();
-    let mut last_seq = None;
+    let run_id = reader.manifest().run_id.0;
+    let mut mark = read_mark(dir, stream, run_id).unwrap_or_default();
+    // A packed segment was on the disk before it got its name, and everything before it too.
+    let packed = list_segments(dir, stream)?.into_iter().rfind(SegmentFile::is_packed);
+    let mut last_seq: Option<u64> = None;
+    let mut misplaced = None;
     let damage = loop {
+        let (begin, file, offset) = (reader.whole_position(), reader.file(), reader.offset());
         match reader.next() {
+            // Numbered without holes: a good record in another's place is damage too.
+            Ok(Some(record))
+                if stream == Stream::Inputs && last_seq.is_some_and(|last| record.seq != last + 1) =>
+            {
+                let (from, to) = (last_seq.unwrap_or(0), record.seq);
+                let kind = DamageKind::Sequence { from, to };
+                let file = file.unwrap_or_else(|| dir.to_owned());
+                misplaced = Some(begin);
+                break Some(Damage { stream, file, offset, position: begin, kind });
+            }
             Ok(Some(record)) => last_seq = Some(record.seq),
             Ok(None) => break None,
             Err(JournalError::Damaged(damage)) => break Some(damage),
             Err(other) => return Err(other),
         }
     };
-    let position = reader.whole_position();
+    let segment_bytes = reader.segment_bytes();
+    let position = match &damage {
+        // A segment without its header holds nothing: the stream ends with the one before.
+        Some(damage)
+            if damage.offset == 0 && reader.whole_position() == damage.position + HEADER_BYTES as u64 =>
+        {
+            damage.position
+        }
+        _ => misplaced.unwrap_or(reader.whole_position()),
+    };
+    if let Some(packed) = packed {
+        mark.position = mark.position.max((packed.ordinal + 1) * segment_bytes);
+    }
     if let Some(damage) = &damage {
         if matches!(damage.kind, DamageKind::Version { .. }) {
             return Err(JournalError::Damaged(damage.clone()));
@@ -129,8 +156,8 @@ fn inspect(dir: &Path, stream: Stream) -> Result<Found, JournalError> {
             return Err(JournalError::Corrupt { damage: damage.clone(), synced: mark.position });
         }
     }
-    let segment_bytes = reader.segment_bytes();
-    Ok(Found { stream, records: reader.records(), last_seq, mark, damage, position, segment_bytes })
+    let records = reader.records() - u64::from(misplaced.is_some());
+    Ok(Found { stream, records, last_seq, mark, damage, position, segment_bytes })
 }
 
 impl Found {
@@ -171,6 +198,7 @@ impl Found {
             fs::rename(&segment.path, aside)
                 .map_err(|e| JournalError::write("rename", &segment.path, 0, &e))?;
         }
+        let _ = fs::remove_file(dir.join(format!("{}.reserve", self.stream))); // mostly absent
         let _ = fs::remove_file(dir.join(format!("{}.next", self.stream))); // prepared, never begun; may be absent
         if !segments.is_empty() {
             let mut mark = MarkFile::create(dir, self.stream, manifest.run_id.0)?;

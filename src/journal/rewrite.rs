@@ -1,6 +1,7 @@
 //! Writes a stream anew with some records changed, left out or inserted, all checksums repaired. For tests
 //! that must show that a replay notices; never for journals of real runs.
 
+use super::chain::chain_path;
 use super::error::JournalError;
 use super::layout::Stream;
 use super::manifest::{MANIFEST_FILE, sync_dir};
@@ -73,8 +74,19 @@ pub fn rewrite(
     let records = writer.stats().records;
     writer.close()?;
     let fail = |e: &std::io::Error| JournalError::io("replace segments in", dir, e);
+    // The chain and the indexes speak of what was there before.
+    let stale = |name: &str| {
+        (name.starts_with(&format!("{stream}-")) && (name.ends_with(".seg.zst") || name.ends_with(".idx")))
+            || chain_path(dir, stream).ends_with(name)
+    };
     for old in list_segments(dir, stream)? {
         fs::remove_file(old.path).map_err(|e| fail(&e))?;
+    }
+    for entry in fs::read_dir(dir).map_err(|e| fail(&e))? {
+        let entry = entry.map_err(|e| fail(&e))?;
+        if stale(&entry.file_name().to_string_lossy()) {
+            fs::remove_file(entry.path()).map_err(|e| fail(&e))?;
+        }
     }
     for entry in fs::read_dir(&aside).map_err(|e| fail(&e))? {
         let entry = entry.map_err(|e| fail(&e))?;

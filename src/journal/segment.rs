@@ -33,12 +33,63 @@ pub(super) struct SegmentPlan {
     pub segment_bytes: usize,
     /// Space to leave free on the file system.
     pub space_min_bytes: u64,
+    /// A segment is kept in reserve, for when the disk is full.
+    pub reserve: bool,
 }
 
 impl SegmentPlan {
     /// Where a segment waits before its first record.
     pub fn next_path(&self) -> PathBuf {
         self.dir.join(format!("{}.next", self.stream))
+    }
+
+    /// Where the reserve lies.
+    pub fn reserve_path(&self) -> PathBuf {
+        self.dir.join(format!("{}.reserve", self.stream))
+    }
+
+    /// Writes the reserve, if there is to be one and there is none. Slow: one segment's worth of zeros.
+    pub fn fill_reserve(&self) -> Result<(), JournalError> {
+        let path = self.reserve_path();
+        if !self.reserve || path.exists() {
+            return Ok(());
+        }
+        let needed = self.segment_bytes as u64;
+        let free = space_free(&self.dir)?;
+        // Room for the next segment in order goes first.
+        if free < needed.saturating_mul(2).saturating_add(self.space_min_bytes) {
+            return Err(JournalError::DiskFull { path, needed });
+        }
+        let aside = path.with_extension("reserve.tmp");
+        let filled = self.zero_write(&aside).and_then(|_| {
+            fs::rename(&aside, &path).map_err(|e| JournalError::write("rename", &aside, 0, &e))
+        });
+        if filled.is_err() {
+            let _ = fs::remove_file(&aside); // give the space back
+        }
+        filled
+    }
+
+    /// The next segment: a new one, or the reserve where there is no room for one. With the failure that made
+    /// the reserve necessary.
+    pub fn prepare_or_reserve(&self) -> Result<(Segment, Option<JournalError>), JournalError> {
+        match self.prepare() {
+            Ok(segment) => Ok((segment, None)),
+            Err(full @ (JournalError::DiskFull { .. } | JournalError::SpaceLow { .. })) => {
+                match self.take_reserve() {
+                    Ok(segment) => Ok((segment, Some(full))),
+                    Err(_) => Err(full), // used up
+                }
+            }
+            Err(other) => Err(other),
+        }
+    }
+
+    fn take_reserve(&self) -> Result<Segment, JournalError> {
+        let (from, path) = (self.reserve_path(), self.next_path());
+        fs::rename(&from, &path).map_err(|e| JournalError::write("rename", &from, 0, &e))?;
+        let opened = OpenOptions::new().read(true).write(true).open(&path);
+        self.map(opened.map_err(|e| JournalError::write("open", &path, 0, &e))?, &path)
     }
 
     /// Writes, maps and touches a new segment under its waiting name. Slow: one segment's worth of zeros.
@@ -63,6 +114,11 @@ impl SegmentPlan {
     }
 
     fn prepare_at(&self, path: &Path) -> Result<Segment, JournalError> {
+        self.map(self.zero_write(path)?, path)
+    }
+
+    /// A file full of zeros: its blocks are there before they are needed.
+    fn zero_write(&self, path: &Path) -> Result<File, JournalError> {
         let needed = self.segment_bytes as u64;
         let mut file = OpenOptions::new()
             .read(true)
@@ -78,6 +134,10 @@ impl SegmentPlan {
             file.write_all(&zeros[..part]).map_err(|e| JournalError::write("extend", path, needed, &e))?;
             left -= part;
         }
+        Ok(file)
+    }
+
+    fn map(&self, file: File, path: &Path) -> Result<Segment, JournalError> {
         // SAFETY: the file was created for this journal, is `segment_bytes` long and stays so while it is
         // mapped: only `Segment::trim`, which consumes the map first, shortens it. Nothing in this process
         // maps it a second time (readers use `pread`), so the map's bytes change only through `&mut self`.

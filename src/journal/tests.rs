@@ -8,6 +8,10 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 
+mod archive;
+mod power;
+mod version;
+
 /// A directory that is gone with the value.
 struct Scratch(PathBuf);
 
@@ -18,6 +22,14 @@ impl Scratch {
         let path = std::env::temp_dir().join(format!("perpring-journal-{}-{n}", std::process::id()));
         let _ = fs::remove_dir_all(&path);
         Self(path)
+    }
+
+    /// In memory where there is such a file system: many synchronisations cost nothing there.
+    fn in_memory() -> Self {
+        let scratch = Self::new();
+        let name = scratch.0.file_name().expect("a name");
+        let memory = Path::new("/dev/shm");
+        if memory.is_dir() { Self(memory.join(name)) } else { scratch }
     }
 }
 

@@ -1,5 +1,7 @@
 //! Reads a whole journal and reports what it holds and everything that is wrong with it. Changes nothing.
 
+use super::archive::segment_hash;
+use super::chain::{chain_path, read_chain};
 use super::error::{Damage, DamageKind, JournalError};
 use super::layout::{HEADER_BYTES, Stream};
 use super::manifest::Manifest;
@@ -31,6 +33,12 @@ pub struct StreamReport {
     pub closed: bool,
     /// Everything below it is known to be on the disk.
     pub synced: u64,
+    /// Closed segments that stand in the chain and are there.
+    pub chained: u64,
+    /// Compressed segments.
+    pub packed: u64,
+    /// Segments that retention removed: the stream starts at [`StreamReport::first_seq`] by retention.
+    pub removed: u64,
     /// Everything that is wrong, in order.
     pub damage: Vec<Damage>,
 }
@@ -74,6 +82,9 @@ fn verify_stream(dir: &Path, stream: Stream) -> Result<StreamReport, JournalErro
         abandoned: 0,
         closed: mark.closed,
         synced: mark.position,
+        chained: 0,
+        packed: segments.iter().filter(|s| s.is_packed()).count() as u64,
+        removed: 0,
         damage: Vec::new(),
     };
     loop {
@@ -119,12 +130,51 @@ fn verify_stream(dir: &Path, stream: Stream) -> Result<StreamReport, JournalErro
     if report.damage.is_empty() {
         check_tail(&mut report, &reader)?;
     }
+    check_chain(dir, &mut report, reader.manifest().run_id.0, reader.segment_bytes())?;
     Ok(report)
+}
+
+/// Every line of the chain continues the one before; every closed segment that is there is the one that was
+/// closed; none is compressed without an entry.
+fn check_chain(
+    dir: &Path,
+    report: &mut StreamReport,
+    run_id: u128,
+    segment_bytes: u64,
+) -> Result<(), JournalError> {
+    let stream = report.stream;
+    let chain = read_chain(dir, stream, run_id)?;
+    report.removed = chain.removed_below();
+    if let Some((line, offset)) = chain.broken {
+        let (file, kind) = (chain_path(dir, stream), DamageKind::Link { line });
+        report.damage.push(Damage { stream, file, offset, position: 0, kind });
+    }
+    for segment in list_segments(dir, stream)? {
+        let ordinal = segment.ordinal;
+        let kind = match chain.segment(ordinal) {
+            // What cannot be read is reported as such already.
+            Some(closed) => match segment_hash(&segment) {
+                Ok((bytes, hash)) if (bytes, hash) == (closed.bytes, closed.sha256) => {
+                    report.chained += 1;
+                    continue;
+                }
+                Ok(_) => DamageKind::Changed { ordinal },
+                Err(_) => continue,
+            },
+            None if segment.is_packed() && chain.broken.is_none() => DamageKind::Unchained { ordinal },
+            None => continue,
+        };
+        let position = ordinal * segment_bytes;
+        report.damage.push(Damage { stream, file: segment.path, offset: 0, position, kind });
+    }
+    Ok(())
 }
 
 /// After an empty record the segment must be zero to its end.
 fn check_tail(report: &mut StreamReport, reader: &Reader) -> Result<(), JournalError> {
-    let Some(file) = reader.file() else { return Ok(()) };
+    let Some(file) = reader.file().filter(|file| file.extension().is_some_and(|end| end == "seg")) else {
+        return Ok(()); // packed: full to its end, or it would not be closed
+    };
     let offset = reader.offset().max(HEADER_BYTES as u64);
     if written_after(&file, offset)? > 0 {
         let position = reader.position();
@@ -154,6 +204,20 @@ impl std::fmt::Display for StreamReport {
             seq(self.last_seq),
             if self.closed { "closed in order" } else { "not closed (crashed or still written)" },
         )?;
+        if self.packed > 0 {
+            write!(f, ", {} compressed", self.packed)?;
+        }
+        if self.chained > 0 {
+            write!(f, ", {} chained", self.chained)?;
+        }
+        if self.removed > 0 {
+            write!(
+                f,
+                "; starts at sequence {} by retention ({} segments removed)",
+                seq(self.first_seq),
+                self.removed
+            )?;
+        }
         if self.abandoned > 0 {
             write!(f, ", {} records given up by the writer", self.abandoned)?;
         }

@@ -3,10 +3,11 @@
 
 use super::error::JournalError;
 use super::helper::{Command, Helper, Syncer, now};
+use super::keep::Housekeeping;
 use super::layout::{
     ALIGN, BODY_BYTES_MAX, FLAG_CONTINUES, FLAG_PADDING, HEADER_BYTES, RECORD_HEADER_BYTES, RecordHeader,
-    SEGMENT_BYTES_MAX, SEGMENT_BYTES_MIN, SegmentHeader, Stream, align, crc_seed, parse_segment_name,
-    record_crc,
+    SEGMENT_BYTES_MAX, SEGMENT_BYTES_MIN, SegmentHeader, Stream, VERSION, align, crc_seed,
+    parse_segment_name, record_crc,
 };
 use super::manifest::{Hash256, MANIFEST_FILE, Manifest, sync_dir};
 use super::mark::{Health, Mark, MarkFile, Watermark};
@@ -63,6 +64,9 @@ pub struct JournalOptions {
     pub first_seq: u64,
     /// The anchor of the first segment; see [`Writer::set_anchor`].
     pub anchor: Anchor,
+    /// What is done with the journal beside writing it; the owner of both writers starts the
+    /// [`Housekeeper`](super::Housekeeper).
+    pub keep: Option<Housekeeping>,
 }
 
 impl Default for JournalOptions {
@@ -75,6 +79,7 @@ impl Default for JournalOptions {
             space_min_bytes: 0,
             first_seq: 1,
             anchor: Anchor::default(),
+            keep: None,
         }
     }
 }
@@ -167,8 +172,10 @@ impl Writer {
             stream,
             segment_bytes: options.segment_bytes,
             space_min_bytes: options.space_min_bytes,
+            reserve: options.keep.as_ref().is_some_and(|keep| keep.space_stop_bytes > 0),
         };
         let header = SegmentHeader {
+            version: VERSION,
             schema_hash: manifest.schema_hash,
             run_id: manifest.run_id.0,
             stream: stream.code(),
@@ -183,6 +190,7 @@ impl Writer {
         let mark = MarkFile::create(dir, stream, manifest.run_id.0)?;
         let mut segment = plan.prepare()?;
         segment.begin(dir, stream, &header)?;
+        plan.fill_reserve()?;
         sync_dir(dir)?;
         let watermark = Arc::new(Watermark::default());
         let syncer = Syncer {
@@ -326,7 +334,7 @@ impl Writer {
         } else {
             copy_window(record.parts, from, &mut bytes[RECORD_HEADER_BYTES..]);
         }
-        let crc = record_crc(self.seed, length, &bytes[8..]);
+        let crc = record_crc(self.seed, Some(self.base + self.offset as u64), length, &bytes[8..]);
         bytes[4..8].copy_from_slice(&crc.to_le_bytes());
         segment.commit(self.offset, length);
         self.offset += align(length as usize);
@@ -400,14 +408,14 @@ impl Writer {
         let header = RecordHeader { length, flags: FLAG_PADDING, ..RecordHeader::default() };
         let bytes = segment.record_mut(self.offset, RECORD_HEADER_BYTES);
         header.encode_fields(bytes);
-        let crc = record_crc(self.seed, length, &bytes[8..]);
+        let crc = record_crc(self.seed, Some(self.base + self.offset as u64), length, &bytes[8..]);
         bytes[4..8].copy_from_slice(&crc.to_le_bytes());
         segment.commit(self.offset, length);
         self.offset += left;
     }
 
     fn next_segment(&mut self) -> Result<Segment, JournalError> {
-        let Some(link) = &self.helper else { return self.plan.prepare() };
+        let Some(link) = &self.helper else { return Ok(self.plan.prepare_or_reserve()?.0) };
         match link.prepared.try_recv() {
             Ok(segment) => return Ok(segment),
             Err(TryRecvError::Disconnected) => return self.plan.prepare(), // the helper died: do it here
@@ -445,6 +453,7 @@ impl Writer {
             };
             self.syncer = link.thread.join().map_err(died)?.or(self.syncer.take());
         }
+        let _ = fs::remove_file(self.plan.reserve_path()); // mostly absent
         let _ = fs::remove_file(self.plan.next_path()); // prepared but never begun: empty by construction
         self.syncer.take().ok_or_else(|| self.failed())
     }

@@ -10,6 +10,7 @@ use crate::core::sentinel::What;
 use crate::domain::money::Money;
 use crate::domain::number::Num;
 use crate::domain::time::SECOND;
+use crate::journal::Space;
 use crate::venue::copies::{COPIES, CopyCounts};
 use std::fmt::Write;
 use std::net::SocketAddr;
@@ -162,6 +163,22 @@ pub fn exposition(view: &View) -> String {
     }
     page.single("failures_total", "counter", "Failures of connections and requests", view.notes_total as f64);
     page.single("journal_records_total", "counter", "Records in the journal", view.journal.0 as f64);
+    if let Some((space, kept)) = &view.kept {
+        page.family(
+            "journal_space",
+            "gauge",
+            "1 for the room that the journal's disk has; short = no new trades",
+        );
+        for (name, level) in [("enough", Space::Enough), ("low", Space::Low), ("short", Space::Short)] {
+            page.row("journal_space", &[("room", name)], truth(*space == level));
+        }
+        let free = "Free bytes of the journal's file system";
+        page.single("journal_free_bytes", "gauge", free, kept.free_bytes as f64);
+        let packed = "Segments of the journal compressed";
+        page.single("journal_packed_total", "counter", packed, kept.archived.packed as f64);
+        let removed = "Segments of the journal removed by retention";
+        page.single("journal_removed_total", "counter", removed, kept.removed as f64);
+    }
     page.single("journal_bytes_total", "counter", "Body bytes in the journal", view.journal.1 as f64);
     page.family("odd_messages_total", "counter", "Messages that venues should not have sent, by kind");
     let odd = &view.odd;

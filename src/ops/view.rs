@@ -14,6 +14,7 @@ use crate::domain::money::Money;
 use crate::domain::params::EngineParams;
 use crate::domain::text::Currency;
 use crate::domain::time::Nanos;
+use crate::journal::{Kept, Space};
 use crate::venue::copies::CopyCounts;
 use serde::Serialize;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -190,6 +191,8 @@ pub struct View {
     pub sessions: Vec<SessionStatus>,
     /// Records and body bytes in the journal.
     pub journal: (u64, u64),
+    /// Room for the journal, and what its housekeeping has done; `None` = there is none.
+    pub kept: Option<(Space, Kept)>,
     /// Latest failures as sentences.
     pub notes: Vec<String>,
     /// Number of failures ever.

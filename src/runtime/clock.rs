@@ -45,6 +45,13 @@ impl ClockOrigin {
         self.counter
     }
 
+    /// Counter, monotonic time of the run and wall clock at about the same moment: the anchor for a manifest.
+    pub fn anchor(&self) -> (u64, i64, i64) {
+        let pair = self.pair();
+        let wall = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_nanos() as i64);
+        (pair.ticks, pair.ns, wall)
+    }
+
     /// A clock for one thread. Takes about 2 ms to measure the counter's rate.
     pub fn clock(&self) -> Clock {
         Clock::new(*self)

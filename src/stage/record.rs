@@ -10,7 +10,8 @@ use crate::domain::input::{InputClass, RawInput};
 use crate::domain::output::{EventsDigest, Output, OutputKey, Stage};
 use crate::domain::time::{Nanos, Stamp};
 use crate::journal::{
-    JournalError, JournalOptions, Manifest, Record, Stream, SyncPolicy, Token, Watermark, Writer,
+    Housekeeper, JournalError, JournalOptions, KeepWatch, Manifest, Record, Space, Stream, SyncPolicy, Token,
+    Watermark, Writer,
 };
 use std::collections::VecDeque;
 use std::path::Path;
@@ -53,6 +54,7 @@ pub struct Recorder {
     by_us: bool,
     inputs: Writer,
     outputs: Writer,
+    keeper: Option<Housekeeper>,
     digest: EventsDigest,
     only_ticks: bool,
     scratch: Box<[u8; HEADER_MAX]>,
@@ -65,13 +67,18 @@ impl Recorder {
     /// Creates the journal of a new run in `dir`.
     pub fn create(dir: &Path, manifest: &Manifest, options: &JournalOptions) -> Result<Self, JournalError> {
         let inputs = Writer::create(dir, Stream::Inputs, manifest, options)?;
+        let outputs = Writer::create(dir, Stream::Outputs, manifest, options)?;
         let by_us = options.sync == SyncPolicy::Sync;
+        let watermarks = [inputs.watermark(), outputs.watermark()];
+        let start = |keep| Housekeeper::start(dir, watermarks, options.segment_bytes as u64, keep);
+        let keeper = options.keep.as_ref().map(start).transpose()?;
         Ok(Self {
             progress: Arc::new(Progress { inputs: inputs.watermark(), ..Progress::default() }),
             pending: VecDeque::with_capacity(if by_us { PENDING_MAX } else { 0 }),
             by_us,
             inputs,
-            outputs: Writer::create(dir, Stream::Outputs, manifest, options)?,
+            outputs,
+            keeper,
             digest: EventsDigest::default(),
             only_ticks: true,
             scratch: Box::new([0; HEADER_MAX]),
@@ -176,6 +183,17 @@ impl Recorder {
         self.inputs.stats().roll_waits + self.outputs.stats().roll_waits
     }
 
+    /// The room that is left for the journal; enough where nobody looks.
+    #[inline]
+    pub fn space(&self) -> Space {
+        self.keeper.as_ref().map_or(Space::Enough, Housekeeper::space)
+    }
+
+    /// A view of the housekeeping, where there is one.
+    pub fn housekeeping(&self) -> Option<KeepWatch> {
+        self.keeper.as_ref().map(Housekeeper::watch)
+    }
+
     /// The first failure, after which nothing more was written.
     pub fn failure(&self) -> Option<&JournalError> {
         self.failed.as_ref()
@@ -193,6 +211,9 @@ impl Recorder {
         }
         self.inputs.close()?;
         self.outputs.close()?;
+        if let Some(keeper) = self.keeper {
+            keeper.finish();
+        }
         Ok(())
     }
 }

@@ -9,6 +9,7 @@ use crate::domain::input::{Command, Input, InputClass, RawInput};
 use crate::domain::intent::{Denial, Intent};
 use crate::domain::output::{Output, OutputKey};
 use crate::domain::time::{Nanos, Stamp};
+use crate::journal::Space;
 use crate::ops::latency::Path;
 use crate::ops::view::Board;
 use crate::ops::watch::Watch;
@@ -23,6 +24,8 @@ pub struct Keeper {
     watch: Watch,
     mono: Nanos,
     alarm: Option<Alarm>,
+    /// The room for the journal, as the engine was told last.
+    short: bool,
 }
 
 /// What a failed journal sets off: no opening order passes the gate any more, and the engine halts.
@@ -34,7 +37,7 @@ struct Alarm {
 impl Keeper {
     /// Without a recorder nothing is journaled.
     pub fn new(recorder: Option<Recorder>) -> Self {
-        Self { recorder, watch: Watch::new(), mono: 0, alarm: None }
+        Self { recorder, watch: Watch::new(), mono: 0, alarm: None, short: false }
     }
 
     /// A journal that fails stops trading: the gate at once, the engine by a sequenced command.
@@ -52,6 +55,18 @@ impl Keeper {
             alarm.latch.fail_journal();
             // Recorder lag of 100 %: risk halts and cancels. A run that is ending no longer listens.
             let _ = alarm.commands.send(Command::RecorderLag { percent: 100 });
+        }
+    }
+
+    /// Once per input: is the journal's disk short of room, and has the engine been told?
+    fn watch_space(&mut self) {
+        let short = self.recorder.as_ref().is_some_and(|recorder| recorder.space() == Space::Short);
+        if short != self.short
+            && let Some(alarm) = &self.alarm
+        {
+            self.short = short;
+            // A run that is ending no longer listens.
+            let _ = alarm.commands.send(Command::JournalSpace { short });
         }
     }
 
@@ -125,6 +140,7 @@ impl Tap for Keeper {
             recorder.end(seq, self.mono);
         }
         self.watch_journal();
+        self.watch_space();
     }
 }
 

@@ -13,14 +13,17 @@ use super::threaded::{self, Feed, Threaded};
 use crate::domain::codec::SCHEMA_VERSION;
 use crate::domain::input::{Command, Scope};
 use crate::domain::time::{MILLI, Nanos};
-use crate::journal::{Hash256, Host, JournalError, JournalOptions, Manifest, RunId, SyncPolicy};
+use crate::journal::{
+    Anchor, Clocks, EPOCH_FILE, Hash256, Host, JournalError, JournalOptions, Manifest, RunId, SyncPolicy,
+    latest_run, program_hash,
+};
 use crate::net::http::HttpClient;
 use crate::net::tls::{Trust, TrustError};
 use crate::ops::latency::{ALL, Latency};
 use crate::ops::view::{Board, Names};
 use crate::replay::source::RunConfig;
 use crate::runtime::agent::{AgentExit, AgentHandle, AgentThread, StopFlag};
-use crate::runtime::clock::ClockOrigin;
+use crate::runtime::clock::{ClockOrigin, CounterKind};
 use crate::runtime::profile::{Layout, Plan};
 use crate::stage::decode::UnknownDialect;
 use crate::stage::egress::{AheadGate, Credentials, KillLatch, Vault, WriteAhead};
@@ -30,7 +33,7 @@ use crate::stage::record::Recorder;
 use crate::stage::river::{Parts, River};
 use crate::telemetry::TelemetryError;
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, mpsc};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -136,6 +139,27 @@ pub fn manifest(config_bytes: &[u8], created_wall_ns: i64, notes: BTreeMap<Strin
         configuration_hash: Hash256::of(config_bytes).to_string(),
         host,
         notes,
+        ..Manifest::default()
+    }
+}
+
+/// The manifest of a live engine: with what only it knows or takes the time to find out.
+fn about(launch: &Launch, dir: &Path, config_bytes: &[u8], wall: i64, origin: ClockOrigin) -> Manifest {
+    let params = &launch.config.params;
+    let metadata = serde_json::to_vec(&(&params.canonicals, &params.listings)).ok();
+    let (ticks, mono_ns, wall_ns) = origin.anchor();
+    let counter = match origin.counter() {
+        CounterKind::Tsc => "tsc",
+        CounterKind::Monotonic => "monotonic",
+    };
+    // Runs of one configuration stand side by side, with the epoch that they share.
+    let beside = dir.parent().filter(|parent| parent.join(EPOCH_FILE).exists());
+    Manifest {
+        parent_id: beside.and_then(latest_run),
+        binary_hash: program_hash(),
+        metadata_hash: metadata.map(|bytes| Hash256::of(&bytes)),
+        clocks: Some(Clocks { ticks, mono_ns, wall_ns, counter: counter.to_owned() }),
+        ..manifest(config_bytes, wall, launch.notes.clone())
     }
 }
 
@@ -170,18 +194,24 @@ pub fn launch(launch: Launch, board: &Board) -> Result<Running, LaunchError> {
     let config_bytes = launch.config.to_bytes();
     let parts = Parts::new(&launch.config.params, launch.config.trading)?;
     let wall = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_nanos() as i64);
+    let origin = ClockOrigin::begin();
     let recorder = match &launch.journal {
         Some((dir, options)) => {
             let mut options = options.clone();
             if launch.write_ahead == WriteAhead::Synced {
                 options.sync = SyncPolicy::Sync;
             }
-            Some(Recorder::create(dir, &manifest(&config_bytes, wall, launch.notes.clone()), &options)?)
+            let about = about(&launch, dir, &config_bytes, wall, origin);
+            if let Some(clocks) = &about.clocks {
+                options.anchor = Anchor { tsc: clocks.ticks, wall_ns: clocks.wall_ns };
+            }
+            Some(Recorder::create(dir, &about, &options)?)
         }
         None => None,
     };
     let dir = launch.journal.as_ref().map(|(dir, _)| dir.as_path());
-    let observer = ObserverFiles::create(dir, wall)?;
+    let keep = recorder.as_ref().and_then(Recorder::housekeeping);
+    let observer = ObserverFiles::create(dir, wall)?.with_housekeeping(keep);
     // Nobody holds the board yet.
     board.read().names = Arc::new(Names::of(&launch.config.params));
     let latch = Arc::new(KillLatch::default());
@@ -217,7 +247,6 @@ pub fn launch(launch: Launch, board: &Board) -> Result<Running, LaunchError> {
         Gateway::new(&parts.conns, &launch.addresses, errands, vault, Arc::clone(&latch), launch.orders)
             .map_err(system("a poll of sockets"))?
             .with_write_ahead(ahead);
-    let origin = ClockOrigin::begin();
     let mut pool = Pool::new();
     let threads = if launch.plan.layout == Layout::Fused {
         let stop = StopFlag::new();

@@ -4,6 +4,7 @@
 
 use super::probe::Pool;
 use crate::domain::money::{MONEY_UNIT, Money};
+use crate::journal::{KeepWatch, Kept, Space};
 use crate::ops::latency::Latency;
 use crate::ops::metrics::COUNTS;
 use crate::ops::view::{Board, View};
@@ -52,6 +53,7 @@ pub struct ObserverFiles {
     gauges: Vec<Counter>,
     errors: ErrorLog,
     noted: u64,
+    keep: Option<KeepWatch>,
     hlog: Option<PathBuf>,
     started: SystemTime,
 }
@@ -77,7 +79,22 @@ impl ObserverFiles {
             COUNTS.iter().filter_map(|(name, ..)| counters.take(&format!("{name}_total"), "")).collect();
         let gauges = GAUGES.iter().filter_map(|(name, _)| counters.take(name, "")).collect();
         let started = UNIX_EPOCH + Duration::from_nanos(created_ns.max(0) as u64);
-        Ok(Self { counts, gauges, errors, noted: 0, hlog: dir.map(|dir| dir.join(HLOG_FILE)), started })
+        Ok(Self {
+            counts,
+            gauges,
+            errors,
+            noted: 0,
+            keep: None,
+            hlog: dir.map(|dir| dir.join(HLOG_FILE)),
+            started,
+        })
+    }
+
+    /// Looks at the journal's housekeeping too.
+    #[must_use]
+    pub fn with_housekeeping(mut self, keep: Option<KeepWatch>) -> Self {
+        self.keep = keep;
+        self
     }
 
     /// Starts the thread.
@@ -102,6 +119,9 @@ impl ObserverFiles {
         let summaries = pool.summaries();
         let mut view = board.read();
         view.latency = summaries;
+        if let Some(keep) = &self.keep {
+            keep_house(keep.look(), &mut view);
+        }
         self.feed(&view, wall_ns());
     }
 
@@ -145,6 +165,26 @@ impl ObserverFiles {
         }
         log.finish().map(drop)
     }
+}
+
+/// Shows what housekeeping did and found; what is new becomes a note.
+fn keep_house((space, kept): (Space, Kept), view: &mut View) {
+    let (room, trouble) = view.kept.take().map_or((Space::Enough, None), |(room, kept)| (room, kept.trouble));
+    let free = kept.free_bytes;
+    let news = match space {
+        _ if space == room => None,
+        Space::Enough => Some(format!("journal: the disk has room again: {free} bytes free")),
+        Space::Low => Some(format!("journal: the disk is getting full, {free} bytes free: make room")),
+        Space::Short => Some(format!(
+            "journal: the disk is almost full, {free} bytes free: no new trades until there is room"
+        )),
+    };
+    let failed = kept.trouble.clone().filter(|words| trouble.as_ref() != Some(words));
+    for note in news.into_iter().chain(failed) {
+        view.notes_total += 1;
+        view.notes.push(note);
+    }
+    view.kept = Some((space, kept));
 }
 
 /// Hundredths, for people; accounts are kept exactly elsewhere.
@@ -202,6 +242,27 @@ mod tests {
     use super::*;
     use crate::telemetry::counters::CountersReader;
     use crate::telemetry::errors::read_errors;
+
+    #[test]
+    fn what_happens_to_the_journal_s_room_is_told_once_each_time() {
+        let mut view = View::default();
+        let kept = |trouble: Option<&str>| Kept { trouble: trouble.map(str::to_owned), ..Kept::default() };
+        let told: Vec<usize> = [
+            (Space::Enough, kept(None)),
+            (Space::Short, kept(None)),
+            (Space::Short, kept(Some("cannot pack"))),
+            (Space::Short, kept(Some("cannot pack"))),
+            (Space::Enough, kept(None)),
+        ]
+        .into_iter()
+        .map(|look| {
+            keep_house(look, &mut view);
+            view.notes.len()
+        })
+        .collect();
+        assert_eq!(told, [0, 1, 2, 2, 3]);
+        assert!(view.notes[0].contains("no new trades") && view.notes[2].contains("room again"));
+    }
 
     #[test]
     fn the_files_tell_what_the_board_told() {

@@ -184,6 +184,7 @@ pub struct Risk {
     stopping: bool,
     reduce_ordered: bool,
     recorder_lags: bool,
+    journal_short: bool,
     failures: u32,
     cancel_due: Nanos,
     start: StartGate,
@@ -229,6 +230,7 @@ impl Risk {
             stopping: false,
             reduce_ordered: false,
             recorder_lags: false,
+            journal_short: false,
             failures: 0,
             cancel_due: NEVER,
             start: StartGate::new(params),
@@ -276,7 +278,7 @@ impl Risk {
     pub const fn state(&self) -> TradingState {
         if self.killed || self.halted_by_recorder || self.stopping {
             TradingState::Halted
-        } else if self.reduce_ordered || self.recorder_lags {
+        } else if self.reduce_ordered || self.recorder_lags || self.journal_short {
             TradingState::Reducing
         } else {
             TradingState::Active
@@ -469,6 +471,7 @@ impl Risk {
                     self.cancel_where(now, out, |_| true);
                 }
             }
+            Command::JournalSpace { short } => self.journal_short = short,
             Command::Resume => {
                 (self.killed, self.halted_by_recorder, self.reduce_ordered) = (false, false, false);
                 self.failures = 0;

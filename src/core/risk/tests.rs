@@ -761,6 +761,26 @@ fn a_lagging_recorder_reduces_and_then_halts() {
 }
 
 #[test]
+fn a_disk_short_of_room_reduces_until_it_is_not_and_no_resume_overrules_it() {
+    let mut bench = Bench::new();
+    let ask = |bench: &mut Bench| {
+        let entry = bench.entry(100);
+        bench.ask(entry)
+    };
+    for (command, expected) in [
+        (Command::JournalSpace { short: true }, Some(R::TradingReducing)),
+        (Command::Resume, Some(R::TradingReducing)),
+        (Command::JournalSpace { short: false }, None),
+    ] {
+        bench.event(EventBody::Command(command));
+        assert_eq!(ask(&mut bench), expected, "{command:?}");
+    }
+    bench.event(EventBody::Command(Command::JournalSpace { short: true }));
+    let exit = bench.exit(100);
+    assert_eq!(bench.ask(exit), None, "what is open may be closed");
+}
+
+#[test]
 fn reducing_cancels_what_rests_and_lets_exits_unwinds_and_true_hedges_pass() {
     let mut bench = Bench::new();
     let entry = bench.entry(100);

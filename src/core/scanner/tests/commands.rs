@@ -87,6 +87,19 @@ fn a_lagging_recorder_reduces_then_halts_and_never_resumes_by_itself() {
 }
 
 #[test]
+fn a_disk_short_of_room_opens_nothing_and_passes_by_itself() {
+    let mut rig = Rig::warm();
+    rig.command(Command::JournalSpace { short: true });
+    assert_eq!(rig.scanner.totals().mode, Mode::Reducing);
+    rig.command(Command::Resume);
+    assert_eq!(rig.scanner.totals().mode, Mode::Reducing, "the room is still short");
+    rig.spread(30);
+    assert!(rig.baskets().is_empty());
+    rig.command(Command::JournalSpace { short: false });
+    assert_eq!(rig.scanner.totals().mode, Mode::Normal);
+}
+
+#[test]
 fn after_stop_nothing_is_wanted_any_more() {
     let mut rig = Rig::open();
     rig.command(Command::Stop);
