@@ -1,7 +1,7 @@
 //! The audit over journals of simulated worlds with the venues' own books: clean ones are clean, and every planted
 //! fault is found and named.
 
-use crate::simulated::{TempDir, sim_config, simulation};
+use crate::simulated::{TempDir, faulty_simulation, sim_config, simulation};
 use perpring::cli::audit::AuditArgs;
 use perpring::domain::codec::{HEADER_MAX, decode_input, decode_output, encode_input, encode_output};
 use perpring::domain::event::Seq;
@@ -14,6 +14,7 @@ use perpring::domain::params::RiskParams;
 use perpring::domain::time::{MICRO, MILLI, SECOND};
 use perpring::journal::{Reader, Stream, patch_record, rewrite};
 use perpring::replay::audit::{AuditOptions, AuditReport, Instead, Verdict, audit};
+use perpring::sim::FaultPlan;
 use perpring::topology::world;
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
@@ -27,12 +28,17 @@ struct Run {
 impl Run {
     /// `seconds` of trading between `venues`, closed and written down.
     fn of(venues: &[&str], seconds: i64) -> Self {
+        Self::with_faults(venues, seconds, &FaultPlan::default())
+    }
+
+    /// The same among venues with faults.
+    fn with_faults(venues: &[&str], seconds: i64, plan: &FaultPlan) -> Self {
         let run = Self { dir: TempDir::new() };
         std::fs::create_dir_all(run.dir.path()).expect("temporary disk");
         let sim = sim_config(7, venues, |_| {});
         let journal = Some(run.journal());
-        let (mut simulation, _) =
-            simulation(&sim, world::demo_scan(), RiskParams::default(), 100 * MICRO, journal.as_deref());
+        let (scan, risk) = (world::demo_scan(), RiskParams::default());
+        let (mut simulation, _) = faulty_simulation(&sim, scan, risk, 100 * MICRO, journal.as_deref(), plan);
         simulation.run_for(seconds * SECOND);
         simulation.command(Command::Reduce);
         simulation.run_for(5 * SECOND);
@@ -102,6 +108,17 @@ fn found(
 fn with_bytes(input: &Input, bytes: &[u8]) -> Vec<u8> {
     let mut scratch = [0; HEADER_MAX];
     [encode_input(input, &mut scratch), bytes].concat()
+}
+
+#[test]
+fn what_a_venue_takes_away_and_tells_is_in_both_books_and_leaves_no_trade_open() {
+    let text = "[[fault]]\nkind = 'adl'\nvenue = 'okx'\nat_s = [4, 9, 14, 19]\n";
+    let plan = FaultPlan::parse("faults", text).expect("a plan");
+    let report = Run::with_faults(&["binance-usdm", "okx"], 24, &plan).audited();
+    println!("{report}");
+    assert_eq!(report.first, []);
+    assert!(report.orders.strays >= 2, "{:?}", report.orders);
+    assert_eq!(report.hedging.open, 0);
 }
 
 #[test]

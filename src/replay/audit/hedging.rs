@@ -86,6 +86,8 @@ pub struct HedgingReport {
 #[derive(Default)]
 pub(super) struct Hedging {
     trades: BTreeMap<u32, Trade>,
+    /// The trade that filled last on a listing: the only one that can hold something of it.
+    holders: BTreeMap<u16, TradeId>,
     notional_max: Option<Money>,
     ns_max: Option<Nanos>,
     report: HedgingReport,
@@ -97,14 +99,17 @@ impl Hedging {
         Self { notional_max, ns_max, ..Self::default() }
     }
 
+    /// A fill of a trade; without one (deleveraging, somebody's hand) it takes from the trade that holds the listing.
     pub fn fill(
         &mut self,
-        trade: TradeId,
+        trade: Option<TradeId>,
         update: &OrderUpdate,
         instrument: &Instrument,
         (seq, at): (Seq, Stamp),
         findings: &mut Findings,
     ) {
+        let Some(trade) = trade.or_else(|| self.holders.get(&instrument.id.0).copied()) else { return };
+        self.holders.insert(instrument.id.0, trade);
         let row = self.trades.entry(trade.0).or_default();
         let amount = instrument.base_amount(update.fill_qty, update.fill_price);
         match update.side {

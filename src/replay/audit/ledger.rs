@@ -245,10 +245,12 @@ impl Comparison<'_> {
             !matches!(other.status.as_str(), "new" | "partially_filled"),
             row.state.is_some_and(OrderState::is_terminal),
         );
+        // A venue makes a reduction that is larger than the position as large as the position.
+        let is_cut = row.spec.reduce_only && (other.filled..row.qty).contains(&other.qty);
         let figures = [
             ("symbol", symbol, other.symbol.clone(), true),
             ("side", side.to_owned(), other.side.clone(), true),
-            ("quantity", row.qty.to_string(), other.qty.to_string(), true),
+            ("quantity", row.qty.to_string(), other.qty.to_string(), !is_cut),
             ("price", row.price.to_string(), other.price.to_string(), other.r#type == "limit"),
             ("reduce-only", row.spec.reduce_only.to_string(), other.reduce_only.to_string(), true),
             ("filled", row.filled.to_string(), other.filled.to_string(), !late),

@@ -274,9 +274,8 @@ impl Pass {
         let Some(instrument) = instrument.filter(|_| update.fill_qty.0 > 0) else { return };
         let row = self.book.orders.get(&update.client_id);
         self.books.fill(update, row, instrument, place, &mut self.findings);
-        if let Some(row) = row.filter(|_| update.client_id != ClientId::NONE) {
-            self.hedging.fill(row.trade, update, instrument, place, &mut self.findings);
-        }
+        let trade = row.filter(|_| update.client_id != ClientId::NONE).map(|row| row.trade);
+        self.hedging.fill(trade, update, instrument, place, &mut self.findings);
     }
 
     fn outputs(&mut self, recorded: &mut Recorded) -> Result<(), ReplayError> {
