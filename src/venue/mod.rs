@@ -7,6 +7,7 @@
 
 pub mod binance;
 pub mod bybit;
+mod contracts;
 pub mod copies;
 pub mod deribit;
 pub mod drift;

@@ -5,7 +5,7 @@
 
 mod entry;
 
-mod specs;
+mod contracts;
 
 mod user;
 

@@ -22,6 +22,7 @@ use crate::domain::params::Extras;
 use crate::domain::standing::Pace;
 use crate::domain::text::Symbol;
 use crate::domain::time::{Nanos, SECOND, Stamp};
+use crate::venue::contracts::{Rereading, suspend};
 use crate::venue::copies::{COPIES, CopyCounts, Latest, Seen};
 use crate::venue::extras::Told;
 use crate::venue::full::Full;
@@ -188,9 +189,7 @@ pub(super) struct BybitAdapter {
     due: Nanos,
     /// No HTTP request before this.
     http_free_at: Nanos,
-    pub refreshed_at: Nanos,
-    /// A contract changed while metadata were being read.
-    pub stale: bool,
+    pub rereading: Rereading,
     /// The account was listed completely since its connection came up.
     pub reconciled: bool,
 }
@@ -241,8 +240,7 @@ impl BybitAdapter {
             next_id: 0,
             due: NEVER,
             http_free_at: Nanos::MIN,
-            refreshed_at: Nanos::MIN,
-            stale: false,
+            rereading: Rereading::new(REFRESH_EVERY),
             reconciled: false,
         }
     }
@@ -539,18 +537,10 @@ impl BybitAdapter {
         let mut again = if self.listings.iter().any(rests) { SUSPENDED_AGAIN } else { METADATA_PERIOD };
         for listing in self.listings.iter_mut().filter(|listing| !listing.seen) {
             again = ABSENT_AGAIN;
-            out.emit(Emit::Odd(Oddity { conn, kind: OddKind::UnknownSymbol }));
-            // Delisted since: what is known stays, but it no longer trades.
-            if let Some(spec) = listing.spec.as_mut().filter(|spec| spec.status == Status::Trading) {
-                spec.status = Status::Suspended;
-                out.emit(Emit::Spec(*spec));
-            }
+            suspend(&mut listing.spec, conn, out);
         }
-        self.refreshed_at = now;
-        if std::mem::take(&mut self.stale) {
-            again = REFRESH_EVERY;
-        }
-        self.want(Ask::Instruments, now + again);
+        let due = self.rereading.read(now, again);
+        self.want(Ask::Instruments, due);
         Ok(())
     }
 }
@@ -578,9 +568,7 @@ impl Adapter for BybitAdapter {
             return self.work(now, out);
         };
         self.twins.up(copy, now.mono);
-        if !self.asking(Ask::Instruments, now.mono)
-            && now.mono.saturating_sub(self.refreshed_at) >= REFRESH_EVERY
-        {
+        if !self.asking(Ask::Instruments, now.mono) && self.rereading.is_allowed(now.mono) {
             // We may have missed a change of specification.
             self.want(Ask::Instruments, now.mono);
         }

@@ -3,7 +3,7 @@
 //! A book that lost continuity is told `Invalid` and not served until its next snapshot; nothing here
 //! allocates in steady state.
 
-use super::adapter::{Ask, BybitAdapter, Listing, REFRESH_EVERY};
+use super::adapter::{Ask, BybitAdapter, Listing};
 use super::calls::BOOK_TOPIC;
 use super::parse::{BEST, Channel, DepthRow, Item, TickerRow};
 use crate::domain::event::{
@@ -230,11 +230,10 @@ impl BybitAdapter {
     /// Asks for the specifications again, as soon as the pace for it allows.
     pub fn refresh(&mut self, now: Nanos) {
         let request = &self.requests[Ask::Instruments as usize];
-        let due = now.max(self.refreshed_at.saturating_add(REFRESH_EVERY));
-        if request.is_out() {
-            // The reply may have been written before the change.
-            self.stale = self.refreshed_at != Nanos::MIN;
-        } else if request.failures == 0 && (!request.wanted || request.due > due) {
+        if let Some(due) = self.rereading.wish(request.is_out(), now)
+            && request.failures == 0
+            && (!request.wanted || request.due > due)
+        {
             self.want(Ask::Instruments, due);
         }
     }

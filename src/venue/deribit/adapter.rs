@@ -22,6 +22,7 @@ use crate::domain::params::Extras;
 use crate::domain::standing::Pace;
 use crate::domain::text::{Currency, Symbol};
 use crate::domain::time::{MILLI, Nanos, SECOND, Stamp};
+use crate::venue::contracts::Rereading;
 use crate::venue::copies::{COPIES, CopyCounts, Latest, Seen};
 use crate::venue::extras::Told;
 use crate::venue::full::Full;
@@ -116,9 +117,7 @@ pub(super) struct DeribitAdapter {
     due: Nanos,
     connect_free_at: Nanos,
     http: HttpPause,
-    pub refreshed_at: Nanos,
-    /// A contract changed while metadata were being read.
-    pub stale: bool,
+    pub rereading: Rereading,
     /// The account was listed completely since its connection came up.
     pub reconciled: bool,
 }
@@ -174,8 +173,7 @@ impl DeribitAdapter {
             due: NEVER,
             connect_free_at: Nanos::MIN,
             http: HttpPause::default(),
-            refreshed_at: Nanos::MIN,
-            stale: false,
+            rereading: Rereading::new(REFRESH_EVERY),
             reconciled: false,
         }
     }
@@ -571,9 +569,7 @@ impl Adapter for DeribitAdapter {
             if !self.twins.is_up(&self.sessions, 1 - copy) {
                 self.begin_clock(now.mono);
             }
-            if !self.asking(Ask::Instruments, now.mono)
-                && now.mono.saturating_sub(self.refreshed_at) >= REFRESH_EVERY
-            {
+            if !self.asking(Ask::Instruments, now.mono) && self.rereading.is_allowed(now.mono) {
                 // We may have missed a change of specification.
                 self.want(Ask::Instruments, now.mono);
             }

@@ -1,14 +1,15 @@
 //! The list of contracts as Deribit states it: handed to the registry where it is new, and read again in time.
 
-use super::adapter::{DeribitAdapter, REFRESH_EVERY};
+use super::adapter::DeribitAdapter;
 use super::asks::Ask;
 use super::{ACCOUNT, MARKET, rows};
-use crate::domain::instrument::{Status, VenueSpec};
+use crate::domain::instrument::VenueSpec;
 use crate::domain::text::Symbol;
 use crate::domain::time::{Nanos, SECOND};
+use crate::venue::contracts::suspend;
 use crate::venue::json::Cursor;
 use crate::venue::message::DecodeError;
-use crate::venue::{Emit, OddKind, Oddity, Out};
+use crate::venue::{Emit, OddKind, Out};
 
 /// Metadata of a listing that was not listed is asked for again after this.
 const ABSENT_AGAIN: Nanos = 60 * SECOND;
@@ -50,18 +51,10 @@ impl DeribitAdapter {
         let mut again = METADATA_PERIOD;
         for listing in self.listings.iter_mut().filter(|listing| !listing.seen) {
             again = ABSENT_AGAIN;
-            out.emit(Emit::Odd(Oddity { conn, kind: OddKind::UnknownSymbol }));
-            // Delisted since: what is known stays, but it no longer trades.
-            if let Some(spec) = listing.spec.as_mut().filter(|spec| spec.status == Status::Trading) {
-                spec.status = Status::Suspended;
-                out.emit(Emit::Spec(*spec));
-            }
+            suspend(&mut listing.spec, conn, out);
         }
-        self.refreshed_at = now;
-        if std::mem::take(&mut self.stale) {
-            again = REFRESH_EVERY;
-        }
-        self.want(Ask::Instruments, now + again);
+        let due = self.rereading.read(now, again);
+        self.want(Ask::Instruments, due);
         let logged_in = self.sessions.get(ACCOUNT).is_some_and(|session| session.logged_in);
         if news && logged_in && !self.asking(Ask::Settings, now) {
             // Fees and leverages are held against what is configured anew.

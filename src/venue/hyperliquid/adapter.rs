@@ -15,12 +15,13 @@ use super::{ACCOUNT, MARKET, TERMS, metadata};
 use crate::domain::effect::{HttpId, SessionAction, VenueCall};
 use crate::domain::event::{EventBody, SessionRole, SessionStatus};
 use crate::domain::input::{ConnId, DownReason, FrameKind, FrameMeta};
-use crate::domain::instrument::{Instrument, InstrumentId, Price, Qty, Status, VenueId, VenueSpec};
+use crate::domain::instrument::{Instrument, InstrumentId, Price, Qty, VenueId, VenueSpec};
 use crate::domain::number::Num;
 use crate::domain::params::{Extras, MarketCopies};
 use crate::domain::standing::Pace;
 use crate::domain::text::{Currency, Symbol};
 use crate::domain::time::{MILLI, Nanos, SECOND, Stamp};
+use crate::venue::contracts::{Rereading, suspend};
 use crate::venue::copies::{COPIES, CopyCounts, Latest, Leader, Seen};
 use crate::venue::extras::Told;
 use crate::venue::full::Full;
@@ -206,9 +207,7 @@ pub(super) struct HyperliquidAdapter {
     connects: u32,
     /// Nothing is asked before this (429).
     asks_free_at: Nanos,
-    pub refreshed_at: Nanos,
-    /// A contract changed while metadata were being read.
-    pub stale: bool,
+    pub rereading: Rereading,
     /// When the account's state is due again.
     pub state_due: Nanos,
     /// The account was listed completely since its connection came up.
@@ -270,8 +269,7 @@ impl HyperliquidAdapter {
             connect_free_at: Nanos::MIN,
             connects: 0,
             asks_free_at: Nanos::MIN,
-            refreshed_at: Nanos::MIN,
-            stale: false,
+            rereading: Rereading::new(REFRESH_EVERY),
             state_due: NEVER,
             reconciled: false,
         }
@@ -506,14 +504,7 @@ impl HyperliquidAdapter {
         for (at, asset) in assets.into_iter().enumerate() {
             let Some(asset) = asset else {
                 absent = true;
-                self.odd(conn, OddKind::UnknownSymbol, out);
-                // Gone since: what is known stays, but it no longer trades.
-                if let Some(spec) =
-                    self.listings[at].spec.as_mut().filter(|spec| spec.status == Status::Trading)
-                {
-                    spec.status = Status::Suspended;
-                    out.emit(Emit::Spec(*spec));
-                }
+                suspend(&mut self.listings[at].spec, conn, out);
                 continue;
             };
             let spec = asset.spec(self.listings[at].id);
@@ -522,10 +513,8 @@ impl HyperliquidAdapter {
                 out.emit(Emit::Spec(spec));
             }
         }
-        self.refreshed_at = now;
-        let stale = std::mem::take(&mut self.stale);
-        let usual = if absent { ABSENT_AGAIN } else { METADATA_PERIOD };
-        self.want(Ask::Meta, now + if stale { REFRESH_EVERY } else { usual });
+        let due = self.rereading.read(now, if absent { ABSENT_AGAIN } else { METADATA_PERIOD });
+        self.want(Ask::Meta, due);
         Ok(())
     }
 }
@@ -586,9 +575,7 @@ impl Adapter for HyperliquidAdapter {
                 if let Some(copy) = self.twins.copy_of(at) {
                     self.twins.up(copy, now.mono);
                 }
-                if !self.asking(Ask::Meta, now.mono)
-                    && now.mono.saturating_sub(self.refreshed_at) >= REFRESH_EVERY
-                {
+                if !self.asking(Ask::Meta, now.mono) && self.rereading.is_allowed(now.mono) {
                     // We may have missed a change of specification.
                     self.want(Ask::Meta, now.mono);
                 }

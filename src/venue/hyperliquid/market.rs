@@ -4,7 +4,7 @@
 //! laid over the depth by their common time, and it is they that move the scanner in between. A book that
 //! cannot be trusted is told `Invalid` and not served until its next snapshot.
 
-use super::adapter::{Ask, HyperliquidAdapter, Listing, REFRESH_EVERY};
+use super::adapter::{Ask, HyperliquidAdapter, Listing};
 use super::parse::{Item, Span};
 use crate::domain::event::{Bbo, BookReason, EventBody, Mark, OpenInterest, PublicTrade};
 use crate::domain::input::ConnId;
@@ -187,11 +187,10 @@ impl HyperliquidAdapter {
     /// Asks for the specifications again, as soon as the pace for it allows.
     pub fn refresh(&mut self, now: Nanos) {
         let request = &self.requests[Ask::Meta as usize];
-        let due = now.max(self.refreshed_at.saturating_add(REFRESH_EVERY));
-        if request.is_out() {
-            // The reply may have been written before the change.
-            self.stale = self.refreshed_at != Nanos::MIN;
-        } else if request.failures == 0 && (!request.wanted || request.due > due) {
+        if let Some(due) = self.rereading.wish(request.is_out(), now)
+            && request.failures == 0
+            && (!request.wanted || request.due > due)
+        {
             self.want(Ask::Meta, due);
         }
     }

@@ -3,7 +3,7 @@
 //! Market rows are handled in [`super::market`], account rows in [`super::account`]. Deadlines of any kind
 //! lower `due`; `on_tick` does nothing before that, so that a frame pays one comparison for all timers.
 
-mod specs;
+mod contracts;
 
 use super::calls::{self, call, call_arg};
 use super::continuity::{OkxContinuity, SentBook};
@@ -22,6 +22,7 @@ use crate::domain::params::{Extras, OrderRoute};
 use crate::domain::standing::Pace;
 use crate::domain::text::Symbol;
 use crate::domain::time::{MILLI, Nanos, SECOND, Stamp};
+use crate::venue::contracts::Rereading;
 use crate::venue::copies::{COPIES, CopyCounts, Latest};
 use crate::venue::extras::Told;
 use crate::venue::full::Full;
@@ -176,9 +177,7 @@ pub(super) struct OkxAdapter {
     connect_free_at: Nanos,
     /// Nothing is asked before this (429).
     asks_free_at: Nanos,
-    pub refreshed_at: Nanos,
-    /// A contract changed while metadata were being read.
-    pub stale: bool,
+    pub rereading: Rereading,
     /// Channels of no listing in particular were asked for on the present connection of each copy.
     pub asked_wide: [bool; COPIES],
     /// The account was listed completely since its connection came up.
@@ -237,8 +236,7 @@ impl OkxAdapter {
             due: NEVER,
             connect_free_at: Nanos::MIN,
             asks_free_at: Nanos::MIN,
-            refreshed_at: Nanos::MIN,
-            stale: false,
+            rereading: Rereading::new(REFRESH_EVERY),
             asked_wide: [false; COPIES],
             reconciled: false,
             orders_http: context.params.orders == OrderRoute::Http,

@@ -174,7 +174,7 @@ fn every_word_about_a_contract_is_read_up_even_when_metadata_were_read_a_moment_
         )
     };
     // Metadata were read just now.
-    rig.adapter.refreshed_at = rig.now;
+    rig.adapter.rereading.read(rig.now, 0);
     rig.adapter.want(Ask::Instruments, rig.now + 1_000 * SECOND);
     rig.out.clear();
     rig.frame(0, &state("ELSE-PERPETUAL", "closed"));
@@ -184,7 +184,7 @@ fn every_word_about_a_contract_is_read_up_even_when_metadata_were_read_a_moment_
         rig.now - MILLI + 1_000 * SECOND,
         "not ours"
     );
-    rig.adapter.refreshed_at = rig.now;
+    rig.adapter.rereading.read(rig.now, 0);
     rig.frame(0, &state(NAMES[0], "closed"));
     rig.tick();
     assert_eq!(asks(&rig), 0, "the venue grants one in ten seconds");

@@ -1,11 +1,12 @@
 //! Contract specifications as they change: when `instruments` is read, and what of it is told.
 
-use super::{Ask, MARKET, OkxAdapter, REFRESH_EVERY, rows};
+use super::{Ask, MARKET, OkxAdapter, rows};
 use crate::domain::instrument::{Status, VenueSpec};
 use crate::domain::text::Symbol;
 use crate::domain::time::{Nanos, SECOND};
+use crate::venue::contracts::suspend;
 use crate::venue::message::DecodeError;
-use crate::venue::{Emit, OddKind, Oddity, Out};
+use crate::venue::{Emit, OddKind, Out};
 
 /// Metadata is read again after this.
 const METADATA_PERIOD: Nanos = 1800 * SECOND;
@@ -18,11 +19,10 @@ impl OkxAdapter {
     /// Reads metadata again after `pause`, as soon as the pace for it allows.
     pub fn refresh(&mut self, pause: Nanos, now: Nanos) {
         let request = &self.requests[Ask::Instruments as usize];
-        let due = (now + pause).max(self.refreshed_at.saturating_add(REFRESH_EVERY));
-        if request.is_out() {
-            // The reply may have been written before the change.
-            self.stale = self.refreshed_at != Nanos::MIN;
-        } else if request.failures == 0 && (!request.wanted || due < request.due) {
+        if let Some(due) = self.rereading.wish(request.is_out(), now + pause)
+            && request.failures == 0
+            && (!request.wanted || due < request.due)
+        {
             self.want(Ask::Instruments, due);
         }
     }
@@ -66,18 +66,10 @@ impl OkxAdapter {
         let mut again = if changed { CHANGED_AGAIN } else { METADATA_PERIOD };
         for listing in self.listings.iter_mut().filter(|listing| !listing.seen) {
             again = ABSENT_AGAIN;
-            out.emit(Emit::Odd(Oddity { conn, kind: OddKind::UnknownSymbol }));
-            // Delisted since: what is known stays, but it no longer trades.
-            if let Some(spec) = listing.spec.as_mut().filter(|spec| spec.status == Status::Trading) {
-                spec.status = Status::Suspended;
-                out.emit(Emit::Spec(*spec));
-            }
+            suspend(&mut listing.spec, conn, out);
         }
-        self.refreshed_at = now;
-        if std::mem::take(&mut self.stale) {
-            again = REFRESH_EVERY;
-        }
-        self.want(Ask::Instruments, now + again);
+        let due = self.rereading.read(now, again);
+        self.want(Ask::Instruments, due);
         Ok(0)
     }
 }
