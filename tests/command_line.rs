@@ -1,6 +1,8 @@
 //! The program itself, as a shell sees it: exit codes and words when its output is closed or full, or when
 //! its arguments make no sense.
 
+use crate::simulated::TempDir;
+use perpring::journal::{JournalOptions, Manifest, Record, RunId, Stream, Writer};
 use std::process::{Command, Output, Stdio};
 
 const EXAMPLE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/config.example.toml");
@@ -105,4 +107,34 @@ fn a_configuration_that_cannot_be_parsed_is_named_with_line_and_key() {
         }
     }
     std::fs::remove_dir_all(folder).expect("clean up");
+}
+
+#[test]
+fn a_journal_that_a_crash_left_is_recovered_and_then_packed() {
+    let dir = TempDir::new();
+    let journal = dir.path().join("journal");
+    let manifest = Manifest { run_id: RunId(7), ..Manifest::default() };
+    let options = JournalOptions { helper: false, segment_bytes: 8192, ..JournalOptions::default() };
+    std::fs::create_dir_all(dir.path()).expect("temporary disk");
+    for stream in Stream::ALL {
+        let mut writer = Writer::create(&journal, stream, &manifest, &options).expect("a fresh directory");
+        for seq in 1..=100 {
+            let record = Record { kind: 1, seq, parts: &[&[7; 200]], ..Record::default() };
+            writer.append(&record).expect("temporary disk");
+        }
+        // Dropped without an end: what a crash leaves.
+    }
+    let journal = journal.to_str().expect("text");
+    let ran = |args: &[&str], code: i32, word: &str| {
+        let output = program(args).output().expect("the program");
+        let words = format!("{}{}", String::from_utf8_lossy(&output.stdout), said(&output));
+        assert_eq!(output.status.code(), Some(code), "{args:?}: {words}");
+        assert!(words.contains(word), "{args:?}: {words}");
+    };
+    ran(&["journal", "pack", journal], 2, "run `perpring journal recover` first");
+    ran(&["journal", "recover", journal], 0, "inputs: 100 records, the last with sequence 100");
+    ran(&["journal", "recover", journal], 0, "closed in order");
+    ran(&["journal", "pack", journal], 0, "compressed");
+    ran(&["journal", "verify", journal], 0, "no damage");
+    ran(&["journal", "recover", "nowhere"], 2, "nowhere");
 }

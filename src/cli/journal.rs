@@ -1,9 +1,10 @@
-//! `perpring journal`: verifies a journal, prints its records, compresses what is raw. Never changes a record.
+//! `perpring journal`: verifies a journal, prints its records, brings one that a crash left to a whole end, compresses
+//! what is raw. Never changes a whole record.
 
 use super::{CliError, Failure};
 use crate::domain::codec::{decode_input, decode_output, kind_name};
 use crate::domain::event::{EventBody, Seq};
-use crate::journal::{JournalError, Reader, RecordRef, Stream, pack, verify};
+use crate::journal::{End, JournalError, Reader, RecordRef, Stream, pack, recover, verify};
 use crate::replay::source::{Inputs, read_config};
 use crate::stage::river::Parts;
 use clap::{Args, Subcommand, ValueEnum};
@@ -25,6 +26,8 @@ enum JournalCommand {
     Verify(VerifyArgs),
     /// Print records, one JSON object a line.
     Dump(DumpArgs),
+    /// Bring the journal of a run that ended abruptly to its last whole record; exit 1 when something was cut off.
+    Recover(RecoverArgs),
     /// Compress, index and chain what a finished run left raw.
     Pack(PackArgs),
 }
@@ -36,6 +39,12 @@ struct VerifyArgs {
     /// One JSON object instead of text.
     #[arg(long)]
     json: bool,
+}
+
+#[derive(Args, Debug)]
+struct RecoverArgs {
+    /// Directory of the journal; nobody may be writing it.
+    dir: PathBuf,
 }
 
 #[derive(Args, Debug)]
@@ -80,6 +89,7 @@ pub fn run(args: &JournalArgs) -> Result<u8, Failure> {
     let code = match &args.command {
         JournalCommand::Verify(args) => run_verify(args, &mut out),
         JournalCommand::Dump(args) => run_dump(args, &mut out),
+        JournalCommand::Recover(args) => run_recover(args, &mut out),
         JournalCommand::Pack(args) => run_pack(args, &mut out),
     };
     code.and_then(|code| out.flush().map(|()| code).map_err(Failure::from)).map_err(|failure| {
@@ -121,6 +131,16 @@ fn run_verify(args: &VerifyArgs, out: &mut impl Write) -> Result<u8, Failure> {
         }
     }
     Ok(u8::from(report.damages() > 0))
+}
+
+/// 0 = both streams are whole, 1 = one was cut; what was cut off is kept beside it. Damage that no crash explains is an
+/// error, and nothing is touched.
+fn run_recover(args: &RecoverArgs, out: &mut impl Write) -> Result<u8, Failure> {
+    let verdict = recover(&args.dir)?;
+    writeln!(out, "run {} of {}", verdict.manifest.run_id, args.dir.display())?;
+    verdict.streams.iter().try_for_each(|stream| writeln!(out, "{stream}"))?;
+    let is_cut = verdict.streams.iter().any(|stream| matches!(stream.end, End::Cut { .. }));
+    Ok(u8::from(is_cut))
 }
 
 fn run_pack(args: &PackArgs, out: &mut impl Write) -> Result<u8, Failure> {
