@@ -291,7 +291,7 @@ fn ranges_and_filters_are_slices_and_nothing_is_overwritten() {
     };
     let read = |name: &str, more: &[&str]| rows(&exported(&dir, name, "csv", more).0.join("bbo.csv"));
     assert_eq!(read("seq", &by_seq), slice(&|row| within(row, "seq")));
-    let time = |row| perpring::export::when::shown(number(row, "receive_ns"));
+    let time = |row| perpring::domain::calendar::shown(number(row, "receive_ns"));
     let by_time = ["--kind", "bbo", "--from", &time(first), "--until", &time(last)];
     assert_eq!(read("time", &by_time), slice(&|row| within(row, "receive_ns")));
     let named = |name: &str, instrument: &str| read(name, &["--kind", "bbo", "--instrument", instrument]);

@@ -2,10 +2,11 @@
 
 use super::{CliError, Failure};
 use crate::config::names;
+use crate::domain::calendar;
 use crate::domain::instrument::{InstrumentId, VenueId};
 use crate::domain::params::EngineParams;
 use crate::export::table::Kind;
-use crate::export::{Bound, ExportError, Format, Request, export, when};
+use crate::export::{Bound, ExportError, Format, Request, export};
 use crate::replay::source::read_config;
 use clap::Args;
 use std::collections::BTreeSet;
@@ -102,7 +103,7 @@ fn request(args: &ExportArgs, params: &EngineParams) -> Result<Request, CliError
 /// A sequence, or a time.
 fn bound(option: &str, text: Option<&str>) -> Result<Option<Bound>, CliError> {
     let Some(text) = text else { return Ok(None) };
-    let bound = text.parse().map(Bound::Seq).ok().or_else(|| when::parse(text).map(Bound::Time));
+    let bound = text.parse().map(Bound::Seq).ok().or_else(|| calendar::parse(text).map(Bound::Time));
     bound.map(Some).ok_or_else(|| {
         CliError::Argument(format!(
             "{option} {text}: give a sequence, or a time such as 2026-11-27T13:40:00Z"

@@ -1,6 +1,6 @@
 //! Instants as people write them: RFC 3339 with up to nine decimals.
 
-use crate::domain::time::{Nanos, SECOND};
+use super::time::{Nanos, SECOND};
 
 const DAY: i64 = 86_400;
 
@@ -14,8 +14,8 @@ fn days(year: i64, month: i64, day: i64) -> i64 {
     era * 146_097 + of_era * 365 + of_era / 4 - of_era / 100 + of_year - 719_468
 }
 
-/// The date of a day since 1970-01-01.
-fn date(days: i64) -> (i64, i64, i64) {
+/// Year, month and day of a day since 1970-01-01.
+pub fn date(days: i64) -> (i64, i64, i64) {
     let days = days + 719_468;
     let (era, of_era) = (days.div_euclid(146_097), days.rem_euclid(146_097));
     let year = (of_era - of_era / 1_460 + of_era / 36_524 - of_era / 146_096) / 365;

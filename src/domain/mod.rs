@@ -4,6 +4,7 @@
 //! clock, does no I/O. Start at [`input`] (what enters the river), then [`event`] (what flows through
 //! the stages) and [`effect`] (what leaves it).
 
+pub mod calendar;
 pub mod codec;
 pub mod digits;
 pub mod effect;

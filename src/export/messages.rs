@@ -6,7 +6,8 @@
 use super::listings::Listings;
 use super::rows::{Rows, levels};
 use super::table::{Cell, Decimal, Kind};
-use super::{ExportError, Taker, when};
+use super::{ExportError, Taker};
+use crate::domain::calendar;
 use crate::domain::event::{Event, EventBody, Mark};
 use crate::domain::instrument::{InstrumentId, VenueId};
 use crate::domain::number::Num;
@@ -184,7 +185,7 @@ impl Messages {
                 let num = |num: Option<Num>| json(num.map(Decimal::from));
                 let funding = match of.funding_ns {
                     0 => "null".to_owned(),
-                    at => format!("\"{}\"", when::shown(at)),
+                    at => format!("\"{}\"", calendar::shown(at)),
                 };
                 let body = format!(
                     r#""lastPrice":{},"openInterest":{},"fundingRate":{},"fundingTimestamp":{funding},"predictedFundingRate":null,"indexPrice":{},"markPrice":{}"#,
@@ -255,8 +256,8 @@ fn envelope(
         r#"{{"type":"{kind}","symbol":{},"exchange":{},{body},"timestamp":"{}","localTimestamp":"{}","instrument":{},"seq":{},"venue_ns":{venue_ns},"receive_ns":{wall}}}"#,
         quoted(symbol),
         quoted(exchange(venue)),
-        when::shown(if venue_ns == 0 { wall } else { venue_ns }),
-        when::shown(wall),
+        calendar::shown(if venue_ns == 0 { wall } else { venue_ns }),
+        calendar::shown(wall),
         quoted(unified),
         event.seq.0,
     )

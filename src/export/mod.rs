@@ -13,7 +13,6 @@ pub mod rows;
 mod staging;
 pub mod table;
 mod walk;
-pub mod when;
 
 pub use walk::{Taker, walk};
 

@@ -12,10 +12,9 @@ use crate::domain::instrument::{InstrumentId, Price, Qty, VenueId};
 use crate::domain::order::Side;
 use crate::domain::output::Output;
 use crate::domain::time::{Nanos, Stamp};
-use crate::journal::{JournalError, Reader, Stream};
+use crate::journal::{JournalError, Manifest, Reader, Stream, read_mark};
 use crate::replay::source::{Inputs, ReplayError, read_config};
 use crate::stage::river::Parts;
-use std::path::Path;
 
 /// Takes what a walk finds.
 pub trait Taker {
@@ -156,7 +155,9 @@ impl Walk<'_> {
     ) -> Result<(), ExportError> {
         let mut decode = parts.decode;
         let mut inputs = Inputs::open(&self.request.dir)?;
-        let (hole, bytes) = (inputs.hole(), stream_bytes(&self.request.dir));
+        let dir = &self.request.dir;
+        let mark = read_mark(dir, Stream::Inputs, Manifest::read(dir)?.run_id.0);
+        let (hole, bytes) = (inputs.hole(), mark.map_or(0, |mark| mark.position).max(1) as f64);
         loop {
             if self.report.inputs.is_multiple_of(TELL_EVERY) {
                 progress((inputs.position() as f64 / bytes).min(1.0), self.report.inputs);
@@ -315,16 +316,4 @@ fn chunks(instrument: InstrumentId, book: &Book) -> Vec<LevelsChunk> {
     made[0].clear = true;
     made[end].last = true;
     made
-}
-
-/// Bytes of the input stream's segments, at least 1.
-fn stream_bytes(dir: &Path) -> f64 {
-    let size = |entry: std::fs::DirEntry| {
-        let name = entry.file_name();
-        let is_segment =
-            name.to_str().is_some_and(|name| name.starts_with("inputs-") && name.ends_with(".seg"));
-        if is_segment { entry.metadata().map_or(0, |data| data.len()) } else { 0 }
-    };
-    let bytes: u64 = std::fs::read_dir(dir).into_iter().flatten().flatten().map(size).sum();
-    bytes.max(1) as f64
 }

@@ -2,6 +2,7 @@
 
 use super::view::{Names, View};
 use crate::core::sentinel::{Finding, What};
+use crate::domain::calendar;
 use crate::domain::time::{MILLI, Nanos};
 use serde::Serialize;
 
@@ -78,16 +79,9 @@ fn printable(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| if matches!(byte, b' '..=b'~') { char::from(*byte) } else { '.' }).collect()
 }
 
-/// The date of a day since the Unix epoch, in eras of 400 years that begin in March (Howard Hinnant's algorithm).
+/// The date of a day since the Unix epoch.
 fn date(day: i64) -> String {
-    let shifted = day + 719_468;
-    let (era, of_era) = (shifted.div_euclid(146_097), shifted.rem_euclid(146_097));
-    let year_of_era = (of_era - of_era / 1_460 + of_era / 36_524 - of_era / 146_096) / 365;
-    let of_year = of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let from_march = (5 * of_year + 2) / 153;
-    let day = of_year - (153 * from_march + 2) / 5 + 1;
-    let month = if from_march < 10 { from_march + 3 } else { from_march - 9 };
-    let year = year_of_era + era * 400 + i64::from(month <= 2);
+    let (year, month, day) = calendar::date(day);
     format!("{year:04}-{month:02}-{day:02}")
 }
 

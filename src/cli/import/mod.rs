@@ -249,6 +249,8 @@ struct Importer {
     touched: Vec<InstrumentId>,
     from: Nanos,
     to: Nanos,
+    /// How often a snapshot was not waited for, and how often a book broke off.
+    remarked: [u64; 2],
 }
 
 impl Importer {
@@ -280,6 +282,7 @@ impl Importer {
             touched: Vec::new(),
             from,
             to: from,
+            remarked: [0; 2],
         })
     }
 
@@ -337,7 +340,9 @@ impl Importer {
         let mut remark = None;
         if found.is_snapshot || !entry.url.is_empty() {
             if found.is_snapshot && !self.world.snapshot(venue, found.symbol(&entry.symbol), &entry.payload) {
-                remark = Some("a depth snapshot that the engine was not waiting for".to_owned());
+                self.remarked[0] += 1;
+                remark = (self.remarked[0] <= TOLD_MAX)
+                    .then(|| "a depth snapshot that the engine was not waiting for".to_owned());
             }
         } else {
             self.world.frame(venue, &entry.payload, entry.last);
@@ -367,7 +372,8 @@ impl Importer {
                 lost = Some(format!("the book of {} breaks off", String::from_utf8_lossy(symbol)));
             }
         }
-        lost
+        self.remarked[1] += u64::from(lost.is_some());
+        lost.filter(|_| self.remarked[1] <= TOLD_MAX)
     }
 
     fn end(mut self, config: &RunConfig, job: &Job) -> Result<(Report, u8), Failure> {

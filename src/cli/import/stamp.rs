@@ -3,6 +3,7 @@
 //! Whole numbers are told apart by their length, which is unambiguous between 2001 and 2286: 10 digits are
 //! seconds, 13 milliseconds, 16 microseconds, 19 nanoseconds. With a point they are seconds. ISO 8601 is UTC.
 
+use crate::domain::calendar;
 use crate::domain::time::{Nanos, SECOND};
 
 /// The time that the text means; `None` when it means none.
@@ -35,39 +36,20 @@ fn whole(text: &str) -> Option<i64> {
 
 /// A fraction of a second; digits beyond the ninth are cut.
 fn nanos(fraction: &str) -> Option<Nanos> {
-    let digits = &fraction[..fraction.len().min(9)];
-    if digits.is_empty() || !fraction.bytes().all(|byte| byte.is_ascii_digit()) {
+    if fraction.is_empty() || !fraction.bytes().all(|byte| byte.is_ascii_digit()) {
         return None;
     }
+    let digits = &fraction[..fraction.len().min(9)];
     whole(digits)?.checked_mul(10i64.pow(9 - digits.len() as u32))
 }
 
 /// `YYYY-MM-DDThh:mm:ss[.fraction]Z`.
 fn iso(text: &str) -> Option<Nanos> {
-    let (date, time) = text.strip_suffix('Z')?.split_once('T')?;
-    let part = |text: Option<&str>, len: usize, max: i64| {
-        text.filter(|text| text.len() == len).and_then(whole).filter(|value| *value <= max)
-    };
-    let mut parts = date.split('-');
-    let year = part(parts.next(), 4, 9999)?;
-    let (month, day) = (part(parts.next(), 2, 12)?, part(parts.next(), 2, 31)?);
-    let (clock, fraction) = time.split_once('.').map_or((time, "0"), |(clock, fraction)| (clock, fraction));
-    let mut clock = clock.split(':');
-    let hour = part(clock.next(), 2, 23)?;
-    let (minute, second) = (part(clock.next(), 2, 59)?, part(clock.next(), 2, 60)?);
-    if parts.next().is_some() || clock.next().is_some() || month < 1 || day < 1 {
-        return None;
-    }
-    let seconds = days(year, month, day) * 86_400 + hour * 3_600 + minute * 60 + second;
-    seconds.checked_mul(SECOND)?.checked_add(nanos(fraction)?)
-}
-
-/// Days from 1970-01-01 to a date of the Gregorian calendar. Years are counted from March, so that the leap day
-/// is the last one of a year.
-fn days(year: i64, month: i64, day: i64) -> i64 {
-    let year = if month <= 2 { year - 1 } else { year };
-    let of_year = (153 * ((month + 9) % 12) + 2) / 5 + day - 1;
-    365 * year + year.div_euclid(4) - year.div_euclid(100) + year.div_euclid(400) + of_year - 719_468
+    let text = text.strip_suffix('Z')?;
+    let (seconds, fraction) = text.split_once('.').unwrap_or((text, "0"));
+    let begun =
+        calendar::parse(&format!("{seconds}Z")).filter(|_| seconds.as_bytes().get(10) == Some(&b'T'))?;
+    begun.checked_add(nanos(fraction)?)
 }
 
 #[cfg(test)]
@@ -96,6 +78,12 @@ mod tests {
             ("2024-08-08T23:54:15", None),
             ("2024-08-08T23:54Z", None),
             ("99999999999999999999", None),
+            ("2024-02-30T00:00:00Z", None),
+            ("2024-08-08T23:54:60Z", None),
+            ("2024-08-08 23:54:15Z", None),
+            ("2024-08-08T23:54:15.12345678\u{e9}Z", None),
+            ("1723161255.12345678\u{e9}", None),
+            ("2024-08-08T23:54:15.0303146789Z", Some(1_723_161_255_030_314_678)),
         ] {
             assert_eq!(parse(text.as_bytes()), expected, "{text}");
         }
