@@ -3,6 +3,7 @@
 use crate::domain::event::Seq;
 use crate::domain::time::{Nanos, SECOND};
 use serde::Serialize;
+use std::collections::BTreeSet;
 
 /// Findings kept word for word; all are counted.
 const KEPT: usize = 1000;
@@ -42,9 +43,16 @@ impl std::fmt::Display for Finding {
 pub(super) struct Findings {
     pub first: Vec<Finding>,
     pub count: u64,
+    /// Sections that have one, also beyond those that are kept.
+    sections: BTreeSet<&'static str>,
 }
 
 impl Findings {
+    /// Whether a section has none.
+    pub fn is_clean(&self, section: &'static str) -> bool {
+        !self.sections.contains(section)
+    }
+
     pub fn add(
         &mut self,
         section: &'static str,
@@ -54,6 +62,7 @@ impl Findings {
         detail: impl Into<String>,
     ) {
         self.count += 1;
+        self.sections.insert(section);
         if self.first.len() < KEPT {
             let (subject, detail) = (subject.into(), detail.into());
             let advice = advice(rule);

@@ -157,6 +157,9 @@ pub struct CheckReport {
     pub violations: u64,
     /// The first of them.
     pub first: Vec<Violation>,
+    /// How often each rule was broken, also beyond the first.
+    #[serde(skip)]
+    pub by_rule: BTreeMap<&'static str, u64>,
     /// Largest unhedged residual of a trade, quote currency.
     pub unhedged_max: Money,
     /// Longest time that a trade was unhedged, ns.
@@ -250,6 +253,9 @@ impl Checker {
             Fact::Denied(denial) => {
                 let name = key(denial.trade.0, denial.attempt, denial.kind);
                 self.wishes.remove(&name);
+                if denial.kind == BasketKind::Amend {
+                    self.amends.remove(&(denial.trade.0, denial.attempt));
+                }
                 self.orders.deny(name);
             }
             Fact::Message(meta, text) => self.message(meta, text),
@@ -270,6 +276,7 @@ impl Checker {
 
     fn broken(&mut self, rule: &'static str, detail: String) {
         self.report.violations += 1;
+        *self.report.by_rule.entry(rule).or_default() += 1;
         if self.report.first.len() < VIOLATIONS_KEPT {
             self.report.first.push(Violation { seq: self.seq.0, rule, detail });
         }
