@@ -117,7 +117,7 @@ fn a_suspended_contract_is_left_alone_and_traded_again_when_the_venue_lets_it() 
         simulation.run_for(24 * SECOND);
         let counts = *simulation.engine().keeper().watch().counts();
         assert_eq!(counts.trades_opened, during.trades_opened, "venue {venue}: nothing is opened");
-        // Binance takes reductions all the same; at OKX a pair waits with both legs.
+        // Binance takes reductions all the same; at OKX a pair waits, or its leg there, when its exit was on its way.
         let stays = counts.trades_opened - counts.trades_closed;
         assert!(stays <= [0, 2][venue], "venue {venue}: {stays} of {} stay open", counts.trades_opened);
         let suspended = |view: &perpring::core::scanner::PairView| view.why == WhyNot::Suspended;

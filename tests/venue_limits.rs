@@ -53,7 +53,7 @@ fn keeps_to_the_band(venue: &str) {
     assert!(counts.trades_closed > 5 && rows[1].len() > 10, "{counts:?}");
     // That orders kept to what was stated when they left is the checker's rule `price_band`. The mark of this world
     // jumps by more than the band, and faster than venues state it: what was on its way then is refused.
-    assert!(beyond < rows[1].len(), "{beyond} of {}", rows[1].len());
+    assert!(4 * beyond < 3 * rows[1].len(), "{beyond} of {}", rows[1].len());
 }
 
 #[test]

@@ -89,7 +89,7 @@ fn what_an_amendment_adds_passes_the_checks_of_an_entry_or_nothing_changes() {
     let order = bench.rest(10);
     let before = bench.bound();
     let cases = [
-        (OrderSpec { qty: Qty(10_000_000), ..order }, DenyReason::OrderNotionalExceeded),
+        (OrderSpec { qty: Qty(10_000), ..order }, DenyReason::OrderNotionalExceeded),
         (OrderSpec { price: Price(MID * 2), ..order }, DenyReason::PriceCollarExceeded),
         (OrderSpec { qty: Qty(0), ..order }, DenyReason::OrderInvalid),
         (OrderSpec { side: Side::Sell, qty: Qty(20), ..order }, DenyReason::OrderInvalid),
@@ -99,10 +99,7 @@ fn what_an_amendment_adds_passes_the_checks_of_an_entry_or_nothing_changes() {
     ];
     for (to, reason) in cases {
         let told = bench.amend(to);
-        assert!(
-            told == Some(reason) || (reason == DenyReason::OrderNotionalExceeded && told.is_some()),
-            "{to:?}: {told:?}"
-        );
+        assert_eq!(told, Some(reason), "{to:?}");
         assert_eq!(bench.bound(), before);
     }
     bench.event(EventBody::Command(Command::Reduce));
@@ -111,8 +108,25 @@ fn what_an_amendment_adds_passes_the_checks_of_an_entry_or_nothing_changes() {
         Some(DenyReason::InFlightExceeded),
         "it is being cancelled"
     );
-    bench.event(EventBody::Command(Command::Kill(Scope::Global)));
-    assert!(bench.amend(OrderSpec { qty: Qty(11), ..order }).is_some());
+}
+
+#[test]
+fn nothing_is_added_while_new_risk_is_held_and_taking_away_is_free() {
+    let held = [
+        (Command::JournalSpace { short: true }, DenyReason::TradingReducing),
+        (Command::Kill(Scope::Global), DenyReason::KillSwitch),
+    ];
+    for (command, reason) in held {
+        let mut bench = Bench::new();
+        let order = bench.rest(10);
+        bench.event(EventBody::Command(command));
+        let told = bench.amend(OrderSpec { qty: Qty(12), ..order });
+        let is_cancelled = matches!(command, Command::Kill(_));
+        // What a kill cancels is not amended at all.
+        let expected = if is_cancelled { DenyReason::InFlightExceeded } else { reason };
+        assert_eq!(told, Some(expected), "{command:?}");
+        assert_eq!(bench.amend(OrderSpec { qty: Qty(8), ..order }).is_none(), !is_cancelled, "{command:?}");
+    }
 }
 
 #[test]
