@@ -368,7 +368,7 @@ pub trait Dialect: Sync {
     }
     /// Base address for HTTP in production.
     fn http_url(&self) -> &'static str;
-    /// HTTP header that carries the API key, where there is one (for documentation and checks).
+    /// Its decode side.
     fn adapter(&self, context: &VenueContext) -> Box<dyn Adapter>;
     /// What this dialect reads back from the account and states as `EventBody::Check` (and, for
     /// `Check::Clock`, as `EventBody::Clock`) when it trades: a live run holds the venue until all of it

@@ -29,7 +29,13 @@ impl Scanner {
                 let (trade, attempt) = self.desk.amend_by_hand();
                 Intent::Amend(Amend { trade, attempt, to, mid, book_age_ns, worst, detected })
             }
-            ByHand::Cancel(order) => Intent::Cancel(order),
+            ByHand::Cancel(order) => {
+                let listing = self.listings.get(order.instrument.index());
+                if listing.is_none_or(|listing| listing.params.venue != order.venue) {
+                    return;
+                }
+                Intent::Cancel(order)
+            }
         };
         out.items.push(FlowBody::Intent(intent));
     }

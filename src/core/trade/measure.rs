@@ -5,6 +5,7 @@
 use super::desk::Floor;
 use super::outcome::{Balance, is_final};
 use super::{Leg, Trade};
+use crate::core::band::is_beyond;
 use crate::core::book::VWAP_SHIFT;
 use crate::core::edge::ppb_floor;
 use crate::core::limits::URGENT_COLLAR_FACTOR;
@@ -64,10 +65,8 @@ pub fn collared(instrument: &Instrument, side: Side, price: Price, mid: Price, c
 
 /// True when a limit price takes what rests at `at`.
 pub fn reaches(side: Side, price: Price, at: i64) -> bool {
-    match side {
-        Side::Buy => price.0 >= at,
-        Side::Sell => price.0 <= at,
-    }
+    // What lies beyond the limit price is what it does not reach.
+    !is_beyond(side, Price(at), price)
 }
 
 /// Compares what both legs hold, in base at the mid of the entry.
