@@ -1,9 +1,9 @@
 //! `perpring audit`: proves from a journal, and from the venues' own books, that limits held and that the money adds up.
 
+use super::progress::ProgressBar;
 use super::{CliError, Failure};
 use crate::replay::audit::{AuditOptions, Instead, Progress, audit};
 use clap::Args;
-use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};
 
 /// Arguments of `audit`.
@@ -29,15 +29,11 @@ pub fn run(args: &AuditArgs) -> Result<u8, Failure> {
         return Err(CliError::Argument(format!("--ledger {} is no directory", dir.display())).into());
     }
     let options = AuditOptions { limits, ledger: args.ledger.as_deref() };
-    let show = std::io::stderr().is_terminal();
-    let report = audit(&args.dir, &options, &mut |progress| {
-        if show {
-            draw(progress);
-        }
+    let bar = ProgressBar::new();
+    let report = audit(&args.dir, &options, &mut |Progress { inputs, position, bytes }| {
+        bar.show(position, bytes, &format!("{inputs} inputs audited"));
     })?;
-    if show {
-        let _ = write!(std::io::stderr().lock(), "\r\x1b[K");
-    }
+    drop(bar);
     match args.json {
         true => say!("{}", serde_json::to_string_pretty(&report)?)?,
         false => say!("{report}")?,
@@ -50,12 +46,4 @@ fn read_limits(path: &Path) -> Result<Instead, Failure> {
         std::fs::read_to_string(path).map_err(|source| CliError::Read { path: path.to_owned(), source })?;
     let wrong = |why| CliError::Argument(format!("{}: {why}", path.display()));
     Ok(Instead::parse(&text).map_err(wrong)?)
-}
-
-/// A bar as far as the length is known.
-fn draw(Progress { inputs, position, bytes }: Progress) {
-    let done = (position.min(bytes) * 20).checked_div(bytes).unwrap_or(0);
-    let bar: String = (0..20).map(|at| if at < done { '#' } else { '.' }).collect();
-    let mut out = std::io::stderr().lock();
-    let _ = write!(out, "\r[{bar}] {inputs} inputs audited").and_then(|()| out.flush());
 }

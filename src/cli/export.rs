@@ -1,5 +1,6 @@
 //! `perpring export`: a journal as tables, messages or market data for other tools.
 
+use super::progress::ProgressBar;
 use super::{CliError, Failure};
 use crate::config::names;
 use crate::domain::calendar;
@@ -10,7 +11,6 @@ use crate::export::{Bound, ExportError, Format, Request, export};
 use crate::replay::source::read_config;
 use clap::Args;
 use std::collections::BTreeSet;
-use std::io::{IsTerminal, Write};
 use std::path::PathBuf;
 
 /// Arguments of `export`.
@@ -48,9 +48,11 @@ pub struct ExportArgs {
 pub fn run(args: &ExportArgs) -> Result<u8, Failure> {
     let (_, _, config) = read_config(&args.dir)?;
     let request = request(args, &config.params)?;
-    let mut bar = Bar::new();
-    let done = export(&request, &mut |part, inputs| bar.show(part, inputs));
-    bar.clear();
+    let bar = ProgressBar::new();
+    let done = export(&request, &mut |part, inputs| {
+        bar.show((part * 1_000.0) as u64, 1_000, &format!("{inputs} inputs"));
+    });
+    drop(bar);
     let report = match done {
         Ok(report) => report,
         // An unusable name is the operator's to change, like any other argument.
@@ -149,35 +151,4 @@ fn instruments(wanted: &[String], params: &EngineParams) -> Result<Option<BTreeS
         found.extend(ids);
     }
     Ok((!wanted.is_empty()).then_some(found))
-}
-
-/// A progress bar on a terminal; nothing anywhere else.
-struct Bar {
-    shown: bool,
-}
-
-/// Characters of the bar.
-const WIDTH: usize = 30;
-
-impl Bar {
-    fn new() -> Self {
-        Self { shown: std::io::stderr().is_terminal() }
-    }
-
-    fn show(&mut self, part: f64, inputs: u64) {
-        if self.shown {
-            let full = ((part * WIDTH as f64) as usize).min(WIDTH);
-            let (done, left) = ("#".repeat(full), " ".repeat(WIDTH - full));
-            let mut out = std::io::stderr().lock();
-            let _ = write!(out, "\r[{done}{left}] {:3.0} %  {inputs} inputs", part * 100.0)
-                .and_then(|()| out.flush());
-        }
-    }
-
-    fn clear(&mut self) {
-        if self.shown {
-            let mut out = std::io::stderr().lock();
-            let _ = write!(out, "\r\x1b[K").and_then(|()| out.flush());
-        }
-    }
 }

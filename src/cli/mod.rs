@@ -27,6 +27,7 @@ pub mod instruments;
 pub mod journal;
 pub mod live_view;
 pub mod picture;
+pub mod progress;
 pub mod replay;
 pub mod report;
 pub mod run;

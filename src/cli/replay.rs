@@ -1,10 +1,10 @@
 //! `perpring replay`: passes a journal through the engine again and compares every output.
 
 use super::Failure;
+use super::progress::ProgressBar;
 use crate::runtime::idle::IdleMode;
 use crate::topology::replayed::verify_on;
 use clap::Args;
-use std::io::{IsTerminal, Write};
 use std::path::PathBuf;
 
 /// Arguments of `replay`.
@@ -28,17 +28,12 @@ pub struct ReplayArgs {
 
 /// Runs the command.
 pub fn run(args: &ReplayArgs) -> Result<u8, Failure> {
-    let show = std::io::stderr().is_terminal();
+    let bar = ProgressBar::new();
     let plan = super::demo::plan(Some(&args.pinning), Some(args.idle))?;
     let report = verify_on(&args.dir, &plan, &mut |inputs| {
-        if show {
-            let mut out = std::io::stderr().lock();
-            let _ = write!(out, "\rreplayed {inputs} inputs").and_then(|()| out.flush());
-        }
+        bar.show(0, 0, &format!("replayed {inputs} inputs"));
     })?;
-    if show {
-        tell!("");
-    }
+    drop(bar);
     if args.json {
         say!("{}", serde_json::to_string_pretty(&report)?)?;
     } else {

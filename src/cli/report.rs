@@ -164,7 +164,7 @@ impl DemoReport {
                 }
             }
         }
-        let violations = crate::replay::audit::check_dir(journal_dir, &config.params)?;
+        let violations = crate::replay::check::check_dir(journal_dir, &config.params)?;
         let totals = view.totals;
         let not_judged = crowded(plan, AllowedCpus::capture().count());
         let targets = finished.latency.targets().into_iter();

@@ -12,6 +12,7 @@ mod tally;
 use super::Failure;
 use super::capture;
 use super::error::{CliError, EXIT_CANNOT, EXIT_CLEAN, EXIT_FINDING, dialect, full_name, naming};
+use super::progress::draw;
 use crate::domain::instrument::{InstrumentId, VenueId};
 use crate::domain::time::Nanos;
 use crate::journal::JournalOptions;
@@ -37,8 +38,6 @@ use study::Study;
 
 /// Messages between two looks at the progress bar.
 const SHOWN_EVERY: u64 = 1 << 12;
-/// Characters of the progress bar.
-const BAR: usize = 30;
 
 /// Arguments of `import`.
 #[derive(Args, Debug)]
@@ -299,14 +298,14 @@ impl Importer {
             }
             count += 1;
             if size > 0 && count.is_multiple_of(SHOWN_EVERY) {
-                bar(self.merge.bytes_read(), size, count, err);
+                draw(err, self.merge.bytes_read(), size, &format!("{count} messages"));
             }
         }
         for remark in self.merge.take_remarks() {
             writeln!(err, "{remark}")?;
         }
         if size > 0 {
-            bar(size, size, count, err);
+            draw(err, size, size, &format!("{count} messages"));
             writeln!(err)?;
         }
         Ok(())
@@ -471,13 +470,4 @@ impl Found {
     fn symbol<'a>(&'a self, asked: &'a [u8]) -> &'a [u8] {
         if self.named.is_empty() { asked } else { &self.named }
     }
-}
-
-/// Draws the progress bar; nothing is lost when it cannot be drawn.
-fn bar(read: u64, size: u64, count: u64, err: &mut dyn Write) {
-    let part = (read as f64 / size.max(1) as f64).min(1.0);
-    let full = (part * BAR as f64) as usize;
-    let (done, left) = ("#".repeat(full), ".".repeat(BAR - full));
-    let _ =
-        write!(err, "\r[{done}{left}] {:3.0} % {count} messages", part * 100.0).and_then(|()| err.flush());
 }

@@ -147,6 +147,6 @@ fn a_paper_run_trades_without_any_order_leaving() {
         verified.divergence
     );
     let (_, _, config) = crate::replay::source::read_config(&journal).unwrap();
-    let violations = crate::replay::audit::check_dir(&journal, &config.params).unwrap();
+    let violations = crate::replay::check::check_dir(&journal, &config.params).unwrap();
     assert_eq!(violations, Vec::<String>::new());
 }
