@@ -13,7 +13,7 @@ use perpring::domain::money::Money;
 use perpring::domain::order::{ClientId, OrderSpec, OrderState, Side, TimeInForce};
 use perpring::domain::params::{EngineParams, OrderRoute, RiskParams, ScanParams};
 use perpring::domain::time::{MICRO, MILLI, SECOND, Stamp};
-use perpring::replay::audit::check_dir;
+use perpring::replay::check::check_dir;
 use perpring::replay::source::{Inputs, RunConfig};
 use perpring::replay::verify::verify;
 use perpring::sim::FaultPlan;

@@ -10,7 +10,7 @@ use perpring::domain::money::Money;
 use perpring::domain::params::{OrderRoute, RiskParams};
 use perpring::domain::time::{MICRO, MILLI, SECOND};
 use perpring::ops::watch::Counts;
-use perpring::replay::audit::check_dir;
+use perpring::replay::check::check_dir;
 use perpring::replay::verify::verify;
 use perpring::runtime::idle::IdleMode;
 use perpring::sim::faults::FaultKind;

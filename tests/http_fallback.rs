@@ -6,7 +6,7 @@ use perpring::domain::input::Command;
 use perpring::domain::params::{OrderFallback, OrderRoute, RiskParams};
 use perpring::domain::time::{MICRO, Nanos, SECOND};
 use perpring::ops::watch::Counts;
-use perpring::replay::audit::check_dir;
+use perpring::replay::check::check_dir;
 use perpring::replay::verify::verify;
 use perpring::sim::{HttpReply, HttpRequest, LedgerServer, Push, Server, SimConn, VenueLedger, server_at};
 use perpring::topology::world;

@@ -5,7 +5,7 @@ use crate::simulated::{TempDir, faulty_simulation, sim_config};
 use perpring::domain::input::Command;
 use perpring::domain::params::RiskParams;
 use perpring::domain::time::{MICRO, SECOND};
-use perpring::replay::audit::check_dir;
+use perpring::replay::check::check_dir;
 use perpring::replay::verify::verify;
 use perpring::sim::FaultPlan;
 use perpring::sim::faults::FaultKind;

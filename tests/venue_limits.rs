@@ -7,7 +7,7 @@ use perpring::domain::input::Command;
 use perpring::domain::params::RiskParams;
 use perpring::domain::time::{MICRO, Nanos, SECOND};
 use perpring::ops::watch::Counts;
-use perpring::replay::audit::check_dir;
+use perpring::replay::check::check_dir;
 use perpring::replay::verify::verify;
 use perpring::sim::FaultPlan;
 use perpring::sim::exchange::{OrderRow, Refusal, Reject};

@@ -92,7 +92,7 @@ impl Departures {
         if let Some(line) = self.line(conn)
             && line.stage != Stage::Left
         {
-            let leave_at = now + LIFETIME + Nanos::from(line.venue.0) * SPREAD;
+            let leave_at = leave_at(line.venue, now);
             line.stage = Stage::Standing { leave_at };
             self.due = self.due.min(leave_at);
         }
@@ -125,7 +125,7 @@ impl Departures {
         if !status.ready {
             return;
         }
-        let leave_at = now + LIFETIME + Nanos::from(status.venue.0) * SPREAD;
+        let leave_at = leave_at(status.venue, now);
         for line in &mut self.lines {
             if (line.venue, line.role, line.stage) == (status.venue, status.role, Stage::Left) {
                 line.stage = Stage::Standing { leave_at };
@@ -213,6 +213,11 @@ impl Departures {
     fn line(&mut self, conn: ConnId) -> Option<&mut Line> {
         self.lines.iter_mut().find(|line| line.conn == conn)
     }
+}
+
+/// When a connection that stands since `now` is to be left; venues one after the other.
+fn leave_at(venue: VenueId, now: Nanos) -> Nanos {
+    now + LIFETIME + Nanos::from(venue.0) * SPREAD
 }
 
 #[cfg(test)]

@@ -127,7 +127,7 @@ impl Reconciler {
     pub fn on_mark(&mut self, mark: &Mark) {
         if let Some(row) = self.rows.get_mut(mark.instrument.index())
             && row.instrument.generation > 0
-            && let Some(price) = mark.mark.and_then(|mark| nearest(mark, row.instrument.price_scale))
+            && let Some(price) = mark.mark.and_then(|mark| truncated(mark, row.instrument.price_scale))
         {
             row.mark = Some(price);
         }
@@ -233,7 +233,7 @@ fn foreign(
 }
 
 /// A decimal at a scale, towards zero: marks are finer than prices.
-fn nearest(num: Num, scale: u8) -> Option<Price> {
+fn truncated(num: Num, scale: u8) -> Option<Price> {
     let unit = |digits: u8| POW10.get(usize::from(digits)).copied();
     if num.scale <= scale {
         return num.at_scale(scale).map(Price);

@@ -29,7 +29,7 @@ mod run;
 #[cfg(test)]
 mod tests;
 
-pub use run::check_journal;
+pub use run::{check_dir, check_journal};
 
 use self::band::Bands;
 use self::exposure::{Exposure, Residuals};

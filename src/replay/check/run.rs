@@ -7,6 +7,7 @@ use crate::domain::event::{Event, Seq};
 use crate::domain::input::{InputClass, RawInput};
 use crate::domain::intent::{Denial, Intent};
 use crate::domain::output::{Output, OutputKey, STAGES};
+use crate::domain::params::EngineParams;
 use crate::domain::time::{Nanos, Stamp};
 use crate::journal::{Reader, Stream};
 use crate::replay::source::{Inputs, RecordedOutput, ReplayError, read_config};
@@ -51,6 +52,17 @@ pub fn check_journal(dir: &Path, limits: Option<&CheckLimits>) -> Result<CheckRe
         report.first.push(Violation { seq: next, rule: "input_hole", detail });
     }
     Ok(report)
+}
+
+/// Checks the journal in `dir` against `params`: a sentence per violation.
+pub fn check_dir(dir: &Path, params: &EngineParams) -> Result<Vec<String>, ReplayError> {
+    let report = check_journal(dir, Some(&CheckLimits::of(params)))?;
+    let mut sentences: Vec<String> = report.first.iter().map(ToString::to_string).collect();
+    let more = report.violations.saturating_sub(sentences.len() as u64);
+    if more > 0 {
+        sentences.push(format!("{more} further violations"));
+    }
+    Ok(sentences)
 }
 
 /// Recorded outputs that the checker wants, a queue per stage.

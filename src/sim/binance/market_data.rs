@@ -26,7 +26,7 @@ pub(super) struct MarketData {
     /// Per diff or partial stream that somebody listens to.
     pending: BTreeMap<Stream, Pending>,
     days: Vec<Day>,
-    /// Whether each listing traded at the last tick.
+    /// What was told of each listing.
     told: Vec<Terms>,
 }
 

@@ -44,7 +44,7 @@ pub struct OkxServer {
     events: Vec<SimEvent>,
     /// `reqId` of the amendment that is being executed.
     amend_request: String,
-    /// Whether each listing traded when it was last looked.
+    /// What was told of each listing.
     told: Vec<Terms>,
 }
 
