@@ -138,3 +138,29 @@ fn a_journal_that_a_crash_left_is_recovered_and_then_packed() {
     ran(&["journal", "verify", journal], 0, "no damage");
     ran(&["journal", "recover", "nowhere"], 2, "nowhere");
 }
+
+#[test]
+fn a_run_is_seen_by_its_process_while_it_goes_on() {
+    let dir = TempDir::new();
+    std::fs::create_dir_all(dir.path()).expect("temporary disk");
+    let journal = dir.path().join("journal");
+    let args =
+        ["demo", "--for", "60s", "--instruments", "1", "--pinning", "fused", "--idle", "park", "--journal"];
+    let mut demo =
+        program(&args).arg(&journal).stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("a run");
+    let pid = demo.id().to_string();
+    // Until it has its counters there is nothing to see.
+    let seen = loop {
+        let output = program(&["top", &pid, "--json"]).output().expect("the program");
+        if output.status.success() || demo.try_wait().expect("a child").is_some() {
+            break output;
+        }
+    };
+    demo.kill().and_then(|()| demo.wait()).expect("a child");
+    assert_eq!(seen.status.code(), Some(0), "{}", said(&seen));
+    let seen: serde_json::Value = serde_json::from_slice(&seen.stdout).expect("a snapshot");
+    assert_eq!(seen["running"], true, "{seen}");
+    let shown =
+        std::path::Path::new(seen["dir"].as_str().expect("a directory")).canonicalize().expect("it is there");
+    assert_eq!(shown, journal.canonicalize().expect("it is there"));
+}
