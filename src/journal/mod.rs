@@ -5,6 +5,7 @@
 
 mod archive;
 mod chain;
+mod checksum;
 mod epoch;
 mod error;
 mod helper;
