@@ -36,6 +36,7 @@ mod kill;
 mod logon_world;
 mod memory;
 mod metadata;
+mod near_miss;
 mod okx_world;
 mod oracle;
 mod outage;

@@ -336,6 +336,10 @@ table! {
         retry_ms: f64 => retry_ns by nanos,
         /// Trades at the same time.
         trades_open_max: u16 => trades_open_max by same,
+        /// Edges that near the threshold are recorded.
+        near_miss_bps: f64 => near_miss_ppb by ppb,
+        /// So many of a pair in a second.
+        near_miss_per_s: u16 => near_miss_per_s by same,
     }
 }
 

@@ -4,6 +4,7 @@
 //! Evaluates only; what an entry leads to is the business of [`super::trade`].
 
 mod imagine;
+mod near;
 pub mod size;
 pub mod why;
 
@@ -105,6 +106,7 @@ pub struct Pair {
     sampled: Option<Nanos>,
     disarmed: Option<(Nanos, WhyNot)>,
     random_at: Option<Nanos>,
+    told: near::Told,
 }
 
 impl Pair {
@@ -135,6 +137,7 @@ impl Pair {
             sampled: None,
             disarmed: None,
             random_at: None,
+            told: near::Told::default(),
         }
     }
 
@@ -434,6 +437,7 @@ impl Pair {
         to.mix_instant(self.sampled);
         to.mix_instant(self.disarmed.map(|(until, _)| until));
         to.mix_instant(self.random_at);
+        self.told.digest(to);
         to.mix(u64::from(self.level_shifts) << 32 | u64::from(self.alarms));
         for qty in self.size.unwrap_or_default().qty {
             to.mix_signed(qty.0);

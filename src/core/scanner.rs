@@ -6,6 +6,7 @@
 
 mod by_hand;
 mod imagine;
+mod near;
 mod view;
 
 pub use view::{PairView, QualityView, ScanTotals};
@@ -351,7 +352,9 @@ impl Scanner {
         };
         let pair = &mut self.pairs[at];
         pair.evaluated = seq;
-        if let Some(way) = pair.evaluate(legs, &gate, self.now, &self.params) {
+        let entered = pair.evaluate(legs, &gate, self.now, &self.params);
+        self.tell_near_misses(at, out);
+        if let Some(way) = entered {
             self.with_desk(out, |desk, floor| desk.enter(at, way, floor));
         }
         is_behind

@@ -82,6 +82,7 @@ pub fn output_kind(output: &Output) -> u16 {
         Output::Message(_) => 105,
         Output::State(_) => 106,
         Output::Amendment(_) => 107,
+        Output::NearMiss(_) => 108,
     }
 }
 
@@ -107,6 +108,7 @@ pub fn kind_name(kind: u16) -> &'static str {
         105 => "message",
         106 => "state",
         107 => "amendment",
+        108 => "near_miss",
         _ => "unknown",
     }
 }

@@ -3,7 +3,7 @@
 use super::effect::SessionAction;
 use super::input::{Command, SendOutcome};
 use super::instrument::{Instrument, InstrumentId, Price, Qty, VenueId};
-use super::intent::{Denial, Intent};
+use super::intent::{Denial, Intent, NearMiss};
 use super::money::Money;
 use super::number::Num;
 use super::order::{AmendUpdate, OrderUpdate, Side};
@@ -382,4 +382,6 @@ pub enum FlowBody {
     Mid(InstrumentId, Price),
     /// Wanted by scan; approved when it leaves risk.
     Intent(Intent),
+    /// Nearly wanted by scan: for the record only, it goes no further.
+    NearMiss(NearMiss),
 }

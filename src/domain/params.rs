@@ -314,6 +314,12 @@ pub struct ScanParams {
     pub random_entry_ns: Nanos,
     /// Trades open at the same time, all pairs together.
     pub trades_open_max: u16,
+    /// An edge this near to the threshold that does not enter is recorded, ppb. See `near_miss_per_s`.
+    #[serde(default)]
+    pub near_miss_ppb: Ppb,
+    /// Near-misses that are recorded of a pair in a second, at most; 0 = none, as in journals from before they were.
+    #[serde(default)]
+    pub near_miss_per_s: u16,
 }
 
 impl Default for ScanParams {
@@ -351,6 +357,8 @@ impl Default for ScanParams {
             retry_ns: 100 * MILLI,
             random_entry_ns: 0,
             trades_open_max: 8,
+            near_miss_ppb: BPS / 2,
+            near_miss_per_s: 2,
         }
     }
 }

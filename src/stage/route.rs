@@ -158,7 +158,7 @@ impl Route {
             FlowBody::Intent(Intent::Cancel(_)) if self.paper => {}
             FlowBody::Intent(Intent::Cancel(order)) => self.on_cancel(flow, order, sink),
             FlowBody::Intent(Intent::Amend(amend)) => self.on_amend(flow, amend, sink),
-            FlowBody::Mid(..) => {}
+            FlowBody::Mid(..) | FlowBody::NearMiss(_) => {}
         }
     }
 

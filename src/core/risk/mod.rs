@@ -263,6 +263,7 @@ impl Risk {
             FlowBody::Intent(Intent::Basket(basket)) => return self.on_basket(basket, flow.at, out),
             FlowBody::Intent(Intent::Amend(amend)) => self.on_amend(amend, flow.at, out),
             FlowBody::Intent(cancel @ Intent::Cancel(_)) => out.flows.push(FlowBody::Intent(*cancel)),
+            FlowBody::NearMiss(_) => {}
         }
         None
     }

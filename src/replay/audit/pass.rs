@@ -298,7 +298,7 @@ impl Pass {
                     let text = &raw[..usize::from(shape.text_len).min(raw.len())];
                     self.checked(Fact::Message(&amending, text));
                 }
-                Output::Events(_) | Output::State(_) => {}
+                Output::Events(_) | Output::State(_) | Output::NearMiss(_) => {}
             }
         }
         self.beyond = !self.sequence.report.closed && recorded.ends_before(self.seq.0);
