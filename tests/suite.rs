@@ -4,6 +4,7 @@ mod alloc;
 mod amend_world;
 mod aster_world;
 mod audit;
+mod backup;
 mod bad_input;
 mod bench;
 mod book_conformance;

@@ -14,6 +14,7 @@ macro_rules! tell {
 }
 
 pub mod audit;
+pub mod backup;
 pub mod bench;
 pub mod book;
 pub mod capture;
@@ -81,6 +82,10 @@ enum Command {
     Replay(replay::ReplayArgs),
     /// Prove from a journal that limits held, trades were hedged and the money adds up.
     Audit(audit::AuditArgs),
+    /// Back up journals to a directory or a bucket.
+    Backup(backup::BackupArgs),
+    /// Bring a backup back.
+    Restore(backup::RestoreArgs),
     /// Write a journal as Parquet, CSV, NDJSON or hftbacktest's npz.
     Export(export::ExportArgs),
 }
@@ -138,6 +143,8 @@ fn dispatch(cli: Cli) -> Result<u8, Failure> {
         Command::Instruments(args) => instruments::run(&args),
         Command::Replay(args) => replay::run(&args),
         Command::Audit(args) => audit::run(&args),
+        Command::Backup(args) => backup::back_up(&args),
+        Command::Restore(args) => backup::restore(&args),
         Command::Export(args) => export::run(&args),
     }
 }

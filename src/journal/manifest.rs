@@ -36,7 +36,7 @@ impl<'de> Deserialize<'de> for RunId {
 }
 
 /// A SHA-256: 64 hex digits in JSON.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Hash256(pub [u8; 32]);
 
 impl Hash256 {

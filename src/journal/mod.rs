@@ -37,6 +37,7 @@ pub use mark::{Health, Mark, Watermark, mark_path, read_mark};
 pub use reader::{Reader, RecordRef};
 pub use recover::{End, StreamVerdict, Verdict, recover};
 pub use rewrite::{OwnedRecord, patch_record, rewrite};
+pub use seek::written_end;
 pub use verify::{Report, StreamReport, verify};
 pub use writer::{Anchor, JournalOptions, Record, SyncPolicy, Token, Writer, WriterStats};
 
