@@ -36,9 +36,31 @@ impl<T: Serialize + DeserializeOwned> State for T {
 
     fn load(&mut self, saved: &str) -> Result<(), StateError> {
         let what = std::any::type_name::<T>();
-        *self =
-            serde_json::from_str(saved).map_err(|source| StateError { what, done: "read", source })?;
+        *self = serde_json::from_str(saved).map_err(|source| StateError { what, done: "read", source })?;
         Ok(())
+    }
+}
+
+/// Arrays of any length as sequences, for `#[serde(with = "array")]`: serde itself knows them up to 32 items.
+pub mod array {
+    use serde::de::{Deserialize, Deserializer, Error};
+    use serde::ser::{Serialize, Serializer};
+
+    /// Writes all items in order.
+    pub fn serialize<S: Serializer, T: Serialize, const N: usize>(
+        items: &[T; N],
+        to: S,
+    ) -> Result<S::Ok, S::Error> {
+        to.collect_seq(items)
+    }
+
+    /// Reads exactly `N` items.
+    pub fn deserialize<'de, D: Deserializer<'de>, T: Deserialize<'de>, const N: usize>(
+        from: D,
+    ) -> Result<[T; N], D::Error> {
+        let items = Vec::deserialize(from)?;
+        let length = items.len();
+        items.try_into().map_err(|_| D::Error::invalid_length(length, &format!("{N} items").as_str()))
     }
 }
 
@@ -60,5 +82,22 @@ mod tests {
         let error = kept.load("[1,").expect_err("cut off").to_string();
         assert!(error.contains("cannot be read"), "{error}");
         assert_eq!(kept, [1]);
+    }
+
+    #[derive(Debug, PartialEq, serde::Serialize, serde::Deserialize)]
+    struct Long {
+        #[serde(with = "super::array")]
+        items: [u16; 40],
+    }
+
+    #[test]
+    fn an_array_of_any_length_is_put_back_and_one_of_another_length_is_refused() {
+        let long = Long { items: std::array::from_fn(|i| i as u16) };
+        let mut other = Long { items: [0; 40] };
+        other.load(&long.save().expect("saves")).expect("loads");
+        assert_eq!(other, long);
+        let error = other.load(r#"{"items":[1,2]}"#).expect_err("too short").to_string();
+        assert!(error.contains("invalid length 2, expected 40 items"), "{error}");
+        assert_eq!(other, long);
     }
 }
