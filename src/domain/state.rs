@@ -4,8 +4,8 @@
 //! version that knows more fields can still read an older state (`#[serde(default)]`). Equal states give equal
 //! text: no map of random order, no address, no time of day may be part of a state. Never called on a hot path.
 
-use serde::de::{Deserialize, DeserializeOwned};
-use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::value::RawValue;
 use std::collections::BTreeMap;
 use std::fmt::Display;
@@ -42,6 +42,21 @@ impl<T: Serialize + DeserializeOwned> State for T {
         *self = serde_json::from_str(saved).map_err(|source| StateError { what, done: "read", source })?;
         Ok(())
     }
+}
+
+/// An empty vector with room for `ROOM` items: scratch space is no state, but is made with its room, because nothing
+/// allocates later. For `#[serde(skip, default = "room::<_, 64>")]`.
+pub fn room<T, const ROOM: usize>() -> Vec<T> {
+    Vec::with_capacity(ROOM)
+}
+
+/// Reads a vector and gives it room for `ROOM` items. For `#[serde(deserialize_with = "roomy::<_, _, 64>")]`.
+pub fn roomy<'de, D: Deserializer<'de>, T: Deserialize<'de>, const ROOM: usize>(
+    from: D,
+) -> Result<Vec<T>, D::Error> {
+    let mut items = Vec::deserialize(from)?;
+    items.reserve_exact(ROOM.saturating_sub(items.len()));
+    Ok(items)
 }
 
 /// Arrays of any length as sequences, for `#[serde(with = "array")]`: serde itself knows them up to 32 items.
