@@ -157,7 +157,8 @@ pub struct River {
 /// them anew.
 impl State for River {
     fn save(&self) -> Result<String, StateError> {
-        let Self { parts: Parts { conns: _, decode, scan, risk, route }, scan_keys, risk_keys, route_keys } = self;
+        let Self { parts: Parts { conns: _, decode, scan, risk, route }, scan_keys, risk_keys, route_keys } =
+            self;
         let mut to = Writer::new("River");
         to.part("decode", decode)?;
         to.part("scan", scan)?;
