@@ -150,9 +150,9 @@ impl Egress for Hand {
                 if !link.up || link.epoch != message.meta.epoch {
                     return Some(SendFate::Refused(RefuseReason::Epoch));
                 }
-                let recorded = self.venues.get(info.venue.index());
-                if let Some(text) = recorded.and_then(|recorded| (recorded.stand_in.acknowledge)(text)) {
-                    self.answers.push_back(Answer::Text { conn, epoch: link.epoch, text });
+                if let Some(recorded) = self.venues.get(info.venue.index()) {
+                    let texts = (recorded.stand_in.acknowledge)(text).into_iter();
+                    self.answers.extend(texts.map(|text| Answer::Text { conn, epoch: link.epoch, text }));
                 }
                 Some(SendFate::Sent)
             }
