@@ -18,5 +18,6 @@ pub mod order;
 pub mod output;
 pub mod params;
 pub mod standing;
+pub mod state;
 pub mod text;
 pub mod time;

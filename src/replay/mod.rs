@@ -6,6 +6,7 @@
 
 pub mod audit;
 pub mod check;
+pub mod cursor;
 pub mod divergence;
 pub mod source;
 pub mod verify;
