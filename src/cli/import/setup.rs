@@ -240,10 +240,7 @@ fn base_fees(dialect: &str) -> (Ppb, Ppb) {
 }
 
 /// Parameters without a configuration: everything that was recorded, at base fees and the defaults of `run`.
-fn derived(
-    venues: &[Venue],
-    symbols: &[BTreeSet<String>],
-) -> Result<(EngineParams, Vec<String>), CliError> {
+fn derived(venues: &[Venue], symbols: &[BTreeSet<String>]) -> Result<(EngineParams, Vec<String>), CliError> {
     let mut left_out = Vec::new();
     let mut params =
         EngineParams { boot_epoch: 1, paper: Some(PaperParams::default()), ..EngineParams::default() };
@@ -273,7 +270,8 @@ fn derived(
         let mut why = Vec::new();
         for symbol in &symbols[index] {
             let perpetual = perpetual(&venue.dialect, symbol);
-            let listed = perpetual.and_then(|meant| listing(&mut params, index, symbol, &meant).ok_or("a name too long"));
+            let listed = perpetual
+                .and_then(|meant| listing(&mut params, index, symbol, &meant).ok_or("a name too long"));
             why.extend(listed.err().map(|why| format!("{symbol} of {}: {why}", venue.dialect)));
         }
         if params.listings.len() == before {
@@ -292,7 +290,8 @@ fn derived(
 /// What a recorded symbol means; an error says why it is nothing to trade. Recorders take what they are told to: spot,
 /// options and dated contracts may stand beside the perpetual ones.
 fn perpetual(dialect: &str, symbol: &str) -> Result<Name, &'static str> {
-    let meant = Name::native(dialect, symbol).ok_or("no contract that the venue is known to name like that")?;
+    let meant =
+        Name::native(dialect, symbol).ok_or("no contract that the venue is known to name like that")?;
     // The other dialects' metadata state dated contracts too.
     let is_dated = dialect == "okx" && !symbol.ends_with("-SWAP");
     if is_dated { Err("no perpetual contract") } else { Ok(meant) }

@@ -31,8 +31,10 @@ pub struct StandIn {
     pub asks_depth: bool,
     /// What a request (`METHOD path?query LF …`) asks for.
     pub ask: fn(&[u8]) -> Ask<'_>,
-    /// The reply that states a time, ms.
-    pub time: fn(i64) -> Vec<u8>,
+    /// The number of a message that asks for the venue's time on a connection; `None` = it asks for something else.
+    pub asks_time: fn(&[u8]) -> Option<u32>,
+    /// The reply that states a time, ms, to the request of that number.
+    pub time: fn(i64, u32) -> Vec<u8>,
 }
 
 /// All that there are.
@@ -68,7 +70,8 @@ static BINANCE: StandIn = StandIn {
             _ => Ask::Other,
         }
     },
-    time: |time_ms| json!({"serverTime": time_ms}).to_string().into_bytes(),
+    asks_time: |_| None,
+    time: |time_ms, _| json!({"serverTime": time_ms}).to_string().into_bytes(),
 };
 
 static OKX: StandIn = StandIn {
@@ -83,7 +86,8 @@ static OKX: StandIn = StandIn {
         let Ok(asked) = serde_json::from_slice::<Value>(text) else { return Vec::new() };
         let channels = asked["args"].as_array().into_iter().flatten();
         let event = &asked["op"];
-        let answer = |arg: &Value| json!({"event": event, "arg": arg, "connId": "0"}).to_string().into_bytes();
+        let answer =
+            |arg: &Value| json!({"event": event, "arg": arg, "connId": "0"}).to_string().into_bytes();
         match event.as_str() {
             Some("subscribe" | "unsubscribe") => channels.map(answer).collect(),
             _ => Vec::new(),
@@ -98,7 +102,8 @@ static OKX: StandIn = StandIn {
             _ => Ask::Other,
         }
     },
-    time: |time_ms| {
+    asks_time: |_| None,
+    time: |time_ms, _| {
         json!({"code": "0", "msg": "", "data": [{"ts": time_ms.to_string()}]}).to_string().into_bytes()
     },
 };
@@ -125,12 +130,15 @@ static BYBIT: StandIn = StandIn {
         match path {
             // What was supplied is all: there is no further page.
             b"/v5/market/instruments-info" if parameter(query, b"cursor=").is_some() => Ask::Other,
-            b"/v5/market/instruments-info" if parameter(query, b"category=") == Some(b"linear") => Ask::Metadata,
+            b"/v5/market/instruments-info" if parameter(query, b"category=") == Some(b"linear") => {
+                Ask::Metadata
+            }
             b"/v5/market/time" => Ask::Time,
             _ => Ask::Other,
         }
     },
-    time: |time_ms| {
+    asks_time: |_| None,
+    time: |time_ms, _| {
         let result = json!({
             "timeSecond": (time_ms / 1_000).to_string(),
             "timeNano": format!("{time_ms}000000"),
@@ -161,8 +169,12 @@ static DERIBIT: StandIn = StandIn {
         let all = || parameter(query, b"currency=") == Some(b"any");
         if path == b"/api/v2/public/get_instruments" && all() { Ask::Metadata } else { Ask::Other }
     },
-    // Time is asked for on a connection of the account, which an import has not.
-    time: |_| Vec::new(),
+    asks_time: |text| {
+        let asked: Value = serde_json::from_slice(text).unwrap_or_default();
+        let id = asked["id"].as_u64().and_then(|id| u32::try_from(id).ok());
+        id.filter(|_| asked["method"] == "public/get_time")
+    },
+    time: |time_ms, id| json!({"jsonrpc": "2.0", "id": id, "result": time_ms}).to_string().into_bytes(),
 };
 
 static HYPERLIQUID: StandIn = StandIn {
@@ -188,7 +200,8 @@ static HYPERLIQUID: StandIn = StandIn {
             _ => Ask::Other,
         }
     },
-    time: |time_ms| json!({"time": time_ms, "specialStatuses": null}).to_string().into_bytes(),
+    asks_time: |_| None,
+    time: |time_ms, _| json!({"time": time_ms, "specialStatuses": null}).to_string().into_bytes(),
 };
 
 /// What a GET request names.
@@ -257,8 +270,12 @@ mod tests {
         assert!(answers(&OKX, r#"{"op":"login","args":[{}]}"#).is_empty());
         let bybit = answers(&BYBIT, r#"{"req_id":"m3","op":"subscribe","args":["tickers.A"]}"#);
         assert_eq!((&bybit[0]["req_id"], &bybit[0]["success"]), (&json!("m3"), &json!(true)));
-        let deribit = r#"{"jsonrpc":"2.0","id":4,"method":"public/subscribe","params":{"channels":["quote.A"]}}"#;
+        let deribit =
+            r#"{"jsonrpc":"2.0","id":4,"method":"public/subscribe","params":{"channels":["quote.A"]}}"#;
         assert_eq!(answers(&DERIBIT, deribit)[0]["result"], json!(["quote.A"]));
+        let time = br#"{"jsonrpc":"2.0","id":77,"method":"public/get_time","params":{}}"#;
+        assert_eq!((DERIBIT.asks_time)(time), Some(77));
+        assert_eq!((DERIBIT.asks_time)(deribit.as_bytes()), None);
         let hyperliquid = r#"{"method":"subscribe","subscription":{"type":"bbo","coin":"BTC"}}"#;
         assert_eq!(answers(&HYPERLIQUID, hyperliquid)[0]["data"]["subscription"]["coin"], "BTC");
     }
@@ -273,7 +290,8 @@ mod tests {
         assert_eq!((BYBIT.ask)(next), Ask::Other, "or it would be read for ever");
         let all = b"GET /api/v2/public/get_instruments?currency=any&kind=future&expired=false\n\n";
         assert_eq!((DERIBIT.ask)(all), Ask::Metadata);
-        let of = |kind: &str| format!("POST /info\nContent-Type: application/json\n\n{{\"type\":\"{kind}\"}}");
+        let of =
+            |kind: &str| format!("POST /info\nContent-Type: application/json\n\n{{\"type\":\"{kind}\"}}");
         assert_eq!((HYPERLIQUID.ask)(of("metaAndAssetCtxs").as_bytes()), Ask::Metadata);
         assert_eq!((HYPERLIQUID.ask)(of("exchangeStatus").as_bytes()), Ask::Time);
         assert_eq!((HYPERLIQUID.ask)(of("userFees").as_bytes()), Ask::Other);
