@@ -67,8 +67,11 @@ impl Tap for Unseen {
     fn end(&mut self, _: Seq) {}
 }
 
+/// Price and quantity of the best bid and the best ask.
+type Touch = [Option<(i64, i64)>; 2];
+
 /// Best bid and ask of every listing after the last frame of a run, by dialect and symbol.
-fn touches(journal: &Path) -> BTreeMap<(String, String), [Option<(i64, i64)>; 2]> {
+fn touches(journal: &Path) -> BTreeMap<(String, String), Touch> {
     let mut cursor = Cursor::open(journal).unwrap();
     let (mut inputs, mut last) = (Inputs::open(journal).unwrap(), Seq(0));
     while let Some((seq, raw)) = inputs.next().unwrap() {
