@@ -82,7 +82,7 @@ enum Command {
     Replay(replay::ReplayArgs),
     /// Prove from a journal that limits held, trades were hedged and the money adds up.
     Audit(audit::AuditArgs),
-    /// Back up journals to a directory or a bucket.
+    /// Back up journals to another directory.
     Backup(backup::BackupArgs),
     /// Bring a backup back.
     Restore(backup::RestoreArgs),
