@@ -310,7 +310,8 @@ mod tests {
         let mut other = Table { rows: Vec::new(), late: None, last: 0 };
         other.load(&text).expect("loads");
         assert_eq!(other, table);
-        let error = other.load(r#"{"rows":[2,[[2,[1,true]]]],"last":9}"#).expect_err("no such row").to_string();
+        let error =
+            other.load(r#"{"rows":[2,[[2,[1,true]]]],"last":9}"#).expect_err("no such row").to_string();
         assert!(error.contains("row 2 of 2"), "{error}");
     }
 

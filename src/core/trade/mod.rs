@@ -13,8 +13,8 @@ use crate::domain::instrument::{CanonicalId, Price};
 use crate::domain::intent::{BasketKind, EdgeTerms, Ppb, TradeId};
 use crate::domain::order::{ClientId, OrderState, OrderUpdate, RejectClass, Side};
 use crate::domain::time::Nanos;
-use serde::{Deserialize, Serialize};
 use outcome::Outcome;
+use serde::{Deserialize, Serialize};
 
 /// Where a trade stands.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
