@@ -38,13 +38,11 @@ impl FromStr for Place {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let place = match text.parse::<u64>() {
-            Ok(number) if number < NANOS_MIN => Some(Self::Seq(Seq(number))),
-            Ok(number) => i64::try_from(number).ok().map(Self::Wall),
-            Err(_) => match text.strip_prefix('+') {
-                Some(rest) => span(rest).map(Self::Since),
-                None => calendar::parse(text).map(Self::Wall).or_else(|| of_day(text).map(Self::OfDay)),
-            },
+        let place = match (text.strip_prefix('+'), text.parse::<u64>()) {
+            (Some(rest), _) => span(rest).map(Self::Since),
+            (None, Ok(number)) if number < NANOS_MIN => Some(Self::Seq(Seq(number))),
+            (None, Ok(number)) => i64::try_from(number).ok().map(Self::Wall),
+            (None, Err(_)) => calendar::parse(text).map(Self::Wall).or_else(|| of_day(text).map(Self::OfDay)),
         };
         place.ok_or_else(|| {
             format!(
