@@ -1,22 +1,25 @@
 //! Positions after an outage: what the venue states, held against what our booked fills amount to.
 //!
-//! A fill that is no order of ours (deleveraging, liquidation, a hand) is told once, on the account's stream. When
-//! that was down, only the venue's list of positions shows it. A difference that no order of ours can explain any
-//! more is booked as a foreign execution, at the mark and without a fee, as neither is known; until then, and for
-//! ever where it cannot be booked, the listing's [`Check::Positions`] is not passed, which holds opening orders.
+//! A fill that is no order of ours (deleveraging, liquidation, a hand) is told once, on the account's stream. What was
+//! executed while that was down is read from the venue's own list and booked as it was, by the order ledger; only then
+//! the positions are compared. A difference that is left, and that no order of ours can explain any more, is booked
+//! as a foreign execution at the mark and without a fee, as neither is known, and counted apart: the venue did not
+//! answer, or does not list what it did. Until then, and for ever where it cannot be booked, the listing's
+//! [`Check::Positions`] is not passed, which holds opening orders.
 //!
 //! | after an outage the venue states | then |
 //! |---|---|
 //! | what our fills amount to | passed |
-//! | something else | not passed; orders of ours that are open or owed may still explain it |
-//! | something else, [`EXPLAINED_WITHIN`] after the last word, with no such order | booked as foreign, passed |
+//! | something else | not passed; executions not read yet, orders of ours that are open or owed may explain it |
+//! | something else, [`EXPLAINED_WITHIN`] after the last word, with no such order and the executions read | booked at the mark, passed |
+//! | the same, [`READ_WITHIN`] after the statement, the executions still not read | booked at the mark, passed; taken back when they are |
 //!
 //! What an account held when it was first read is not ours and stays out of the comparison. Pure: time is an
 //! argument.
 
 use super::order::entry::rescale;
 use crate::domain::event::{EventBody, Mark, PositionReport};
-use crate::domain::instrument::{Instrument, InstrumentId, Price, Qty, VenueId};
+use crate::domain::instrument::{Instrument, InstrumentId, Price, Qty, VENUES_MAX, VenueId};
 use crate::domain::number::{Num, POW10};
 use crate::domain::order::{ClientId, OrderState, OrderUpdate, Side};
 use crate::domain::params::EngineParams;
@@ -26,6 +29,9 @@ use crate::domain::time::{Nanos, SECOND};
 /// Messages about positions and fills are not ordered against each other: a difference stands so long before it is
 /// one, ns.
 pub const EXPLAINED_WITHIN: Nanos = 2 * SECOND;
+
+/// How long a difference waits for the venue's list of executions, ns.
+pub const READ_WITHIN: Nanos = 60 * SECOND;
 
 /// A list of positions that arrives this soon after a fill may have been made before it, ns.
 const LIST_AGE: Nanos = SECOND;
@@ -91,20 +97,32 @@ pub struct Reconciler {
     rows: Vec<Row>,
     /// Rows that are suspect.
     suspects: u32,
+    /// Venues whose list of executions since the outage was not read yet.
+    unread: [bool; VENUES_MAX],
 }
 
 impl Reconciler {
     /// Nothing is known of any account.
     pub fn new(params: &EngineParams) -> Self {
         let row = |venue| Row { venue, moved: Nanos::MIN, ..Row::default() };
-        Self { rows: params.listings.iter().map(|listing| row(listing.venue)).collect(), suspects: 0 }
+        Self { rows: params.listings.iter().map(|listing| row(listing.venue)).collect(), suspects: 0, unread: [false; VENUES_MAX] }
     }
 
     /// The account's stream is down: what happens is not told.
     pub fn on_account_down(&mut self, venue: VenueId) {
+        if let Some(unread) = self.unread.get_mut(venue.index()) {
+            *unread = true;
+        }
         for row in self.rows.iter_mut().filter(|row| row.venue == venue && row.base.is_some()) {
             row.stated = None;
             self.suspects += u32::from(!std::mem::replace(&mut row.suspect, true));
+        }
+    }
+
+    /// All executions since the outage were handed to the ledger.
+    pub fn on_executions_read(&mut self, venue: VenueId) {
+        if let Some(unread) = self.unread.get_mut(venue.index()) {
+            *unread = false;
         }
     }
 
@@ -191,7 +209,8 @@ impl Reconciler {
                 continue;
             }
             if difference != 0 {
-                if pending(row.venue, id) {
+                let unread = self.unread.get(row.venue.index()).copied().unwrap_or(false);
+                if pending(row.venue, id) || (unread && now - stated.at < READ_WITHIN) {
                     continue;
                 }
                 // Without a price it is not booked, and the listing stays held.
@@ -313,6 +332,7 @@ mod tests {
         assert_eq!(bench.pass(60 * SECOND), (vec![], vec![]), "nothing is known of an outage while it lasts");
         bench.states(5, true);
         assert_eq!(bench.pass(EXPLAINED_WITHIN - SECOND / 5), (vec![false], vec![]), "held at once");
+        bench.reconciler.on_executions_read(VenueId(0));
         assert_eq!(bench.pass(SECOND), (vec![true], vec![(-5, 12_345)]), "at the mark");
         assert_eq!(bench.pass(600 * SECOND), (vec![], vec![]));
         // The next outage finds nothing.
@@ -363,7 +383,8 @@ mod tests {
         let mut bench = Bench::new();
         bench.reconciler.on_account_down(VenueId(0));
         bench.states(5, true);
-        assert_eq!(bench.pass(10 * SECOND).1, [(-5, 12_345)]);
+        assert_eq!(bench.pass(READ_WITHIN - SECOND), (vec![false], vec![]), "the list of executions is awaited");
+        assert_eq!(bench.pass(2 * SECOND).1, [(-5, 12_345)], "the venue does not answer");
         bench.fills(ClientId::NONE, Side::Sell, 5);
         assert_eq!(bench.pass(60 * SECOND), (vec![], vec![]), "no word since");
         bench.states(5, false);

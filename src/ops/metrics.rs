@@ -191,6 +191,7 @@ pub fn exposition(view: &View) -> String {
         ("refused", odd.refused),
         ("specification", odd.specs),
         ("order", odd.orders),
+        ("execution_at_mark", odd.at_mark),
     ] {
         page.row("odd_messages_total", &[("kind", kind)], count as f64);
     }

@@ -88,6 +88,8 @@ pub struct OddCounts {
     pub specs: u64,
     /// Words about orders that contradict what is known.
     pub orders: u64,
+    /// Executions that no list of the venue told: booked at the mark and without a fee.
+    pub at_mark: u64,
 }
 
 /// Where the engine had to wait.

@@ -335,6 +335,15 @@ impl Decode {
                         self.adapters[report.venue.index()].on_order_wrong(at, &mut self.out);
                     }
                 }
+                Emit::Execution(report) => {
+                    self.ledger.on_execution(&report, at, &mut self.ledger_out);
+                    self.drain_ledger(at, emit);
+                }
+                Emit::ExecutionsRead(venue) => {
+                    if let Some(reconciler) = &mut self.reconciler {
+                        reconciler.on_executions_read(venue);
+                    }
+                }
                 Emit::Spec(spec) => {
                     self.defined.clear();
                     // A specification that does not fit leaves the listing undefined: it is never traded.
@@ -458,10 +467,10 @@ impl Decode {
     /// Differences of positions that have stood for long enough.
     fn reconcile(&mut self, at: Stamp, emit: &mut impl FnMut(EventBody)) {
         let Some(reconciler) = &mut self.reconciler else { return };
-        let (ledger, executions) = (&self.ledger, &mut self.odd.executions);
+        let (ledger, at_mark) = (&self.ledger, &mut self.odd.at_mark);
         let pending = |venue, instrument| ledger.is_pending(venue, instrument);
         reconciler.on_tick(at.mono, pending, &mut |event| {
-            *executions += u64::from(matches!(event, EventBody::Order(_)));
+            *at_mark += u64::from(matches!(event, EventBody::Order(_)));
             emit(event);
         });
     }

@@ -18,6 +18,7 @@ pub mod json;
 mod lines;
 mod markets;
 pub mod message;
+mod missed;
 pub mod okx;
 pub mod pace;
 mod quota;
@@ -64,6 +65,10 @@ pub enum Emit {
     /// The account snapshot after (re)connecting is complete: open orders that were reported by the
     /// venue since `SessionStatus` went down are all; every other order of ours is gone.
     ReconcileEnd(VenueId),
+    /// An execution out of the venue's list that names the venue's order and not ours: the ledger finds out whose it is.
+    Execution(OrderReport),
+    /// Every execution since the account's stream was away was read from the venue's list.
+    ExecutionsRead(VenueId),
     /// A message could not be understood; counted, sampled and alarmed.
     Odd(Oddity),
     /// A public message is not as the venue documents it; counted by name and sampled.

@@ -84,6 +84,9 @@ pub struct Entry {
     /// venue cut from one that it called filled without a number.
     #[serde(default)]
     pub end_total: Option<i64>,
+    /// The venue's id of it, 0 until it has said so.
+    #[serde(default)]
+    pub venue_order_id: u64,
     /// Cumulative filled quantity that was published, fees included.
     pub booked: i64,
     /// Quantity of fills that were announced without their fee and wait for the full report.

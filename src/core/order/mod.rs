@@ -16,6 +16,7 @@
 //! | fill after the end | booked; the order stays closed |
 //! | “no such order” | Unknown, query; believed after three answers over two seconds, never as a fill; over HTTP not before the request that places it was answered, or is too late for the venue |
 //! | amendment sent | PendingAmend; the larger of both quantities can fill; the venue's terms decide ([`amend`]) |
+//! | execution in the venue's list that names the venue's order only | that of an order of ours, once its venue's id is known; foreign, when no order of ours can be it |
 //! | account session lost | every live order of the venue is Unknown |
 //! | list of open orders complete | live orders that it lacks are queried |
 
@@ -156,6 +157,12 @@ pub struct Ledger {
     /// Closed orders, oldest first, with their id as proof that the slot is still theirs.
     closed: VecDeque<(u32, ClientId)>,
     fills: Fills,
+    /// Executions of which is not known yet whose they are.
+    #[serde(default)]
+    unnamed: Vec<OrderReport>,
+    /// When they are looked at again.
+    #[serde(default)]
+    unnamed_due: Nanos,
     scales: Vec<Instrument>,
     next_due: Nanos,
     digest: Digest,
@@ -186,6 +193,8 @@ impl Ledger {
             watched: Vec::with_capacity(ORDERS_MAX),
             closed: VecDeque::with_capacity(2 * ORDERS_MAX),
             fills: Fills::new(),
+            unnamed: Vec::with_capacity(fills::UNNAMED_MAX),
+            unnamed_due: 0,
             scales: vec![Instrument::default(); params.listings.len().min(INSTRUMENTS_MAX)],
             next_due: NEVER,
             digest: Digest::new(),
@@ -297,6 +306,9 @@ impl Ledger {
             return;
         }
         entry.learn(report);
+        if report.venue_order_id != 0 && report.kind != ReportKind::NotFound {
+            entry.venue_order_id = report.venue_order_id;
+        }
         if report.kind != ReportKind::Acked {
             self.on_answer(report.client_id, report.venue, now.mono);
         }
@@ -337,6 +349,7 @@ impl Ledger {
 
     /// Fires what is due; to be called with every tick and before every other input.
     pub fn on_tick(&mut self, now: Stamp, out: &mut LedgerOut) {
+        self.name_executions(now, out);
         if now.mono < self.next_due {
             return;
         }
@@ -430,7 +443,9 @@ impl Ledger {
         let concerns = |entry: &Entry| {
             entry.spec.venue == venue && (!entry.bookable || entry.spec.instrument == instrument)
         };
+        let unnamed = |report: &OrderReport| report.venue == venue && report.instrument == Some(instrument);
         self.watched.iter().any(|slot| concerns(&self.entries[*slot as usize]))
+            || self.unnamed.iter().any(unnamed)
     }
 
     /// Whether no order may need the venue's private connections: none there is live or owed something, and none of

@@ -29,6 +29,7 @@ use crate::venue::full::Full;
 use crate::venue::json::Cursor;
 use crate::venue::lines::Book;
 use crate::venue::markets::Market as _;
+use crate::venue::missed::Missed;
 use crate::venue::message::DecodeError;
 use crate::venue::twins::Twins;
 use crate::venue::{Adapter, Emit, OddKind, Oddity, Out, VenueContext};
@@ -107,6 +108,9 @@ pub(super) struct DeribitAdapter {
     pub credits: [Credits; 2],
     /// Instruments whose own trades have to be listed; the first one is being asked for.
     pub trades_wanted: Vec<InstrumentId>,
+    pub missed: Missed,
+    /// The listing whose currency's trades are read, and from which second on.
+    pub missed_at: (usize, u64),
     pub parser: Parser,
     /// Levels of one message at the instrument's scales.
     pub scratch: Vec<(Price, Qty)>,
@@ -166,6 +170,8 @@ impl DeribitAdapter {
             standing: Standing::new(&context.params),
             credits: [Credits::default(); 2],
             trades_wanted: Vec::with_capacity(64),
+            missed: Missed::new(context.venue),
+            missed_at: (0, 0),
             parser: Parser::new(),
             scratch: Vec::with_capacity(4096),
             renew_at: [NEVER; 4],
@@ -240,6 +246,7 @@ impl DeribitAdapter {
                 self.requests[*ask as usize] = Request::default();
             }
             self.trades_wanted.clear();
+            self.missed.lose();
         }
     }
 
@@ -321,7 +328,7 @@ impl DeribitAdapter {
                 return self.arm(at);
             }
             // Ids begin beyond the codes of session calls, and stay below the half of the range that route uses.
-            self.next_id = self.next_id % 0x0fff_fff0 + 1;
+            self.next_id = self.next_id % 0x07ff_fff0 + 1;
             request.id = calls::ASKS_FROM + ((self.next_id << ASK_BITS) | ask as u32);
             request.due = now + REPLY_WITHIN;
             let (id, instrument) = (request.id, self.trades_wanted.first().copied());
@@ -330,7 +337,15 @@ impl DeribitAdapter {
                 out.action(SessionAction::Http { venue: self.venue, id: HttpId(id), what });
             } else {
                 let what = call_arg(ask.op(), u64::from(id));
-                let instrument = instrument.filter(|_| ask == Ask::Trades);
+                let (listing, second) = self.missed_at;
+                let (instrument, what) = match ask {
+                    Ask::Trades => (instrument, what),
+                    Ask::Missed => {
+                        let arg = calls::since(second, id);
+                        (self.listings.get(listing).map(|listing| listing.id), VenueCall { arg, ..what })
+                    }
+                    _ => (None, what),
+                };
                 let market = self.twins.standing(&self.sessions);
                 let at = if pool == Pool::Address { market } else { ACCOUNT };
                 self.send(at, VenueCall { instrument, ..what }, out);
@@ -457,6 +472,9 @@ impl DeribitAdapter {
             }
             // What happens from now on arrives by itself; what was before is asked for.
             SessionRole::Account => {
+                if self.missed.resume() {
+                    self.want_missed(now);
+                }
                 self.reconcile(now);
                 self.want(Ask::Settings, now);
             }
@@ -597,6 +615,9 @@ impl Adapter for DeribitAdapter {
             FrameKind::Text => {}
             FrameKind::Binary => return self.odd(meta.conn, OddKind::Malformed, out),
             FrameKind::Ping | FrameKind::Pong => return,
+        }
+        if at == ACCOUNT {
+            self.missed.hear(now.wall);
         }
         let mut full = Full::new();
         match self.parser.parse(frame, &mut full) {

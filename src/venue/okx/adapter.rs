@@ -28,6 +28,7 @@ use crate::venue::extras::Told;
 use crate::venue::full::Full;
 use crate::venue::lines::Book;
 use crate::venue::markets::Market as _;
+use crate::venue::missed::Missed;
 use crate::venue::quota::Quota;
 use crate::venue::twins::Twins;
 use crate::venue::{Adapter, Emit, OddKind, Oddity, Out, VenueContext};
@@ -62,9 +63,10 @@ pub(super) enum Ask {
     Fee,
     Foreign,
     DeadMan,
+    Missed,
 }
 /// How many kinds of questions there are.
-const ASKS: usize = 11;
+const ASKS: usize = 12;
 /// What makes the account known again.
 const ACCOUNT_ASKS: [Ask; 3] = [Ask::Pending, Ask::Positions, Ask::Balance];
 /// Bits of an [`HttpId`] that say what was asked for.
@@ -83,6 +85,7 @@ impl Ask {
         Self::Fee,
         Self::Foreign,
         Self::DeadMan,
+        Self::Missed,
     ];
 
     const fn op(self) -> u16 {
@@ -98,6 +101,7 @@ impl Ask {
             Self::Fee => calls::FEE,
             Self::Foreign => calls::PENDING,
             Self::DeadMan => calls::DEAD_MAN,
+            Self::Missed => calls::MISSED,
         }
     }
 }
@@ -167,6 +171,7 @@ pub(super) struct OkxAdapter {
     pub standing: Standing,
     /// Orders (by the venue's id) whose fills have to be listed; the first one is being asked for.
     pub fills_wanted: Vec<u64>,
+    pub missed: Missed,
     pub parser: Parser,
     /// Levels of one message at the instrument's scales.
     pub scratch: Vec<(Price, Qty)>,
@@ -229,6 +234,7 @@ impl OkxAdapter {
             requests: [Request::default(); ASKS],
             standing: Standing::new(&context.params),
             fills_wanted: Vec::with_capacity(64),
+            missed: Missed::new(context.venue),
             parser: Parser::new(),
             scratch: Vec::with_capacity(1024),
             extras: context.params.extras,
@@ -298,9 +304,10 @@ impl OkxAdapter {
         }
         if at == ACCOUNT {
             self.reconciled = false;
-            for ask in ACCOUNT_ASKS {
+            for ask in ACCOUNT_ASKS.into_iter().chain([Ask::Missed]) {
                 self.requests[ask as usize] = Request::default();
             }
+            self.missed.lose();
             if self.orders_http {
                 self.status(ORDERS, false, out);
             }
@@ -510,6 +517,9 @@ impl OkxAdapter {
             SessionRole::Market => self.status(at, true, out),
             // What happens from now on arrives by itself; what was before is asked for.
             SessionRole::Account => {
+                if self.missed.resume() {
+                    self.want(Ask::Missed, now);
+                }
                 self.reconcile(now);
                 self.read_settings(now, out);
             }
@@ -576,6 +586,9 @@ impl Adapter for OkxAdapter {
             FrameKind::Binary => return self.odd(meta.conn, OddKind::Malformed, out),
             FrameKind::Ping | FrameKind::Pong => return,
         }
+        if at == ACCOUNT {
+            self.missed.hear(now.wall);
+        }
         let mut full = Full::new();
         match self.parser.parse(frame, &mut full) {
             Ok(Frame::Market { channel, symbol, snapshot }) => {
@@ -634,6 +647,7 @@ impl Adapter for OkxAdapter {
             (200, Ask::Leverage) => self.on_leverage(body, now.mono, out),
             (200, Ask::Fee) => self.on_fee(body, now.mono, out),
             (200, Ask::Foreign) => self.on_foreign(body, now.mono, out),
+            (200, Ask::Missed) => self.on_missed(body, now.mono, out),
             (200, Ask::DeadMan) => self.on_dead_man(body, now.mono, out),
             // Errors come with their own status (401 for a bad key) and the code in the body.
             _ => rows::envelope(body).map(|(code, _)| if code == 0 { 50001 } else { code }).or(Ok(50001)),

@@ -445,6 +445,13 @@ impl Encoder for OkxEncoder {
                 let order = what.arg;
                 signed_get(format_args!("/api/v5/trade/fills?instType=SWAP&ordId={order}"), now, to)?;
             }
+            calls::MISSED if what.arg == 0 => {
+                signed_get(format_args!("/api/v5/trade/fills?instType=SWAP&limit=100"), now, to)?;
+            }
+            calls::MISSED => {
+                let after = what.arg;
+                signed_get(format_args!("/api/v5/trade/fills?instType=SWAP&limit=100&after={after}"), now, to)?;
+            }
             calls::POSITIONS => signed_get(format_args!("/api/v5/account/positions?instType=SWAP"), now, to)?,
             calls::TIME => to.push(b"GET /api/v5/public/time\n\n")?,
             calls::CONFIG => signed_get(format_args!("/api/v5/account/config"), now, to)?,
