@@ -122,7 +122,7 @@ impl Scanner {
         let sample_step = (scan.basis_sample_ns / (pairs.len().max(1) as i64)).max(1);
         Self {
             epoch: params.boot_epoch,
-            desk: Desk::new(params.boot_epoch, &scan, params.risk.price_collar_ppb),
+            desk: Desk::new(params.boot_epoch, &scan, &params.risk),
             params: scan,
             dirty: Vec::with_capacity(listings.len()),
             listings,

@@ -192,6 +192,7 @@ pub fn exposition(view: &View) -> String {
         ("specification", odd.specs),
         ("order", odd.orders),
         ("execution_at_mark", odd.at_mark),
+        ("order_unresolved", odd.unresolved),
     ] {
         page.row("odd_messages_total", &[("kind", kind)], count as f64);
     }

@@ -90,6 +90,8 @@ pub struct OddCounts {
     pub orders: u64,
     /// Executions that no list of the venue told: booked at the mark and without a fee.
     pub at_mark: u64,
+    /// Orders that a venue did not resolve however often it was asked.
+    pub unresolved: u64,
 }
 
 /// Where the engine had to wait.

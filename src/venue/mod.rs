@@ -220,6 +220,11 @@ pub trait Adapter: Send {
     fn on_order_wrong(&mut self, now: Stamp, out: &mut Out) {
         let _ = (now, out);
     }
+    /// The account's positions are to be stated again, as a list: what is known of them is doubted. Called while the
+    /// account is ready or not; in the latter case they are read anyway. The default leaves it to the dialect's own pace.
+    fn reread_positions(&mut self, now: Stamp, out: &mut Out) {
+        let _ = (now, out);
+    }
     /// Time passed; called before every other input too, so deadlines fire on time.
     fn on_tick(&mut self, now: Stamp, out: &mut Out);
     /// The venue said how much of its limits is used, or refused a request for their sake; comes just before

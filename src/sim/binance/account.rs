@@ -224,8 +224,11 @@ pub(super) fn user_trades(
         })
         .collect();
     // With `fromId` or `startTime` the oldest, otherwise the newest.
-    let part =
-        if from > 0 || since > 0 { &rows[..limit.min(rows.len())] } else { &rows[rows.len().saturating_sub(limit)..] };
+    let part = if from > 0 || since > 0 {
+        &rows[..limit.min(rows.len())]
+    } else {
+        &rows[rows.len().saturating_sub(limit)..]
+    };
     Ok(format!("[{}]", part.join(",")))
 }
 

@@ -749,6 +749,12 @@ impl Adapter for BinanceAdapter {
         }
     }
 
+    fn reread_positions(&mut self, now: Stamp, _: &mut Out) {
+        if self.account_ready {
+            self.chore(Duty::Positions).due = now.mono;
+        }
+    }
+
     #[inline]
     fn on_order_wrong(&mut self, now: Stamp, _: &mut Out) {
         self.read_metadata(now.mono.max(self.read_at.saturating_add(METADATA_PAUSE)));

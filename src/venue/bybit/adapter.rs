@@ -28,8 +28,8 @@ use crate::venue::extras::Told;
 use crate::venue::full::Full;
 use crate::venue::lines::Book;
 use crate::venue::markets::Market as _;
-use crate::venue::missed::Missed;
 use crate::venue::message::DecodeError;
+use crate::venue::missed::Missed;
 use crate::venue::pace::seconds_between;
 use crate::venue::twins::Twins;
 use crate::venue::{Adapter, Emit, OddKind, Oddity, Out, VenueContext};
@@ -748,6 +748,13 @@ impl Adapter for BybitAdapter {
     fn funding_interval(&self, id: InstrumentId) -> Option<Nanos> {
         let listing = self.listings.iter().find(|listing| listing.id == id)?;
         Some(listing.funding_interval).filter(|interval| *interval > 0)
+    }
+
+    fn reread_positions(&mut self, now: Stamp, out: &mut Out) {
+        if self.reconciled {
+            self.want(Ask::Positions, now.mono);
+        }
+        self.work(now, out);
     }
 
     fn on_order_wrong(&mut self, now: Stamp, out: &mut Out) {

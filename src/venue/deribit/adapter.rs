@@ -29,8 +29,8 @@ use crate::venue::full::Full;
 use crate::venue::json::Cursor;
 use crate::venue::lines::Book;
 use crate::venue::markets::Market as _;
-use crate::venue::missed::Missed;
 use crate::venue::message::DecodeError;
+use crate::venue::missed::Missed;
 use crate::venue::twins::Twins;
 use crate::venue::{Adapter, Emit, OddKind, Oddity, Out, VenueContext};
 
@@ -690,6 +690,13 @@ impl Adapter for DeribitAdapter {
         }
         // Subscriptions wait for the next tick, so that listings defined together go out together.
         self.arm(now.mono);
+    }
+
+    fn reread_positions(&mut self, now: Stamp, out: &mut Out) {
+        if self.reconciled {
+            self.want(Ask::Positions, now.mono);
+        }
+        self.work(now, out);
     }
 
     fn on_order_wrong(&mut self, now: Stamp, out: &mut Out) {

@@ -27,8 +27,8 @@ use crate::venue::extras::Told;
 use crate::venue::full::Full;
 use crate::venue::lines::Book;
 use crate::venue::markets::Market as _;
-use crate::venue::missed::Missed;
 use crate::venue::message::DecodeError;
+use crate::venue::missed::Missed;
 use crate::venue::quota::Quota;
 use crate::venue::twins::Twins;
 use crate::venue::{Adapter, Emit, OddKind, Oddity, Out, VenueContext};
@@ -83,7 +83,6 @@ impl Ask {
         Self::State,
         Self::Pending,
         Self::Fills,
-        Self::Missed,
         Self::Rate,
         Self::Meta,
         Self::Time,
@@ -93,6 +92,7 @@ impl Ask {
         Self::Fees,
         Self::Foreign,
         Self::Asset,
+        Self::Missed,
     ];
 
     const fn op(self) -> u16 {
@@ -719,6 +719,13 @@ impl Adapter for HyperliquidAdapter {
             let asked = Nanos::from(pace.retry_after_s) * SECOND;
             self.asks_free_at = self.asks_free_at.max(now.mono + asked.max(PAUSE_MIN));
         }
+    }
+
+    fn reread_positions(&mut self, now: Stamp, out: &mut Out) {
+        if self.reconciled {
+            self.want_state(now.mono);
+        }
+        self.work(now, out);
     }
 
     fn on_order_wrong(&mut self, now: Stamp, out: &mut Out) {

@@ -693,6 +693,13 @@ impl Adapter for OkxAdapter {
         }
     }
 
+    fn reread_positions(&mut self, now: Stamp, out: &mut Out) {
+        if self.reconciled {
+            self.want(Ask::Positions, now.mono);
+        }
+        self.work(now, out);
+    }
+
     fn on_order_wrong(&mut self, now: Stamp, out: &mut Out) {
         self.refresh(0, now.mono);
         self.work(now, out);

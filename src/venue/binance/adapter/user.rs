@@ -5,8 +5,8 @@ use crate::domain::event::SessionRole;
 use crate::domain::input::ConnId;
 use crate::domain::time::{Nanos, SECOND};
 use crate::venue::binance::duties::{Chore, Duty, RECONCILE, SETTINGS};
-use crate::venue::binance::link::NEVER;
 use crate::venue::binance::encode::TRADES_LIMIT;
+use crate::venue::binance::link::NEVER;
 use crate::venue::binance::{account, backfill, conn};
 use crate::venue::{Emit, OddKind, Out};
 
@@ -44,8 +44,7 @@ impl BinanceAdapter {
         self.missing = 0;
         self.backfill.clear();
         self.missed.lose();
-        for duty in
-            RECONCILE.into_iter().chain(SETTINGS).chain([
+        for duty in RECONCILE.into_iter().chain(SETTINGS).chain([
             Duty::Foreign,
             Duty::Countdown,
             Duty::Indicators,
