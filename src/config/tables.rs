@@ -336,6 +336,8 @@ table! {
         retry_ms: f64 => retry_ns by nanos,
         /// Trades at the same time.
         trades_open_max: u16 => trades_open_max by same,
+        /// How long a leg may stand alone before entries stop.
+        unhedged_max_ms: f64 => unhedged_max_ns by nanos,
     }
 }
 

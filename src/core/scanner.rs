@@ -346,6 +346,7 @@ impl Scanner {
             locked: legs.iter().any(|leg| leg.is_locked(self.now.wall)),
             paused: legs.iter().any(|leg| leg.quality.is_paused(self.now.mono, &self.params)),
             full: self.desk.is_full(&self.params),
+            exposed: self.desk.alone_for(self.now.mono) > self.params.unhedged_max_ns,
             seq,
             epoch: self.epoch,
         };

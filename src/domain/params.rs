@@ -314,6 +314,9 @@ pub struct ScanParams {
     pub random_entry_ns: Nanos,
     /// Trades open at the same time, all pairs together.
     pub trades_open_max: u16,
+    /// While a leg stands alone for longer than this, which it does when its contract is suspended or its orders are
+    /// refused, nothing is entered anywhere, ns.
+    pub unhedged_max_ns: Nanos,
 }
 
 impl Default for ScanParams {
@@ -351,6 +354,7 @@ impl Default for ScanParams {
             retry_ns: 100 * MILLI,
             random_entry_ns: 0,
             trades_open_max: 8,
+            unhedged_max_ns: 30 * SECOND,
         }
     }
 }

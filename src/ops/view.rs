@@ -183,6 +183,8 @@ pub struct View {
     pub copies: Vec<(VenueId, CopyCounts)>,
     /// Where the engine had to wait.
     pub stalls: Stalls,
+    /// For how long the leg has stood alone that does so for the longest time, s; 0 = none does.
+    pub alone_s: f64,
     /// Notional that no other leg hedges now, quote currency.
     pub unhedged: Money,
     /// Largest such notional that was seen.

@@ -125,6 +125,12 @@ impl Desk {
         self.open >= usize::from(params.trades_open_max).min(self.trades.len() - SPARE_SLOTS)
     }
 
+    /// For how long the leg has stood alone that does so for the longest time, ns; 0 when none does.
+    pub fn alone_for(&self, now: Nanos) -> Nanos {
+        let since = self.trades().filter_map(|trade| trade.alone_since).min();
+        since.map_or(0, |since| now.saturating_sub(since))
+    }
+
     /// When the next deadline falls; [`Nanos::MAX`] when there is none.
     pub fn due(&self) -> Nanos {
         self.due
@@ -217,6 +223,7 @@ impl Desk {
     fn on_working(&mut self, slot: usize, leg: usize, update: &OrderUpdate, floor: &mut Floor<'_>) {
         let Some(trade) = &mut self.trades[slot] else { return };
         let is_over = trade.legs[leg].apply(update).unwrap_or(false);
+        trade.note_alone(floor.now.mono);
         if let Some(working) = &mut trade.legs[leg].working
             && matches!(working.state, OrderState::Open | OrderState::PartiallyFilled)
         {

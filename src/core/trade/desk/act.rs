@@ -79,6 +79,7 @@ impl Desk {
     /// Does what is next for a trade that has no order out.
     pub(super) fn advance(&mut self, slot: usize, floor: &mut Floor<'_>) {
         let Some(trade) = &mut self.trades[slot] else { return };
+        trade.note_alone(floor.now.mono);
         if trade.is_waiting() || floor.modes.stopped {
             return;
         }
