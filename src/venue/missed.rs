@@ -8,12 +8,13 @@
 use super::{Emit, Out};
 use crate::domain::instrument::VenueId;
 use crate::domain::time::{MILLI, Nanos, SECOND};
+use serde::{Deserialize, Serialize};
 
 /// Clocks differ, and the last words were on their way: the list is read from this long before the last one, ns.
 const MARGIN: Nanos = 10 * SECOND;
 
 /// One account's executions. Times are `wall`.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub(super) struct Missed {
     venue: VenueId,
     /// When the stream came up for the first time.
