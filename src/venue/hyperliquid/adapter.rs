@@ -19,6 +19,7 @@ use crate::domain::instrument::{Instrument, InstrumentId, Price, Qty, VenueId, V
 use crate::domain::number::Num;
 use crate::domain::params::{Extras, MarketCopies};
 use crate::domain::standing::Pace;
+use crate::domain::state::room;
 use crate::domain::text::{Currency, Symbol};
 use crate::domain::time::{MILLI, Nanos, SECOND, Stamp};
 use crate::venue::contracts::{Rereading, suspend};
@@ -32,6 +33,10 @@ use crate::venue::missed::Missed;
 use crate::venue::quota::Quota;
 use crate::venue::twins::Twins;
 use crate::venue::{Adapter, Emit, OddKind, Oddity, Out, VenueContext};
+use serde::{Deserialize, Serialize};
+
+/// Levels of one message: room without allocation.
+const SCRATCH: usize = 256;
 
 /// Time between two connects: the venue allows 30 a minute.
 const CONNECT_EVERY: Nanos = 2_100 * MILLI;
@@ -132,7 +137,7 @@ impl Ask {
 }
 
 /// An HTTP request that is wanted until it succeeds.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
 pub(super) struct Request {
     /// Not yet answered to our satisfaction.
     pub wanted: bool,
@@ -153,7 +158,7 @@ impl Request {
 }
 
 /// A configured listing and its book.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Listing {
     pub id: InstrumentId,
     pub symbol: Symbol,
@@ -178,6 +183,7 @@ pub(super) struct Listing {
 }
 
 /// Session machines and decoders of Hyperliquid.
+#[derive(Serialize, Deserialize)]
 pub(super) struct HyperliquidAdapter {
     pub venue: VenueId,
     conn_base: ConnId,
@@ -193,8 +199,10 @@ pub(super) struct HyperliquidAdapter {
     pub standing: Standing,
     /// Weight of our questions.
     pub weights: Weights,
+    #[serde(skip, default = "Parser::new")]
     pub parser: Parser,
     /// Levels of one message at the instrument's scales.
+    #[serde(skip, default = "room::<_, SCRATCH>")]
     pub scratch: Vec<(Price, Qty)>,
     pub extras: Extras,
     /// What the venue settles in.
@@ -263,7 +271,7 @@ impl HyperliquidAdapter {
             standing: Standing::new(&context.params),
             weights: Weights::default(),
             parser: Parser::new(),
-            scratch: Vec::with_capacity(256),
+            scratch: Vec::with_capacity(SCRATCH),
             extras: context.params.extras,
             currency: Currency::new("USDC").unwrap_or_default(),
             at_par: context.params.settle_at_par,
