@@ -340,6 +340,8 @@ table! {
         near_miss_bps: f64 => near_miss_ppb by ppb,
         /// So many of a pair in a second.
         near_miss_per_s: u16 => near_miss_per_s by same,
+        /// How long a leg may stand alone before entries stop.
+        unhedged_max_ms: f64 => unhedged_max_ns by nanos,
     }
 }
 

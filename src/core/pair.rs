@@ -73,6 +73,8 @@ pub struct Gate {
     pub locked: bool,
     /// No further trade may be opened.
     pub full: bool,
+    /// A leg of some trade has stood alone for too long.
+    pub exposed: bool,
     /// The input, for choices at random.
     pub seq: Seq,
     /// Boot epoch, for choices at random.
@@ -370,6 +372,7 @@ impl Pair {
             _ if !is_proven => WhyNot::Unproven,
             _ if now.mono < self.cooldown_until => WhyNot::Cooldown,
             _ if gate.paused => WhyNot::Quality,
+            _ if gate.exposed => WhyNot::Unhedged,
             _ if gate.full => WhyNot::MaxTrades,
             _ => WhyNot::Ready,
         }
@@ -395,7 +398,11 @@ impl Pair {
                     | WhyNot::Unproven
                     | WhyNot::Cooldown
             ) {
-                *why = if gate.full { WhyNot::MaxTrades } else { WhyNot::Ready };
+                *why = match (gate.exposed, gate.full) {
+                    (true, _) => WhyNot::Unhedged,
+                    (_, true) => WhyNot::MaxTrades,
+                    _ => WhyNot::Ready,
+                };
             }
             // There is no threshold: the edge is held against itself.
             self.ways[way].terms.threshold = self.ways[way].terms.net;

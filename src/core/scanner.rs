@@ -126,7 +126,7 @@ impl Scanner {
         let sample_step = (scan.basis_sample_ns / (pairs.len().max(1) as i64)).max(1);
         Self {
             epoch: params.boot_epoch,
-            desk: Desk::new(params.boot_epoch, &scan, params.risk.price_collar_ppb),
+            desk: Desk::new(params.boot_epoch, &scan, &params.risk),
             params: scan,
             dirty: Vec::with_capacity(listings.len()),
             listings,
@@ -350,6 +350,7 @@ impl Scanner {
             locked: legs.iter().any(|leg| leg.is_locked(self.now.wall)),
             paused: legs.iter().any(|leg| leg.quality.is_paused(self.now.mono, &self.params)),
             full: self.desk.is_full(&self.params),
+            exposed: self.desk.alone_for(self.now.mono) > self.params.unhedged_max_ns,
             seq,
             epoch: self.epoch,
         };

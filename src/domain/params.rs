@@ -320,6 +320,14 @@ pub struct ScanParams {
     /// Near-misses that are recorded of a pair in a second, at most; 0 = none, as in journals from before they were.
     #[serde(default)]
     pub near_miss_per_s: u16,
+    /// While a leg stands alone for longer than this, which it does when its contract is suspended or its orders are
+    /// refused, nothing is entered anywhere, ns. Journals from before the rule do without it.
+    #[serde(default = "never")]
+    pub unhedged_max_ns: Nanos,
+}
+
+const fn never() -> Nanos {
+    Nanos::MAX
 }
 
 impl Default for ScanParams {
@@ -359,6 +367,7 @@ impl Default for ScanParams {
             trades_open_max: 8,
             near_miss_ppb: BPS / 2,
             near_miss_per_s: 2,
+            unhedged_max_ns: 30 * SECOND,
         }
     }
 }

@@ -83,7 +83,7 @@ fn clipped(text: &[u8]) -> Text<32> {
     Text::from_bytes(&kept[..len]).unwrap_or_default()
 }
 
-/// States how many private messages of a venue were not understood.
+/// States how many private messages of a venue were not understood, and how many of its orders it does not resolve.
 fn executions(venue: VenueId, count: u32) -> EventBody {
     EventBody::Check(StartCheck {
         venue,
@@ -346,6 +346,15 @@ impl Decode {
                         self.adapters[report.venue.index()].on_order_wrong(at, &mut self.out);
                     }
                 }
+                Emit::Execution(report) => {
+                    self.ledger.on_execution(&report, at, &mut self.ledger_out);
+                    self.drain_ledger(at, emit);
+                }
+                Emit::ExecutionsRead(venue) => {
+                    if let Some(reconciler) = &mut self.reconciler {
+                        reconciler.on_executions_read(venue);
+                    }
+                }
                 Emit::Spec(spec) => {
                     self.defined.clear();
                     // A specification that does not fit leaves the listing undefined: it is never traded.
@@ -469,12 +478,23 @@ impl Decode {
     /// Differences of positions that have stood for long enough.
     fn reconcile(&mut self, at: Stamp, emit: &mut impl FnMut(EventBody)) {
         let Some(reconciler) = &mut self.reconciler else { return };
-        let (ledger, executions) = (&self.ledger, &mut self.odd.executions);
+        let (ledger, at_mark) = (&self.ledger, &mut self.odd.at_mark);
         let pending = |venue, instrument| ledger.is_pending(venue, instrument);
-        reconciler.on_tick(at.mono, pending, &mut |event| {
-            *executions += u64::from(matches!(event, EventBody::Order(_)));
+        let settled = reconciler.on_tick(at.mono, pending, &mut |event| {
+            *at_mark += u64::from(matches!(event, EventBody::Order(_)));
             emit(event);
         });
+        for (venue, instrument) in settled {
+            self.ledger.on_position_settled(venue, instrument, at, &mut self.ledger_out);
+            self.drain_ledger(at, emit);
+        }
+        // Asked for in the next round: its statement is compared when it comes.
+        while let Some(venue) = self.reconciler.as_mut().and_then(|of| of.next_doubt(at.mono)) {
+            if let Some(adapter) = self.adapters.get_mut(venue.index()) {
+                adapter.reread_positions(at, &mut self.out);
+            }
+        }
+        self.drain(at, &[], emit);
     }
 
     /// Leaves private connections whose end is near, at a moment at which no order needs them.
@@ -504,6 +524,18 @@ impl Decode {
                 // No venue knows of the order: paper answers with the next input.
                 Some(paper) => paper.on_query(query),
                 None => emit(EventBody::Action(SessionAction::Query(*query))),
+            }
+        }
+        for order in &self.ledger_out.unresolved {
+            // Nobody knows what it did: no new trades at the venue until the operator has looked, and the positions
+            // tell what it is to be taken for.
+            if let Some(count) = self.strange.get_mut(order.venue.index()) {
+                *count = count.saturating_add(1);
+                emit(executions(order.venue, *count));
+            }
+            self.odd.unresolved += 1;
+            if let Some(reconciler) = &mut self.reconciler {
+                reconciler.doubt(order.instrument);
             }
         }
         self.odd.orders += self.ledger_out.odd.len() as u64;

@@ -62,6 +62,8 @@ pub enum WhyNot {
     PriceBand,
     /// A venue has locked a listing for our account: it takes only orders that reduce.
     Locked,
+    /// A leg of some trade has stood alone for too long.
+    Unhedged,
 }
 
 impl WhyNot {
@@ -150,6 +152,7 @@ impl WhyNot {
             Self::Quality => "order quality",
             Self::PriceBand => "beyond price band",
             Self::Locked => "locked by venue",
+            Self::Unhedged => "a leg stands alone",
         }
     }
 }

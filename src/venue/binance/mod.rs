@@ -267,6 +267,10 @@ pub(crate) mod op {
     pub const OPEN_INTEREST: u16 = 15;
     /// `GET apiTradingStatus` of all symbols.
     pub const INDICATORS: u16 = 16;
+    /// `GET userTrades` of the call's instrument: from `arg` ms on, or, with [`FROM_ID`] set, from that trade on.
+    pub const MISSED: u16 = 17;
+    /// See [`MISSED`].
+    pub const FROM_ID: u64 = 1 << 63;
     /// `session.logon` on the WebSocket API.
     pub const LOGON: u16 = 21;
     /// `SUBSCRIBE` to the streams of a [`super::Batch`].

@@ -30,6 +30,7 @@ use crate::venue::full::Full;
 use crate::venue::lines::Book;
 use crate::venue::markets::Market as _;
 use crate::venue::message::DecodeError;
+use crate::venue::missed::Missed;
 use crate::venue::pace::seconds_between;
 use crate::venue::twins::Twins;
 use crate::venue::{Adapter, Emit, OddKind, Oddity, Out, VenueContext};
@@ -72,10 +73,11 @@ pub(super) enum Ask {
     Foreign,
     DeadMan,
     SetDeadMan,
+    Missed,
 }
 
 /// How many kinds of questions there are.
-const ASKS: usize = 13;
+const ASKS: usize = 14;
 
 /// What makes the account known again.
 const ACCOUNT_ASKS: [Ask; 3] = [Ask::Pending, Ask::Positions, Ask::Balance];
@@ -97,6 +99,7 @@ impl Ask {
         Self::Foreign,
         Self::DeadMan,
         Self::SetDeadMan,
+        Self::Missed,
     ];
 
     const fn op(self) -> u16 {
@@ -114,6 +117,7 @@ impl Ask {
             Self::Foreign => calls::FOREIGN,
             Self::DeadMan => calls::DEAD_MAN,
             Self::SetDeadMan => calls::SET_DEAD_MAN,
+            Self::Missed => calls::MISSED,
         }
     }
 }
@@ -189,6 +193,7 @@ pub(super) struct BybitAdapter {
     /// Orders whose fills have to be listed; the first one's listing is being asked for.
     #[serde(deserialize_with = "roomy::<_, _, WANTED>")]
     pub fills_wanted: Vec<(ClientId, InstrumentId)>,
+    pub missed: Missed,
     #[serde(skip, default = "Parser::new")]
     pub parser: Parser,
     /// Levels of one message at the instrument's scales.
@@ -245,6 +250,7 @@ impl BybitAdapter {
             requests: [Request::default(); ASKS],
             standing: Standing::new(&context.params),
             fills_wanted: Vec::with_capacity(WANTED),
+            missed: Missed::new(context.venue),
             parser: Parser::new(),
             scratch: Vec::with_capacity(SCRATCH),
             extras: context.params.extras,
@@ -310,9 +316,10 @@ impl BybitAdapter {
         }
         if at == ACCOUNT {
             self.reconciled = false;
-            for ask in ACCOUNT_ASKS {
+            for ask in ACCOUNT_ASKS.into_iter().chain([Ask::Missed]) {
                 self.requests[ask as usize] = Request::default();
             }
+            self.missed.lose();
             self.forget_settings();
         }
     }
@@ -390,10 +397,10 @@ impl BybitAdapter {
 
     fn ask(&mut self, ask: Ask, now: Nanos, out: &mut Out) {
         let free_at = self.http_free_at;
-        let request = &mut self.requests[ask as usize];
-        if !request.wanted {
+        if !self.requests[ask as usize].wanted || self.waits_for_cursor(ask) {
             return;
         }
+        let request = &mut self.requests[ask as usize];
         if request.id == 0 {
             request.due = request.due.max(free_at);
         }
@@ -410,6 +417,17 @@ impl BybitAdapter {
         }
         let due = self.requests[ask as usize].due;
         self.arm(due);
+    }
+
+    /// Both lists of executions keep the place of their next page in one slot: one of them is read at a time.
+    fn waits_for_cursor(&self, ask: Ask) -> bool {
+        let fills = &self.requests[Ask::Fills as usize];
+        let under_way = fills.wanted && (fills.id != 0 || fills.pages > 0);
+        match ask {
+            Ask::Missed => under_way,
+            Ask::Fills => !under_way && self.wants(Ask::Missed),
+            _ => false,
+        }
     }
 
     /// A request failed: it is sent again later.
@@ -484,6 +502,9 @@ impl BybitAdapter {
             SessionRole::Market => self.status(at, true, out),
             // What happens from now on arrives by itself; what was before is asked for.
             SessionRole::Account => {
+                if self.missed.resume() {
+                    self.want_missed(false, now);
+                }
                 self.reconcile(now);
                 self.read_settings(now, out);
             }
@@ -605,6 +626,9 @@ impl Adapter for BybitAdapter {
             FrameKind::Binary => return self.odd(conn, OddKind::Malformed, out),
             FrameKind::Ping | FrameKind::Pong => return,
         }
+        if at == ACCOUNT {
+            self.missed.hear(now.wall);
+        }
         let mut full = Full::new();
         match self.parser.parse(frame, &mut full) {
             Ok(Frame::Market { channel, symbol, snapshot, time_ms }) => {
@@ -673,6 +697,7 @@ impl Adapter for BybitAdapter {
                     Ask::Positions => self.on_positions(&reply, now, out),
                     Ask::Balance => self.on_balance(&reply, now, out),
                     Ask::Fills => self.on_fills(&reply, now.mono, out),
+                    Ask::Missed => self.on_missed(&reply, now.mono, out),
                     Ask::Time => self.on_time(&reply, sent, now.mono, out),
                     Ask::Info => self.on_info(&reply, now.mono, out),
                     Ask::Key => self.on_key(&reply, now.mono, out),
@@ -734,6 +759,13 @@ impl Adapter for BybitAdapter {
     fn funding_interval(&self, id: InstrumentId) -> Option<Nanos> {
         let listing = self.listings.iter().find(|listing| listing.id == id)?;
         Some(listing.funding_interval).filter(|interval| *interval > 0)
+    }
+
+    fn reread_positions(&mut self, now: Stamp, out: &mut Out) {
+        if self.reconciled {
+            self.want(Ask::Positions, now.mono);
+        }
+        self.work(now, out);
     }
 
     fn on_order_wrong(&mut self, now: Stamp, out: &mut Out) {

@@ -46,6 +46,8 @@ pub(super) const FOREIGN: u16 = 26;
 pub(super) const DEAD_MAN: u16 = 27;
 /// `POST /v5/order/disconnected-cancel-all`; `arg` = seconds.
 pub(super) const SET_DEAD_MAN: u16 = 28;
+/// `GET /v5/execution/list` of all linear contracts; `arg` = twice the first time, ms, and [`NEXT_PAGE`].
+pub(super) const MISSED: u16 = 29;
 
 /// Bit of `arg`: go on where the last reply ended (its cursor is in the call's secret slot).
 pub(super) const NEXT_PAGE: u64 = 1;

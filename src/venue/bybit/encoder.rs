@@ -393,6 +393,10 @@ impl Encoder for BybitEncoder {
                 let query = format_args!("category=linear&symbol={symbol}&limit=100");
                 signed_get(&Listed { path: "/v5/execution/list", query, cursor }, now, to)?;
             }
+            calls::MISSED => {
+                let query = format_args!("category=linear&startTime={}&limit=100", what.arg >> 1);
+                signed_get(&Listed { path: "/v5/execution/list", query, cursor }, now, to)?;
+            }
             _ => return self.http_once(what, now, to),
         }
         Ok(Text::new("nextPageCursor").map(|key| Redact { slot, key }))

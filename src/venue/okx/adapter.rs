@@ -29,6 +29,7 @@ use crate::venue::extras::Told;
 use crate::venue::full::Full;
 use crate::venue::lines::Book;
 use crate::venue::markets::Market as _;
+use crate::venue::missed::Missed;
 use crate::venue::quota::Quota;
 use crate::venue::twins::Twins;
 use crate::venue::{Adapter, Emit, OddKind, Oddity, Out, VenueContext};
@@ -69,9 +70,10 @@ pub(super) enum Ask {
     Fee,
     Foreign,
     DeadMan,
+    Missed,
 }
 /// How many kinds of questions there are.
-const ASKS: usize = 11;
+const ASKS: usize = 12;
 /// What makes the account known again.
 const ACCOUNT_ASKS: [Ask; 3] = [Ask::Pending, Ask::Positions, Ask::Balance];
 /// Bits of an [`HttpId`] that say what was asked for.
@@ -90,6 +92,7 @@ impl Ask {
         Self::Fee,
         Self::Foreign,
         Self::DeadMan,
+        Self::Missed,
     ];
 
     const fn op(self) -> u16 {
@@ -105,6 +108,7 @@ impl Ask {
             Self::Fee => calls::FEE,
             Self::Foreign => calls::PENDING,
             Self::DeadMan => calls::DEAD_MAN,
+            Self::Missed => calls::MISSED,
         }
     }
 }
@@ -176,6 +180,7 @@ pub(super) struct OkxAdapter {
     /// Orders (by the venue's id) whose fills have to be listed; the first one is being asked for.
     #[serde(deserialize_with = "roomy::<_, _, WANTED>")]
     pub fills_wanted: Vec<u64>,
+    pub missed: Missed,
     #[serde(skip, default = "Parser::new")]
     pub parser: Parser,
     /// Levels of one message at the instrument's scales.
@@ -240,6 +245,7 @@ impl OkxAdapter {
             requests: [Request::default(); ASKS],
             standing: Standing::new(&context.params),
             fills_wanted: Vec::with_capacity(WANTED),
+            missed: Missed::new(context.venue),
             parser: Parser::new(),
             scratch: Vec::with_capacity(SCRATCH),
             extras: context.params.extras,
@@ -309,9 +315,10 @@ impl OkxAdapter {
         }
         if at == ACCOUNT {
             self.reconciled = false;
-            for ask in ACCOUNT_ASKS {
+            for ask in ACCOUNT_ASKS.into_iter().chain([Ask::Missed]) {
                 self.requests[ask as usize] = Request::default();
             }
+            self.missed.lose();
             if self.orders_http {
                 self.status(ORDERS, false, out);
             }
@@ -521,6 +528,9 @@ impl OkxAdapter {
             SessionRole::Market => self.status(at, true, out),
             // What happens from now on arrives by itself; what was before is asked for.
             SessionRole::Account => {
+                if self.missed.resume() {
+                    self.want(Ask::Missed, now);
+                }
                 self.reconcile(now);
                 self.read_settings(now, out);
             }
@@ -587,6 +597,9 @@ impl Adapter for OkxAdapter {
             FrameKind::Binary => return self.odd(meta.conn, OddKind::Malformed, out),
             FrameKind::Ping | FrameKind::Pong => return,
         }
+        if at == ACCOUNT {
+            self.missed.hear(now.wall);
+        }
         let mut full = Full::new();
         match self.parser.parse(frame, &mut full) {
             Ok(Frame::Market { channel, symbol, snapshot }) => {
@@ -645,6 +658,7 @@ impl Adapter for OkxAdapter {
             (200, Ask::Leverage) => self.on_leverage(body, now.mono, out),
             (200, Ask::Fee) => self.on_fee(body, now.mono, out),
             (200, Ask::Foreign) => self.on_foreign(body, now.mono, out),
+            (200, Ask::Missed) => self.on_missed(body, now.mono, out),
             (200, Ask::DeadMan) => self.on_dead_man(body, now.mono, out),
             // Errors come with their own status (401 for a bad key) and the code in the body.
             _ => rows::envelope(body).map(|(code, _)| if code == 0 { 50001 } else { code }).or(Ok(50001)),
@@ -688,6 +702,13 @@ impl Adapter for OkxAdapter {
             let asked = Nanos::from(pace.retry_after_s) * SECOND;
             self.asks_free_at = self.asks_free_at.max(now.mono + asked.max(2 * SECOND));
         }
+    }
+
+    fn reread_positions(&mut self, now: Stamp, out: &mut Out) {
+        if self.reconciled {
+            self.want(Ask::Positions, now.mono);
+        }
+        self.work(now, out);
     }
 
     fn on_order_wrong(&mut self, now: Stamp, out: &mut Out) {
