@@ -20,6 +20,7 @@ mod markets;
 pub mod message;
 pub mod okx;
 pub mod pace;
+mod price_limits;
 mod quota;
 mod session;
 pub mod silence;

@@ -37,6 +37,7 @@ mod schema;
 mod standing;
 #[cfg(test)]
 mod tests;
+mod ticker;
 
 pub use continuity::BybitContinuity;
 pub use decoder::BybitDecoder;
