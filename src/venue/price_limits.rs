@@ -9,6 +9,7 @@
 
 use super::copies::COPIES;
 use crate::domain::number::Num;
+use serde::{Deserialize, Serialize};
 
 /// How far the mark may be from where it was when the limits were stated, ppb: 2 bp, which is the guard that the core
 /// keeps to a venue's limits.
@@ -18,7 +19,7 @@ const FOLLOW_PPB: i128 = 200_000;
 type Limits = (Option<Num>, Option<Num>);
 
 /// The limits of one listing.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
 pub struct PriceLimits {
     limits: Limits,
     /// The mark at which they were stated: the last one before, or the first one after.

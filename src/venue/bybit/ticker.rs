@@ -11,6 +11,7 @@ use super::parse::TickerRow;
 use super::session::NEVER;
 use crate::domain::time::{Nanos, SECOND};
 use crate::venue::copies::COPIES;
+use serde::{Deserialize, Serialize};
 
 /// A ticker that names neither mark nor funding repeats both after this, so that a still market stays known.
 const REPEAT: Nanos = 10 * SECOND;
@@ -18,7 +19,7 @@ const REPEAT: Nanos = 10 * SECOND;
 const SNAPSHOT_WITHIN: Nanos = 10 * SECOND;
 
 /// Mark, index and funding as last stated, and on which connections they are continuous.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub(super) struct Whole {
     row: TickerRow,
     told_at: Nanos,
@@ -26,7 +27,7 @@ pub(super) struct Whole {
 }
 
 /// The topic on one connection.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 struct Line {
     /// Its snapshot came, and nothing was lost since.
     is_whole: bool,
