@@ -339,6 +339,9 @@ fn every_dialect_lists_what_its_private_channels_hold_and_captures_hold_nothing_
     for dialect in ["binance-usdm", "binance-coinm", "aster", "okx", "bybit", "deribit", "hyperliquid"] {
         let shapes = perpring::venue::dialect(dialect).expect("a dialect").private_shapes();
         assert!(!shapes.is_empty(), "{dialect}");
+        if !CAPTURED.contains(&dialect) {
+            continue;
+        }
         for path in corpus(dialect) {
             let text = std::fs::read(&path).unwrap_or_default();
             for frame in text.split(|byte| *byte == b'\n').chain([&text[..]]) {
@@ -391,6 +394,9 @@ fn half_the_pace_of_a_channel_is_told() {
     assert!((930..=1_070).contains(&before) && (1_860..=2_140).contains(&now), "{before} {now}");
 }
 
+/// Venues with captures.
+const CAPTURED: [&str; 5] = ["binance-usdm", "okx", "bybit", "deribit", "hyperliquid"];
+
 /// Every capture and payload of a venue.
 fn corpus(folder: &str) -> Vec<PathBuf> {
     let Some(shared) = shared() else { return Vec::new() };
@@ -417,8 +423,7 @@ const EXPLAINED: [&str; 0] = [];
 
 #[test]
 fn captures_hold_nothing_that_is_not_listed() {
-    let folders = ["binance-usdm", "okx", "bybit", "deribit", "hyperliquid"];
-    for folder in folders {
+    for folder in CAPTURED {
         let (mut coinm, mut usual): (Vec<PathBuf>, Vec<PathBuf>) = (Vec::new(), Vec::new());
         for path in corpus(folder) {
             let of_coinm = path.to_string_lossy().contains("coinm");

@@ -56,12 +56,27 @@ pub(super) const LIQUIDATION: Words = Words::new(&["instFamily", "instType", "ul
 /// `liquidation-orders`, details of a row.
 pub(super) const LIQUIDATION_DETAIL: Words = Words::new(&["bkLoss", "ccy", "posSide"]);
 
+/// The envelope of private channels, of the answers to their subscriptions and of the counts of their connections.
+const PRIVATE_ENVELOPE: Words = Words::new(&[
+    "arg",
+    "data",
+    "eventType",
+    "curPage",
+    "lastPage",
+    "connId",
+    "id",
+    "event",
+    "code",
+    "msg",
+    "channel",
+    "connCount",
+]);
 /// The private channels.
 pub(super) const PRIVATE: &[Shape] = &[
     Shape {
         channel: "orders",
         levels: &[
-            Words::new(&["arg", "data", "eventType", "curPage", "lastPage", "connId"]),
+            PRIVATE_ENVELOPE,
             Words::new(&[
                 "instType",
                 "channel",
@@ -71,6 +86,7 @@ pub(super) const PRIVATE: &[Shape] = &[
                 "uly",
                 "instId",
                 "extraParams",
+                "amendSource",
                 "accFillSz",
                 "algoClOrdId",
                 "algoId",
@@ -205,7 +221,7 @@ pub(super) const PRIVATE: &[Shape] = &[
     Shape {
         channel: "positions",
         levels: &[
-            Words::new(&["arg", "data", "eventType", "curPage", "lastPage", "connId"]),
+            PRIVATE_ENVELOPE,
             Words::new(&[
                 "instType",
                 "channel",
@@ -298,7 +314,7 @@ pub(super) const PRIVATE: &[Shape] = &[
     Shape {
         channel: "account",
         levels: &[
-            Words::new(&["arg", "data", "eventType", "curPage", "lastPage", "connId"]),
+            PRIVATE_ENVELOPE,
             Words::new(&[
                 "instType",
                 "channel",
