@@ -64,7 +64,8 @@ impl Whole {
             ..row
         };
         let is_whole = self.lines[copy].is_whole;
-        if !row.has_mark() && !(is_whole && self.row.has_mark() && now - self.told_at >= REPEAT) {
+        let is_confirmed = is_whole && self.row.has_mark() && now - self.told_at >= REPEAT;
+        if !row.has_mark() && !is_confirmed {
             return None;
         }
         self.told_at = now;
