@@ -137,7 +137,7 @@ pub struct Decode {
 state_with_boxes!(Decode {
     seq, mono, anchor, timers_at, epochs, ledger, registry, departures, reconciler, generations, odd, strange, frames,
     stale_frames, sentinel, cadence, paper,
-} boxes adapters kept { conns, out, ledger_out, defined });
+} boxes adapters kept { conns, out, ledger_out, defined, shapes });
 
 impl Decode {
     /// For `params`; `adapters` by venue.
