@@ -10,6 +10,7 @@ use crate::domain::instrument::{Instrument, InstrumentId, Qty, VenueId};
 use crate::domain::intent::{Basket, EdgeTerms, Intent, NearMiss};
 use crate::domain::order::{ClientId, OrderSpec, OrderUpdate, Side};
 use crate::domain::output::{MessageShape, OutputKey};
+use crate::domain::text::Hex;
 
 /// Whatever takes rows.
 pub type RowSink<'s, E> = dyn FnMut(Kind, &[Cell<'_>]) -> Result<(), E> + 's;
@@ -397,14 +398,6 @@ impl<'a> Rows<'a> {
             Err(_) => cells.extend([Cell::Null, Cell::shown(Hex(text))]),
         }
         sink(Kind::Messages, &cells)
-    }
-}
-
-struct Hex<'a>(&'a [u8]);
-
-impl std::fmt::Display for Hex<'_> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
     }
 }
 

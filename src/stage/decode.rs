@@ -12,7 +12,7 @@ use crate::core::registry::Registry;
 use crate::core::sentinel::{Key, SAMPLE_MAX, Sentinel, What};
 use crate::domain::effect::{OrderCall, SessionAction};
 use crate::domain::event::{BurstEnd, ConnStatus, Event, EventBody, Seq, SessionRole};
-use crate::domain::input::{Command, ConnId, FrameMeta, Input, InputClass, RawInput};
+use crate::domain::input::{Command, ConnId, FrameKind, FrameMeta, Input, InputClass, RawInput};
 use crate::domain::instrument::{Instrument, VENUES_MAX, VenueId};
 use crate::domain::order::RejectClass;
 use crate::domain::params::EngineParams;
@@ -23,6 +23,7 @@ use crate::domain::time::{MILLI, Nanos, Stamp};
 use crate::ops::view::OddCounts;
 use crate::venue::copies::CopyCounts;
 use crate::venue::drift::{Drift, DriftKind, Mark, channel_of};
+use crate::venue::shape::{self, Shape};
 use crate::venue::{self, Adapter, Emit, OddKind, Out, VenueContext};
 
 /// Timers of adapters and ledger run at most this often.
@@ -71,6 +72,10 @@ pub fn plan(
 pub struct UnknownDialect {
     /// The name.
     pub name: String,
+}
+
+fn shapes_of(dialect: &str) -> &'static [Shape] {
+    venue::dialect(dialect).map_or(&[], |dialect| dialect.private_shapes())
 }
 
 /// The beginning of a text; what is no printable ASCII becomes `?`.
@@ -122,6 +127,8 @@ pub struct Decode {
     stale_frames: u64,
     /// What departs from the venues' documentation, and at what pace they publish.
     sentinel: Sentinel,
+    /// What private messages are documented to hold, by venue.
+    shapes: Vec<&'static [Shape]>,
     cadence: Cadence,
     /// Executes orders on paper; `None` where venues do.
     paper: Option<Box<Paper>>,
@@ -130,7 +137,7 @@ pub struct Decode {
 state_with_boxes!(Decode {
     seq, mono, anchor, timers_at, epochs, ledger, registry, departures, reconciler, generations, odd, strange, frames,
     stale_frames, sentinel, cadence, paper,
-} boxes adapters kept { conns, out, ledger_out, defined });
+} boxes adapters kept { conns, out, ledger_out, defined, shapes });
 
 impl Decode {
     /// For `params`; `adapters` by venue.
@@ -156,6 +163,7 @@ impl Decode {
             frames: 0,
             stale_frames: 0,
             sentinel: Sentinel::default(),
+            shapes: params.venues.iter().map(|venue| shapes_of(&venue.dialect)).collect(),
             cadence: Cadence::new(params.listings.iter().map(|listing| listing.venue)),
             paper: params.paper.map(|paper| Box::new(Paper::new(params, paper))),
         }
@@ -297,6 +305,9 @@ impl Decode {
             }
         }
         self.drain(at, raw.bytes, &mut emit);
+        if let Input::Frame(meta) = raw.input {
+            self.look_at_private(meta, raw.bytes, at);
+        }
         if let Input::Frame(FrameMeta { conn, last: true, drained, .. }) = raw.input {
             emit(EventBody::BurstEnd(BurstEnd { conn, drained }));
         }
@@ -422,7 +433,30 @@ impl Decode {
         }
     }
 
-    /// Names what departs in a public message. Private ones are not shown, and so not told apart.
+    /// Names what departs in a private message: fields by their names, and never a value or a part of the message.
+    /// Called when the message has had its effect.
+    fn look_at_private(&mut self, meta: FrameMeta, frame: &[u8], at: Stamp) {
+        let Some(info) = self.conns.get(meta.conn.index()).filter(|info| info.role != SessionRole::Market)
+        else {
+            return;
+        };
+        if meta.kind != FrameKind::Text || self.epochs[meta.conn.index()] != meta.epoch {
+            return;
+        }
+        let found = shape::departures(self.shapes[info.venue.index()], frame);
+        let Some((channel, marks)) = found.filter(|(_, marks)| !marks.is_empty()) else { return };
+        for (_, mark) in marks.of(frame) {
+            let (what, name) = match mark {
+                Mark::Field { name } => (What::Field, name),
+                Mark::Value { name, .. } => (What::Value, name),
+            };
+            let (channel, name) = (clipped(channel.as_bytes()), clipped(shape::shown(name)));
+            let key = Key { venue: info.venue, what, channel, name, value: Text::EMPTY };
+            self.sentinel.note(key, b"", at.wall);
+        }
+    }
+
+    /// Names what departs in a public message; of private ones see [`Decode::look_at_private`].
     #[cold]
     fn on_drift(&mut self, drift: Drift, frame: &[u8], at: Stamp) {
         let Some(info) = self.conns.get(drift.conn.index()).filter(|info| info.role == SessionRole::Market)

@@ -173,7 +173,9 @@ impl Route {
         let (venue, now) = (order.venue.index(), flow.at.mono);
         let sweep = self.sweeps[venue];
         if sweep.covers(order.client_id, now) {
-            if self.held.contains(order) {
+            // The venue has confirmed the cancel of everything: this order is among all. One that is open all the same
+            // is asked for again when the time of the sweep is over.
+            if sweep.message == MessageId(0) || self.held.contains(order) {
                 return;
             }
             if self.held.len() < HELD_MAX {

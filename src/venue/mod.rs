@@ -21,8 +21,10 @@ pub mod message;
 mod missed;
 pub mod okx;
 pub mod pace;
+mod price_limits;
 mod quota;
 mod session;
+pub mod shape;
 pub mod silence;
 mod standing;
 mod twins;
@@ -30,6 +32,7 @@ mod twins;
 use self::copies::CopyCounts;
 use self::drift::{Drift, DriftKind, Marks};
 use self::message::DecodeError;
+use self::shape::Shape;
 use crate::domain::effect::{
     HttpId, OutMeta, Payload, PayloadFull, Redact, SecretSlot, SessionAction, VenueCall,
 };
@@ -416,6 +419,10 @@ pub trait Dialect: Sync {
     fn kill_switch(&self, context: &VenueContext) -> Option<Box<dyn KillSwitch>> {
         let _ = context;
         None
+    }
+    /// What its private messages are documented to hold.
+    fn private_shapes(&self) -> &'static [Shape] {
+        &[]
     }
     /// The stateless parser for the `decode` and `book` commands.
     fn decoder(&self) -> Box<dyn message::Decoder>;

@@ -34,6 +34,7 @@ pub mod symbols;
 
 pub use self::aster::ASTER;
 use super::message::Decoder;
+use super::shape::Shape;
 use super::{Adapter, Amending, ConnSpec, Dialect, Encoder, KillSwitch, VenueContext};
 use crate::domain::event::SessionRole;
 use crate::domain::instrument::ContractKind;
@@ -382,7 +383,11 @@ macro_rules! market {
                 Some(Box::new(kill::BinanceKill::new(&$variant, context)))
             }
 
-            fn decoder(&self) -> Box<dyn Decoder> {
+            fn private_shapes(&self) -> &'static [Shape] {
+        schema::PRIVATE
+    }
+
+    fn decoder(&self) -> Box<dyn Decoder> {
                 Box::new(decode::BinanceDecoder::default())
             }
         }

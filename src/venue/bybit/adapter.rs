@@ -7,16 +7,16 @@ use super::calls::{self, call};
 use super::continuity::BybitContinuity;
 use super::errors::{classify, is_fatal};
 use super::market::About;
-use super::parse::{Frame, Op, OrderOp, Parser, TickerRow, Window};
+use super::parse::{Frame, Op, OrderOp, Parser, Window};
 use super::rows::{self, InstrumentRow, Reply};
 use super::session::{FATAL_DELAY, NEVER, Phase, Session, Wish, note_ready};
 use super::standing::Standing;
+use super::ticker::Whole;
 use super::{ACCOUNT, MARKET, ORDERS, ROLES, TERMS, connection_count};
 use crate::domain::effect::{HttpId, SessionAction, VenueCall};
 use crate::domain::event::{EventBody, SessionRole, SessionStatus};
 use crate::domain::input::{ConnId, DownReason, FrameKind, FrameMeta};
 use crate::domain::instrument::{Instrument, InstrumentId, Price, Qty, Status, VenueId, VenueSpec};
-use crate::domain::number::Num;
 use crate::domain::order::{ClientId, RejectClass};
 use crate::domain::params::Extras;
 use crate::domain::standing::Pace;
@@ -32,6 +32,7 @@ use crate::venue::markets::Market as _;
 use crate::venue::message::DecodeError;
 use crate::venue::missed::Missed;
 use crate::venue::pace::seconds_between;
+use crate::venue::price_limits::PriceLimits;
 use crate::venue::twins::Twins;
 use crate::venue::{Adapter, Emit, OddKind, Oddity, Out, VenueContext};
 use serde::{Deserialize, Serialize};
@@ -167,12 +168,11 @@ pub(super) struct Listing {
     pub forced: Latest,
     /// Named by the list being read.
     pub seen: bool,
-    /// Funding as last told in parts.
-    pub funding: TickerRow,
+    /// The ticker's parts together.
+    pub whole: Whole,
     /// Time between settlements as the metadata state it, ns; 0 = not stated.
     funding_interval: Nanos,
-    /// Highest price to buy at and lowest to sell at, as last stated on the present connection.
-    pub limits: (Option<Num>, Option<Num>),
+    pub limits: PriceLimits,
     /// Open interest and last price as last told.
     pub told: Told,
 }
@@ -227,9 +227,9 @@ impl BybitAdapter {
             ticker: Latest::default(),
             forced: Latest::default(),
             seen: false,
-            funding: TickerRow::default(),
+            whole: Whole::default(),
             funding_interval: 0,
-            limits: (None, None),
+            limits: PriceLimits::default(),
             told: Told::default(),
         };
         let listings: Vec<Listing> = context.listings.iter().map(|l| blank(l.id, l.symbol)).collect();
@@ -658,9 +658,8 @@ impl Adapter for BybitAdapter {
             Err(error) => {
                 out.unread(conn, error);
                 self.odd(conn, OddKind::Malformed, out);
-                let copy = self.twins.copy_of(at).unwrap_or(0);
-                if let Some(at) = self.parser.book_hint.and_then(|symbol| self.find(&symbol)) {
-                    self.lose_message(at, copy, now.mono, out);
+                if let Some(copy) = self.twins.copy_of(at) {
+                    self.lose_frame(copy, now.mono, out);
                 }
             }
         }

@@ -359,6 +359,12 @@ impl Encoder for BybitEncoder {
             ),
             calls::SUBSCRIBE_BOOK => self.subscription("subscribe", BOOK_TOPIC, what.instrument, to),
             calls::UNSUBSCRIBE_BOOK => self.subscription("unsubscribe", BOOK_TOPIC, what.instrument, to),
+            calls::SUBSCRIBE_TICKER => {
+                self.subscription("subscribe", calls::TICKER_TOPIC, what.instrument, to)
+            }
+            calls::UNSUBSCRIBE_TICKER => {
+                self.subscription("unsubscribe", calls::TICKER_TOPIC, what.instrument, to)
+            }
             calls::SUBSCRIBE_LIQUIDATIONS => {
                 self.subscription("subscribe", calls::LIQUIDATION_TOPIC, what.instrument, to)
             }

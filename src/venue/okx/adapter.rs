@@ -8,7 +8,7 @@ mod contracts;
 use super::calls::{self, call, call_arg};
 use super::continuity::{OkxContinuity, SentBook};
 use super::errors::is_fatal;
-use super::market::{Limits, MARKS};
+use super::market::MARKS;
 use super::parse::{EventKind, Frame, Parser};
 use super::session::{NEVER, Phase, Session, Wish, note_ready};
 use super::standing::Standing;
@@ -30,6 +30,7 @@ use crate::venue::full::Full;
 use crate::venue::lines::Book;
 use crate::venue::markets::Market as _;
 use crate::venue::missed::Missed;
+use crate::venue::price_limits::PriceLimits;
 use crate::venue::quota::Quota;
 use crate::venue::twins::Twins;
 use crate::venue::{Adapter, Emit, OddKind, Oddity, Out, VenueContext};
@@ -156,8 +157,7 @@ pub(super) struct Listing {
     pub seen: bool,
     /// Funding of the present position so far, as last stated.
     pub funding: Option<Money>,
-    /// Highest price to buy at and lowest to sell at, as last stated on a connection that still stands.
-    pub limits: Limits,
+    pub limits: PriceLimits,
     /// Open interest and last price as last told.
     pub told: Told,
 }
@@ -222,7 +222,7 @@ impl OkxAdapter {
                 sent_live: false,
                 seen: false,
                 funding: None,
-                limits: (None, None),
+                limits: PriceLimits::default(),
                 told: Told::default(),
             })
             .collect();
@@ -627,9 +627,8 @@ impl Adapter for OkxAdapter {
             Err(error) => {
                 out.unread(meta.conn, error);
                 self.odd(meta.conn, OddKind::Malformed, out);
-                let copy = self.twins.copy_of(at).unwrap_or(0);
-                if let Some(at) = self.parser.book_hint.and_then(|symbol| self.find(&symbol)) {
-                    self.lose_message(at, copy, now.mono, out);
+                if let Some(copy) = self.twins.copy_of(at) {
+                    self.lose_frame(copy, now.mono, out);
                 }
             }
         }
