@@ -3,10 +3,12 @@
 //!
 //! Evaluates only; what an entry leads to is the business of [`super::trade`].
 
+mod gates;
 mod imagine;
 pub mod size;
 pub mod why;
 
+pub use gates::{Figure, GateRow, GateState, Outlook, Rule};
 pub use size::{Size, are_comparable, common_size};
 pub use why::WhyNot;
 
