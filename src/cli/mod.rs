@@ -34,6 +34,7 @@ pub mod run;
 pub mod screen;
 pub mod sim;
 pub mod top;
+pub mod why;
 
 pub use error::CliError;
 
@@ -79,6 +80,10 @@ enum Command {
     Instruments(instruments::InstrumentsArgs),
     /// Replay a journal through the engine.
     Replay(replay::ReplayArgs),
+    /// Explain an order from a journal: trigger, books, edge, checks, bytes, fills, nanoseconds.
+    Why(why::WhyArgs),
+    /// Explain what kept a pair from trading at a moment.
+    WhyNot(why::WhyNotArgs),
     /// Prove from a journal that limits held, trades were hedged and the money adds up.
     Audit(audit::AuditArgs),
     /// Write a journal as Parquet, CSV, NDJSON or hftbacktest's npz.
@@ -137,6 +142,8 @@ fn dispatch(cli: Cli) -> Result<u8, Failure> {
         Command::Top(args) => top::run(&args),
         Command::Instruments(args) => instruments::run(&args),
         Command::Replay(args) => replay::run(&args),
+        Command::Why(args) => why::run(&args),
+        Command::WhyNot(args) => why::run_not(&args),
         Command::Audit(args) => audit::run(&args),
         Command::Export(args) => export::run(&args),
     }

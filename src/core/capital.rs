@@ -165,8 +165,8 @@ impl Capital {
 mod tests {
     use super::*;
     use crate::core::limits::Decide;
-    use crate::domain::intent::DenyReason;
     use crate::domain::instrument::CanonicalId;
+    use crate::domain::intent::DenyReason;
     use crate::domain::params::{CanonicalParams, ListingParams, RiskParams};
 
     fn capital() -> Capital {
@@ -211,7 +211,11 @@ mod tests {
     fn an_unknown_balance_has_nothing_free() {
         let capital = capital();
         assert!(capital.check(&[(AccountId(0), Money(1))], &mut Decide).is_err());
-        assert_eq!(capital.check(&[(AccountId(0), Money::ZERO)], &mut Decide), Ok(()), "reduce-only needs none");
+        assert_eq!(
+            capital.check(&[(AccountId(0), Money::ZERO)], &mut Decide),
+            Ok(()),
+            "reduce-only needs none"
+        );
     }
 
     #[test]

@@ -10,3 +10,4 @@ pub mod cursor;
 pub mod divergence;
 pub mod source;
 pub mod verify;
+pub mod why;

@@ -179,8 +179,18 @@ impl Pair {
             rows.add(W::Suspended, named(at), suspended, is(status(leg), "trading"));
             rows.add(W::Locked, None, gate.locked, yes(gate.locked));
             rows.add(W::NoInstrument, named(at), leg.served == Served::NoInstrument, yes(!leg.is_known()));
-            rows.add(W::NotLive, named(at), leg.served == Served::NotLive, yes(leg.served == Served::NotLive));
-            rows.add(W::Crossed, named(at), leg.served == Served::Crossed, yes(leg.served == Served::Crossed));
+            rows.add(
+                W::NotLive,
+                named(at),
+                leg.served == Served::NotLive,
+                yes(leg.served == Served::NotLive),
+            );
+            rows.add(
+                W::Crossed,
+                named(at),
+                leg.served == Served::Crossed,
+                yes(leg.served == Served::Crossed),
+            );
         }
         rows.known = legs.iter().all(|leg| leg.served == Served::Yes);
         rows.add(W::Behind, None, gate.behind, yes(gate.behind));

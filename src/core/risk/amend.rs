@@ -110,8 +110,7 @@ impl Risk {
         };
         let filled = order.spec.qty.0 - order.leaves;
         let rests = matches!(to.tif, TimeInForce::Gtc | TimeInForce::PostOnly);
-        let changes =
-            is_same(&order.spec, to) && rests && to.qty.0 > filled && order.terms != to.terms();
+        let changes = is_same(&order.spec, to) && rests && to.qty.0 > filled && order.terms != to.terms();
         judge.see(Checked::leg(C::AmendTerms, 0, units(to.qty.0), units(filled), changes))?;
         // One at a time, and none of an order that is being cancelled.
         let alone = order.pending.is_none() && order.cancel_due == NEVER;
@@ -149,12 +148,7 @@ impl Risk {
 
     /// While trading is stopped nothing but reduce-only orders is amended; while it is reduced, only what makes
     /// an order smaller.
-    fn check_amend_state(
-        &self,
-        to: &OrderSpec,
-        more: i64,
-        judge: &mut impl Judge,
-    ) -> Result<(), Violation> {
+    fn check_amend_state(&self, to: &OrderSpec, more: i64, judge: &mut impl Judge) -> Result<(), Violation> {
         let whole = |check, passed| Checked::whole(check, Money::ZERO, Money::ZERO, passed);
         let is_killed = self.killed || self.venues.get(to.venue.index()).is_some_and(|venue| venue.killed);
         let (state, exempt) = (self.state(), to.reduce_only);
