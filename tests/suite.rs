@@ -51,4 +51,5 @@ mod simulated;
 mod tidy;
 mod twins;
 mod venue_limits;
+mod why;
 mod write_ahead;

@@ -480,15 +480,15 @@ mod tests {
         };
         let why = Why {
             moments: vec![
-                moment(0, "trigger", "one"),
-                moment(0, "intent", "two"),
-                moment(2_000_000_000, "fill", "three"),
+                moment(0, "trigger", "first things"),
+                moment(0, "intent", "second things"),
+                moment(2_000_000_000, "fill", "third things"),
             ],
             ..Why::default()
         };
         let page = of_why(&why);
         assert_eq!(page.matches("<circle").count(), 3);
-        for what in ["one", "two", "three"] {
+        for what in ["first things", "second things", "third things"] {
             assert_eq!(page.matches(what).count(), 2, "{what}: as a title in the picture and in the table");
         }
         assert!(page.contains(">1 s</text>") && page.contains(">1 µs</text>"), "an axis with units");
