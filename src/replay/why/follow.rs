@@ -28,6 +28,9 @@ use crate::stage::river::{Parts, Tap};
 use std::collections::BTreeMap;
 use std::path::Path;
 
+/// What route knew of the venues of a basket: of its trade, its attempt.
+type Standing = (TradeId, u16, Vec<RouteCard>);
+
 /// Everything that one input brought and made.
 #[derive(Default)]
 struct Heard {
@@ -39,7 +42,7 @@ struct Heard {
     wanted: Vec<(OutputKey, Intent)>,
     approved: Vec<(OutputKey, Intent)>,
     denied: Vec<(OutputKey, Denial)>,
-    messages: Vec<Box<OutMsg>>,
+    messages: Vec<OutMsg>,
 }
 
 impl Tap for Heard {
@@ -71,7 +74,7 @@ impl Tap for Heard {
     }
 
     fn message(&mut self, _: OutputKey, message: &OutMsg) {
-        self.messages.push(Box::new(*message));
+        self.messages.push(*message);
     }
 
     fn state(&mut self, _: OutputKey, _: u64) {}
@@ -181,7 +184,7 @@ pub(super) fn follow(
 
 impl Follow<'_> {
     /// What route knows of the venues of the baskets that the next input makes.
-    fn route_of(&self, seq: u64, parts: &Parts) -> Vec<(TradeId, u16, Vec<RouteCard>)> {
+    fn route_of(&self, seq: u64, parts: &Parts) -> Vec<Standing> {
         let now = parts.scan.scanner().now();
         let here = self.index.baskets.iter().filter(|basket| basket.seq == seq);
         here.map(|basket| {
@@ -202,22 +205,12 @@ impl Follow<'_> {
     }
 
     /// Takes what an input brought.
-    fn take(
-        &mut self,
-        heard: &Heard,
-        before: Option<(Before, Vec<(TradeId, u16, Vec<RouteCard>)>)>,
-        parts: &Parts,
-    ) {
-        let routes = match before {
-            Some((before, routes)) => {
-                let decisions = before.decide(&self.names, &heard.events);
-                self.intents(heard, &decisions, &routes, parts);
-                self.cancels(heard);
-                routes
-            }
-            None => Vec::new(),
-        };
-        drop(routes);
+    fn take(&mut self, heard: &Heard, before: Option<(Before, Vec<Standing>)>, parts: &Parts) {
+        if let Some((before, routes)) = before {
+            let decisions = before.decide(&self.names, &heard.events);
+            self.intents(heard, &decisions, &routes, parts);
+            self.cancels(heard);
+        }
         for (key, denial) in &heard.denied {
             self.denied(heard, *key, denial);
         }
@@ -242,13 +235,7 @@ impl Follow<'_> {
         });
     }
 
-    fn intents(
-        &mut self,
-        heard: &Heard,
-        decisions: &[Decision],
-        routes: &[(TradeId, u16, Vec<RouteCard>)],
-        parts: &Parts,
-    ) {
+    fn intents(&mut self, heard: &Heard, decisions: &[Decision], routes: &[Standing], parts: &Parts) {
         for (_, intent) in &heard.wanted {
             let (basket, orders) = match intent {
                 Intent::Basket(basket) => (*basket, basket.orders().to_vec()),
@@ -444,22 +431,15 @@ impl Follow<'_> {
         match &event.body {
             EventBody::Outcome(outcome) | EventBody::AmendOutcome(outcome) => self.outcome(heard, outcome),
             EventBody::Order(update) if self.is_ours(update.client_id) => self.update(heard, update, parts),
-            EventBody::Order(update) if update.client_id == ClientId::NONE && update.fill_qty.0 > 0 => {
-                if self.booked.contains_key(&update.instrument) || self.is_leg(update.instrument) {
-                    self.foreign = true;
-                    let spec = OrderSpec {
-                        venue: update.venue,
-                        instrument: update.instrument,
-                        side: update.side,
-                        ..OrderSpec::default()
-                    };
-                    let what = format!(
-                        "{} of {} on our account by no order of ours",
-                        words::side(update.side),
-                        words::qty(self.scales.get(&update.instrument), update.fill_qty)
-                    );
-                    self.moment(heard, "fill", Some(&spec), what);
-                }
+            EventBody::Order(update) if self.is_taken(update) => {
+                self.foreign = true;
+                let what = format!(
+                    "{} of {} {} on our account by no order of ours",
+                    words::side(update.side),
+                    words::qty(self.scales.get(&update.instrument), update.fill_qty),
+                    words::listing(&self.names, update.instrument)
+                );
+                self.moment(heard, "fill", None, what);
             }
             EventBody::Amended(amended) if self.is_ours(amended.client_id) => {
                 let of = self.scales.get(&amended.instrument).copied();
@@ -493,6 +473,12 @@ impl Follow<'_> {
             }
             _ => {}
         }
+    }
+
+    /// An execution on a leg that no order of ours explains.
+    fn is_taken(&self, update: &OrderUpdate) -> bool {
+        let filled = update.client_id == ClientId::NONE && update.fill_qty.0 > 0;
+        filled && (self.booked.contains_key(&update.instrument) || self.is_leg(update.instrument))
     }
 
     fn is_leg(&self, id: InstrumentId) -> bool {
