@@ -31,6 +31,9 @@ use std::path::Path;
 
 const BOTH: [&str; 2] = ["binance-usdm", "okx"];
 
+/// A fill in a venue's book: the row, its price, its quantity.
+type BookedFill = (FillRow, Money, Money);
+
 /// A recorded run and the venues with their books.
 struct Run {
     dir: TempDir,
@@ -92,7 +95,7 @@ impl Run {
     }
 
     /// What the venues' books say of an order: status, fills.
-    fn booked(&self, id: ClientId) -> Option<(OrderStatus, Vec<(FillRow, Money, Money)>)> {
+    fn booked(&self, id: ClientId) -> Option<(OrderStatus, Vec<BookedFill>)> {
         self.servers.iter().find_map(|server| {
             let ledger = server.ledger();
             let row = ledger.order(&id.to_string())?;

@@ -197,11 +197,14 @@ fn look_ahead(
     progress: &mut dyn FnMut(u64),
 ) -> Result<(), WhyError> {
     let until = cursor.seq().0.saturating_add(AHEAD_MAX);
+    // Held against what the view said here: the ages that it knows of are those of its own moments.
+    let said: Vec<WhyNot> =
+        cursor.parts().scan.scanner().views().skip(at * 2).take(2).map(|view| view.why).collect();
     while ways.iter().any(|way| way.changes.is_none()) && cursor.seq().0 < until && cursor.step(clock)? {
         let scanner = cursor.parts().scan.scanner();
         let pair = scanner.views().skip(at * 2).take(2);
-        for (way, view) in ways.iter_mut().zip(pair) {
-            if way.changes.is_none() && view.why.as_str() != way.why {
+        for ((way, view), said) in ways.iter_mut().zip(pair).zip(&said) {
+            if way.changes.is_none() && view.why != *said {
                 way.changes = Some((words::at(cursor.seq(), clock.now), view.why.to_string()));
             }
         }
