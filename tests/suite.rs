@@ -56,4 +56,5 @@ mod tidy;
 mod twins;
 mod venue_limits;
 mod venue_state;
+mod why;
 mod write_ahead;

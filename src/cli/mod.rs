@@ -35,6 +35,7 @@ pub mod run;
 pub mod screen;
 pub mod sim;
 pub mod top;
+pub mod why;
 
 pub use error::CliError;
 
@@ -80,6 +81,10 @@ enum Command {
     Instruments(instruments::InstrumentsArgs),
     /// Replay a journal through the engine.
     Replay(replay::ReplayArgs),
+    /// Explain an order from a journal: trigger, books, edge, checks, bytes, fills, nanoseconds.
+    Why(why::WhyArgs),
+    /// Explain what kept a pair from trading at a moment.
+    WhyNot(why::WhyNotArgs),
     /// Prove from a journal that limits held, trades were hedged and the money adds up.
     Audit(audit::AuditArgs),
     /// Back up journals to another directory.
@@ -142,6 +147,8 @@ fn dispatch(cli: Cli) -> Result<u8, Failure> {
         Command::Top(args) => top::run(&args),
         Command::Instruments(args) => instruments::run(&args),
         Command::Replay(args) => replay::run(&args),
+        Command::Why(args) => why::run(&args),
+        Command::WhyNot(args) => why::run_not(&args),
         Command::Audit(args) => audit::run(&args),
         Command::Backup(args) => backup::back_up(&args),
         Command::Restore(args) => backup::restore(&args),

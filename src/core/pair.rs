@@ -3,11 +3,13 @@
 //!
 //! Evaluates only; what an entry leads to is the business of [`super::trade`].
 
+mod gates;
 mod imagine;
 mod near;
 pub mod size;
 pub mod why;
 
+pub use gates::{Figure, GateRow, GateState, Outlook, Rule};
 pub use size::{Size, are_comparable, common_size};
 pub use why::WhyNot;
 

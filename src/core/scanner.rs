@@ -5,10 +5,12 @@
 //! for a [`ScanOut`] that is asked to hold more than it was made for.
 
 mod by_hand;
+mod explain;
 mod imagine;
 mod near;
 mod view;
 
+pub use explain::{Explained, Leaving};
 pub use view::{PairView, QualityView, ScanTotals};
 
 use super::digest::Digest;
@@ -341,19 +343,8 @@ impl Scanner {
             return is_behind;
         }
         self.evaluations += 1;
+        let gate = self.gate(at, seq);
         let legs = [&self.listings[a], &self.listings[b]];
-        let gate = Gate {
-            mode: self.modes.at(legs[0].params.venue).max(self.modes.at(legs[1].params.venue)),
-            clock_off: legs.iter().any(|leg| !self.start.is_clock_fit(leg.params.venue, self.now)),
-            closed: legs.iter().any(|leg| !self.start.is_open(leg.params.venue)),
-            behind: is_behind,
-            locked: legs.iter().any(|leg| leg.is_locked(self.now.wall)),
-            paused: legs.iter().any(|leg| leg.quality.is_paused(self.now.mono, &self.params)),
-            full: self.desk.is_full(&self.params),
-            exposed: self.desk.alone_for(self.now.mono) > self.params.unhedged_max_ns,
-            seq,
-            epoch: self.epoch,
-        };
         let pair = &mut self.pairs[at];
         pair.evaluated = seq;
         let entered = pair.evaluate(legs, &gate, self.now, &self.params);
@@ -362,6 +353,24 @@ impl Scanner {
             self.with_desk(out, |desk, floor| desk.enter(at, way, floor));
         }
         is_behind
+    }
+
+    /// What outside a pair decides about its entry now.
+    fn gate(&self, at: usize, seq: Seq) -> Gate {
+        let [a, b] = self.pairs[at].listings.map(usize::from);
+        let legs = [&self.listings[a], &self.listings[b]];
+        Gate {
+            mode: self.modes.at(legs[0].params.venue).max(self.modes.at(legs[1].params.venue)),
+            clock_off: legs.iter().any(|leg| !self.start.is_clock_fit(leg.params.venue, self.now)),
+            closed: legs.iter().any(|leg| !self.start.is_open(leg.params.venue)),
+            behind: self.is_behind(a) || self.is_behind(b),
+            locked: legs.iter().any(|leg| leg.is_locked(self.now.wall)),
+            paused: legs.iter().any(|leg| leg.quality.is_paused(self.now.mono, &self.params)),
+            full: self.desk.is_full(&self.params),
+            exposed: self.desk.alone_for(self.now.mono) > self.params.unhedged_max_ns,
+            seq,
+            epoch: self.epoch,
+        }
     }
 
     fn is_behind(&self, listing: usize) -> bool {

@@ -634,5 +634,9 @@ fn denial(basket: &Basket, leg: u8) -> Denial {
     }
 }
 
+mod view;
+
+pub use view::RouteStanding;
+
 #[cfg(test)]
 mod tests;

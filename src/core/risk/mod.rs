@@ -31,6 +31,9 @@ mod rehearse;
 #[cfg(test)]
 mod tests;
 mod trades;
+mod view;
+
+pub use view::VenueStanding;
 
 use self::trades::Trades;
 use super::capital::{AccountId, Capital};
