@@ -2,6 +2,7 @@
 
 use super::Failure;
 use super::progress::ProgressBar;
+use crate::replay::outputs::record_outputs;
 use crate::runtime::idle::IdleMode;
 use crate::topology::replayed::verify_on;
 use clap::Args;
@@ -21,6 +22,10 @@ pub struct ReplayArgs {
     /// How idle threads wait: spin, yield or park.
     #[arg(long, default_value = "yield")]
     pub idle: IdleMode,
+    /// Compare nothing; write what this program makes of the recorded inputs to this new directory, as a journal of
+    /// outputs alone (what `diff --binary` asks another program for).
+    #[arg(long, value_name = "OUT", conflicts_with_all = ["verify", "pinning", "json"])]
+    pub outputs: Option<PathBuf>,
     /// One JSON object instead of text.
     #[arg(long)]
     pub json: bool,
@@ -29,6 +34,14 @@ pub struct ReplayArgs {
 /// Runs the command.
 pub fn run(args: &ReplayArgs) -> Result<u8, Failure> {
     let bar = ProgressBar::new();
+    if let Some(out) = &args.outputs {
+        let inputs = record_outputs(&args.dir, out, &mut |inputs| {
+            bar.show(0, 0, &format!("replayed {inputs} inputs"));
+        })?;
+        drop(bar);
+        say!("inputs replayed: {inputs}; outputs written to {}", out.display())?;
+        return Ok(0);
+    }
     let plan = super::demo::plan(Some(&args.pinning), Some(args.idle))?;
     let report = verify_on(&args.dir, &plan, &mut |inputs| {
         bar.show(0, 0, &format!("replayed {inputs} inputs"));

@@ -7,6 +7,10 @@
 pub mod audit;
 pub mod check;
 pub mod cursor;
+pub mod diff;
 pub mod divergence;
+pub mod outputs;
+pub mod plain;
 pub mod source;
+pub mod step;
 pub mod verify;

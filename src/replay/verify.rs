@@ -145,7 +145,7 @@ pub fn prepare(dir: &Path) -> Result<Result<Prepared, Box<Report>>, ReplayError>
 }
 
 /// Whether the outputs of the journal in `dir` ended in order: then none may be missing.
-fn is_closed(dir: &Path) -> Result<bool, ReplayError> {
+pub(super) fn is_closed(dir: &Path) -> Result<bool, ReplayError> {
     let report = crate::journal::verify(dir)?;
     Ok(report
         .streams
