@@ -186,7 +186,7 @@ fn the_configuration_parser_points_at_what_is_wrong() {
 
 #[test]
 fn lines_of_the_debugger_are_commands_or_errors_that_point() {
-    drive("expression", &corpus("expression"), 20_000, targets::expression);
+    drive("expression", &corpus("expression"), 4_000, targets::expression);
 }
 
 #[test]

@@ -37,8 +37,24 @@ kind = 'reject'
 per_minute = 20
 ";
 
+/// Contracts whose lots grow while trades are held: what they leave is below the new steps.
+const LARGER_LOTS: &str = "seed = 3
+[[fault]]
+kind = 'metadata'
+change = 'lot'
+at_s = [3, 7, 11, 15]
+for_ms = 3000
+[[fault]]
+kind = 'partial_fill'
+per_minute = 120
+";
+
 /// A world of one busy instrument at two venues, recorded to `dir`.
 pub fn started(dir: &Path) -> (Simulation, RunConfig) {
+    started_with(dir, FAULTS)
+}
+
+fn started_with(dir: &Path, faults: &str) -> (Simulation, RunConfig) {
     let sim = sim_config(5, &["binance-usdm", "okx"], |sim| {
         sim.step_ns = 10 * MILLI;
         sim.instruments.iter_mut().for_each(|instrument| instrument.jump_every_ns = 2 * SECOND);
@@ -47,7 +63,7 @@ pub fn started(dir: &Path) -> (Simulation, RunConfig) {
             venue.listings.retain(|listing| listing.instrument == 0);
         }
     });
-    let plan = FaultPlan::parse("faults", FAULTS).expect("a plan");
+    let plan = FaultPlan::parse("faults", faults).expect("a plan");
     faulty_simulation(&sim, world::demo_scan(), RiskParams::default(), 100 * MICRO, Some(dir), &plan)
 }
 
@@ -135,7 +151,8 @@ fn until_stops_where_a_scan_of_the_events_does() {
 #[test]
 fn a_residual_is_found_at_the_input_that_left_it() {
     let dir = TempDir::new();
-    let config = record(dir.path(), 16);
+    let (mut simulation, config) = started_with(dir.path(), LARGER_LOTS);
+    simulation.run_for(16 * SECOND);
     let mut river = River::new(Parts::new(&config.params, config.trading).expect("known dialects"));
     let mut inputs = Inputs::open(dir.path()).expect("a journal");
     let mut first = None;
@@ -144,7 +161,7 @@ fn a_residual_is_found_at_the_input_that_left_it() {
         let left = river.parts().scan.scanner().residuals().next();
         first = left.map(|_| seq.0);
     }
-    assert!(first.is_some(), "partial fills left something");
+    assert!(first.is_some(), "the larger lots left something");
     assert_eq!(found(dir.path(), "until residual != 0"), first);
 }
 

@@ -106,7 +106,10 @@ fn replay_with(args: &DiffArgs, recorded: &RunConfig) -> Result<Against, Failure
     let mut config = recorded.clone();
     if let Some(file) = &args.config {
         let live = recorded.params.paper.is_none();
-        let settings = Config::load(file)?.settings(live).map_err(|findings| {
+        let mut read = Config::load(file)?;
+        // Nothing leaves in a replay: that word is for runs.
+        read.engine.live |= live;
+        let settings = read.settings(live).map_err(|findings| {
             CliError::Argument(format!("{}:\n  {}", file.display(), findings.join("\n  ")))
         })?;
         config.params = settings.params;
