@@ -7,10 +7,13 @@
 pub mod audit;
 pub mod check;
 pub mod cursor;
+pub mod denials;
 pub mod diff;
 pub mod divergence;
 pub mod outputs;
+pub mod place;
 pub mod plain;
+pub mod snapshot;
 pub mod source;
 pub mod step;
 pub mod verify;
