@@ -21,6 +21,7 @@ pub mod capture;
 pub mod check_config;
 pub mod decode;
 pub mod demo;
+pub mod diff;
 pub mod error;
 pub mod export;
 pub mod import;
@@ -34,6 +35,7 @@ pub mod report;
 pub mod run;
 pub mod screen;
 pub mod sim;
+pub mod step;
 pub mod top;
 pub mod why;
 
@@ -85,6 +87,10 @@ enum Command {
     Why(why::WhyArgs),
     /// Explain what kept a pair from trading at a moment.
     WhyNot(why::WhyNotArgs),
+    /// Step through a journal: go to a place, run until an expression holds, look at books, orders, limits.
+    Step(step::StepArgs),
+    /// Tell what differs between two journals, or a journal and a replay with another configuration or program.
+    Diff(diff::DiffArgs),
     /// Prove from a journal that limits held, trades were hedged and the money adds up.
     Audit(audit::AuditArgs),
     /// Back up journals to another directory.
@@ -149,6 +155,8 @@ fn dispatch(cli: Cli) -> Result<u8, Failure> {
         Command::Replay(args) => replay::run(&args),
         Command::Why(args) => why::run(&args),
         Command::WhyNot(args) => why::run_not(&args),
+        Command::Step(args) => step::run(&args),
+        Command::Diff(args) => diff::run(&args),
         Command::Audit(args) => audit::run(&args),
         Command::Backup(args) => backup::back_up(&args),
         Command::Restore(args) => backup::restore(&args),
