@@ -6,6 +6,7 @@
 
 mod by_hand;
 mod imagine;
+mod restart;
 mod view;
 
 pub use view::{PairView, QualityView, ScanTotals};
@@ -208,6 +209,8 @@ impl Scanner {
                     listing.locked_until = lock.until;
                 }
             }
+            EventBody::Carried(carried) => self.on_carried(carried, out),
+            EventBody::Tick if self.modes.restart.holds() => self.end_restart(),
             EventBody::Tick
             | EventBody::Trade(_)
             | EventBody::Position(_)

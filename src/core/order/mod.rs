@@ -19,6 +19,7 @@
 //! | account session lost | every live order of the venue is Unknown |
 //! | list of open orders complete | live orders that it lacks are queried |
 
+mod adopt;
 pub mod amend;
 pub mod entry;
 mod fills;

@@ -7,6 +7,7 @@ use crate::core::limits::{
     order_valid,
 };
 use crate::core::order::LIVE_MAX;
+use crate::domain::carry::Halt;
 use crate::domain::instrument::Status;
 use crate::domain::intent::{Basket, BasketKind, DenyReason, LEGS_MAX};
 use crate::domain::money::Money;
@@ -56,7 +57,7 @@ impl Risk {
     fn check_state(&self, legs: &[OrderSpec], reduce_only: bool, safe: bool) -> Result<(), Violation> {
         let denied = |reason| Err(Violation::whole(reason, Money::ZERO, Money::ZERO));
         match self.state() {
-            TradingState::Halted if !reduce_only && self.killed => return denied(DenyReason::KillSwitch),
+            TradingState::Halted if !reduce_only && (self.killed || self.halted == Some(Halt::Killed)) => return denied(DenyReason::KillSwitch),
             TradingState::Halted if !reduce_only => return denied(DenyReason::TradingHalted),
             TradingState::Reducing if !safe => return denied(DenyReason::TradingReducing),
             _ => {}
@@ -216,6 +217,10 @@ impl Risk {
         let (loss, loss_max) = (-self.positions.daily(), RiskParams::money(params.daily_loss_max_usd));
         if loss >= loss_max {
             return Err(Violation::whole(DenyReason::DailyLossExceeded, loss, loss_max));
+        }
+        let (fall, fall_max) = (self.drawdown(), RiskParams::money(params.drawdown_max_usd));
+        if fall >= fall_max {
+            return Err(Violation::whole(DenyReason::DrawdownExceeded, fall, fall_max));
         }
         // The limit is the count after which entries stop.
         most(self.failures as usize + 1, params.consecutive_failures_max, DenyReason::ConsecutiveFailures)?;
