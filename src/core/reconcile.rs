@@ -405,7 +405,8 @@ mod tests {
     fn what_the_run_before_held_is_compared_with_the_first_statement_of_the_account() {
         for (stated, booked) in [(40, vec![]), (47, vec![(7, 12_345)]), (30, vec![(-10, 12_345)])] {
             let mut bench = Bench::new();
-            let held = CarriedPosition { qty: 10, base: Some(30), mark: Some(Price(12_345)), ..Default::default() };
+            let held =
+                CarriedPosition { qty: 10, base: Some(30), mark: Some(Price(12_345)), ..Default::default() };
             bench.reconciler = Reconciler::new(&EngineParams {
                 listings: vec![ListingParams::default()],
                 ..EngineParams::default()

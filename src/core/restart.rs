@@ -80,7 +80,9 @@ mod tests {
         (awaited[0], awaited[2]) = (true, true);
         restart.begin(&Standing { reducing: true, adopts: true, awaited, ..Standing::default() });
         restart.on_reconciled(VenueId(0));
-        assert!(!restart.end_when(|| true) && restart.adopts_at(VenueId(2)) && !restart.adopts_at(VenueId(0)));
+        assert!(
+            !restart.end_when(|| true) && restart.adopts_at(VenueId(2)) && !restart.adopts_at(VenueId(0))
+        );
         restart.on_reconciled(VenueId(2));
         assert!(!restart.end_when(|| false), "something is held");
         assert!(restart.end_when(|| true) && !restart.holds() && restart.has_begun());

@@ -4,8 +4,8 @@
 //! decode takes it apart into [`Carried`] events. Listings and venues are numbered as in the new run: who derives a
 //! `Carry` has matched them. Quantities and prices are in the scales of [`Carry::instruments`].
 
-use super::instrument::{Instrument, InstrumentId, Price, VENUES_MAX, VenueId};
 use super::instrument::CanonicalId;
+use super::instrument::{Instrument, InstrumentId, Price, VENUES_MAX, VenueId};
 use super::money::Money;
 use super::order::{ClientId, OrderSpec, OrderState, Side};
 use super::standing::TradingLock;
@@ -273,16 +273,31 @@ mod tests {
 
     fn full() -> Carry {
         let id = InstrumentId(0);
-        let working = CarriedWorking { id: ClientId::new(3, 9), qty: 500, limit: Price(7), ..Default::default() };
+        let working =
+            CarriedWorking { id: ClientId::new(3, 9), qty: 500, limit: Price(7), ..Default::default() };
         let leg = CarriedLeg { instrument: id, position: -200, working: Some(working), ..Default::default() };
         Carry {
             run: "ab".into(),
             ending: Ending::Crashed,
             standing: Standing { halted: Some(Halt::Killed), daily: Money(i128::MIN), ..Standing::default() },
-            instruments: vec![Instrument { qty_scale: 1, price_scale: 3, generation: 1, ..Instrument::default() }],
-            positions: vec![CarriedPosition { qty: -200, base: Some(70), mark: Some(Price(12_000)), ..Default::default() }],
+            instruments: vec![Instrument {
+                qty_scale: 1,
+                price_scale: 3,
+                generation: 1,
+                ..Instrument::default()
+            }],
+            positions: vec![CarriedPosition {
+                qty: -200,
+                base: Some(70),
+                mark: Some(Price(12_000)),
+                ..Default::default()
+            }],
             trades: vec![CarriedTrade { legs: [leg, CarriedLeg::default()], ..Default::default() }],
-            orders: vec![CarriedOrder { spec: OrderSpec { qty: Qty(500), ..OrderSpec::default() }, booked: 100, ..Default::default() }],
+            orders: vec![CarriedOrder {
+                spec: OrderSpec { qty: Qty(500), ..OrderSpec::default() },
+                booked: 100,
+                ..Default::default()
+            }],
             fills: vec![(VenueId(1), id, u64::MAX)],
             ..Carry::default()
         }

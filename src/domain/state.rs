@@ -36,8 +36,7 @@ impl<T: Serialize + DeserializeOwned> State for T {
 
     fn load(&mut self, saved: &str) -> Result<(), StateError> {
         let what = std::any::type_name::<T>();
-        *self =
-            serde_json::from_str(saved).map_err(|source| StateError { what, done: "read", source })?;
+        *self = serde_json::from_str(saved).map_err(|source| StateError { what, done: "read", source })?;
         Ok(())
     }
 }

@@ -76,11 +76,16 @@ mod tests {
 
     /// A ledger of epoch 2 that has taken over an order of ten, four of which were booked by their fill 1.
     fn ledger(out: &mut LedgerOut) -> Ledger {
-        let params = EngineParams { boot_epoch: 2, listings: vec![ListingParams::default()], ..EngineParams::default() };
+        let params = EngineParams {
+            boot_epoch: 2,
+            listings: vec![ListingParams::default()],
+            ..EngineParams::default()
+        };
         let mut ledger = Ledger::new(&params);
         ledger.remember_fill((VenueId(0), InstrumentId(0), 1));
         let spec = OrderSpec { client_id: OLD, qty: Qty(10), price: Price(100), ..OrderSpec::default() };
-        let order = CarriedOrder { spec, placed: true, live: true, booked: 4, known: 4, ..CarriedOrder::default() };
+        let order =
+            CarriedOrder { spec, placed: true, live: true, booked: 4, known: 4, ..CarriedOrder::default() };
         ledger.adopt(&order, at(1), out);
         ledger
     }
@@ -93,7 +98,11 @@ mod tests {
         assert_eq!((states, ledger.has_adopted(VenueId(0))), (vec![OrderState::Unknown], true));
         out.clear();
         ledger.on_reconcile_end(VenueId(0), at(2), &mut out);
-        assert_eq!(out.queries.iter().map(|query| query.client_id).collect::<Vec<_>>(), [OLD], "under its old id");
+        assert_eq!(
+            out.queries.iter().map(|query| query.client_id).collect::<Vec<_>>(),
+            [OLD],
+            "under its old id"
+        );
         out.clear();
         // The venue tells both fills: the one that was booked before, and the one that was not.
         for fill in [(1, 4), (2, 6)] {

@@ -57,7 +57,9 @@ impl Risk {
     fn check_state(&self, legs: &[OrderSpec], reduce_only: bool, safe: bool) -> Result<(), Violation> {
         let denied = |reason| Err(Violation::whole(reason, Money::ZERO, Money::ZERO));
         match self.state() {
-            TradingState::Halted if !reduce_only && (self.killed || self.halted == Some(Halt::Killed)) => return denied(DenyReason::KillSwitch),
+            TradingState::Halted if !reduce_only && (self.killed || self.halted == Some(Halt::Killed)) => {
+                return denied(DenyReason::KillSwitch);
+            }
             TradingState::Halted if !reduce_only => return denied(DenyReason::TradingHalted),
             TradingState::Reducing if !safe => return denied(DenyReason::TradingReducing),
             _ => {}

@@ -14,7 +14,8 @@ impl Desk {
     pub fn carry(&self, listings: &[Listing], to: &mut Carry) {
         let instrument = |at: u16| listings.get(usize::from(at)).map(|listing| listing.params.id);
         for trade in self.trades() {
-            let mut carried = CarriedTrade { id: trade.id.0, canonical: trade.canonical, ..Default::default() };
+            let mut carried =
+                CarriedTrade { id: trade.id.0, canonical: trade.canonical, ..Default::default() };
             for (to, leg) in carried.legs.iter_mut().zip(&trade.legs) {
                 *to = CarriedLeg {
                     instrument: instrument(leg.listing).unwrap_or_default(),
@@ -115,8 +116,9 @@ impl Desk {
 
     /// Whether nothing is open or left that an order could close.
     pub fn is_clear(&self, listings: &[Listing]) -> bool {
-        let is_dust =
-            |listing: &Listing| listing.residual.abs() < super::super::measure::order_min(&listing.instrument);
+        let is_dust = |listing: &Listing| {
+            listing.residual.abs() < super::super::measure::order_min(&listing.instrument)
+        };
         self.open == 0 && listings.iter().all(is_dust)
     }
 }
