@@ -331,9 +331,9 @@ fn what_cannot_be_imported_is_refused_with_what_to_do() {
     said(&one(&file(&dir, "head.gz", &cut[..30])), "head.gz");
     said(
         &job(&dir, &[("binance-coinm", std::slice::from_ref(&good))]),
-        "BTCUSDT is no contract that binance-coinm",
+        "nothing that was recorded of binance-coinm can be traded (BTCUSDT of binance-coinm: no contract that",
     );
-    said(&job(&dir, &[("okx", std::slice::from_ref(&good))]), "okx cannot be imported yet");
+    said(&job(&dir, &[("okx", std::slice::from_ref(&good))]), "is one that okx sends: is it the right venue");
     said(&job(&dir, &[("kraken", std::slice::from_ref(&good))]), "unknown venue");
     let twice = [("aster", std::slice::from_ref(&good)), ("aster", std::slice::from_ref(&good))];
     said(&job(&dir, &twice), "named twice");

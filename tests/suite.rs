@@ -32,6 +32,7 @@ mod http_orders;
 mod hyperliquid_signing;
 mod hyperliquid_world;
 mod import;
+mod import_venues;
 mod kill;
 mod logon_world;
 mod memory;

@@ -72,6 +72,8 @@ struct Pending {
     id: HttpId,
     /// Whose depth; `None`: the venue's time.
     symbol: Option<Vec<u8>>,
+    /// It was asked on this connection of that epoch; `None`: over HTTP.
+    on: Option<(ConnId, u32)>,
 }
 
 /// The far end of the engine's messages.
@@ -105,8 +107,10 @@ impl Hand {
         let Some(recorded) = self.venues.get(venue.index()) else { return };
         let (status, body) = match (recorded.stand_in.ask)(request) {
             Ask::Metadata => (200, recorded.metadata.clone()),
-            Ask::Depth(symbol) => return self.wait(Pending { venue, id, symbol: Some(symbol.to_vec()) }),
-            Ask::Time => return self.wait(Pending { venue, id, symbol: None }),
+            Ask::Depth(symbol) => {
+                return self.wait(Pending { venue, id, symbol: Some(symbol.to_vec()), on: None });
+            }
+            Ask::Time => return self.wait(Pending { venue, id, symbol: None, on: None }),
             Ask::Other => (0, Vec::new()),
         };
         self.answers.push_back(Answer::Reply { venue, id, status, body });
@@ -127,9 +131,9 @@ impl Hand {
         Some(self.pending.remove(at).id)
     }
 
-    fn asked_time(&mut self, venue: VenueId) -> Option<HttpId> {
+    fn asked_time(&mut self, venue: VenueId) -> Option<Pending> {
         let at = self.pending.iter().position(|it| it.venue == venue && it.symbol.is_none())?;
-        Some(self.pending.remove(at).id)
+        Some(self.pending.remove(at))
     }
 }
 
@@ -150,9 +154,14 @@ impl Egress for Hand {
                 if !link.up || link.epoch != message.meta.epoch {
                     return Some(SendFate::Refused(RefuseReason::Epoch));
                 }
-                let recorded = self.venues.get(info.venue.index());
-                if let Some(text) = recorded.and_then(|recorded| (recorded.stand_in.acknowledge)(text)) {
-                    self.answers.push_back(Answer::Text { conn, epoch: link.epoch, text });
+                let (venue, epoch) = (info.venue, link.epoch);
+                let Some(Recorded { stand_in, .. }) = self.venues.get(venue.index()) else {
+                    return Some(SendFate::Sent);
+                };
+                let texts = (stand_in.acknowledge)(text).into_iter();
+                self.answers.extend(texts.map(|text| Answer::Text { conn, epoch, text }));
+                if let Some(id) = (stand_in.asks_time)(text) {
+                    self.wait(Pending { venue, id: HttpId(id), symbol: None, on: Some((conn, epoch)) });
                 }
                 Some(SendFate::Sent)
             }
@@ -271,11 +280,13 @@ impl Imported {
 
     /// The venue's time as a frame that was received now states it, ms.
     pub fn venue_time(&mut self, venue: VenueId, time_ms: i64) {
-        if let Some(id) = self.hand.asked_time(venue) {
-            let body = (self.hand.venues[venue.index()].stand_in.time)(time_ms);
-            self.input(Input::HttpReply { venue, id, status: 200 }, &body);
-            self.settle();
-        }
+        let Some(Pending { id, on, .. }) = self.hand.asked_time(venue) else { return };
+        let body = (self.hand.venues[venue.index()].stand_in.time)(time_ms, id.0);
+        self.hand.answers.push_back(match on {
+            Some((conn, epoch)) => Answer::Text { conn, epoch, text: body },
+            None => Answer::Reply { venue, id, status: 200, body },
+        });
+        self.settle();
     }
 
     /// The recorder lost a connection of `venue` and made it anew: what came between is not known.

@@ -47,7 +47,7 @@ pub struct ImportArgs {
     /// Directory of the journal to be written; must be empty or not exist.
     #[arg(short = 'o', long = "output", value_name = "DIR")]
     output: PathBuf,
-    /// The contracts of a venue, as it states them (Binance, Aster: the reply to exchangeInfo).
+    /// The contracts of a venue, as it states them (Binance, Aster: the reply to exchangeInfo; others: docs/IMPORT.md).
     #[arg(long, value_name = "VENUE=FILE")]
     metadata: Vec<String>,
     /// Fees, limits and instruments from a configuration of `run`; without it base fees and defaults.
@@ -147,7 +147,10 @@ pub fn main(args: &ImportArgs) -> Result<u8, Failure> {
 /// # Errors
 /// What is missing or wrong; nothing is written then, but for a failure of the journal itself.
 pub fn run(job: &Job, show: bool, err: &mut dyn Write) -> Result<(Report, u8), Failure> {
-    let Setup { venues, params } = prepare(&job.sources, &job.metadata, job.config.as_deref())?;
+    let Setup { venues, params, left_out } = prepare(&job.sources, &job.metadata, job.config.as_deref())?;
+    for what in &left_out {
+        writeln!(err, "left out: {what}")?;
+    }
     let config = RunConfig { trading: false, params };
     check_contracts(&config, &venues)?;
     let files: Vec<(usize, PathBuf)> = venues
@@ -241,6 +244,8 @@ struct Importer {
     merge: Merge,
     study: Study,
     decoders: Vec<Box<dyn Decoder>>,
+    /// By venue: depth snapshots answer requests, and are not frames.
+    asks_depth: Vec<bool>,
     /// By venue: its listings with their symbols.
     listings: Vec<Vec<(Vec<u8>, InstrumentId)>>,
     reports: Vec<VenueReport>,
@@ -271,6 +276,7 @@ impl Importer {
                 .iter()
                 .map(|venue| Ok(dialect(&venue.dialect)?.decoder()))
                 .collect::<Result<_, CliError>>()?,
+            asks_depth: venues.iter().map(|venue| venue.recorded.stand_in.asks_depth).collect(),
             listings: (0..venues.len())
                 .map(|at| of(at).map(|it| (it.symbol.as_str().as_bytes().to_vec(), it.id)).collect())
                 .collect(),
@@ -326,9 +332,12 @@ impl Importer {
         }
         let mut found = Found::default();
         let (decoder, listings) = (&mut self.decoders[entry.venue], &self.listings[entry.venue]);
-        let report = &mut self.reports[entry.venue];
-        let decoded = decoder.decode(&entry.payload, &mut |message| found.message(message, listings, report));
-        if let Err(error) = decoded {
+        let (asks_depth, report) = (self.asks_depth[entry.venue], &mut self.reports[entry.venue]);
+        let decoded = decoder.decode(&entry.payload, &mut |message| {
+            found.message(message, listings, asks_depth, report);
+        });
+        // What a recorder asked for over HTTP beside depth is for itself.
+        if let (Err(error), true) = (decoded, entry.url.is_empty()) {
             report.undecodable += 1;
             return (report.undecodable <= TOLD_MAX).then(|| format!("{error}; not passed to the engine"));
         }
@@ -337,7 +346,7 @@ impl Importer {
             self.world.venue_time(venue, found.time_ms);
         }
         let mut remark = None;
-        if found.is_snapshot || !entry.url.is_empty() {
+        if (found.is_snapshot && self.asks_depth[entry.venue]) || !entry.url.is_empty() {
             if found.is_snapshot && !self.world.snapshot(venue, found.symbol(&entry.symbol), &entry.payload) {
                 self.remarked[0] += 1;
                 remark = (self.remarked[0] <= TOLD_MAX)
@@ -443,13 +452,15 @@ impl Found {
         &mut self,
         message: &Message<'_>,
         known: &[(Vec<u8>, InstrumentId)],
+        asks_depth: bool,
         report: &mut VenueReport,
     ) {
         *report.events.entry(message.type_name()).or_default() += 1;
         match message {
             Message::Depth(depth) => {
                 self.is_snapshot = depth.snapshot;
-                self.time_ms = if depth.snapshot { 0 } else { depth.time_ms };
+                // Over HTTP it is of the time of the request.
+                self.time_ms = if depth.snapshot && asks_depth { 0 } else { depth.time_ms };
             }
             Message::Bbo { time_ms, .. } => self.time_ms = *time_ms,
             Message::Trade { time_ms, .. } => {

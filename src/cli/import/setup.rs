@@ -50,6 +50,8 @@ pub struct Setup {
     pub venues: Vec<Venue>,
     /// Parameters.
     pub params: EngineParams,
+    /// What was recorded and is nothing to trade, with the reason.
+    pub left_out: Vec<String>,
 }
 
 /// What the beginning of a venue's recordings shows.
@@ -102,11 +104,11 @@ pub fn prepare(
         });
         symbols.push(seen.symbols);
     }
-    let params = match config {
-        Some(path) => configured(path, &mut venues)?,
+    let (params, left_out) = match config {
+        Some(path) => (configured(path, &mut venues)?, Vec::new()),
         None => derived(&venues, &symbols)?,
     };
-    Ok(Setup { venues, params })
+    Ok(Setup { venues, params, left_out })
 }
 
 fn no_stand_in(dialect: &str) -> CliError {
@@ -230,12 +232,16 @@ fn configured(path: &Path, venues: &mut [Venue]) -> Result<EngineParams, CliErro
 fn base_fees(dialect: &str) -> (Ppb, Ppb) {
     match dialect {
         "aster" => (4 * BPS, BPS / 2),
+        "bybit" => (11 * BPS / 2, 2 * BPS),
+        "deribit" => (5 * BPS, 0),
+        "hyperliquid" => (9 * BPS / 2, 3 * BPS / 2),
         _ => (5 * BPS, 2 * BPS),
     }
 }
 
 /// Parameters without a configuration: everything that was recorded, at base fees and the defaults of `run`.
-fn derived(venues: &[Venue], symbols: &[BTreeSet<String>]) -> Result<EngineParams, CliError> {
+fn derived(venues: &[Venue], symbols: &[BTreeSet<String>]) -> Result<(EngineParams, Vec<String>), CliError> {
+    let mut left_out = Vec::new();
     let mut params =
         EngineParams { boot_epoch: 1, paper: Some(PaperParams::default()), ..EngineParams::default() };
     for (index, venue) in venues.iter().enumerate() {
@@ -260,19 +266,35 @@ fn derived(venues: &[Venue], symbols: &[BTreeSet<String>]) -> Result<EngineParam
             allowance_ppb: 0,
             extras: Extras::FREE,
         });
+        let before = params.listings.len();
+        let mut why = Vec::new();
         for symbol in &symbols[index] {
-            let meant = Name::native(&venue.dialect, symbol);
-            let listed = meant.as_ref().and_then(|meant| listing(&mut params, index, symbol, meant));
-            if listed.is_none() {
-                return Err(CliError::Argument(format!(
-                    "{symbol} is no contract that {} is known to name like that: is it the right venue? A configuration \
-                     (--config) can say what it is",
-                    venue.dialect
-                )));
-            }
+            let perpetual = perpetual(&venue.dialect, symbol);
+            let listed = perpetual
+                .and_then(|meant| listing(&mut params, index, symbol, &meant).ok_or("a name too long"));
+            why.extend(listed.err().map(|why| format!("{symbol} of {}: {why}", venue.dialect)));
         }
+        if params.listings.len() == before {
+            return Err(CliError::Argument(format!(
+                "nothing that was recorded of {} can be traded ({}): is it the right venue? A configuration (--config) can \
+                 say what a symbol is",
+                venue.dialect,
+                why.join("; ")
+            )));
+        }
+        left_out.extend(why);
     }
-    Ok(params)
+    Ok((params, left_out))
+}
+
+/// What a recorded symbol means; an error says why it is nothing to trade. Recorders take what they are told to: spot,
+/// options and dated contracts may stand beside the perpetual ones.
+fn perpetual(dialect: &str, symbol: &str) -> Result<Name, &'static str> {
+    let meant =
+        Name::native(dialect, symbol).ok_or("no contract that the venue is known to name like that")?;
+    // The other dialects' metadata state dated contracts too.
+    let is_dated = dialect == "okx" && !symbol.ends_with("-SWAP");
+    if is_dated { Err("no perpetual contract") } else { Ok(meant) }
 }
 
 /// Adds a listing of what `meant` means; `None` when a name is too long.
