@@ -279,7 +279,7 @@ mod tests {
         Carry {
             run: "ab".into(),
             ending: Ending::Crashed,
-            standing: Standing { halted: Some(Halt::Killed), daily: Money(i128::MIN), ..Standing::default() },
+            standing: Standing { halted: Some(Halt::Killed), daily: Money(-5), ..Standing::default() },
             instruments: vec![Instrument {
                 qty_scale: 1,
                 price_scale: 3,
@@ -294,7 +294,7 @@ mod tests {
             }],
             trades: vec![CarriedTrade { legs: [leg, CarriedLeg::default()], ..Default::default() }],
             orders: vec![CarriedOrder {
-                spec: OrderSpec { qty: Qty(500), ..OrderSpec::default() },
+                spec: OrderSpec { client_id: ClientId::new(3, 9), qty: Qty(500), ..OrderSpec::default() },
                 booked: 100,
                 ..Default::default()
             }],

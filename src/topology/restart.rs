@@ -11,12 +11,13 @@
 //! Paper accounts end with their run: of those only halts, losses and the peak are taken over.
 
 use super::kill::KILL_FILE;
-use crate::domain::carry::{Carry, Ending, Halt};
+use crate::domain::carry::{CarriedOrder, CarriedWorking, Carry, Ending, Halt};
 use crate::domain::effect::OutMsg;
 use crate::domain::event::{Event, Seq};
 use crate::domain::input::{Command, Input, InputClass, RawInput};
-use crate::domain::instrument::{InstrumentId, VENUES_MAX, VenueId};
+use crate::domain::instrument::{InstrumentId, Qty, VENUES_MAX, VenueId};
 use crate::domain::intent::{Denial, Intent};
+use crate::domain::order::OrderSpec;
 use crate::domain::output::OutputKey;
 use crate::domain::params::EngineParams;
 use crate::domain::time::{Nanos, Stamp};
@@ -164,6 +165,7 @@ fn left_by(
 /// Decides from what is open, and how the run ended, what the next one has to wait for.
 fn judge(carry: &mut Carry, at_venues: bool, numbers: &Numbers) {
     carry.trades.retain(|trade| trade.legs.iter().any(|leg| leg.position != 0 || leg.working.is_some()));
+    follow_unsent(carry);
     let least = |id: InstrumentId| {
         let known = carry.instruments.iter().find(|known| known.id == id);
         known.map_or(1, |known| known.qty_min.0.max(known.step).max(1))
@@ -182,6 +184,26 @@ fn judge(carry: &mut Carry, at_venues: bool, numbers: &Numbers) {
         for venue in numbers.venues.iter().flatten() {
             carry.standing.awaited[venue.index()] = true;
         }
+    }
+}
+
+/// An order that a trade waits for and whose fate at the gate is not recorded may have left all the same: it is asked
+/// about like any other.
+fn follow_unsent(carry: &mut Carry) {
+    for leg in carry.trades.iter().flat_map(|trade| trade.legs) {
+        let Some(CarriedWorking { id: client_id, side, qty, filled, limit: price }) = leg.working else {
+            continue;
+        };
+        if carry.orders.iter().any(|order| order.spec.client_id == client_id) {
+            continue;
+        }
+        let venue =
+            carry.instruments.iter().find(|known| known.id == leg.instrument).map(|known| known.venue);
+        let (instrument, venue) = (leg.instrument, venue.unwrap_or_default());
+        let spec =
+            OrderSpec { client_id, venue, instrument, side, qty: Qty(qty), price, ..OrderSpec::default() };
+        let (booked, known) = (filled, filled);
+        carry.orders.push(CarriedOrder { spec, placed: true, booked, known, ..CarriedOrder::default() });
     }
 }
 

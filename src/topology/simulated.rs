@@ -414,13 +414,10 @@ impl Simulation {
         &self.transport
     }
 
-    /// The engine dies without a word. The venues live on for `span`, with what was on its way to them or, where that has
-    /// not left the host yet, without it; then they lose its connections and are handed out.
-    pub fn die(mut self, arrives: bool, span: Nanos) -> Vec<Box<dyn LedgerServer>> {
+    /// The engine dies without a word. The venues live on for `span`, with what was on its way to them; then they lose its
+    /// connections and are handed out.
+    pub fn die(mut self, span: Nanos) -> Vec<Box<dyn LedgerServer>> {
         self.is_dead = true;
-        if !arrives {
-            self.transport.heap.clear();
-        }
         self.run_for(span);
         let now = self.transport.now;
         for (server, accepted) in self.servers.iter_mut().zip(&self.accepted) {
