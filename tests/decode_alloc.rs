@@ -20,6 +20,8 @@ const COUNTED: usize = 5_000;
 
 /// A venue under test: its adapter and encoder, and a clock that the test moves.
 struct Bench {
+    dialect: &'static dyn Dialect,
+    context: VenueContext,
     adapter: Box<dyn Adapter>,
     encoder: Box<dyn Encoder>,
     out: Out,
@@ -27,7 +29,7 @@ struct Bench {
 }
 
 impl Bench {
-    fn new(dialect: &dyn Dialect, symbol: &str) -> Self {
+    fn new(dialect: &'static dyn Dialect, symbol: &str) -> Self {
         let listing = ListingParams {
             id: InstrumentId(0),
             venue: VenueId(0),
@@ -45,6 +47,8 @@ impl Bench {
         let mut bench = Self {
             adapter: dialect.adapter(&context),
             encoder: dialect.encoder(&context),
+            dialect,
+            context,
             out: Out::with_capacity(1024),
             now: SECOND,
         };
@@ -123,12 +127,25 @@ impl Bench {
         state
     }
 
-    /// Feeds the frames 100 µs apart; returns events and allocations of all but the first [`WARM`].
+    /// Puts the adapter's state into a new one, which goes on in its place.
+    fn reload(&mut self) {
+        let saved = self.adapter.save().expect("saves");
+        self.adapter = self.dialect.adapter(&self.context);
+        self.adapter.load(&saved).expect("loads");
+    }
+
+    /// Feeds the frames 100 µs apart, one half to an adapter that was loaded from the other's state; returns events and
+    /// allocations of all but the first [`WARM`].
     fn run(&mut self, frames: &[(u8, String)]) -> (usize, u64) {
         let (mut events, mut before) = (0, 0);
         for (i, (conn, frame)) in frames.iter().enumerate() {
             if i == WARM {
                 (events, before) = (0, allocations());
+            }
+            if i == WARM + COUNTED / 2 {
+                let reloading = allocations();
+                self.reload();
+                before += allocations() - reloading;
             }
             self.now += MILLI / 10;
             self.frame(*conn, frame.as_bytes());

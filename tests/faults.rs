@@ -126,7 +126,7 @@ fn open(simulation: &mut Simulation) -> Option<String> {
 /// Every kind of fault at every one of these venues within `until` seconds; rare ones at staggered instants. Without
 /// deleveraging, which a venue tells once, on a stream that other faults close (see [`survives_a_venue_that_matches_badly`]), and
 /// without bans, which hold our requests for minutes (see the test of its own), and without planned cuts (`rotation`).
-fn every_kind(seed: u64, venues: &[&str], until: i64) -> FaultPlan {
+pub fn every_kind(seed: u64, venues: &[&str], until: i64) -> FaultPlan {
     let mut text = format!("seed = {seed}\nuntil_s = {until}\n");
     for kind in FaultKind::ALL {
         let often = |rate: u32, rest: &str| (format!("per_minute = {rate}\n{rest}"), None);

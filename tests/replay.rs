@@ -8,6 +8,7 @@ use perpring::domain::input::{ConnId, DownReason, FrameMeta, Input};
 use perpring::domain::instrument::Instrument;
 use perpring::domain::output::{Output, Stage};
 use perpring::domain::params::RiskParams;
+use perpring::domain::state::{State, StateError};
 use perpring::domain::time::{MICRO, SECOND, Stamp};
 use perpring::journal::{JournalOptions, OwnedRecord, Reader, Stream, rewrite};
 use perpring::replay::divergence::Divergence;
@@ -199,6 +200,15 @@ impl ClockPeeker {
             .collect();
         out.clear();
         spoilt.into_iter().for_each(|emit| out.emit(emit));
+    }
+}
+
+impl State for ClockPeeker {
+    fn save(&self) -> Result<String, StateError> {
+        self.0.save()
+    }
+    fn load(&mut self, saved: &str) -> Result<(), StateError> {
+        self.0.load(saved)
     }
 }
 

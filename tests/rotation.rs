@@ -8,6 +8,7 @@ use perpring::domain::input::{Command, ConnId, DownReason, FrameMeta};
 use perpring::domain::instrument::{Instrument, InstrumentId, VenueId};
 use perpring::domain::params::RiskParams;
 use perpring::domain::standing::{Check, Pace};
+use perpring::domain::state::{State, StateError};
 use perpring::domain::time::{MILLI, Nanos, SECOND, Stamp};
 use perpring::journal::{JournalOptions, Manifest, RunId};
 use perpring::ops::watch::Counts;
@@ -53,6 +54,15 @@ struct Announcing {
     inner: Box<dyn Adapter>,
     private: Vec<ConnId>,
     told: Arc<Mutex<Told>>,
+}
+
+impl State for Announcing {
+    fn save(&self) -> Result<String, StateError> {
+        self.inner.save()
+    }
+    fn load(&mut self, saved: &str) -> Result<(), StateError> {
+        self.inner.load(saved)
+    }
 }
 
 impl Adapter for Announcing {

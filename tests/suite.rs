@@ -53,4 +53,5 @@ mod simulated;
 mod tidy;
 mod twins;
 mod venue_limits;
+mod venue_state;
 mod write_ahead;

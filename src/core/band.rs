@@ -11,6 +11,7 @@ use crate::domain::intent::ONE_PPB;
 use crate::domain::number::Num;
 use crate::domain::order::Side;
 use crate::domain::time::{Nanos, SECOND};
+use serde::{Deserialize, Serialize};
 
 /// How long a statement holds after its arrival. The slowest venue repeats its mark every 10 s.
 pub const BAND_AGE_MAX: Nanos = 15 * SECOND;
@@ -18,7 +19,7 @@ pub const BAND_AGE_MAX: Nanos = 15 * SECOND;
 pub const BAND_GUARD_PPB: i64 = 200_000;
 
 /// What a listing's orders may cost, [`BAND_GUARD_PPB`] inside what the venue accepts, rounded inward to the tick.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PriceBand {
     /// Highest price to buy at.
     pub buy_max: Option<Price>,

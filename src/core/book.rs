@@ -9,6 +9,7 @@ use super::digest::{Digest, scramble};
 use crate::domain::event::{Bbo, BookState, LevelsChunk};
 use crate::domain::order::Side;
 use crate::domain::time::Nanos;
+use serde::{Deserialize, Serialize};
 
 /// Levels kept per side; the worst is dropped (and counted) beyond.
 pub const DEPTH_MAX: usize = 4096;
@@ -26,7 +27,7 @@ pub const VWAP_SHIFT: u32 = 10;
 const NEAR: usize = 12;
 
 /// What taking a quantity now would cost.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Fill {
     /// Average price × 2^[`VWAP_SHIFT`], rounded against the taker.
     pub vwap: i64,
@@ -39,7 +40,7 @@ pub struct Fill {
 }
 
 /// `key` is the price for bids and its negative for asks, so that the best is the greatest.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct Level {
     key: i64,
     qty: i64,
@@ -52,7 +53,7 @@ impl Level {
 }
 
 /// One side of the depth.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 struct Ladder {
     levels: Vec<Level>,
     hash: u64,
@@ -115,7 +116,7 @@ impl Ladder {
 }
 
 /// Depth and touch of one instrument.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Book {
     bids: Ladder,
     asks: Ladder,

@@ -9,6 +9,7 @@ use super::median::Median;
 use crate::domain::event::EventBody;
 use crate::domain::instrument::{InstrumentId, VenueId};
 use crate::domain::time::Nanos;
+use serde::{Deserialize, Serialize};
 
 /// Intervals of a short window.
 pub const WINDOW: u16 = 256;
@@ -79,17 +80,18 @@ pub struct Change {
     pub short_ns: Nanos,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 struct Stream {
     last: Nanos,
-    classes: Box<[u16; CLASSES]>,
+    /// Of [`CLASSES`] classes of intervals.
+    classes: Box<[u16]>,
     count: u16,
     long: Median,
     departed: u8,
 }
 
 /// All streams of a run.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Cadence {
     /// By listing, [`Paced::ALL`] each.
     streams: Vec<Stream>,
@@ -102,7 +104,7 @@ impl Cadence {
         let venues: Vec<VenueId> = venues.collect();
         let stream = || Stream {
             last: 0,
-            classes: Box::new([0; CLASSES]),
+            classes: vec![0; CLASSES].into_boxed_slice(),
             count: 0,
             long: Median::new(LONG),
             departed: 0,

@@ -18,6 +18,7 @@ use crate::domain::input::ConnId;
 use crate::domain::instrument::{VENUES_MAX, VenueId};
 use crate::domain::standing::{Check, StartCheck};
 use crate::domain::time::{Nanos, SECOND};
+use serde::{Deserialize, Serialize};
 
 /// A private connection is left after this, ns: where a venue states no lifetime, load balancers know one of a day.
 pub const LIFETIME: Nanos = 23 * 3600 * SECOND;
@@ -32,7 +33,7 @@ const NEVER: Nanos = Nanos::MAX;
 const _: () = assert!(LIFETIME + VENUES_MAX as Nanos * SPREAD + PATIENCE < 24 * 3600 * SECOND);
 
 /// Where a connection stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 enum Stage {
     /// It is not there, and was not left.
     Down,
@@ -44,7 +45,7 @@ enum Stage {
     Left,
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 struct Line {
     conn: ConnId,
     venue: VenueId,
@@ -62,7 +63,7 @@ pub enum Step {
 }
 
 /// The private connections of all venues.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Departures {
     lines: Vec<Line>,
     /// Since when no order has been under way, while one of the venue's connections is wished away.

@@ -11,6 +11,7 @@ use crate::domain::intent::{EdgeTerms, ONE_PPB, Ppb};
 use crate::domain::number::{Num, POW10};
 use crate::domain::order::Side;
 use crate::domain::time::Nanos;
+use serde::{Deserialize, Serialize};
 
 /// `numerator / denominator` in ppb, rounded down; 0 when the denominator is not positive.
 pub fn ppb_floor(numerator: i64, denominator: i64) -> Ppb {
@@ -125,7 +126,7 @@ pub fn terms(input: &EdgeInput) -> EdgeTerms {
 
 /// A listing's funding: the rate of the next settlement and its instants; or, where it accrues all the time, the rate
 /// that it reaches in the interval.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FundingTerms {
     /// Rate, ppb of notional; a long pays it when positive.
     pub rate: Ppb,

@@ -16,10 +16,11 @@ use crate::domain::number::{Num, SCALE_MAX};
 use crate::domain::order::Side;
 use crate::domain::params::ListingParams;
 use crate::domain::time::Nanos;
+use serde::{Deserialize, Serialize};
 
 /// Whether a listing's book can be priced from now. Whether the venue lets it trade is
 /// [`Listing::is_trading`]: what is held on a suspended listing is still priced, and may be reduced.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Served {
     /// Contract not known.
     #[default]
@@ -33,7 +34,7 @@ pub enum Served {
 }
 
 /// One listing.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Listing {
     /// What the configuration says.
     pub params: ListingParams,

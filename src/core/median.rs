@@ -4,12 +4,13 @@
 //! sample, which for n ≤ 255 beats any tree.
 
 use super::digest::Digest;
+use serde::{Deserialize, Serialize};
 
 /// Most samples in a window.
 pub const WINDOW_MAX: usize = 255;
 
 /// The last `capacity` samples and their median.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Median {
     ring: Vec<i64>,
     sorted: Vec<i64>,

@@ -4,10 +4,10 @@ use super::digest::Digest;
 use super::restart::Restart;
 use crate::domain::input::Scope;
 use crate::domain::instrument::{VENUES_MAX, VenueId};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// What the operator and the runtime allow.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Mode {
     /// Entries and exits.
     #[default]
@@ -19,7 +19,7 @@ pub enum Mode {
 }
 
 /// The modes in force, globally and per venue. They only tighten until [`Modes::resume`].
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
 pub struct Modes {
     global: Mode,
     killed: [bool; VENUES_MAX],

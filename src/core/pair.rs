@@ -22,12 +22,13 @@ use crate::domain::intent::{EdgeTerms, Ppb};
 use crate::domain::order::Side;
 use crate::domain::params::ScanParams;
 use crate::domain::time::{Nanos, SECOND, Stamp};
+use serde::{Deserialize, Serialize};
 
 /// A funding rate that was not stated for longer is not known any more: every venue repeats it within two minutes.
 const FUNDING_AGE_MAX: Nanos = 300 * SECOND;
 
 /// One direction of a pair.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
 pub struct Way {
     /// The edge when last priced.
     pub terms: EdgeTerms,
@@ -46,7 +47,7 @@ pub struct Way {
 }
 
 /// Cached cost of taking the intended size from one listing.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
 struct Quote {
     version: u32,
     qty: Qty,
@@ -79,7 +80,7 @@ pub struct Gate {
 
 /// Two listings of one canonical instrument. Direction 0 buys the first and sells the second;
 /// direction 1 the reverse.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Pair {
     /// Of what.
     pub canonical: CanonicalId,

@@ -17,6 +17,7 @@ use crate::domain::order::{FillReport, OrderReport, OrderSpec, RejectClass, Repo
 use crate::domain::params::{EngineParams, PaperParams, VenueParams};
 use crate::domain::text::Currency;
 use crate::domain::time::{Nanos, Stamp};
+use serde::{Deserialize, Serialize};
 
 /// Orders on their way or resting; more are refused for the moment.
 pub const PAPER_ORDERS_MAX: usize = 256;
@@ -36,7 +37,7 @@ pub enum PaperEmit {
     Balance(BalanceReport),
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 struct PaperOrder {
     spec: OrderSpec,
     /// Scales in which the specification is written; a new generation voids it.
@@ -49,13 +50,14 @@ struct PaperOrder {
 }
 
 /// One side of a listing's touch, and how much of it was taken on paper already.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
 struct Taken {
     price: i64,
     qty: i64,
     taken: i64,
 }
 
+#[derive(Serialize, Deserialize)]
 struct Row {
     instrument: Instrument,
     book: Book,
@@ -63,14 +65,20 @@ struct Row {
     taken: [Taken; 2],
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 struct Wallet {
     venue: VenueId,
     currency: Currency,
     amount: Money,
 }
 
+/// An empty buffer for what happens on paper, with all its room.
+fn room() -> Vec<PaperEmit> {
+    Vec::with_capacity(OUT_CAPACITY)
+}
+
 /// Executes orders on paper.
+#[derive(Serialize, Deserialize)]
 pub struct Paper {
     params: PaperParams,
     venues: Vec<VenueParams>,
@@ -82,6 +90,7 @@ pub struct Paper {
     next_due: Nanos,
     numbers: u64,
     trades: u64,
+    #[serde(skip, default = "room")]
     out: Vec<PaperEmit>,
 }
 
@@ -116,7 +125,7 @@ impl Paper {
             next_due: Nanos::MAX,
             numbers: 0,
             trades: 0,
-            out: Vec::with_capacity(OUT_CAPACITY),
+            out: room(),
         }
     }
 

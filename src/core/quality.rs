@@ -7,19 +7,20 @@ use super::digest::Digest;
 use crate::domain::intent::ONE_PPB;
 use crate::domain::params::ScanParams;
 use crate::domain::time::Nanos;
+use serde::{Deserialize, Serialize};
 
 /// Parts of the window: it slides by one of them.
 const PARTS: usize = 10;
 
 /// Orders of one part of the window.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
 struct Part {
     orders: u32,
     missed: u32,
 }
 
 /// Our orders on one listing.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
 pub struct Quality {
     parts: [Part; PARTS],
     /// Number of the part that is being filled, since the start.

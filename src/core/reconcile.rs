@@ -23,6 +23,7 @@ use crate::domain::order::{ClientId, OrderState, OrderUpdate, Side};
 use crate::domain::params::EngineParams;
 use crate::domain::standing::{Check, StartCheck};
 use crate::domain::time::{Nanos, SECOND};
+use serde::{Deserialize, Serialize};
 
 /// Messages about positions and fills are not ordered against each other: a difference stands so long before it is
 /// one, ns.
@@ -32,7 +33,7 @@ pub const EXPLAINED_WITHIN: Nanos = 2 * SECOND;
 const LIST_AGE: Nanos = SECOND;
 
 /// The venue's last word about a position.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 struct Stated {
     qty: i64,
     at: Nanos,
@@ -40,7 +41,7 @@ struct Stated {
     venue_ns: Nanos,
 }
 
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
 struct Row {
     instrument: Instrument,
     venue: VenueId,
@@ -87,7 +88,7 @@ impl Row {
 }
 
 /// All listings of the run.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Reconciler {
     rows: Vec<Row>,
     /// Rows that are suspect.

@@ -25,7 +25,9 @@ use crate::domain::instrument::{INSTRUMENTS_MAX, Instrument, InstrumentId};
 use crate::domain::intent::{BasketKind, EVERY_TRADE};
 use crate::domain::order::{OrderState, OrderUpdate};
 use crate::domain::params::{EngineParams, ScanParams};
+use crate::domain::state::array;
 use crate::domain::time::{MILLI, Nanos, Stamp};
+use serde::{Deserialize, Serialize};
 
 /// Shortest time between two mids of one instrument.
 const MID_INTERVAL_NS: Nanos = 100 * MILLI;
@@ -56,7 +58,7 @@ impl ScanOut {
 }
 
 /// The scanner: a deterministic function of the events it is given.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Scanner {
     epoch: u64,
     params: ScanParams,
@@ -72,6 +74,7 @@ pub struct Scanner {
     /// By venue: another connection may carry on what one brought, and only the dialect knows.
     relayed: Vec<bool>,
     /// Connections with unread data.
+    #[serde(with = "array")]
     behind: [bool; 256],
     now: Stamp,
     sample_at: Option<Nanos>,

@@ -6,8 +6,10 @@
 
 use super::cadence::Change;
 use crate::domain::instrument::VenueId;
+use crate::domain::state::array;
 use crate::domain::text::Text;
 use crate::domain::time::{Nanos, SECOND};
+use serde::{Deserialize, Serialize};
 
 /// Most findings that are told apart.
 pub const FINDINGS_MAX: usize = 64;
@@ -15,7 +17,7 @@ pub const FINDINGS_MAX: usize = 64;
 pub const SAMPLE_MAX: usize = 160;
 
 /// What departs.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum What {
     /// A key that is not documented.
     #[default]
@@ -47,7 +49,7 @@ impl What {
 }
 
 /// What tells findings apart.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Key {
     /// Whose message.
     pub venue: VenueId,
@@ -62,7 +64,7 @@ pub struct Key {
 }
 
 /// A departure.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Finding {
     /// What it is.
     pub key: Key,
@@ -74,6 +76,7 @@ pub struct Finding {
     pub day: i64,
     /// Pace before and now, ns; 0 but for [`What::Cadence`].
     pub pace: [Nanos; 2],
+    #[serde(with = "array")]
     sample: [u8; SAMPLE_MAX],
     sample_len: u8,
 }
@@ -86,7 +89,7 @@ impl Finding {
 }
 
 /// The table of findings.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Sentinel {
     findings: Vec<Finding>,
     kinds: [u64; What::ALL.len()],

@@ -7,9 +7,37 @@ use serde::{Deserialize, Serialize};
 
 /// Map of at most a fixed number of ids.
 #[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(from = "Saved", into = "Saved")]
 pub struct IdMap {
     slots: Vec<(u128, u32)>,
     len: usize,
+}
+
+/// A map as it is saved: what it holds, not where, which depends on what it held before.
+#[derive(Serialize, Deserialize)]
+struct Saved {
+    slots: usize,
+    /// By rising id.
+    held: Vec<(u128, u32)>,
+}
+
+impl From<IdMap> for Saved {
+    fn from(map: IdMap) -> Self {
+        let mut held: Vec<_> = map.slots.iter().copied().filter(|(id, _)| *id != 0).collect();
+        held.sort_unstable();
+        Self { slots: map.slots.len(), held }
+    }
+}
+
+impl From<Saved> for IdMap {
+    fn from(saved: Saved) -> Self {
+        let mut map = Self::new(saved.slots.max(2 * saved.held.len()) / 2);
+        for (id, value) in saved.held.into_iter().filter(|(id, _)| *id != 0) {
+            // There is room: as many slots as the map had.
+            let _ = map.set(id, value);
+        }
+        map
+    }
 }
 
 /// The map holds as many ids as it was made for.
@@ -104,6 +132,7 @@ const fn hash(id: u128) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::state::State as _;
     use proptest::prelude::*;
     use std::collections::BTreeMap;
 
@@ -125,6 +154,22 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn what_is_saved_does_not_depend_on_the_way_to_it() {
+        let (mut one, mut other) = (IdMap::new(16), IdMap::new(16));
+        (1..=16).for_each(|id| one.set(id, id as u32).unwrap());
+        (2..=16).step_by(2).for_each(|id| assert!(one.remove(id).is_some()));
+        (1..=15).rev().step_by(2).for_each(|id| other.set(id, id as u32).unwrap());
+        let text = one.save().expect("saves");
+        assert_eq!(other.save().expect("saves"), text);
+        let mut third = IdMap::new(1);
+        third.load(&text).expect("loads");
+        assert_eq!(third.save().expect("saves"), text);
+        assert_eq!((third.len(), third.get(15), third.get(16)), (8, Some(15), None));
+        (20..28).for_each(|id| third.set(id, 0).unwrap());
+        assert_eq!(third.set(28, 0), Err(IdMapFull), "as much room as before");
     }
 
     #[test]

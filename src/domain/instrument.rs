@@ -2,6 +2,7 @@
 
 use super::money::{Amount, MONEY_SCALE, Money};
 use super::number::{Num, POW10};
+use super::state::text_only;
 use super::text::{Currency, Symbol};
 use serde::{Deserialize, Serialize};
 
@@ -72,7 +73,7 @@ pub enum Status {
 }
 
 /// How far from the mark price a venue accepts orders, as factors of it in ppb.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BandRatio {
     /// Purchases cost at most this much of the mark.
     pub up: i64,
@@ -103,9 +104,9 @@ pub struct VenueSpec {
     pub status: Status,
     /// The venue's numeric code where orders need one (OKX `instIdCode`), else 0.
     pub code: u64,
-    /// Prices that the venue accepts; `None` when the metadata states no ratio. Not serialised: journals keep the
-    /// metadata itself, and digests made before this was read must come out again.
-    #[serde(skip)]
+    /// Prices that the venue accepts; `None` when the metadata states no ratio. No part of binary records: journals
+    /// keep the metadata itself, and digests made before this was read must come out again.
+    #[serde(default, with = "text_only")]
     pub band: Option<BandRatio>,
 }
 

@@ -16,7 +16,7 @@ use crate::domain::text::Currency;
 use crate::domain::time::Nanos;
 use crate::journal::{Kept, Space};
 use crate::venue::copies::CopyCounts;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// A venue's account in one currency.
@@ -70,7 +70,7 @@ impl Names {
 }
 
 /// Counts of what was odd on the wire, by kind.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OddCounts {
     /// Frames that could not be decoded.
     pub malformed: u64,

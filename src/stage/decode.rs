@@ -19,6 +19,7 @@ use crate::domain::instrument::{Instrument, VENUES_MAX, VenueId, VenueSpec};
 use crate::domain::order::RejectClass;
 use crate::domain::params::EngineParams;
 use crate::domain::standing::{Check, StartCheck};
+use crate::domain::state::state_with_boxes;
 use crate::domain::text::Text;
 use crate::domain::time::{MILLI, Nanos, Stamp};
 use crate::ops::view::OddCounts;
@@ -130,6 +131,11 @@ pub struct Decode {
     awaited: [bool; VENUES_MAX],
 }
 
+state_with_boxes!(Decode {
+    seq, mono, anchor, timers_at, epochs, ledger, registry, departures, reconciler, generations, odd, strange, frames,
+    stale_frames, sentinel, cadence, paper,
+} boxes adapters kept { conns, out, ledger_out, defined });
+
 impl Decode {
     /// For `params`; `adapters` by venue.
     pub fn new(params: &EngineParams, conns: Vec<ConnInfo>, adapters: Vec<Box<dyn Adapter>>) -> Self {
@@ -173,6 +179,11 @@ impl Decode {
         if let Input::Anchor(anchor) = raw.input {
             self.anchor = anchor;
         }
+        self.now()
+    }
+
+    /// The last input's number and instant.
+    pub fn now(&self) -> (Seq, Stamp) {
         (self.seq, Stamp { mono: self.mono, wall: self.mono + self.anchor })
     }
 

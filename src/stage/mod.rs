@@ -17,6 +17,7 @@ pub mod wallet;
 
 use crate::domain::event::Seq;
 use crate::domain::intent::Denial;
+use serde::{Deserialize, Serialize};
 
 /// What a stage hands on while it handles one item.
 #[derive(Debug)]
@@ -39,7 +40,7 @@ pub const LOGIC_VERSION: u32 = 3;
 const STATE_INTERVAL: u64 = 4096;
 
 /// Tells when a stage owes a state hash: at the first item of every block of inputs.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 struct StateClock {
     block: u64,
 }

@@ -4,10 +4,13 @@ use crate::core::risk::{Risk as Rules, RiskOut};
 use crate::domain::event::Flow;
 use crate::domain::params::EngineParams;
 use crate::stage::{Made, StateClock};
+use serde::{Deserialize, Serialize};
 
 /// The risk stage.
+#[derive(Serialize, Deserialize)]
 pub struct Risk {
     rules: Rules,
+    #[serde(skip)]
     out: RiskOut,
     clock: StateClock,
 }

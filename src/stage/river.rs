@@ -14,8 +14,10 @@ use crate::domain::input::{InputClass, RawInput};
 use crate::domain::intent::{Basket, Denial, Intent};
 use crate::domain::output::{OutputKey, Stage};
 use crate::domain::params::EngineParams;
+use crate::domain::state::{Fields, State, StateError, Writer};
 use crate::domain::time::Stamp;
 use crate::venue::{Adapter, Encoder, dialect};
+use serde::{Deserialize, Serialize};
 
 /// Sees what passes: recorders, gateways, comparers.
 pub trait Tap {
@@ -72,7 +74,7 @@ impl Rehearsal {
 }
 
 /// Numbers a stage's outputs of one cause.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub struct Ordinals {
     stage: Stage,
     cause: Seq,
@@ -151,6 +153,33 @@ pub struct River {
     route_keys: Ordinals,
 }
 
+/// All stages after the same input. An error of loading leaves stages of which some have their new state already: build
+/// them anew.
+impl State for River {
+    fn save(&self) -> Result<String, StateError> {
+        let Self { parts: Parts { conns: _, decode, scan, risk, route }, scan_keys, risk_keys, route_keys } =
+            self;
+        let mut to = Writer::new("River");
+        to.part("decode", decode)?;
+        to.part("scan", scan)?;
+        to.part("risk", risk)?;
+        to.part("route", route)?;
+        to.field("keys", &[scan_keys, risk_keys, route_keys])?;
+        Ok(to.end())
+    }
+
+    fn load(&mut self, saved: &str) -> Result<(), StateError> {
+        let from = Fields::read("River", saved)?;
+        let keys = from.field("keys")?;
+        from.part("decode", &mut self.parts.decode)?;
+        from.part("scan", &mut self.parts.scan)?;
+        from.part("risk", &mut self.parts.risk)?;
+        from.part("route", &mut self.parts.route)?;
+        [self.scan_keys, self.risk_keys, self.route_keys] = keys;
+        Ok(())
+    }
+}
+
 impl River {
     /// Composes the stages.
     pub fn new(parts: Parts) -> Self {
@@ -160,6 +189,11 @@ impl River {
             risk_keys: Ordinals::new(Stage::Risk),
             route_keys: Ordinals::new(Stage::Route),
         }
+    }
+
+    /// The number and the instant of the last input.
+    pub fn now(&self) -> (Seq, Stamp) {
+        self.parts.decode.now()
     }
 
     /// Passes one input through all stages.

@@ -18,9 +18,11 @@ use crate::domain::money::Money;
 use crate::domain::order::{AmendUpdate, ClientId, OrderSpec, OrderUpdate, RejectClass};
 use crate::domain::params::{EngineParams, OrderFallback, OrderRoute, VenueParams};
 use crate::domain::standing::Pace;
+use crate::domain::state::state_with_boxes;
 use crate::domain::time::{Nanos, SECOND, Stamp};
 use crate::stage::Made;
 use crate::venue::{Encoder, Rendered};
+use serde::{Deserialize, Serialize};
 
 /// Messages on sockets and orders that may be on their way to the gateway or back as outcomes; the loopback rings
 /// hold more.
@@ -40,7 +42,7 @@ const HELD_MAX: usize = 128;
 const HELD_AT_ONCE: usize = LEGS_MAX;
 
 /// The last cancel of everything at a venue.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 struct Sweep {
     /// Its message; 0 when there is none whose fate is open.
     message: MessageId,
@@ -86,8 +88,13 @@ pub struct Route {
     paper: bool,
 }
 
+state_with_boxes!(Route {
+    epochs, orders_ready, account_ready, ways, budgets, sweeps, held, clocks, send_age_max_ns, next_message,
+    outstanding, refused_renders, paper,
+} boxes encoders kept { conns, staged });
+
 /// The way of a venue's orders.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 struct Ways {
     usual: OrderRoute,
     fallback: OrderFallback,

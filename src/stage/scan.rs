@@ -4,10 +4,13 @@ use crate::core::scanner::{ScanOut, Scanner};
 use crate::domain::event::{Event, Flow};
 use crate::domain::params::EngineParams;
 use crate::stage::{Made, StateClock};
+use serde::{Deserialize, Serialize};
 
 /// The scan stage.
+#[derive(Serialize, Deserialize)]
 pub struct Scan {
     scanner: Scanner,
+    #[serde(skip)]
     out: ScanOut,
     clock: StateClock,
     listings: usize,

@@ -5,9 +5,10 @@ use super::{Emit, OddKind, Oddity, Out};
 use crate::domain::input::ConnId;
 use crate::domain::instrument::{Status, VenueSpec};
 use crate::domain::time::Nanos;
+use serde::{Deserialize, Serialize};
 
 /// When the list was read, and whether the reply that is under way may be older than what made it wanted.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Rereading {
     every: Nanos,
     /// When the list was last read; [`Nanos::MIN`] = not yet.

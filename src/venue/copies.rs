@@ -5,7 +5,9 @@
 //! for messages that stand alone, [`Merge`] for the changes of a book, [`Kept`] for changes that came too early.
 
 use super::message::Level;
+use crate::domain::state::roomy;
 use crate::domain::time::{MICRO, MILLI, Nanos};
+use serde::{Deserialize, Serialize};
 
 /// Connections that may carry the same market data.
 pub const COPIES: usize = 2;
@@ -21,7 +23,7 @@ const KEPT_CHANGES: usize = 64;
 const KEPT_LEVELS: usize = 2048;
 
 /// What became of the messages of two connections.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CopyCounts {
     /// Messages that counted, by the connection that brought them.
     pub wins: [u64; COPIES],
@@ -43,7 +45,7 @@ impl CopyCounts {
 }
 
 /// When the latest winners came.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
 struct Recent {
     seen: [(u64, Nanos); RECENT],
     next: usize,
@@ -62,7 +64,7 @@ impl Recent {
 
 /// Messages that stand alone (best prices, trades, marks), told apart by a number that never falls: the venue's
 /// update id, trade id or time.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
 pub struct Latest {
     key: u64,
     copy: usize,
@@ -101,9 +103,10 @@ const SEEN: usize = 256;
 
 /// Messages that stand alone and are told apart by an identity without order, such as a trade's: each counts once,
 /// whoever brings it.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Seen {
     /// The latest, as a ring; room for [`SEEN`] where there may be two connections.
+    #[serde(deserialize_with = "roomy::<_, _, SEEN>")]
     ids: Vec<(u64, i64)>,
     next: usize,
     /// Time of the newest that was forgotten, ms: what the other connection has of before was told.
@@ -138,7 +141,7 @@ impl Seen {
 }
 
 /// Messages that stand alone and have neither number nor time: one connection is followed while it brings them.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
 pub struct Leader {
     copy: usize,
     heard_at: Nanos,
@@ -180,7 +183,7 @@ pub enum Place {
 }
 
 /// A change: everything behind `prev`, up to `last`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Span {
     /// The change before it.
     pub prev: u64,
@@ -192,7 +195,7 @@ pub struct Span {
 ///
 /// A connection *carries* the book while its own chain of changes is unbroken and begins at or before what the
 /// book has: whatever it brings next can be joined.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
 pub struct Merge {
     /// What the book has; `None` = there is no book.
     last: Option<u64>,
@@ -389,7 +392,7 @@ impl Merge {
 }
 
 /// A change that was kept, but for its place and levels.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
 pub struct KeptAbout {
     /// Number of the book after it, as the scanner compares it.
     pub update_id: u64,
@@ -400,7 +403,7 @@ pub struct KeptAbout {
 }
 
 /// A change that was kept.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub struct KeptChange {
     /// The connection that brought it.
     pub copy: usize,
@@ -414,9 +417,11 @@ pub struct KeptChange {
 }
 
 /// Changes of one book that came before what they follow.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub struct Kept {
+    #[serde(deserialize_with = "roomy::<_, _, KEPT_CHANGES>")]
     changes: Vec<KeptChange>,
+    #[serde(deserialize_with = "roomy::<_, _, KEPT_LEVELS>")]
     levels: Vec<Level>,
     /// When waiting ends.
     until: Nanos,

@@ -5,9 +5,10 @@ use super::Out;
 use crate::domain::event::{EventBody, Liquidation, OpenInterest, Ticker};
 use crate::domain::number::Num;
 use crate::domain::params::Extras;
+use serde::{Deserialize, Serialize};
 
 /// What was told of one listing. Venues repeat these figures in every message of a ticker.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
 pub struct Told {
     interest: Option<Num>,
     last: Option<Num>,

@@ -10,6 +10,7 @@ use super::session::{NEVER, Terms};
 use crate::domain::event::{BookReason, BookState, BookStatus, CHUNK_LEVELS, EventBody, LevelsChunk};
 use crate::domain::instrument::{Instrument, InstrumentId, Price, Qty};
 use crate::domain::time::{MILLI, Nanos, SECOND};
+use serde::{Deserialize, Serialize};
 
 /// A book that was good for this long starts its back-off anew.
 const GOOD_AFTER: Nanos = 60 * SECOND;
@@ -31,7 +32,7 @@ pub(super) trait Chain: Continuity + Default {
 }
 
 /// A book on one market connection.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Line<C> {
     /// Its channels are subscribed on the present connection.
     pub subscribed: bool,
@@ -70,7 +71,7 @@ pub(super) enum Loss {
 }
 
 /// The book of one listing.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Book<C> {
     id: InstrumentId,
     terms: Terms,

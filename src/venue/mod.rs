@@ -39,6 +39,7 @@ use crate::domain::intent::OrderRef;
 use crate::domain::order::{ClientId, OrderReport, OrderSpec};
 use crate::domain::params::{Extras, ListingParams, MarketCopies, OrderRoute, VenueParams};
 use crate::domain::standing::{CheckSet, Pace};
+use crate::domain::state::State;
 use crate::domain::time::{Nanos, Stamp};
 
 /// Something that an adapter produced while handling one input.
@@ -194,8 +195,9 @@ pub struct VenueContext {
 /// Decode side of a venue: session machines and decoders with mandatory continuity.
 ///
 /// Must be deterministic: the same inputs yield the same output. `on_frame` and `on_tick` must not
-/// allocate in steady state.
-pub trait Adapter: Send {
+/// allocate in steady state. Its state ([`State`]) holds no secret, and goes into one that is built from the same context:
+/// what comes after is as if nothing had happened.
+pub trait Adapter: Send + State {
     /// The run starts: ask for metadata, connect.
     fn on_start(&mut self, now: Stamp, out: &mut Out);
     /// A connection of this venue is established.
@@ -238,8 +240,8 @@ pub trait Adapter: Send {
     fn on_stop(&mut self, now: Stamp, out: &mut Out);
 }
 
-/// Route side of a venue: renders requests to bytes.
-pub trait Encoder: Send {
+/// Route side of a venue: renders requests to bytes. Its state is saved and put back as that of an [`Adapter`].
+pub trait Encoder: Send + State {
     /// The registry defined one of its listings.
     fn on_instrument(&mut self, instrument: &Instrument);
     /// From now on orders, cancels and queries take that way, one of [`Dialect::order_routes`].

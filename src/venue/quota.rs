@@ -1,12 +1,13 @@
 //! Requests that a venue allows in so much time, counted over a window that slides by a twelfth. Event time only.
 
 use crate::domain::time::Nanos;
+use serde::{Deserialize, Serialize};
 
 /// Parts of the window, and the one that has begun.
 const PARTS: usize = 13;
 
 /// A budget of requests.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub(super) struct Quota {
     max: u32,
     part: Nanos,

@@ -5,6 +5,7 @@
 use crate::domain::event::SessionRole;
 use crate::domain::input::ConnId;
 use crate::domain::time::{Nanos, SECOND};
+use serde::{Deserialize, Serialize};
 
 /// Patience for the answer to a ping, or anything else.
 const PONG_WITHIN: Nanos = 10 * SECOND;
@@ -24,7 +25,7 @@ pub(super) const FATAL_DELAY: Nanos = 60 * SECOND;
 pub(super) const NEVER: Nanos = Nanos::MAX;
 
 /// When a ping is due.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) enum Ping {
     /// When nothing was heard for this long.
     AfterSilence(Nanos),
@@ -33,7 +34,7 @@ pub(super) enum Ping {
 }
 
 /// What a venue asks of its connections beyond what they have in common.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub(super) struct Terms {
     /// When a ping is due.
     pub ping: Ping,
@@ -53,7 +54,7 @@ impl Terms {
 }
 
 /// Where a connection stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) enum Phase {
     /// Not wanted (before the start, after the stop).
     Idle,
@@ -81,7 +82,7 @@ pub(super) enum Wish {
 }
 
 /// One connection of the venue.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub(super) struct Session {
     /// The connection.
     pub conn: ConnId,

@@ -4,6 +4,7 @@
 //! a quiet one never does. Integer arithmetic on the instants of messages; no clock.
 
 use crate::domain::time::{Nanos, SECOND};
+use serde::{Deserialize, Serialize};
 
 /// Nothing is suspected sooner: retransmissions and pauses of the venue last as long.
 const LIMIT_MIN: Nanos = 3 * SECOND;
@@ -20,7 +21,7 @@ const LOWER: u32 = 13;
 const DOUBTS_MAX: u32 = 5;
 
 /// The silence of one stream.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
 pub struct Silence {
     heard_at: Nanos,
     first_at: Nanos,

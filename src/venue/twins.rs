@@ -6,6 +6,7 @@ use super::session::{NEVER, Phase, Session};
 use super::silence::Silence;
 use crate::domain::params::MarketCopies;
 use crate::domain::time::{MILLI, Nanos, SECOND};
+use serde::{Deserialize, Serialize};
 
 /// A market connection is left for a new one after this, each at another time: where a venue states no lifetime, load
 /// balancers and its neighbours know one of a day.
@@ -27,7 +28,7 @@ pub(super) enum Step {
 }
 
 /// The market connections of a venue.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub(super) struct Twins {
     copies: MarketCopies,
     /// Their positions among the venue's sessions; the second one may not be there.

@@ -39,6 +39,7 @@ use crate::domain::order::{
     ReportKind,
 };
 use crate::domain::params::EngineParams;
+use crate::domain::state::sparse;
 use crate::domain::time::{MILLI, Nanos, SECOND, Stamp};
 use serde::{Deserialize, Serialize};
 use std::collections::VecDeque;
@@ -149,6 +150,7 @@ pub struct Ledger {
     asking: [Option<(ClientId, Nanos)>; VENUES_MAX],
     /// Highest sequence of this epoch's orders that were forgotten.
     forgotten: u64,
+    #[serde(with = "sparse")]
     entries: Vec<Entry>,
     free: Vec<u32>,
     index: IdMap,

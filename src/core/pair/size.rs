@@ -3,9 +3,10 @@
 use crate::domain::instrument::{Instrument, Price, Qty};
 use crate::domain::money::{Amount, MONEY_UNIT, Money};
 use crate::domain::number::POW10;
+use serde::{Deserialize, Serialize};
 
 /// The intended quantities of both legs, equal in base as nearly as the steps permit.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Size {
     /// Contracts of each leg.
     pub qty: [Qty; 2],

@@ -1,10 +1,10 @@
 //! The reasons for which a pair does not trade: what the live view shows and tests ask for.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use std::fmt;
 
 /// Why a direction of a pair does not enter.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum WhyNot {
     /// Nothing stands in the way: it enters.
     Ready,

@@ -53,6 +53,7 @@ use crate::domain::intent::{
 use crate::domain::money::Money;
 use crate::domain::order::{ClientId, OrderSpec, OrderTerms};
 use crate::domain::params::{EngineParams, OrderFallback, RiskParams};
+use crate::domain::state::sparse;
 use crate::domain::time::{Nanos, SECOND, Stamp};
 use serde::{Deserialize, Serialize};
 use std::collections::VecDeque;
@@ -93,7 +94,7 @@ impl RiskOut {
 }
 
 /// An admitted order that is not closed.
-#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 struct Tracked {
     /// The order; its quantity is the largest that it has or, by a pending amendment, may have.
     spec: OrderSpec,
@@ -117,7 +118,7 @@ struct Tracked {
 }
 
 /// An admitted basket whose orders are not all closed.
-#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 struct Flight {
     /// Rises with every basket; 0 = free slot.
     serial: u64,
@@ -169,10 +170,12 @@ pub struct Risk {
     exposure: Exposure,
     rate: RateWindow,
     trades: Trades,
+    #[serde(with = "sparse")]
     orders: Vec<Tracked>,
     orders_free: Vec<u32>,
     orders_index: IdMap,
     open: Vec<u32>,
+    #[serde(with = "sparse")]
     flights: Vec<Flight>,
     flights_live: u32,
     /// Trades of recently closed orders, for late fills.

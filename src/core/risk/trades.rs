@@ -6,6 +6,7 @@ use crate::domain::instrument::{Instrument, InstrumentId, Price, Qty};
 use crate::domain::intent::{Basket, LEGS_MAX, TradeId};
 use crate::domain::money::{Amount, Money};
 use crate::domain::order::OrderUpdate;
+use crate::domain::state::sparse;
 use serde::{Deserialize, Serialize};
 
 /// Trades remembered; the oldest without open orders is forgotten first, and flat ones before those that hold
@@ -51,6 +52,7 @@ impl Trade {
 /// Recent trades.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Trades {
+    #[serde(with = "sparse")]
     rows: Vec<Trade>,
     serial: u64,
 }

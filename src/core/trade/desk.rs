@@ -26,7 +26,7 @@ use crate::domain::order::{ClientId, OrderState, OrderUpdate, Side};
 use crate::domain::params::ScanParams;
 use crate::domain::time::{Nanos, SECOND, Stamp};
 use act::Want;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// Most trades open at a time, whatever is configured.
 pub const TRADES_MAX: usize = 64;
@@ -54,7 +54,7 @@ pub struct Floor<'a> {
 }
 
 /// Counters of the desk, all since the start.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DeskCounters {
     /// Trades whose entry had any fill.
     pub opened: u64,
@@ -79,7 +79,7 @@ pub struct DeskCounters {
 }
 
 /// The open trades.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Desk {
     trades: Vec<Option<Trade>>,
     open: usize,

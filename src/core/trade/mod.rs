@@ -14,9 +14,10 @@ use crate::domain::intent::{BasketKind, EdgeTerms, Ppb, TradeId};
 use crate::domain::order::{ClientId, OrderState, OrderUpdate, RejectClass, Side};
 use crate::domain::time::Nanos;
 use outcome::Outcome;
+use serde::{Deserialize, Serialize};
 
 /// Where a trade stands.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Phase {
     /// The entry's orders are out.
     #[default]
@@ -30,7 +31,7 @@ pub enum Phase {
 }
 
 /// Why a trade is closed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum ExitReason {
     /// The basis came back to where it was expected.
     Converged,
@@ -51,7 +52,7 @@ pub enum ExitReason {
 }
 
 /// An order of ours that is not terminal.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Working {
     /// Our id.
     pub id: ClientId,
@@ -70,7 +71,7 @@ pub struct Working {
 }
 
 /// One leg of a trade.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Leg {
     /// Listing (index).
     pub listing: u16,
@@ -132,7 +133,7 @@ impl Leg {
 }
 
 /// A trade: leg 0 is long, leg 1 short.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Trade {
     /// Its number.
     pub id: TradeId,

@@ -14,9 +14,10 @@
 //! amounts agree within a step, else hedge. A rejection counts as a failure, a zero fill does not.
 
 use crate::domain::order::{OrderState, RejectClass};
+use serde::{Deserialize, Serialize};
 
 /// The fate of one order.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Outcome {
     /// Filled completely.
     Full,

@@ -4,12 +4,13 @@
 use crate::core::digest::Digest;
 use crate::domain::instrument::Price;
 use crate::domain::order::{ClientId, OrderUpdate, Side};
+use serde::{Deserialize, Serialize};
 
 /// Orders remembered; older ones are strays, but for those that a trade still waits for.
 pub const RECENT_MAX: usize = 1024;
 
 /// What is remembered of an order.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
 struct Seen {
     id: ClientId,
     listing: u16,
@@ -35,7 +36,7 @@ pub struct News {
 }
 
 /// A ring over the order sequence.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Recent {
     ring: Vec<Seen>,
 }

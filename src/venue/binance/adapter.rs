@@ -28,6 +28,7 @@ use crate::domain::standing::Pace;
 use crate::domain::time::{MILLI, Nanos, SECOND, Stamp};
 use crate::venue::copies::CopyCounts;
 use crate::venue::{Adapter, Emit, OddKind, Oddity, Out, VenueContext};
+use serde::{Deserialize, Serialize};
 
 /// Resolution of this venue's timers.
 const SWEEP: Nanos = 10 * MILLI;
@@ -77,8 +78,9 @@ const _: () = assert!(BACKFILL_CODE as usize + backfill::ROOM <= 1 << CODE_BITS)
 const SEQUENCE_MAX: u32 = (1 << (31 - CODE_BITS)) - 1;
 
 /// The decode side of one Binance market.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub struct BinanceAdapter {
+    #[serde(with = "super::by_name")]
     variant: &'static Variant,
     venue: VenueId,
     conn_base: ConnId,

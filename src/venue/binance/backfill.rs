@@ -13,6 +13,7 @@ use crate::domain::time::{MILLI, Nanos};
 use crate::venue::json::Cursor;
 use crate::venue::message::DecodeError;
 use crate::venue::{Emit, OddKind, Out};
+use serde::{Deserialize, Serialize};
 
 /// Orders that are asked for at the same time.
 pub(super) const ROOM: usize = 32;
@@ -22,7 +23,7 @@ const PAUSE: Nanos = 250 * MILLI;
 const ATTEMPTS_MAX: u32 = 6;
 
 /// An order whose fills are wanted.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 struct Want {
     /// What the venue last said about it.
     status: OrderReport,
@@ -33,7 +34,7 @@ struct Want {
 }
 
 /// The orders whose fills are wanted, at most one request for each.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub(super) struct Backfill {
     wants: [Option<Want>; ROOM],
     /// No request before this.

@@ -4,6 +4,7 @@
 
 use crate::domain::event::BookState;
 use crate::venue::message::{Continuity, Depth, Level, Verdict};
+use serde::{Deserialize, Serialize};
 
 /// Channel name of the REST snapshot.
 pub const REST_DEPTH: &str = "rest-depth";
@@ -13,7 +14,7 @@ pub const PARTIAL_DEPTH: &str = "depth-partial";
 pub const DEPTH: &str = "depth";
 
 /// Sequence numbers of one depth difference.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ids {
     /// `U`: first update id of the event.
     pub first: u64,
@@ -41,7 +42,7 @@ impl Ids {
 }
 
 /// Where the chain stands.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 enum Stage {
     /// No snapshot, or a gap since.
     #[default]
@@ -53,7 +54,7 @@ enum Stage {
 }
 
 /// The rule as a state machine.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
 pub struct DepthRule {
     stage: Stage,
 }

@@ -10,6 +10,7 @@ use crate::domain::time::{MILLI, Nanos};
 use crate::venue::json::Cursor;
 use crate::venue::standing::States;
 use crate::venue::{OddKind, Out};
+use serde::{Deserialize, Serialize};
 
 /// How often a switch is armed anew within its time.
 const ROUNDS: Nanos = 3;
@@ -21,7 +22,7 @@ const PAUSE_FIRST: Nanos = 100 * MILLI;
 const FEW: usize = 20;
 
 /// Whose turn it is, and when; and who is armed.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct DeadMan {
     timeout: Nanos,
     count: usize,

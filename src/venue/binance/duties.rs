@@ -2,6 +2,7 @@
 
 use super::op;
 use crate::domain::time::Nanos;
+use serde::{Deserialize, Serialize};
 
 /// Duties that are an HTTP request each.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,7 +51,7 @@ pub(super) const DUTIES: [(Duty, u16); 15] = [
 pub(super) const RECONCILE: [Duty; 3] = [Duty::OpenOrders, Duty::Positions, Duty::Balances];
 
 /// State of a duty.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub(super) struct Chore {
     pub due: Nanos,
     /// The request under way and when it is given up.

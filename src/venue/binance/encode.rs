@@ -20,6 +20,7 @@ use crate::domain::params::{Extras, OrderRoute, SessionKind};
 use crate::domain::text::Text;
 use crate::domain::time::Stamp;
 use crate::venue::{Encoder, Rendered, VenueContext};
+use serde::{Deserialize, Serialize};
 use std::fmt::{Arguments, Write};
 
 /// Largest `recvWindow` that the venue accepts, ms; also used for what must not be late (queries, cancels).
@@ -38,8 +39,9 @@ const EXTRAS: usize = usize::MAX;
 const TRADES_LIMIT: u32 = 1000;
 
 /// The route side of one Binance market.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub struct BinanceEncoder {
+    #[serde(with = "super::by_name")]
     variant: &'static Variant,
     conn_base: ConnId,
     slot: SecretSlot,

@@ -4,10 +4,12 @@
 use super::continuity::{DepthRule, Ids};
 use crate::domain::event::{BookReason, BookState, BookStatus, CHUNK_LEVELS, EventBody, LevelsChunk};
 use crate::domain::instrument::{Instrument, InstrumentId, Price, Qty};
+use crate::domain::state::roomy;
 use crate::domain::time::{MILLI, Nanos, SECOND};
 use crate::venue::copies::{CopyCounts, Merge, PATIENCE, Place, Span};
 use crate::venue::message::{Depth, Verdict};
 use crate::venue::{Emit, OddKind, Out};
+use serde::{Deserialize, Serialize};
 
 /// Differences that wait for a snapshot: 6 s of a 100 ms stream.
 const BUFFER_EVENTS: usize = 64;
@@ -25,7 +27,7 @@ const SNAPSHOT_TIMEOUT: Nanos = 10 * SECOND;
 pub type FixedLevel = (Price, Qty);
 
 /// Where the depth of an instrument stands.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 enum Stage {
     /// Not subscribed, or metadata not known.
     #[default]
@@ -39,7 +41,7 @@ enum Stage {
 }
 
 /// A buffered difference; its levels stand in `Feed::levels[from..]`.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 struct Head {
     ids: Ids,
     copy: usize,
@@ -50,7 +52,7 @@ struct Head {
 }
 
 /// Depth of one instrument.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub struct Feed {
     stage: Stage,
     rule: DepthRule,
@@ -58,7 +60,9 @@ pub struct Feed {
     merge: Option<Merge>,
     /// When the other connection must have filled in what one lost.
     hole_until: Nanos,
+    #[serde(deserialize_with = "roomy::<_, _, BUFFER_EVENTS>")]
     heads: Vec<Head>,
+    #[serde(deserialize_with = "roomy::<_, _, BUFFER_LEVELS>")]
     levels: Vec<FixedLevel>,
     /// The snapshot request under way.
     request: Option<u32>,

@@ -5,12 +5,13 @@ use crate::domain::instrument::VenueId;
 use crate::domain::standing::Grant;
 use crate::venue::json::Cursor;
 use crate::venue::message::DecodeError;
+use serde::{Deserialize, Serialize};
 
 /// Weight of a minute until the venue has stated it.
 const WEIGHT: u64 = 2_400;
 
 /// What the venue has stated.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Limits {
     /// Used weight of a minute beyond which the rest is kept for what keeps the account known: three quarters.
     pub data_weight_max: u32,

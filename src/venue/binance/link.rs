@@ -5,6 +5,7 @@ use crate::domain::effect::{SecretSlot, SessionAction};
 use crate::domain::input::ConnId;
 use crate::domain::time::{MILLI, Nanos, SECOND};
 use crate::venue::Out;
+use serde::{Deserialize, Serialize};
 
 /// First pause before a reconnect.
 const RECONNECT_MIN: Nanos = 250 * MILLI;
@@ -18,7 +19,7 @@ const LIFETIME: Nanos = 23 * 3600 * SECOND;
 pub const NEVER: Nanos = Nanos::MAX;
 
 /// Where a connection stands.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum LinkState {
     /// Not wanted yet, or waiting for `retry_at`.
     #[default]
@@ -32,7 +33,7 @@ pub enum LinkState {
 }
 
 /// A connection.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub struct Link {
     /// Its id.
     pub conn: ConnId,

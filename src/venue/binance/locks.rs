@@ -7,6 +7,7 @@ use crate::domain::standing::TradingLock;
 use crate::domain::time::{MILLI, Nanos};
 use crate::venue::json::{Cursor, Kind};
 use crate::venue::{OddKind, Out};
+use serde::{Deserialize, Serialize};
 
 /// Stands where a symbol would: the lock is of the whole account.
 const ACCOUNT: &[u8] = b"ACCOUNT";
@@ -17,7 +18,7 @@ pub const fn is_lock(code: i32) -> bool {
 }
 
 /// Until when each listing is locked, as last told; venue time, 0 = open.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Locks {
     told: Vec<Nanos>,
     read: Vec<Nanos>,

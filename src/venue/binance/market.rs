@@ -15,6 +15,7 @@ use crate::domain::event::{
 };
 use crate::domain::instrument::Instrument;
 use crate::domain::params::Extras;
+use crate::domain::state::room;
 use crate::domain::time::{MILLI, Nanos, SECOND, Stamp};
 use crate::venue::copies::{COPIES, CopyCounts, Latest};
 use crate::venue::extras::{Told, liquidation};
@@ -22,6 +23,10 @@ use crate::venue::json::Cursor;
 use crate::venue::message::{DecodeError, Depth, Message};
 use crate::venue::silence::Silence;
 use crate::venue::{OddKind, Out};
+use serde::{Deserialize, Serialize};
+
+/// Levels of one message: room without allocation.
+const SCRATCH: usize = 4096;
 
 /// Kinds of connections that carry market data.
 pub const LINKS: usize = 2;
@@ -52,7 +57,7 @@ const SNAPSHOT_CREDIT_TIME: Nanos = SECOND;
 const EXTRAS_REQUEST: u32 = 1 << 27;
 
 /// A stream subscription of one listing on one connection.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 enum Sub {
     #[default]
     No,
@@ -66,7 +71,7 @@ enum Sub {
 }
 
 /// What is known of one listing.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 struct Item {
     feed: Feed,
     subs: [Sub; SLOTS],
@@ -106,7 +111,7 @@ pub enum Suspicion {
 }
 
 /// Market data of the venue.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub struct Market {
     /// Second connections may bring the same streams.
     merges: bool,
@@ -115,7 +120,9 @@ pub struct Market {
     silence: [Silence; SLOTS],
     /// Messages of the other connection since the last one of this.
     missed: [u32; SLOTS],
+    #[serde(skip)]
     parser: Parser,
+    #[serde(skip, default = "room::<_, SCRATCH>")]
     scratch: Vec<FixedLevel>,
     items: Vec<Item>,
     requests: u32,
@@ -160,7 +167,7 @@ impl Market {
             silence: [Silence::default(); SLOTS],
             missed: [0; SLOTS],
             parser: Parser::default(),
-            scratch: Vec::with_capacity(4096),
+            scratch: Vec::with_capacity(SCRATCH),
             items,
             requests: 0,
             wide: [None; SLOTS],

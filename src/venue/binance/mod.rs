@@ -71,6 +71,23 @@ pub struct Variant {
     pub knows: Knows,
 }
 
+/// Variants in a saved state: by their name.
+mod by_name {
+    use super::{ASTER, COINM, USDM, Variant};
+    use serde::de::{Deserialize, Deserializer, Error};
+    use serde::ser::Serializer;
+
+    pub(super) fn serialize<S: Serializer>(variant: &&'static Variant, to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_str(variant.name)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<&'static Variant, D::Error> {
+        let name = String::deserialize(from)?;
+        let variant = [&USDM, &COINM, &ASTER].into_iter().find(|variant| variant.name == name);
+        variant.ok_or_else(|| D::Error::custom(format!("no variant is called `{name}`")))
+    }
+}
+
 /// What not every market knows.
 #[derive(Debug)]
 pub struct Knows {

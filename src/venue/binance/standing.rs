@@ -14,6 +14,7 @@ use crate::venue::json::Cursor;
 use crate::venue::message::DecodeError;
 use crate::venue::standing::States;
 use crate::venue::{OddKind, Out};
+use serde::{Deserialize, Serialize};
 
 type Odd<T> = Result<T, OddKind>;
 
@@ -35,7 +36,7 @@ const fn malformed(_: DecodeError) -> OddKind {
 }
 
 /// States checks of one venue, and remembers whether all were passed.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub struct Standing {
     venue: VenueId,
     /// Configured leverage.

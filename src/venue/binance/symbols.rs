@@ -2,13 +2,29 @@
 
 use crate::domain::instrument::{Instrument, InstrumentId};
 use crate::domain::params::ListingParams;
+use serde::{Deserialize, Serialize};
 
 /// The venue's listings with what the registry knows of them.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(from = "Saved")]
 pub struct Listings {
+    #[serde(skip)]
     symbols: Symbols,
     params: Vec<ListingParams>,
     instruments: Vec<Instrument>,
+}
+
+/// What is read of [`Listings`]; the table follows from it.
+#[derive(Deserialize)]
+struct Saved {
+    params: Vec<ListingParams>,
+    instruments: Vec<Instrument>,
+}
+
+impl From<Saved> for Listings {
+    fn from(Saved { params, instruments }: Saved) -> Self {
+        Self { symbols: Symbols::new(&params), params, instruments }
+    }
 }
 
 impl Listings {

@@ -20,6 +20,7 @@ use crate::domain::number::Num;
 use crate::domain::order::{ClientId, RejectClass};
 use crate::domain::params::Extras;
 use crate::domain::standing::Pace;
+use crate::domain::state::{room, roomy};
 use crate::domain::text::Symbol;
 use crate::domain::time::{Nanos, SECOND, Stamp};
 use crate::venue::contracts::{Rereading, suspend};
@@ -32,6 +33,12 @@ use crate::venue::message::DecodeError;
 use crate::venue::pace::seconds_between;
 use crate::venue::twins::Twins;
 use crate::venue::{Adapter, Emit, OddKind, Oddity, Out, VenueContext};
+use serde::{Deserialize, Serialize};
+
+/// Orders or listings that are listed after each other: room without allocation.
+const WANTED: usize = 64;
+/// Levels of one message: room without allocation.
+const SCRATCH: usize = 2048;
 
 /// Patience for an HTTP reply.
 const HTTP_WITHIN: Nanos = 10 * SECOND;
@@ -112,7 +119,7 @@ impl Ask {
 }
 
 /// An HTTP request that is wanted until it succeeds.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
 pub(super) struct Request {
     /// Not yet answered to our satisfaction.
     pub wanted: bool,
@@ -137,7 +144,7 @@ impl Request {
 }
 
 /// A configured listing and its book.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Listing {
     pub id: InstrumentId,
     pub symbol: Symbol,
@@ -167,6 +174,7 @@ pub(super) struct Listing {
 }
 
 /// Session machines and decoders of Bybit.
+#[derive(Serialize, Deserialize)]
 pub(super) struct BybitAdapter {
     pub venue: VenueId,
     conn_base: ConnId,
@@ -179,9 +187,12 @@ pub(super) struct BybitAdapter {
     pub requests: [Request; ASKS],
     pub standing: Standing,
     /// Orders whose fills have to be listed; the first one's listing is being asked for.
+    #[serde(deserialize_with = "roomy::<_, _, WANTED>")]
     pub fills_wanted: Vec<(ClientId, InstrumentId)>,
+    #[serde(skip, default = "Parser::new")]
     pub parser: Parser,
     /// Levels of one message at the instrument's scales.
+    #[serde(skip, default = "room::<_, SCRATCH>")]
     pub scratch: Vec<(Price, Qty)>,
     pub extras: Extras,
     next_id: u32,
@@ -233,9 +244,9 @@ impl BybitAdapter {
             twins: Twins::new(copies, MARKET, used),
             requests: [Request::default(); ASKS],
             standing: Standing::new(&context.params),
-            fills_wanted: Vec::with_capacity(64),
+            fills_wanted: Vec::with_capacity(WANTED),
             parser: Parser::new(),
-            scratch: Vec::with_capacity(2048),
+            scratch: Vec::with_capacity(SCRATCH),
             extras: context.params.extras,
             next_id: 0,
             due: NEVER,

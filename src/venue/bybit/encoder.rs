@@ -17,6 +17,7 @@ use crate::domain::params::ListingParams;
 use crate::domain::text::Text;
 use crate::domain::time::Stamp;
 use crate::venue::{Encoder, Rendered, VenueContext};
+use serde::{Deserialize, Serialize};
 use std::fmt::Write as _;
 
 type Result<T> = std::result::Result<T, PayloadFull>;
@@ -29,7 +30,7 @@ const AUTH_VALID_MS: i64 = 10_000;
 const WINDOW_MS: i64 = 5_000;
 
 /// Renders Bybit requests.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(super) struct BybitEncoder {
     conn_base: ConnId,
     /// How many there are before the second one for market data.

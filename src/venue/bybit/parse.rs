@@ -13,6 +13,7 @@ use crate::venue::drift::Marks;
 use crate::venue::full::Full;
 use crate::venue::json::{Cursor, Kind, fixed};
 use crate::venue::message::{DecodeError, Level};
+use serde::{Deserialize, Serialize};
 
 pub(super) type Result<T> = std::result::Result<T, DecodeError>;
 
@@ -161,7 +162,7 @@ pub(super) struct DepthRow {
 }
 
 /// A ticker: absent = unchanged or not applicable.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
 pub(super) struct TickerRow {
     /// Native name.
     pub symbol: Symbol,

@@ -20,6 +20,7 @@ use crate::venue::Out;
 use crate::venue::json::Cursor;
 use crate::venue::message::DecodeError;
 use crate::venue::standing::States;
+use serde::{Deserialize, Serialize};
 
 /// The venue's time is asked for this often, and at the start this often for the first few times.
 const TIME_PERIOD: Nanos = 60 * SECOND;
@@ -52,7 +53,7 @@ pub(super) const CHECKS: CheckSet = CheckSet::of(&[
 const SETTINGS: [Ask; 4] = [Ask::Info, Ask::Key, Ask::Fee, Ask::Leverage];
 
 /// What is configured, and how far the questions are.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub(super) struct Standing {
     leverage: i64,
     fee: Ppb,

@@ -20,6 +20,7 @@ use crate::domain::instrument::{Instrument, InstrumentId, Price, Qty, VenueId, V
 use crate::domain::money::Money;
 use crate::domain::params::Extras;
 use crate::domain::standing::Pace;
+use crate::domain::state::{room, roomy};
 use crate::domain::text::{Currency, Symbol};
 use crate::domain::time::{MILLI, Nanos, SECOND, Stamp};
 use crate::venue::contracts::Rereading;
@@ -32,6 +33,12 @@ use crate::venue::markets::Market as _;
 use crate::venue::message::DecodeError;
 use crate::venue::twins::Twins;
 use crate::venue::{Adapter, Emit, OddKind, Oddity, Out, VenueContext};
+use serde::{Deserialize, Serialize};
+
+/// Orders or listings that are listed after each other: room without allocation.
+const WANTED: usize = 64;
+/// Levels of one message: room without allocation.
+const SCRATCH: usize = 4096;
 
 /// Time between two connects.
 const CONNECT_EVERY: Nanos = 350 * MILLI;
@@ -45,7 +52,7 @@ pub(super) const REFRESH_EVERY: Nanos = 10 * SECOND;
 const FATAL_DELAY: Nanos = 60 * SECOND;
 
 /// A request that is wanted until it succeeds.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
 pub(super) struct Request {
     /// Not yet answered to our satisfaction.
     pub wanted: bool,
@@ -64,7 +71,7 @@ impl Request {
 }
 
 /// A configured listing and its book.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Listing {
     pub id: InstrumentId,
     pub symbol: Symbol,
@@ -89,6 +96,7 @@ pub(super) struct Listing {
 }
 
 /// Session machines and decoders of Deribit.
+#[derive(Serialize, Deserialize)]
 pub(super) struct DeribitAdapter {
     pub venue: VenueId,
     /// What amounts in the currency of linear contracts count as; empty = as themselves.
@@ -106,9 +114,12 @@ pub(super) struct DeribitAdapter {
     /// By [`Pool`].
     pub credits: [Credits; 2],
     /// Instruments whose own trades have to be listed; the first one is being asked for.
+    #[serde(deserialize_with = "roomy::<_, _, WANTED>")]
     pub trades_wanted: Vec<InstrumentId>,
+    #[serde(skip, default = "Parser::new")]
     pub parser: Parser,
     /// Levels of one message at the instrument's scales.
+    #[serde(skip, default = "room::<_, SCRATCH>")]
     pub scratch: Vec<(Price, Qty)>,
     /// When to log in again on each connection, before the login lapses.
     renew_at: [Nanos; 4],
@@ -165,9 +176,9 @@ impl DeribitAdapter {
             requests: [Request::default(); ASKS],
             standing: Standing::new(&context.params),
             credits: [Credits::default(); 2],
-            trades_wanted: Vec::with_capacity(64),
+            trades_wanted: Vec::with_capacity(WANTED),
             parser: Parser::new(),
-            scratch: Vec::with_capacity(4096),
+            scratch: Vec::with_capacity(SCRATCH),
             renew_at: [NEVER; 4],
             next_id: 0,
             due: NEVER,

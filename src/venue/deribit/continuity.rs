@@ -6,9 +6,10 @@
 use crate::domain::event::BookState;
 use crate::venue::lines::Chain;
 use crate::venue::message::{Continuity, Depth, Level, Verdict};
+use serde::{Deserialize, Serialize};
 
 /// The sequence rule of one Deribit book.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DeribitContinuity {
     state: BookState,
     /// `change_id` and `prev_change_id` of the last message applied.

@@ -2,6 +2,7 @@
 //! counted here and wait. Integers on event time.
 
 use crate::domain::time::{Nanos, SECOND};
+use serde::{Deserialize, Serialize};
 
 /// Credits of most requests.
 pub(super) const REQUEST: i64 = 500;
@@ -25,7 +26,7 @@ pub(super) enum Pool {
 }
 
 /// The credits of one pool, counted in units of 10⁻⁹ so that a nanosecond's refill is whole.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub(super) struct Credits {
     level: i64,
     level_max: i64,
@@ -83,7 +84,7 @@ impl Credits {
 }
 
 /// When the next request over HTTP may be made.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
 pub(super) struct HttpPause {
     /// Nothing is asked before this, mono ns.
     pub free_at: Nanos,

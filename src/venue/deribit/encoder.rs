@@ -17,6 +17,7 @@ use crate::domain::params::ListingParams;
 use crate::domain::text::Symbol;
 use crate::domain::time::Stamp;
 use crate::venue::{Encoder, Rendered, VenueContext};
+use serde::{Deserialize, Serialize};
 use std::fmt::Write as _;
 
 /// A hedge is worth something for a while: the least validity of an urgent order, ms.
@@ -25,7 +26,7 @@ const HEDGE_VALID_MS: i64 = 5_000;
 type Result<T> = std::result::Result<T, PayloadFull>;
 
 /// Renders Deribit requests.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(super) struct DeribitEncoder {
     conn_base: ConnId,
     order_valid_ms: i64,

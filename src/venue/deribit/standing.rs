@@ -25,6 +25,7 @@ use crate::venue::Out;
 use crate::venue::json::{Cursor, Kind};
 use crate::venue::message::DecodeError;
 use crate::venue::standing::States;
+use serde::{Deserialize, Serialize};
 
 /// The venue's time is asked for this often, and at the start this often for the first few times.
 const TIME_PERIOD: Nanos = 60 * SECOND;
@@ -53,7 +54,7 @@ pub(super) const CHECKS: CheckSet = CheckSet::of(&[
 ]);
 
 /// What is configured, and how far the questions are.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub(super) struct Standing {
     leverage: i64,
     fee: Ppb,
@@ -88,7 +89,7 @@ impl Standing {
 }
 
 /// What a listing's metadata say beside its specification.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Terms {
     /// `taker_commission`: the fee without discounts.
     pub taker: Option<Num>,

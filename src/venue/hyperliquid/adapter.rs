@@ -19,6 +19,7 @@ use crate::domain::instrument::{Instrument, InstrumentId, Price, Qty, VenueId, V
 use crate::domain::number::Num;
 use crate::domain::params::{Extras, MarketCopies};
 use crate::domain::standing::Pace;
+use crate::domain::state::room;
 use crate::domain::text::{Currency, Symbol};
 use crate::domain::time::{MILLI, Nanos, SECOND, Stamp};
 use crate::venue::contracts::{Rereading, suspend};
@@ -31,6 +32,10 @@ use crate::venue::message::DecodeError;
 use crate::venue::quota::Quota;
 use crate::venue::twins::Twins;
 use crate::venue::{Adapter, Emit, OddKind, Oddity, Out, VenueContext};
+use serde::{Deserialize, Serialize};
+
+/// Levels of one message: room without allocation.
+const SCRATCH: usize = 256;
 
 /// Time between two connects: the venue allows 30 a minute.
 const CONNECT_EVERY: Nanos = 2_100 * MILLI;
@@ -129,7 +134,7 @@ impl Ask {
 }
 
 /// An HTTP request that is wanted until it succeeds.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
 pub(super) struct Request {
     /// Not yet answered to our satisfaction.
     pub wanted: bool,
@@ -150,7 +155,7 @@ impl Request {
 }
 
 /// A configured listing and its book.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Listing {
     pub id: InstrumentId,
     pub symbol: Symbol,
@@ -175,6 +180,7 @@ pub(super) struct Listing {
 }
 
 /// Session machines and decoders of Hyperliquid.
+#[derive(Serialize, Deserialize)]
 pub(super) struct HyperliquidAdapter {
     pub venue: VenueId,
     conn_base: ConnId,
@@ -190,8 +196,10 @@ pub(super) struct HyperliquidAdapter {
     pub standing: Standing,
     /// Weight of our questions.
     pub weights: Weights,
+    #[serde(skip, default = "Parser::new")]
     pub parser: Parser,
     /// Levels of one message at the instrument's scales.
+    #[serde(skip, default = "room::<_, SCRATCH>")]
     pub scratch: Vec<(Price, Qty)>,
     pub extras: Extras,
     /// What the venue settles in.
@@ -259,7 +267,7 @@ impl HyperliquidAdapter {
             standing: Standing::new(&context.params),
             weights: Weights::default(),
             parser: Parser::new(),
-            scratch: Vec::with_capacity(256),
+            scratch: Vec::with_capacity(SCRATCH),
             extras: context.params.extras,
             currency: Currency::new("USDC").unwrap_or_default(),
             at_par: context.params.settle_at_par,

@@ -7,9 +7,10 @@
 use crate::domain::event::BookState;
 use crate::venue::lines::Chain;
 use crate::venue::message::{Continuity, Depth, Level, Verdict};
+use serde::{Deserialize, Serialize};
 
 /// The time rule of one Hyperliquid book.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HyperliquidContinuity {
     state: BookState,
     /// Time of the last snapshot that was applied, ms. Survives an invalidation: an old book is old.

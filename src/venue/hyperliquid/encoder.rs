@@ -15,6 +15,7 @@ use crate::domain::order::{OrderSpec, Side, TimeInForce};
 use crate::domain::params::ListingParams;
 use crate::domain::time::Stamp;
 use crate::venue::{Encoder, Rendered, VenueContext};
+use serde::{Deserialize, Serialize};
 use std::fmt::Write as _;
 
 /// A hedge is worth something for a while: the least validity of an urgent order, ms.
@@ -23,7 +24,7 @@ const HEDGE_VALID_MS: i64 = 5_000;
 type Result<T> = std::result::Result<T, PayloadFull>;
 
 /// Renders Hyperliquid requests.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(super) struct HyperliquidEncoder {
     conn_base: ConnId,
     order_valid_ms: i64,

@@ -16,6 +16,7 @@
 
 use crate::domain::money::Money;
 use crate::domain::time::{Nanos, SECOND};
+use serde::{Deserialize, Serialize};
 
 /// The window slides by this much.
 const PART: Nanos = 5 * SECOND;
@@ -57,7 +58,7 @@ impl Share {
 }
 
 /// Weight used over the last minute.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
 pub(super) struct Weights {
     parts: [u32; PARTS],
     /// Number of the part under way.
@@ -97,7 +98,7 @@ impl Weights {
 }
 
 /// Actions of the address.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
 pub(super) struct Actions {
     /// As the venue last stated: granted and not used.
     stated: Option<i64>,

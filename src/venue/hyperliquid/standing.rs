@@ -21,6 +21,7 @@ use crate::venue::json::{Cursor, Kind};
 use crate::venue::message::DecodeError;
 use crate::venue::standing::States;
 use crate::venue::{OddKind, Out};
+use serde::{Deserialize, Serialize};
 
 /// The venue's time is asked for this often, and at the start this often for the first few times.
 const TIME_PERIOD: Nanos = 60 * SECOND;
@@ -67,7 +68,7 @@ pub(super) const CHECKS: CheckSet = CheckSet::of(&[
 const SETTINGS: [Ask; 6] = [Ask::Rate, Ask::Agents, Ask::Role, Ask::Abstraction, Ask::Fees, Ask::Asset];
 
 /// What is configured, and how far the questions are.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub(super) struct Standing {
     leverage: i64,
     fee: Ppb,

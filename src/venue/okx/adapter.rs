@@ -20,6 +20,7 @@ use crate::domain::instrument::{Instrument, InstrumentId, Price, Qty, VenueId, V
 use crate::domain::money::Money;
 use crate::domain::params::{Extras, OrderRoute};
 use crate::domain::standing::Pace;
+use crate::domain::state::{room, roomy};
 use crate::domain::text::Symbol;
 use crate::domain::time::{MILLI, Nanos, SECOND, Stamp};
 use crate::venue::contracts::Rereading;
@@ -31,6 +32,12 @@ use crate::venue::markets::Market as _;
 use crate::venue::quota::Quota;
 use crate::venue::twins::Twins;
 use crate::venue::{Adapter, Emit, OddKind, Oddity, Out, VenueContext};
+use serde::{Deserialize, Serialize};
+
+/// Orders or listings that are listed after each other: room without allocation.
+const WANTED: usize = 64;
+/// Levels of one message: room without allocation.
+const SCRATCH: usize = 1024;
 
 /// Time between two connects: the venue allows three a second.
 const CONNECT_EVERY: Nanos = 350 * MILLI;
@@ -103,7 +110,7 @@ impl Ask {
 }
 
 /// An HTTP request that is wanted until it succeeds.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
 pub(super) struct Request {
     /// Not yet answered to our satisfaction.
     pub wanted: bool,
@@ -124,7 +131,7 @@ impl Request {
 }
 
 /// A configured listing and its book.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Listing {
     pub id: InstrumentId,
     pub symbol: Symbol,
@@ -152,6 +159,7 @@ pub(super) struct Listing {
 }
 
 /// Session machines and decoders of OKX.
+#[derive(Serialize, Deserialize)]
 pub(super) struct OkxAdapter {
     pub venue: VenueId,
     conn_base: ConnId,
@@ -166,9 +174,12 @@ pub(super) struct OkxAdapter {
     pub requests: [Request; ASKS],
     pub standing: Standing,
     /// Orders (by the venue's id) whose fills have to be listed; the first one is being asked for.
+    #[serde(deserialize_with = "roomy::<_, _, WANTED>")]
     pub fills_wanted: Vec<u64>,
+    #[serde(skip, default = "Parser::new")]
     pub parser: Parser,
     /// Levels of one message at the instrument's scales.
+    #[serde(skip, default = "room::<_, SCRATCH>")]
     pub scratch: Vec<(Price, Qty)>,
     pub extras: Extras,
     next_id: u32,
@@ -228,9 +239,9 @@ impl OkxAdapter {
             quotas: [SUBSCRIPTIONS; COPIES],
             requests: [Request::default(); ASKS],
             standing: Standing::new(&context.params),
-            fills_wanted: Vec::with_capacity(64),
+            fills_wanted: Vec::with_capacity(WANTED),
             parser: Parser::new(),
-            scratch: Vec::with_capacity(1024),
+            scratch: Vec::with_capacity(SCRATCH),
             extras: context.params.extras,
             next_id: 0,
             due: NEVER,

@@ -5,8 +5,10 @@
 
 use crate::domain::event::BookState;
 use crate::domain::number::{Num, POW10};
+use crate::domain::state::roomy;
 use crate::venue::lines::Chain;
 use crate::venue::message::{Continuity, Depth, Level, Verdict};
+use serde::{Deserialize, Serialize};
 use std::cmp::Ordering;
 use std::fmt::Write as _;
 
@@ -14,7 +16,7 @@ use std::fmt::Write as _;
 pub(super) const CHECKSUM_LEVELS: usize = 25;
 
 /// The sequence rule of one OKX book.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OkxContinuity {
     state: BookState,
     /// `seqId` and `prevSeqId` of the last message applied; `None` for books without sequence ids.
@@ -145,17 +147,22 @@ pub(super) fn checksum(bids: &[Level], asks: &[Level]) -> i32 {
     feed.crc.finalize() as i32
 }
 
+/// Room for the venue's 400 levels a side and some more.
+const SENT: usize = 512;
+
 /// A book with its levels as sent, best first: kept only where the venue sends checksums.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(super) struct SentBook {
+    #[serde(deserialize_with = "roomy::<_, _, SENT>")]
     bids: Vec<Level>,
+    #[serde(deserialize_with = "roomy::<_, _, SENT>")]
     asks: Vec<Level>,
 }
 
 impl SentBook {
-    /// Room for the venue's 400 levels a side and some more.
+    /// With all the room that it will ever need.
     pub fn new() -> Self {
-        Self { bids: Vec::with_capacity(512), asks: Vec::with_capacity(512) }
+        Self { bids: Vec::with_capacity(SENT), asks: Vec::with_capacity(SENT) }
     }
 
     /// Empties it.

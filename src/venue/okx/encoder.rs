@@ -14,6 +14,7 @@ use crate::domain::order::{OrderSpec, Side, TimeInForce};
 use crate::domain::params::{Extras, ListingParams, OrderRoute};
 use crate::domain::time::{SECOND, Stamp};
 use crate::venue::{Encoder, Rendered, VenueContext};
+use serde::{Deserialize, Serialize};
 use std::fmt::Write;
 
 type Result<T> = std::result::Result<T, PayloadFull>;
@@ -25,7 +26,7 @@ const HEDGE_VALID_MS: i64 = 5_000;
 const LOGIN_TEXT: &[u8] = b"GET/users/self/verify";
 
 /// Renders OKX requests.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(super) struct OkxEncoder {
     conn_base: ConnId,
     /// Before the second one for market data.

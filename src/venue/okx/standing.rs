@@ -18,6 +18,7 @@ use crate::domain::time::{MILLI, Nanos, SECOND};
 use crate::venue::Out;
 use crate::venue::message::DecodeError;
 use crate::venue::standing::States;
+use serde::{Deserialize, Serialize};
 
 /// The venue's time is asked for this often, and at the start this often for the first few times.
 const TIME_PERIOD: Nanos = 60 * SECOND;
@@ -51,7 +52,7 @@ pub(super) const CHECKS: CheckSet = CheckSet::of(&[
 const SETTINGS: [Ask; 3] = [Ask::Config, Ask::Leverage, Ask::Fee];
 
 /// What is configured, and how far the questions are.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub(super) struct Standing {
     leverage: i64,
     fee: Ppb,
