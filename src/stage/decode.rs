@@ -133,7 +133,7 @@ pub struct Decode {
 
 state_with_boxes!(Decode {
     seq, mono, anchor, timers_at, epochs, ledger, registry, departures, reconciler, generations, odd, strange, frames,
-    stale_frames, sentinel, cadence, paper,
+    stale_frames, sentinel, cadence, paper, awaited,
 } boxes adapters kept { conns, out, ledger_out, defined });
 
 impl Decode {
