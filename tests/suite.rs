@@ -48,6 +48,7 @@ mod redundant;
 mod rehearsal;
 mod replay;
 mod report;
+mod restart;
 mod river_alloc;
 mod rotation;
 mod safety;

@@ -272,6 +272,7 @@ impl Config {
             ("book_age_max_ms", risk.book_age_max_ns),
             ("price_collar_bps", risk.price_collar_ppb),
             ("daily_loss_max_usd", risk.daily_loss_max_usd),
+            ("drawdown_max_usd", risk.drawdown_max_usd),
             ("consecutive_failures_max", risk.consecutive_failures_max.into()),
             ("baskets_in_flight_max", risk.baskets_in_flight_max.into()),
             ("send_age_max_ms", risk.send_age_max_ns),

@@ -370,6 +370,8 @@ table! {
         daily_loss_max_usd: i64 => daily_loss_max_usd by same,
         /// Whether that loss also closes the open trades.
         daily_loss_closes: bool => daily_loss_closes by same,
+        /// Fall of the result of all runs below its peak that stops entries.
+        drawdown_max_usd: i64 => drawdown_max_usd by same,
         /// Failures in a row that stop entries.
         consecutive_failures_max: u32 => consecutive_failures_max by same,
         /// Baskets under way.

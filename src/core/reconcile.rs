@@ -21,6 +21,7 @@
 //! argument.
 
 use super::order::entry::rescale;
+use crate::domain::carry::{CarriedPosition, Carry};
 use crate::domain::event::{EventBody, Mark, PositionReport};
 use crate::domain::instrument::{Instrument, InstrumentId, Price, Qty, Status, VENUES_MAX, VenueId};
 use crate::domain::number::{Num, POW10};
@@ -127,6 +128,36 @@ impl Reconciler {
             unread: [false; VENUES_MAX],
             doubts: false,
         }
+    }
+
+    /// Adds what our fills amount to and what the accounts held besides, where that is known.
+    pub fn carry(&self, to: &mut Carry) {
+        for (instrument, row) in (0..).map(InstrumentId).zip(&self.rows) {
+            let Some(base) = row.base else { continue };
+            match to.positions.iter_mut().find(|position| position.instrument == instrument) {
+                Some(position) => position.base = Some(base),
+                None => to.positions.push(CarriedPosition {
+                    instrument,
+                    base: Some(base),
+                    ..CarriedPosition::default()
+                }),
+            }
+        }
+    }
+
+    /// What the run before held is ours; where it is known what the account held besides, its first statement is
+    /// compared like one after an outage.
+    pub fn adopt(&mut self, carried: &CarriedPosition) {
+        let Some(row) = self.rows.get_mut(carried.instrument.index()) else { return };
+        (row.ours, row.base, row.mark) = (carried.qty, carried.base, carried.mark);
+        if carried.base.is_some() {
+            self.suspects += u32::from(!std::mem::replace(&mut row.suspect, true));
+        }
+    }
+
+    /// Whether every listing of a venue was read and compared.
+    pub fn is_settled(&self, venue: VenueId) -> bool {
+        self.rows.iter().filter(|row| row.venue == venue).all(|row| row.base.is_some() && !row.suspect)
     }
 
     /// The account's stream is down: what happens is not told.
@@ -484,6 +515,28 @@ mod tests {
         bench.states(4, true);
         assert_eq!(bench.pass(10 * SECOND), (vec![false, true], vec![(-6, 12_345)]));
         assert_eq!(bench.rereads, 1);
+    }
+
+    #[test]
+    fn what_the_run_before_held_is_compared_with_the_first_statement_of_the_account() {
+        for (stated, booked) in [(40, vec![]), (47, vec![(7, 12_345)]), (30, vec![(-10, 12_345)])] {
+            let mut bench = Bench::new();
+            let held =
+                CarriedPosition { qty: 10, base: Some(30), mark: Some(Price(12_345)), ..Default::default() };
+            bench.reconciler = Reconciler::new(&EngineParams {
+                listings: vec![ListingParams::default()],
+                ..EngineParams::default()
+            });
+            bench.reconciler.adopt(&held);
+            assert_eq!(bench.pass(60 * SECOND), (vec![], vec![]), "the account is not read yet");
+            assert!(!bench.reconciler.is_settled(VenueId(0)));
+            bench.states(stated, true);
+            assert_eq!(bench.pass(60 * SECOND).1, booked, "stated: {stated}");
+            assert!(bench.reconciler.is_settled(VenueId(0)));
+            let mut carry = Carry::default();
+            bench.reconciler.carry(&mut carry);
+            assert_eq!(carry.positions[0].base, Some(30), "what is not ours stays so");
+        }
     }
 
     #[test]

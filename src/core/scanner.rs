@@ -8,6 +8,7 @@ mod by_hand;
 mod explain;
 mod imagine;
 mod near;
+mod restart;
 mod view;
 
 pub use explain::{Explained, Leaving};
@@ -214,6 +215,8 @@ impl Scanner {
                     listing.locked_until = lock.until;
                 }
             }
+            EventBody::Carried(carried) => self.on_carried(carried, out),
+            EventBody::Tick if self.modes.restart.holds() => self.end_restart(),
             EventBody::Tick
             | EventBody::Trade(_)
             | EventBody::Position(_)

@@ -69,6 +69,7 @@ pub fn input_kind(input: &Input) -> u16 {
         Input::Command(_) => 10,
         Input::Pace(_) => 11,
         Input::AmendOutcome(_) => 12,
+        Input::Carry => 13,
     }
 }
 

@@ -1,5 +1,6 @@
 //! What flows through the stages: typed, small, `Copy`, derived from inputs by decode alone.
 
+use super::carry::Carried;
 use super::effect::SessionAction;
 use super::input::{Command, SendOutcome};
 use super::instrument::{Instrument, InstrumentId, Price, Qty, VenueId};
@@ -90,6 +91,8 @@ pub enum EventBody {
     AmendOutcome(SendOutcome),
     /// An amendment is under way, was executed or refused.
     Amended(AmendUpdate),
+    /// A part of what the run before left.
+    Carried(Carried),
 }
 
 /// Best bid and ask of one instrument.

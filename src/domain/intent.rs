@@ -205,6 +205,8 @@ pub enum DenyReason {
     PriceBandExceeded,
     /// The venue takes only orders here that reduce.
     ListingLocked,
+    /// The result has fallen too far below the largest that it ever was.
+    DrawdownExceeded,
 }
 
 /// A basket denied whole; re-enters the river as an input.

@@ -398,6 +398,10 @@ pub struct RiskParams {
     pub daily_loss_max_usd: i64,
     /// The daily loss also closes the open trades, once a day.
     pub daily_loss_closes: bool,
+    /// Fall of the net result of all runs below its peak after which entries stop, quote currency; the operator's word
+    /// begins it anew. What journals mean that do not say: no limit.
+    #[serde(default = "no_limit")]
+    pub drawdown_max_usd: i64,
     /// Trades lost or failed in a row after which entries stop (rejects and one-leg failures, not misses).
     pub consecutive_failures_max: u32,
     /// Baskets approved whose orders are not all terminal.
@@ -420,11 +424,16 @@ impl Default for RiskParams {
             price_collar_ppb: 100 * BPS,
             daily_loss_max_usd: 1_000,
             daily_loss_closes: false,
+            drawdown_max_usd: 3_000,
             consecutive_failures_max: 10,
             baskets_in_flight_max: 8,
             send_age_max_ns: 50 * MILLI,
         }
     }
+}
+
+const fn no_limit() -> i64 {
+    i64::MAX
 }
 
 impl RiskParams {

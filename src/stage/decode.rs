@@ -3,6 +3,8 @@
 //! The only stage that numbers inputs. Pure: reads no clock, does no I/O; the same inputs yield the same
 //! events. What a session wants done leaves as `EventBody::Action`, and reaches route by the river.
 
+mod restart;
+
 use crate::core::cadence::Cadence;
 use crate::core::departure::{Departures, Step};
 use crate::core::order::{Ledger, LedgerOut};
@@ -13,7 +15,7 @@ use crate::core::sentinel::{Key, SAMPLE_MAX, Sentinel, What};
 use crate::domain::effect::{OrderCall, SessionAction};
 use crate::domain::event::{BurstEnd, ConnStatus, Event, EventBody, Seq, SessionRole};
 use crate::domain::input::{Command, ConnId, FrameKind, FrameMeta, Input, InputClass, RawInput};
-use crate::domain::instrument::{Instrument, VENUES_MAX, VenueId};
+use crate::domain::instrument::{Instrument, VENUES_MAX, VenueId, VenueSpec};
 use crate::domain::order::RejectClass;
 use crate::domain::params::EngineParams;
 use crate::domain::standing::{Check, StartCheck};
@@ -132,11 +134,13 @@ pub struct Decode {
     cadence: Cadence,
     /// Executes orders on paper; `None` where venues do.
     paper: Option<Box<Paper>>,
+    /// Venues whose accounts a restart has still to compare.
+    awaited: [bool; VENUES_MAX],
 }
 
 state_with_boxes!(Decode {
     seq, mono, anchor, timers_at, epochs, ledger, registry, departures, reconciler, generations, odd, strange, frames,
-    stale_frames, sentinel, cadence, paper,
+    stale_frames, sentinel, cadence, paper, awaited,
 } boxes adapters kept { conns, out, ledger_out, defined, shapes });
 
 impl Decode {
@@ -166,6 +170,7 @@ impl Decode {
             shapes: params.venues.iter().map(|venue| shapes_of(&venue.dialect)).collect(),
             cadence: Cadence::new(params.listings.iter().map(|listing| listing.venue)),
             paper: params.paper.map(|paper| Box::new(Paper::new(params, paper))),
+            awaited: [false; VENUES_MAX],
         }
     }
 
@@ -219,11 +224,15 @@ impl Decode {
             self.ledger.on_tick(at, &mut self.ledger_out);
             self.drain_ledger(at, &mut emit);
             self.reconcile(at, &mut emit);
+            if self.awaited.contains(&true) {
+                self.watch_restart(&mut emit);
+            }
             self.depart(at, &mut emit);
             emit(EventBody::Tick);
         }
         match raw.input {
             Input::Config | Input::Anchor(_) | Input::Tick => {}
+            Input::Carry => self.on_carry(raw.bytes, at, &mut emit),
             Input::Frame(meta) => self.on_frame(meta, raw.bytes, at, &mut emit),
             Input::ConnUp { conn, epoch } => {
                 if let Some(info) = self.conns.get(conn.index()).copied() {
@@ -366,30 +375,7 @@ impl Decode {
                         reconciler.on_executions_read(venue);
                     }
                 }
-                Emit::Spec(spec) => {
-                    self.defined.clear();
-                    // A specification that does not fit leaves the listing undefined: it is never traded.
-                    self.odd.specs += u64::from(self.registry.on_spec(&spec, &mut self.defined).is_err());
-                    for instrument in &self.defined {
-                        emit(EventBody::Instrument(*instrument));
-                        if let Some(paper) = &mut self.paper {
-                            paper.on_instrument(instrument);
-                        }
-                        self.ledger.on_instrument(instrument, &mut self.ledger_out);
-                        if let Some(reconciler) = &mut self.reconciler {
-                            reconciler.on_instrument(instrument);
-                        }
-                        // Within a generation only the status changes, which is no affair of a decoder.
-                        let known = &mut self.generations[instrument.id.index()];
-                        if std::mem::replace(known, instrument.generation) != instrument.generation {
-                            self.adapters[instrument.venue.index()].on_instrument(
-                                instrument,
-                                at,
-                                &mut self.out,
-                            );
-                        }
-                    }
-                }
+                Emit::Spec(spec) => self.define(&spec, at, true, emit),
                 Emit::ReconcileEnd(venue) => {
                     self.ledger.on_reconcile_end(venue, at, &mut self.ledger_out);
                     self.drain_ledger(at, emit);
@@ -411,6 +397,37 @@ impl Decode {
             }
         }
         self.out.clear();
+    }
+
+    /// Takes in what is known of a listing. Decoders are told of what venues state only, not of what the run before
+    /// knew: `stated`.
+    fn define(&mut self, spec: &VenueSpec, at: Stamp, stated: bool, emit: &mut impl FnMut(EventBody)) {
+        self.defined.clear();
+        // A specification that does not fit leaves the listing undefined: it is never traded.
+        self.odd.specs += u64::from(self.registry.on_spec(spec, &mut self.defined).is_err());
+        if let Some(known) = self.registry.get(spec.instrument)
+            && stated
+            && self.defined.is_empty()
+            && self.generations[known.id.index()] == 0
+        {
+            // As the run before knew it: its decoder has not heard of it.
+            self.defined.push(*known);
+        }
+        for instrument in &self.defined {
+            emit(EventBody::Instrument(*instrument));
+            if let Some(paper) = &mut self.paper {
+                paper.on_instrument(instrument);
+            }
+            self.ledger.on_instrument(instrument, &mut self.ledger_out);
+            if let Some(reconciler) = &mut self.reconciler {
+                reconciler.on_instrument(instrument);
+            }
+            // Within a generation only the status changes, which is no affair of a decoder.
+            let known = &mut self.generations[instrument.id.index()];
+            if stated && std::mem::replace(known, instrument.generation) != instrument.generation {
+                self.adapters[instrument.venue.index()].on_instrument(instrument, at, &mut self.out);
+            }
+        }
     }
 
     /// A private message of a kind that is not known was set aside: what it did to the account is not known

@@ -39,6 +39,7 @@ pub enum RiskCheck {
     OpenOrders,
     OrderRate,
     DailyLoss,
+    Drawdown,
     Failures,
     InFlight,
     OrderRoom,
@@ -102,6 +103,7 @@ impl RiskCheck {
             Self::OpenOrders => "open orders",
             Self::OrderRate => "orders in a second",
             Self::DailyLoss => "loss of the day",
+            Self::Drawdown => "fall from the highest result",
             Self::Failures => "failures in a row",
             Self::InFlight => "baskets in flight",
             Self::OrderRoom => "room for the orders",
@@ -144,6 +146,7 @@ impl RiskCheck {
             Self::OpenOrders | Self::OrderRoom => DenyReason::OpenOrdersExceeded,
             Self::OrderRate => DenyReason::OrderRateExceeded,
             Self::DailyLoss => DenyReason::DailyLossExceeded,
+            Self::Drawdown => DenyReason::DrawdownExceeded,
             Self::Failures => DenyReason::ConsecutiveFailures,
             Self::InFlight | Self::BasketRoom | Self::AmendPending => DenyReason::InFlightExceeded,
         }
@@ -179,7 +182,8 @@ impl RiskCheck {
             | Self::InstrumentPosition
             | Self::VenuePosition
             | Self::GrossExposure
-            | Self::DailyLoss => Unit::Quote,
+            | Self::DailyLoss
+            | Self::Drawdown => Unit::Quote,
             Self::Margin => Unit::Settle,
         }
     }

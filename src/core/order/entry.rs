@@ -3,7 +3,8 @@
 //! Pure data and rules without output; [`super::Ledger`] turns changes into updates and queries.
 
 use super::amend::Pending;
-use crate::domain::instrument::Instrument;
+use crate::domain::carry::CarriedOrder;
+use crate::domain::instrument::{Instrument, Qty};
 use crate::domain::number::POW10;
 use crate::domain::order::{
     ClientId, OrderReport, OrderSpec, OrderState, RejectClass, ReportKind, TimeInForce,
@@ -160,6 +161,38 @@ impl Entry {
             entry.known = entry.booked;
         }
         entry
+    }
+
+    /// An order of the run before, whose fate it did not learn.
+    pub fn adopted(order: &CarriedOrder, now: Nanos) -> Self {
+        let CarriedOrder { spec, placed, live, booked, known, end } = *order;
+        Self {
+            spec,
+            placed,
+            bookable: true,
+            adopted: true,
+            word: if live { Word::Live } else { Word::Silent },
+            terminal: end,
+            known,
+            booked,
+            unknown: true,
+            confirmed: false,
+            due: now.saturating_add(QUERY_DELAY_MAX),
+            ..Self::blank()
+        }
+    }
+
+    /// What the next run must know of it.
+    pub fn carried(&self) -> CarriedOrder {
+        let qty = Qty(self.qty().unwrap_or(0));
+        CarriedOrder {
+            spec: OrderSpec { qty, ..self.spec },
+            placed: self.placed,
+            live: self.word == Word::Live,
+            booked: self.booked,
+            known: self.known.max(self.booked),
+            end: self.terminal.filter(|_| !self.concluded),
+        }
     }
 
     fn blank() -> Self {

@@ -3,6 +3,7 @@
 use super::entry::Entry;
 use super::{Ledger, LedgerOddKind, LedgerOut, odd};
 use crate::core::table::IdMap;
+use crate::domain::carry::CarriedFill;
 use crate::domain::instrument::{InstrumentId, VenueId};
 use crate::domain::order::{ClientId, FillReport, OrderReport, OrderState, OrderUpdate, ReportKind};
 use crate::domain::time::{MILLI, Nanos, Stamp};
@@ -38,6 +39,22 @@ impl Fills {
     /// True when the fill was published.
     pub fn is_booked(&self, key: u128) -> bool {
         self.get(key) == Some(BOOKED)
+    }
+
+    /// How many are remembered, held ones included.
+    pub fn len(&self) -> usize {
+        self.order.len()
+    }
+
+    /// The fills that were published, the oldest first.
+    pub fn booked(&self) -> impl Iterator<Item = CarriedFill> + '_ {
+        let unpacked = |key: u128| (VenueId((key >> 80) as u8), InstrumentId((key >> 64) as u16), key as u64);
+        self.order.iter().filter(|key| self.is_booked(**key)).map(move |key| unpacked(*key))
+    }
+
+    /// A fill that was published by the run before.
+    pub fn remember(&mut self, (venue, instrument, trade_id): CarriedFill) {
+        self.set(key(venue, instrument, trade_id), BOOKED);
     }
 
     fn get(&self, key: u128) -> Option<u32> {

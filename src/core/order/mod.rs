@@ -21,6 +21,7 @@
 //! | not resolved by [`QUERIES_MAX`] queries | told once; the venue's position is compared, and then an immediate order is over with what was booked |
 //! | list of open orders complete | live orders that it lacks are queried |
 
+mod adopt;
 pub mod amend;
 pub mod entry;
 mod fills;

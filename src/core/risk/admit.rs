@@ -9,6 +9,7 @@ use crate::core::limits::{
     URGENT_SIZE_FACTOR, Violation, Witness, collar_ppb, order_valid,
 };
 use crate::core::order::LIVE_MAX;
+use crate::domain::carry::Halt;
 use crate::domain::instrument::{Price, Status};
 use crate::domain::intent::{Amend, Basket, BasketKind, LEGS_MAX};
 use crate::domain::money::Money;
@@ -92,7 +93,7 @@ impl Risk {
         let whole = |check, passed| Checked::whole(check, Money::ZERO, Money::ZERO, passed);
         let state = self.state();
         let halted = state == TradingState::Halted && !reduce_only;
-        judge.see(whole(C::Kill, !(halted && self.killed)))?;
+        judge.see(whole(C::Kill, !(halted && (self.killed || self.halted == Some(Halt::Killed)))))?;
         judge.see(whole(C::Halt, !halted))?;
         judge.see(whole(C::Reducing, safe || state != TradingState::Reducing))?;
         for (leg, order) in legs.iter().enumerate() {
@@ -235,16 +236,18 @@ impl Risk {
         let open = self.open.len() + self.strays.len() + legs;
         judge.see(most(open, params.open_orders_max, C::OpenOrders))?;
         judge.see(most(self.rate.count(now) + legs, params.order_rate_per_s_max, C::OrderRate))?;
-        judge.see(self.daily_loss())?;
+        self.check_results(judge)?;
         // The limit is the count after which entries stop.
         judge.see(most(self.failures as usize + 1, params.consecutive_failures_max, C::Failures))?;
         judge.see(most(self.flights_live as usize + 1, params.baskets_in_flight_max, C::InFlight))
     }
 
-    /// The day's loss against its limit.
-    pub(super) fn daily_loss(&self) -> Checked {
-        let (loss, most) = (-self.positions.daily(), RiskParams::money(self.params.daily_loss_max_usd));
-        Checked::whole(C::DailyLoss, loss, most, loss < most)
+    /// The day's loss and the fall from the highest result against their limits.
+    pub(super) fn check_results(&self, judge: &mut impl Judge) -> Result<(), Violation> {
+        let loss = (-self.positions.daily(), RiskParams::money(self.params.daily_loss_max_usd));
+        judge.see(Checked::whole(C::DailyLoss, loss.0, loss.1, loss.0 < loss.1))?;
+        let fall = (self.drawdown(), RiskParams::money(self.params.drawdown_max_usd));
+        judge.see(Checked::whole(C::Drawdown, fall.0, fall.1, fall.0 < fall.1))
     }
 
     /// Room in our own tables, which even urgent orders need: they are not sent if they cannot be followed.

@@ -157,13 +157,13 @@ impl Risk {
         judge.see(whole(C::Reducing, exempt || state != TradingState::Reducing || more < 0))
     }
 
-    /// Orders of the last second, and the day's loss.
+    /// Orders of the last second, and the results.
     fn check_pace(&self, at: Stamp, judge: &mut impl Judge) -> Result<(), Violation> {
         let units = Money::from_units;
         let (count, most) = (self.rate.count(at.mono) + 1, self.params.order_rate_per_s_max);
         let (value, limit) = (units(count as i64), units(i64::from(most)));
         judge.see(Checked::whole(C::OrderRate, value, limit, count <= most as usize))?;
-        judge.see(self.daily_loss())
+        self.check_results(judge)
     }
 }
 

@@ -4,6 +4,7 @@
 //! terminal. Reduces only on the venue where something is held, never on a third one.
 
 mod act;
+mod adopt;
 mod by_hand;
 mod imagine;
 mod residual;
@@ -20,7 +21,7 @@ use crate::core::listing::Listing;
 use crate::core::mode::Modes;
 use crate::core::pair::Pair;
 use crate::domain::event::FlowBody;
-use crate::domain::instrument::{Instrument, Price};
+use crate::domain::instrument::{Instrument, Price, Qty};
 use crate::domain::intent::{BasketKind, Denial, Intent, OrderRef, Ppb, TradeId};
 use crate::domain::money::Money;
 use crate::domain::order::{ClientId, OrderState, OrderUpdate, Side};
@@ -196,7 +197,10 @@ impl Desk {
             // Newer orders have displaced it; the trade that waits for it has not forgotten it.
             match self.find_working(update.client_id) {
                 Some((slot, leg)) => self.on_working(slot, leg, update, floor),
-                None => self.counters.strays += 1,
+                None => {
+                    self.counters.strays += 1;
+                    self.on_old_fill(update, floor);
+                }
             }
             self.reschedule();
             return;
@@ -291,7 +295,10 @@ impl Desk {
             }
         }
         let residual = &mut floor.listings[listing].residual;
-        *residual += taken_from(*residual, left);
+        let taken = taken_from(*residual, left);
+        *residual += taken;
+        let excess = OrderUpdate { fill_qty: Qty((left - taken).abs()), ..*update };
+        self.adopt_excess(&excess, floor);
     }
 
     fn is_working(&self, slot: usize, leg: usize, id: ClientId) -> bool {

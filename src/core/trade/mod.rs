@@ -47,6 +47,8 @@ pub enum ExitReason {
     Residual,
     /// The venue took a part of a leg away (deleveraging, liquidation), or somebody else did.
     Reduced,
+    /// The run before left it open.
+    Restarted,
 }
 
 /// An order of ours that is not terminal.

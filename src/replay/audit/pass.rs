@@ -258,6 +258,7 @@ impl Pass {
             EventBody::Balance(report) => self.books.balance(report, place, &mut self.findings),
             EventBody::Funding(payment) => self.books.funding(payment, place, &mut self.findings),
             EventBody::Order(update) => self.order(update),
+            EventBody::Carried(_) => {}
             _ => return,
         }
         self.checked(Fact::Event(body));

@@ -66,7 +66,7 @@ impl Last {
                         add(order.client_id, order.venue, order.instrument);
                     }
                 }
-                Output::Events(_) | Output::Denied(_) | Output::State(_) => {}
+                Output::Events(_) | Output::Denied(_) | Output::State(_) | Output::NearMiss(_) => {}
             }
         }
         found

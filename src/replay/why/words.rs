@@ -100,6 +100,7 @@ pub(super) const fn exit_reason(why: ExitReason) -> &'static str {
         ExitReason::Metadata => "the contract changed",
         ExitReason::Residual => "leftovers added up to an order",
         ExitReason::Reduced => "the venue or somebody else took a part of a leg",
+        ExitReason::Restarted => "the run before left it open",
     }
 }
 
@@ -140,6 +141,7 @@ pub(super) const fn input_kind(input: &Input) -> &'static str {
         Input::Command(_) => "command",
         Input::Pace(_) => "pace",
         Input::AmendOutcome(_) => "amend outcome (loopback)",
+        Input::Carry => "what the run before left",
     }
 }
 

@@ -212,6 +212,10 @@ impl Desk {
     /// kill ends new risk. [`apart`] says what may go first. What is larger than risk lets an order be leaves in parts.
     fn exit(&mut self, slot: usize, floor: &mut Floor<'_>) {
         let Some(trade) = &mut self.trades[slot] else { return };
+        if Self::must_wait(trade, floor) {
+            trade.retry_at = floor.now.mono.saturating_add(floor.params.retry_ns);
+            return;
+        }
         let (mut wants, mut held, mut halted) = ([None; 2], 0, [false; 2]);
         for (at, leg) in trade.legs.iter().enumerate() {
             let listing = &floor.listings[usize::from(leg.listing)];
