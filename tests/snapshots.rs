@@ -380,7 +380,7 @@ fn a_comparison_may_begin_and_end_anywhere() {
     let whole = verify(dir.path(), &mut |_| {}).expect("a journal");
     assert_eq!(whole.divergence, None);
     assert!(
-        whole.compared.get("denied").is_some_and(|count| *count > 0),
+        whole.compared.get("denial").is_some_and(|count| *count > 0),
         "denials are on their way: {whole:?}"
     );
     let parts = [1, 2, 77, 1_000, 2_222, 3_001, whole.inputs + 1];
