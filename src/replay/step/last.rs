@@ -109,18 +109,3 @@ impl Tap for Last {
 
     fn end(&mut self, _seq: Seq) {}
 }
-
-/// Passes inputs without looking at them.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Unseen;
-
-impl Tap for Unseen {
-    fn input(&mut self, _seq: Seq, _at: Stamp, _class: InputClass, _raw: &RawInput<'_>) {}
-    fn event(&mut self, _event: &Event) {}
-    fn intent(&mut self, _key: OutputKey, _intent: &Intent) {}
-    fn approved(&mut self, _key: OutputKey, _intent: &Intent) {}
-    fn denied(&mut self, _key: OutputKey, _denial: &Denial) {}
-    fn message(&mut self, _key: OutputKey, _message: &OutMsg) {}
-    fn state(&mut self, _key: OutputKey, _hash: u64) {}
-    fn end(&mut self, _seq: Seq) {}
-}

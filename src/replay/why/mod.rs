@@ -9,7 +9,6 @@ mod decide;
 mod follow;
 mod index;
 mod not;
-mod place;
 mod text;
 mod venue_ids;
 mod words;

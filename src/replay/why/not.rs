@@ -5,21 +5,18 @@ use super::WhyError;
 use super::card::{AccountCard, At, BookCard, CheckCard, EdgeCard, GateCard, PairCard, RouteCard, RunCard};
 use super::decide::{accounts, standings};
 use super::index::{Index, Listed};
-use super::place::Place;
 use super::words;
 use crate::core::pair::WhyNot;
 use crate::core::scanner::Explained;
-use crate::domain::effect::OutMsg;
-use crate::domain::event::{Event, Seq};
-use crate::domain::input::{InputClass, RawInput};
+use crate::domain::event::Seq;
 use crate::domain::instrument::{InstrumentId, VenueId};
-use crate::domain::intent::{BasketKind, Denial, Intent};
-use crate::domain::output::OutputKey;
+use crate::domain::intent::BasketKind;
 use crate::domain::time::Stamp;
 use crate::ops::view::Names;
 use crate::replay::cursor::Cursor;
+use crate::replay::place::Place;
 use crate::stage::LOGIC_VERSION;
-use crate::stage::river::{Parts, Tap};
+use crate::stage::river::Parts;
 use serde::Serialize;
 use std::path::Path;
 
@@ -101,27 +98,6 @@ pub struct EntryCard {
     pub denied: bool,
 }
 
-/// Keeps instants only.
-#[derive(Default)]
-struct Clock {
-    first: Option<Stamp>,
-    now: Stamp,
-}
-
-impl Tap for Clock {
-    fn input(&mut self, _: Seq, at: Stamp, _: InputClass, _: &RawInput<'_>) {
-        self.first.get_or_insert(at);
-        self.now = at;
-    }
-    fn event(&mut self, _: &Event) {}
-    fn intent(&mut self, _: OutputKey, _: &Intent) {}
-    fn approved(&mut self, _: OutputKey, _: &Intent) {}
-    fn denied(&mut self, _: OutputKey, _: &Denial) {}
-    fn message(&mut self, _: OutputKey, _: &OutMsg) {}
-    fn state(&mut self, _: OutputKey, _: u64) {}
-    fn end(&mut self, _: Seq) {}
-}
-
 /// Explains what keeps a pair from trading.
 pub(super) fn why_not(
     dir: &Path,
@@ -129,24 +105,17 @@ pub(super) fn why_not(
     place: &str,
     progress: &mut dyn FnMut(u64),
 ) -> Result<WhyNotReport, WhyError> {
-    let to = Place::parse(place)?;
+    let to: Place = place.parse().map_err(WhyError::Place)?;
     let mut cursor = Cursor::open(dir)?;
     let names = Names::of(&cursor.config().params);
     let pairs: Vec<[InstrumentId; 2]> = cursor.parts().scan.scanner().pairs().collect();
     let at = find(&names, cursor.parts(), &pairs, asked)?;
-    let mut clock = Clock::default();
-    let mut reached = false;
-    while !reached && cursor.step(&mut clock)? {
-        let seq = cursor.seq().0;
-        reached = to.is_reached(seq, clock.now, clock.first.unwrap_or_default());
-        if seq.is_multiple_of(1 << 14) {
-            progress(seq);
-        }
+    let to = to.first(&mut cursor)?;
+    cursor.seek(to.unwrap_or(Seq(u64::MAX)), &mut (), &mut |seq| progress(seq.0))?;
+    let (seq, now) = (cursor.seq(), cursor.now());
+    if to != Some(seq) {
+        return Err(WhyError::End { end: seq.0, what: format!("place `{place}`") });
     }
-    if !reached {
-        return Err(WhyError::End { end: cursor.seq().0, what: format!("place `{place}`") });
-    }
-    let (seq, now) = (cursor.seq(), clock.now);
     let mut ways = Vec::new();
     for way in 0..2 {
         ways.extend(card(&names, cursor.parts(), at, way, now));
@@ -174,7 +143,7 @@ pub(super) fn why_not(
             run.logic_recorded
         ));
     }
-    look_ahead(&mut cursor, &mut clock, at, &mut ways, progress)?;
+    look_ahead(&mut cursor, at, &mut ways, progress)?;
     Ok(WhyNotReport {
         asked: asked.to_owned(),
         place: place.to_owned(),
@@ -191,7 +160,6 @@ pub(super) fn why_not(
 /// When the reasons change next.
 fn look_ahead(
     cursor: &mut Cursor,
-    clock: &mut Clock,
     at: usize,
     ways: &mut [WayCard],
     progress: &mut dyn FnMut(u64),
@@ -200,12 +168,12 @@ fn look_ahead(
     // Held against what the view said here: the ages that it knows of are those of its own moments.
     let said: Vec<WhyNot> =
         cursor.parts().scan.scanner().views().skip(at * 2).take(2).map(|view| view.why).collect();
-    while ways.iter().any(|way| way.changes.is_none()) && cursor.seq().0 < until && cursor.step(clock)? {
+    while ways.iter().any(|way| way.changes.is_none()) && cursor.seq().0 < until && cursor.step(&mut ())? {
         let scanner = cursor.parts().scan.scanner();
         let pair = scanner.views().skip(at * 2).take(2);
         for ((way, view), said) in ways.iter_mut().zip(pair).zip(&said) {
             if way.changes.is_none() && view.why != *said {
-                way.changes = Some((words::at(cursor.seq(), clock.now), view.why.to_string()));
+                way.changes = Some((words::at(cursor.seq(), cursor.now()), view.why.to_string()));
             }
         }
         if cursor.seq().0.is_multiple_of(1 << 14) {

@@ -51,11 +51,11 @@ fn a_leg_that_stands_alone_for_too_long_stops_entries_everywhere_until_it_is_clo
     assert!(rig.baskets().iter().all(|basket| basket.kind != BasketKind::Entry));
     assert!(rig.scanner.views().any(|view| view.why == WhyNot::Unhedged));
     // It is closed at last.
-    'closed: for _ in 0..200 {
+    for _ in 0..200 {
         rig.tick_ms(100);
-        for basket in rig.baskets() {
+        if let Some(basket) = rig.baskets().into_iter().next() {
             basket.orders().iter().for_each(|order| rig.fill(order));
-            break 'closed;
+            break;
         }
         [0, 1, 2, 3].into_iter().for_each(|at| rig.quote(at, MID));
     }
