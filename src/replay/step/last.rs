@@ -4,7 +4,7 @@ use crate::domain::effect::OutMsg;
 use crate::domain::event::{Event, EventBody, Seq};
 use crate::domain::input::{Input, InputClass, RawInput};
 use crate::domain::instrument::{InstrumentId, VenueId};
-use crate::domain::intent::{Denial, Intent};
+use crate::domain::intent::{Denial, Intent, NearMiss};
 use crate::domain::order::ClientId;
 use crate::domain::output::{Output, OutputKey};
 use crate::domain::time::Stamp;
@@ -101,6 +101,10 @@ impl Tap for Last {
     fn message(&mut self, key: OutputKey, message: &OutMsg) {
         let len = usize::from(message.payload.text_len + message.payload.sign_len);
         self.outputs.push((key, Output::of_message(message), message.payload.bytes[..len].to_vec()));
+    }
+
+    fn near_miss(&mut self, key: OutputKey, near: &NearMiss) {
+        self.made(key, Output::NearMiss(*near));
     }
 
     fn state(&mut self, key: OutputKey, hash: u64) {
