@@ -49,6 +49,7 @@ mod river_alloc;
 mod rotation;
 mod safety;
 mod simulated;
+mod snapshots;
 mod tidy;
 mod twins;
 mod venue_limits;

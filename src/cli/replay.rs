@@ -1,11 +1,21 @@
 //! `perpring replay`: passes a journal through the engine again and compares every output.
 
-use super::Failure;
 use super::progress::ProgressBar;
+use super::{CliError, Failure};
+use crate::domain::calendar;
+use crate::domain::event::Seq;
+use crate::domain::time::Nanos;
+use crate::journal::{Stream, read_mark};
+use crate::replay::cursor::Cursor;
+use crate::replay::place::Place;
+use crate::replay::verify::{Report, verify_behind};
 use crate::runtime::idle::IdleMode;
+use crate::runtime::profile::Layout;
 use crate::topology::replayed::verify_on;
 use clap::Args;
 use std::path::PathBuf;
+use std::str::FromStr;
+use std::time::{Duration, Instant};
 
 /// Arguments of `replay`.
 #[derive(Args, Debug)]
@@ -15,6 +25,21 @@ pub struct ReplayArgs {
     /// Compare every output with the recorded one (exit 1 at the first divergence).
     #[arg(long)]
     pub verify: bool,
+    /// First input: its number, a time (2026-11-27T13:40:00Z, 13:40:00.5), or +12.5s after the beginning.
+    #[arg(long, value_name = "T|SEQ")]
+    pub from: Option<Place>,
+    /// Last input, said in the same way.
+    #[arg(long, value_name = "T|SEQ")]
+    pub to: Option<Place>,
+    /// As fast as it goes, or at a multiple of the recorded pace: max, 1x, 10x.
+    #[arg(long, default_value = "max")]
+    pub speed: Speed,
+    /// Leave snapshots behind on the way, so that every later look into the run begins near its place.
+    #[arg(long)]
+    pub snapshots: bool,
+    /// Keep snapshots below this directory and not beside the journal.
+    #[arg(long, value_name = "DIR")]
+    pub cache: Option<PathBuf>,
     /// Run the stages on the threads of this profile (fused, split, dedicated) or file.
     #[arg(long, value_name = "NAME|FILE", default_value = "fused")]
     pub pinning: String,
@@ -26,14 +51,48 @@ pub struct ReplayArgs {
     pub json: bool,
 }
 
+/// How fast a replay goes.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Speed {
+    /// As fast as it can.
+    Max,
+    /// This many times the recorded pace.
+    Times(f64),
+}
+
+impl FromStr for Speed {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let times = text.strip_suffix('x').and_then(|times| times.parse::<f64>().ok());
+        match times.filter(|times| times.is_finite() && *times > 0.0) {
+            _ if text == "max" => Ok(Self::Max),
+            Some(times) => Ok(Self::Times(times)),
+            None => Err(format!("{text} is no speed: give max, or a multiple such as 1x, 10x or 0.5x")),
+        }
+    }
+}
+
+impl ReplayArgs {
+    /// The whole run, at once.
+    fn is_plain(&self) -> bool {
+        let places = self.from.is_none() && self.to.is_none();
+        places && self.speed == Speed::Max && !self.snapshots && self.cache.is_none()
+    }
+}
+
 /// Runs the command.
 pub fn run(args: &ReplayArgs) -> Result<u8, Failure> {
-    let bar = ProgressBar::new();
     let plan = super::demo::plan(Some(&args.pinning), Some(args.idle))?;
-    let report = verify_on(&args.dir, &plan, &mut |inputs| {
-        bar.show(0, 0, &format!("replayed {inputs} inputs"));
-    })?;
-    drop(bar);
+    let report = if args.is_plain() {
+        let bar = ProgressBar::new();
+        verify_on(&args.dir, &plan, &mut |inputs| bar.show(0, 0, &format!("replayed {inputs} inputs")))?
+    } else if plan.layout == Layout::Fused {
+        replay_part(args)?
+    } else {
+        let what = "--from, --to, --speed, --snapshots and --cache replay on one thread: leave out --pinning";
+        return Err(CliError::Argument(what.to_owned()).into());
+    };
     if args.json {
         say!("{}", serde_json::to_string_pretty(&report)?)?;
     } else {
@@ -58,7 +117,117 @@ pub fn run(args: &ReplayArgs) -> Result<u8, Failure> {
         return Ok(1);
     }
     if report.total() == 0 {
-        return Err(format!("nothing to compare: {} holds no outputs", args.dir.display()).into());
+        let what = if args.is_plain() { "outputs" } else { "outputs there" };
+        return Err(format!("nothing to compare: {} holds no {what}", args.dir.display()).into());
     }
     Ok(0)
+}
+
+/// A part of the run, from the nearest snapshot.
+fn replay_part(args: &ReplayArgs) -> Result<Report, Failure> {
+    let mut cursor = Cursor::open_with(&args.dir, args.cache.as_deref())?;
+    let bar = ProgressBar::new();
+    let run_id = cursor.manifest().run_id.0;
+    let end =
+        read_mark(&args.dir, Stream::Inputs, run_id).filter(|mark| mark.closed).map_or(0, |mark| mark.seq);
+    let from = match args.from {
+        None => Seq(1),
+        Some(place) => place.first(&mut cursor)?.ok_or_else(|| beyond("--from"))?,
+    };
+    let to = match args.to {
+        None => Seq(u64::MAX),
+        // A time after the end: all there is.
+        Some(place) => place.last(&mut cursor)?.unwrap_or(Seq(u64::MAX)),
+    };
+    if from > to {
+        return Err(CliError::Argument("--from lies after --to: nothing could be replayed".to_owned()).into());
+    }
+    let before = Seq(from.0 - 1);
+    cursor.seek(before, &mut (), &mut |seq| bar.show(seq.0, before.0, "going there"))?;
+    if cursor.seq() < before && cursor.hole().is_none() {
+        return Err(beyond("--from").into());
+    }
+    let whole = to.0.min(end).saturating_sub(before.0);
+    let mut pace = Pace::new(args.speed, cursor.now().mono);
+    let report = verify_behind(&mut cursor, to, &mut |seq, at| {
+        let late = pace.keep(at.mono);
+        if late || seq.0.is_multiple_of(1 << 16) {
+            let done = seq.0 - before.0;
+            bar.show(done, whole, &format!("{}  input {}", calendar::shown(at.wall), seq.0));
+        }
+    })?;
+    drop(bar);
+    for told in cursor.snapshots().take_told() {
+        tell!("perpring: {told}");
+    }
+    Ok(report)
+}
+
+fn beyond(option: &str) -> CliError {
+    CliError::Argument(format!("{option} lies after the end of the run: nothing could be replayed"))
+}
+
+/// How often a paced replay shows where it is.
+const SHOWN_EVERY: Duration = Duration::from_millis(100);
+
+/// Keeps a replay at a multiple of the recorded pace.
+struct Pace {
+    times: Option<f64>,
+    mono: Nanos,
+    begun: Instant,
+    shown: Instant,
+}
+
+#[allow(clippy::disallowed_methods)] // how fast somebody watches is no part of what is replayed
+impl Pace {
+    fn new(speed: Speed, mono: Nanos) -> Self {
+        let times = match speed {
+            Speed::Max => None,
+            Speed::Times(times) => Some(times),
+        };
+        let now = Instant::now();
+        Self { times, mono, begun: now, shown: now }
+    }
+
+    /// Waits until it is time for what was recorded at `mono`; true when it is time to show it.
+    fn keep(&mut self, mono: Nanos) -> bool {
+        let Some(times) = self.times else { return false };
+        if self.mono == 0 {
+            // Before the first input there is no time.
+            self.mono = mono;
+        }
+        let due = self.begun + due_after(mono - self.mono, times);
+        let now = Instant::now();
+        if let Some(rest) = due.checked_duration_since(now) {
+            std::thread::sleep(rest);
+        }
+        let show = now.duration_since(self.shown) >= SHOWN_EVERY;
+        if show {
+            self.shown = now;
+        }
+        show
+    }
+}
+
+/// How long after the beginning something is due that was recorded `passed` ns after it.
+fn due_after(passed: Nanos, times: f64) -> Duration {
+    Duration::try_from_secs_f64(passed.max(0) as f64 / 1e9 / times).unwrap_or(Duration::MAX / 4)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::time::SECOND;
+
+    #[test]
+    fn a_speed_is_a_multiple_of_the_recorded_pace() {
+        for (text, speed) in [("max", Speed::Max), ("1x", Speed::Times(1.0)), ("0.5x", Speed::Times(0.5))] {
+            assert_eq!(text.parse(), Ok(speed), "{text}");
+        }
+        for bad in ["", "x", "0x", "-1x", "infx", "NaNx", "10", "fast"] {
+            assert!(bad.parse::<Speed>().expect_err(bad).contains("10x"), "{bad}");
+        }
+        assert_eq!(due_after(3 * SECOND, 10.0), Duration::from_millis(300));
+        assert_eq!(due_after(-1, 1.0), Duration::ZERO, "time never steps back");
+    }
 }

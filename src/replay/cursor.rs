@@ -1,10 +1,18 @@
 //! A place in a recorded run: moves forward input by input and holds the stages as they were there.
 //!
-//! What every command that looks into a run stands on (`step`, `why`, `diff`). Reads the inputs only; whoever wants the
-//! recorded outputs beside them opens [`super::source::Outputs`]. Changes no file of the journal.
+//! What every command that looks into a run stands on (`replay`, `step`, `why`, `diff`). Reads the inputs only; whoever
+//! wants the recorded outputs beside them opens [`super::source::Outputs`]. Goes far by [`super::snapshot`]s and leaves
+//! some behind, in a directory of their own; changes no file of the journal.
 
+use super::denials::Denials;
+use super::snapshot::{Snapshot, Snapshots};
 use super::source::{Inputs, ReplayError, RunConfig, read_config};
-use crate::domain::event::Seq;
+use crate::domain::effect::OutMsg;
+use crate::domain::event::{Event, Seq};
+use crate::domain::input::{Input, InputClass, RawInput};
+use crate::domain::intent::{Denial, Intent};
+use crate::domain::output::{OutputKey, Stage};
+use crate::domain::time::{Nanos, Stamp};
 use crate::journal::Manifest;
 use crate::stage::river::{Parts, River, Tap};
 use std::path::{Path, PathBuf};
@@ -14,23 +22,30 @@ pub struct Cursor {
     dir: PathBuf,
     manifest: Manifest,
     config: RunConfig,
+    snapshots: Snapshots,
     river: River,
     inputs: Inputs,
+    denials: Denials,
     seq: Seq,
 }
 
 impl Cursor {
     /// Before the first input of the journal in `dir`.
     pub fn open(dir: &Path) -> Result<Self, ReplayError> {
+        Self::open_with(dir, None)
+    }
+
+    /// The same, with snapshots below the directory `cache` and not beside the journal.
+    pub fn open_with(dir: &Path, cache: Option<&Path>) -> Result<Self, ReplayError> {
         let (manifest, _, config) = read_config(dir)?;
-        let parts = Parts::new(&config.params, config.trading)
-            .map_err(|source| ReplayError::Dialect { dir: dir.to_owned(), source })?;
         Ok(Self {
+            river: fresh(dir, &config)?,
+            inputs: Inputs::open(dir)?,
+            snapshots: Snapshots::of(dir, &manifest, cache),
             dir: dir.to_owned(),
             manifest,
             config,
-            river: River::new(parts),
-            inputs: Inputs::open(dir)?,
+            denials: Denials::default(),
             seq: Seq(0),
         })
     }
@@ -38,21 +53,28 @@ impl Cursor {
     /// Passes the next input through the stages; false at the end of the run (or at a hole, see [`Cursor::hole`]).
     pub fn step(&mut self, tap: &mut impl Tap) -> Result<bool, ReplayError> {
         let Some((seq, raw)) = self.inputs.next()? else { return Ok(false) };
-        self.river.input(&raw, tap);
+        self.river.input(&raw, &mut Watched { tap, denials: &mut self.denials });
         self.seq = seq;
+        if self.snapshots.is_due(seq) {
+            self.leave_snapshot();
+        }
         Ok(true)
     }
 
-    /// Goes to the place after input `to`, or to the end if that is earlier; backwards by beginning anew.
-    /// `tap` sees every input that is passed; `progress` gets the number now and then.
+    /// Goes to the place after input `to`, or to the end if that is earlier, forwards and backwards, from the nearest
+    /// snapshot before it. `tap` sees the inputs that are passed on the way from there; `progress` gets the number of the
+    /// last one now and then.
     pub fn seek(
         &mut self,
         to: Seq,
         tap: &mut impl Tap,
         progress: &mut dyn FnMut(Seq),
     ) -> Result<(), ReplayError> {
-        if to < self.seq {
-            *self = Self::open(&self.dir)?;
+        let here = if to < self.seq { Seq(0) } else { self.seq };
+        match self.snapshots.nearest(&self.manifest, here, to) {
+            Some(snapshot) => self.enter(&snapshot)?,
+            None if to < self.seq => self.begin()?,
+            None => {}
         }
         while self.seq < to && self.step(tap)? {
             if self.seq.0.is_multiple_of(1 << 16) {
@@ -62,14 +84,85 @@ impl Cursor {
         Ok(())
     }
 
+    /// Goes to the place of a snapshot.
+    fn enter(&mut self, snapshot: &Snapshot) -> Result<(), ReplayError> {
+        let mut river = fresh(&self.dir, &self.config)?;
+        match snapshot.restore(&mut river) {
+            Ok(denials) => {
+                self.inputs = Inputs::open_after(&self.dir, snapshot.seq)?;
+                (self.river, self.denials, self.seq) = (river, denials, snapshot.seq);
+                Ok(())
+            }
+            Err(why) => {
+                let why = format!("the snapshot after input {} is not used: {why}", snapshot.seq.0);
+                self.snapshots.refuse(snapshot.seq, why);
+                self.begin()
+            }
+        }
+    }
+
+    /// Goes before the first input.
+    fn begin(&mut self) -> Result<(), ReplayError> {
+        self.river = fresh(&self.dir, &self.config)?;
+        self.inputs = Inputs::open(&self.dir)?;
+        (self.denials, self.seq) = (Denials::default(), Seq(0));
+        Ok(())
+    }
+
+    /// The last snapshot whose wall clock is before `wall`, and what that was ahead of the monotonic one; the beginning of
+    /// the run where there is none.
+    pub(super) fn known_before(&self, wall: Nanos) -> (Seq, Nanos) {
+        let list = self.snapshots.list();
+        let read = |seq: &Seq| self.snapshots.read(&self.manifest, *seq).ok();
+        // One that cannot be used lies before every time: then the search only begins earlier.
+        let after = list.partition_point(|seq| read(seq).is_none_or(|is| is.mono + is.wall_anchor < wall));
+        let before = list[..after].iter().rev().find_map(read);
+        before.map_or((Seq(0), 0), |snapshot| (snapshot.seq, snapshot.wall_anchor))
+    }
+
+    fn leave_snapshot(&mut self) {
+        if self.snapshots.path(self.seq).exists() {
+            return;
+        }
+        match self.snapshot() {
+            Ok(snapshot) => self.snapshots.keep(&snapshot),
+            Err(why) => self.snapshots.refuse(self.seq, format!("no snapshot can be made: {why}")),
+        }
+    }
+
+    /// A snapshot of this place.
+    pub fn snapshot(&self) -> Result<Snapshot, serde_json::Error> {
+        Snapshot::take(&self.manifest, &self.river, &self.denials)
+    }
+
+    /// The snapshots of the run.
+    pub fn snapshots(&mut self) -> &mut Snapshots {
+        &mut self.snapshots
+    }
+
     /// Number of the last input that was passed; 0 = none yet.
     pub fn seq(&self) -> Seq {
         self.seq
     }
 
+    /// The instant of that input.
+    pub fn now(&self) -> Stamp {
+        self.river.now().1
+    }
+
     /// The stages as they are here.
     pub fn parts(&self) -> &Parts {
         self.river.parts()
+    }
+
+    /// Denials that are on their way back as inputs here.
+    pub fn denials(&self) -> &Denials {
+        &self.denials
+    }
+
+    /// Directory of the journal.
+    pub fn dir(&self) -> &Path {
+        &self.dir
     }
 
     /// The recorded configuration.
@@ -85,5 +178,60 @@ impl Cursor {
     /// Where the sequence of inputs breaks off: the number expected and the one found.
     pub fn hole(&self) -> Option<(u64, u64)> {
         self.inputs.hole().get().copied()
+    }
+}
+
+/// Stages that have seen nothing yet.
+fn fresh(dir: &Path, config: &RunConfig) -> Result<River, ReplayError> {
+    let parts = Parts::new(&config.params, config.trading)
+        .map_err(|source| ReplayError::Dialect { dir: dir.to_owned(), source })?;
+    Ok(River::new(parts))
+}
+
+/// Keeps what a comparison that begins later must remember, and passes everything on.
+struct Watched<'a, T> {
+    tap: &'a mut T,
+    denials: &'a mut Denials,
+}
+
+impl<T: Tap> Tap for Watched<'_, T> {
+    fn input(&mut self, seq: Seq, at: Stamp, class: InputClass, raw: &RawInput<'_>) {
+        if let Input::Denied(denial) = &raw.input {
+            self.denials.on_recorded(seq, denial);
+        }
+        self.tap.input(seq, at, class, raw);
+    }
+
+    fn event(&mut self, event: &Event) {
+        self.tap.event(event);
+    }
+
+    fn intent(&mut self, key: OutputKey, intent: &Intent) {
+        self.tap.intent(key, intent);
+    }
+
+    fn approved(&mut self, key: OutputKey, intent: &Intent) {
+        self.tap.approved(key, intent);
+    }
+
+    fn denied(&mut self, key: OutputKey, denial: &Denial) {
+        self.denials.on_made(key.stage, denial);
+        self.tap.denied(key, denial);
+    }
+
+    fn message(&mut self, key: OutputKey, message: &OutMsg) {
+        self.tap.message(key, message);
+    }
+
+    fn state(&mut self, key: OutputKey, hash: u64) {
+        self.tap.state(key, hash);
+    }
+
+    fn end(&mut self, seq: Seq) {
+        self.tap.end(seq);
+    }
+
+    fn enter(&mut self, stage: Stage) {
+        self.tap.enter(stage);
     }
 }

@@ -7,6 +7,9 @@
 pub mod audit;
 pub mod check;
 pub mod cursor;
+pub mod denials;
 pub mod divergence;
+pub mod place;
+pub mod snapshot;
 pub mod source;
 pub mod verify;

@@ -5,6 +5,7 @@ use crate::domain::event::Seq;
 use crate::domain::input::{Input, RawInput};
 use crate::domain::output::{Output, OutputKey, STAGES, Stage};
 use crate::domain::params::EngineParams;
+use crate::domain::time::Nanos;
 use crate::journal::{JournalError, Manifest, Reader, Stream};
 use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
@@ -23,6 +24,9 @@ pub enum ReplayError {
     /// The first input must be the configuration.
     #[error("{dir} does not begin with a configuration record: is it a perpring journal of inputs?")]
     NoConfig { dir: PathBuf },
+    /// A place that the run does not have.
+    #[error("{dir}: {why}")]
+    Place { dir: PathBuf, why: String },
     /// A dialect that this build does not have.
     #[error("{dir}: {source}")]
     Dialect { dir: PathBuf, source: crate::stage::decode::UnknownDialect },
@@ -51,7 +55,8 @@ pub type Hole = Arc<OnceLock<(u64, u64)>>;
 pub struct Inputs {
     dir: PathBuf,
     reader: Reader,
-    last: u64,
+    /// Number of the input before; `None` when the next one tells.
+    last: Option<u64>,
     hole: Hole,
 }
 
@@ -61,9 +66,27 @@ impl Inputs {
         Ok(Self {
             dir: dir.to_owned(),
             reader: Reader::open(dir, Stream::Inputs)?,
-            last: 0,
+            last: Some(0),
             hole: Hole::default(),
         })
+    }
+
+    /// Opens it behind input `seq`, through the indexes of the segments before.
+    pub fn open_after(dir: &Path, seq: Seq) -> Result<Self, ReplayError> {
+        let mut inputs = Self::open(dir)?;
+        if seq.0 > 0 {
+            inputs.reader.seek(seq.0 + 1)?;
+            inputs.last = Some(seq.0);
+        }
+        Ok(inputs)
+    }
+
+    /// Opens it at the first input of this monotonic time or a later one.
+    pub fn open_at_time(dir: &Path, mono: Nanos) -> Result<Self, ReplayError> {
+        let mut inputs = Self::open(dir)?;
+        inputs.reader.seek_time(mono)?;
+        inputs.last = None;
+        Ok(inputs)
     }
 
     /// Where a hole will be told, readable while another thread reads the inputs.
@@ -81,12 +104,14 @@ impl Inputs {
     pub fn next(&mut self) -> Result<Option<(Seq, RawInput<'_>)>, ReplayError> {
         let Some(record) = self.reader.next()? else { return Ok(None) };
         let seq = Seq(record.seq);
-        if seq.0 != self.last + 1 {
+        if let Some(last) = self.last
+            && seq.0 != last + 1
+        {
             // A second hole changes nothing: the first one is kept.
-            let _ = self.hole.set((self.last + 1, seq.0));
+            let _ = self.hole.set((last + 1, seq.0));
             return Ok(None);
         }
-        self.last = seq.0;
+        self.last = Some(seq.0);
         match decode_input(record.body) {
             Ok((input, bytes)) => Ok(Some((seq, RawInput { mono: record.time_ns, input, bytes }))),
             Err(why) => Err(ReplayError::Record {
@@ -124,17 +149,24 @@ pub struct Outputs {
     reader: Reader,
     queues: [VecDeque<RecordedOutput>; STAGES.len()],
     ended: bool,
+    /// Those of earlier inputs are left out.
+    from: Seq,
 }
 
 impl Outputs {
     /// Opens the output stream of the journal in `dir`.
     pub fn open(dir: &Path) -> Result<Self, ReplayError> {
-        Ok(Self {
-            dir: dir.to_owned(),
-            reader: Reader::open(dir, Stream::Outputs)?,
-            queues: Default::default(),
-            ended: false,
-        })
+        Self::open_from(dir, Seq(0))
+    }
+
+    /// Opens it where the outputs of input `from` begin.
+    pub fn open_from(dir: &Path, from: Seq) -> Result<Self, ReplayError> {
+        let mut reader = Reader::open(dir, Stream::Outputs)?;
+        if from.0 > 1 {
+            // Stages on different threads interleave: none of the inputs from here on stands before this.
+            reader.seek(from.0)?;
+        }
+        Ok(Self { dir: dir.to_owned(), reader, queues: Default::default(), ended: false, from })
     }
 
     /// The next output of `stage`.
@@ -158,6 +190,9 @@ impl Outputs {
             self.ended = true;
             return Ok(false);
         };
+        if record.seq < self.from.0 {
+            return Ok(true);
+        }
         let (key, output, raw) =
             decode_output(Seq(record.seq), record.body).map_err(|why| ReplayError::Record {
                 dir: self.dir.clone(),

@@ -1,19 +1,21 @@
 //! Verification: every recorded output must be made again, identically.
 
+use super::cursor::Cursor;
+use super::denials::Denials;
 use super::divergence::{Divergence, compare};
 use super::source::{Inputs, Outputs, RecordedOutput, ReplayError, RunConfig, read_config};
 use crate::domain::codec::{kind_name, output_kind};
 use crate::domain::effect::OutMsg;
 use crate::domain::event::{Event, EventBody, Seq};
 use crate::domain::input::{Input, InputClass, RawInput};
-use crate::domain::intent::{Denial, DenyReason, Intent};
+use crate::domain::intent::{Denial, Intent};
 use crate::domain::output::{EventsDigest, Output, OutputKey, STAGES, Stage};
 use crate::domain::time::Stamp;
-use crate::journal::{Hash256, Stream};
+use crate::journal::{Hash256, Stream, read_mark};
 use crate::stage::LOGIC_VERSION;
 use crate::stage::river::{Parts, River, Tap};
 use serde::Serialize;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::path::Path;
 
 /// Result of a verification.
@@ -130,6 +132,16 @@ pub struct Prepared {
 
 /// Opens the journal in `dir`; a configuration that is not the one the manifest names is a divergence.
 pub fn prepare(dir: &Path) -> Result<Result<Prepared, Box<Report>>, ReplayError> {
+    let (config, logic) = match checked_config(dir)? {
+        Ok(checked) => checked,
+        Err(report) => return Ok(Err(report)),
+    };
+    let comparer = Comparer::new(Outputs::open(dir)?, Denials::default(), is_closed(dir)?, logic);
+    Ok(Ok(Prepared { config, inputs: Inputs::open(dir)?, comparer }))
+}
+
+/// The recorded configuration, if it is the one that the manifest names.
+fn checked_config(dir: &Path) -> Result<Result<(RunConfig, Logic), Box<Report>>, ReplayError> {
     let (manifest, bytes, config) = read_config(dir)?;
     let logic = Logic::of(manifest.logic_version);
     let hash = Hash256::of(&bytes).to_string();
@@ -137,11 +149,31 @@ pub fn prepare(dir: &Path) -> Result<Result<Prepared, Box<Report>>, ReplayError>
         let divergence = journal_divergence(1, "configuration hash", &manifest.configuration_hash, &hash);
         return Ok(Err(Box::new(Report { divergence: Some(divergence), logic, ..Report::default() })));
     }
-    Ok(Ok(Prepared {
-        config,
-        inputs: Inputs::open(dir)?,
-        comparer: Comparer::new(Outputs::open(dir)?, is_closed(dir)?, logic),
-    }))
+    Ok(Ok((config, logic)))
+}
+
+/// Like [`verify`], but compares the outputs of the inputs behind the place of `cursor` up to input `to` only. `each`
+/// gets the number and the instant of every input behind it.
+pub fn verify_behind(
+    cursor: &mut Cursor,
+    to: Seq,
+    each: &mut dyn FnMut(Seq, Stamp),
+) -> Result<Report, ReplayError> {
+    let dir = cursor.dir().to_owned();
+    let (_, logic) = match checked_config(&dir)? {
+        Ok(checked) => checked,
+        Err(report) => return Ok(*report),
+    };
+    // Damage is met on the way: the whole journal is not read for a part of it.
+    let mark = read_mark(&dir, Stream::Outputs, cursor.manifest().run_id.0);
+    let closed = mark.is_some_and(|mark| mark.closed);
+    let outputs = Outputs::open_from(&dir, Seq(cursor.seq().0 + 1))?;
+    let mut tap = Comparer::new(outputs, cursor.denials().clone(), closed, logic);
+    tap.note_mismatch();
+    while cursor.seq() < to && !tap.is_over() && cursor.step(&mut tap)? {
+        each(cursor.seq(), cursor.now());
+    }
+    tap.into_report(cursor.hole())
 }
 
 /// Whether the outputs of the journal in `dir` ended in order: then none may be missing.
@@ -170,11 +202,12 @@ pub struct Comparer {
     closed: bool,
     logic: Logic,
     inputs: u64,
+    /// Number of the last input.
+    last: Seq,
     outputs: Outputs,
     digest: EventsDigest,
     only_ticks: bool,
-    denied: [VecDeque<Denial>; 2],
-    looped: [VecDeque<(Seq, Denial)>; 2],
+    denials: Denials,
     compared: BTreeMap<&'static str, u64>,
     unrecorded: u64,
     found: Option<Divergence>,
@@ -182,16 +215,17 @@ pub struct Comparer {
 }
 
 impl Comparer {
-    fn new(outputs: Outputs, closed: bool, logic: Logic) -> Self {
+    /// Begins with the outputs of the input that `outputs` were opened at; `denials` are those on their way then.
+    fn new(outputs: Outputs, denials: Denials, closed: bool, logic: Logic) -> Self {
         Self {
             closed,
             logic,
             inputs: 0,
+            last: Seq(0),
             outputs,
             digest: EventsDigest::default(),
             only_ticks: true,
-            denied: Default::default(),
-            looped: Default::default(),
+            denials,
             compared: BTreeMap::new(),
             unrecorded: 0,
             found: None,
@@ -199,25 +233,11 @@ impl Comparer {
         }
     }
 
-    /// A recorded denial must be one that the stages made themselves, in their order. On threads either
-    /// of the two may be seen first, so both wait for each other.
-    fn loopback(&mut self, seq: Seq, denial: Denial) {
-        let from = usize::from(denial.reason == DenyReason::RouteUnavailable);
-        self.looped[from].push_back((seq, denial));
-        self.match_denials(from);
-    }
-
-    fn match_denials(&mut self, from: usize) {
-        while !self.looped[from].is_empty() && !self.denied[from].is_empty() {
-            let (seq, recorded) = self.looped[from][0];
-            let made = self.denied[from][0];
-            if recorded != made {
-                let (recorded, made) = (format!("{recorded:?}"), format!("{made:?}"));
-                self.found.get_or_insert(journal_divergence(seq.0, "denied input", &recorded, &made));
-                return;
-            }
-            self.looped[from].pop_front();
-            self.denied[from].pop_front();
+    /// A recorded denial must be one that the stages made themselves, in their order.
+    fn note_mismatch(&mut self) {
+        if let (None, Some(mismatch)) = (&self.found, self.denials.mismatch()) {
+            let (recorded, made) = (format!("{:?}", mismatch.recorded), format!("{:?}", mismatch.made));
+            self.found = Some(journal_divergence(mismatch.seq.0, "denied input", &recorded, &made));
         }
     }
 
@@ -287,7 +307,7 @@ impl Comparer {
         if self.found.is_some() {
             return Ok(());
         }
-        if let Some((seq, denial)) = self.looped.iter().find_map(|queue| queue.front()) {
+        if let Some((seq, denial)) = self.denials.unmade() {
             let recorded = format!("{denial:?}");
             self.found = Some(journal_divergence(seq.0, "denied input", &recorded, "no such denial"));
             return Ok(());
@@ -297,7 +317,7 @@ impl Comparer {
             left.extend(self.outputs.next(stage)?);
         }
         // On threads, outputs of the very last inputs may have been recorded before a crash cut the inputs off.
-        left.retain(|output| output.0.cause.0 <= self.inputs);
+        left.retain(|output| output.0.cause <= self.last);
         if let Some(first) = left.iter().min_by_key(|output| output.0) {
             self.found = Some(Divergence {
                 seq: first.0.cause.0,
@@ -328,8 +348,10 @@ fn misplaced(recorded: &RecordedOutput, key: OutputKey, output: &Output) -> Dive
 impl Tap for Comparer {
     fn input(&mut self, seq: Seq, _at: Stamp, _class: InputClass, raw: &RawInput<'_>) {
         self.inputs += 1;
+        self.last = seq;
         if let Input::Denied(denial) = raw.input {
-            self.loopback(seq, denial);
+            self.denials.on_recorded(seq, &denial);
+            self.note_mismatch();
         }
     }
 
@@ -348,9 +370,8 @@ impl Tap for Comparer {
 
     fn denied(&mut self, key: OutputKey, denial: &Denial) {
         self.check(key, &Output::Denied(*denial), &[]);
-        let from = usize::from(key.stage == Stage::Route);
-        self.denied[from].push_back(*denial);
-        self.match_denials(from);
+        self.denials.on_made(key.stage, denial);
+        self.note_mismatch();
     }
 
     fn message(&mut self, key: OutputKey, message: &OutMsg) {

@@ -43,6 +43,18 @@ pub trait Tap {
     }
 }
 
+/// Looks at nothing.
+impl Tap for () {
+    fn input(&mut self, _seq: Seq, _at: Stamp, _class: InputClass, _raw: &RawInput<'_>) {}
+    fn event(&mut self, _event: &Event) {}
+    fn intent(&mut self, _key: OutputKey, _intent: &Intent) {}
+    fn approved(&mut self, _key: OutputKey, _intent: &Intent) {}
+    fn denied(&mut self, _key: OutputKey, _denial: &Denial) {}
+    fn message(&mut self, _key: OutputKey, _message: &OutMsg) {}
+    fn state(&mut self, _key: OutputKey, _hash: u64) {}
+    fn end(&mut self, _seq: Seq) {}
+}
+
 /// Where a rehearsal stands. A step is at most a few µs of work, so that an input never waits longer.
 #[derive(Clone, Debug, Default)]
 pub struct Rehearsal {
