@@ -54,4 +54,5 @@ mod tidy;
 mod twins;
 mod venue_limits;
 mod venue_state;
+mod whatif;
 mod write_ahead;

@@ -34,6 +34,7 @@ pub mod run;
 pub mod screen;
 pub mod sim;
 pub mod top;
+pub mod whatif;
 
 pub use error::CliError;
 
@@ -79,6 +80,8 @@ enum Command {
     Instruments(instruments::InstrumentsArgs),
     /// Replay a journal through the engine.
     Replay(replay::ReplayArgs),
+    /// What another configuration would have made of a recorded run.
+    Whatif(whatif::WhatIfArgs),
     /// Prove from a journal that limits held, trades were hedged and the money adds up.
     Audit(audit::AuditArgs),
     /// Write a journal as Parquet, CSV, NDJSON or hftbacktest's npz.
@@ -137,6 +140,7 @@ fn dispatch(cli: Cli) -> Result<u8, Failure> {
         Command::Top(args) => top::run(&args),
         Command::Instruments(args) => instruments::run(&args),
         Command::Replay(args) => replay::run(&args),
+        Command::Whatif(args) => whatif::run(&args),
         Command::Audit(args) => audit::run(&args),
         Command::Export(args) => export::run(&args),
     }

@@ -13,3 +13,4 @@ pub mod place;
 pub mod snapshot;
 pub mod source;
 pub mod verify;
+pub mod whatif;
