@@ -17,16 +17,19 @@ pub mod trades;
 use super::divergence::compare;
 use super::source::{Inputs, ReplayError, read_config};
 use super::verify::Logic;
+use crate::core::position::Positions;
+use crate::domain::calendar;
 use crate::domain::event::Seq;
 use crate::domain::input::{Command, Input, RawInput};
+use crate::domain::intent::Intent;
 use crate::domain::money::Money;
 use crate::domain::number::Num;
 use crate::domain::output::{Output, OutputKey};
 use crate::domain::params::{EngineParams, PaperParams};
 use crate::domain::time::{Nanos, Stamp};
 use crate::stage::decode::UnknownDialect;
-use lane::{Acts, Lane};
-use report::{Change, Difference, ModelError, Parting, RunFigures, TradeChange, WhatIf, shown};
+use lane::Lane;
+use report::{Change, Difference, ModelError, Parting, RunFigures, TradeChange, WhatIf};
 use std::path::Path;
 use trades::{Followed, row};
 
@@ -74,7 +77,13 @@ pub fn whatif(
         return Err(ReplayError::Place { dir: dir.to_owned(), why });
     }
     let logic = Logic::of(manifest.logic_version);
-    Ok(world.report(dir, &config.params, trading, question, logic))
+    let mut report = world.report(dir, &config.params, trading, question, logic);
+    if let Some((expected, next)) = inputs.hole().get() {
+        report
+            .notes
+            .push(format!("the record breaks off: input {expected} is missing, the next one is {next}"));
+    }
+    Ok(report)
 }
 
 /// The three runs.
@@ -139,9 +148,9 @@ impl World {
             self.both(seq, raw.mono, Command::Reduce);
         }
         if self.parting.is_none()
-            && let Some(parting) = part(self.old.acts(), self.new.acts())
+            && let Some(parting) = part(&self.old, &self.new)
         {
-            self.parting = Some(Parting { seq: seq.0, at: shown(self.now.wall), ..parting });
+            self.parting = Some(Parting { seq: seq.0, at: calendar::shown(self.now.wall), ..parting });
         }
     }
 
@@ -220,10 +229,11 @@ impl World {
             recorded_on_paper: !trading,
             from_seq: self.from.0,
             to_seq: self.last.0,
-            from: shown(self.began_at.unwrap_or(self.now).wall),
-            to: shown(self.now.wall),
+            from: calendar::shown(self.began_at.unwrap_or(self.now).wall),
+            to: calendar::shown(self.now.wall),
             latency_ns: question.paper.latency_ns,
             assumptions: assumptions(&question.paper, trading),
+            notes: Vec::new(),
             config: params::changes(recorded, &question.params),
             divergence: parting.clone(),
             recorded: figures(was, certain, false),
@@ -305,23 +315,43 @@ fn trade_changes(
 }
 
 /// The first difference of what two runs made of an input; number and instant are the caller's.
-fn part(old: &Acts, new: &Acts) -> Option<Parting> {
-    let at = (0..old.len().max(new.len())).find(|at| old.get(*at) != new.get(*at))?;
-    let said = |act: Option<&(OutputKey, Output)>| {
-        act.map_or_else(|| "nothing".to_owned(), |(_, output)| format!("{output:?}"))
-    };
-    let (a, b) = (old.get(at), new.get(at));
+fn part(old: &Lane, new: &Lane) -> Option<Parting> {
+    let at =
+        (0..old.acts().len().max(new.acts().len())).find(|at| old.acts().get(*at) != new.acts().get(*at))?;
+    let (a, b) = (old.acts().get(at), new.acts().get(at));
     let key = a.or(b)?.0;
     let named = match (a, b) {
         (Some((_, a)), Some((_, b))) => compare(key, (a, &[]), (b, &[])),
         _ => None,
     };
+    let said = |act: Option<&(OutputKey, Output)>, lane: &Lane| {
+        act.map_or_else(|| "nothing".to_owned(), |(_, output)| words(output, lane.positions()))
+    };
     let (field, old, new) = named.map_or_else(
-        || ("output".to_owned(), said(a), said(b)),
+        || ("output".to_owned(), said(a, old), said(b, new)),
         |named| (named.field, named.recorded, named.replayed),
     );
     let stage = format!("{:?}", key.stage).to_lowercase();
     Some(Parting { seq: 0, at: String::new(), stage, field, old, new })
+}
+
+/// An output of which all is worth saying.
+fn words(output: &Output, positions: &Positions) -> String {
+    let Output::Approved(Intent::Basket(basket)) = output else { return format!("{output:?}") };
+    let orders = basket.orders().iter().map(|order| match positions.instrument(order.instrument) {
+        Some(of) => {
+            format!(
+                "{:?} {} {} at {}",
+                order.side,
+                of.qty_num(order.qty),
+                of.symbol,
+                of.price_num(order.price)
+            )
+        }
+        None => format!("{order:?}"),
+    });
+    let orders: Vec<String> = orders.collect();
+    format!("{:?} of trade {}: {}", basket.kind, basket.trade.0, orders.join(", "))
 }
 
 fn assumptions(paper: &PaperParams, trading: bool) -> Vec<String> {

@@ -1,6 +1,6 @@
 //! What may differ between a recorded run and a counterfactual one: rules, limits and fees, never what was heard.
 
-use crate::domain::params::{EngineParams, VenueParams};
+use crate::domain::params::{EngineParams, ScanParams, VenueParams};
 use serde::Serialize;
 use serde_json::Value;
 use std::collections::BTreeSet;
@@ -25,7 +25,10 @@ pub fn transplant(recorded: &EngineParams, new: &EngineParams) -> Result<EngineP
     let dialects = |of: &EngineParams| of.venues.iter().map(|venue| venue.dialect.clone()).collect();
     same("venue", dialects(recorded), dialects(new))?;
     same("instrument", listings(recorded), listings(new))?;
-    let mut params = EngineParams { scan: new.scan.clone(), risk: new.risk.clone(), ..recorded.clone() };
+    // What no configuration file can state stays, too.
+    let ScanParams { edge_persist_ns, random_entry_ns, .. } = recorded.scan;
+    let scan = ScanParams { edge_persist_ns, random_entry_ns, ..new.scan.clone() };
+    let mut params = EngineParams { scan, risk: new.risk.clone(), ..recorded.clone() };
     for venue in &mut params.venues {
         let Some(of) = new.venues.iter().find(|of| of.dialect == venue.dialect) else { continue };
         *venue = VenueParams {
@@ -133,9 +136,10 @@ mod tests {
         new.scan.threshold_ppb += 5;
         new.venues[0].taker_fee_ppb = 42;
         new.venues[0].dead_man_ns = 9;
+        new.scan.edge_persist_ns = 11;
         let params = transplant(&recorded, &new).expect("the same venues");
         assert_eq!(params.venues[1].taker_fee_ppb, 42, "bybit's, in the place that the journal has it");
-        assert_eq!((params.boot_epoch, params.venues[1].dead_man_ns), (7, 0));
+        assert_eq!((params.boot_epoch, params.venues[1].dead_man_ns, params.scan.edge_persist_ns), (7, 0, 0));
         let keys: Vec<String> = changes(&recorded, &params).into_iter().map(|change| change.key).collect();
         assert_eq!(keys, ["scan.threshold_ppb", "venues.bybit.taker_fee_ppb"]);
     }

@@ -3,7 +3,6 @@
 use super::params::ConfigChange;
 use super::trades::{TradeCounts, TradeRow};
 use crate::core::position::Totals;
-use crate::domain::calendar;
 use crate::domain::money::Money;
 use crate::domain::number::Num;
 use crate::domain::time::Nanos;
@@ -192,6 +191,8 @@ pub struct WhatIf {
     pub latency_ns: Nanos,
     /// What the model takes for granted.
     pub assumptions: Vec<String>,
+    /// What else a reader must know.
+    pub notes: Vec<String>,
     /// Parameters that differ.
     pub config: Vec<ConfigChange>,
     /// Where old and new part; `None` = never.
@@ -246,6 +247,9 @@ impl fmt::Display for WhatIf {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if let Some(warning) = self.logic.warning() {
             writeln!(f, "warning: {warning}")?;
+        }
+        for note in &self.notes {
+            writeln!(f, "note: {note}")?;
         }
         writeln!(
             f,
@@ -329,11 +333,6 @@ impl fmt::Display for WhatIf {
         }
         Ok(())
     }
-}
-
-/// Instants for people.
-pub fn shown(wall: Nanos) -> String {
-    calendar::shown(wall)
 }
 
 #[cfg(test)]
