@@ -11,6 +11,7 @@
 
 use super::digest::Digest;
 use super::order::entry::rescale;
+use crate::domain::carry::CarriedPosition;
 use crate::domain::event::{FundingPayment, PositionReport};
 use crate::domain::instrument::{CanonicalId, ContractKind, Instrument, InstrumentId, Price, Qty, VenueId};
 use crate::domain::intent::{ONE_PPB, Ppb};
@@ -341,6 +342,22 @@ impl Positions {
         )
     }
 
+    /// Notional of what is held of each instrument on all venues together, quote currency: perfectly hedged legs
+    /// sum to nothing.
+    pub fn unhedged(&self) -> Money {
+        let mut nets: Vec<(CanonicalId, Money)> = Vec::new();
+        for Row { instrument, position, .. } in self.rows.iter().filter(|row| row.position.qty != 0) {
+            let Some(mark) = position.mark else { continue };
+            let notional = instrument.notional(Qty(position.qty.saturating_abs()), mark);
+            let signed = if position.qty < 0 { -notional } else { notional };
+            match nets.iter_mut().find(|(canonical, _)| *canonical == instrument.canonical) {
+                Some((_, net)) => *net += signed,
+                None => nets.push((instrument.canonical, signed)),
+            }
+        }
+        nets.into_iter().fold(Money::ZERO, |sum, (_, net)| sum + net.abs())
+    }
+
     /// Sums over everything, quote currency.
     pub const fn totals(&self) -> &Totals {
         &self.totals
@@ -349,6 +366,35 @@ impl Positions {
     /// Net result since 00:00 UTC, fees and unrealised included; negative = loss.
     pub fn daily(&self) -> Money {
         self.totals.net() - self.day_base
+    }
+
+    /// The UTC day of [`Positions::daily`], in days since 1970-01-01.
+    pub fn day(&self) -> i64 {
+        self.day.unwrap_or(0)
+    }
+
+    /// What the run before held, in the scales of the listing, which is defined. Its results stay with that run, but for
+    /// what the open part is to bring.
+    pub fn adopt(&mut self, carried: &CarriedPosition) {
+        let id = carried.instrument;
+        let Some(row) = self.rows.get_mut(id.index()).filter(|row| row.instrument.generation > 0) else {
+            self.unknown_fills += 1;
+            return;
+        };
+        let CarriedPosition { qty, open_cash, mark, .. } = *carried;
+        row.position = Position { qty, open_cash, mark, ..Position::default() };
+        self.digest.mix(u64::from(id.0));
+        self.digest.mix(qty as u64);
+        self.digest.mix_wide(open_cash.0);
+        self.compare(id, None);
+        self.revalue(id);
+    }
+
+    /// Goes on with a day of which `daily` was the result so far, unless that day is over.
+    pub fn resume_day(&mut self, day: i64, daily: Money) {
+        // A clock that was set back makes no new day.
+        let so_far = if self.day.is_some_and(|today| today <= day) { daily } else { Money::ZERO };
+        self.day_base = self.totals.net() - so_far;
     }
 
     /// Exact fees paid per venue and currency.
