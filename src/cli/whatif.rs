@@ -26,7 +26,7 @@ pub struct WhatIfArgs {
     /// The other configuration, as for `run`: its rules, limits and fees count, for the venues and instruments of the run.
     #[arg(long, value_name = "FILE")]
     pub config: PathBuf,
-    /// From the egress gate to the imagined matching engine, such as 500us, 1ms; without it [paper] latency_ms.
+    /// From the egress gate to the imagined matching engine, such as 500us, 1ms; without it latency_ms of the paper table.
     #[arg(long, value_name = "TIME", value_parser = latency)]
     pub latency: Option<Nanos>,
     /// From where trades count: the number of an input, a time (2026-11-27T13:40:00Z, 13:40:00.5), or +12.5s.
