@@ -59,5 +59,6 @@ mod tidy;
 mod twins;
 mod venue_limits;
 mod venue_state;
+mod whatif;
 mod why;
 mod write_ahead;

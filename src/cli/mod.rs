@@ -37,6 +37,7 @@ pub mod screen;
 pub mod sim;
 pub mod step;
 pub mod top;
+pub mod whatif;
 pub mod why;
 
 pub use error::CliError;
@@ -83,6 +84,8 @@ enum Command {
     Instruments(instruments::InstrumentsArgs),
     /// Replay a journal through the engine.
     Replay(replay::ReplayArgs),
+    /// What another configuration would have made of a recorded run.
+    Whatif(whatif::WhatIfArgs),
     /// Explain an order from a journal: trigger, books, edge, checks, bytes, fills, nanoseconds.
     Why(why::WhyArgs),
     /// Explain what kept a pair from trading at a moment.
@@ -153,6 +156,7 @@ fn dispatch(cli: Cli) -> Result<u8, Failure> {
         Command::Top(args) => top::run(&args),
         Command::Instruments(args) => instruments::run(&args),
         Command::Replay(args) => replay::run(&args),
+        Command::Whatif(args) => whatif::run(&args),
         Command::Why(args) => why::run(&args),
         Command::WhyNot(args) => why::run_not(&args),
         Command::Step(args) => step::run(&args),

@@ -17,4 +17,5 @@ pub mod snapshot;
 pub mod source;
 pub mod step;
 pub mod verify;
+pub mod whatif;
 pub mod why;
