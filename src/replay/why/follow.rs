@@ -2,8 +2,8 @@
 
 use super::WhyError;
 use super::card::{
-    At, BasketCard, DenialCard, FillCard, LegResult, MessageCard, Moment, OrderCard, RouteCard, RunCard,
-    Trigger, UpdateCard, Why,
+    BasketCard, DenialCard, FillCard, LegResult, MessageCard, Moment, OrderCard, RouteCard, RunCard, Trigger,
+    UpdateCard, Why,
 };
 use super::decide::{Before, Decision, standings};
 use super::hops::{SHARED, hops};
