@@ -185,6 +185,11 @@ fn the_configuration_parser_points_at_what_is_wrong() {
 }
 
 #[test]
+fn lines_of_the_debugger_are_commands_or_errors_that_point() {
+    drive("expression", &corpus("expression"), 4_000, targets::expression);
+}
+
+#[test]
 fn web_socket_framing_equals_an_independent_implementation() {
     drive("frames", &corpus("frames"), 30_000, targets::wire::frames);
 }

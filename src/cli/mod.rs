@@ -20,6 +20,7 @@ pub mod capture;
 pub mod check_config;
 pub mod decode;
 pub mod demo;
+pub mod diff;
 pub mod error;
 pub mod export;
 pub mod import;
@@ -33,6 +34,7 @@ pub mod report;
 pub mod run;
 pub mod screen;
 pub mod sim;
+pub mod step;
 pub mod top;
 
 pub use error::CliError;
@@ -79,6 +81,10 @@ enum Command {
     Instruments(instruments::InstrumentsArgs),
     /// Replay a journal through the engine.
     Replay(replay::ReplayArgs),
+    /// Step through a journal: go to a place, run until an expression holds, look at books, orders, limits.
+    Step(step::StepArgs),
+    /// Tell what differs between two journals, or a journal and a replay with another configuration or program.
+    Diff(diff::DiffArgs),
     /// Prove from a journal that limits held, trades were hedged and the money adds up.
     Audit(audit::AuditArgs),
     /// Write a journal as Parquet, CSV, NDJSON or hftbacktest's npz.
@@ -137,6 +143,8 @@ fn dispatch(cli: Cli) -> Result<u8, Failure> {
         Command::Top(args) => top::run(&args),
         Command::Instruments(args) => instruments::run(&args),
         Command::Replay(args) => replay::run(&args),
+        Command::Step(args) => step::run(&args),
+        Command::Diff(args) => diff::run(&args),
         Command::Audit(args) => audit::run(&args),
         Command::Export(args) => export::run(&args),
     }

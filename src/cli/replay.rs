@@ -7,6 +7,7 @@ use crate::domain::event::Seq;
 use crate::domain::time::Nanos;
 use crate::journal::{Stream, read_mark};
 use crate::replay::cursor::Cursor;
+use crate::replay::outputs::record_outputs;
 use crate::replay::place::Place;
 use crate::replay::verify::{Report, verify_behind};
 use crate::runtime::idle::IdleMode;
@@ -46,6 +47,10 @@ pub struct ReplayArgs {
     /// How idle threads wait: spin, yield or park.
     #[arg(long, default_value = "yield")]
     pub idle: IdleMode,
+    /// Compare nothing; write what this program makes of the recorded inputs to this new directory, as a journal of
+    /// outputs alone (what `diff --binary` asks another program for).
+    #[arg(long, value_name = "OUT", conflicts_with_all = ["verify", "pinning", "json"])]
+    pub outputs: Option<PathBuf>,
     /// One JSON object instead of text.
     #[arg(long)]
     pub json: bool,
@@ -83,6 +88,15 @@ impl ReplayArgs {
 
 /// Runs the command.
 pub fn run(args: &ReplayArgs) -> Result<u8, Failure> {
+    if let Some(out) = &args.outputs {
+        let bar = ProgressBar::new();
+        let inputs = record_outputs(&args.dir, out, &mut |inputs| {
+            bar.show(0, 0, &format!("replayed {inputs} inputs"));
+        })?;
+        drop(bar);
+        say!("inputs replayed: {inputs}; outputs written to {}", out.display())?;
+        return Ok(0);
+    }
     let plan = super::demo::plan(Some(&args.pinning), Some(args.idle))?;
     let report = if args.is_plain() {
         let bar = ProgressBar::new();

@@ -341,6 +341,22 @@ impl Positions {
         )
     }
 
+    /// Notional of what is held of each instrument on all venues together, quote currency: perfectly hedged legs
+    /// sum to nothing.
+    pub fn unhedged(&self) -> Money {
+        let mut nets: Vec<(CanonicalId, Money)> = Vec::new();
+        for Row { instrument, position, .. } in self.rows.iter().filter(|row| row.position.qty != 0) {
+            let Some(mark) = position.mark else { continue };
+            let notional = instrument.notional(Qty(position.qty.saturating_abs()), mark);
+            let signed = if position.qty < 0 { -notional } else { notional };
+            match nets.iter_mut().find(|(canonical, _)| *canonical == instrument.canonical) {
+                Some((_, net)) => *net += signed,
+                None => nets.push((instrument.canonical, signed)),
+            }
+        }
+        nets.into_iter().fold(Money::ZERO, |sum, (_, net)| sum + net.abs())
+    }
+
     /// Sums over everything, quote currency.
     pub const fn totals(&self) -> &Totals {
         &self.totals

@@ -55,30 +55,34 @@ pub fn compare(key: OutputKey, recorded: (&Output, &[u8]), replayed: (&Output, &
 }
 
 /// As JSON; `i128` amounts do not fit JSON numbers and are written as text.
-fn json(output: &Output) -> Value {
+pub(super) fn json(output: &Output) -> Value {
     serde_json::to_value(output).unwrap_or_else(|_| Value::String(format!("{output:?}")))
 }
 
 /// Path and both values of the first difference in document order.
 fn first_difference(path: &str, a: &Value, b: &Value) -> Option<(String, String, String)> {
+    let mut found = Vec::new();
+    differences(path, a, b, &mut found);
+    (!found.is_empty()).then(|| found.swap_remove(0))
+}
+
+/// Path and both values of every difference, in document order.
+pub(super) fn differences(path: &str, a: &Value, b: &Value, to: &mut Vec<(String, String, String)>) {
     let join = |key: &str| if path.is_empty() { key.to_owned() } else { format!("{path}.{key}") };
     match (a, b) {
         (Value::Object(a), Value::Object(b)) => {
             for (key, value) in a {
-                let other = b.get(key).unwrap_or(&Value::Null);
-                if let Some(found) = first_difference(&join(key), value, other) {
-                    return Some(found);
-                }
+                differences(&join(key), value, b.get(key).unwrap_or(&Value::Null), to);
             }
-            let extra = b.iter().find(|(key, _)| !a.contains_key(*key))?;
-            Some((join(extra.0), "absent".into(), extra.1.to_string()))
+            let extra = b.iter().filter(|(key, _)| !a.contains_key(*key));
+            to.extend(extra.map(|(key, value)| (join(key), "absent".into(), value.to_string())));
         }
-        (Value::Array(a), Value::Array(b)) if a.len() == b.len() => a
-            .iter()
-            .zip(b)
-            .enumerate()
-            .find_map(|(i, (a, b))| first_difference(&format!("{path}[{i}]"), a, b)),
-        _ if a == b => None,
-        _ => Some((path.to_owned(), a.to_string(), b.to_string())),
+        (Value::Array(a), Value::Array(b)) if a.len() == b.len() => {
+            for (at, (a, b)) in a.iter().zip(b).enumerate() {
+                differences(&format!("{path}[{at}]"), a, b, to);
+            }
+        }
+        _ if a == b => {}
+        _ => to.push((path.to_owned(), a.to_string(), b.to_string())),
     }
 }

@@ -177,7 +177,7 @@ pub fn verify_behind(
 }
 
 /// Whether the outputs of the journal in `dir` ended in order: then none may be missing.
-fn is_closed(dir: &Path) -> Result<bool, ReplayError> {
+pub(super) fn is_closed(dir: &Path) -> Result<bool, ReplayError> {
     let report = crate::journal::verify(dir)?;
     Ok(report
         .streams

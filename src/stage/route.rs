@@ -614,6 +614,17 @@ impl Route {
         &self.budgets
     }
 
+    /// Whether a venue's account session and its order session are ready.
+    pub fn readiness(&self, venue: VenueId) -> (bool, bool) {
+        let of = |ready: &[bool]| ready.get(venue.index()).copied().unwrap_or(false);
+        (of(&self.account_ready), of(&self.orders_ready))
+    }
+
+    /// Epoch of each connection; 0 = down.
+    pub fn epochs(&self) -> &[u32] {
+        &self.epochs
+    }
+
     /// Messages sent so far.
     pub fn messages(&self) -> u64 {
         self.next_message

@@ -1,12 +1,10 @@
 //! Publishing figures to the board, by whichever thread owns them.
 
 use super::keeper::Keeper;
-use crate::core::position::PositionView;
 use crate::core::risk::Risk;
 use crate::core::scanner::Scanner;
 use crate::core::start_gate::StartGate;
-use crate::domain::instrument::{CanonicalId, InstrumentId, Qty};
-use crate::domain::money::Money;
+use crate::domain::instrument::InstrumentId;
 use crate::domain::time::{Nanos, SECOND};
 use crate::ops::view::{AccountView, Board, FindingView, View};
 use crate::stage::decode::Decode;
@@ -50,7 +48,7 @@ pub fn decode(decode: &Decode, board: &Board) {
 
 /// Risk's part: positions, margin, profit and loss.
 pub fn risk(rules: &Risk, board: &Board) {
-    let unhedged = unhedged(rules.positions().positions());
+    let unhedged = rules.positions().unhedged();
     board.try_update(|view| {
         view.positions.clear();
         view.positions.extend(rules.positions().positions());
@@ -67,21 +65,6 @@ pub fn risk(rules: &Risk, board: &Board) {
         view.open_orders = rules.open_orders();
         findings(rules.start_gate(), view);
     });
-}
-
-/// Notional of what is held of each instrument on all venues together: perfectly hedged legs sum to nothing.
-fn unhedged(rows: impl Iterator<Item = PositionView>) -> Money {
-    let mut nets: Vec<(CanonicalId, Money)> = Vec::new();
-    for row in rows.filter(|row| row.position.qty != 0) {
-        let Some(mark) = row.position.mark else { continue };
-        let notional = row.instrument.notional(Qty(row.position.qty.saturating_abs()), mark);
-        let signed = if row.position.qty < 0 { Money::ZERO - notional } else { notional };
-        match nets.iter_mut().find(|(canonical, _)| *canonical == row.instrument.canonical) {
-            Some((_, net)) => *net += signed,
-            None => nets.push((row.instrument.canonical, signed)),
-        }
-    }
-    nets.into_iter().fold(Money::ZERO, |sum, (_, net)| sum + net.abs())
 }
 
 /// Findings are text, so they are told anew only when they changed.

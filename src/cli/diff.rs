@@ -1,0 +1,175 @@
+//! `perpring diff`: what differs between two journals, or between a journal and a replay of its inputs.
+
+use super::progress::ProgressBar;
+use super::{CliError, Failure};
+use crate::config::Config;
+use crate::replay::diff::{Against, diff};
+use crate::replay::source::{RunConfig, read_config};
+use clap::Args;
+use serde_json::Value;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+/// Arguments of `diff`.
+#[derive(Args, Debug)]
+pub struct DiffArgs {
+    /// Directory of a journal; nothing in it is changed.
+    pub a: PathBuf,
+    /// Directory of another one. Without it, and without any of the options: a replay by this program.
+    #[arg(conflicts_with_all = ["config", "set", "binary"])]
+    pub b: Option<PathBuf>,
+    /// A replay with this configuration (as for `run`; venues, instruments and connections must be the recorded ones).
+    #[arg(long, value_name = "FILE", conflicts_with = "binary")]
+    pub config: Option<PathBuf>,
+    /// A replay with this parameter changed, such as scan.threshold_ppb=300000; may stand several times.
+    #[arg(long, value_name = "KEY=VALUE", conflicts_with = "binary")]
+    pub set: Vec<String>,
+    /// A replay by another perpring program: by its `replay DIR --outputs OUT`.
+    #[arg(long, value_name = "PATH")]
+    pub binary: Option<PathBuf>,
+    /// One JSON object instead of text.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Runs the command: 0 identical, 1 different.
+pub fn run(args: &DiffArgs) -> Result<u8, Failure> {
+    let (_, _, recorded) = read_config(&args.a)?;
+    // Kept until the end: it removes the outputs of the other program.
+    let mut scratch = None;
+    let against = match (&args.b, &args.binary) {
+        (Some(dir), _) => Against::Journal(dir.clone()),
+        (None, Some(program)) => {
+            let dir = scratch.insert(Scratch::new());
+            ask(program, &args.a, &dir.0)?;
+            Against::Outputs(dir.0.clone(), format!("a replay by {}", program.display()))
+        }
+        (None, None) => replay_with(args, &recorded)?,
+    };
+    let bar = ProgressBar::new();
+    let report = diff(&args.a, &against, &mut |inputs| {
+        bar.show(0, 0, &format!("compared {inputs} inputs"));
+    })?;
+    drop(bar);
+    match args.json {
+        true => say!("{}", serde_json::to_string_pretty(&report)?)?,
+        false => say!("{report}")?,
+    }
+    Ok(u8::from(!report.identical))
+}
+
+/// The outputs of another program, removed at the end.
+struct Scratch(PathBuf);
+
+impl Scratch {
+    fn new() -> Self {
+        Self(std::env::temp_dir().join(format!("perpring-diff-{}", std::process::id())))
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        // It is in the directory for such things: what cannot be removed is not lost.
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+/// Lets another program write what it makes of the recorded inputs.
+fn ask(program: &Path, journal: &Path, out: &Path) -> Result<(), Failure> {
+    tell!("{} replays {}", program.display(), journal.display());
+    let output = Command::new(program)
+        .arg("replay")
+        .arg(journal)
+        .arg("--outputs")
+        .arg(out)
+        .stdin(Stdio::null())
+        .output()
+        .map_err(|why| CliError::Argument(format!("cannot run {}: {why}", program.display())))?;
+    if output.status.success() {
+        return Ok(());
+    }
+    let said = String::from_utf8_lossy(&output.stderr);
+    Err(CliError::Argument(format!(
+        "{} could not replay {} ({}): {}",
+        program.display(),
+        journal.display(),
+        output.status,
+        said.lines().last().unwrap_or("it said nothing")
+    ))
+    .into())
+}
+
+fn replay_with(args: &DiffArgs, recorded: &RunConfig) -> Result<Against, Failure> {
+    if args.config.is_none() && args.set.is_empty() {
+        return Ok(Against::Replay(None, "a replay by this program".to_owned()));
+    }
+    let mut config = recorded.clone();
+    if let Some(file) = &args.config {
+        let live = recorded.params.paper.is_none();
+        let mut read = Config::load(file)?;
+        // Nothing leaves in a replay: that word is for runs.
+        read.engine.live |= live;
+        let settings = read.settings(live).map_err(|findings| {
+            CliError::Argument(format!("{}:\n  {}", file.display(), findings.join("\n  ")))
+        })?;
+        config.params = settings.params;
+        // The ids of the recorded orders.
+        config.params.boot_epoch = recorded.params.boot_epoch;
+    }
+    for change in &args.set {
+        config = set(&config, change)?;
+    }
+    let name = args.config.as_ref().map_or_else(String::new, |file| format!(" {}", file.display()));
+    let name = format!("a replay with{name} {}", args.set.join(" "));
+    Ok(Against::Replay(Some(Box::new(config)), name.trim_end().to_owned()))
+}
+
+/// Changes one parameter, by its path in the recorded configuration.
+fn set(config: &RunConfig, change: &str) -> Result<RunConfig, CliError> {
+    let wrong = |why: String| CliError::Argument(format!("--set {change}: {why}"));
+    let (path, value) = change.split_once('=').ok_or_else(|| wrong("write KEY=VALUE".to_owned()))?;
+    let mut json = serde_json::to_value(config).map_err(|why| wrong(why.to_string()))?;
+    let mut place = &mut json["params"];
+    for key in path.trim().split('.') {
+        let known = match &*place {
+            Value::Object(fields) => fields.keys().cloned().collect::<Vec<_>>().join(", "),
+            Value::Array(items) => format!("0 to {}", items.len().saturating_sub(1)),
+            _ => "nothing below it".to_owned(),
+        };
+        let next = match place {
+            Value::Object(fields) => fields.get_mut(key),
+            Value::Array(items) => key.parse::<usize>().ok().and_then(|at| items.get_mut(at)),
+            _ => None,
+        };
+        place = next.ok_or_else(|| wrong(format!("there is no `{key}`; there is {known}")))?;
+    }
+    // What is no JSON is a text.
+    *place = serde_json::from_str(value.trim()).unwrap_or_else(|_| Value::String(value.trim().to_owned()));
+    serde_json::from_value(json).map_err(|why| wrong(why.to_string()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::params::{EngineParams, VenueParams};
+
+    #[test]
+    fn a_parameter_is_set_by_its_path_or_refused_with_what_there_is() {
+        let params = EngineParams { venues: vec![VenueParams::default()], ..EngineParams::default() };
+        let config = RunConfig { trading: true, params };
+        let changed = set(&config, "scan.threshold_ppb=123").expect("a known key");
+        assert_eq!(changed.params.scan.threshold_ppb, 123);
+        let changed = set(&config, "venues.0.taker_fee_ppb = 7").expect("a known key");
+        assert_eq!(changed.params.venues[0].taker_fee_ppb, 7);
+        for (change, part) in [
+            ("scan.treshold_ppb=1", "threshold_ppb"),
+            ("venues.3.taker_fee_ppb=1", "0 to 0"),
+            ("scan", "KEY=VALUE"),
+            ("scan.threshold_ppb=much", "expected i64"),
+            ("boot_epoch.x=1", "nothing below"),
+        ] {
+            let said = set(&config, change).expect_err(change).to_string();
+            assert!(said.contains(part), "{change}: {said}");
+        }
+    }
+}

@@ -1,0 +1,137 @@
+//! `perpring step`: the debugger for recorded runs, at a prompt, from a pipe, or with commands as arguments.
+
+use super::progress::ProgressBar;
+use super::{CliError, Failure};
+use crate::replay::step::command::{Command, parse};
+use crate::replay::step::{Answer, Debugger, Driver, StepError};
+use clap::Args;
+use serde_json::json;
+use std::io::{self, BufRead as _, IsTerminal as _, Write as _};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// Arguments of `step`.
+#[derive(Args, Debug)]
+pub struct StepArgs {
+    /// Directory of the journal: of a run that ended, that crashed, or that still writes. Nothing in it is changed.
+    pub dir: PathBuf,
+    /// Do this and no prompt; may stand several times. `help` lists the commands.
+    #[arg(short, long = "command", value_name = "COMMAND")]
+    pub commands: Vec<String>,
+    /// Answer each command with one JSON object a line.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Progress on standard error, and Ctrl-C.
+struct Hands {
+    bar: Option<ProgressBar>,
+    stop: Arc<AtomicBool>,
+    verb: &'static str,
+}
+
+impl Driver for Hands {
+    fn progress(&mut self, seq: u64) {
+        let bar = self.bar.get_or_insert_with(ProgressBar::new);
+        bar.show(0, 0, &format!("{} at input {seq}; Ctrl-C stops here", self.verb));
+    }
+
+    fn wants_stop(&mut self) -> bool {
+        self.stop.load(Ordering::Relaxed)
+    }
+}
+
+/// Runs the command: 0 all was done, 1 a run ended without reaching what it was for, 2 a command made no sense.
+/// At a prompt nothing of that ends it.
+pub fn run(args: &StepArgs) -> Result<u8, Failure> {
+    let mut debugger = Debugger::open(&args.dir)?;
+    let stop = Arc::new(AtomicBool::new(false));
+    // A second Ctrl-C before the next command ends the program, whatever it is doing.
+    signal_hook::flag::register_conditional_shutdown(signal_hook::consts::SIGINT, 130, Arc::clone(&stop))?;
+    signal_hook::flag::register(signal_hook::consts::SIGINT, Arc::clone(&stop))?;
+    let mut session = Session { debugger: &mut debugger, stop, json: args.json, missed: false };
+    if !args.commands.is_empty() {
+        for line in &args.commands {
+            if !session.line(line)? {
+                break;
+            }
+        }
+        return Ok(session.code());
+    }
+    let prompts = io::stdin().is_terminal();
+    if prompts {
+        session.line("where")?;
+    }
+    let mut line = String::new();
+    loop {
+        if prompts {
+            let mut out = io::stdout().lock();
+            write!(out, "(step) ").and_then(|()| out.flush()).map_err(CliError::Write)?;
+        }
+        line.clear();
+        let read = io::stdin().lock().read_line(&mut line);
+        let got = read.map_err(|source| CliError::Read { path: "standard input".into(), source })?;
+        if got == 0 {
+            break;
+        }
+        match session.line(&line) {
+            Ok(true) => {}
+            Ok(false) => break,
+            // Who sits before it types another one.
+            Err(failure) if prompts && failure.downcast_ref::<CliError>().is_none() => tell!("{failure}"),
+            Err(failure) => return Err(failure),
+        }
+    }
+    Ok(if prompts { 0 } else { session.code() })
+}
+
+struct Session<'a> {
+    debugger: &'a mut Debugger,
+    stop: Arc<AtomicBool>,
+    json: bool,
+    /// A run ended without reaching what it was for.
+    missed: bool,
+}
+
+impl Session<'_> {
+    /// Does what a line says; false = it was to quit.
+    fn line(&mut self, line: &str) -> Result<bool, Failure> {
+        let Some(command) = parse(line)? else { return Ok(true) };
+        if command == Command::Quit {
+            return Ok(false);
+        }
+        self.stop.store(false, Ordering::Relaxed);
+        let verb = if matches!(command, Command::Until(_)) { "running" } else { "passing" };
+        let mut hands = Hands { bar: None, stop: Arc::clone(&self.stop), verb };
+        let answer = self.debugger.run(&command, &mut hands).map_err(sentence)?;
+        drop(hands);
+        let goes_for = matches!(command, Command::Until(_) | Command::Goto(_) | Command::Step(_));
+        self.missed |= goes_for && answer.misses();
+        self.tell(line.trim(), &answer)?;
+        Ok(true)
+    }
+
+    fn tell(&self, line: &str, answer: &Answer) -> Result<(), CliError> {
+        if self.json {
+            let mut object = json!({ "command": line });
+            if let (Some(to), Ok(serde_json::Value::Object(from))) =
+                (object.as_object_mut(), serde_json::to_value(answer))
+            {
+                to.extend(from);
+            }
+            return say!("{object}");
+        }
+        let text = answer.to_string();
+        let text = text.trim_end();
+        if text.is_empty() { Ok(()) } else { say!("{text}") }
+    }
+
+    fn code(&self) -> u8 {
+        u8::from(self.missed)
+    }
+}
+
+fn sentence(failure: StepError) -> Failure {
+    failure.into()
+}

@@ -1,0 +1,248 @@
+//! Differences between runs: what is planted is found at its event and field, and what is the same is called so.
+
+use crate::simulated::TempDir;
+use crate::step::{record, started};
+use perpring::domain::codec::{HEADER_MAX, decode_output, encode_output, input_kind};
+use perpring::domain::event::Seq;
+use perpring::domain::input::{FrameMeta, Input};
+use perpring::domain::output::Output;
+use perpring::domain::time::SECOND;
+use perpring::journal::{Reader, Stream, rewrite};
+use perpring::replay::diff::{Against, DiffReport, diff};
+use perpring::replay::outputs::record_outputs;
+use perpring::replay::source::RunConfig;
+use serde_json::Value;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+use std::process::Command;
+
+fn compared(a: &Path, against: Against) -> DiffReport {
+    let report = diff(a, &against, &mut |_| {}).expect("readable journals");
+    println!("{report}");
+    report
+}
+
+fn replayed(dir: &Path, config: RunConfig) -> DiffReport {
+    compared(dir, Against::Replay(Some(Box::new(config)), "another configuration".to_owned()))
+}
+
+/// Records of the outputs of `dir`, as (sequence, output).
+fn outputs(dir: &Path) -> Vec<(u64, Output)> {
+    let mut reader = Reader::open(dir, Stream::Outputs).expect("a journal");
+    let mut found = Vec::new();
+    while let Some(record) = reader.next().expect("undamaged") {
+        let (_, output, _) = decode_output(Seq(record.seq), record.body).expect("an output");
+        found.push((record.seq, output));
+    }
+    found
+}
+
+#[test]
+fn what_is_the_same_is_called_so() {
+    let [a, b, made] = [TempDir::new(), TempDir::new(), TempDir::new()];
+    let config = record(a.path(), 6);
+    record(b.path(), 6);
+    let count = outputs(a.path()).len() as u64;
+    let report = compared(a.path(), Against::Journal(b.path().to_owned()));
+    assert!(report.identical && report.summary.is_empty() && report.configuration.is_empty());
+    assert_eq!((report.compared, report.a.outputs, report.b.outputs), (count, count, count));
+    let report = replayed(a.path(), config);
+    assert!(report.identical && report.compared == count);
+    assert!(
+        report.trades.same > 0
+            && report.trades.changed + report.trades.appeared + report.trades.vanished == 0
+    );
+
+    record_outputs(a.path(), made.path(), &mut |_| {}).expect("temporary disk");
+    let report = compared(a.path(), Against::Outputs(made.path().to_owned(), "this program".to_owned()));
+    assert!(report.identical && report.compared == count);
+}
+
+#[test]
+fn a_running_journal_is_compared_as_far_as_it_is_written() {
+    let dir = TempDir::new();
+    let (mut simulation, _) = started(dir.path());
+    simulation.run_for(3 * SECOND);
+    let report = compared(dir.path(), Against::Replay(None, "a replay".to_owned()));
+    assert!(report.identical && report.compared > 100);
+}
+
+#[test]
+fn another_threshold_is_found_at_the_first_decision_that_it_changes() {
+    let dir = TempDir::new();
+    let config = record(dir.path(), 8);
+    let (first, intents) = {
+        let all = outputs(dir.path());
+        let mut intents =
+            all.iter().filter(|(_, output)| matches!(output, Output::Intent(_))).map(|(seq, _)| *seq);
+        (
+            intents.next().expect("it traded"),
+            all.iter().filter(|(_, output)| matches!(output, Output::Approved(_))).count(),
+        )
+    };
+    assert!(intents > 0);
+    let mut other = config;
+    other.params.scan.threshold_ppb = i64::MAX / 4; // nothing is worth it
+    let report = replayed(dir.path(), other);
+    assert_eq!(report.configuration.len(), 1);
+    assert_eq!(report.configuration[0].field, "params.scan.threshold_ppb");
+    let found = report.summary.iter().find(|row| row.kind == "intent").expect("no entry was wanted");
+    assert_eq!((found.stage.as_str(), found.first_seq, found.field.as_str()), ("scan", first, "output"));
+    assert_eq!(found.b, "nothing");
+    assert!(
+        found.instrument.contains(".okx") && found.instrument.contains(".binance-usdm"),
+        "{}",
+        found.instrument
+    );
+    assert!(report.trades.vanished > 0 && report.trades.appeared + report.trades.same == 0);
+    assert_eq!(report.trades.vanished_rows[0].seq, first);
+
+    // A hash of the state may tell before; else it is this one, with its chain on both sides.
+    let told = report.first.expect("a difference");
+    assert!(told.seq <= first);
+    if told.kind == "intent" {
+        let kinds = |chain: &[perpring::replay::diff::Link]| -> Vec<String> {
+            chain.iter().map(|link| format!("{} {}", link.of, link.kind)).collect()
+        };
+        let (a, b) = (kinds(&told.chain_a), kinds(&told.chain_b));
+        assert_eq!(a[0], "input frame");
+        assert!(a.contains(&"scan intent".to_owned()) && a.contains(&"route message".to_owned()), "{a:?}");
+        assert!(b[0] == a[0] && !b.contains(&"scan intent".to_owned()), "{b:?}");
+    }
+}
+
+#[test]
+fn one_changed_output_is_found_with_its_field_and_counted_once() {
+    let dir = TempDir::new();
+    record(dir.path(), 8);
+    let mut at = None;
+    rewrite(dir.path(), Stream::Outputs, |_, mut record, out| {
+        if let (None, Ok((key, Output::Message(mut shape), raw))) =
+            (at, decode_output(Seq(record.seq), &record.body))
+            && let Some(order) = &mut shape.meta.order
+        {
+            order.price.0 += 1;
+            at = Some(record.seq);
+            let raw = raw.to_vec();
+            let mut scratch = [0; HEADER_MAX];
+            record.body = [encode_output(key, &Output::Message(shape), &mut scratch), &raw].concat();
+        }
+        out.push(record);
+    })
+    .expect("temporary disk");
+    let report = compared(dir.path(), Against::Replay(None, "a replay".to_owned()));
+    let first = report.first.expect("it is found");
+    assert_eq!(Some(first.seq), at);
+    assert_eq!((first.stage.as_str(), first.kind.as_str()), ("route", "message"));
+    assert_eq!(first.field.field, "Message.meta.order.price");
+    assert_eq!((report.summary.len(), report.summary[0].count), (1, 1));
+    assert!(first.chain_b.iter().any(|link| link.kind == "approved"));
+    assert!(first.chain_b[0].of == "input" && first.chain_b.iter().any(|link| link.of == "event"));
+}
+
+#[test]
+fn one_changed_frame_is_found_at_its_bytes_and_then_in_what_follows() {
+    let [a, b] = [TempDir::new(), TempDir::new()];
+    record(a.path(), 4);
+    record(b.path(), 4);
+    let frame = input_kind(&Input::Frame(FrameMeta::default()));
+    let (mut seen, mut at) = (0, None);
+    rewrite(b.path(), Stream::Inputs, |_, mut record, out| {
+        let place = memchr::memmem::find(&record.body, b"\"b\":\"").filter(|_| record.kind == frame);
+        seen += usize::from(place.is_some());
+        if let (None, 200, Some(place)) = (at, seen, place) {
+            let digit = &mut record.body[place + 5];
+            *digit = if *digit == b'9' { b'8' } else { *digit + 1 };
+            at = Some(record.seq);
+        }
+        out.push(record);
+    })
+    .expect("temporary disk");
+    let report = compared(a.path(), Against::Journal(b.path().to_owned()));
+    let first = report.first.expect("it is found");
+    assert_eq!((Some(first.seq), first.stage.as_str(), first.kind.as_str()), (at, "input", "frame"));
+    assert!(first.field.field.starts_with("bytes[") && first.instrument == "binance-usdm", "{first}");
+    // The outputs were recorded before: the two chains show what the price would have done.
+    assert_eq!(report.summary.len(), 1);
+    let event = |chain: &[perpring::replay::diff::Link]| {
+        chain.iter().find(|link| link.kind == "bbo").map(|link| link.what.clone())
+    };
+    assert!(event(&first.chain_a).is_some());
+    assert_ne!(event(&first.chain_a), event(&first.chain_b));
+}
+
+#[test]
+fn a_dropped_input_is_told() {
+    let [a, b] = [TempDir::new(), TempDir::new()];
+    record(a.path(), 2);
+    record(b.path(), 2);
+    let mut last = 0;
+    rewrite(b.path(), Stream::Inputs, |index, record, out| {
+        last = record.seq;
+        if index < 300 {
+            out.push(record);
+        }
+    })
+    .expect("temporary disk");
+    let report = compared(a.path(), Against::Journal(b.path().to_owned()));
+    let first = report.first.expect("it is found");
+    assert_eq!((first.seq, first.field.field.as_str(), first.field.b.as_str()), (301, "input", "nothing"));
+    let missing: u64 = report.summary.iter().filter(|row| row.stage == "input").map(|row| row.count).sum();
+    assert_eq!((report.b.inputs, missing), (300, last - 300));
+}
+
+/// `perpring diff` as a shell sees it.
+fn program(args: &[&str]) -> (Option<i32>, String, String) {
+    let output =
+        Command::new(env!("CARGO_BIN_EXE_perpring")).arg("diff").args(args).output().expect("the program");
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("text");
+    (output.status.code(), text(output.stdout), text(output.stderr))
+}
+
+#[test]
+fn the_program_ends_with_0_when_identical_1_when_different_and_2_when_it_cannot_tell() {
+    let [a, b] = [TempDir::new(), TempDir::new()];
+    record(a.path(), 4);
+    record(b.path(), 3);
+    let (a, b) = (a.path().to_str().expect("text"), b.path().to_str().expect("text"));
+    let (code, told, said) = program(&[a]);
+    assert!(code == Some(0) && told.contains("identical: "), "{told}{said}");
+    assert_eq!(program(&[a, b]).0, Some(1));
+    let (code, told, said) = program(&[a, "--set", "scan.allowance_ppb=12345678", "--json"]);
+    let json: Value = serde_json::from_str(&told).unwrap_or_else(|why| panic!("{why}: {told}{said}"));
+    assert_eq!((code, &json["identical"]), (Some(1), &Value::Bool(false)));
+    assert_eq!(json["configuration"][0]["field"], "params.scan.allowance_ppb");
+    assert!(json["first"]["chain_a"].as_array().is_some_and(|chain| !chain.is_empty()));
+    for (args, part) in [
+        (vec![a, "--set", "scan.nothing=1"], "there is no `nothing`"),
+        (vec![a, "--set", "venues.0.dialect=okx"], "lays out venues otherwise"),
+        (vec![a, "--config", concat!(env!("CARGO_MANIFEST_DIR"), "/docs/config.example.toml")], "lays out"),
+        (vec![a, "--binary", "/bin/false"], "could not replay"),
+        (vec![a, "--binary", "/nowhere/at/all"], "cannot run /nowhere/at/all"),
+        (vec!["/nowhere/at/all"], "/nowhere/at/all"),
+    ] {
+        let (code, _, said) = program(&args);
+        assert!(code == Some(2) && said.contains(part), "{args:?}: {code:?} {said}");
+    }
+}
+
+#[test]
+fn another_program_is_asked_for_its_outputs() {
+    let [a, folder] = [TempDir::new(), TempDir::new()];
+    record(a.path(), 3);
+    let a = a.path().to_str().expect("text");
+    let own = env!("CARGO_BIN_EXE_perpring");
+    let (code, told, said) = program(&[a, "--binary", own]);
+    assert!(code == Some(0) && told.contains(own) && told.contains("identical"), "{told}{said}");
+
+    // One that makes something else of the same inputs: it replays a shorter journal.
+    let shorter = TempDir::new();
+    record(shorter.path(), 2);
+    std::fs::create_dir_all(folder.path()).expect("temporary disk");
+    let script = folder.path().join("other");
+    let text = format!("#!/bin/sh\nexec {own} replay {} --outputs \"$4\"\n", shorter.path().display());
+    std::fs::write(&script, text).expect("temporary disk");
+    std::fs::set_permissions(&script, std::fs::Permissions::from_mode(0o755)).expect("temporary disk");
+    let (code, told, said) = program(&[a, "--binary", script.to_str().expect("text")]);
+    assert!(code == Some(1) && told.contains("nothing"), "{code:?} {told}{said}");
+}
