@@ -16,6 +16,7 @@ macro_rules! tell {
 pub mod audit;
 pub mod bench;
 pub mod book;
+pub mod bundle;
 pub mod capture;
 pub mod check_config;
 pub mod decode;
@@ -79,7 +80,9 @@ enum Command {
     Top(top::TopArgs),
     /// List instruments as the venues' public metadata states them: scales, limits, funding, status.
     Instruments(instruments::InstrumentsArgs),
-    /// Replay a journal through the engine.
+    /// Cut an incident out of a journal into one file that can be replayed anywhere.
+    Bundle(bundle::BundleArgs),
+    /// Replay a journal, or a bundle, through the engine.
     Replay(replay::ReplayArgs),
     /// Step through a journal: go to a place, run until an expression holds, look at books, orders, limits.
     Step(step::StepArgs),
@@ -142,6 +145,7 @@ fn dispatch(cli: Cli) -> Result<u8, Failure> {
         Command::CheckConfig(args) => check_config::run(&args),
         Command::Top(args) => top::run(&args),
         Command::Instruments(args) => instruments::run(&args),
+        Command::Bundle(args) => bundle::run(&args),
         Command::Replay(args) => replay::run(&args),
         Command::Step(args) => step::run(&args),
         Command::Diff(args) => diff::run(&args),
