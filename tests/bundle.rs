@@ -169,8 +169,10 @@ fn a_damaged_member_is_named_and_another_format_refused() {
     later.about.format = 2;
     assert!(refused(&later).contains("format is 2; this version reads up to 1"));
     let mut bytes = good.to_bytes().expect("packs");
-    let at = bytes.windows(member::OUTPUTS.len()).position(|part| part == member::OUTPUTS.as_bytes());
-    bytes[at.expect("its name") + member::OUTPUTS.len() + 40] ^= 1;
+    let name = member::OUTPUTS.as_bytes();
+    let begins = |part: &[u8]| part.starts_with(b"PK\x03\x04") && part[30..].starts_with(name);
+    let at = bytes.windows(30 + name.len()).position(begins).expect("its header");
+    bytes[at + 30 + name.len() + 40] ^= 1;
     fs::write(&out, &bytes).expect("temporary disk");
     let (done, said) = perpring(&["replay", text(&out), "--expect"]);
     assert!(done.status.code() == Some(2) && said.contains("its member outputs.zst is damaged"), "{said}");

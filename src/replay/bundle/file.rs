@@ -2,9 +2,7 @@
 
 use super::{About, BundleError, FORMAT, member, records};
 use crate::domain::event::Seq;
-use crate::journal::{
-    Hash256, JournalOptions, MANIFEST_FILE, Manifest, OwnedRecord, Record, Stream, SyncPolicy, Writer,
-};
+use crate::journal::{Hash256, JournalOptions, Manifest, OwnedRecord, Record, Stream, SyncPolicy, Writer};
 use crate::replay::part;
 use std::collections::BTreeMap;
 use std::fs;
@@ -150,17 +148,16 @@ impl Bundle {
         let manifest: Manifest = serde_json::from_slice(self.must(member::MANIFEST)?)
             .map_err(|why| self.unfit(member::MANIFEST, why))?;
         let put = |path: PathBuf, name: &str| fs::write(&path, self.must(name)?).map_err(io(&path));
-        put(dir.join(part::CONFIG_FILE), member::CONFIG)?;
         let first = self.about.first;
-        if first > 1 {
-            put(part::start_path(dir, Seq(first - 1)), member::SNAPSHOT)?;
-        }
         for (stream, name) in [(Stream::Inputs, member::INPUTS), (Stream::Outputs, member::OUTPUTS)] {
             let found = records::unpack(self.must(name)?).map_err(|why| self.unfit(name, why))?;
             let ended = stream == Stream::Inputs || self.about.ended;
             write_stream(dir, stream, &manifest, first, &found, ended)?;
         }
-        debug_assert!(dir.join(MANIFEST_FILE).exists());
+        put(dir.join(part::CONFIG_FILE), member::CONFIG)?;
+        if first > 1 {
+            put(part::start_path(dir, Seq(first - 1)), member::SNAPSHOT)?;
+        }
         Ok(unpacked)
     }
 }

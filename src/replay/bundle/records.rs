@@ -64,6 +64,8 @@ mod tests {
     use proptest::prelude::*;
 
     proptest! {
+        #![proptest_config(ProptestConfig::with_cases(16))]
+
         #[test]
         fn records_are_read_as_they_were_packed(bodies in proptest::collection::vec(any::<Vec<u8>>(), 0..8), seq: u64) {
             let record = |body| OwnedRecord { kind: 3, class: 2, seq, time_ns: -7, body };
