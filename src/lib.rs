@@ -3,6 +3,7 @@
 //! One river: every input is numbered in one place, recorded, and passed through pure stages. The modules
 //! below stand in the order in which dependencies point: each may use those below it, never those above.
 
+pub mod backup;
 pub mod cli;
 pub mod config;
 pub mod topology;

@@ -91,7 +91,7 @@ fn settles_what_a_mute_venue_did(muted: usize, signs: &'static [&'static str]) {
         if muted == 0 { vec![Box::new(mute), other] } else { vec![other, Box::new(mute)] };
     let vault = Vault::new(world::credentials(&sim));
     let mut simulation =
-        Simulation::new(engine, servers, conns, vault, START, 100 * MICRO, &config.to_bytes());
+        Simulation::new(engine, servers, conns, vault, START, 100 * MICRO, config.to_bytes());
     simulation.run_for(60 * SECOND);
     simulation.command(Command::Reduce);
     simulation.run_for(20 * SECOND);
@@ -204,7 +204,7 @@ fn a_wrong_signature_stops_that_venue_and_nothing_else() {
         Vault::new(credentials),
         START,
         100 * MICRO,
-        &config.to_bytes(),
+        config.to_bytes(),
     );
     simulation.run_for(30 * SECOND);
     let counts = *simulation.engine().keeper().watch().counts();
@@ -235,7 +235,7 @@ fn with_three_venues_a_wrong_signature_at_one_leaves_the_others_trading() {
     }
     let vault = Vault::new(credentials);
     let mut simulation =
-        Simulation::new(engine, servers, conns, vault, START, 100 * MICRO, &config.to_bytes());
+        Simulation::new(engine, servers, conns, vault, START, 100 * MICRO, config.to_bytes());
     simulation.run_for(40 * SECOND);
     let counts = *simulation.engine().keeper().watch().counts();
     println!("{counts:?}");

@@ -1,6 +1,6 @@
 //! The benches run end to end and their reports have the documented keys. Times are not judged here.
 
-use perpring::cli::bench::{hop, pipeline, wire};
+use perpring::cli::bench::{hop, journal, pipeline, wire};
 use perpring::runtime::affinity::AllowedCpus;
 use serde_json::Value;
 
@@ -48,4 +48,31 @@ fn wire_measures_accepted_orders_of_the_engine_against_its_floor() {
     );
     assert!(case.first_leg.count > 0, "the engine answered no trigger: {case:?}");
     assert_eq!((case.refused, case.first_leg.count + case.unanswered), (0, case.triggers));
+}
+
+#[test]
+fn journal_measures_recording_and_its_floors() {
+    let capture = std::env::temp_dir().join(format!("perpring-bench-capture-{}.jsonl", std::process::id()));
+    let line = |i: u64| {
+        format!("{{\"e\":\"bookTicker\",\"u\":{i},\"s\":\"BTCUSDT\",\"b\":\"{}.1\"}}\n", 60_000 + i % 97)
+    };
+    std::fs::write(&capture, (0..40_000).map(line).collect::<String>()).expect("temporary disk");
+    let args = journal::JournalBenchArgs { seconds: 1, dir: None, frames: vec![capture.clone()], json: true };
+    let report = journal::measure(&args).expect("the bench runs");
+    std::fs::remove_file(capture).expect("clean up");
+    let json = serde_json::to_value(&report).expect("plain data");
+    has(&json, &["cores", "record_bytes", "hand_off_ns", "hand_off_floor_ns", "sustained", "scan"]);
+    has(&json, &["compression", "write_ahead", "targets"]);
+    has(&json["hand_off_ns"], &TAIL);
+    assert!(report.hand_off_ns.count > 0 && report.hand_off_floor_ns.count > 0);
+    for row in &report.sustained {
+        assert!(row.records_per_s > 0 && row.mb_per_s > 0.0 && row.floor_mb_per_s > 0.0, "{row:?}");
+    }
+    assert!(report.scan.iter().all(|row| row.gb_per_s > 0.0 && row.floor_gb_per_s > 0.0));
+    let modes: Vec<_> = report.write_ahead.iter().map(|wait| (wait.layout, wait.mode)).collect();
+    assert_eq!(modes, [("fused", "written"), ("split", "off"), ("split", "written"), ("split", "synced")]);
+    assert!(report.write_ahead.iter().all(|wait| wait.wait_ns.count > 0), "no order passed the gate");
+    assert_eq!(report.compression.len(), 2);
+    assert!(report.compression.iter().all(|row| row.ratio > 4.0), "{:?}", report.compression);
+    assert_eq!(report.targets.len(), 5);
 }

@@ -135,7 +135,7 @@ fn one_changed_output_is_found_with_its_field_and_counted_once() {
     assert_eq!(Some(first.seq), at);
     assert_eq!((first.stage.as_str(), first.kind.as_str()), ("route", "message"));
     assert_eq!(first.field.field, "Message.meta.order.price");
-    assert_eq!((report.summary.len(), report.summary[0].count), (1, 1));
+    assert_eq!((report.summary.len(), report.summary[0].count), (1, 1), "{:?}", report.summary);
     assert!(first.chain_b.iter().any(|link| link.kind == "approved"));
     assert!(first.chain_b[0].of == "input" && first.chain_b.iter().any(|link| link.of == "event"));
 }

@@ -18,6 +18,7 @@ use perpring::replay::source::{Inputs, RunConfig};
 use perpring::stage::decode::Decode;
 use perpring::stage::river::Parts;
 use perpring::venue::drift::channel_of;
+use perpring::venue::shape::departures;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -32,6 +33,8 @@ struct World {
     order: Option<(FrameMeta, String)>,
     mono: Nanos,
     frames: BTreeMap<(String, String), (FrameMeta, String)>,
+    /// The last message of every private channel that is documented.
+    account: BTreeMap<(String, String), (FrameMeta, String)>,
 }
 
 impl World {
@@ -40,6 +43,7 @@ impl World {
         let (RunConfig { trading, params }, _) = record(dir.path(), venues, Extras::ALL);
         let Parts { mut decode, conns, .. } = Parts::new(&params, trading).expect("known dialects");
         let (names, mut frames, mut last, mut order) = (Names::of(&params), BTreeMap::new(), 0, None);
+        let mut account = BTreeMap::new();
         let mut inputs = Inputs::open(dir.path()).expect("a journal");
         while let Some((_, raw)) = inputs.next().expect("undamaged") {
             last = raw.mono;
@@ -50,6 +54,14 @@ impl World {
             if memchr::memmem::find(raw.bytes, br#""channel":"orders","instType""#).is_some() {
                 order = Some((meta, String::from_utf8_lossy(raw.bytes).into_owned()));
             }
+            let venue = names.venue(info.venue);
+            let shapes = perpring::venue::dialect(venue).expect("known").private_shapes();
+            if info.role != SessionRole::Market
+                && let Some((channel, _)) = departures(shapes, raw.bytes)
+            {
+                let text = String::from_utf8(raw.bytes.to_vec()).expect("text");
+                account.insert((venue.to_owned(), channel.to_owned()), (meta, text));
+            }
             if info.role == SessionRole::Market && meta.kind == FrameKind::Text {
                 let text = String::from_utf8(raw.bytes.to_vec()).expect("text");
                 let channel = String::from_utf8_lossy(channel_of(raw.bytes)).into_owned();
@@ -58,7 +70,7 @@ impl World {
         }
         let private = (0..).map(ConnId).zip(&conns).filter(|(_, info)| info.role != SessionRole::Market);
         let private = private.map(|(conn, _)| conn).collect();
-        Self { decode, names, private, order, mono: last, frames }
+        Self { decode, names, private, order, mono: last, frames, account }
     }
 
     fn feed(&mut self, meta: FrameMeta, text: &str) {
@@ -244,19 +256,120 @@ fn unknown_values_and_types_are_named() {
     assert!(sentence.contains("\"side\":\"un"), "{sentence}");
 }
 
+/// Private channels, and a field of each whose values are of a list.
+const ACCOUNT: [(&str, &[(&str, &str)]); 5] = [
+    ("binance-usdm", &[("ACCOUNT_UPDATE", "ps"), ("ORDER_TRADE_UPDATE", "X"), ("TRADE_LITE", "S")]),
+    (
+        "bybit",
+        &[
+            ("execution", "execType"),
+            ("order", "orderStatus"),
+            ("position", "side"),
+            ("wallet", "accountType"),
+        ],
+    ),
+    (
+        "deribit",
+        &[
+            ("user.changes", "kind"),
+            ("user.orders", "order_state"),
+            ("user.portfolio", "margin_model"),
+            ("user.trades", "liquidity"),
+        ],
+    ),
+    ("hyperliquid", &[("orderUpdates", "status"), ("userFills", "side"), ("userFundings", "")]),
+    ("okx", &[("account", ""), ("orders", "state"), ("positions", "mgnMode")]),
+];
+
+/// What a test writes where an account's data would stand.
+const SECRET: &str = "hunter";
+
 #[test]
-fn private_messages_are_neither_told_nor_sampled() {
+fn a_new_field_and_an_unknown_value_of_every_private_channel_are_named_and_nothing_else_of_them_is() {
+    let mut world = World::new(&VENUES);
+    assert_eq!(world.told(), Vec::<String>::new());
+    let channels: Vec<(&str, &str)> = world.account.keys().map(|(venue, name)| (&**venue, &**name)).collect();
+    let listed: Vec<(&str, &str)> =
+        ACCOUNT.iter().flat_map(|(venue, names)| names.iter().map(|(name, _)| (*venue, *name))).collect();
+    assert_eq!(channels, listed);
+    let mut expected = Vec::new();
+    for (venue, channels) in ACCOUNT {
+        for (channel, field) in channels {
+            let (meta, text) = world.account[&(venue.to_owned(), (*channel).to_owned())].clone();
+            let rows = ["\"data\":[{", "\"data\":{", "\"o\":{", "\"a\":{"];
+            let at = rows.iter().find_map(|row| text.find(row).map(|from| from + row.len())).unwrap_or(1);
+            world.feed(
+                meta,
+                &format!("{}\"fresh\":{{\"{SECRET}\":[\"{SECRET}\"]}},{}", &text[..at], &text[at..]),
+            );
+            expected.push(format!("{venue} {channel} field fresh  1"));
+            if field.is_empty() {
+                continue;
+            }
+            let key = format!("\"{field}\":\"");
+            // Of `S` and the like there may be several: the last one is of the innermost row.
+            let from = text.rfind(&key).unwrap_or_else(|| panic!("{key} in {text}")) + key.len();
+            let until = from + text[from..].find('"').expect("its end");
+            for _ in 0..2 {
+                world.feed(meta, &format!("{}{SECRET}{}", &text[..from], &text[until..]));
+            }
+            expected.push(format!("{venue} {channel} value {field}  2"));
+        }
+    }
+    assert_eq!(world.told(), expected);
+    assert!(world.findings().iter().all(|finding| finding.sample().is_empty()));
+    // A key that may be data has no name.
+    let (meta, text) = world.account[&("okx".to_owned(), "orders".to_owned())].clone();
+    world.feed(meta, &text.replacen("\"data\":[{", "\"data\":[{\"1234567890\":1,", 1));
+    assert!(world.told().contains(&"okx orders field ?  1".to_owned()), "{:?}", world.told());
+    let view = View {
+        names: Arc::new(world.names.clone()),
+        drift: world.findings().to_vec(),
+        drift_kinds: world.decode.sentinel().kinds(),
+        ..View::default()
+    };
+    let sentences =
+        world.findings().iter().map(|finding| sentence(finding, &world.names)).collect::<String>();
+    let page = exposition(&view) + &sentences;
+    assert!(page.contains("name=\"fresh\"") && !page.contains(SECRET) && !page.contains("1234567890"));
+}
+
+#[test]
+fn every_dialect_lists_what_its_private_channels_hold_and_captures_hold_nothing_else() {
+    for dialect in ["binance-usdm", "binance-coinm", "aster", "okx", "bybit", "deribit", "hyperliquid"] {
+        let shapes = perpring::venue::dialect(dialect).expect("a dialect").private_shapes();
+        assert!(!shapes.is_empty(), "{dialect}");
+        if !CAPTURED.contains(&dialect) {
+            continue;
+        }
+        for path in corpus(dialect) {
+            let text = std::fs::read(&path).unwrap_or_default();
+            for frame in text.split(|byte| *byte == b'\n').chain([&text[..]]) {
+                let Some((channel, marks)) = departures(shapes, frame) else { continue };
+                let odd: Vec<_> = marks.of(frame).map(|(_, mark)| format!("{mark:?}")).collect();
+                assert!(odd.is_empty(), "{}: {channel}: {odd:?}", path.display());
+            }
+        }
+    }
+}
+
+#[test]
+fn no_value_of_a_private_message_is_told_or_sampled() {
     let mut world = World::new(&["okx", "bybit"]);
     let private = world.private.clone();
     assert_eq!(private.len(), 4, "account and orders of both");
+    let mut fields = 0;
     for conn in private {
         for epoch in 0..4 {
             let meta = FrameMeta { conn, epoch, last: true, ..FrameMeta::default() };
             world.feed(meta, r#"{"arg":{"channel":"secret-channel"},"data":[{"secret":"hunter2"}]}"#);
             world.feed(meta, r#"{"event":"error","code":"hunter2","topic":"order","id":7}"#);
+            fields = world.told().len();
         }
     }
-    assert_eq!(world.told(), Vec::<String>::new());
+    let named = ["bybit order field event ", "bybit order field code "];
+    assert!(fields == 2 && world.told().iter().all(|told| named.iter().any(|name| told.starts_with(name))));
+    assert!(world.findings().iter().all(|finding| finding.sample().is_empty()));
 }
 
 #[test]
@@ -280,6 +393,9 @@ fn half_the_pace_of_a_channel_is_told() {
     let [before, now] = finding.pace.map(|ns| ns / 1_000_000);
     assert!((930..=1_070).contains(&before) && (1_860..=2_140).contains(&now), "{before} {now}");
 }
+
+/// Venues with captures.
+const CAPTURED: [&str; 5] = ["binance-usdm", "okx", "bybit", "deribit", "hyperliquid"];
 
 /// Every capture and payload of a venue.
 fn corpus(folder: &str) -> Vec<PathBuf> {
@@ -307,8 +423,7 @@ const EXPLAINED: [&str; 0] = [];
 
 #[test]
 fn captures_hold_nothing_that_is_not_listed() {
-    let folders = ["binance-usdm", "okx", "bybit", "deribit", "hyperliquid"];
-    for folder in folders {
+    for folder in CAPTURED {
         let (mut coinm, mut usual): (Vec<PathBuf>, Vec<PathBuf>) = (Vec::new(), Vec::new());
         for path in corpus(folder) {
             let of_coinm = path.to_string_lossy().contains("coinm");

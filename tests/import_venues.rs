@@ -6,18 +6,14 @@ use super::oracle::shared;
 use crate::simulated::{TempDir, sim_config, simulation};
 use perpring::cli::demo::tempdir;
 use perpring::cli::import::{Job, Source, run};
-use perpring::domain::effect::OutMsg;
-use perpring::domain::event::{Event, Seq, SessionRole};
-use perpring::domain::input::{Input, InputClass, RawInput};
-use perpring::domain::intent::{Denial, Intent};
+use perpring::domain::event::{Seq, SessionRole};
+use perpring::domain::input::Input;
 use perpring::domain::order::Side;
-use perpring::domain::output::OutputKey;
 use perpring::domain::params::RiskParams;
-use perpring::domain::time::{MICRO, SECOND, Stamp};
+use perpring::domain::time::{MICRO, SECOND};
 use perpring::replay::cursor::Cursor;
 use perpring::replay::source::Inputs;
 use perpring::stage::decode::ConnInfo;
-use perpring::stage::river::Tap;
 use perpring::topology::world;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -53,20 +49,6 @@ fn recordings(journal: &Path, conns: &[ConnInfo]) -> [(String, Vec<u8>); 4] {
     kept
 }
 
-/// No more than a tap.
-struct Unseen;
-
-impl Tap for Unseen {
-    fn input(&mut self, _: Seq, _: Stamp, _: InputClass, _: &RawInput<'_>) {}
-    fn event(&mut self, _: &Event) {}
-    fn intent(&mut self, _: OutputKey, _: &Intent) {}
-    fn approved(&mut self, _: OutputKey, _: &Intent) {}
-    fn denied(&mut self, _: OutputKey, _: &Denial) {}
-    fn message(&mut self, _: OutputKey, _: &OutMsg) {}
-    fn state(&mut self, _: OutputKey, _: u64) {}
-    fn end(&mut self, _: Seq) {}
-}
-
 /// Price and quantity of the best bid and the best ask.
 type Touch = [Option<(i64, i64)>; 2];
 
@@ -77,7 +59,7 @@ fn touches(journal: &Path) -> BTreeMap<(String, String), Touch> {
     while let Some((seq, raw)) = inputs.next().unwrap() {
         last = if matches!(raw.input, Input::Frame(_)) { seq } else { last };
     }
-    cursor.seek(last, &mut Unseen, &mut |_| {}).unwrap();
+    cursor.seek(last, &mut (), &mut |_| {}).unwrap();
     let params = &cursor.config().params;
     let scanner = cursor.parts().scan.scanner();
     let listings = params.listings.iter().map(|of| {

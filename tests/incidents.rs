@@ -14,7 +14,7 @@ use perpring::domain::time::{MICRO, MILLI, Nanos, SECOND, Stamp};
 use perpring::replay::bundle::file::Bundle;
 use perpring::replay::bundle::judge::{Verdict, judge, judge_built};
 use perpring::replay::bundle::write::{Request, write};
-use perpring::replay::step::place::duration;
+use perpring::replay::place::duration;
 use perpring::sim::FaultPlan;
 use perpring::stage::river::Parts;
 use perpring::topology::world;

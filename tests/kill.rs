@@ -256,7 +256,8 @@ fn a_kill_cancels_what_rests_at_every_venue_while_the_river_is_stuck() {
     let tap = Hanging::default();
     let (hang, inputs) = (Arc::clone(&tap.hang), Arc::clone(&tap.inputs));
     let (commands, received) = mpsc::channel();
-    let feed = Feed::Live { gateway, commands: (commands.clone(), received), config: config.to_bytes() };
+    let feed =
+        Feed::Live { gateway, commands: (commands.clone(), received), opening: config.to_bytes().into() };
     let plan = plan(Some("split"), Some(IdleMode::Yield)).expect("yielding threads fit anywhere");
     let sizes = Sizes { fan: 64, ..Sizes::default() };
     let origin = ClockOrigin::begin();

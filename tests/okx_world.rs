@@ -244,7 +244,7 @@ impl World {
                 Emit::Report(report) => self.reports.push(report),
                 Emit::ReconcileEnd(_) => self.reconciled += 1,
                 Emit::Odd(odd) => self.odd.push(odd.kind),
-                Emit::Drift(_) | Emit::Leave { .. } => {}
+                Emit::Drift(_) | Emit::Leave { .. } | Emit::Execution(_) | Emit::ExecutionsRead(_) => {}
                 Emit::Spec(spec) => {
                     let mut defined = Vec::new();
                     self.registry.on_spec(&spec, &mut defined).unwrap();

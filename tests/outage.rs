@@ -1,7 +1,7 @@
-//! What a venue does to an account while nobody listens is found when its account is read again: booked as a foreign
-//! execution, alarmed, and the other leg of the trade is closed.
+//! What a venue does to an account while nobody listens is read from its own list of executions: booked as it was, to
+//! the last unit, alarmed, and the other leg of the trade is closed.
 
-use crate::simulated::{TempDir, faulty_simulation, sim_config};
+use crate::simulated::{TempDir, assert_ledgers_equal, faulty_simulation, sim_config};
 use perpring::domain::input::Command;
 use perpring::domain::params::RiskParams;
 use perpring::domain::time::{MICRO, SECOND};
@@ -35,6 +35,9 @@ fn finds_what_was_taken_during_an_outage(venue: &str) {
     let struck: u64 = simulation.servers().iter().map(|server| server.faults().of(FaultKind::Adl)).sum();
     assert!(struck > 0, "the venue took something away while it was not heard");
     assert_eq!(counts.foreign, struck, "{venue}: each is found, once: {counts:?}");
+    let odd = simulation.engine().river().parts().decode.odd();
+    assert_eq!(odd.at_mark, 0, "{venue}: nothing had to be guessed");
+    assert_ledgers_equal(&mut simulation);
     let rules = simulation.engine().river().parts().risk.rules();
     assert_eq!(rules.open_orders(), 0);
     for row in rules.positions().positions() {

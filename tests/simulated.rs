@@ -139,6 +139,7 @@ pub fn outcome(sim: &SimConfig, scan: ScanParams, latency: Nanos, seconds: i64) 
     let risk = RiskParams {
         consecutive_failures_max: 1_000_000,
         daily_loss_max_usd: 1_000_000,
+        drawdown_max_usd: 1_000_000,
         ..RiskParams::default()
     };
     let (mut simulation, _) = simulation(sim, scan, risk, latency, None);

@@ -157,7 +157,7 @@ fn a_residual_is_found_at_the_input_that_left_it() {
     let mut inputs = Inputs::open(dir.path()).expect("a journal");
     let mut first = None;
     while let (None, Some((seq, raw))) = (first, inputs.next().expect("undamaged")) {
-        river.input(&raw, &mut perpring::replay::step::last::Unseen);
+        river.input(&raw, &mut ());
         let left = river.parts().scan.scanner().residuals().next();
         first = left.map(|_| seq.0);
     }

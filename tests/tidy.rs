@@ -8,11 +8,12 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The rooms of `src/`, from the top down: a room imports only rooms below it.
-const LAYERS: [&str; 17] = [
+const LAYERS: [&str; 18] = [
     "cli",
     "config",
     "topology",
     "export",
+    "backup",
     "replay",
     "stage",
     "sim",

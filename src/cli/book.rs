@@ -6,8 +6,8 @@ use super::decode::Attribution;
 use super::error::{CliError, EXIT_CANNOT, EXIT_CLEAN, EXIT_FINDING, dialect, naming};
 use crate::domain::event::BookState;
 use crate::domain::number::{Num, SCALE_MAX};
+use crate::journal::Hash256;
 use crate::venue::message::{Continuity, Depth, Level, Message, Verdict};
-use ring::digest::{SHA256, digest};
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fmt::Write as _;
@@ -448,13 +448,7 @@ impl Book {
 
     /// SHA-256 of every level.
     pub fn sha256_full(&self) -> String {
-        digest(&SHA256, self.text(usize::MAX).as_bytes()).as_ref().iter().fold(
-            String::new(),
-            |mut hex, byte| {
-                let _ = write!(hex, "{byte:02x}");
-                hex
-            },
-        )
+        Hash256::of(self.text(usize::MAX).as_bytes()).to_string()
     }
 
     /// The final object of one instrument.

@@ -8,7 +8,7 @@ use crate::replay::bundle::file::Bundle;
 use crate::replay::bundle::judge::{Verdict, judge};
 use crate::replay::bundle::write::{Around, Request, write};
 use crate::replay::bundle::{BundleError, member};
-use crate::replay::step::place::duration;
+use crate::replay::place::duration;
 use clap::Args;
 use serde_json::json;
 use std::fs;

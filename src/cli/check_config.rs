@@ -146,12 +146,13 @@ pub fn summary(config: &Config, settings: &Settings) -> String {
     );
     let _ = writeln!(
         text,
-        "limits: order {}, listing {}, venue {}, everywhere {}, loss a day {}",
+        "limits: order {}, listing {}, venue {}, everywhere {}, loss a day {}, drawdown {}",
         risk.order_notional_max_usd,
         risk.instrument_position_max_usd,
         risk.venue_position_max_usd,
         risk.gross_exposure_max_usd,
-        risk.daily_loss_max_usd
+        risk.daily_loss_max_usd,
+        risk.drawdown_max_usd
     );
     let journal =
         config.engine.journal_dir.as_ref().map_or("none".to_owned(), |dir| dir.display().to_string());

@@ -260,6 +260,8 @@ pub fn trade(args: &DemoArgs, signals: &Signals) -> Result<DemoReport, Failure> 
     let running = launch(
         Launch {
             config: config.clone(),
+            // Its venues are new with every start.
+            carry: None,
             addresses: venues.addresses.clone(),
             credentials: world::credentials(&venues.config),
             trust: venues.trust.clone(),

@@ -4,6 +4,7 @@
 use super::{CliError, Failure};
 use crate::domain::codec::{decode_input, decode_output, kind_name};
 use crate::domain::event::{EventBody, Seq};
+use crate::domain::text::Hex;
 use crate::journal::{End, JournalError, Reader, RecordRef, Stream, pack, recover, verify};
 use crate::replay::source::{Inputs, read_config};
 use crate::stage::river::Parts;
@@ -242,13 +243,13 @@ fn show(stream: Stream, record: &RecordRef<'_>, raw: bool) -> Value {
             if !beside.is_empty() {
                 let text = match std::str::from_utf8(beside) {
                     Ok(text) => Value::from(text),
-                    Err(_) => json!({ "hex": hex(beside) }),
+                    Err(_) => json!({ "hex": Hex(beside).to_string() }),
                 };
                 fields.insert("raw".into(), text);
             }
         }
         None => {
-            fields.insert("hex".into(), Value::from(hex(record.body)));
+            fields.insert("hex".into(), Value::from(Hex(record.body).to_string()));
         }
     }
     shown
@@ -267,14 +268,6 @@ fn decode<'a>(stream: Stream, record: &RecordRef<'a>) -> Option<(Value, &'a [u8]
             Some((value, raw))
         }
     }
-}
-
-fn hex(bytes: &[u8]) -> String {
-    use std::fmt::Write;
-    bytes.iter().fold(String::with_capacity(2 * bytes.len()), |mut text, b| {
-        let _ = write!(text, "{b:02x}"); // writing to a string cannot fail
-        text
-    })
 }
 
 #[cfg(test)]

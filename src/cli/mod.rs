@@ -14,6 +14,7 @@ macro_rules! tell {
 }
 
 pub mod audit;
+pub mod backup;
 pub mod bench;
 pub mod book;
 pub mod bundle;
@@ -37,6 +38,7 @@ pub mod screen;
 pub mod sim;
 pub mod step;
 pub mod top;
+pub mod why;
 
 pub use error::CliError;
 
@@ -84,12 +86,20 @@ enum Command {
     Bundle(bundle::BundleArgs),
     /// Replay a journal, or a bundle, through the engine.
     Replay(replay::ReplayArgs),
+    /// Explain an order from a journal: trigger, books, edge, checks, bytes, fills, nanoseconds.
+    Why(why::WhyArgs),
+    /// Explain what kept a pair from trading at a moment.
+    WhyNot(why::WhyNotArgs),
     /// Step through a journal: go to a place, run until an expression holds, look at books, orders, limits.
     Step(step::StepArgs),
     /// Tell what differs between two journals, or a journal and a replay with another configuration or program.
     Diff(diff::DiffArgs),
     /// Prove from a journal that limits held, trades were hedged and the money adds up.
     Audit(audit::AuditArgs),
+    /// Back up journals to another directory.
+    Backup(backup::BackupArgs),
+    /// Bring a backup back.
+    Restore(backup::RestoreArgs),
     /// Write a journal as Parquet, CSV, NDJSON or hftbacktest's npz.
     Export(export::ExportArgs),
 }
@@ -147,9 +157,13 @@ fn dispatch(cli: Cli) -> Result<u8, Failure> {
         Command::Instruments(args) => instruments::run(&args),
         Command::Bundle(args) => bundle::run(&args),
         Command::Replay(args) => replay::run(&args),
+        Command::Why(args) => why::run(&args),
+        Command::WhyNot(args) => why::run_not(&args),
         Command::Step(args) => step::run(&args),
         Command::Diff(args) => diff::run(&args),
         Command::Audit(args) => audit::run(&args),
+        Command::Backup(args) => backup::back_up(&args),
+        Command::Restore(args) => backup::restore(&args),
         Command::Export(args) => export::run(&args),
     }
 }

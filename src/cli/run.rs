@@ -1,12 +1,15 @@
 //! `perpring run`: the engine against real venues, on paper unless both the command line and the
 //! configuration say live.
 
+mod restart;
+
 use super::demo::{close, plan};
 use super::error::CliError;
 use super::report::line;
 use super::{Failure, Signals};
 use crate::config::{Config, Settings, secrets};
-use crate::journal::{JournalOptions, take_epoch};
+use crate::domain::input::Command;
+use crate::journal::{JournalOptions, RunLock, take_epoch};
 use crate::net::tls::Trust;
 use crate::ops::drift::sentence;
 use crate::ops::view::{Board, View};
@@ -30,6 +33,14 @@ pub struct RunArgs {
     /// Send real orders; the configuration must say so too. Without it: real market data, orders on paper.
     #[arg(long)]
     pub live: bool,
+    /// Lift what halted the run before: a kill, a record that failed, failures in a row, a drawdown. Not the loss of the
+    /// day, which ends with the day.
+    #[arg(long)]
+    pub resume: bool,
+    /// Start without the run before, where its journal cannot be read or shall not count: halted, unless --resume is
+    /// given too. Look at the accounts first; what is open there is not taken over.
+    #[arg(long)]
+    pub forget_previous_run: bool,
     /// How long to run, such as `20s`, `5m`; without it until Ctrl-C.
     #[arg(long = "for", value_name = "TIME", value_parser = super::parse_duration)]
     pub duration: Option<Duration>,
@@ -70,6 +81,16 @@ pub fn trade(args: &RunArgs, signals: &Signals) -> Result<RunReport, Failure> {
         std::fs::create_dir_all(dir)
             .map_err(|failure| format!("[engine] journal_dir: cannot create {}: {failure}", dir.display()))?;
     }
+    let mode = if args.live { "live" } else { "paper" };
+    // Until the end: the next run must not take this one for one that crashed.
+    let mut lock = None;
+    let mut carry = None;
+    if let Some(root) = &config.engine.journal_dir {
+        lock = Some(RunLock::take(root, &format!("{mode}.lock"))?);
+        let taken = restart::taken_over(args, root, &params)?;
+        restart::sentences(&taken, args.resume).iter().for_each(|sentence| tell!("{sentence}"));
+        carry = Some(taken);
+    }
     // On the disk before the first connect.
     params.boot_epoch = match &config.engine.journal_dir {
         Some(dir) => take_epoch(dir, wall)?,
@@ -83,7 +104,6 @@ pub fn trade(args: &RunArgs, signals: &Signals) -> Result<RunReport, Failure> {
     for venue in &config.venues {
         addresses.proxies.push(secrets::proxy(venue, &|name| std::env::var(name).ok())?);
     }
-    let mode = if args.live { "live" } else { "paper" };
     let journal =
         config.engine.journal_dir.as_ref().map(|dir| dir.join(format!("run-{wall}-{}", std::process::id())));
     let board = Board::default();
@@ -95,6 +115,7 @@ pub fn trade(args: &RunArgs, signals: &Signals) -> Result<RunReport, Failure> {
     let running = launch(
         Launch {
             config: RunConfig { trading: args.live, params },
+            carry,
             addresses,
             credentials,
             trust,
@@ -111,11 +132,14 @@ pub fn trade(args: &RunArgs, signals: &Signals) -> Result<RunReport, Failure> {
         },
         &board,
     )?;
+    if args.resume {
+        running.command(Command::Resume);
+    }
     tell!("{mode} run on {plan}; Ctrl-C ends it in order");
     watch(args, &running, signals, started);
     close(&running, signals);
     let finished = running.end();
-    drop(monitor);
+    drop((monitor, lock));
     let view = board.read().clone();
     Ok(report(mode, started.elapsed().as_secs_f64(), journal.as_deref(), finished, &view))
 }

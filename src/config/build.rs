@@ -233,6 +233,7 @@ impl Config {
             }
         };
         not_negative("allowance_bps", scan.allowance_ppb);
+        not_negative("near_miss_bps", scan.near_miss_ppb);
         not_negative("quality_miss_max_percent", scan.quality_miss_max_ppb);
         not_negative("level_shift_bps", scan.level_shift_ppb);
         not_negative("edge_insane_ms", scan.edge_insane_ns);
@@ -271,6 +272,7 @@ impl Config {
             ("book_age_max_ms", risk.book_age_max_ns),
             ("price_collar_bps", risk.price_collar_ppb),
             ("daily_loss_max_usd", risk.daily_loss_max_usd),
+            ("drawdown_max_usd", risk.drawdown_max_usd),
             ("consecutive_failures_max", risk.consecutive_failures_max.into()),
             ("baskets_in_flight_max", risk.baskets_in_flight_max.into()),
             ("send_age_max_ms", risk.send_age_max_ns),

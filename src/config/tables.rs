@@ -336,6 +336,12 @@ table! {
         retry_ms: f64 => retry_ns by nanos,
         /// Trades at the same time.
         trades_open_max: u16 => trades_open_max by same,
+        /// Edges that near the threshold are recorded.
+        near_miss_bps: f64 => near_miss_ppb by ppb,
+        /// So many of a pair in a second.
+        near_miss_per_s: u16 => near_miss_per_s by same,
+        /// How long a leg may stand alone before entries stop.
+        unhedged_max_ms: f64 => unhedged_max_ns by nanos,
     }
 }
 
@@ -364,6 +370,8 @@ table! {
         daily_loss_max_usd: i64 => daily_loss_max_usd by same,
         /// Whether that loss also closes the open trades.
         daily_loss_closes: bool => daily_loss_closes by same,
+        /// Fall of the result of all runs below its peak that stops entries.
+        drawdown_max_usd: i64 => drawdown_max_usd by same,
         /// Failures in a row that stop entries.
         consecutive_failures_max: u32 => consecutive_failures_max by same,
         /// Baskets under way.

@@ -50,7 +50,7 @@ fn the_example_is_valid_and_its_comments_show_the_defaults() {
     assert_eq!(all.scan.params(), ScanParams::default());
     assert_eq!(all.risk.params(), RiskParams::default());
     assert_eq!(all.paper.params(), PaperParams::default());
-    assert_eq!(shown.matches('=').count(), 30 + 14 + 2, "every key is shown");
+    assert_eq!(shown.matches(" = ").count(), 33 + 15 + 2, "every key is shown");
 }
 
 #[test]

@@ -5,6 +5,7 @@
 //! all orders are closed nothing is reserved. An account of which the venue has said nothing has nothing
 //! free.
 
+use super::limits::{Checked, Judge, RiskCheck, Violation};
 use super::position::mul_div_up;
 use crate::domain::event::BalanceReport;
 use crate::domain::instrument::{INSTRUMENTS_MAX, InstrumentId, VenueId};
@@ -47,17 +48,6 @@ impl Account {
         let stated = self.available.map_or(ours, |available| available - self.bound_since);
         Some(ours.min(stated) - self.reserved)
     }
-}
-
-/// Why margin could not be reserved.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Shortfall {
-    /// Position in the list of wishes.
-    pub wish: usize,
-    /// What would remain free; zero when the balance is unknown.
-    pub left: Money,
-    /// What has to remain free.
-    pub least: Money,
 }
 
 /// All accounts of the run.
@@ -117,8 +107,9 @@ impl Capital {
         }
     }
 
-    /// Whether all wishes (account, margin) together leave the required rest free in every account.
-    pub fn check(&self, wishes: &[(AccountId, Money)]) -> Result<(), Shortfall> {
+    /// Whether all wishes (account, margin), one per leg, together leave the required rest free in every account.
+    /// Nothing is free where the balance is not known.
+    pub fn check(&self, wishes: &[(AccountId, Money)], judge: &mut impl Judge) -> Result<(), Violation> {
         for (wish, (id, margin)) in wishes.iter().enumerate() {
             if *margin == Money::ZERO {
                 continue;
@@ -132,10 +123,9 @@ impl Capital {
                 .iter()
                 .filter(|(other, _)| other == id)
                 .fold(Money::ZERO, |sum, (_, m)| sum + *m);
-            match free.map(|free| free - before - *margin) {
-                Some(left) if left >= least => {}
-                left => return Err(Shortfall { wish, left: left.unwrap_or(Money::ZERO), least }),
-            }
+            let left = free.map(|free| free - before - *margin);
+            let (value, passed) = (left.unwrap_or(Money::ZERO), left.is_some_and(|left| left >= least));
+            judge.see(Checked::leg(RiskCheck::Margin, wish, value, least, passed))?;
         }
         Ok(())
     }
@@ -174,7 +164,9 @@ impl Capital {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::core::limits::Decide;
     use crate::domain::instrument::CanonicalId;
+    use crate::domain::intent::DenyReason;
     use crate::domain::params::{CanonicalParams, ListingParams, RiskParams};
 
     fn capital() -> Capital {
@@ -218,8 +210,12 @@ mod tests {
     #[test]
     fn an_unknown_balance_has_nothing_free() {
         let capital = capital();
-        assert!(capital.check(&[(AccountId(0), Money(1))]).is_err());
-        assert_eq!(capital.check(&[(AccountId(0), Money::ZERO)]), Ok(()), "reduce-only needs none");
+        assert!(capital.check(&[(AccountId(0), Money(1))], &mut Decide).is_err());
+        assert_eq!(
+            capital.check(&[(AccountId(0), Money::ZERO)], &mut Decide),
+            Ok(()),
+            "reduce-only needs none"
+        );
     }
 
     #[test]
@@ -227,13 +223,13 @@ mod tests {
         let mut capital = capital();
         capital.on_balance(&balance(1000, None));
         let id = AccountId(0);
-        assert_eq!(capital.check(&[(id, units(800))]), Ok(()));
+        assert_eq!(capital.check(&[(id, units(800))], &mut Decide), Ok(()));
         assert_eq!(
-            capital.check(&[(id, units(400)), (id, units(401))]),
-            Err(Shortfall { wish: 1, left: units(199), least: units(200) })
+            capital.check(&[(id, units(400)), (id, units(401))], &mut Decide),
+            Err(Violation::leg(DenyReason::MarginInsufficient, 1, units(199), units(200)))
         );
         capital.reserve(id, units(500));
-        assert!(capital.check(&[(id, units(301))]).is_err());
+        assert!(capital.check(&[(id, units(301))], &mut Decide).is_err());
         capital.release(id, units(200), false);
         capital.release(id, units(300), true);
         assert_eq!(capital.reserved(), Money::ZERO);

@@ -4,6 +4,10 @@
 //! still fill. Each check returns the typed reason with value and limit. Which checks apply to which
 //! basket is decided in `risk`.
 
+mod judge;
+
+pub use judge::{Checked, Decide, Judge, RiskCheck, Unit, Witness};
+
 use super::position::Positions;
 use crate::domain::instrument::{Instrument, InstrumentId, Price, Qty, VENUES_MAX};
 use crate::domain::intent::{DenyReason, LEGS_MAX, ONE_PPB, Ppb};
@@ -63,33 +67,32 @@ impl Violation {
 
 /// Tick, step, minimum, maximum, sign, and that the order is for this listing. The value is the offending
 /// figure, the limit what bounds it, in the listing's own units.
-pub fn order_valid(leg: usize, order: &OrderSpec, instrument: &Instrument) -> Result<(), Violation> {
-    let invalid = |value: i64, limit: i64| {
-        let money = |units: i64| Money::from_units(units);
-        Err(Violation::leg(DenyReason::OrderInvalid, leg, money(value), money(limit)))
-    };
+pub fn order_valid(
+    leg: usize,
+    order: &OrderSpec,
+    instrument: &Instrument,
+    judge: &mut impl Judge,
+) -> Result<(), Violation> {
+    use RiskCheck as C;
+    let units = |value: i64| Money::from_units(value);
+    let seen = |check, value, limit, passed| Checked::leg(check, leg, units(value), units(limit), passed);
     let (qty, price) = (order.qty.0, order.price.0);
-    if order.venue != instrument.venue {
-        invalid(i64::from(order.venue.0), i64::from(instrument.venue.0))
-    } else if instrument.tick <= 0 || instrument.step <= 0 {
-        invalid(instrument.tick, instrument.step)
-    } else if qty <= 0 || qty < instrument.qty_min.0 {
-        invalid(qty, instrument.qty_min.0)
-    } else if qty > instrument.qty_max.0 {
-        invalid(qty, instrument.qty_max.0)
-    } else if qty % instrument.step != 0 {
-        invalid(qty, instrument.step)
-    } else if price <= 0 || price % instrument.tick != 0 {
-        invalid(price, instrument.tick)
-    } else {
-        // Venues exempt reduce-only orders from the smallest notional.
-        let (notional, least) =
-            (instrument.notional(order.qty, order.price), Money::from_num(instrument.spec.notional_min));
-        if !order.reduce_only && notional < least {
-            return Err(Violation::leg(DenyReason::OrderInvalid, leg, notional, least));
-        }
-        Ok(())
+    let (venue, home) = (i64::from(order.venue.0), i64::from(instrument.venue.0));
+    judge.see(seen(C::OrderVenue, venue, home, order.venue == instrument.venue))?;
+    let known = instrument.tick > 0 && instrument.step > 0;
+    let scales = seen(C::TickAndStep, instrument.tick, instrument.step, known);
+    if !known {
+        return Err(judge.end(scales));
     }
+    judge.see(scales)?;
+    judge.see(seen(C::QtyMin, qty, instrument.qty_min.0, qty > 0 && qty >= instrument.qty_min.0))?;
+    judge.see(seen(C::QtyMax, qty, instrument.qty_max.0, qty <= instrument.qty_max.0))?;
+    judge.see(seen(C::QtyStep, qty, instrument.step, qty % instrument.step == 0))?;
+    judge.see(seen(C::PriceTick, price, instrument.tick, price > 0 && price % instrument.tick == 0))?;
+    // Venues exempt reduce-only orders from the smallest notional.
+    let (notional, least) =
+        (instrument.notional(order.qty, order.price), Money::from_num(instrument.spec.notional_min));
+    judge.see(Checked::leg(C::NotionalMin, leg, notional, least, order.reduce_only || notional >= least))
 }
 
 /// Distance of a limit price from the mid, ppb, in either direction; `None` without a mid.

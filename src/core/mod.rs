@@ -23,6 +23,7 @@ pub mod position;
 pub mod quality;
 pub mod reconcile;
 pub mod registry;
+pub mod restart;
 pub mod risk;
 pub mod scanner;
 pub mod sentinel;

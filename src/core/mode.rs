@@ -1,6 +1,7 @@
 //! What the operator and the runtime allow the scanner to want. Only tightens, until resumed.
 
 use super::digest::Digest;
+use super::restart::Restart;
 use crate::domain::input::Scope;
 use crate::domain::instrument::{VENUES_MAX, VenueId};
 use serde::{Deserialize, Serialize};
@@ -26,6 +27,8 @@ pub struct Modes {
     pub stopped: bool,
     /// The journal's disk is short of room: reducing, as long as that lasts.
     pub short: bool,
+    /// The run before left something: reducing, until that is cleared up.
+    pub restart: Restart,
 }
 
 impl Modes {
@@ -49,7 +52,8 @@ impl Modes {
     /// Back to normal.
     pub fn resume(&mut self) {
         // A condition is not an order: it stays until it has passed.
-        *self = Self { stopped: self.stopped, short: self.short, ..Self::default() };
+        let Self { stopped, short, restart, .. } = *self;
+        *self = Self { stopped, short, restart, ..Self::default() };
     }
 
     /// The mode that holds everywhere.
@@ -67,7 +71,7 @@ impl Modes {
     }
 
     fn passing(&self) -> Mode {
-        if self.short { self.global.max(Mode::Reducing) } else { self.global }
+        if self.short || self.restart.holds() { self.global.max(Mode::Reducing) } else { self.global }
     }
 
     /// Adds the state to a digest.
@@ -78,5 +82,6 @@ impl Modes {
         if self.short {
             to.mix(1); // only then: runs that never were short digest as they always did
         }
+        self.restart.digest(to);
     }
 }

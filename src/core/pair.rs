@@ -3,10 +3,13 @@
 //!
 //! Evaluates only; what an entry leads to is the business of [`super::trade`].
 
+mod gates;
 mod imagine;
+mod near;
 pub mod size;
 pub mod why;
 
+pub use gates::{Figure, GateRow, GateState, Outlook, Rule};
 pub use size::{Size, are_comparable, common_size};
 pub use why::WhyNot;
 
@@ -72,6 +75,8 @@ pub struct Gate {
     pub locked: bool,
     /// No further trade may be opened.
     pub full: bool,
+    /// A leg of some trade has stood alone for too long.
+    pub exposed: bool,
     /// The input, for choices at random.
     pub seq: Seq,
     /// Boot epoch, for choices at random.
@@ -106,6 +111,7 @@ pub struct Pair {
     sampled: Option<Nanos>,
     disarmed: Option<(Nanos, WhyNot)>,
     random_at: Option<Nanos>,
+    told: near::Told,
 }
 
 impl Pair {
@@ -136,6 +142,7 @@ impl Pair {
             sampled: None,
             disarmed: None,
             random_at: None,
+            told: near::Told::default(),
         }
     }
 
@@ -367,6 +374,7 @@ impl Pair {
             _ if !is_proven => WhyNot::Unproven,
             _ if now.mono < self.cooldown_until => WhyNot::Cooldown,
             _ if gate.paused => WhyNot::Quality,
+            _ if gate.exposed => WhyNot::Unhedged,
             _ if gate.full => WhyNot::MaxTrades,
             _ => WhyNot::Ready,
         }
@@ -392,7 +400,11 @@ impl Pair {
                     | WhyNot::Unproven
                     | WhyNot::Cooldown
             ) {
-                *why = if gate.full { WhyNot::MaxTrades } else { WhyNot::Ready };
+                *why = match (gate.exposed, gate.full) {
+                    (true, _) => WhyNot::Unhedged,
+                    (_, true) => WhyNot::MaxTrades,
+                    _ => WhyNot::Ready,
+                };
             }
             // There is no threshold: the edge is held against itself.
             self.ways[way].terms.threshold = self.ways[way].terms.net;
@@ -435,6 +447,7 @@ impl Pair {
         to.mix_instant(self.sampled);
         to.mix_instant(self.disarmed.map(|(until, _)| until));
         to.mix_instant(self.random_at);
+        self.told.digest(to);
         to.mix(u64::from(self.level_shifts) << 32 | u64::from(self.alarms));
         for qty in self.size.unwrap_or_default().qty {
             to.mix_signed(qty.0);

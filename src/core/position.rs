@@ -11,6 +11,7 @@
 
 use super::digest::Digest;
 use super::order::entry::rescale;
+use crate::domain::carry::CarriedPosition;
 use crate::domain::event::{FundingPayment, PositionReport};
 use crate::domain::instrument::{CanonicalId, ContractKind, Instrument, InstrumentId, Price, Qty, VenueId};
 use crate::domain::intent::{ONE_PPB, Ppb};
@@ -365,6 +366,35 @@ impl Positions {
     /// Net result since 00:00 UTC, fees and unrealised included; negative = loss.
     pub fn daily(&self) -> Money {
         self.totals.net() - self.day_base
+    }
+
+    /// The UTC day of [`Positions::daily`], in days since 1970-01-01.
+    pub fn day(&self) -> i64 {
+        self.day.unwrap_or(0)
+    }
+
+    /// What the run before held, in the scales of the listing, which is defined. Its results stay with that run, but for
+    /// what the open part is to bring.
+    pub fn adopt(&mut self, carried: &CarriedPosition) {
+        let id = carried.instrument;
+        let Some(row) = self.rows.get_mut(id.index()).filter(|row| row.instrument.generation > 0) else {
+            self.unknown_fills += 1;
+            return;
+        };
+        let CarriedPosition { qty, open_cash, mark, .. } = *carried;
+        row.position = Position { qty, open_cash, mark, ..Position::default() };
+        self.digest.mix(u64::from(id.0));
+        self.digest.mix(qty as u64);
+        self.digest.mix_wide(open_cash.0);
+        self.compare(id, None);
+        self.revalue(id);
+    }
+
+    /// Goes on with a day of which `daily` was the result so far, unless that day is over.
+    pub fn resume_day(&mut self, day: i64, daily: Money) {
+        // A clock that was set back makes no new day.
+        let so_far = if self.day.is_some_and(|today| today <= day) { daily } else { Money::ZERO };
+        self.day_base = self.totals.net() - so_far;
     }
 
     /// Exact fees paid per venue and currency.

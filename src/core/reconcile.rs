@@ -1,22 +1,29 @@
 //! Positions after an outage: what the venue states, held against what our booked fills amount to.
 //!
-//! A fill that is no order of ours (deleveraging, liquidation, a hand) is told once, on the account's stream. When
-//! that was down, only the venue's list of positions shows it. A difference that no order of ours can explain any
-//! more is booked as a foreign execution, at the mark and without a fee, as neither is known; until then, and for
-//! ever where it cannot be booked, the listing's [`Check::Positions`] is not passed, which holds opening orders.
+//! A fill that is no order of ours (deleveraging, liquidation, a hand) is told once, on the account's stream. What was
+//! executed while that was down is read from the venue's own list and booked as it was, by the order ledger; only then
+//! the positions are compared. A difference that is left, and that no order of ours can explain any more, is booked
+//! as a foreign execution at the mark and without a fee, as neither is known, and counted apart: the venue did not
+//! answer, or does not list what it did. Until then, and for ever where it cannot be booked, the listing's
+//! [`Check::Positions`] is not passed, which holds opening orders.
 //!
 //! | after an outage the venue states | then |
 //! |---|---|
 //! | what our fills amount to | passed |
-//! | something else | not passed; orders of ours that are open or owed may still explain it |
-//! | something else, [`EXPLAINED_WITHIN`] after the last word, with no such order | booked as foreign, passed |
+//! | something else | not passed; executions not read yet, orders of ours that are open or owed may explain it |
+//! | something else, [`EXPLAINED_WITHIN`] after the last word, with no such order and the executions read | booked at the mark, passed |
+//! | the same, [`READ_WITHIN`] after the statement, the executions still not read | booked at the mark, passed; taken back when they are |
+//!
+//! A position is compared without an outage, too, when an order is not resolved by its venue, and while something is
+//! held in a contract that does not trade: what a venue settles (expiry, delisting) it may not tell as an execution.
 //!
 //! What an account held when it was first read is not ours and stays out of the comparison. Pure: time is an
 //! argument.
 
 use super::order::entry::rescale;
+use crate::domain::carry::{CarriedPosition, Carry};
 use crate::domain::event::{EventBody, Mark, PositionReport};
-use crate::domain::instrument::{Instrument, InstrumentId, Price, Qty, VenueId};
+use crate::domain::instrument::{Instrument, InstrumentId, Price, Qty, Status, VENUES_MAX, VenueId};
 use crate::domain::number::{Num, POW10};
 use crate::domain::order::{ClientId, OrderState, OrderUpdate, Side};
 use crate::domain::params::EngineParams;
@@ -27,6 +34,12 @@ use serde::{Deserialize, Serialize};
 /// Messages about positions and fills are not ordered against each other: a difference stands so long before it is
 /// one, ns.
 pub const EXPLAINED_WITHIN: Nanos = 2 * SECOND;
+
+/// How long a difference waits for the venue's list of executions, ns.
+pub const READ_WITHIN: Nanos = 60 * SECOND;
+
+/// Positions in a contract that does not trade are looked at this often, ns.
+const SETTLED_EVERY: Nanos = 15 * SECOND;
 
 /// A list of positions that arrives this soon after a fill may have been made before it, ns.
 const LIST_AGE: Nanos = SECOND;
@@ -58,6 +71,8 @@ struct Row {
     told: bool,
     /// An execution was booked that nobody told: it may still be told.
     guessed: bool,
+    /// When the position is to be read again although nothing was missed; 0 = not.
+    doubted: Nanos,
 }
 
 impl Row {
@@ -71,6 +86,11 @@ impl Row {
         let difference = stated.qty.saturating_sub(self.expected());
         let since = if stated.listed { self.moved.saturating_add(LIST_AGE) } else { self.moved };
         (difference == 0 || stated.at >= since).then_some((difference, stated))
+    }
+
+    /// Something is held in a contract that does not trade.
+    fn may_be_settled(&self) -> bool {
+        self.ours != 0 && self.instrument.spec.status != Status::Trading
     }
 
     fn check(&self, id: InstrumentId, passed: bool) -> EventBody {
@@ -92,20 +112,97 @@ pub struct Reconciler {
     rows: Vec<Row>,
     /// Rows that are suspect.
     suspects: u32,
+    /// Venues whose list of executions since the outage was not read yet.
+    unread: [bool; VENUES_MAX],
+    /// Some row is doubted.
+    doubts: bool,
 }
 
 impl Reconciler {
     /// Nothing is known of any account.
     pub fn new(params: &EngineParams) -> Self {
         let row = |venue| Row { venue, moved: Nanos::MIN, ..Row::default() };
-        Self { rows: params.listings.iter().map(|listing| row(listing.venue)).collect(), suspects: 0 }
+        Self {
+            rows: params.listings.iter().map(|listing| row(listing.venue)).collect(),
+            suspects: 0,
+            unread: [false; VENUES_MAX],
+            doubts: false,
+        }
+    }
+
+    /// Adds what our fills amount to and what the accounts held besides, where that is known.
+    pub fn carry(&self, to: &mut Carry) {
+        for (instrument, row) in (0..).map(InstrumentId).zip(&self.rows) {
+            let Some(base) = row.base else { continue };
+            match to.positions.iter_mut().find(|position| position.instrument == instrument) {
+                Some(position) => position.base = Some(base),
+                None => to.positions.push(CarriedPosition {
+                    instrument,
+                    base: Some(base),
+                    ..CarriedPosition::default()
+                }),
+            }
+        }
+    }
+
+    /// What the run before held is ours; where it is known what the account held besides, its first statement is
+    /// compared like one after an outage.
+    pub fn adopt(&mut self, carried: &CarriedPosition) {
+        let Some(row) = self.rows.get_mut(carried.instrument.index()) else { return };
+        (row.ours, row.base, row.mark) = (carried.qty, carried.base, carried.mark);
+        if carried.base.is_some() {
+            self.suspects += u32::from(!std::mem::replace(&mut row.suspect, true));
+        }
+    }
+
+    /// Whether every listing of a venue was read and compared.
+    pub fn is_settled(&self, venue: VenueId) -> bool {
+        self.rows.iter().filter(|row| row.venue == venue).all(|row| row.base.is_some() && !row.suspect)
     }
 
     /// The account's stream is down: what happens is not told.
     pub fn on_account_down(&mut self, venue: VenueId) {
+        if let Some(unread) = self.unread.get_mut(venue.index()) {
+            *unread = true;
+        }
         for row in self.rows.iter_mut().filter(|row| row.venue == venue && row.base.is_some()) {
             row.stated = None;
             self.suspects += u32::from(!std::mem::replace(&mut row.suspect, true));
+        }
+    }
+
+    /// What our fills amount to in a listing is not certain: its position is to be read again, and compared.
+    pub fn doubt(&mut self, id: InstrumentId) {
+        if let Some(row) = self.rows.get_mut(id.index()).filter(|row| row.base.is_some()) {
+            row.stated = None;
+            row.doubted = row.doubted.max(1);
+            self.suspects += u32::from(!std::mem::replace(&mut row.suspect, true));
+            self.doubts = true;
+        }
+    }
+
+    /// The next venue whose positions are to be read again now. A contract that does not trade may be settled at any
+    /// time, which not every venue tells as an execution: while something is held there it is looked at again and
+    /// again.
+    pub fn next_doubt(&mut self, now: Nanos) -> Option<VenueId> {
+        if !self.doubts {
+            return None;
+        }
+        let at = self.rows.iter().position(|row| row.doubted > 0 && now >= row.doubted);
+        self.doubts = at.is_some() || self.rows.iter().any(|row| row.doubted > 0);
+        let id = InstrumentId(at? as u16);
+        let venue = self.rows[id.index()].venue;
+        self.doubt(id);
+        for row in self.rows.iter_mut().filter(|row| row.venue == venue && row.doubted > 0) {
+            row.doubted = if row.may_be_settled() { now.saturating_add(SETTLED_EVERY) } else { 0 };
+        }
+        Some(venue)
+    }
+
+    /// All executions since the outage were handed to the ledger.
+    pub fn on_executions_read(&mut self, venue: VenueId) {
+        if let Some(unread) = self.unread.get_mut(venue.index()) {
+            *unread = false;
         }
     }
 
@@ -115,6 +212,10 @@ impl Reconciler {
         let before = std::mem::replace(&mut row.instrument, *instrument);
         if before.generation == 0 {
             return;
+        }
+        if row.may_be_settled() && row.doubted == 0 {
+            row.doubted = 1;
+            self.doubts = true;
         }
         let qty = |value| rescale(value, before.qty_scale, instrument.qty_scale);
         row.ours = qty(row.ours).unwrap_or(row.ours);
@@ -142,7 +243,8 @@ impl Reconciler {
         }
         row.ours = row.ours.saturating_add(update.side.sign() * update.fill_qty.0);
         row.moved = now;
-        if update.client_id == ClientId::NONE && row.guessed {
+        // Or what an order did that was given up.
+        if row.guessed && (update.client_id == ClientId::NONE || update.state.is_terminal()) {
             self.suspects += u32::from(!std::mem::replace(&mut row.suspect, true));
         }
     }
@@ -171,15 +273,17 @@ impl Reconciler {
         }
     }
 
-    /// Time passed. `pending` tells whether an order of ours on a listing may still explain a difference.
+    /// Time passed. `pending` tells whether an order of ours on a listing may still explain a difference. Returns the
+    /// listings that were compared, and where nothing differs any more.
     pub fn on_tick(
         &mut self,
         now: Nanos,
         pending: impl Fn(VenueId, InstrumentId) -> bool,
         emit: &mut impl FnMut(EventBody),
-    ) {
+    ) -> Vec<(VenueId, InstrumentId)> {
+        let mut settled = Vec::new();
         if self.suspects == 0 {
-            return;
+            return settled;
         }
         for at in 0..self.rows.len() {
             let row = &mut self.rows[at];
@@ -192,7 +296,8 @@ impl Reconciler {
                 continue;
             }
             if difference != 0 {
-                if pending(row.venue, id) {
+                let unread = self.unread.get(row.venue.index()).copied().unwrap_or(false);
+                if pending(row.venue, id) || (unread && now - stated.at < READ_WITHIN) {
                     continue;
                 }
                 // Without a price it is not booked, and the listing stays held.
@@ -206,7 +311,9 @@ impl Reconciler {
             if std::mem::replace(&mut row.told, false) {
                 emit(row.check(id, true));
             }
+            settled.push((row.venue, id));
         }
+        settled
     }
 }
 
@@ -253,6 +360,8 @@ mod tests {
         reconciler: Reconciler,
         now: Nanos,
         pending: bool,
+        /// How often the positions were to be read again.
+        rereads: u32,
         seen: Vec<EventBody>,
     }
 
@@ -261,7 +370,8 @@ mod tests {
         fn new() -> Self {
             let params = EngineParams { listings: vec![ListingParams::default()], ..EngineParams::default() };
             let reconciler = Reconciler::new(&params);
-            let mut bench = Self { reconciler, now: 100 * SECOND, pending: false, seen: Vec::new() };
+            let mut bench =
+                Self { reconciler, now: 100 * SECOND, pending: false, rereads: 0, seen: Vec::new() };
             let instrument = Instrument { id: BTC, generation: 1, price_scale: 2, ..Instrument::default() };
             bench.reconciler.on_instrument(&instrument);
             bench.reconciler.on_mark(&Mark { mark: Some(Num::new(123_456, 3)), ..Mark::default() });
@@ -288,6 +398,9 @@ mod tests {
                 self.now += SECOND / 10;
                 let pending = self.pending;
                 self.reconciler.on_tick(self.now, |_, _| pending, &mut |event| self.seen.push(event));
+                while self.reconciler.next_doubt(self.now).is_some() {
+                    self.rereads += 1;
+                }
             }
             let (mut checks, mut booked) = (Vec::new(), Vec::new());
             for event in self.seen.drain(..) {
@@ -314,6 +427,7 @@ mod tests {
         assert_eq!(bench.pass(60 * SECOND), (vec![], vec![]), "nothing is known of an outage while it lasts");
         bench.states(5, true);
         assert_eq!(bench.pass(EXPLAINED_WITHIN - SECOND / 5), (vec![false], vec![]), "held at once");
+        bench.reconciler.on_executions_read(VenueId(0));
         assert_eq!(bench.pass(SECOND), (vec![true], vec![(-5, 12_345)]), "at the mark");
         assert_eq!(bench.pass(600 * SECOND), (vec![], vec![]));
         // The next outage finds nothing.
@@ -364,11 +478,65 @@ mod tests {
         let mut bench = Bench::new();
         bench.reconciler.on_account_down(VenueId(0));
         bench.states(5, true);
-        assert_eq!(bench.pass(10 * SECOND).1, [(-5, 12_345)]);
+        assert_eq!(
+            bench.pass(READ_WITHIN - SECOND),
+            (vec![false], vec![]),
+            "the list of executions is awaited"
+        );
+        assert_eq!(bench.pass(2 * SECOND).1, [(-5, 12_345)], "the venue does not answer");
         bench.fills(ClientId::NONE, Side::Sell, 5);
         assert_eq!(bench.pass(60 * SECOND), (vec![], vec![]), "no word since");
         bench.states(5, false);
         assert_eq!(bench.pass(60 * SECOND), (vec![false, true], vec![(5, 12_345)]), "taken back");
+    }
+
+    #[test]
+    fn a_position_that_is_settled_in_a_contract_that_does_not_trade_is_found_without_an_outage() {
+        let mut bench = Bench::new();
+        let mut instrument = bench.reconciler.rows[0].instrument;
+        instrument.spec.status = Status::Suspended;
+        bench.reconciler.on_instrument(&instrument);
+        assert_eq!(bench.pass(SECOND), (vec![], vec![]));
+        assert_eq!(bench.rereads, 1);
+        bench.states(10, true);
+        assert_eq!(bench.pass(SETTLED_EVERY), (vec![], vec![]), "not settled yet");
+        bench.states(0, true);
+        assert_eq!(bench.pass(10 * SECOND), (vec![false, true], vec![(-10, 12_345)]), "at the mark");
+        let before = bench.rereads;
+        bench.pass(600 * SECOND);
+        assert!(before >= 2 && bench.rereads <= before + 1, "nothing is held any more: {}", bench.rereads);
+    }
+
+    #[test]
+    fn a_doubted_position_is_read_once_and_compared() {
+        let mut bench = Bench::new();
+        bench.reconciler.doubt(BTC);
+        assert_eq!(bench.pass(SECOND), (vec![], vec![]));
+        bench.states(4, true);
+        assert_eq!(bench.pass(10 * SECOND), (vec![false, true], vec![(-6, 12_345)]));
+        assert_eq!(bench.rereads, 1);
+    }
+
+    #[test]
+    fn what_the_run_before_held_is_compared_with_the_first_statement_of_the_account() {
+        for (stated, booked) in [(40, vec![]), (47, vec![(7, 12_345)]), (30, vec![(-10, 12_345)])] {
+            let mut bench = Bench::new();
+            let held =
+                CarriedPosition { qty: 10, base: Some(30), mark: Some(Price(12_345)), ..Default::default() };
+            bench.reconciler = Reconciler::new(&EngineParams {
+                listings: vec![ListingParams::default()],
+                ..EngineParams::default()
+            });
+            bench.reconciler.adopt(&held);
+            assert_eq!(bench.pass(60 * SECOND), (vec![], vec![]), "the account is not read yet");
+            assert!(!bench.reconciler.is_settled(VenueId(0)));
+            bench.states(stated, true);
+            assert_eq!(bench.pass(60 * SECOND).1, booked, "stated: {stated}");
+            assert!(bench.reconciler.is_settled(VenueId(0)));
+            let mut carry = Carry::default();
+            bench.reconciler.carry(&mut carry);
+            assert_eq!(carry.positions[0].base, Some(30), "what is not ours stays so");
+        }
     }
 
     #[test]

@@ -5,9 +5,13 @@
 //! for a [`ScanOut`] that is asked to hold more than it was made for.
 
 mod by_hand;
+mod explain;
 mod imagine;
+mod near;
+mod restart;
 mod view;
 
+pub use explain::{Explained, Leaving};
 pub use view::{PairView, QualityView, ScanTotals};
 
 use super::digest::Digest;
@@ -125,7 +129,7 @@ impl Scanner {
         let sample_step = (scan.basis_sample_ns / (pairs.len().max(1) as i64)).max(1);
         Self {
             epoch: params.boot_epoch,
-            desk: Desk::new(params.boot_epoch, &scan, params.risk.price_collar_ppb),
+            desk: Desk::new(params.boot_epoch, &scan, &params.risk),
             params: scan,
             dirty: Vec::with_capacity(listings.len()),
             listings,
@@ -211,6 +215,8 @@ impl Scanner {
                     listing.locked_until = lock.until;
                 }
             }
+            EventBody::Carried(carried) => self.on_carried(carried, out),
+            EventBody::Tick if self.modes.restart.holds() => self.end_restart(),
             EventBody::Tick
             | EventBody::Trade(_)
             | EventBody::Position(_)
@@ -340,24 +346,34 @@ impl Scanner {
             return is_behind;
         }
         self.evaluations += 1;
+        let gate = self.gate(at, seq);
         let legs = [&self.listings[a], &self.listings[b]];
-        let gate = Gate {
-            mode: self.modes.at(legs[0].params.venue).max(self.modes.at(legs[1].params.venue)),
-            clock_off: legs.iter().any(|leg| !self.start.is_clock_fit(leg.params.venue, self.now)),
-            closed: legs.iter().any(|leg| !self.start.is_open(leg.params.venue)),
-            behind: is_behind,
-            locked: legs.iter().any(|leg| leg.is_locked(self.now.wall)),
-            paused: legs.iter().any(|leg| leg.quality.is_paused(self.now.mono, &self.params)),
-            full: self.desk.is_full(&self.params),
-            seq,
-            epoch: self.epoch,
-        };
         let pair = &mut self.pairs[at];
         pair.evaluated = seq;
-        if let Some(way) = pair.evaluate(legs, &gate, self.now, &self.params) {
+        let entered = pair.evaluate(legs, &gate, self.now, &self.params);
+        self.tell_near_misses(at, out);
+        if let Some(way) = entered {
             self.with_desk(out, |desk, floor| desk.enter(at, way, floor));
         }
         is_behind
+    }
+
+    /// What outside a pair decides about its entry now.
+    fn gate(&self, at: usize, seq: Seq) -> Gate {
+        let [a, b] = self.pairs[at].listings.map(usize::from);
+        let legs = [&self.listings[a], &self.listings[b]];
+        Gate {
+            mode: self.modes.at(legs[0].params.venue).max(self.modes.at(legs[1].params.venue)),
+            clock_off: legs.iter().any(|leg| !self.start.is_clock_fit(leg.params.venue, self.now)),
+            closed: legs.iter().any(|leg| !self.start.is_open(leg.params.venue)),
+            behind: self.is_behind(a) || self.is_behind(b),
+            locked: legs.iter().any(|leg| leg.is_locked(self.now.wall)),
+            paused: legs.iter().any(|leg| leg.quality.is_paused(self.now.mono, &self.params)),
+            full: self.desk.is_full(&self.params),
+            exposed: self.desk.alone_for(self.now.mono) > self.params.unhedged_max_ns,
+            seq,
+            epoch: self.epoch,
+        }
     }
 
     fn is_behind(&self, listing: usize) -> bool {

@@ -69,6 +69,7 @@ pub fn input_kind(input: &Input) -> u16 {
         Input::Command(_) => 10,
         Input::Pace(_) => 11,
         Input::AmendOutcome(_) => 12,
+        Input::Carry => 13,
     }
 }
 
@@ -82,6 +83,7 @@ pub fn output_kind(output: &Output) -> u16 {
         Output::Message(_) => 105,
         Output::State(_) => 106,
         Output::Amendment(_) => 107,
+        Output::NearMiss(_) => 108,
     }
 }
 
@@ -107,6 +109,7 @@ pub fn kind_name(kind: u16) -> &'static str {
         105 => "message",
         106 => "state",
         107 => "amendment",
+        108 => "near_miss",
         _ => "unknown",
     }
 }

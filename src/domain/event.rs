@@ -1,9 +1,10 @@
 //! What flows through the stages: typed, small, `Copy`, derived from inputs by decode alone.
 
+use super::carry::Carried;
 use super::effect::SessionAction;
 use super::input::{Command, SendOutcome};
 use super::instrument::{Instrument, InstrumentId, Price, Qty, VenueId};
-use super::intent::{Denial, Intent};
+use super::intent::{Denial, Intent, NearMiss};
 use super::money::Money;
 use super::number::Num;
 use super::order::{AmendUpdate, OrderUpdate, Side};
@@ -90,6 +91,8 @@ pub enum EventBody {
     AmendOutcome(SendOutcome),
     /// An amendment is under way, was executed or refused.
     Amended(AmendUpdate),
+    /// A part of what the run before left.
+    Carried(Carried),
 }
 
 /// Best bid and ask of one instrument.
@@ -382,4 +385,6 @@ pub enum FlowBody {
     Mid(InstrumentId, Price),
     /// Wanted by scan; approved when it leaves risk.
     Intent(Intent),
+    /// Nearly wanted by scan: for the record only, it goes no further.
+    NearMiss(NearMiss),
 }

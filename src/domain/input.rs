@@ -47,6 +47,8 @@ pub enum Input {
     Pace(Pace),
     /// The fate of a message that amends an order, at the egress gate; `order` is the order as it shall be.
     AmendOutcome(SendOutcome),
+    /// Before the start: what the run before left; the raw bytes are a [`super::carry::Carry`] (JSON).
+    Carry,
 }
 
 /// Class of an input.
@@ -228,6 +230,7 @@ impl Input {
             Self::Frame(_) | Self::HttpReply { .. } if account => InputClass::Account,
             Self::Frame(_) | Self::HttpReply { .. } => InputClass::Market,
             Self::Config
+            | Self::Carry
             | Self::Anchor(_)
             | Self::Command(_)
             | Self::Pace(_)

@@ -71,6 +71,21 @@ pub struct EdgeTerms {
     pub threshold: Ppb,
 }
 
+/// An opportunity that was not taken although its edge came near the threshold or passed it: a sample for the record.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NearMiss {
+    /// Of what.
+    pub canonical: CanonicalId,
+    /// Where it would have bought.
+    pub long: InstrumentId,
+    /// Where it would have sold.
+    pub short: InstrumentId,
+    /// What kept it from entering: the place of the reason in `core::pair::WhyNot`.
+    pub why: u8,
+    /// Every term of its edge.
+    pub edge: EdgeTerms,
+}
+
 /// The worst prices that venues accept, by leg; 0 = not known. What scan tells risk beside a basket: no part of the
 /// record, in which it follows from the inputs, and so not of a comparison either.
 #[derive(Clone, Copy, Debug, Default)]
@@ -190,6 +205,8 @@ pub enum DenyReason {
     PriceBandExceeded,
     /// The venue takes only orders here that reduce.
     ListingLocked,
+    /// The result has fallen too far below the largest that it ever was.
+    DrawdownExceeded,
 }
 
 /// A basket denied whole; re-enters the river as an input.

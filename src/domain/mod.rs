@@ -5,6 +5,7 @@
 //! the stages) and [`effect`] (what leaves it).
 
 pub mod calendar;
+pub mod carry;
 pub mod codec;
 pub mod digits;
 pub mod effect;

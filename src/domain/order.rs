@@ -2,7 +2,7 @@
 
 use super::instrument::{InstrumentId, Price, Qty, VenueId};
 use super::money::Money;
-use super::text::Currency;
+use super::text::{Currency, HEX_DIGITS};
 use super::time::Nanos;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::fmt;
@@ -43,10 +43,9 @@ impl ClientId {
 
     /// The 32 hex digits.
     pub fn hex(self) -> [u8; 32] {
-        const DIGITS: &[u8; 16] = b"0123456789abcdef";
         let mut text = [0; 32];
         for (i, digit) in text.iter_mut().enumerate() {
-            *digit = DIGITS[((self.0 >> (124 - 4 * i)) & 0xf) as usize];
+            *digit = HEX_DIGITS[((self.0 >> (124 - 4 * i)) & 0xf) as usize];
         }
         text
     }

@@ -2,7 +2,7 @@
 
 use super::effect::{Hole, OutMeta, OutMsg, Payload, SignScheme};
 use super::event::{Event, EventBody, Seq};
-use super::intent::{Denial, Intent};
+use super::intent::{Denial, Intent, NearMiss};
 use serde::{Deserialize, Serialize};
 
 /// The stage that made an output.
@@ -39,6 +39,8 @@ pub enum Output {
     State(u64),
     /// A message of route that amends an order; its bytes stand beside it.
     Amendment(MessageShape),
+    /// What scan did not want, but nearly; sampled.
+    NearMiss(NearMiss),
 }
 
 impl Output {

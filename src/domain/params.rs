@@ -314,6 +314,20 @@ pub struct ScanParams {
     pub random_entry_ns: Nanos,
     /// Trades open at the same time, all pairs together.
     pub trades_open_max: u16,
+    /// An edge this near to the threshold that does not enter is recorded, ppb. See `near_miss_per_s`.
+    #[serde(default)]
+    pub near_miss_ppb: Ppb,
+    /// Near-misses that are recorded of a pair in a second, at most; 0 = none, as in journals from before they were.
+    #[serde(default)]
+    pub near_miss_per_s: u16,
+    /// While a leg stands alone for longer than this, which it does when its contract is suspended or its orders are
+    /// refused, nothing is entered anywhere, ns. Journals from before the rule do without it.
+    #[serde(default = "never")]
+    pub unhedged_max_ns: Nanos,
+}
+
+const fn never() -> Nanos {
+    Nanos::MAX
 }
 
 impl Default for ScanParams {
@@ -351,6 +365,9 @@ impl Default for ScanParams {
             retry_ns: 100 * MILLI,
             random_entry_ns: 0,
             trades_open_max: 8,
+            near_miss_ppb: BPS / 2,
+            near_miss_per_s: 2,
+            unhedged_max_ns: 30 * SECOND,
         }
     }
 }
@@ -381,6 +398,10 @@ pub struct RiskParams {
     pub daily_loss_max_usd: i64,
     /// The daily loss also closes the open trades, once a day.
     pub daily_loss_closes: bool,
+    /// Fall of the net result of all runs below its peak after which entries stop, quote currency; the operator's word
+    /// begins it anew. What journals mean that do not say: no limit.
+    #[serde(default = "no_limit")]
+    pub drawdown_max_usd: i64,
     /// Trades lost or failed in a row after which entries stop (rejects and one-leg failures, not misses).
     pub consecutive_failures_max: u32,
     /// Baskets approved whose orders are not all terminal.
@@ -403,11 +424,16 @@ impl Default for RiskParams {
             price_collar_ppb: 100 * BPS,
             daily_loss_max_usd: 1_000,
             daily_loss_closes: false,
+            drawdown_max_usd: 3_000,
             consecutive_failures_max: 10,
             baskets_in_flight_max: 8,
             send_age_max_ns: 50 * MILLI,
         }
     }
+}
+
+const fn no_limit() -> i64 {
+    i64::MAX
 }
 
 impl RiskParams {

@@ -58,7 +58,8 @@ pub enum Check {
     Requests,
     /// The venue's position after an outage, contracts: what our fills amount to is wanted.
     Positions,
-    /// Private messages of a kind that is not known, since the operator's last word; none are wanted.
+    /// Private messages of a kind that is not known, and orders that the venue does not resolve, since the operator's
+    /// last word; none are wanted.
     Executions,
     /// Private connections that are to be left before their end, or were and are not ready again; none are wanted.
     Connections,
@@ -105,7 +106,7 @@ impl Check {
             Self::DeadMan => "dead man's switch",
             Self::Requests => "requests left",
             Self::Positions => "position at the venue",
-            Self::Executions => "number of executions not understood",
+            Self::Executions => "number of executions not understood and orders not resolved",
             Self::Connections => "number of private connections being renewed",
         }
     }

@@ -132,10 +132,39 @@ impl<'de, const N: usize> Deserialize<'de> for Text<N> {
     }
 }
 
+/// The digits of base 16.
+pub const HEX_DIGITS: &[u8; 16] = b"0123456789abcdef";
+
+/// The two hex digits of a byte.
+#[inline]
+pub const fn hex(byte: u8) -> [u8; 2] {
+    [HEX_DIGITS[(byte >> 4) as usize], HEX_DIGITS[(byte & 15) as usize]]
+}
+
+/// Bytes as hex digits, two each.
+#[derive(Clone, Copy, Debug)]
+pub struct Hex<'a>(pub &'a [u8]);
+
+impl fmt::Display for Hex<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| {
+            hex(*byte).iter().try_for_each(|digit| fmt::Write::write_char(f, char::from(*digit)))
+        })
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use proptest::prelude::*;
+
+    #[test]
+    fn every_byte_has_two_hex_digits() {
+        assert_eq!(Hex(&[]).to_string(), "");
+        for byte in 0..=u8::MAX {
+            assert_eq!(Hex(&[byte, 0xa5]).to_string(), format!("{byte:02x}a5"));
+        }
+    }
 
     proptest! {
         #[test]

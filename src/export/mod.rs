@@ -7,7 +7,7 @@
 mod columnar;
 mod csv;
 pub mod listings;
-mod messages;
+mod ndjson;
 mod npz;
 pub mod rows;
 mod staging;
@@ -179,7 +179,7 @@ pub fn export(request: &Request, progress: &mut dyn FnMut(f64, u64)) -> Result<R
             walked
         }
         Format::Ndjson => {
-            let mut messages = messages::Messages::begin(folder, kinds)?;
+            let mut messages = ndjson::Messages::begin(folder, kinds)?;
             let walked = walk(request, &mut messages, progress)?;
             messages.finish()?;
             walked

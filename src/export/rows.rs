@@ -2,13 +2,15 @@
 
 use super::listings::Listings;
 use super::table::{Cell, Decimal, Kind};
+use crate::core::pair::WhyNot;
 use crate::domain::effect::{SignScheme, Target};
 use crate::domain::event::{Event, EventBody, LevelsChunk};
 use crate::domain::input::{ConnId, SendFate};
 use crate::domain::instrument::{Instrument, InstrumentId, Qty, VenueId};
-use crate::domain::intent::{Basket, Intent};
+use crate::domain::intent::{Basket, EdgeTerms, Intent, NearMiss};
 use crate::domain::order::{ClientId, OrderSpec, OrderUpdate, Side};
 use crate::domain::output::{MessageShape, OutputKey};
+use crate::domain::text::Hex;
 
 /// Whatever takes rows.
 pub type RowSink<'s, E> = dyn FnMut(Kind, &[Cell<'_>]) -> Result<(), E> + 's;
@@ -349,19 +351,19 @@ impl<'a> Rows<'a> {
             Cell::Int(basket.book_age_ns[leg]),
             Cell::Int(basket.detected),
         ]);
-        let edge = &basket.edge;
-        let terms = [
-            edge.entry_basis,
-            edge.exit_basis,
-            edge.fees,
-            edge.exit_half_spreads,
-            edge.slippage,
-            edge.allowance,
-            edge.funding,
-            edge.net,
-            edge.threshold,
-        ];
-        to.extend(terms.map(Cell::Int));
+        to.extend(edge(&basket.edge));
+    }
+
+    /// The row of a near-miss.
+    pub fn near_miss<E>(&self, place: Place, near: &NearMiss, sink: &mut RowSink<'_, E>) -> Result<(), E> {
+        let mut cells = self.begin(place, self.of_instrument(near.long));
+        cells.extend([
+            Cell::maybe(self.listings.venue_of(near.short), |venue| Cell::text(self.listings.venue(venue))),
+            Cell::maybe(self.listings.names(near.short), |(_, symbol)| Cell::text(symbol)),
+            Cell::maybe(WhyNot::of_code(near.why), |why| Cell::text(why.as_str())),
+        ]);
+        cells.extend(edge(&near.edge));
+        sink(Kind::NearMisses, &cells)
     }
 
     /// The row of a message; `text` are its bytes, with nothing where its secrets belong.
@@ -399,12 +401,19 @@ impl<'a> Rows<'a> {
     }
 }
 
-struct Hex<'a>(&'a [u8]);
-
-impl std::fmt::Display for Hex<'_> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
-    }
+fn edge(edge: &EdgeTerms) -> [Cell<'static>; 9] {
+    [
+        edge.entry_basis,
+        edge.exit_basis,
+        edge.fees,
+        edge.exit_half_spreads,
+        edge.slippage,
+        edge.allowance,
+        edge.funding,
+        edge.net,
+        edge.threshold,
+    ]
+    .map(Cell::Int)
 }
 
 fn side(side: Side) -> Cell<'static> {

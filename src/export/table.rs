@@ -47,6 +47,9 @@ pub enum Kind {
     Messages,
     /// What became of messages at the egress gate.
     Outcomes,
+    /// Opportunities that were nearly taken, sampled, with every term of their edge; instrument and symbol are those of
+    /// the leg that would have bought.
+    NearMisses,
 }
 
 /// What a column holds.
@@ -76,7 +79,7 @@ pub const COMMON: [Column; 5] =
 
 impl Kind {
     /// Every table.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 19] = [
         Self::Trades,
         Self::Bbo,
         Self::Depth,
@@ -95,6 +98,7 @@ impl Kind {
         Self::Denials,
         Self::Messages,
         Self::Outcomes,
+        Self::NearMisses,
     ];
 
     /// Name of the table and of its file.
@@ -118,6 +122,7 @@ impl Kind {
             Self::Denials => "denials",
             Self::Messages => "messages",
             Self::Outcomes => "outcomes",
+            Self::NearMisses => "near_misses",
         }
     }
 
@@ -147,7 +152,7 @@ impl Kind {
 
     /// Whether it comes from the stages' outputs and not from the inputs.
     pub const fn is_output(self) -> bool {
-        matches!(self, Self::Intents | Self::Messages)
+        matches!(self, Self::Intents | Self::Messages | Self::NearMisses)
     }
 
     /// The columns behind [`COMMON`]. Times are ns since the epoch, 0 = not stated; `_ppb` are parts per billion.
@@ -278,6 +283,20 @@ impl Kind {
                 ("bytes_hex", Text),
             ],
             Self::Outcomes => &[("message", Count), ("fate", Text), ("reason", Text), ("client_id", Text)],
+            Self::NearMisses => &[
+                ("short_venue", Text),
+                ("short_symbol", Text),
+                ("why", Text),
+                ("entry_basis_ppb", Int),
+                ("exit_basis_ppb", Int),
+                ("fees_ppb", Int),
+                ("exit_half_spreads_ppb", Int),
+                ("slippage_ppb", Int),
+                ("allowance_ppb", Int),
+                ("funding_ppb", Int),
+                ("net_ppb", Int),
+                ("threshold_ppb", Int),
+            ],
         }
     }
 

@@ -278,6 +278,14 @@ impl Walk<'_> {
                     let text = &raw[..usize::from(shape.text_len).min(raw.len())];
                     rows.message(place, shape, text, &mut sink)?;
                 }
+                Output::NearMiss(near)
+                    if wanted(Kind::NearMisses)
+                        && [near.long, near.short]
+                            .iter()
+                            .any(|leg| request.selects(rows.about_order(*leg))) =>
+                {
+                    rows.near_miss(place, near, &mut sink)?;
+                }
                 _ => {}
             }
         }

@@ -135,6 +135,12 @@ pub enum JournalError {
         /// The file.
         path: PathBuf,
     },
+    /// Another run is alive where only one may be.
+    #[error("{} is locked: another run of this kind is alive and uses these journals; end it first, or give this run another journal_dir", .path.display())]
+    Busy {
+        /// The locked file.
+        path: PathBuf,
+    },
     /// The disk is full.
     #[error("the disk is full: no room for the next {needed} bytes of {}; free space or move the journal; everything recorded so far is intact", .path.display())]
     DiskFull {

@@ -4,7 +4,6 @@ use super::manifest::Hash256;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fs::{self, File};
-use std::io::Read;
 use std::sync::OnceLock;
 
 /// Files of one value that latencies depend on.
@@ -99,18 +98,8 @@ fn kernel_words(line: &str) -> Vec<(String, String)> {
 pub fn program_hash() -> Option<Hash256> {
     static HASH: OnceLock<Option<Hash256>> = OnceLock::new();
     *HASH.get_or_init(|| {
-        let mut file = File::open("/proc/self/exe").ok()?;
-        let mut hash = ring::digest::Context::new(&ring::digest::SHA256);
-        let mut block = vec![0; 1 << 20];
-        loop {
-            match file.read(&mut block).ok()? {
-                0 => break,
-                got => hash.update(&block[..got]),
-            }
-        }
-        let mut out = Hash256::default();
-        out.0.copy_from_slice(hash.finish().as_ref());
-        Some(out)
+        let file = File::open("/proc/self/exe").ok()?;
+        Hash256::of_reader(file).ok()
     })
 }
 

@@ -3,6 +3,7 @@
 
 use super::error::JournalError;
 use super::host::Host;
+use crate::domain::text::Hex;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions};
@@ -36,7 +37,7 @@ impl<'de> Deserialize<'de> for RunId {
 }
 
 /// A SHA-256: 64 hex digits in JSON.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Hash256(pub [u8; 32]);
 
 impl Hash256 {
@@ -47,11 +48,29 @@ impl Hash256 {
         out.copy_from_slice(digest.as_ref());
         Self(out)
     }
+
+    /// The SHA-256 of everything that `source` has.
+    ///
+    /// # Errors
+    /// Those of reading it.
+    pub fn of_reader(mut source: impl std::io::Read) -> std::io::Result<Self> {
+        let mut context = ring::digest::Context::new(&ring::digest::SHA256);
+        let mut block = vec![0; 1 << 16];
+        loop {
+            match source.read(&mut block)? {
+                0 => break,
+                count => context.update(&block[..count]),
+            }
+        }
+        let mut out = Self::default();
+        out.0.copy_from_slice(context.finish().as_ref());
+        Ok(out)
+    }
 }
 
 impl std::fmt::Display for Hash256 {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        self.0.iter().try_for_each(|b| write!(f, "{b:02x}"))
+        Hex(&self.0).fmt(f)
     }
 }
 

@@ -5,6 +5,7 @@
 
 mod archive;
 mod chain;
+mod checksum;
 mod epoch;
 mod error;
 mod helper;
@@ -12,6 +13,7 @@ mod host;
 mod index;
 mod keep;
 pub mod layout;
+mod lock;
 mod manifest;
 mod mark;
 mod packed;
@@ -31,11 +33,13 @@ pub use error::{Damage, DamageKind, JournalError};
 pub use host::{Host, program_hash};
 pub use keep::{Housekeeper, Housekeeping, KeepWatch, Kept, Space};
 pub use layout::{SegmentHeader, Stream};
+pub use lock::RunLock;
 pub use manifest::{Clocks, Hash256, MANIFEST_FILE, Manifest, RunId, latest_run};
 pub use mark::{Health, Mark, Watermark, mark_path, read_mark};
 pub use reader::{Reader, RecordRef};
 pub use recover::{End, StreamVerdict, Verdict, recover};
 pub use rewrite::{OwnedRecord, patch_record, rewrite};
+pub use seek::written_end;
 pub use verify::{Report, StreamReport, verify};
 pub use writer::{Anchor, JournalOptions, Record, SyncPolicy, Token, Writer, WriterStats};
 

@@ -6,6 +6,7 @@ use super::index::{Entry, Index, index_path};
 use super::layout::{HEADER_BYTES, RECORD_HEADER_BYTES, RecordHeader, Stream};
 use super::reader::{Reader, RecordRef, SegmentFile, Spot, list_segments};
 use super::source::Source;
+use std::path::{Path, PathBuf};
 
 /// What is sought.
 #[derive(Clone, Copy)]
@@ -26,6 +27,31 @@ impl Target {
     fn is_reached(self, record: &RecordRef<'_>) -> bool {
         !self.is_past(record.seq, record.time_ns)
     }
+}
+
+/// The last segment of a stream, and how far it is written, whether or not its writer still goes on: bytes from its
+/// beginning. `None` = no segment. A damaged one counts whole.
+///
+/// # Errors
+/// The directory or the segment cannot be read.
+pub fn written_end(dir: &Path, stream: Stream) -> Result<Option<(PathBuf, u64)>, JournalError> {
+    let Some(last) = list_segments(dir, stream)?.pop() else { return Ok(None) };
+    let mut reader = Reader::open(dir, stream)?;
+    let resync = last.ordinal > 0; // it may begin with the rest of a record
+    reader.go(Spot { ordinal: last.ordinal, offset: HEADER_BYTES, index: 0, resync });
+    loop {
+        match reader.next() {
+            Ok(Some(_)) => {}
+            Ok(None) => break,
+            Err(JournalError::Damaged(_)) => return Ok(Some((last.path, u64::MAX))),
+            Err(other) => return Err(other),
+        }
+    }
+    // Full to its end where none is open any more; another one is open where the writer has gone on to it.
+    Ok(Some(match reader.file() {
+        Some(path) => (path, reader.offset()),
+        None => (last.path, u64::MAX),
+    }))
 }
 
 impl Reader {

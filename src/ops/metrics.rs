@@ -191,6 +191,8 @@ pub fn exposition(view: &View) -> String {
         ("refused", odd.refused),
         ("specification", odd.specs),
         ("order", odd.orders),
+        ("execution_at_mark", odd.at_mark),
+        ("order_unresolved", odd.unresolved),
     ] {
         page.row("odd_messages_total", &[("kind", kind)], count as f64);
     }
@@ -201,6 +203,7 @@ pub fn exposition(view: &View) -> String {
     page.single("trades_unbalanced", "gauge", "Open trades with unequal legs", f64::from(view.unbalanced));
     page.single("trades_unbalanced_max", "gauge", "Largest number of them", f64::from(view.unbalanced_max));
     page.single("unhedged_notional", "gauge", "Notional that no other leg hedges", view.unhedged.to_f64());
+    page.single("unhedged_seconds", "gauge", "How long a leg has stood alone, at most", view.alone_s);
     page.single("unhedged_notional_max", "gauge", "Largest such notional", view.unhedged_max.to_f64());
     page.family("stalls_total", "counter", "Times that a stage found no room or no segment");
     for (stage, count) in

@@ -88,6 +88,10 @@ pub struct OddCounts {
     pub specs: u64,
     /// Words about orders that contradict what is known.
     pub orders: u64,
+    /// Executions that no list of the venue told: booked at the mark and without a fee.
+    pub at_mark: u64,
+    /// Orders that a venue did not resolve however often it was asked.
+    pub unresolved: u64,
 }
 
 /// Where the engine had to wait.
@@ -179,6 +183,8 @@ pub struct View {
     pub copies: Vec<(VenueId, CopyCounts)>,
     /// Where the engine had to wait.
     pub stalls: Stalls,
+    /// For how long the leg has stood alone that does so for the longest time, s; 0 = none does.
+    pub alone_s: f64,
     /// Notional that no other leg hedges now, quote currency.
     pub unhedged: Money,
     /// Largest such notional that was seen.

@@ -19,3 +19,4 @@ pub mod snapshot;
 pub mod source;
 pub mod step;
 pub mod verify;
+pub mod why;

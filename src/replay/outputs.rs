@@ -6,7 +6,7 @@ use crate::domain::codec::decode_output;
 use crate::domain::effect::OutMsg;
 use crate::domain::event::{Event, Seq};
 use crate::domain::input::{InputClass, RawInput};
-use crate::domain::intent::{Denial, Intent};
+use crate::domain::intent::{Denial, Intent, NearMiss};
 use crate::domain::output::{Output, OutputKey, STAGES, Stage};
 use crate::domain::time::{Nanos, Stamp};
 use crate::journal::{JournalOptions, Manifest, Reader, Stream};
@@ -50,6 +50,10 @@ impl Tap for OutputsOnly {
 
     fn message(&mut self, key: OutputKey, message: &OutMsg) {
         self.recorder.message(key, self.mono, message);
+    }
+
+    fn near_miss(&mut self, key: OutputKey, near: &NearMiss) {
+        self.output(key, &Output::NearMiss(*near));
     }
 
     fn state(&mut self, key: OutputKey, hash: u64) {

@@ -39,13 +39,11 @@ impl FromStr for Place {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let place = match text.parse::<u64>() {
-            Ok(number) if number < NANOS_MIN => Some(Self::Seq(Seq(number))),
-            Ok(number) => i64::try_from(number).ok().map(Self::Wall),
-            Err(_) => match text.strip_prefix('+') {
-                Some(rest) => span(rest).map(Self::Since),
-                None => calendar::parse(text).map(Self::Wall).or_else(|| of_day(text).map(Self::OfDay)),
-            },
+        let place = match (text.strip_prefix('+'), text.parse::<u64>()) {
+            (Some(rest), _) => duration(rest).map(Self::Since),
+            (None, Ok(number)) if number < NANOS_MIN => Some(Self::Seq(Seq(number))),
+            (None, Ok(number)) => i64::try_from(number).ok().map(Self::Wall),
+            (None, Err(_)) => calendar::parse(text).map(Self::Wall).or_else(|| of_day(text).map(Self::OfDay)),
         };
         place.ok_or_else(|| {
             format!(
@@ -56,8 +54,8 @@ impl FromStr for Place {
     }
 }
 
-/// `12.5s`, `3m`; at most nine decimals.
-fn span(text: &str) -> Option<Nanos> {
+/// `12.5s`, `3m`, `250ms`, `10us`; at most nine decimals, and whole nanoseconds.
+pub fn duration(text: &str) -> Option<Nanos> {
     let unit_at = text.find(|c: char| c.is_ascii_alphabetic())?;
     let unit = match &text[unit_at..] {
         "ns" => 1,
@@ -68,8 +66,8 @@ fn span(text: &str) -> Option<Nanos> {
         "h" => 3_600 * SECOND,
         _ => return None,
     };
-    let nanos = i128::from(decimal(&text[..unit_at])?) * i128::from(unit) / i128::from(SECOND);
-    nanos.try_into().ok()
+    let nanos = i128::from(decimal(&text[..unit_at])?) * i128::from(unit);
+    (nanos % i128::from(SECOND) == 0).then(|| (nanos / i128::from(SECOND)).try_into().ok()).flatten()
 }
 
 /// A number without sign, times 10⁹.
@@ -89,6 +87,15 @@ fn of_day(text: &str) -> Option<Nanos> {
 }
 
 impl Place {
+    /// How an instant of a run that began at `start` (`mono`) lies to a time; `None` for places that are none.
+    pub fn compare(self, at: Stamp, start: Nanos) -> Option<std::cmp::Ordering> {
+        match self {
+            Self::Since(since) => Some(at.mono.saturating_sub(start).cmp(&since)),
+            Self::Wall(wall) => Some(at.wall.cmp(&wall)),
+            Self::Seq(_) | Self::OfDay(_) => None,
+        }
+    }
+
     /// The first input that is at the place or after it; `None` when the run ends before. `cursor` stays where it is.
     pub fn first(self, cursor: &mut Cursor) -> Result<Option<Seq>, ReplayError> {
         match self {
@@ -205,10 +212,30 @@ mod tests {
         ] {
             assert_eq!(text.parse(), Ok(place), "{text}");
         }
-        for bad in ["", "-1", "+", "+5", "+s", "+1.s", "+-1s", "25:00:00", "13:40", "1e9", "yesterday", "+1d"]
-        {
+        for bad in [
+            "",
+            "-1",
+            "+",
+            "+5",
+            "+s",
+            "+1.s",
+            "+0.1ns",
+            "+-1s",
+            "25:00:00",
+            "13:40",
+            "1e9",
+            "yesterday",
+            "+1d",
+        ] {
             let error = bad.parse::<Place>().expect_err(bad);
             assert!(error.contains("+12.5s"), "{error}");
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn any_text_is_a_place_or_none(text in "\\PC{0,20}") {
+            let _ = (text.parse::<Place>(), duration(&text));
         }
     }
 }

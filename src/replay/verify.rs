@@ -9,7 +9,7 @@ use crate::domain::codec::{kind_name, output_kind};
 use crate::domain::effect::OutMsg;
 use crate::domain::event::{Event, EventBody, Seq};
 use crate::domain::input::{Input, InputClass, RawInput};
-use crate::domain::intent::{Denial, Intent};
+use crate::domain::intent::{Denial, Intent, NearMiss};
 use crate::domain::output::{EventsDigest, Output, OutputKey, STAGES, Stage};
 use crate::domain::time::Stamp;
 use crate::journal::{Hash256, Stream, read_mark};
@@ -396,6 +396,10 @@ impl Tap for Comparer {
     fn message(&mut self, key: OutputKey, message: &OutMsg) {
         let len = usize::from(message.payload.text_len + message.payload.sign_len);
         self.check(key, &Output::of_message(message), &message.payload.bytes[..len]);
+    }
+
+    fn near_miss(&mut self, key: OutputKey, near: &NearMiss) {
+        self.check(key, &Output::NearMiss(*near), &[]);
     }
 
     fn state(&mut self, key: OutputKey, hash: u64) {

@@ -3,10 +3,10 @@
 
 use super::exchange::{FramePrefix, FrameRow, VenueLedger};
 use super::{FaultCounts, HttpReply, HttpRequest, LedgerServer, Push, Server, SimConn};
+use crate::domain::text::Hex;
 use crate::domain::time::Nanos;
 use ring::digest::{Context, SHA256};
 use std::collections::{BTreeMap, VecDeque};
-use std::fmt::Write;
 
 /// Hashes kept from before the last frame: more than what is on its way when a connection is cut.
 const TAIL_FRAMES: usize = 256;
@@ -79,10 +79,7 @@ impl<S: LedgerServer> FrameHasher<S> {
 }
 
 fn hex(hash: &Context) -> String {
-    hash.clone().finish().as_ref().iter().fold(String::new(), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}"); // writing to a string cannot fail
-        text
-    })
+    Hex(hash.clone().finish().as_ref()).to_string()
 }
 
 impl<S: LedgerServer> Server for FrameHasher<S> {

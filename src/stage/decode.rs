@@ -3,6 +3,8 @@
 //! The only stage that numbers inputs. Pure: reads no clock, does no I/O; the same inputs yield the same
 //! events. What a session wants done leaves as `EventBody::Action`, and reaches route by the river.
 
+mod restart;
+
 use crate::core::cadence::Cadence;
 use crate::core::departure::{Departures, Step};
 use crate::core::order::{Ledger, LedgerOut};
@@ -12,8 +14,8 @@ use crate::core::registry::Registry;
 use crate::core::sentinel::{Key, SAMPLE_MAX, Sentinel, What};
 use crate::domain::effect::{OrderCall, SessionAction};
 use crate::domain::event::{BurstEnd, ConnStatus, Event, EventBody, Seq, SessionRole};
-use crate::domain::input::{Command, ConnId, FrameMeta, Input, InputClass, RawInput};
-use crate::domain::instrument::{Instrument, VENUES_MAX, VenueId};
+use crate::domain::input::{Command, ConnId, FrameKind, FrameMeta, Input, InputClass, RawInput};
+use crate::domain::instrument::{Instrument, VENUES_MAX, VenueId, VenueSpec};
 use crate::domain::order::RejectClass;
 use crate::domain::params::EngineParams;
 use crate::domain::standing::{Check, StartCheck};
@@ -23,6 +25,7 @@ use crate::domain::time::{MILLI, Nanos, Stamp};
 use crate::ops::view::OddCounts;
 use crate::venue::copies::CopyCounts;
 use crate::venue::drift::{Drift, DriftKind, Mark, channel_of};
+use crate::venue::shape::{self, Shape};
 use crate::venue::{self, Adapter, Emit, OddKind, Out, VenueContext};
 
 /// Timers of adapters and ledger run at most this often.
@@ -73,6 +76,10 @@ pub struct UnknownDialect {
     pub name: String,
 }
 
+fn shapes_of(dialect: &str) -> &'static [Shape] {
+    venue::dialect(dialect).map_or(&[], |dialect| dialect.private_shapes())
+}
+
 /// The beginning of a text; what is no printable ASCII becomes `?`.
 fn clipped(text: &[u8]) -> Text<32> {
     let mut kept = [0; 32];
@@ -83,7 +90,7 @@ fn clipped(text: &[u8]) -> Text<32> {
     Text::from_bytes(&kept[..len]).unwrap_or_default()
 }
 
-/// States how many private messages of a venue were not understood.
+/// States how many private messages of a venue were not understood, and how many of its orders it does not resolve.
 fn executions(venue: VenueId, count: u32) -> EventBody {
     EventBody::Check(StartCheck {
         venue,
@@ -122,15 +129,19 @@ pub struct Decode {
     stale_frames: u64,
     /// What departs from the venues' documentation, and at what pace they publish.
     sentinel: Sentinel,
+    /// What private messages are documented to hold, by venue.
+    shapes: Vec<&'static [Shape]>,
     cadence: Cadence,
     /// Executes orders on paper; `None` where venues do.
     paper: Option<Box<Paper>>,
+    /// Venues whose accounts a restart has still to compare.
+    awaited: [bool; VENUES_MAX],
 }
 
 state_with_boxes!(Decode {
     seq, mono, anchor, timers_at, epochs, ledger, registry, departures, reconciler, generations, odd, strange, frames,
-    stale_frames, sentinel, cadence, paper,
-} boxes adapters kept { conns, out, ledger_out, defined });
+    stale_frames, sentinel, cadence, paper, awaited,
+} boxes adapters kept { conns, out, ledger_out, defined, shapes });
 
 impl Decode {
     /// For `params`; `adapters` by venue.
@@ -156,8 +167,10 @@ impl Decode {
             frames: 0,
             stale_frames: 0,
             sentinel: Sentinel::default(),
+            shapes: params.venues.iter().map(|venue| shapes_of(&venue.dialect)).collect(),
             cadence: Cadence::new(params.listings.iter().map(|listing| listing.venue)),
             paper: params.paper.map(|paper| Box::new(Paper::new(params, paper))),
+            awaited: [false; VENUES_MAX],
         }
     }
 
@@ -211,11 +224,15 @@ impl Decode {
             self.ledger.on_tick(at, &mut self.ledger_out);
             self.drain_ledger(at, &mut emit);
             self.reconcile(at, &mut emit);
+            if self.awaited.contains(&true) {
+                self.watch_restart(&mut emit);
+            }
             self.depart(at, &mut emit);
             emit(EventBody::Tick);
         }
         match raw.input {
             Input::Config | Input::Anchor(_) | Input::Tick => {}
+            Input::Carry => self.on_carry(raw.bytes, at, &mut emit),
             Input::Frame(meta) => self.on_frame(meta, raw.bytes, at, &mut emit),
             Input::ConnUp { conn, epoch } => {
                 if let Some(info) = self.conns.get(conn.index()).copied() {
@@ -297,6 +314,9 @@ impl Decode {
             }
         }
         self.drain(at, raw.bytes, &mut emit);
+        if let Input::Frame(meta) = raw.input {
+            self.look_at_private(meta, raw.bytes, at);
+        }
         if let Input::Frame(FrameMeta { conn, last: true, drained, .. }) = raw.input {
             emit(EventBody::BurstEnd(BurstEnd { conn, drained }));
         }
@@ -346,30 +366,16 @@ impl Decode {
                         self.adapters[report.venue.index()].on_order_wrong(at, &mut self.out);
                     }
                 }
-                Emit::Spec(spec) => {
-                    self.defined.clear();
-                    // A specification that does not fit leaves the listing undefined: it is never traded.
-                    self.odd.specs += u64::from(self.registry.on_spec(&spec, &mut self.defined).is_err());
-                    for instrument in &self.defined {
-                        emit(EventBody::Instrument(*instrument));
-                        if let Some(paper) = &mut self.paper {
-                            paper.on_instrument(instrument);
-                        }
-                        self.ledger.on_instrument(instrument, &mut self.ledger_out);
-                        if let Some(reconciler) = &mut self.reconciler {
-                            reconciler.on_instrument(instrument);
-                        }
-                        // Within a generation only the status changes, which is no affair of a decoder.
-                        let known = &mut self.generations[instrument.id.index()];
-                        if std::mem::replace(known, instrument.generation) != instrument.generation {
-                            self.adapters[instrument.venue.index()].on_instrument(
-                                instrument,
-                                at,
-                                &mut self.out,
-                            );
-                        }
+                Emit::Execution(report) => {
+                    self.ledger.on_execution(&report, at, &mut self.ledger_out);
+                    self.drain_ledger(at, emit);
+                }
+                Emit::ExecutionsRead(venue) => {
+                    if let Some(reconciler) = &mut self.reconciler {
+                        reconciler.on_executions_read(venue);
                     }
                 }
+                Emit::Spec(spec) => self.define(&spec, at, true, emit),
                 Emit::ReconcileEnd(venue) => {
                     self.ledger.on_reconcile_end(venue, at, &mut self.ledger_out);
                     self.drain_ledger(at, emit);
@@ -393,6 +399,37 @@ impl Decode {
         self.out.clear();
     }
 
+    /// Takes in what is known of a listing. Decoders are told of what venues state only, not of what the run before
+    /// knew: `stated`.
+    fn define(&mut self, spec: &VenueSpec, at: Stamp, stated: bool, emit: &mut impl FnMut(EventBody)) {
+        self.defined.clear();
+        // A specification that does not fit leaves the listing undefined: it is never traded.
+        self.odd.specs += u64::from(self.registry.on_spec(spec, &mut self.defined).is_err());
+        if let Some(known) = self.registry.get(spec.instrument)
+            && stated
+            && self.defined.is_empty()
+            && self.generations[known.id.index()] == 0
+        {
+            // As the run before knew it: its decoder has not heard of it.
+            self.defined.push(*known);
+        }
+        for instrument in &self.defined {
+            emit(EventBody::Instrument(*instrument));
+            if let Some(paper) = &mut self.paper {
+                paper.on_instrument(instrument);
+            }
+            self.ledger.on_instrument(instrument, &mut self.ledger_out);
+            if let Some(reconciler) = &mut self.reconciler {
+                reconciler.on_instrument(instrument);
+            }
+            // Within a generation only the status changes, which is no affair of a decoder.
+            let known = &mut self.generations[instrument.id.index()];
+            if stated && std::mem::replace(known, instrument.generation) != instrument.generation {
+                self.adapters[instrument.venue.index()].on_instrument(instrument, at, &mut self.out);
+            }
+        }
+    }
+
     /// A private message of a kind that is not known was set aside: what it did to the account is not known
     /// either, so its venue takes no opening orders until the operator has looked and resumes.
     #[cold]
@@ -413,7 +450,30 @@ impl Decode {
         }
     }
 
-    /// Names what departs in a public message. Private ones are not shown, and so not told apart.
+    /// Names what departs in a private message: fields by their names, and never a value or a part of the message.
+    /// Called when the message has had its effect.
+    fn look_at_private(&mut self, meta: FrameMeta, frame: &[u8], at: Stamp) {
+        let Some(info) = self.conns.get(meta.conn.index()).filter(|info| info.role != SessionRole::Market)
+        else {
+            return;
+        };
+        if meta.kind != FrameKind::Text || self.epochs[meta.conn.index()] != meta.epoch {
+            return;
+        }
+        let found = shape::departures(self.shapes[info.venue.index()], frame);
+        let Some((channel, marks)) = found.filter(|(_, marks)| !marks.is_empty()) else { return };
+        for (_, mark) in marks.of(frame) {
+            let (what, name) = match mark {
+                Mark::Field { name } => (What::Field, name),
+                Mark::Value { name, .. } => (What::Value, name),
+            };
+            let (channel, name) = (clipped(channel.as_bytes()), clipped(shape::shown(name)));
+            let key = Key { venue: info.venue, what, channel, name, value: Text::EMPTY };
+            self.sentinel.note(key, b"", at.wall);
+        }
+    }
+
+    /// Names what departs in a public message; of private ones see [`Decode::look_at_private`].
     #[cold]
     fn on_drift(&mut self, drift: Drift, frame: &[u8], at: Stamp) {
         let Some(info) = self.conns.get(drift.conn.index()).filter(|info| info.role == SessionRole::Market)
@@ -469,12 +529,23 @@ impl Decode {
     /// Differences of positions that have stood for long enough.
     fn reconcile(&mut self, at: Stamp, emit: &mut impl FnMut(EventBody)) {
         let Some(reconciler) = &mut self.reconciler else { return };
-        let (ledger, executions) = (&self.ledger, &mut self.odd.executions);
+        let (ledger, at_mark) = (&self.ledger, &mut self.odd.at_mark);
         let pending = |venue, instrument| ledger.is_pending(venue, instrument);
-        reconciler.on_tick(at.mono, pending, &mut |event| {
-            *executions += u64::from(matches!(event, EventBody::Order(_)));
+        let settled = reconciler.on_tick(at.mono, pending, &mut |event| {
+            *at_mark += u64::from(matches!(event, EventBody::Order(_)));
             emit(event);
         });
+        for (venue, instrument) in settled {
+            self.ledger.on_position_settled(venue, instrument, at, &mut self.ledger_out);
+            self.drain_ledger(at, emit);
+        }
+        // Asked for in the next round: its statement is compared when it comes.
+        while let Some(venue) = self.reconciler.as_mut().and_then(|of| of.next_doubt(at.mono)) {
+            if let Some(adapter) = self.adapters.get_mut(venue.index()) {
+                adapter.reread_positions(at, &mut self.out);
+            }
+        }
+        self.drain(at, &[], emit);
     }
 
     /// Leaves private connections whose end is near, at a moment at which no order needs them.
@@ -504,6 +575,18 @@ impl Decode {
                 // No venue knows of the order: paper answers with the next input.
                 Some(paper) => paper.on_query(query),
                 None => emit(EventBody::Action(SessionAction::Query(*query))),
+            }
+        }
+        for order in &self.ledger_out.unresolved {
+            // Nobody knows what it did: no new trades at the venue until the operator has looked, and the positions
+            // tell what it is to be taken for.
+            if let Some(count) = self.strange.get_mut(order.venue.index()) {
+                *count = count.saturating_add(1);
+                emit(executions(order.venue, *count));
+            }
+            self.odd.unresolved += 1;
+            if let Some(reconciler) = &mut self.reconciler {
+                reconciler.doubt(order.instrument);
             }
         }
         self.odd.orders += self.ledger_out.odd.len() as u64;

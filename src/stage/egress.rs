@@ -36,6 +36,11 @@ impl KillLatch {
         self.generation.fetch_add(1, Ordering::AcqRel);
     }
 
+    /// Stops orders as a kill does, with nothing to cancel: the run before was halted.
+    pub fn hold(&self) {
+        self.killed.store(true, Ordering::Release);
+    }
+
     /// Number of kills so far.
     pub fn generation(&self) -> u64 {
         self.generation.load(Ordering::Acquire)

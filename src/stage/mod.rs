@@ -33,8 +33,10 @@ pub enum Made<'a, T> {
 /// Version of the rules. Outputs are identical within one; a change of behaviour raises it. 2: the ids of requests
 /// about orders over HTTP have other bits, funding accrues at Deribit, lost books are told by second connections. 3: limit
 /// prices stay in the venues' bands, contracts are locked one by one, positions are compared after an outage, what is not
-/// understood of an account closes its venue, funding is received only where both rates are known, other channels.
-pub const LOGIC_VERSION: u32 = 3;
+/// understood of an account closes its venue, funding is received only where both rates are known, other channels. 4: exits go
+/// out in parts, a leg that stands alone stops entries, executions missed in an outage are read from the venue, orders at OKX
+/// expire, rates and price limits of Bybit are repeated while its stream is whole, a drawdown limit, near-misses.
+pub const LOGIC_VERSION: u32 = 4;
 
 /// Inputs between two state hashes of a stage.
 const STATE_INTERVAL: u64 = 4096;

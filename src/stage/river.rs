@@ -9,9 +9,9 @@ use super::risk::Risk;
 use super::route::Route;
 use super::scan::Scan;
 use crate::domain::effect::OutMsg;
-use crate::domain::event::{Event, FlowBody, Seq};
+use crate::domain::event::{Event, Flow, FlowBody, Seq};
 use crate::domain::input::{InputClass, RawInput};
-use crate::domain::intent::{Basket, Denial, Intent};
+use crate::domain::intent::{Basket, Denial, Intent, NearMiss};
 use crate::domain::output::{OutputKey, Stage};
 use crate::domain::params::EngineParams;
 use crate::domain::state::{Fields, State, StateError, Writer};
@@ -33,6 +33,10 @@ pub trait Tap {
     fn denied(&mut self, key: OutputKey, denial: &Denial);
     /// Route made this message.
     fn message(&mut self, key: OutputKey, message: &OutMsg);
+    /// Scan nearly wanted this.
+    fn near_miss(&mut self, key: OutputKey, near: &NearMiss) {
+        let _ = (key, near);
+    }
     /// A stage's state hash.
     fn state(&mut self, key: OutputKey, hash: u64);
     /// The present input is done.
@@ -221,6 +225,9 @@ impl River {
             scan.on_event(event, &mut |made| match made {
                 Made::State(hash) => tap.state(scan_keys.next(seq), hash),
                 Made::Denied(_) => {}
+                Made::Item(Flow { body: FlowBody::NearMiss(near), .. }) => {
+                    tap.near_miss(scan_keys.next(seq), near);
+                }
                 Made::Item(flow) => {
                     if let FlowBody::Intent(intent) = &flow.body {
                         tap.intent(scan_keys.next(seq), intent);

@@ -165,7 +165,7 @@ impl Route {
             FlowBody::Intent(Intent::Cancel(_)) if self.paper => {}
             FlowBody::Intent(Intent::Cancel(order)) => self.on_cancel(flow, order, sink),
             FlowBody::Intent(Intent::Amend(amend)) => self.on_amend(flow, amend, sink),
-            FlowBody::Mid(..) => {}
+            FlowBody::Mid(..) | FlowBody::NearMiss(_) => {}
         }
     }
 
@@ -173,7 +173,9 @@ impl Route {
         let (venue, now) = (order.venue.index(), flow.at.mono);
         let sweep = self.sweeps[venue];
         if sweep.covers(order.client_id, now) {
-            if self.held.contains(order) {
+            // The venue has confirmed the cancel of everything: this order is among all. One that is open all the same
+            // is asked for again when the time of the sweep is over.
+            if sweep.message == MessageId(0) || self.held.contains(order) {
                 return;
             }
             if self.held.len() < HELD_MAX {
@@ -642,6 +644,10 @@ fn denial(basket: &Basket, leg: u8) -> Denial {
         limit: Money::ZERO,
     }
 }
+
+mod view;
+
+pub use view::RouteStanding;
 
 #[cfg(test)]
 mod tests;

@@ -2,6 +2,7 @@
 //! in here is shown nowhere.
 
 use crate::domain::effect::SignScheme;
+use crate::domain::text::hex as hex_of;
 use ring::hmac;
 use ring::signature::Ed25519KeyPair;
 
@@ -98,10 +99,8 @@ fn unbase64(text: &str) -> Option<Vec<u8>> {
 }
 
 fn hex(bytes: &[u8], out: &mut [u8; SIGNATURE_MAX]) -> usize {
-    const DIGITS: &[u8; 16] = b"0123456789abcdef";
     for (pair, byte) in out.chunks_exact_mut(2).zip(bytes) {
-        pair[0] = DIGITS[usize::from(byte >> 4)];
-        pair[1] = DIGITS[usize::from(byte & 15)];
+        pair.copy_from_slice(&hex_of(*byte));
     }
     bytes.len() * 2
 }

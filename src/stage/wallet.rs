@@ -3,6 +3,7 @@
 //! Part of the egress gate, and like all of it nothing here is ever journaled or logged. Signatures are
 //! deterministic (RFC 6979) with a low `s`, as every Ethereum wallet makes them.
 
+use crate::domain::text::hex;
 use k256::ecdsa::SigningKey;
 use sha3::{Digest, Keccak256};
 
@@ -108,9 +109,8 @@ impl Writer<'_> {
     }
 
     fn hex(&mut self, bytes: &[u8]) {
-        const DIGITS: &[u8; 16] = b"0123456789abcdef";
         for byte in bytes {
-            self.text(&[DIGITS[usize::from(byte >> 4)], DIGITS[usize::from(byte & 15)]]);
+            self.text(&hex(*byte));
         }
     }
 }
@@ -118,12 +118,13 @@ impl Writer<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::text::Hex;
 
     /// The key of the test vectors of the venue's Python SDK.
     const KEY: &str = "0x0123456789012345678901234567890123456789012345678901234567890123";
 
     fn hex(bytes: &[u8]) -> String {
-        bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+        Hex(bytes).to_string()
     }
 
     fn text(text: &str) -> Vec<u8> {

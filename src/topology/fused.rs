@@ -4,7 +4,7 @@ use super::keeper::Keeper;
 use crate::domain::effect::OutMsg;
 use crate::domain::event::{Event, Seq};
 use crate::domain::input::{Input, InputClass, RawInput, SendFate};
-use crate::domain::intent::{Basket, Denial, Intent, LEGS_MAX};
+use crate::domain::intent::{Basket, Denial, Intent, LEGS_MAX, NearMiss};
 use crate::domain::output::{Output, OutputKey, Stage};
 use crate::domain::time::{Nanos, Stamp};
 use crate::stage::gateway::outcome;
@@ -84,6 +84,7 @@ impl Held {
                 Output::Approved(intent) => keeper.approved(key, &intent),
                 Output::Denied(denial) => keeper.denied(key, &denial),
                 Output::State(hash) => keeper.state(key, hash),
+                Output::NearMiss(near) => keeper.near_miss(key, &near),
                 Output::Events(_) | Output::Message(_) | Output::Amendment(_) => {}
             }
         }
@@ -257,6 +258,10 @@ impl<E: Egress> Tap for FusedTap<'_, E> {
         if held_back && message.meta.message == message.token {
             self.record_and_send();
         }
+    }
+
+    fn near_miss(&mut self, key: OutputKey, near: &NearMiss) {
+        self.hold(key, Output::NearMiss(*near));
     }
 
     fn state(&mut self, key: OutputKey, hash: u64) {

@@ -6,7 +6,7 @@ use super::threaded::record::Chores;
 use crate::domain::effect::OutMsg;
 use crate::domain::event::{Event, Seq};
 use crate::domain::input::{Command, Input, InputClass, RawInput};
-use crate::domain::intent::{Denial, Intent};
+use crate::domain::intent::{Denial, Intent, NearMiss};
 use crate::domain::output::{Output, OutputKey};
 use crate::domain::time::{Nanos, Stamp};
 use crate::journal::Space;
@@ -129,6 +129,10 @@ impl Tap for Keeper {
         if let Some(recorder) = &mut self.recorder {
             recorder.message(key, self.mono, message);
         }
+    }
+
+    fn near_miss(&mut self, key: OutputKey, near: &NearMiss) {
+        self.output(key, &Output::NearMiss(*near));
     }
 
     fn state(&mut self, key: OutputKey, hash: u64) {

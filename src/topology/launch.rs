@@ -8,10 +8,13 @@ use super::keeper::Keeper;
 use super::kill::Killers;
 use super::live::FusedAgent;
 use super::observer::{Observer, ObserverFiles};
+use super::opening::Opening;
 use super::probe::Pool;
 use super::threaded::{self, Feed, Threaded};
+use crate::domain::carry::Carry;
 use crate::domain::codec::SCHEMA_VERSION;
 use crate::domain::input::{Command, Scope};
+use crate::domain::instrument::VenueId;
 use crate::domain::time::{MILLI, Nanos};
 use crate::journal::{
     Anchor, Clocks, EPOCH_FILE, Hash256, Host, JournalError, JournalOptions, Manifest, RunId, SyncPolicy,
@@ -46,6 +49,8 @@ const HTTP_TIMEOUT: Duration = Duration::from_secs(10);
 pub struct Launch {
     /// Parameters, recorded as the first input.
     pub config: RunConfig,
+    /// What the run before left, recorded before the start; `None` where no run continues another.
+    pub carry: Option<Carry>,
     /// Where the venues are.
     pub addresses: Addresses,
     /// Credentials by venue.
@@ -155,12 +160,17 @@ fn about(launch: &Launch, dir: &Path, config_bytes: &[u8], wall: i64, origin: Cl
     // Runs of one configuration stand side by side, with the epoch that they share.
     let beside = dir.parent().filter(|parent| parent.join(EPOCH_FILE).exists());
     Manifest {
-        parent_id: beside.and_then(latest_run),
+        parent_id: launch.carry.as_ref().and_then(parent).or_else(|| beside.and_then(latest_run)),
         binary_hash: program_hash(),
         metadata_hash: metadata.map(|bytes| Hash256::of(&bytes)),
         clocks: Some(Clocks { ticks, mono_ns, wall_ns, counter: counter.to_owned() }),
         ..manifest(config_bytes, wall, launch.notes.clone())
     }
+}
+
+/// The run that is taken over.
+fn parent(carry: &Carry) -> Option<RunId> {
+    u128::from_str_radix(&carry.run, 16).ok().map(RunId)
 }
 
 /// Longest age of an opening order's cause at which it still waits for its record, ns.
@@ -215,6 +225,17 @@ pub fn launch(launch: Launch, board: &Board) -> Result<Running, LaunchError> {
     // Nobody holds the board yet.
     board.read().names = Arc::new(Names::of(&launch.config.params));
     let latch = Arc::new(KillLatch::default());
+    if let Some(Carry { standing, .. }) = &launch.carry {
+        if standing.halted.is_some() {
+            latch.hold();
+        }
+        for (venue, killed) in (0..).map(VenueId).zip(standing.venues_killed) {
+            if killed {
+                latch.kill_venue(venue);
+            }
+        }
+    }
+    let opening = Opening::new(config_bytes).after(launch.carry.as_ref());
     let (commands, received) = mpsc::channel();
     let ahead = recorder
         .as_ref()
@@ -264,14 +285,14 @@ pub fn launch(launch: Launch, board: &Board) -> Result<Running, LaunchError> {
             launch.plan.idle,
             stop.clone(),
             board.clone(),
-            config_bytes,
+            opening,
             pool.probe(&ALL),
         )
         .with_rehearsals(launch.rehearse);
         let handle = AgentHandle::spawn(thread, stop.clone(), move || agent).map_err(system("a thread"))?;
         Threads::Fused(Box::new(handle), stop)
     } else {
-        let feed = Feed::Live { gateway, commands: (commands.clone(), received), config: config_bytes };
+        let feed = Feed::Live { gateway, commands: (commands.clone(), received), opening };
         let started = threaded::start(&launch.plan, parts, feed, keeper, origin, board);
         let started = started.map_err(system("a thread"))?;
         pool = started.pool().clone();

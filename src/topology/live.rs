@@ -3,6 +3,7 @@
 //! The threaded profiles share gateway, stages and keeper with it, not the cycle: see `threaded`.
 
 use super::fused::{Egress, Fused};
+use super::opening::Opening;
 use super::probe::Probe;
 use super::publish;
 use super::threaded::record::Chores;
@@ -109,7 +110,7 @@ pub struct FusedAgent {
     probe: Probe,
     stages: StageClock,
     bytes: Vec<u8>,
-    config: Vec<u8>,
+    opening: Opening,
     rested: bool,
     turns: StallTracker,
     last_publish: Nanos,
@@ -122,7 +123,7 @@ pub struct FusedAgent {
 }
 
 impl FusedAgent {
-    /// Puts the engine together; `config` are the canonical configuration bytes, recorded first.
+    /// Puts the engine together; `opening` is recorded first.
     #[allow(clippy::too_many_arguments)] // the parts of an engine, each used once
     pub fn new(
         engine: Fused,
@@ -133,7 +134,7 @@ impl FusedAgent {
         idle: IdleMode,
         stop: StopFlag,
         board: Board,
-        config: Vec<u8>,
+        opening: Opening,
         probe: Probe,
     ) -> Self {
         let now = clock.mono_ns();
@@ -150,7 +151,7 @@ impl FusedAgent {
             probe,
             stages: StageClock::default(),
             bytes: Vec::with_capacity(FRAME_MAX),
-            config,
+            opening,
             rested: false,
             turns: StallTracker::new(STALL_NS),
             last_publish: now,
@@ -220,12 +221,12 @@ impl FusedAgent {
 impl Agent for FusedAgent {
     fn on_start(&mut self) {
         let now = self.clock.mono_ns();
-        self.bytes = std::mem::take(&mut self.config);
-        self.input(Input::Config, now, now);
+        for (input, bytes) in std::mem::take(&mut self.opening).inputs(self.metronome.anchor) {
+            self.bytes = bytes;
+            self.input(input, now, now);
+        }
         self.bytes.clear();
         self.bytes.reserve(FRAME_MAX);
-        self.input(Input::Anchor(self.metronome.anchor), now, now);
-        self.input(Input::Command(Command::Start), now, now);
     }
 
     fn do_work(&mut self) -> usize {

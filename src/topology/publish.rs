@@ -26,6 +26,7 @@ pub fn scan(scanner: &Scanner, listings: usize, board: &Board) {
         view.alarms = totals.alarms;
         view.trades_open = totals.trades_open;
         view.unbalanced = totals.unbalanced;
+        view.alone_s = totals.alone_ns as f64 / SECOND as f64;
         view.unbalanced_max = view.unbalanced_max.max(totals.unbalanced);
     });
 }

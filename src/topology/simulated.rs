@@ -5,6 +5,7 @@
 //! journals, at hundreds of times real time.
 
 use super::fused::{Egress, Fused};
+use super::opening::Opening;
 use crate::domain::effect::{HttpId, OutMsg, Redact, Target};
 use crate::domain::input::{
     Command, ConnId, DownReason, FrameKind, FrameMeta, Input, RawInput, RefuseReason, SendFate,
@@ -185,11 +186,13 @@ pub struct Simulation {
     start: Nanos,
     tick_at: Nanos,
     pushes: Vec<Push>,
+    /// The engine has died: nothing reaches it any more.
+    is_dead: bool,
 }
 
 impl Simulation {
     /// `servers` by venue; `start` is the wall time of the beginning; `latency_ns` is the one-way network
-    /// latency of every link; `config` are the canonical configuration bytes that are recorded first.
+    /// latency of every link; `opening`, such as the canonical configuration bytes, is recorded first.
     pub fn new(
         engine: Fused,
         servers: Vec<Box<dyn LedgerServer>>,
@@ -197,7 +200,7 @@ impl Simulation {
         vault: Vault,
         start: Nanos,
         latency_ns: Nanos,
-        config: &[u8],
+        opening: impl Into<Opening>,
     ) -> Self {
         let links = vec![Link::default(); conns.len()];
         let mut simulation = Self {
@@ -218,15 +221,19 @@ impl Simulation {
             start,
             tick_at: start,
             pushes: Vec::new(),
+            is_dead: false,
         };
-        simulation.input(Input::Config, config);
-        simulation.input(Input::Anchor(start), &[]);
-        simulation.input(Input::Command(Command::Start), &[]);
+        for (input, bytes) in opening.into().inputs(start) {
+            simulation.input(input, &bytes);
+        }
         simulation
     }
 
     fn input(&mut self, input: Input, bytes: &[u8]) {
         self.tick_at = self.transport.now + MILLI;
+        if self.is_dead {
+            return;
+        }
         let raw = RawInput { mono: self.transport.now - self.start, input, bytes };
         self.engine.input(&raw, &mut self.transport);
     }
@@ -405,6 +412,18 @@ impl Simulation {
     /// The transport, for its latch.
     pub fn transport(&self) -> &SimTransport {
         &self.transport
+    }
+
+    /// The engine dies without a word. The venues live on for `span`, with what was on its way to them; then they lose its
+    /// connections and are handed out.
+    pub fn die(mut self, span: Nanos) -> Vec<Box<dyn LedgerServer>> {
+        self.is_dead = true;
+        self.run_for(span);
+        let now = self.transport.now;
+        for (server, accepted) in self.servers.iter_mut().zip(&self.accepted) {
+            accepted.keys().for_each(|conn| server.on_closed(SimConn(*conn), now, &mut self.pushes));
+        }
+        self.servers
     }
 
     /// Ends the run: hands out engine and venues.

@@ -8,7 +8,7 @@ use super::message::DecodeError;
 use crate::domain::input::ConnId;
 
 /// Most words in one list.
-const WORDS_MAX: usize = 48;
+const WORDS_MAX: usize = 112;
 
 /// A list of known words: keys of a row, or values of a field.
 #[derive(Clone, Copy, Debug)]
@@ -142,14 +142,19 @@ fn trimmed(text: &[u8]) -> &[u8] {
 /// What a venue calls the channel of a message: the text after the first of its usual keys, up to a point where
 /// instruments follow (`tickers.BTCUSDT`); empty when there is none.
 pub fn channel_of(frame: &[u8]) -> &[u8] {
+    let name = named(frame);
+    &name[..name.iter().position(|byte| *byte == b'.').unwrap_or(name.len())]
+}
+
+/// [`channel_of`] with what follows a point.
+pub(super) fn named(frame: &[u8]) -> &[u8] {
     const KEYS: [&[u8]; 5] = [b"\"channel\":", b"\"topic\":", b"\"e\":", b"\"event\":", b"\"method\":"];
     // They stand in front as a rule: large messages are searched to the end only where they do not.
     for head in [&frame[..frame.len().min(128)], frame] {
         let found = KEYS.iter().find_map(|key| memchr::memmem::find(head, key).map(|at| at + key.len()));
         let text = found.and_then(|at| frame[at..].trim_ascii_start().strip_prefix(b"\""));
         if let Some(text) = text {
-            let ends = |byte: &u8| matches!(byte, b'"' | b'.');
-            return &text[..text.iter().position(ends).unwrap_or(text.len())];
+            return &text[..text.iter().position(|byte| *byte == b'"').unwrap_or(text.len())];
         }
     }
     &[]

@@ -18,10 +18,13 @@ pub mod json;
 mod lines;
 mod markets;
 pub mod message;
+mod missed;
 pub mod okx;
 pub mod pace;
+mod price_limits;
 mod quota;
 mod session;
+pub mod shape;
 pub mod silence;
 mod standing;
 mod twins;
@@ -29,6 +32,7 @@ mod twins;
 use self::copies::CopyCounts;
 use self::drift::{Drift, DriftKind, Marks};
 use self::message::DecodeError;
+use self::shape::Shape;
 use crate::domain::effect::{
     HttpId, OutMeta, Payload, PayloadFull, Redact, SecretSlot, SessionAction, VenueCall,
 };
@@ -65,6 +69,10 @@ pub enum Emit {
     /// The account snapshot after (re)connecting is complete: open orders that were reported by the
     /// venue since `SessionStatus` went down are all; every other order of ours is gone.
     ReconcileEnd(VenueId),
+    /// An execution out of the venue's list that names the venue's order and not ours: the ledger finds out whose it is.
+    Execution(OrderReport),
+    /// Every execution since the account's stream was away was read from the venue's list.
+    ExecutionsRead(VenueId),
     /// A message could not be understood; counted, sampled and alarmed.
     Odd(Oddity),
     /// A public message is not as the venue documents it; counted by name and sampled.
@@ -215,6 +223,11 @@ pub trait Adapter: Send + State {
     /// The venue called one of our orders wrong for good, which it does when a contract has changed: metadata are to be
     /// read again, at the dialect's own pace.
     fn on_order_wrong(&mut self, now: Stamp, out: &mut Out) {
+        let _ = (now, out);
+    }
+    /// The account's positions are to be stated again, as a list: what is known of them is doubted. Called while the
+    /// account is ready or not; in the latter case they are read anyway. The default leaves it to the dialect's own pace.
+    fn reread_positions(&mut self, now: Stamp, out: &mut Out) {
         let _ = (now, out);
     }
     /// Time passed; called before every other input too, so deadlines fire on time.
@@ -406,6 +419,10 @@ pub trait Dialect: Sync {
     fn kill_switch(&self, context: &VenueContext) -> Option<Box<dyn KillSwitch>> {
         let _ = context;
         None
+    }
+    /// What its private messages are documented to hold.
+    fn private_shapes(&self) -> &'static [Shape] {
+        &[]
     }
     /// The stateless parser for the `decode` and `book` commands.
     fn decoder(&self) -> Box<dyn message::Decoder>;

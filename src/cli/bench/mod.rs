@@ -1,6 +1,7 @@
 //! `perpring bench`: measurements whose floor is in the same run. One file per bench.
 
 pub mod hop;
+pub mod journal;
 pub mod pipeline;
 pub mod wire;
 
@@ -18,6 +19,8 @@ pub struct BenchArgs {
 enum Which {
     /// One way between two threads: our hop against a bare atomic, crossbeam and std.
     Hop(hop::HopArgs),
+    /// What recording costs: hand-off, throughput, scan, compression, write-ahead.
+    Journal(journal::JournalBenchArgs),
     /// From a frame in memory to the bytes of an order, and best prices a second on one core.
     Pipeline(pipeline::PipelineArgs),
     /// From a price to the orders at the venues, over sockets, against a floor without an engine.
@@ -32,6 +35,7 @@ enum Which {
 pub fn run(args: &BenchArgs) -> Result<u8, Failure> {
     match &args.which {
         Which::Hop(args) => hop::run(args),
+        Which::Journal(args) => journal::run(args),
         Which::Pipeline(args) => pipeline::run(args),
         Which::Wire(args) => wire::run(args),
     }

@@ -35,6 +35,7 @@ use crate::topology::world;
 use clap::Args;
 use serde::Serialize;
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::Arc;
 use std::thread;
 
@@ -177,18 +178,21 @@ pub fn measure(seconds: u64) -> Result<PipelineReport, Failure> {
     })
 }
 
-/// Records a run of the simulated world and reads it into memory.
-fn record(seconds: i64) -> Result<Recording, Failure> {
-    let mut sim = SimConfig::demo(7, &["binance-usdm", "okx"], 4)?;
+/// Records a run of the simulated world in `dir`.
+pub(super) fn simulate(
+    dir: &Path,
+    venues: &[&str],
+    instruments: usize,
+    seconds: i64,
+    options: &JournalOptions,
+) -> Result<(SimConfig, RunConfig), Failure> {
+    let mut sim = SimConfig::demo(7, venues, instruments)?;
     sim.start_wall_ns = START;
     let scan = ScanParams { edge_persist_ns: 0, ..world::demo_scan() };
     let params = world::engine_params(&sim, 7, scan, RiskParams::default());
     let config = RunConfig { trading: true, params };
     let bytes = config.to_bytes();
-    let scratch = tempdir()?;
-    let dir = scratch.join("journal");
-    let options = JournalOptions { segment_bytes: 16 << 20, ..JournalOptions::default() };
-    let recorder = Recorder::create(&dir, &manifest(&bytes, START, BTreeMap::new()), &options)?;
+    let recorder = Recorder::create(dir, &manifest(&bytes, START, BTreeMap::new()), options)?;
     let parts = Parts::new(&config.params, true)?;
     let conns = parts.conns.clone();
     let engine = Fused::new(River::new(parts), Keeper::new(Some(recorder)));
@@ -199,6 +203,15 @@ fn record(seconds: i64) -> Result<Recording, Failure> {
     if let Some(recorder) = simulation.into_parts().0.into_parts().1.into_parts().0 {
         recorder.close()?;
     }
+    Ok((sim, config))
+}
+
+/// Records a run of the simulated world and reads it into memory.
+fn record(seconds: i64) -> Result<Recording, Failure> {
+    let scratch = tempdir()?;
+    let dir = scratch.join("journal");
+    let options = JournalOptions { segment_bytes: 16 << 20, ..JournalOptions::default() };
+    let (sim, config) = simulate(&dir, &["binance-usdm", "okx"], 4, seconds, &options)?;
     let mut inputs = Vec::new();
     let mut source = Inputs::open(&dir)?;
     while let Some((_, raw)) = source.next()? {

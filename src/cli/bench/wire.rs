@@ -410,6 +410,7 @@ impl Run {
         });
         let engine = Launch {
             config: RunConfig { trading: true, params },
+            carry: None,
             addresses: venues.addresses.clone(),
             credentials: world::credentials(sim),
             trust: venues.trust.clone(),

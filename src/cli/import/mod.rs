@@ -31,7 +31,7 @@ use report::{FileReport, Report, VenueReport, text};
 pub use setup::Source;
 use setup::{Setup, Venue, prepare};
 use std::collections::BTreeMap;
-use std::io::{IsTerminal, Read, Write};
+use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 use study::Study;
@@ -194,18 +194,8 @@ fn notes(venues: &[Venue], files: &[(usize, PathBuf)], hashes: &[String]) -> BTr
 /// The SHA-256 of a file, in hex.
 fn hash(path: &Path) -> Result<String, CliError> {
     let fail = |source| CliError::Read { path: path.to_owned(), source };
-    let mut file = std::fs::File::open(path).map_err(fail)?;
-    let mut context = ring::digest::Context::new(&ring::digest::SHA256);
-    let mut buffer = vec![0; 1 << 16];
-    loop {
-        match file.read(&mut buffer).map_err(fail)? {
-            0 => break,
-            count => context.update(&buffer[..count]),
-        }
-    }
-    let mut hash = crate::journal::Hash256([0; 32]);
-    hash.0.copy_from_slice(context.finish().as_ref());
-    Ok(hash.to_string())
+    let file = std::fs::File::open(path).map_err(fail)?;
+    Ok(crate::journal::Hash256::of_reader(file).map_err(fail)?.to_string())
 }
 
 fn world(

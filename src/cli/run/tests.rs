@@ -18,6 +18,10 @@ fn config(engine: &str, venue: &str) -> String {
     )
 }
 
+fn args(config: PathBuf) -> RunArgs {
+    RunArgs { config, live: false, resume: false, forget_previous_run: false, duration: None }
+}
+
 #[test]
 fn without_venues_a_run_says_so_and_ends_in_order() {
     let dir = super::super::demo::tempdir().unwrap();
@@ -27,7 +31,7 @@ fn without_venues_a_run_says_so_and_ends_in_order() {
         "perpring.toml",
         &config(&format!("journal_dir = {:?}", journal.display().to_string()), ""),
     );
-    let args = RunArgs { config: path, live: false, duration: Some(Duration::from_millis(1500)) };
+    let args = RunArgs { duration: Some(Duration::from_millis(1500)), ..args(path) };
     let report = trade(&args, &Signals::default()).unwrap();
     assert!(!report.failed, "{}", report.text);
     assert!(report.text.contains("paper run") && report.text.contains("orders 0"), "{}", report.text);
@@ -43,7 +47,7 @@ fn without_venues_a_run_says_so_and_ends_in_order() {
 #[test]
 fn the_stop_flag_ends_a_run_at_once() {
     let dir = super::super::demo::tempdir().unwrap();
-    let args = RunArgs { config: file(&dir, "perpring.toml", &config("", "")), live: false, duration: None };
+    let args = args(file(&dir, "perpring.toml", &config("", "")));
     let signals = Signals::default();
     signals.stop.store(true, Ordering::Release);
     let report = trade(&args, &signals).unwrap();
@@ -114,11 +118,8 @@ fn a_paper_run_trades_without_any_order_leaving() {
             }
         }
     }
-    let args = RunArgs {
-        config: file(&dir, "perpring.toml", &text),
-        live: false,
-        duration: Some(Duration::from_secs(6)),
-    };
+    let config = file(&dir, "perpring.toml", &text);
+    let args = RunArgs { duration: Some(Duration::from_secs(6)), ..args(config) };
     // A starved machine may spend a run on warming up: what is proven needs fills, not speed.
     let mut report = trade(&args, &Signals::default()).unwrap();
     for _ in 0..4 {

@@ -3,7 +3,8 @@
 //! Pure data and rules without output; [`super::Ledger`] turns changes into updates and queries.
 
 use super::amend::Pending;
-use crate::domain::instrument::Instrument;
+use crate::domain::carry::CarriedOrder;
+use crate::domain::instrument::{Instrument, Qty};
 use crate::domain::number::POW10;
 use crate::domain::order::{
     ClientId, OrderReport, OrderSpec, OrderState, RejectClass, ReportKind, TimeInForce,
@@ -84,6 +85,9 @@ pub struct Entry {
     /// venue cut from one that it called filled without a number.
     #[serde(default)]
     pub end_total: Option<i64>,
+    /// The venue's id of it, 0 until it has said so.
+    #[serde(default)]
+    pub venue_order_id: u64,
     /// Cumulative filled quantity that was published, fees included.
     pub booked: i64,
     /// Quantity of fills that were announced without their fee and wait for the full report.
@@ -110,8 +114,17 @@ pub struct Entry {
     pub not_found_since: Nanos,
     /// Over HTTP: where the request that places it stands.
     pub request: Request,
-    /// Over HTTP: `mono` from which on the venue refuses that request as too late.
+    /// `mono` from which on the venue refuses the request that places it as too late.
     pub expires: Nanos,
+    /// It went over a socket that broke before a word came back: it may arrive late.
+    #[serde(default)]
+    pub late: bool,
+    /// Queries since its state was known last.
+    #[serde(default)]
+    pub asked: u16,
+    /// Asked about for long enough: the venue does not resolve it, and the positions decide.
+    #[serde(default)]
+    pub unresolved: bool,
     /// `mono` when something must be done about it, else [`NEVER`].
     pub due: Nanos,
     /// A query waits until the venue has answered another one.
@@ -148,6 +161,38 @@ impl Entry {
             entry.known = entry.booked;
         }
         entry
+    }
+
+    /// An order of the run before, whose fate it did not learn.
+    pub fn adopted(order: &CarriedOrder, now: Nanos) -> Self {
+        let CarriedOrder { spec, placed, live, booked, known, end } = *order;
+        Self {
+            spec,
+            placed,
+            bookable: true,
+            adopted: true,
+            word: if live { Word::Live } else { Word::Silent },
+            terminal: end,
+            known,
+            booked,
+            unknown: true,
+            confirmed: false,
+            due: now.saturating_add(QUERY_DELAY_MAX),
+            ..Self::blank()
+        }
+    }
+
+    /// What the next run must know of it.
+    pub fn carried(&self) -> CarriedOrder {
+        let qty = Qty(self.qty().unwrap_or(0));
+        CarriedOrder {
+            spec: OrderSpec { qty, ..self.spec },
+            placed: self.placed,
+            live: self.word == Word::Live,
+            booked: self.booked,
+            known: self.known.max(self.booked),
+            end: self.terminal.filter(|_| !self.concluded),
+        }
     }
 
     fn blank() -> Self {
@@ -292,17 +337,34 @@ impl Entry {
     pub fn conclude(&mut self, heard: Heard) {
         let certain = heard == Heard::Certain || self.terminal.is_some() || self.is_complete();
         if certain && self.missing() <= 0 {
-            self.unknown = false;
+            (self.unknown, self.asked, self.unresolved) = (false, 0, false);
         }
     }
 
     /// Whether the request that places it may reach the venue from now on.
     const fn may_still_arrive(&self, now: Nanos) -> bool {
         match self.request {
-            Request::Done => false,
+            Request::Done => self.late && matches!(self.word, Word::Silent) && now < self.expires,
             Request::Open => true,
             Request::Lost => now < self.expires,
         }
+    }
+
+    /// The venue does not say what became of it, and its positions show no more than what is booked: what it still
+    /// owes is not believed any more. An order that may rest stays as it is.
+    pub fn give_up(&mut self) -> bool {
+        let immediate = matches!(self.spec.tif, TimeInForce::Ioc | TimeInForce::Fok);
+        if !self.unresolved || !self.placed || !immediate {
+            return false;
+        }
+        let is_new = self.word != Word::Live && self.booked == 0;
+        (self.terminal, self.reject) = match is_new {
+            true => (Some(OrderState::Rejected), RejectClass::NotFound),
+            false => (Some(OrderState::Canceled), RejectClass::None),
+        };
+        (self.known, self.held, self.end_total, self.pending) = (self.booked, 0, None, None);
+        (self.concluded, self.unknown, self.unresolved, self.asked) = (true, false, false, 0);
+        true
     }
 
     const fn doubt(&self) -> Heard {

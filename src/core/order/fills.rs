@@ -1,14 +1,22 @@
 //! Fills: each booked once, by trade id and by cumulative quantity; held while their fee is missing.
 
+use super::entry::Entry;
 use super::{Ledger, LedgerOddKind, LedgerOut, odd};
 use crate::core::table::IdMap;
+use crate::domain::carry::CarriedFill;
 use crate::domain::instrument::{InstrumentId, VenueId};
 use crate::domain::order::{ClientId, FillReport, OrderReport, OrderState, OrderUpdate, ReportKind};
+use crate::domain::time::{MILLI, Nanos, Stamp};
 use serde::{Deserialize, Serialize};
 use std::collections::VecDeque;
 
 /// Fills remembered for deduplication.
 pub const FILLS_MAX: usize = 16_384;
+
+/// Executions that wait for their order's name. More are left to the comparison of positions.
+pub const UNNAMED_MAX: usize = 256;
+/// They are looked at this often, ns.
+const UNNAMED_EVERY: Nanos = 50 * MILLI;
 
 /// A fill that was published.
 const BOOKED: u32 = 1;
@@ -31,6 +39,22 @@ impl Fills {
     /// True when the fill was published.
     pub fn is_booked(&self, key: u128) -> bool {
         self.get(key) == Some(BOOKED)
+    }
+
+    /// How many are remembered, held ones included.
+    pub fn len(&self) -> usize {
+        self.order.len()
+    }
+
+    /// The fills that were published, the oldest first.
+    pub fn booked(&self) -> impl Iterator<Item = CarriedFill> + '_ {
+        let unpacked = |key: u128| (VenueId((key >> 80) as u8), InstrumentId((key >> 64) as u16), key as u64);
+        self.order.iter().filter(|key| self.is_booked(**key)).map(move |key| unpacked(*key))
+    }
+
+    /// A fill that was published by the run before.
+    pub fn remember(&mut self, (venue, instrument, trade_id): CarriedFill) {
+        self.set(key(venue, instrument, trade_id), BOOKED);
     }
 
     fn get(&self, key: u128) -> Option<u32> {
@@ -58,6 +82,58 @@ pub fn key(venue: VenueId, instrument: InstrumentId, trade_id: u64) -> u128 {
 }
 
 impl Ledger {
+    /// An execution out of the venue's list, which names the venue's order and not ours. Whose it is may show later:
+    /// of an order whose acknowledgement was lost, the venue's id is known when it was asked about.
+    pub fn on_execution(&mut self, report: &OrderReport, now: Stamp, out: &mut LedgerOut) {
+        if self.name_execution(report, now, out) {
+            return;
+        }
+        if self.unnamed.len() < UNNAMED_MAX {
+            self.unnamed.push(*report);
+        } else {
+            odd(out, ClientId::NONE, report.venue, LedgerOddKind::TableFull);
+        }
+    }
+
+    /// Looks again at those that wait.
+    pub(super) fn name_executions(&mut self, now: Stamp, out: &mut LedgerOut) {
+        if self.unnamed.is_empty() || now.mono < self.unnamed_due {
+            return;
+        }
+        self.unnamed_due = now.mono + UNNAMED_EVERY;
+        for at in (0..self.unnamed.len()).rev() {
+            let report = self.unnamed[at];
+            if self.name_execution(&report, now, out) {
+                self.unnamed.remove(at);
+            }
+        }
+    }
+
+    /// Books it, when it is known whose it is.
+    fn name_execution(&mut self, report: &OrderReport, now: Stamp, out: &mut LedgerOut) -> bool {
+        let (Some(fill), Some(instrument)) = (report.fill, report.instrument) else { return true };
+        if self.fills.is_booked(key(report.venue, instrument, fill.trade_id)) {
+            return true;
+        }
+        let of_venue = |entry: &Entry| entry.spec.venue == report.venue && entry.id() != ClientId::NONE;
+        let is_it = |entry: &&Entry| of_venue(entry) && entry.venue_order_id == report.venue_order_id;
+        if let Some(entry) = self.entries.iter().find(is_it) {
+            let report = OrderReport { client_id: entry.id(), ..*report };
+            self.on_report(&report, now, out);
+            return true;
+        }
+        let may_be = |entry: &Entry| {
+            of_venue(entry)
+                && entry.venue_order_id == 0
+                && (!entry.bookable || entry.spec.instrument == instrument)
+        };
+        if self.watched.iter().any(|slot| may_be(&self.entries[*slot as usize])) {
+            return false;
+        }
+        self.on_foreign(report, out);
+        true
+    }
+
     /// An execution on our account under no id of ours (liquidation, deleveraging, by hand): passed on
     /// once per trade id. Reports without the fee are skipped: the full one follows on the same stream.
     pub(super) fn on_foreign(&mut self, report: &OrderReport, out: &mut LedgerOut) {

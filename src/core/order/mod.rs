@@ -16,9 +16,12 @@
 //! | fill after the end | booked; the order stays closed |
 //! | “no such order” | Unknown, query; believed after three answers over two seconds, never as a fill; over HTTP not before the request that places it was answered, or is too late for the venue |
 //! | amendment sent | PendingAmend; the larger of both quantities can fill; the venue's terms decide ([`amend`]) |
-//! | account session lost | every live order of the venue is Unknown |
+//! | execution in the venue's list that names the venue's order only | that of an order of ours, once its venue's id is known; foreign, when no order of ours can be it |
+//! | account session lost | every live order of the venue is Unknown; one that was not acknowledged may arrive late, and “no such order” is not believed before it is too late for the venue |
+//! | not resolved by [`QUERIES_MAX`] queries | told once; the venue's position is compared, and then an immediate order is over with what was booked |
 //! | list of open orders complete | live orders that it lacks are queried |
 
+mod adopt;
 pub mod amend;
 pub mod entry;
 mod fills;
@@ -56,6 +59,8 @@ pub const HTTP_VALID_MS_MIN: i64 = 5_000;
 const EXPIRY_MARGIN: Nanos = SECOND;
 /// How long a query may go unanswered before another order of the venue is asked about, ns.
 const ANSWER_TIMEOUT: Nanos = 2 * SECOND;
+/// Queries without a result, about a minute of them, after which the venue is not expected to resolve an order.
+pub const QUERIES_MAX: u16 = 12;
 
 /// Collects what the ledger says; preallocated, drained by the decode stage after each input.
 #[derive(Debug, Default)]
@@ -66,6 +71,8 @@ pub struct LedgerOut {
     pub amends: Vec<AmendUpdate>,
     /// Orders to ask the venue about (urgent).
     pub queries: Vec<OrderRef>,
+    /// Orders that the venue does not resolve: the positions are to be compared.
+    pub unresolved: Vec<OrderRef>,
     /// What should not have been.
     pub odd: Vec<LedgerOdd>,
 }
@@ -77,6 +84,7 @@ impl LedgerOut {
             updates: Vec::with_capacity(capacity),
             amends: Vec::with_capacity(capacity),
             queries: Vec::with_capacity(capacity),
+            unresolved: Vec::with_capacity(capacity),
             odd: Vec::with_capacity(capacity),
         }
     }
@@ -86,6 +94,7 @@ impl LedgerOut {
         self.updates.clear();
         self.amends.clear();
         self.queries.clear();
+        self.unresolved.clear();
         self.odd.clear();
     }
 }
@@ -140,7 +149,7 @@ pub struct OpenOrder {
 pub struct Ledger {
     boot_epoch: u64,
     ack_timeout_ns: [Nanos; VENUES_MAX],
-    /// How long after it was made an order over HTTP can still be accepted.
+    /// How long after it was made an order can still be accepted that is not confirmed.
     http_valid_ns: [Nanos; VENUES_MAX],
     /// Venues whose account session is down.
     down: [bool; VENUES_MAX],
@@ -158,6 +167,12 @@ pub struct Ledger {
     /// Closed orders, oldest first, with their id as proof that the slot is still theirs.
     closed: VecDeque<(u32, ClientId)>,
     fills: Fills,
+    /// Executions of which is not known yet whose they are.
+    #[serde(default)]
+    unnamed: Vec<OrderReport>,
+    /// When they are looked at again.
+    #[serde(default)]
+    unnamed_due: Nanos,
     scales: Vec<Instrument>,
     next_due: Nanos,
     digest: Digest,
@@ -188,6 +203,8 @@ impl Ledger {
             watched: Vec::with_capacity(ORDERS_MAX),
             closed: VecDeque::with_capacity(2 * ORDERS_MAX),
             fills: Fills::new(),
+            unnamed: Vec::with_capacity(fills::UNNAMED_MAX),
+            unnamed_due: 0,
             scales: vec![Instrument::default(); params.listings.len().min(INSTRUMENTS_MAX)],
             next_due: NEVER,
             digest: Digest::new(),
@@ -218,18 +235,17 @@ impl Ledger {
             entry.spec = spec;
             (entry.placed, entry.bookable) = (true, true);
         }
+        let valid = self.http_valid_ns.get(spec.venue.index()).copied().unwrap_or(NEVER);
+        entry.expires = now.mono.saturating_add(valid);
         match outcome.fate {
             SendFate::Sent | SendFate::Withdrawn(_) => {}
-            SendFate::Handed => {
-                let valid = self.http_valid_ns.get(spec.venue.index()).copied().unwrap_or(NEVER);
-                entry.request = Request::Open;
-                entry.expires = now.mono.saturating_add(valid);
-            }
+            SendFate::Handed => entry.request = Request::Open,
             SendFate::Refused(reason) => {
                 entry.terminal = Some(OrderState::Rejected);
                 entry.reject = reject_class(reason);
             }
             SendFate::Unknown => {
+                entry.late = true;
                 if entry.word == Word::Silent && entry.terminal.is_none() {
                     entry.unknown = true;
                     self.query(slot, now.mono, out);
@@ -299,6 +315,9 @@ impl Ledger {
             return;
         }
         entry.learn(report);
+        if report.venue_order_id != 0 && report.kind != ReportKind::NotFound {
+            entry.venue_order_id = report.venue_order_id;
+        }
         if report.kind != ReportKind::Acked {
             self.on_answer(report.client_id, report.venue, now.mono);
         }
@@ -339,6 +358,7 @@ impl Ledger {
 
     /// Fires what is due; to be called with every tick and before every other input.
     pub fn on_tick(&mut self, now: Stamp, out: &mut LedgerOut) {
+        self.name_executions(now, out);
         if now.mono < self.next_due {
             return;
         }
@@ -365,6 +385,7 @@ impl Ledger {
                 continue;
             }
             (entry.confirmed, entry.blind) = (false, true);
+            entry.late |= entry.request == Request::Done && entry.word == Word::Silent;
             entry.missing_from_open = false;
             if !entry.unknown {
                 entry.unknown = true;
@@ -430,9 +451,13 @@ impl Ledger {
     /// Whether an order may still change the position in a listing: live, or owed something.
     pub fn is_pending(&self, venue: VenueId, instrument: InstrumentId) -> bool {
         let concerns = |entry: &Entry| {
-            entry.spec.venue == venue && (!entry.bookable || entry.spec.instrument == instrument)
+            entry.spec.venue == venue
+                && !entry.unresolved
+                && (!entry.bookable || entry.spec.instrument == instrument)
         };
+        let unnamed = |report: &OrderReport| report.venue == venue && report.instrument == Some(instrument);
         self.watched.iter().any(|slot| concerns(&self.entries[*slot as usize]))
+            || self.unnamed.iter().any(unnamed)
     }
 
     /// Whether no order may need the venue's private connections: none there is live or owed something, and none of
@@ -573,7 +598,41 @@ impl Ledger {
             return;
         }
         self.digest.mix(client_id.sequence());
-        out.queries.push(OrderRef { client_id, venue, instrument });
+        let order = OrderRef { client_id, venue, instrument };
+        out.queries.push(order);
+        let entry = &mut self.entries[slot as usize];
+        // What is asked while the account is away is not answered, and proves nothing.
+        if !self.down.get(venue.index()).copied().unwrap_or(true) {
+            entry.asked = entry.asked.saturating_add(1);
+        }
+        if entry.asked > QUERIES_MAX && !std::mem::replace(&mut entry.unresolved, true) {
+            out.unresolved.push(order);
+        }
+    }
+
+    /// The venue's position in a listing was compared, and what differed was booked: orders that it does not resolve
+    /// have done nothing else.
+    pub fn on_position_settled(
+        &mut self,
+        venue: VenueId,
+        instrument: InstrumentId,
+        now: Stamp,
+        out: &mut LedgerOut,
+    ) {
+        for at in (0..self.watched.len()).rev() {
+            let slot = self.watched[at];
+            let entry = &mut self.entries[slot as usize];
+            if entry.spec.venue == venue && entry.spec.instrument == instrument && entry.give_up() {
+                self.on_answer_of(slot, now.mono);
+                self.settle(slot, None, now.mono, out);
+            }
+        }
+    }
+
+    /// Nobody waits for an answer about it any more.
+    fn on_answer_of(&mut self, slot: u32, now: Nanos) {
+        let OrderSpec { client_id, venue, .. } = self.entries[slot as usize].spec;
+        self.on_answer(client_id, venue, now);
     }
 
     /// The venue spoke of the order that it was asked about: the next one's turn, at the next tick.

@@ -896,3 +896,87 @@ fn an_order_that_was_withdrawn_was_not_sent_whatever_was_thought_before() {
     assert_eq!(bench.outcome(withdrawn, spec(TimeInForce::Ioc)), []);
     assert_eq!(bench.odd(), [LedgerOddKind::Contradiction]);
 }
+
+#[test]
+fn an_order_whose_connection_broke_behind_it_may_arrive_until_it_is_too_late_for_the_venue() {
+    let broken: [fn(&mut Bench); 2] = [
+        |bench| {
+            bench.outcome(SendFate::Unknown, spec(TimeInForce::Ioc));
+        },
+        |bench| {
+            bench.sent(spec(TimeInForce::Ioc));
+            bench.step(|ledger, now, out| ledger.on_account_down(VenueId(0), now, out));
+            bench.step(|ledger, now, out| ledger.on_reconcile_end(VenueId(0), now, out));
+        },
+    ];
+    for breaks in broken {
+        let mut bench = Bench::new();
+        breaks(&mut bench);
+        assert_eq!(bench.not_found_for(HTTP_VALID_MS_MIN * MILLI), [], "it may still arrive");
+        let mut late = bench.ledger.clone();
+        assert_eq!(bench.not_found_for(5 * SECOND), [(S::Rejected, 0)]);
+        late.on_report(&filled(K::Filled, 1, QTY, QTY), bench.now, &mut bench.out);
+        assert_eq!(late.order(id(1)), Some((S::Filled, Qty(QTY))), "and if it does, it counts");
+    }
+}
+
+/// An execution as a list tells it that names the venue's order only.
+fn listed(venue_order_id: u64, trade_id: u64, qty: i64) -> OrderReport {
+    let report = OrderReport { venue_order_id, fill: Some(fill(trade_id, qty)), ..says(K::Acked) };
+    OrderReport { client_id: ClientId::NONE, ..report }
+}
+
+impl Bench {
+    fn execution(&mut self, report: OrderReport) -> Vec<(OrderState, i64)> {
+        self.step(|ledger, now, out| ledger.on_execution(&report, now, out))
+    }
+}
+
+#[test]
+fn an_execution_that_names_the_venues_order_is_booked_for_ours_or_as_foreign_once() {
+    let mut bench = Bench::new();
+    bench.sent(spec(TimeInForce::Ioc));
+    assert_eq!(bench.execution(listed(77, 1, 4)), [], "ours has no number yet: it may be that one");
+    assert_eq!(bench.execution(listed(78, 2, 5)), []);
+    assert!(bench.ledger.is_pending(VenueId(0), InstrumentId(1)));
+    bench.hear(OrderReport { venue_order_id: 77, ..total(K::Canceled, 4) });
+    let (states, updates) = (bench.wait(SECOND), bench.out.updates.clone());
+    assert_eq!(states.len(), 2, "{states:?}");
+    let of = |client: ClientId| updates.iter().find(|u| u.client_id == client).map(|u| (u.state, u.fill_qty));
+    assert_eq!(of(id(1)), Some((S::Canceled, Qty(4))));
+    assert_eq!(of(ClientId::NONE), Some((S::PartiallyFilled, Qty(5))), "deleveraging, at its own price");
+    for again in [listed(77, 1, 4), listed(78, 2, 5)] {
+        assert_eq!(bench.execution(again), []);
+    }
+    assert!(!bench.ledger.is_pending(VenueId(0), InstrumentId(1)));
+}
+
+#[test]
+fn an_order_that_its_venue_never_resolves_is_told_and_ends_by_the_position() {
+    let mut bench = Bench::new();
+    bench.sent(spec(TimeInForce::Ioc));
+    let mut told = 0;
+    for _ in 0..120 {
+        bench.wait(SECOND);
+        told += bench.out.unresolved.len();
+    }
+    assert_eq!(told, 1, "once");
+    assert_eq!(bench.ledger.order(id(1)), Some((S::Unknown, Qty(0))), "it keeps its capital");
+    assert!(!bench.ledger.is_pending(VenueId(0), InstrumentId(1)), "the position is compared without it");
+    let settled = bench.step(|ledger, now, out| {
+        ledger.on_position_settled(VenueId(0), InstrumentId(1), now, out);
+    });
+    assert_eq!(settled, [(S::Rejected, 0)]);
+    assert_eq!(bench.wait(600 * SECOND), []);
+    assert_eq!(bench.queries(), 0);
+    // The venue speaks after all.
+    assert_eq!(bench.hear(filled(K::Filled, 1, QTY, QTY)), [(S::Filled, QTY)]);
+    // One that may rest is not given up.
+    let mut bench = Bench::new();
+    bench.sent(spec(TimeInForce::Gtc));
+    (0..120).for_each(|_| drop(bench.wait(SECOND)));
+    let settled = bench.step(|ledger, now, out| {
+        ledger.on_position_settled(VenueId(0), InstrumentId(1), now, out);
+    });
+    assert_eq!(settled, []);
+}

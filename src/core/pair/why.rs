@@ -57,14 +57,71 @@ pub enum WhyNot {
     MaxTrades,
     /// Too many orders on a listing filled nothing.
     Quality,
-    // State digests count these by their place: new ones stand at the end.
+    // State digests and journals count these by their place: new ones stand at the end.
     /// A venue accepts no price that would reach what is to be taken.
     PriceBand,
     /// A venue has locked a listing for our account: it takes only orders that reduce.
     Locked,
+    /// A leg of some trade has stood alone for too long.
+    Unhedged,
 }
 
 impl WhyNot {
+    /// Every reason, by its place.
+    pub const ALL: [Self; 27] = [
+        Self::Ready,
+        Self::NoInstrument,
+        Self::Suspended,
+        Self::ClockOff,
+        Self::ClockAhead,
+        Self::NotLive,
+        Self::Crossed,
+        Self::Behind,
+        Self::Stale,
+        Self::TooSmall,
+        Self::Thin,
+        Self::MidsDisagree,
+        Self::IndicesDisagree,
+        Self::Warmup,
+        Self::LevelShift,
+        Self::InsaneEdge,
+        Self::Halted,
+        Self::Reducing,
+        Self::VenueHeld,
+        Self::TradeOpen,
+        Self::BelowThreshold,
+        Self::Unproven,
+        Self::Cooldown,
+        Self::MaxTrades,
+        Self::Quality,
+        Self::PriceBand,
+        Self::Locked,
+    ];
+
+    /// The reason with this place, as a journal has it; `None` = one of a later version.
+    pub fn of_code(code: u8) -> Option<Self> {
+        Self::ALL.get(usize::from(code)).copied()
+    }
+
+    /// Whether it kept a direction that was priced from entering. An open trade does not count: the edge that it was
+    /// entered for stands for a while.
+    pub const fn is_near_miss(self) -> bool {
+        matches!(
+            self,
+            Self::LevelShift
+                | Self::InsaneEdge
+                | Self::Halted
+                | Self::Reducing
+                | Self::VenueHeld
+                | Self::BelowThreshold
+                | Self::Unproven
+                | Self::Cooldown
+                | Self::MaxTrades
+                | Self::Quality
+                | Self::PriceBand
+        )
+    }
+
     /// Short words for people.
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -95,6 +152,7 @@ impl WhyNot {
             Self::Quality => "order quality",
             Self::PriceBand => "beyond price band",
             Self::Locked => "locked by venue",
+            Self::Unhedged => "a leg stands alone",
         }
     }
 }
@@ -102,5 +160,18 @@ impl WhyNot {
 impl fmt::Display for WhyNot {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(self.as_str())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_reason_is_found_by_its_place() {
+        for (place, why) in WhyNot::ALL.into_iter().enumerate() {
+            assert_eq!((why as usize, WhyNot::of_code(place as u8)), (place, Some(why)));
+        }
+        assert_eq!(WhyNot::of_code(WhyNot::ALL.len() as u8), None);
     }
 }

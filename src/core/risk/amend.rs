@@ -2,12 +2,14 @@
 //! word is known. A refused amendment leaves the order as it is.
 
 use super::{Risk, RiskOut, Tracked};
-use crate::core::limits::{TradingState, URGENT_SIZE_FACTOR, Violation, order_valid};
+use crate::core::limits::{
+    Checked, Decide, Judge, RiskCheck as C, TradingState, URGENT_SIZE_FACTOR, Violation, order_valid,
+};
 use crate::core::order::entry::NEVER;
 use crate::core::position::mul_div_up;
 use crate::domain::event::FlowBody;
 use crate::domain::instrument::{Price, Qty};
-use crate::domain::intent::{Amend, Basket, BasketKind, Denial, DenyReason, Intent};
+use crate::domain::intent::{Amend, Basket, BasketKind, Denial, Intent};
 use crate::domain::money::Money;
 use crate::domain::order::{AmendUpdate, OrderSpec, OrderTerms, TimeInForce};
 use crate::domain::params::RiskParams;
@@ -84,88 +86,84 @@ impl Risk {
 
     /// Every check; the slot of the order.
     fn admit_amend(&self, amend: &Amend, at: Stamp) -> Result<u32, Violation> {
-        use DenyReason as R;
+        self.examine_amend(amend, at, &mut Decide)
+    }
+
+    /// Every check in its turn; the slot of the order.
+    pub(super) fn examine_amend(
+        &self,
+        amend: &Amend,
+        at: Stamp,
+        judge: &mut impl Judge,
+    ) -> Result<u32, Violation> {
         let to = &amend.to;
         let units = |value: i64| Money::from_units(value);
-        let invalid = Violation::leg(R::OrderInvalid, 0, Money::ZERO, Money::ZERO);
-        let slot = self.orders_index.get(to.client_id.0).ok_or(invalid)?;
+        let slot = self.orders_index.get(to.client_id.0);
+        let (Some(slot), Some(instrument)) = (slot, self.positions.instrument(to.instrument)) else {
+            return Err(judge.end(Checked::state(C::AmendOrder, 0, false)));
+        };
+        judge.see(Checked::state(C::AmendOrder, 0, true))?;
         let order = &self.orders[slot as usize];
-        let instrument = self.positions.instrument(to.instrument).ok_or(invalid)?;
         let is_same = |a: &OrderSpec, b: &OrderSpec| {
             (a.venue, a.instrument, a.side, a.tif, a.reduce_only)
                 == (b.venue, b.instrument, b.side, b.tif, b.reduce_only)
         };
         let filled = order.spec.qty.0 - order.leaves;
         let rests = matches!(to.tif, TimeInForce::Gtc | TimeInForce::PostOnly);
-        if !is_same(&order.spec, to) || !rests || to.qty.0 <= filled || order.terms == to.terms() {
-            return Err(Violation::leg(R::OrderInvalid, 0, units(to.qty.0), units(filled)));
-        }
+        let changes = is_same(&order.spec, to) && rests && to.qty.0 > filled && order.terms != to.terms();
+        judge.see(Checked::leg(C::AmendTerms, 0, units(to.qty.0), units(filled), changes))?;
         // One at a time, and none of an order that is being cancelled.
-        if order.pending.is_some() || order.cancel_due != NEVER {
-            return Err(Violation::whole(R::InFlightExceeded, units(2), units(1)));
-        }
-        order_valid(0, to, instrument)?;
+        let alone = order.pending.is_none() && order.cancel_due == NEVER;
+        judge.see(Checked::whole(C::AmendPending, units(if alone { 1 } else { 2 }), units(1), alone))?;
+        order_valid(0, to, instrument, judge)?;
         let more = to.qty.0 - order.spec.qty.0;
         let safe = to.reduce_only;
-        self.check_amend_state(to, more)?;
-        self.check_venue(0, to, safe, at)?;
+        self.check_amend_state(to, more, judge)?;
+        self.check_venue(0, to, safe, at, judge)?;
         let factor = if safe { URGENT_SIZE_FACTOR } else { 1 };
         let limit = RiskParams::money(self.params.order_notional_max_usd.saturating_mul(factor));
         let notional = instrument.notional(to.qty, to.price);
-        if notional > limit {
-            return Err(Violation::leg(R::OrderNotionalExceeded, 0, notional, limit));
-        }
+        judge.see(Checked::leg(C::Notional, 0, notional, limit, notional <= limit))?;
         let mut basket =
             Basket { canonical: instrument.canonical, len: 1, kind: BasketKind::Amend, ..Basket::default() };
         (basket.legs[0], basket.mids[0], basket.book_age_ns[0]) = (*to, amend.mid, amend.book_age_ns);
         basket.worst = amend.worst;
-        self.check_books(&basket, safe, safe)?;
+        self.check_books(&basket, safe, safe, judge)?;
         if safe {
             return Ok(slot);
         }
         if more > 0 {
             // What it adds must have room beside everything that is open.
             basket.legs[0].qty = Qty(more);
-            self.check_exposure(&basket, false)?;
+            self.check_exposure(&basket, false, judge)?;
         }
         let (account, margin) = self.margin(to);
         let needed = mul_div_up(margin, to.qty.0 - filled, to.qty.0) - order.reserved;
         if needed > Money::ZERO {
-            self.capital
-                .check(&[(account, needed)])
-                .map_err(|short| Violation::leg(R::MarginInsufficient, 0, short.left, short.least))?;
+            self.capital.check(&[(account, needed)], judge)?;
         }
-        self.check_pace(at)?;
+        self.check_pace(at, judge)?;
         Ok(slot)
     }
 
     /// While trading is stopped nothing but reduce-only orders is amended; while it is reduced, only what makes
     /// an order smaller.
-    fn check_amend_state(&self, to: &OrderSpec, more: i64) -> Result<(), Violation> {
-        let denied = |reason| Err(Violation::whole(reason, Money::ZERO, Money::ZERO));
+    fn check_amend_state(&self, to: &OrderSpec, more: i64, judge: &mut impl Judge) -> Result<(), Violation> {
+        let whole = |check, passed| Checked::whole(check, Money::ZERO, Money::ZERO, passed);
         let is_killed = self.killed || self.venues.get(to.venue.index()).is_some_and(|venue| venue.killed);
-        match self.state() {
-            _ if to.reduce_only => Ok(()),
-            _ if is_killed => denied(DenyReason::KillSwitch),
-            TradingState::Halted => denied(DenyReason::TradingHalted),
-            TradingState::Reducing if more >= 0 => denied(DenyReason::TradingReducing),
-            TradingState::Reducing | TradingState::Active => Ok(()),
-        }
+        let (state, exempt) = (self.state(), to.reduce_only);
+        judge.see(whole(C::Kill, exempt || !is_killed))?;
+        judge.see(whole(C::Halt, exempt || state != TradingState::Halted))?;
+        judge.see(whole(C::Reducing, exempt || state != TradingState::Reducing || more < 0))
     }
 
-    /// Orders of the last second, and the day's loss.
-    fn check_pace(&self, at: Stamp) -> Result<(), Violation> {
+    /// Orders of the last second, and the results.
+    fn check_pace(&self, at: Stamp, judge: &mut impl Judge) -> Result<(), Violation> {
         let units = Money::from_units;
         let (count, most) = (self.rate.count(at.mono) + 1, self.params.order_rate_per_s_max);
-        if count > most as usize {
-            let value = units(count as i64);
-            return Err(Violation::whole(DenyReason::OrderRateExceeded, value, units(i64::from(most))));
-        }
-        let (loss, loss_max) = (-self.positions.daily(), RiskParams::money(self.params.daily_loss_max_usd));
-        if loss >= loss_max {
-            return Err(Violation::whole(DenyReason::DailyLossExceeded, loss, loss_max));
-        }
-        Ok(())
+        let (value, limit) = (units(count as i64), units(i64::from(most)));
+        judge.see(Checked::whole(C::OrderRate, value, limit, count <= most as usize))?;
+        self.check_results(judge)
     }
 }
 

@@ -17,7 +17,7 @@
 //! | price band of the venue, where known | yes | yes | yes |
 //! | position, venue, gross exposure | limit | 2 × | – |
 //! | margin | yes | – | – |
-//! | open orders, rate, daily loss, failures, baskets in flight | yes | – | – |
+//! | open orders, rate, daily loss, drawdown, failures, baskets in flight | yes | – | – |
 //!
 //! An amendment passes the checks of an entry for what it adds, but for the count of open orders (`amend.rs`).
 //!
@@ -28,9 +28,13 @@ mod admit;
 mod amend;
 mod follow;
 mod rehearse;
+mod restart;
 #[cfg(test)]
 mod tests;
 mod trades;
+mod view;
+
+pub use view::VenueStanding;
 
 use self::trades::Trades;
 use super::capital::{AccountId, Capital};
@@ -39,8 +43,10 @@ use super::limits::{Exposure, RateWindow, TradingState, Violation};
 use super::order::LIVE_MAX;
 use super::order::entry::{NEVER, rescale};
 use super::position::{Positions, mul_div_up, settled};
+use super::restart::Restart;
 use super::start_gate::StartGate;
 use super::table::IdMap;
+use crate::domain::carry::Halt;
 use crate::domain::event::{EventBody, Flow, FlowBody, SessionRole, SessionStatus};
 use crate::domain::input::{Command, Scope};
 use crate::domain::instrument::{Instrument, InstrumentId, Price, Qty, VENUES_MAX};
@@ -196,6 +202,18 @@ pub struct Risk {
     locks: Vec<Nanos>,
     /// The UTC day whose loss has closed the open trades; 0 = none.
     loss_day: i64,
+    /// The run before was halted.
+    #[serde(default)]
+    halted: Option<Halt>,
+    /// What a restart waits for.
+    #[serde(default)]
+    restart: Restart,
+    /// Net result of the runs before, less what they left open at its mark.
+    #[serde(default)]
+    result_before: Money,
+    /// The largest net result that there ever was, or was at the operator's last word.
+    #[serde(default)]
+    peak: Money,
     digest: Digest,
 }
 
@@ -239,6 +257,10 @@ impl Risk {
             start: StartGate::new(params),
             locks: vec![0; params.listings.len()],
             loss_day: 0,
+            halted: None,
+            restart: Restart::default(),
+            result_before: Money::ZERO,
+            peak: Money::ZERO,
             digest: Digest::new(),
             params: params.risk.clone(),
         }
@@ -266,6 +288,7 @@ impl Risk {
             FlowBody::Intent(Intent::Basket(basket)) => return self.on_basket(basket, flow.at, out),
             FlowBody::Intent(Intent::Amend(amend)) => self.on_amend(amend, flow.at, out),
             FlowBody::Intent(cancel @ Intent::Cancel(_)) => out.flows.push(FlowBody::Intent(*cancel)),
+            FlowBody::NearMiss(_) => {}
         }
         None
     }
@@ -279,9 +302,9 @@ impl Risk {
 
     /// What may be sent now.
     pub const fn state(&self) -> TradingState {
-        if self.killed || self.halted_by_recorder || self.stopping {
+        if self.killed || self.halted_by_recorder || self.stopping || self.halted.is_some() {
             TradingState::Halted
-        } else if self.reduce_ordered || self.recorder_lags || self.journal_short {
+        } else if self.reduce_ordered || self.recorder_lags || self.journal_short || self.restart.holds() {
             TradingState::Reducing
         } else {
             TradingState::Active
@@ -341,6 +364,7 @@ impl Risk {
             EventBody::Tick => {
                 out.flows.push(FlowBody::Event(*event));
                 self.on_tick(at.mono, out);
+                self.follow_result();
                 self.watch_loss(at, out);
                 return;
             }
@@ -364,6 +388,7 @@ impl Risk {
             | EventBody::Grant(_)
             | EventBody::Sweep(_) => {}
             EventBody::Amended(update) => self.on_amended(update),
+            EventBody::Carried(carried) => return self.on_carried(carried),
             EventBody::Clock(sample) => self.start.on_clock(sample, at),
             EventBody::Check(check) => return self.start.on_check(check),
             EventBody::Lock(lock) => {
@@ -478,6 +503,7 @@ impl Risk {
             Command::Resume => {
                 (self.killed, self.halted_by_recorder, self.reduce_ordered) = (false, false, false);
                 self.failures = 0;
+                self.forgive();
                 self.venues.iter_mut().for_each(|venue| venue.killed = false);
             }
         }

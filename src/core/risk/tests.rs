@@ -12,6 +12,7 @@ use crate::domain::text::Currency;
 use proptest::prelude::*;
 
 mod amending;
+mod restart;
 
 const EPOCH: u64 = 3;
 /// Mid of every book: 100.00.
@@ -963,6 +964,7 @@ proptest! {
             gross_exposure_max_usd: 1_000_000,
             consecutive_failures_max: 1_000,
             daily_loss_max_usd: 1_000_000,
+            drawdown_max_usd: 1_000_000,
             ..RiskParams::default()
         };
         let mut bench = Bench::with(limits);

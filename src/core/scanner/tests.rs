@@ -8,5 +8,6 @@ mod funding;
 mod joined;
 mod late;
 mod leaving;
+mod near;
 mod random;
 mod rig;

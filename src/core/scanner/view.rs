@@ -67,6 +67,8 @@ pub struct ScanTotals {
     pub trades_open: u32,
     /// Trades open now whose legs are not equal yet (entering, balancing).
     pub unbalanced: u32,
+    /// For how long the leg has stood alone that does so for the longest time, ns; 0 = none does.
+    pub alone_ns: Nanos,
     /// Pair evaluations.
     pub evaluations: u64,
     /// Mode in force for all venues.
@@ -129,6 +131,7 @@ impl Scanner {
             desk: self.desk.counters(),
             trades_open: self.desk.trades().count() as u32,
             unbalanced: unbalanced as u32,
+            alone_ns: self.desk.alone_for(self.now.mono),
             evaluations: self.evaluations,
             mode: self.modes.global(),
             level_shifts: self.pairs.iter().map(|pair| u64::from(pair.level_shifts)).sum(),

@@ -4,6 +4,7 @@
 //! terminal. Reduces only on the venue where something is held, never on a third one.
 
 mod act;
+mod adopt;
 mod by_hand;
 mod imagine;
 mod residual;
@@ -15,14 +16,16 @@ use super::outcome::Outcome;
 use super::recent::{News, Recent};
 use super::{ExitReason, Leg, Phase, Trade, Working};
 use crate::core::digest::Digest;
+use crate::core::limits::URGENT_SIZE_FACTOR;
 use crate::core::listing::Listing;
 use crate::core::mode::Modes;
 use crate::core::pair::Pair;
 use crate::domain::event::FlowBody;
-use crate::domain::instrument::{Instrument, Price};
+use crate::domain::instrument::{Instrument, Price, Qty};
 use crate::domain::intent::{BasketKind, Denial, Intent, OrderRef, Ppb, TradeId};
+use crate::domain::money::Money;
 use crate::domain::order::{ClientId, OrderState, OrderUpdate, Side};
-use crate::domain::params::ScanParams;
+use crate::domain::params::{RiskParams, ScanParams};
 use crate::domain::time::{Nanos, SECOND, Stamp};
 use act::Want;
 use serde::{Deserialize, Serialize};
@@ -92,13 +95,15 @@ pub struct Desk {
     residual_due: Nanos,
     /// How far from the mid risk lets the limit price of an entry lie, ppb.
     collar: Ppb,
+    /// Most notional that risk lets an order have that reduces or hedges.
+    notional_max: Money,
     recent: Recent,
     counters: DeskCounters,
 }
 
 impl Desk {
-    /// An empty desk for boot `epoch`, whose prices keep within `collar` (ppb of the mid) as risk demands.
-    pub fn new(epoch: u64, params: &ScanParams, collar: Ppb) -> Self {
+    /// An empty desk for boot `epoch`, whose prices and urgent orders keep within what `risk` demands.
+    pub fn new(epoch: u64, params: &ScanParams, risk: &RiskParams) -> Self {
         let slots = usize::from(params.trades_open_max).clamp(1, TRADES_MAX);
         Self {
             trades: vec![None; slots + SPARE_SLOTS],
@@ -109,7 +114,8 @@ impl Desk {
             amended_last: 0,
             due: Nanos::MAX,
             residual_due: Nanos::MAX,
-            collar,
+            collar: risk.price_collar_ppb,
+            notional_max: RiskParams::money(risk.order_notional_max_usd.saturating_mul(URGENT_SIZE_FACTOR)),
             recent: Recent::new(),
             counters: DeskCounters::default(),
         }
@@ -118,6 +124,12 @@ impl Desk {
     /// True when no further trade may be opened.
     pub fn is_full(&self, params: &ScanParams) -> bool {
         self.open >= usize::from(params.trades_open_max).min(self.trades.len() - SPARE_SLOTS)
+    }
+
+    /// For how long the leg has stood alone that does so for the longest time, ns; 0 when none does.
+    pub fn alone_for(&self, now: Nanos) -> Nanos {
+        let since = self.trades().filter_map(|trade| trade.alone_since).min();
+        since.map_or(0, |since| now.saturating_sub(since))
     }
 
     /// When the next deadline falls; [`Nanos::MAX`] when there is none.
@@ -185,7 +197,10 @@ impl Desk {
             // Newer orders have displaced it; the trade that waits for it has not forgotten it.
             match self.find_working(update.client_id) {
                 Some((slot, leg)) => self.on_working(slot, leg, update, floor),
-                None => self.counters.strays += 1,
+                None => {
+                    self.counters.strays += 1;
+                    self.on_old_fill(update, floor);
+                }
             }
             self.reschedule();
             return;
@@ -212,6 +227,7 @@ impl Desk {
     fn on_working(&mut self, slot: usize, leg: usize, update: &OrderUpdate, floor: &mut Floor<'_>) {
         let Some(trade) = &mut self.trades[slot] else { return };
         let is_over = trade.legs[leg].apply(update).unwrap_or(false);
+        trade.note_alone(floor.now.mono);
         if let Some(working) = &mut trade.legs[leg].working
             && matches!(working.state, OrderState::Open | OrderState::PartiallyFilled)
         {
@@ -279,7 +295,10 @@ impl Desk {
             }
         }
         let residual = &mut floor.listings[listing].residual;
-        *residual += taken_from(*residual, left);
+        let taken = taken_from(*residual, left);
+        *residual += taken;
+        let excess = OrderUpdate { fill_qty: Qty((left - taken).abs()), ..*update };
+        self.adopt_excess(&excess, floor);
     }
 
     fn is_working(&self, slot: usize, leg: usize, id: ClientId) -> bool {

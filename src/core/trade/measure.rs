@@ -15,6 +15,7 @@ use crate::core::pair::expected_funding;
 use crate::core::pair::size::{accepts, coarser_step};
 use crate::domain::instrument::{Instrument, Price, Qty, VenueId};
 use crate::domain::intent::{ONE_PPB, Ppb};
+use crate::domain::money::Money;
 use crate::domain::order::Side;
 use crate::domain::params::ScanParams;
 use crate::domain::time::Nanos;
@@ -28,6 +29,22 @@ pub fn order_min(instrument: &Instrument) -> i64 {
 pub fn order_max(instrument: &Instrument, qty: i64) -> i64 {
     let step = instrument.step.max(1);
     qty.min(instrument.qty_max.0) / step * step
+}
+
+/// The largest order of at most `qty` at `price` that risk lets pass, which holds it to a notional of `most`. What is
+/// left for a next one is as large as an order must be, where that can be.
+pub fn order_within(instrument: &Instrument, qty: i64, price: Price, most: Money) -> i64 {
+    let whole = order_max(instrument, qty);
+    let notional = instrument.notional(Qty(whole), price);
+    if notional <= most {
+        return whole;
+    }
+    let (step, least) = (instrument.step.max(1), order_min(instrument));
+    let part = i128::from(whole).saturating_mul(most.0) / notional.0;
+    let part = i64::try_from(part).unwrap_or(whole) / step * step;
+    let missing = (least - (qty - part)).max(0);
+    let part = part - (missing + step - 1) / step * step;
+    part.max(least).min(whole)
 }
 
 /// A price `urgent_slack_ppb` beyond the touch, as far as the venue accepts it at `now` (`mono`), but inside the

@@ -47,6 +47,8 @@ pub enum ExitReason {
     Residual,
     /// The venue took a part of a leg away (deleveraging, liquidation), or somebody else did.
     Reduced,
+    /// The run before left it open.
+    Restarted,
 }
 
 /// An order of ours that is not terminal.
@@ -165,6 +167,8 @@ pub struct Trade {
     pub closing: Option<ExitReason>,
     /// Orders refused in a row.
     pub rejects: u16,
+    /// Since when one leg stands alone; `None` = none does.
+    pub alone_since: Option<Nanos>,
 }
 
 impl Trade {
@@ -176,6 +180,12 @@ impl Trade {
     /// True when nothing is held.
     pub fn is_flat(&self) -> bool {
         self.legs.iter().all(|leg| leg.position == 0)
+    }
+
+    /// Something may have changed: does one leg stand alone?
+    pub fn note_alone(&mut self, now: Nanos) {
+        let alone = self.legs.iter().filter(|leg| leg.position != 0).count() == 1;
+        self.alone_since = if alone { self.alone_since.or(Some(now)) } else { None };
     }
 
     /// True when the entry had any fill.
@@ -200,6 +210,7 @@ impl Trade {
         [self.edge.net, self.mid.0, self.realised, self.hold_until, self.retry_at]
             .iter()
             .for_each(|v| to.mix_signed(*v));
+        to.mix_instant(self.alone_since);
         for leg in &self.legs {
             to.mix_signed(leg.position);
             to.mix_signed(leg.entered);

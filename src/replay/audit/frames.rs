@@ -8,11 +8,11 @@ use super::finding::Findings;
 use super::ledger::LedgerError;
 use crate::domain::event::{Seq, SessionRole};
 use crate::domain::input::{FrameKind, FrameMeta};
+use crate::domain::text::Hex;
 use crate::stage::decode::ConnInfo;
 use ring::digest::{Context, SHA256};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
-use std::fmt::Write;
 use std::path::Path;
 
 /// What blanked secrets are filled with; shorter runs are nobody's secret.
@@ -201,10 +201,7 @@ fn matched(name: &str, mut ours: Vec<Ours>, mut theirs: Vec<Theirs>, findings: &
 }
 
 fn hex(hash: &Context) -> String {
-    hash.clone().finish().as_ref().iter().fold(String::new(), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}"); // writing to a string cannot fail
-        text
-    })
+    Hex(hash.clone().finish().as_ref()).to_string()
 }
 
 #[cfg(test)]

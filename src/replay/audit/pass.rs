@@ -259,6 +259,7 @@ impl Pass {
             EventBody::Balance(report) => self.books.balance(report, place, &mut self.findings),
             EventBody::Funding(payment) => self.books.funding(payment, place, &mut self.findings),
             EventBody::Order(update) => self.order(update),
+            EventBody::Carried(_) => {}
             _ => return,
         }
         self.checked(Fact::Event(body));
@@ -299,7 +300,7 @@ impl Pass {
                     let text = &raw[..usize::from(shape.text_len).min(raw.len())];
                     self.checked(Fact::Message(&amending, text));
                 }
-                Output::Events(_) | Output::State(_) => {}
+                Output::Events(_) | Output::State(_) | Output::NearMiss(_) => {}
             }
         }
         self.beyond = !self.sequence.report.closed && recorded.ends_before(self.seq.0);

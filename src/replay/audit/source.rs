@@ -95,7 +95,7 @@ impl Recorded {
                 })?;
             self.records += 1;
             self.seen = self.seen.max(cause);
-            if matches!(output, Output::Events(_) | Output::State(_)) {
+            if matches!(output, Output::Events(_) | Output::State(_) | Output::NearMiss(_)) {
                 continue;
             }
             let place = (cause, key.stage, key.ordinal);

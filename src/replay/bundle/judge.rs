@@ -10,7 +10,7 @@ use crate::domain::calendar;
 use crate::domain::effect::OutMsg;
 use crate::domain::event::{Event, EventBody, Seq};
 use crate::domain::input::{InputClass, RawInput};
-use crate::domain::intent::{BasketKind, Denial, Intent};
+use crate::domain::intent::{BasketKind, Denial, Intent, NearMiss};
 use crate::domain::order::ClientId;
 use crate::domain::output::OutputKey;
 use crate::domain::time::Stamp;
@@ -322,6 +322,11 @@ impl Tap for Seen {
         self.last.message(key, message);
         self.comparer.message(key, message);
         self.checker.message(key, message);
+    }
+
+    fn near_miss(&mut self, key: OutputKey, near: &NearMiss) {
+        self.last.near_miss(key, near);
+        self.comparer.near_miss(key, near);
     }
 
     fn state(&mut self, key: OutputKey, hash: u64) {

@@ -234,7 +234,7 @@ fn of_order(dir: &Path, id: ClientId) -> Result<Option<[u64; 2]>, BundleError> {
             Output::Message(shape) | Output::Amendment(shape) => {
                 shape.meta.order.is_some_and(|order| order.client_id == id)
             }
-            Output::Events(_) | Output::Denied(_) | Output::State(_) => false,
+            Output::Events(_) | Output::Denied(_) | Output::State(_) | Output::NearMiss(_) => false,
         };
         if names {
             let [first, last] = found.unwrap_or([seq, seq]);

@@ -1,5 +1,6 @@
 //! The checker's own positions, exposure and trade residuals, from fills alone.
 
+use crate::domain::carry::CarriedPosition;
 use crate::domain::event::PositionReport;
 use crate::domain::instrument::{Instrument, InstrumentId, Price, Qty};
 use crate::domain::intent::TradeId;
@@ -56,6 +57,13 @@ impl Exposure {
             position.qty = report.qty;
             position.known = true;
         }
+    }
+
+    /// What the run before held is where it starts.
+    pub fn carried(&mut self, carried: &CarriedPosition) {
+        let price = carried.mark.unwrap_or_default();
+        let position = Position { qty: carried.qty + carried.base.unwrap_or(0), price, known: true };
+        self.positions.insert(carried.instrument.0, position);
     }
 
     /// A new generation may have other scales.

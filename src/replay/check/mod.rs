@@ -35,6 +35,7 @@ pub use run::{check_dir, check_journal};
 use self::band::Bands;
 use self::exposure::{Exposure, Residuals};
 use self::orders::{Known, Orders};
+use crate::domain::carry::Carried;
 use crate::domain::effect::OutMeta;
 use crate::domain::event::{EventBody, Seq};
 use crate::domain::input::{Command, Input, Scope, SendFate, SendOutcome};
@@ -247,6 +248,7 @@ impl Checker {
             Fact::Event(EventBody::Instrument(instrument)) => self.instrument(instrument),
             Fact::Event(EventBody::Position(report)) => self.exposure.baseline(report),
             Fact::Event(EventBody::Order(update)) => self.order(update),
+            Fact::Event(EventBody::Carried(carried)) => self.carried(carried),
             Fact::Event(EventBody::Mark(mark)) => {
                 let Self { bands, instruments, .. } = self;
                 bands.mark(mark, instruments.get(&mark.instrument.0), mono);
@@ -317,6 +319,19 @@ impl Checker {
             Input::Outcome(outcome) => self.outcome(outcome),
             Input::AmendOutcome(outcome) => self.amend_outcome(outcome),
             _ => {}
+        }
+    }
+
+    /// What the run before left: halts and kills go on, positions are where exposure starts.
+    fn carried(&mut self, carried: &Carried) {
+        match carried {
+            Carried::Position(position) => self.exposure.carried(position),
+            Carried::Standing(standing) => {
+                self.killed |= standing.halted.is_some();
+                let killed = (0..).zip(standing.venues_killed).filter(|(_, killed)| *killed);
+                self.killed_venues.extend(killed.map(|(venue, _)| venue));
+            }
+            Carried::Trade(_) | Carried::Reconciled(_) => {}
         }
     }
 

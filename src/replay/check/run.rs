@@ -97,7 +97,7 @@ impl Recorded {
                 why: why.to_string(),
             });
             let (found, output, raw) = decoded?;
-            if !matches!(output, Output::Events(_) | Output::State(_)) {
+            if !matches!(output, Output::Events(_) | Output::State(_) | Output::NearMiss(_)) {
                 self.queues[found.stage as usize].push_back((found, output, raw.to_vec()));
             }
         }
@@ -148,7 +148,7 @@ impl Feed {
                 amending = OutMeta { amends: true, ..shape.meta };
                 Fact::Message(&amending, &raw[..usize::from(shape.text_len).min(raw.len())])
             }
-            Output::Events(_) | Output::State(_) => return,
+            Output::Events(_) | Output::State(_) | Output::NearMiss(_) => return,
         };
         self.checker.fact(self.seq, self.mono, fact);
     }

@@ -6,7 +6,7 @@ use crate::ops::view::Names;
 use crate::replay::cursor::Cursor;
 use crate::replay::plain::{Plain, excerpt};
 use crate::replay::source::ReplayError;
-use crate::replay::step::last::{Last, Unseen};
+use crate::replay::step::last::Last;
 use crate::replay::step::{input_venue, words};
 use crate::stage::river::Parts;
 use serde::Serialize;
@@ -71,7 +71,7 @@ pub(super) fn of(last: &Last, parts: &Parts) -> impl Fn(&Names) -> Chain {
 /// The chain of input `seq` of a journal, as these rules derive it from the recorded inputs.
 pub(super) fn derived(dir: &Path, seq: Seq) -> Result<impl Fn(&Names) -> Chain, ReplayError> {
     let mut cursor = Cursor::open(dir)?;
-    cursor.seek(Seq(seq.0 - 1), &mut Unseen, &mut |_| {})?;
+    cursor.seek(Seq(seq.0 - 1), &mut (), &mut |_| {})?;
     let mut last = Last::default();
     cursor.step(&mut last)?;
     Ok(move |names: &Names| if last.seq == seq { of(&last, cursor.parts())(names) } else { Vec::new() })

@@ -1,7 +1,7 @@
 //! Commands of the debugger as they are typed.
 
-use super::place::Place;
 use super::show::What;
+use crate::replay::place::Place;
 
 /// One command.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -9,7 +9,7 @@ pub enum Command {
     /// Where we are.
     Where,
     /// Goes to a place.
-    Goto(Place),
+    Goto(Option<Place>),
     /// Passes so many inputs.
     Step(u64),
     /// Goes back so many inputs.
@@ -71,29 +71,32 @@ pub fn parse(line: &str) -> Result<Option<Command>, String> {
         text => Ok(text.to_owned()),
     };
     let command = match verb {
-        "goto" | "g" => Command::Goto(Place::parse(rest).ok_or_else(|| {
-            format!("`{rest}` is no place: give a sequence, +12.5s, 2026-11-27T13:40:00Z, ns since the epoch, or end")
-        })?),
+        "goto" | "g" if rest == "end" => Command::Goto(None),
+        "goto" | "g" => Command::Goto(Some(rest.parse().map_err(|why| format!("{why}, or end"))?)),
         "step" | "s" => Command::Step(count()?),
         "back" | "b" => Command::Back(count()?),
         "until" | "u" => Command::Until(expression()?),
         "print" | "p" => {
             let (what, names) = rest.split_once(char::is_whitespace).unwrap_or((rest, ""));
             let known = || What::ALL.map(|(name, _)| name).join(", ");
-            let what = What::parse(what).ok_or_else(|| format!("`{what}` cannot be printed; there are {}", known()))?;
+            let what = What::parse(what)
+                .ok_or_else(|| format!("`{what}` cannot be printed; there are {}", known()))?;
             Command::Print(what, names.trim().to_owned())
         }
         "show" | "e" => Command::Show(expression()?),
         "watch" | "w" => Command::Watch(expression()?),
         "unwatch" => match rest {
             "" => Command::Unwatch(None),
-            text => Command::Unwatch(Some(text.parse().map_err(|_| format!("`{text}` is no number of a watch"))?)),
+            text => {
+                Command::Unwatch(Some(text.parse().map_err(|_| format!("`{text}` is no number of a watch"))?))
+            }
         },
         "where" => Command::Where,
         "help" | "h" | "?" => Command::Help(rest.to_owned()),
         "quit" | "q" | "exit" => Command::Quit,
         other => {
-            let known: Vec<&str> = COMMANDS.iter().filter_map(|(usage, ..)| usage.split([',', ' ']).next()).collect();
+            let known: Vec<&str> =
+                COMMANDS.iter().filter_map(|(usage, ..)| usage.split([',', ' ']).next()).collect();
             return Err(format!("there is no command `{other}`; there are {}", known.join(", ")));
         }
     };

@@ -5,13 +5,13 @@
 //! known is neither true nor false, and neither is what follows from it alone.
 
 use super::filter::{Book, Filter, Places};
-use super::place::{Place, duration};
 use super::quantity::{Moment, QUANTITIES, Quantity, Row, Subject, Type, Value};
 use super::syntax::{ExpressionError, Operator, Tree, Use, parse};
 use crate::domain::money::Money;
 use crate::domain::number::Num;
 use crate::domain::order::ClientId;
 use crate::domain::time::Nanos;
+use crate::replay::place::{Place, duration};
 use std::cmp::Ordering;
 
 /// Most things that one expression may choose at the same time: the work grows with their product.
@@ -477,8 +477,8 @@ impl<'a> Typing<'a> {
                 let places = self.scope.book.places(word);
                 Some(Right::Places(places.or_else(|why| ExpressionError::at(column, why.to_string()))?))
             }
-            Type::Instant => match Place::parse(word) {
-                Some(place @ (Place::Since(_) | Place::Wall(_))) => Some(Right::Instant(place)),
+            Type::Instant => match word.parse() {
+                Ok(place @ (Place::Since(_) | Place::Wall(_))) => Some(Right::Instant(place)),
                 _ => None,
             },
             Type::Duration => duration(word).map(Right::Duration),

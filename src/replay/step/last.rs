@@ -4,7 +4,7 @@ use crate::domain::effect::OutMsg;
 use crate::domain::event::{Event, EventBody, Seq};
 use crate::domain::input::{Input, InputClass, RawInput};
 use crate::domain::instrument::{InstrumentId, VenueId};
-use crate::domain::intent::{Denial, Intent};
+use crate::domain::intent::{Denial, Intent, NearMiss};
 use crate::domain::order::ClientId;
 use crate::domain::output::{Output, OutputKey};
 use crate::domain::time::Stamp;
@@ -66,7 +66,7 @@ impl Last {
                         add(order.client_id, order.venue, order.instrument);
                     }
                 }
-                Output::Events(_) | Output::Denied(_) | Output::State(_) => {}
+                Output::Events(_) | Output::Denied(_) | Output::State(_) | Output::NearMiss(_) => {}
             }
         }
         found
@@ -103,24 +103,13 @@ impl Tap for Last {
         self.outputs.push((key, Output::of_message(message), message.payload.bytes[..len].to_vec()));
     }
 
+    fn near_miss(&mut self, key: OutputKey, near: &NearMiss) {
+        self.made(key, Output::NearMiss(*near));
+    }
+
     fn state(&mut self, key: OutputKey, hash: u64) {
         self.made(key, Output::State(hash));
     }
 
-    fn end(&mut self, _seq: Seq) {}
-}
-
-/// Passes inputs without looking at them.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Unseen;
-
-impl Tap for Unseen {
-    fn input(&mut self, _seq: Seq, _at: Stamp, _class: InputClass, _raw: &RawInput<'_>) {}
-    fn event(&mut self, _event: &Event) {}
-    fn intent(&mut self, _key: OutputKey, _intent: &Intent) {}
-    fn approved(&mut self, _key: OutputKey, _intent: &Intent) {}
-    fn denied(&mut self, _key: OutputKey, _denial: &Denial) {}
-    fn message(&mut self, _key: OutputKey, _message: &OutMsg) {}
-    fn state(&mut self, _key: OutputKey, _hash: u64) {}
     fn end(&mut self, _seq: Seq) {}
 }

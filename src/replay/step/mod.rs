@@ -8,7 +8,6 @@ pub mod command;
 pub mod expression;
 pub mod filter;
 pub mod last;
-pub mod place;
 pub mod quantity;
 pub mod show;
 pub mod syntax;
@@ -16,6 +15,7 @@ pub mod table;
 pub mod words;
 
 use super::cursor::Cursor;
+use super::place::Place;
 use super::source::ReplayError;
 use crate::domain::calendar;
 use crate::domain::event::Seq;
@@ -27,12 +27,10 @@ use crate::stage::decode::ConnInfo;
 use command::{COMMANDS, Command};
 use expression::{Predicate, Scope, Watch, values};
 use filter::{Book, NoSuchName};
-use last::{Last, Unseen};
-use place::Place;
+use last::Last;
 use quantity::{Moment, QUANTITIES};
 use serde::Serialize;
 use show::{Show, made};
-use std::cmp::Ordering;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use syntax::ExpressionError;
@@ -252,11 +250,11 @@ impl Debugger {
             Command::Goto(place) => self.goto(*place, driver),
             Command::Step(count) => {
                 let to = self.cursor.seq().0.saturating_add(*count);
-                self.goto(Place::Seq(to), driver)
+                self.goto(Some(Place::Seq(Seq(to))), driver)
             }
             Command::Back(count) => {
                 let to = self.cursor.seq().0.saturating_sub(*count);
-                self.goto(Place::Seq(to), driver)
+                self.goto(Some(Place::Seq(Seq(to))), driver)
             }
             Command::Until(text) => self.until(text, driver),
             Command::Print(what, names) => {
@@ -350,22 +348,20 @@ impl Debugger {
         }
     }
 
-    fn goto(&mut self, place: Place, driver: &mut dyn Driver) -> Result<Answer, StepError> {
-        let stop = match place {
-            Place::Seq(0) => {
+    /// `None` = the end, where a place behind it leads, too.
+    fn goto(&mut self, place: Option<Place>, driver: &mut dyn Driver) -> Result<Answer, StepError> {
+        let to = match place {
+            Some(Place::Seq(seq)) => Some(seq),
+            Some(place) => place.first(&mut self.cursor)?,
+            None => None,
+        };
+        let stop = match to {
+            Some(Seq(0)) => {
                 self.begin()?;
                 Stop::Reached
             }
-            Place::Seq(to) => self.goto_seq(to, driver)?,
-            Place::End => self.pass_until(driver, &mut |_| false)?,
-            Place::Since(_) | Place::Wall(_) => {
-                let start = self.start;
-                let reached = move |last: &Last| place.compare(last.at, start).is_none_or(Ordering::is_ge);
-                if self.last.seq.0 > 0 && reached(&self.last) {
-                    self.begin()?;
-                }
-                self.pass_until(driver, &mut |debugger| reached(&debugger.last))?
-            }
+            Some(to) => self.goto_seq(to.0, driver)?,
+            None => self.pass_until(driver, &mut |_| false)?,
         };
         Ok(self.stopped(Some(stop)))
     }
@@ -373,7 +369,7 @@ impl Debugger {
     /// To the place after input `to`, which is seen; or to the end if that is earlier.
     fn goto_seq(&mut self, to: u64, driver: &mut dyn Driver) -> Result<Stop, StepError> {
         if to <= self.cursor.seq().0 || to - self.cursor.seq().0 > TELL_EVERY {
-            self.cursor.seek(Seq(to - 1), &mut Unseen, &mut |seq| driver.progress(seq.0))?;
+            self.cursor.seek(Seq(to - 1), &mut (), &mut |seq| driver.progress(seq.0))?;
         }
         self.pass_until(driver, &mut |debugger| debugger.last.seq.0 >= to)
     }
@@ -389,7 +385,7 @@ impl Debugger {
                 let end = self.cursor.seq();
                 if end != self.last.seq {
                     // It was passed unseen on the way.
-                    self.cursor.seek(Seq(end.0 - 1), &mut Unseen, &mut |seq| driver.progress(seq.0))?;
+                    self.cursor.seek(Seq(end.0 - 1), &mut (), &mut |seq| driver.progress(seq.0))?;
                     self.cursor.step(&mut self.last)?;
                 }
                 return Ok(Stop::End);

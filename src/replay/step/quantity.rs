@@ -254,6 +254,7 @@ pub fn about_output(output: &Output) -> Vec<InstrumentId> {
         Output::Message(shape) | Output::Amendment(shape) => {
             shape.meta.order.iter().map(|order| order.instrument).collect()
         }
+        Output::NearMiss(near) => vec![near.long, near.short],
         Output::Events(_) | Output::Denied(_) | Output::State(_) => Vec::new(),
     }
 }

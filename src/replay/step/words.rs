@@ -36,6 +36,7 @@ words! {
     Input::Command(_) => "command",
     Input::Pace(_) => "pace",
     Input::AmendOutcome(_) => "amend_outcome",
+    Input::Carry => "carry",
 }
 
 words! {
@@ -70,6 +71,7 @@ words! {
     EventBody::Lock(_) => "lock",
     EventBody::AmendOutcome(_) => "amend_outcome",
     EventBody::Amended(_) => "amended",
+    EventBody::Carried(_) => "carried",
 }
 
 words! {
@@ -82,6 +84,7 @@ words! {
     Output::Message(_) => "message",
     Output::State(_) => "state",
     Output::Amendment(_) => "amendment",
+    Output::NearMiss(_) => "near_miss",
 }
 
 words! {
@@ -114,6 +117,7 @@ words! {
     WhyNot::Quality => "quality",
     WhyNot::PriceBand => "price_band",
     WhyNot::Locked => "locked",
+    WhyNot::Unhedged => "unhedged",
 }
 
 words! {
@@ -135,6 +139,7 @@ words! {
     DenyReason::BookCrossed => "book_crossed",
     DenyReason::PriceCollarExceeded => "price_collar_exceeded",
     DenyReason::DailyLossExceeded => "daily_loss_exceeded",
+    DenyReason::DrawdownExceeded => "drawdown_exceeded",
     DenyReason::ConsecutiveFailures => "consecutive_failures",
     DenyReason::InFlightExceeded => "in_flight_exceeded",
     DenyReason::RouteUnavailable => "route_unavailable",

@@ -223,9 +223,12 @@ pub(super) fn user_trades(
             )
         })
         .collect();
-    // With `fromId` the oldest, otherwise the newest.
-    let part =
-        if from > 0 { &rows[..limit.min(rows.len())] } else { &rows[rows.len().saturating_sub(limit)..] };
+    // With `fromId` or `startTime` the oldest, otherwise the newest.
+    let part = if from > 0 || since > 0 {
+        &rows[..limit.min(rows.len())]
+    } else {
+        &rows[rows.len().saturating_sub(limit)..]
+    };
     Ok(format!("[{}]", part.join(",")))
 }
 

@@ -4,6 +4,7 @@
 //! `GET/realtime` + expiry.
 
 use super::wire::{Fault, ms};
+use crate::domain::text::Hex;
 use crate::domain::time::Nanos;
 use crate::sim::HttpRequest;
 use crate::sim::exchange::{AccountId, Exchange};
@@ -66,7 +67,7 @@ pub(super) fn sign(secret: &str, parts: &[&str]) -> String {
     for part in parts {
         context.update(part.as_bytes());
     }
-    context.sign().as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
+    Hex(context.sign().as_ref()).to_string()
 }
 
 #[cfg(test)]

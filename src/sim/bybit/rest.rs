@@ -7,7 +7,7 @@ use super::settings::{self, PATHS};
 use super::trade::{Action, key_of, listing_of, text};
 use super::wire::{Fault, failure, ms, reply, success};
 use super::{BybitServer, auth, feed, private};
-use crate::domain::time::{Nanos, SECOND};
+use crate::domain::time::{MILLI, Nanos, SECOND};
 use crate::sim::exchange::{AccountId, Exchange, Listing, ListingId, Order, Side};
 use crate::sim::{HttpReply, HttpRequest};
 use serde_json::{Map, Value, json};
@@ -225,9 +225,13 @@ fn executions(exchange: &Exchange, account: AccountId, args: &Value) -> Result<V
     let ids = selected(exchange, args)?;
     let named = key_of(args).ok();
     let order = named.as_ref().map(|key| exchange.order(account, key).map(|order| order.id));
+    let bound = |name: &str| text(args, name).and_then(|ms| ms.parse::<i64>().ok());
+    let (from, to) = (bound("startTime"), bound("endTime"));
     let rows = exchange.ledger().fills().iter().rev().filter(|row| {
         row.account == account
             && ids.contains(&row.listing)
+            && from.is_none_or(|ms| row.at / MILLI >= ms)
+            && to.is_none_or(|ms| row.at / MILLI <= ms)
             && order.is_none_or(|order| order == Some(row.order))
     });
     Ok(page(args, 100, rows.map(|row| private::execution(exchange, row)).collect()))

@@ -5,6 +5,7 @@
 //! `ts LF nonce LF METHOD LF URI LF body LF`, or `Basic`/`Bearer`, of which only `Bearer` is known here.
 
 use super::wire::{Fault, text};
+use crate::domain::text::Hex;
 use crate::domain::time::{MILLI, Nanos, SECOND};
 use crate::sim::HttpRequest;
 use crate::sim::exchange::{AccountId, Exchange};
@@ -86,7 +87,7 @@ fn check_time(stamp: &str, now: Nanos) -> Result<(), Fault> {
 /// Lower-case hex of the HMAC.
 pub(super) fn sign(secret: &str, signed: &str) -> String {
     let key = hmac::Key::new(hmac::HMAC_SHA256, secret.as_bytes());
-    hmac::sign(&key, signed.as_bytes()).as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
+    Hex(hmac::sign(&key, signed.as_bytes()).as_ref()).to_string()
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@
 //! and a client that hashed anything else is a stranger.
 
 use super::wire::normal;
+use crate::domain::text::Hex;
 use k256::ecdsa::{RecoveryId, Signature, SigningKey, VerifyingKey};
 use serde_json::Value;
 use sha3::{Digest, Keccak256};
@@ -165,7 +166,7 @@ pub(super) fn signer(request: &Value) -> Option<String> {
 fn address(key: &VerifyingKey) -> String {
     let point = key.to_sec1_point(false);
     let hash = keccak(&point.as_bytes()[1..]);
-    hash[12..].iter().fold("0x".to_owned(), |text, byte| text + &format!("{byte:02x}"))
+    format!("0x{}", Hex(&hash[12..]))
 }
 
 /// The address of a private key in hex.
@@ -191,9 +192,7 @@ pub(super) fn sign(action: &Value, nonce: u64, expires: Option<u64>, secret: &st
     let (signature, id) =
         key.sign_prehash_recoverable(&digest(&connection_id(action, nonce, None, expires)?));
     let bytes = signature.to_bytes();
-    let part = |from: usize| {
-        bytes[from..from + 32].iter().fold("0x".to_owned(), |text, byte| text + &format!("{byte:02x}"))
-    };
+    let part = |from: usize| format!("0x{}", Hex(&bytes[from..from + 32]));
     Some(serde_json::json!({
         "action": action,
         "nonce": nonce,

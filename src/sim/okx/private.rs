@@ -209,13 +209,13 @@ pub(super) fn order_push(exchange: &Exchange, order: &Order, exec: &Exec, reques
     value
 }
 
-/// A fill as `trade/fills` returns it.
-pub(super) fn fill(exchange: &Exchange, row: &FillRow) -> Value {
+/// A fill as `trade/fills` returns it; `bill` numbers it among all fills of the venue.
+pub(super) fn fill(exchange: &Exchange, row: &FillRow, bill: u64) -> Value {
     let listing = exchange.listing(row.listing);
     let placed = exchange.order(row.account, &OrderKey::Id(row.order));
     let client_id = placed.map_or("", client_id);
     let value = json!({
-        "billId": row.fill.trade_id.to_string(),
+        "billId": bill.to_string(),
         "clOrdId": client_id,
         "execType": if row.fill.maker { "M" } else { "T" },
         "fee": amount(-row.fill.fee, MONEY_DECIMALS),

@@ -89,6 +89,8 @@ pub(super) fn is_about_an_order(path: &str) -> bool {
 
 /// Rows in a list reply.
 const ROWS_MAX: usize = 100;
+/// Number of the venue's first bill.
+const FIRST_BILL: u64 = 1_000_000_000;
 
 impl OkxServer {
     /// Answers a request at `now`, to which the venue has been advanced.
@@ -461,13 +463,17 @@ fn fills(exchange: &Exchange, account: AccountId, ids: &[ListingId], args: &Valu
     let order = text(args, "ordId").and_then(|id| id.parse::<u64>().ok());
     let bound = |name: &str| text(args, name).and_then(|at| at.parse::<i64>().ok());
     let (begin, end) = (bound("begin"), bound("end"));
-    let rows = exchange.ledger().fills().iter().rev();
-    rows.filter(|row| {
+    // Pages go on behind a bill: those are numbered through.
+    let after = text(args, "after").and_then(|id| id.parse::<u64>().ok());
+    let rows = (FIRST_BILL..).zip(exchange.ledger().fills()).collect::<Vec<_>>().into_iter().rev();
+    rows.filter(|(_, row)| {
         row.account == account && ids.contains(&row.listing) && order.is_none_or(|id| row.order.0 == id)
     })
-    .filter(|row| begin.is_none_or(|at| row.at / MILLI >= at) && end.is_none_or(|at| row.at / MILLI <= at))
+    .filter(|(_, row)| begin.is_none_or(|at| row.at / MILLI >= at))
+    .filter(|(_, row)| end.is_none_or(|at| row.at / MILLI <= at))
+    .filter(|(bill, _)| after.is_none_or(|after| *bill < after))
     .take(limit(args))
-    .map(|row| private::fill(exchange, row))
+    .map(|(bill, row)| private::fill(exchange, row, bill))
     .collect()
 }
 

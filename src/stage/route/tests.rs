@@ -251,6 +251,22 @@ fn a_cancel_of_everything_that_is_refused_or_lost_gives_way_to_single_ones() {
 }
 
 #[test]
+fn after_a_cancel_of_everything_was_accepted_no_single_one_is_kept() {
+    let mut rig = Rig::swept(1..=9);
+    assert_eq!(rig.route.held.len(), 9);
+    rig.event(EventBody::Sweep(SweepReply { venue: VenueId(0), accepted: true }));
+    assert!(rig.route.held.is_empty(), "their orders are gone");
+    for number in 1..=200 {
+        assert!(rig.cancel(0, number).is_empty(), "{number} is among all");
+    }
+    assert!(rig.route.held.is_empty(), "{:?}", rig.route.held);
+    rig.now += SWEEP_NS;
+    let sent = rig.cancel(0, 9);
+    assert_eq!(sent.len(), 1, "an order that is open still is asked for again");
+    assert!(rig.ticks(2_000).is_empty(), "nothing is left to leave");
+}
+
+#[test]
 fn an_order_that_was_placed_after_a_cancel_of_everything_has_its_own() {
     let mut rig = Rig::swept(1..=2);
     rig.now += SECOND / 5;

@@ -2,7 +2,7 @@
 
 use super::hops::{Arrival, Body, Hop, Numbered};
 use crate::domain::event::SessionRole;
-use crate::domain::input::{Command, Input, RawInput};
+use crate::domain::input::{Input, RawInput};
 use crate::domain::intent::Denial;
 use crate::domain::output::Stage;
 use crate::domain::time::Nanos;
@@ -16,6 +16,7 @@ use crate::runtime::agent::{Agent, StopFlag};
 use crate::runtime::clock::Clock;
 use crate::stage::decode::{ConnInfo, Decode};
 use crate::topology::live::{Metronome, PUBLISH_INTERVAL_NS};
+use crate::topology::opening::Opening;
 use crate::topology::probe::Probe;
 use crate::topology::publish as publishing;
 use std::collections::VecDeque;
@@ -47,8 +48,8 @@ pub struct Live {
     pub metronome: Metronome,
     /// Frame memory.
     pub slab: SlabReader,
-    /// Configuration bytes and first anchor.
-    pub config: (Vec<u8>, Nanos),
+    /// The first inputs, and the first anchor.
+    pub opening: (Opening, Nanos),
 }
 
 /// The decode agent.
@@ -258,11 +259,12 @@ impl DecodeAgent {
 impl Agent for DecodeAgent {
     fn on_start(&mut self) {
         if let Source::Live(live) = &mut self.source {
-            let (config, anchor) = std::mem::take(&mut live.config);
+            let (opening, anchor) = std::mem::take(&mut live.opening);
             let now = self.clock.mono_ns();
-            self.pass(now, 0, Input::Config, Body::Heap(config));
-            self.pass(now, 0, Input::Anchor(anchor), Body::None);
-            self.pass(now, 0, Input::Command(Command::Start), Body::None);
+            for (input, bytes) in opening.inputs(anchor) {
+                let body = if bytes.is_empty() { Body::None } else { Body::Heap(bytes) };
+                self.pass(now, 0, input, body);
+            }
         }
     }
 
@@ -309,7 +311,7 @@ mod tests {
             denials,
             metronome: Metronome::new(received, 0, now),
             slab: slab(SlabCounts { small: 4, medium: 2, large: 2 }, false).1,
-            config: (b"{}".to_vec(), 0),
+            opening: (b"{}".to_vec().into(), 0),
         };
         let mut agent = DecodeAgent {
             decode: Decode::new(&EngineParams::default(), Vec::new(), Vec::new()),

@@ -3,7 +3,7 @@
 use crate::domain::effect::OutMsg;
 use crate::domain::event::{Event, Flow, Seq};
 use crate::domain::input::{Input, InputClass};
-use crate::domain::intent::{Denial, Intent};
+use crate::domain::intent::{Denial, Intent, NearMiss};
 use crate::domain::output::OutputKey;
 use crate::domain::time::{Nanos, Stamp};
 use crate::ring::slab::{Lease, Parcel};
@@ -100,6 +100,8 @@ pub enum Note {
     Denied(OutputKey, Denial),
     /// A state hash.
     State(OutputKey, u64),
+    /// Scan nearly wanted this.
+    NearMiss(OutputKey, NearMiss),
     /// Nothing follows.
     Shutdown,
 }

@@ -17,6 +17,7 @@ use self::hops::Hop;
 use self::pure::{RiskAgent, RouteAgent, ScanAgent};
 use self::record::{Chores, RecordAgent};
 use super::live::{Metronome, STALL_NS};
+use super::opening::Opening;
 use super::probe::Pool;
 use crate::domain::input::Command;
 use crate::domain::output::Stage;
@@ -74,8 +75,8 @@ pub enum Feed {
         gateway: Gateway,
         /// Commands to be sequenced, and their sending end for the recorder's lag.
         commands: (mpsc::Sender<Command>, mpsc::Receiver<Command>),
-        /// Canonical configuration bytes.
-        config: Vec<u8>,
+        /// What is recorded first.
+        opening: Opening,
     },
     /// A recorded run.
     Journal(Inputs),
@@ -170,7 +171,7 @@ pub fn start_sized<T: Tap + Chores + Send + 'static>(
 
     let (source, messages, risk_denials, route_denials, returner, lag_commands) = match feed {
         Feed::Journal(inputs) => (Source::Journal(inputs), None, None, None, None, None),
-        Feed::Live { gateway, commands: (command_sender, commands), config } => {
+        Feed::Live { gateway, commands: (command_sender, commands), opening } => {
             let mut clock = origin.clock();
             let (now, anchor) = (clock.mono_ns(), clock.wall_offset_ns());
             let (writer, reader, returner) = slab(SLAB, false);
@@ -212,7 +213,7 @@ pub fn start_sized<T: Tap + Chores + Send + 'static>(
                 denials: [risk_denied, route_denied],
                 metronome: Metronome::new(commands, anchor, now),
                 slab: reader,
-                config: (config, anchor),
+                opening: (opening, anchor),
             };
             (
                 Source::Live(live),

@@ -69,6 +69,9 @@ impl Agent for ScanAgent {
                     scan.on_event(event, &mut |made| match made {
                         Made::State(hash) => note(notes, Note::State(keys.next(event.seq), hash), stop),
                         Made::Denied(_) => {}
+                        Made::Item(Flow { body: FlowBody::NearMiss(near), .. }) => {
+                            note(notes, Note::NearMiss(keys.next(event.seq), *near), stop);
+                        }
                         Made::Item(flow) => {
                             if let FlowBody::Intent(intent) = &flow.body {
                                 note(notes, Note::Intent(keys.next(event.seq), *intent), stop);

@@ -100,6 +100,7 @@ impl<T: Tap + Chores> RecordAgent<T> {
                     Note::Approved(key, intent) => tap.approved(key, &intent),
                     Note::Denied(key, denial) => tap.denied(key, &denial),
                     Note::State(key, hash) => tap.state(key, hash),
+                    Note::NearMiss(key, near) => tap.near_miss(key, &near),
                     Note::Shutdown => *ended += 1,
                 }
             }

@@ -27,6 +27,7 @@ use crate::domain::params::{Extras, MarketCopies, OrderRoute, SessionKind};
 use crate::domain::standing::Pace;
 use crate::domain::time::{MILLI, Nanos, SECOND, Stamp};
 use crate::venue::copies::CopyCounts;
+use crate::venue::missed::Missed;
 use crate::venue::{Adapter, Emit, OddKind, Oddity, Out, VenueContext};
 use serde::{Deserialize, Serialize};
 
@@ -107,6 +108,9 @@ pub struct BinanceAdapter {
     missing: u8,
     chores: [Chore; DUTIES.len()],
     backfill: Backfill,
+    missed: Missed,
+    /// The listing whose executions are read, and from which trade on (0 = from the outage on).
+    missed_at: (usize, u64),
     standing: Standing,
     /// Times of the venue asked for so far.
     times: u32,
@@ -161,6 +165,8 @@ impl BinanceAdapter {
             missing: 0,
             chores: [Chore { due: NEVER, request: None, attempts: 0 }; DUTIES.len()],
             backfill: Backfill::default(),
+            missed: Missed::new(context.venue),
+            missed_at: (0, 0),
             standing: Standing::new(context.venue, &context.params),
             times: 0,
             dead_man: DeadMan::new(context.params.dead_man_ns, context.listings.len()),
@@ -264,6 +270,10 @@ impl BinanceAdapter {
             *self.chore(duty) = Chore { due: now, request: None, attempts: 0 };
         }
         (self.standing.commission_at, self.standing.account_at) = (0, 0);
+        if self.missed.resume() {
+            self.missed_at = (0, 0);
+            self.chore(Duty::Missed).due = now;
+        }
         self.chore(Duty::Countdown).due = self.dead_man.begin(now, &self.listings, &self.standing, out);
         self.indicators_due(now);
     }
@@ -406,6 +416,11 @@ impl BinanceAdapter {
             Duty::Commission => (listing(self.standing.commission_at), 0),
             Duty::OpenInterest => (listing(self.interest_at), 0),
             Duty::AccountConfig => (None, self.standing.account_at as u64),
+            Duty::Missed => {
+                let (at, from_id) = self.missed_at;
+                let arg = if from_id == 0 { self.missed.since_ms() } else { op::FROM_ID | from_id };
+                (listing(at), arg)
+            }
             Duty::Countdown => (listing(self.dead_man.at()), self.dead_man.milliseconds()),
             _ => (None, 0),
         };
@@ -535,6 +550,7 @@ impl BinanceAdapter {
                 self.dead_man.on_reply(body, (self.asked_at, &self.listings), &self.standing, out)?;
                 self.chore(duty).due = self.dead_man.due(mono);
             }
+            Duty::Missed => self.on_missed(body, mono, out)?,
             Duty::Balances => {
                 account::balances(body, self.venue, &self.listings, now.wall, out)?;
                 self.chore(duty).due = mono + BALANCE_PERIOD;
@@ -590,7 +606,10 @@ impl Adapter for BinanceAdapter {
                     self.read_metadata(now.mono.max(self.read_at.saturating_add(METADATA_PAUSE)));
                 }
             }
-            (None, conn::PRIVATE) => self.reconcile(now.mono, out),
+            (None, conn::PRIVATE) => {
+                self.missed.hear(now.wall);
+                self.reconcile(now.mono, out);
+            }
             (None, _) if self.logon => {
                 self.logon_until = now.mono + LOGON_TIMEOUT;
                 out.action(SessionAction::Send {
@@ -630,6 +649,9 @@ impl Adapter for BinanceAdapter {
         if slot.is_none() {
             // Where there is market data, only that is a proof of life.
             self.links[index].heard_at = now.mono;
+            if index == conn::PRIVATE {
+                self.missed.hear(now.wall);
+            }
         }
         match meta.kind {
             FrameKind::Text => {}
@@ -726,6 +748,12 @@ impl Adapter for BinanceAdapter {
             // The venue's minutes are those of its clock.
             let minute = 60 * SECOND;
             self.data_pause = now.mono + (minute - now.wall.rem_euclid(minute));
+        }
+    }
+
+    fn reread_positions(&mut self, now: Stamp, _: &mut Out) {
+        if self.account_ready {
+            self.chore(Duty::Positions).due = now.mono;
         }
     }
 

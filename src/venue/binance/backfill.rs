@@ -6,6 +6,7 @@ use super::decode::side;
 use super::link::backoff;
 use super::symbols::Listings;
 use crate::domain::input::ConnId;
+use crate::domain::instrument::VenueId;
 use crate::domain::money::Money;
 use crate::domain::order::{ClientId, FillReport, OrderReport, ReportKind};
 use crate::domain::text::Currency;
@@ -18,7 +19,7 @@ use serde::{Deserialize, Serialize};
 /// Orders that are asked for at the same time.
 pub(super) const ROOM: usize = 32;
 /// Between two requests: at a weight of 5 each, half of the venue's 2400 a minute at most.
-const PAUSE: Nanos = 250 * MILLI;
+pub(super) const PAUSE: Nanos = 250 * MILLI;
 /// Then the order is left to the ledger's next query.
 const ATTEMPTS_MAX: u32 = 6;
 
@@ -144,14 +145,57 @@ fn retry(place: &mut Option<Want>, base: ConnId, now: Nanos) {
 
 /// Reply of `GET userTrades` for the order of `status`.
 fn trades(body: &[u8], status: &OrderReport, listings: &Listings, out: &mut Out) -> Result<(), OddKind> {
+    each_trade(body, status.venue, listings, |trade| {
+        let report = trade?;
+        if report.venue_order_id != status.venue_order_id {
+            return Ok(());
+        }
+        if report.instrument != status.instrument {
+            return Err(OddKind::UnknownSymbol);
+        }
+        out.emit(Emit::Report(OrderReport {
+            client_id: status.client_id,
+            side: report.side.or(status.side),
+            ..report
+        }));
+        Ok(())
+    })
+}
+
+/// Reply of `GET userTrades` for a listing, whoever's orders they are of; how many there are, and the last one's id.
+///
+/// # Errors
+/// What is odd about it; the trades that could be understood were emitted.
+pub(super) fn executions(
+    body: &[u8],
+    venue: VenueId,
+    listings: &Listings,
+    out: &mut Out,
+) -> Result<(u32, u64), OddKind> {
+    let (mut count, mut last) = (0, 0);
+    each_trade(body, venue, listings, |trade| {
+        count += 1;
+        let report = trade?;
+        last = report.fill.map_or(0, |fill| fill.trade_id);
+        out.emit(Emit::Execution(report));
+        Ok(())
+    })?;
+    Ok((count, last))
+}
+
+/// Hands on the trades of a reply; what is odd about one does not hold up the others.
+fn each_trade(
+    body: &[u8],
+    venue: VenueId,
+    listings: &Listings,
+    mut each: impl FnMut(Result<OrderReport, OddKind>) -> Result<(), OddKind>,
+) -> Result<(), OddKind> {
     let mut odd = Ok(());
     let mut cursor = Cursor::new(body);
     cursor
         .array(|cursor| {
-            match trade(cursor, status, listings)? {
-                Ok(Some(report)) => out.emit(Emit::Report(report)),
-                Ok(None) => {}
-                Err(kind) => odd = Err(kind),
+            if let Err(kind) = each(trade(cursor, venue, listings)?) {
+                odd = Err(kind);
             }
             Ok(())
         })
@@ -160,12 +204,12 @@ fn trades(body: &[u8], status: &OrderReport, listings: &Listings, out: &mut Out)
     odd
 }
 
-/// One trade; `None` when it belongs to another order.
+/// One trade, as a report that says nothing of its order's state. It names the venue's order only.
 fn trade(
     cursor: &mut Cursor<'_>,
-    status: &OrderReport,
+    venue: VenueId,
     listings: &Listings,
-) -> Result<Result<Option<OrderReport>, OddKind>, DecodeError> {
+) -> Result<Result<OrderReport, OddKind>, DecodeError> {
     let (mut symbol, mut asset): (&[u8], &[u8]) = (&[], &[]);
     let (mut id, mut order, mut own_side, mut maker, mut time) = (None, None, None, false, 0);
     let (mut price, mut qty, mut fee) = (None, None, None);
@@ -186,13 +230,8 @@ fn trade(
     let price = price.ok_or(DecodeError::Missing("price"))?;
     let qty = qty.ok_or(DecodeError::Missing("qty"))?;
     let fee = fee.ok_or(DecodeError::Missing("commission"))?;
-    if order.ok_or(DecodeError::Missing("orderId"))? != status.venue_order_id {
-        return Ok(Ok(None));
-    }
-    let Some(instrument) = listings.defined(symbol).filter(|known| Some(known.id) == status.instrument)
-    else {
-        return Ok(Err(OddKind::UnknownSymbol));
-    };
+    let venue_order_id = order.ok_or(DecodeError::Missing("orderId"))?;
+    let Some(instrument) = listings.defined(symbol) else { return Ok(Err(OddKind::UnknownSymbol)) };
     let (Some(qty), Some(price)) = (instrument.qty(qty), instrument.price(price)) else {
         return Ok(Err(OddKind::Inexact));
     };
@@ -204,15 +243,14 @@ fn trade(
         fee_currency: Currency::from_bytes(asset).unwrap_or_default(),
         maker,
     };
-    Ok(Ok(Some(OrderReport {
-        venue: status.venue,
-        instrument: status.instrument,
-        client_id: status.client_id,
-        venue_order_id: status.venue_order_id,
+    Ok(Ok(OrderReport {
+        venue,
+        instrument: Some(instrument.id),
+        venue_order_id,
         kind: ReportKind::Acked,
-        side: own_side.or(status.side),
+        side: own_side,
         fill: Some(fill),
         venue_ns: time.saturating_mul(MILLI),
         ..OrderReport::default()
-    })))
+    }))
 }

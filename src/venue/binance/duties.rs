@@ -23,13 +23,14 @@ pub(super) enum Duty {
     Countdown,
     OpenInterest,
     Indicators,
+    Missed,
 }
 
 /// What is asked when the account comes up, beside the reconciliation.
 pub(super) const SETTINGS: [Duty; 3] = [Duty::AccountConfig, Duty::SymbolConfig, Duty::Commission];
 
 /// All of them, in the order of [`Duty`].
-pub(super) const DUTIES: [(Duty, u16); 15] = [
+pub(super) const DUTIES: [(Duty, u16); 16] = [
     (Duty::ExchangeInfo, op::EXCHANGE_INFO),
     (Duty::FundingInfo, op::FUNDING_INFO),
     (Duty::ListenKey, op::LISTEN_KEY),
@@ -45,6 +46,7 @@ pub(super) const DUTIES: [(Duty, u16); 15] = [
     (Duty::Countdown, op::COUNTDOWN),
     (Duty::OpenInterest, op::OPEN_INTEREST),
     (Duty::Indicators, op::INDICATORS),
+    (Duty::Missed, op::MISSED),
 ];
 
 /// The three replies that make a reconciliation complete.

@@ -36,7 +36,7 @@ const DEPTH_LIMIT: &str = "1000";
 const EXTRAS: usize = usize::MAX;
 
 /// Trades of one order in a reply: the venue's maximum.
-const TRADES_LIMIT: u32 = 1000;
+pub(super) const TRADES_LIMIT: u32 = 1000;
 
 /// The route side of one Binance market.
 #[derive(Debug, Serialize, Deserialize)]
@@ -525,6 +525,16 @@ impl Encoder for BinanceEncoder {
                     let query = format_args!("symbol={symbol}&limit={TRADES_LIMIT}&");
                     self.signed_get(rest.user_trades, query, now, to)?;
                 }
+            }
+            op::MISSED => {
+                let index = what.instrument.and_then(|id| self.listings.index(id)).ok_or(PayloadFull)?;
+                let symbol = self.listings.params(index).symbol;
+                let (from, at) = match what.arg & op::FROM_ID {
+                    0 => ("startTime", what.arg),
+                    _ => ("fromId", what.arg & !op::FROM_ID),
+                };
+                let query = format_args!("symbol={symbol}&{from}={at}&limit={TRADES_LIMIT}&");
+                self.signed_get(rest.user_trades, query, now, to)?;
             }
             _ => return Err(PayloadFull),
         }

@@ -34,6 +34,7 @@ pub mod symbols;
 
 pub use self::aster::ASTER;
 use super::message::Decoder;
+use super::shape::Shape;
 use super::{Adapter, Amending, ConnSpec, Dialect, Encoder, KillSwitch, VenueContext};
 use crate::domain::event::SessionRole;
 use crate::domain::instrument::ContractKind;
@@ -267,6 +268,10 @@ pub(crate) mod op {
     pub const OPEN_INTEREST: u16 = 15;
     /// `GET apiTradingStatus` of all symbols.
     pub const INDICATORS: u16 = 16;
+    /// `GET userTrades` of the call's instrument: from `arg` ms on, or, with [`FROM_ID`] set, from that trade on.
+    pub const MISSED: u16 = 17;
+    /// See [`MISSED`].
+    pub const FROM_ID: u64 = 1 << 63;
     /// `session.logon` on the WebSocket API.
     pub const LOGON: u16 = 21;
     /// `SUBSCRIBE` to the streams of a [`super::Batch`].
@@ -378,7 +383,11 @@ macro_rules! market {
                 Some(Box::new(kill::BinanceKill::new(&$variant, context)))
             }
 
-            fn decoder(&self) -> Box<dyn Decoder> {
+            fn private_shapes(&self) -> &'static [Shape] {
+        schema::PRIVATE
+    }
+
+    fn decoder(&self) -> Box<dyn Decoder> {
                 Box::new(decode::BinanceDecoder::default())
             }
         }

@@ -324,6 +324,31 @@ impl BybitAdapter {
         Ok(())
     }
 
+    /// A page of the account's executions since its stream was away, newest first. Funding is not made good here:
+    /// nothing tells whether it was told.
+    pub fn on_missed(&mut self, reply: &Reply<'_>, now: Nanos, out: &mut Out) -> Result<(), DecodeError> {
+        let conn = self.account_conn();
+        reply.list.ok_or(DecodeError::Missing("list"))?.array(|c| {
+            let row = rows::execution(c)?;
+            if row.kind != ExecKind::Funding {
+                self.on_execution(conn, &row, out);
+            }
+            Ok(())
+        })?;
+        if reply.more {
+            self.want_missed(true, now);
+        } else {
+            self.request_mut(Ask::Missed).wanted = false;
+            self.missed.end(out);
+        }
+        Ok(())
+    }
+
+    /// Asks for the first or the next page of the executions since the account's stream was away.
+    pub fn want_missed(&mut self, next: bool, now: Nanos) {
+        self.want_page(Ask::Missed, page(self.missed.since_ms(), next), now);
+    }
+
     /// The next page of a list by settlement coin, the first page of the next coin, or the end (true).
     pub fn turn_page(&mut self, ask: Ask, more: bool, now: Nanos) -> bool {
         let coin = self.request_mut(ask).arg >> 1;

@@ -7,16 +7,16 @@ use super::calls::{self, call};
 use super::continuity::BybitContinuity;
 use super::errors::{classify, is_fatal};
 use super::market::About;
-use super::parse::{Frame, Op, OrderOp, Parser, TickerRow, Window};
+use super::parse::{Frame, Op, OrderOp, Parser, Window};
 use super::rows::{self, InstrumentRow, Reply};
 use super::session::{FATAL_DELAY, NEVER, Phase, Session, Wish, note_ready};
 use super::standing::Standing;
+use super::ticker::Whole;
 use super::{ACCOUNT, MARKET, ORDERS, ROLES, TERMS, connection_count};
 use crate::domain::effect::{HttpId, SessionAction, VenueCall};
 use crate::domain::event::{EventBody, SessionRole, SessionStatus};
 use crate::domain::input::{ConnId, DownReason, FrameKind, FrameMeta};
 use crate::domain::instrument::{Instrument, InstrumentId, Price, Qty, Status, VenueId, VenueSpec};
-use crate::domain::number::Num;
 use crate::domain::order::{ClientId, RejectClass};
 use crate::domain::params::Extras;
 use crate::domain::standing::Pace;
@@ -30,7 +30,9 @@ use crate::venue::full::Full;
 use crate::venue::lines::Book;
 use crate::venue::markets::Market as _;
 use crate::venue::message::DecodeError;
+use crate::venue::missed::Missed;
 use crate::venue::pace::seconds_between;
+use crate::venue::price_limits::PriceLimits;
 use crate::venue::twins::Twins;
 use crate::venue::{Adapter, Emit, OddKind, Oddity, Out, VenueContext};
 use serde::{Deserialize, Serialize};
@@ -72,10 +74,11 @@ pub(super) enum Ask {
     Foreign,
     DeadMan,
     SetDeadMan,
+    Missed,
 }
 
 /// How many kinds of questions there are.
-const ASKS: usize = 13;
+const ASKS: usize = 14;
 
 /// What makes the account known again.
 const ACCOUNT_ASKS: [Ask; 3] = [Ask::Pending, Ask::Positions, Ask::Balance];
@@ -97,6 +100,7 @@ impl Ask {
         Self::Foreign,
         Self::DeadMan,
         Self::SetDeadMan,
+        Self::Missed,
     ];
 
     const fn op(self) -> u16 {
@@ -114,6 +118,7 @@ impl Ask {
             Self::Foreign => calls::FOREIGN,
             Self::DeadMan => calls::DEAD_MAN,
             Self::SetDeadMan => calls::SET_DEAD_MAN,
+            Self::Missed => calls::MISSED,
         }
     }
 }
@@ -163,12 +168,11 @@ pub(super) struct Listing {
     pub forced: Latest,
     /// Named by the list being read.
     pub seen: bool,
-    /// Funding as last told in parts.
-    pub funding: TickerRow,
+    /// The ticker's parts together.
+    pub whole: Whole,
     /// Time between settlements as the metadata state it, ns; 0 = not stated.
     funding_interval: Nanos,
-    /// Highest price to buy at and lowest to sell at, as last stated on the present connection.
-    pub limits: (Option<Num>, Option<Num>),
+    pub limits: PriceLimits,
     /// Open interest and last price as last told.
     pub told: Told,
 }
@@ -189,6 +193,7 @@ pub(super) struct BybitAdapter {
     /// Orders whose fills have to be listed; the first one's listing is being asked for.
     #[serde(deserialize_with = "roomy::<_, _, WANTED>")]
     pub fills_wanted: Vec<(ClientId, InstrumentId)>,
+    pub missed: Missed,
     #[serde(skip, default = "Parser::new")]
     pub parser: Parser,
     /// Levels of one message at the instrument's scales.
@@ -222,9 +227,9 @@ impl BybitAdapter {
             ticker: Latest::default(),
             forced: Latest::default(),
             seen: false,
-            funding: TickerRow::default(),
+            whole: Whole::default(),
             funding_interval: 0,
-            limits: (None, None),
+            limits: PriceLimits::default(),
             told: Told::default(),
         };
         let listings: Vec<Listing> = context.listings.iter().map(|l| blank(l.id, l.symbol)).collect();
@@ -245,6 +250,7 @@ impl BybitAdapter {
             requests: [Request::default(); ASKS],
             standing: Standing::new(&context.params),
             fills_wanted: Vec::with_capacity(WANTED),
+            missed: Missed::new(context.venue),
             parser: Parser::new(),
             scratch: Vec::with_capacity(SCRATCH),
             extras: context.params.extras,
@@ -310,9 +316,10 @@ impl BybitAdapter {
         }
         if at == ACCOUNT {
             self.reconciled = false;
-            for ask in ACCOUNT_ASKS {
+            for ask in ACCOUNT_ASKS.into_iter().chain([Ask::Missed]) {
                 self.requests[ask as usize] = Request::default();
             }
+            self.missed.lose();
             self.forget_settings();
         }
     }
@@ -390,10 +397,10 @@ impl BybitAdapter {
 
     fn ask(&mut self, ask: Ask, now: Nanos, out: &mut Out) {
         let free_at = self.http_free_at;
-        let request = &mut self.requests[ask as usize];
-        if !request.wanted {
+        if !self.requests[ask as usize].wanted || self.waits_for_cursor(ask) {
             return;
         }
+        let request = &mut self.requests[ask as usize];
         if request.id == 0 {
             request.due = request.due.max(free_at);
         }
@@ -410,6 +417,17 @@ impl BybitAdapter {
         }
         let due = self.requests[ask as usize].due;
         self.arm(due);
+    }
+
+    /// Both lists of executions keep the place of their next page in one slot: one of them is read at a time.
+    fn waits_for_cursor(&self, ask: Ask) -> bool {
+        let fills = &self.requests[Ask::Fills as usize];
+        let under_way = fills.wanted && (fills.id != 0 || fills.pages > 0);
+        match ask {
+            Ask::Missed => under_way,
+            Ask::Fills => !under_way && self.wants(Ask::Missed),
+            _ => false,
+        }
     }
 
     /// A request failed: it is sent again later.
@@ -484,6 +502,9 @@ impl BybitAdapter {
             SessionRole::Market => self.status(at, true, out),
             // What happens from now on arrives by itself; what was before is asked for.
             SessionRole::Account => {
+                if self.missed.resume() {
+                    self.want_missed(false, now);
+                }
                 self.reconcile(now);
                 self.read_settings(now, out);
             }
@@ -605,6 +626,9 @@ impl Adapter for BybitAdapter {
             FrameKind::Binary => return self.odd(conn, OddKind::Malformed, out),
             FrameKind::Ping | FrameKind::Pong => return,
         }
+        if at == ACCOUNT {
+            self.missed.hear(now.wall);
+        }
         let mut full = Full::new();
         match self.parser.parse(frame, &mut full) {
             Ok(Frame::Market { channel, symbol, snapshot, time_ms }) => {
@@ -634,9 +658,8 @@ impl Adapter for BybitAdapter {
             Err(error) => {
                 out.unread(conn, error);
                 self.odd(conn, OddKind::Malformed, out);
-                let copy = self.twins.copy_of(at).unwrap_or(0);
-                if let Some(at) = self.parser.book_hint.and_then(|symbol| self.find(&symbol)) {
-                    self.lose_message(at, copy, now.mono, out);
+                if let Some(copy) = self.twins.copy_of(at) {
+                    self.lose_frame(copy, now.mono, out);
                 }
             }
         }
@@ -673,6 +696,7 @@ impl Adapter for BybitAdapter {
                     Ask::Positions => self.on_positions(&reply, now, out),
                     Ask::Balance => self.on_balance(&reply, now, out),
                     Ask::Fills => self.on_fills(&reply, now.mono, out),
+                    Ask::Missed => self.on_missed(&reply, now.mono, out),
                     Ask::Time => self.on_time(&reply, sent, now.mono, out),
                     Ask::Info => self.on_info(&reply, now.mono, out),
                     Ask::Key => self.on_key(&reply, now.mono, out),
@@ -734,6 +758,13 @@ impl Adapter for BybitAdapter {
     fn funding_interval(&self, id: InstrumentId) -> Option<Nanos> {
         let listing = self.listings.iter().find(|listing| listing.id == id)?;
         Some(listing.funding_interval).filter(|interval| *interval > 0)
+    }
+
+    fn reread_positions(&mut self, now: Stamp, out: &mut Out) {
+        if self.reconciled {
+            self.want(Ask::Positions, now.mono);
+        }
+        self.work(now, out);
     }
 
     fn on_order_wrong(&mut self, now: Stamp, out: &mut Out) {

@@ -20,6 +20,10 @@ pub(super) const UNSUBSCRIBE_BOOK: u16 = 6;
 pub(super) const SUBSCRIBE_DEAD_MAN: u16 = 7;
 /// Subscribe the liquidations of `instrument`; nobody waits for the acknowledgement.
 pub(super) const SUBSCRIBE_LIQUIDATIONS: u16 = 8;
+/// Subscribe the ticker of `instrument` anew, for its snapshot.
+pub(super) const SUBSCRIBE_TICKER: u16 = 9;
+/// Unsubscribe the ticker of `instrument`.
+pub(super) const UNSUBSCRIBE_TICKER: u16 = 10;
 /// `GET /v5/market/instruments-info`; `arg` = [`NEXT_PAGE`] or 0.
 pub(super) const INSTRUMENTS: u16 = 16;
 /// `GET /v5/order/realtime`; `arg` = coin and page ([`page`]).
@@ -46,6 +50,8 @@ pub(super) const FOREIGN: u16 = 26;
 pub(super) const DEAD_MAN: u16 = 27;
 /// `POST /v5/order/disconnected-cancel-all`; `arg` = seconds.
 pub(super) const SET_DEAD_MAN: u16 = 28;
+/// `GET /v5/execution/list` of all linear contracts; `arg` = twice the first time, ms, and [`NEXT_PAGE`].
+pub(super) const MISSED: u16 = 29;
 
 /// Bit of `arg`: go on where the last reply ended (its cursor is in the call's secret slot).
 pub(super) const NEXT_PAGE: u64 = 1;
@@ -56,9 +62,12 @@ pub(super) const COINS: [&str; 2] = ["USDT", "USDC"];
 /// The book that is kept: 50 levels every 20 ms.
 pub(super) const BOOK_TOPIC: &str = "orderbook.50";
 
+/// Mark, index, funding, open interest and last price.
+pub(super) const TICKER_TOPIC: &str = "tickers";
+
 /// Topics subscribed for every listing.
 pub(super) const MARKET_TOPICS: [&str; 5] =
-    ["orderbook.1", BOOK_TOPIC, "publicTrade", "tickers", "priceLimit"];
+    ["orderbook.1", BOOK_TOPIC, "publicTrade", TICKER_TOPIC, "priceLimit"];
 
 /// Liquidations.
 pub(super) const LIQUIDATION_TOPIC: &str = "allLiquidation";

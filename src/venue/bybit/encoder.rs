@@ -359,6 +359,12 @@ impl Encoder for BybitEncoder {
             ),
             calls::SUBSCRIBE_BOOK => self.subscription("subscribe", BOOK_TOPIC, what.instrument, to),
             calls::UNSUBSCRIBE_BOOK => self.subscription("unsubscribe", BOOK_TOPIC, what.instrument, to),
+            calls::SUBSCRIBE_TICKER => {
+                self.subscription("subscribe", calls::TICKER_TOPIC, what.instrument, to)
+            }
+            calls::UNSUBSCRIBE_TICKER => {
+                self.subscription("unsubscribe", calls::TICKER_TOPIC, what.instrument, to)
+            }
             calls::SUBSCRIBE_LIQUIDATIONS => {
                 self.subscription("subscribe", calls::LIQUIDATION_TOPIC, what.instrument, to)
             }
@@ -391,6 +397,10 @@ impl Encoder for BybitEncoder {
             calls::FILLS => {
                 let symbol = self.listings[self.position(what.instrument)?].symbol;
                 let query = format_args!("category=linear&symbol={symbol}&limit=100");
+                signed_get(&Listed { path: "/v5/execution/list", query, cursor }, now, to)?;
+            }
+            calls::MISSED => {
+                let query = format_args!("category=linear&startTime={}&limit=100", what.arg >> 1);
                 signed_get(&Listed { path: "/v5/execution/list", query, cursor }, now, to)?;
             }
             _ => return self.http_once(what, now, to),

@@ -79,7 +79,8 @@ impl BybitAdapter {
                 }
                 Item::Limits { symbol: name, buy_max, sell_min } if name == *symbol => {
                     let listing = &mut self.listings[at];
-                    listing.limits = (buy_max, sell_min);
+                    listing.limits.hear(about.copy);
+                    listing.limits.state((buy_max, sell_min));
                     let (instrument, venue_ns) = (listing.id, nanos(about.time_ms));
                     out.event(EventBody::Mark(Mark {
                         instrument,
@@ -108,16 +109,12 @@ impl BybitAdapter {
         }
     }
 
-    /// Tickers come whole once and then as changes: rate, settlement and interval belong together, so what
-    /// was said last of each is said again with the others.
     fn on_ticker(&mut self, at: usize, row: TickerRow, about: About, now: Nanos, out: &mut Out) {
         let Self { listings, twins, .. } = self;
         let (listing, key) = (&mut listings[at], about.time_ms.unsigned_abs());
+        listing.whole.hear(about.copy, about.snapshot);
         if listing.book.is_merged() && !listing.ticker.admit(about.copy, key, now, &mut twins.counts) {
             return;
-        }
-        if about.snapshot {
-            listing.funding = TickerRow::default();
         }
         let (instrument, venue_ns) = (listing.id, nanos(about.time_ms));
         if let Some(qty) = row.interest {
@@ -125,30 +122,18 @@ impl BybitAdapter {
         }
         let ticker = Ticker { instrument, last: row.last, bid: row.bid, ask: row.ask, venue_ns };
         listing.told.ticker(self.extras, ticker, out);
-        let funding = &mut listing.funding;
-        funding.rate = row.rate.or(funding.rate);
-        if row.funding_ms > 0 {
-            funding.funding_ms = row.funding_ms;
-        }
-        if row.interval_hours > 0 {
-            funding.interval_hours = row.interval_hours;
-        }
-        if !row.has_mark() {
-            return;
-        }
-        let told = row.has_funding();
-        // Whether limits that stay the same are told again is not documented: with each mark they are here.
-        let (buy_max, sell_min) = listing.limits;
+        let Some(row) = listing.whole.take(about.copy, row, about.snapshot, now) else { return };
+        let (buy_max, sell_min) = listing.limits.beside(about.copy, row.mark);
         out.event(EventBody::Mark(Mark {
-            instrument: listing.id,
+            instrument,
             mark: row.mark,
             index: row.index,
-            rate: funding.rate.filter(|_| told),
-            funding_ns: if told { nanos(funding.funding_ms) } else { 0 },
-            interval_ns: if told { funding.interval_hours.saturating_mul(HOUR) } else { 0 },
+            rate: row.rate,
+            funding_ns: nanos(row.funding_ms),
+            interval_ns: row.interval_hours.saturating_mul(HOUR),
             buy_max,
             sell_min,
-            venue_ns: nanos(about.time_ms),
+            venue_ns,
             accrues: false,
         }));
     }

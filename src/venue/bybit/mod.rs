@@ -37,12 +37,14 @@ mod schema;
 mod standing;
 #[cfg(test)]
 mod tests;
+mod ticker;
 
 pub use continuity::BybitContinuity;
 pub use decoder::BybitDecoder;
 
 use super::message::Decoder;
 use super::session::{self, Ping, Terms};
+use super::shape::Shape;
 use super::{Adapter, Amending, ConnSpec, Dialect, Encoder, KillSwitch, VenueContext};
 use crate::domain::event::SessionRole;
 use crate::domain::params::{Extras, MarketCopies};
@@ -121,6 +123,10 @@ impl Dialect for Bybit {
 
     fn kill_switch(&self, _context: &VenueContext) -> Option<Box<dyn KillSwitch>> {
         Some(Box::new(kill::BybitKill::default()))
+    }
+
+    fn private_shapes(&self) -> &'static [Shape] {
+        schema::PRIVATE
     }
 
     fn decoder(&self) -> Box<dyn Decoder> {

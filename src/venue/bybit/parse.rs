@@ -184,6 +184,8 @@ pub(super) struct TickerRow {
     pub interval_hours: i64,
     /// Open interest in contracts.
     pub interest: Option<Num>,
+    /// Mark, index or funding rate are stated not to apply: they are not what they were.
+    pub has_blank: bool,
 }
 
 impl TickerRow {
@@ -268,8 +270,8 @@ pub(super) struct Parser {
     pub items: Vec<Item>,
     /// The levels that they refer to.
     levels: Vec<Level>,
-    /// The book that the last frame was about, as far as it could be read.
-    pub book_hint: Option<Symbol>,
+    /// The market topic that the last frame was about, as far as it could be read.
+    pub hint: Option<(Channel, Symbol)>,
     /// The order of the last frame of an orders' channel, when it held exactly one and all of it was understood:
     /// read in passing, so that the row needs no second pass.
     pub only: Option<OrderRow>,
@@ -297,7 +299,7 @@ impl Parser {
     fn frame<'a>(&mut self, mut cursor: Cursor<'a>) -> Result<Frame<'a>> {
         self.items.clear();
         self.levels.clear();
-        self.book_hint = None;
+        self.hint = None;
         self.only = None;
         self.marks = Marks::NONE;
         if let Some(frame) = self.usual_best(cursor.text()) {
@@ -320,8 +322,8 @@ impl Parser {
             match key {
                 b"topic" => {
                     let found = topic(c.string()?);
-                    if matches!(found.0, Topic::Market(Channel::Book(name)) if name != "orderbook.1") {
-                        self.book_hint = Symbol::from_bytes(found.1);
+                    if let Topic::Market(channel) = found.0 {
+                        self.hint = Symbol::from_bytes(found.1).map(|symbol| (channel, symbol));
                     }
                     meaning = Some(found);
                 }
@@ -676,6 +678,12 @@ fn liquidation(c: &mut Cursor<'_>) -> Result<Item> {
     })
 }
 
+/// A field that is there; `""` says that it does not apply.
+fn stated(has_blank: &mut bool, field: Option<Num>) -> Option<Num> {
+    *has_blank |= field.is_none();
+    field
+}
+
 fn ticker(c: &mut Cursor<'_>) -> Result<TickerRow> {
     let mut row = TickerRow::default();
     c.object(|key, c| {
@@ -684,9 +692,9 @@ fn ticker(c: &mut Cursor<'_>) -> Result<TickerRow> {
             b"lastPrice" => row.last = c.num_or_absent("lastPrice")?,
             b"bid1Price" | b"bidPrice" => row.bid = c.num_or_absent("bid1Price")?,
             b"ask1Price" | b"askPrice" => row.ask = c.num_or_absent("ask1Price")?,
-            b"markPrice" => row.mark = c.num_or_absent("markPrice")?,
-            b"indexPrice" => row.index = c.num_or_absent("indexPrice")?,
-            b"fundingRate" => row.rate = c.num_or_absent("fundingRate")?,
+            b"markPrice" => row.mark = stated(&mut row.has_blank, c.num_or_absent("markPrice")?),
+            b"indexPrice" => row.index = stated(&mut row.has_blank, c.num_or_absent("indexPrice")?),
+            b"fundingRate" => row.rate = stated(&mut row.has_blank, c.num_or_absent("fundingRate")?),
             b"nextFundingTime" => row.funding_ms = int_or_zero(c, "nextFundingTime")?,
             b"fundingIntervalHour" => row.interval_hours = int_or_zero(c, "fundingIntervalHour")?,
             b"openInterest" => row.interest = c.num_or_absent("openInterest")?,

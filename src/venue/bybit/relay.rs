@@ -3,6 +3,7 @@
 use super::adapter::{BybitAdapter, Listing};
 use super::calls::{self, call_for};
 use super::continuity::BybitContinuity;
+use super::parse::{BEST, Channel};
 use super::session::Session;
 use crate::domain::time::Nanos;
 use crate::venue::Out;
@@ -29,9 +30,8 @@ impl Market for BybitAdapter {
     fn forget(listing: &mut Listing, copy: usize) {
         listing.best.forget(copy);
         listing.best_update = 0;
-        if !listing.book.lines[1 - copy].subscribed {
-            listing.limits = (None, None);
-        }
+        listing.whole.forget(copy);
+        listing.limits.forget(copy);
     }
 
     fn wake(&mut self, at: Nanos) {
@@ -64,7 +64,33 @@ impl BybitAdapter {
         }
     }
 
-    /// Resubscribes the books that lost continuity, each on its own.
+    /// A frame of a market connection could not be read: what it may have changed is not known any more.
+    pub fn lose_frame(&mut self, copy: usize, now: Nanos, out: &mut Out) {
+        let Some((channel, symbol)) = self.parser.hint else {
+            // A hole in a book shows in its numbers; the others have none.
+            for at in 0..self.listings.len() {
+                self.lose_ticker(at, copy, now);
+                self.listings[at].limits.forget(copy);
+            }
+            return;
+        };
+        let Some(at) = self.find(&symbol) else { return };
+        match channel {
+            BEST | Channel::Trades | Channel::Liquidations => {}
+            Channel::Book(_) => self.lose_message(at, copy, now, out),
+            Channel::Tickers => self.lose_ticker(at, copy, now),
+            Channel::Limits => self.listings[at].limits.forget(copy),
+        }
+    }
+
+    fn lose_ticker(&mut self, at: usize, copy: usize, now: Nanos) {
+        if self.listings[at].book.lines[copy].subscribed {
+            let due = self.listings[at].whole.lose(copy, now);
+            self.arm(due);
+        }
+    }
+
+    /// Resubscribes the books that lost continuity, each on its own, and the tickers.
     pub fn resync(&mut self, copy: usize, now: Nanos, out: &mut Out) {
         for at in 0..self.listings.len() {
             self.check_hole(at, now, out);
@@ -75,6 +101,14 @@ impl BybitAdapter {
                 self.send(market, call_for(calls::SUBSCRIBE_BOOK, id), out);
             }
             let due = self.listings[at].book.lines[copy].resync_due;
+            self.arm(due);
+            if self.listings[at].whole.due(copy) <= now {
+                let (market, id) = (self.twins.session(copy), self.listings[at].id);
+                self.listings[at].whole.asked(copy, u64::from(id.0), now);
+                self.send(market, call_for(calls::UNSUBSCRIBE_TICKER, id), out);
+                self.send(market, call_for(calls::SUBSCRIBE_TICKER, id), out);
+            }
+            let due = self.listings[at].whole.due(copy);
             self.arm(due);
         }
     }

@@ -6,6 +6,7 @@
 
 use super::adapter::DeribitAdapter;
 use super::asks::{ACCOUNT_ASKS, Ask};
+use super::calls;
 use super::credits::{self, Pool};
 use super::errors::{NO_SUCH_ORDER, TOO_MANY, classify};
 use super::market::nanos;
@@ -370,6 +371,11 @@ impl DeribitAdapter {
             }
             Ask::Positions => self.on_positions(conn, &mut data, now, out)?,
             Ask::Summaries => rows::summaries(&mut data, |row| self.on_balance(row, now, out))?,
+            Ask::Missed => {
+                if self.on_missed(conn, &mut data, now.mono, out)? {
+                    return Ok(());
+                }
+            }
             Ask::Trades => {
                 // Of orders of ours only: what others did before this run is no news.
                 rows::user_trades(&mut data, |row| {
@@ -388,6 +394,46 @@ impl DeribitAdapter {
         }
         self.requests[ask as usize].wanted = false;
         Ok(())
+    }
+
+    /// Reads the account's trades since its stream was away, currency by currency.
+    pub fn want_missed(&mut self, now: Nanos) {
+        self.missed_at = (0, self.missed.since_ms() / 1_000);
+        self.want(Ask::Missed, now);
+    }
+
+    /// A page of them, oldest first. Whether another one is asked for.
+    fn on_missed(
+        &mut self,
+        conn: ConnId,
+        data: &mut Cursor<'_>,
+        now: Nanos,
+        out: &mut Out,
+    ) -> Result<bool, DecodeError> {
+        let mut last = 0;
+        let more = rows::user_trades(data, |row| {
+            last = u64::try_from(row.time_ms / 1_000).unwrap_or(0);
+            if self.missed.covers(row.time_ms) {
+                self.on_trade(conn, row, out);
+            }
+        })?;
+        let (at, second) = self.missed_at;
+        if more && last > 0 {
+            // A page of a single second is not read twice.
+            self.missed_at.1 = last.max(second + u64::from(last == second));
+        } else {
+            let currency = |at: usize| calls::currency_of(&self.listings[at].symbol);
+            let is_new = |next: &usize| (0..*next).all(|before| currency(before) != currency(*next));
+            match (at + 1..self.listings.len()).find(is_new) {
+                Some(next) => self.missed_at = (next, self.missed.since_ms() / 1_000),
+                None => {
+                    self.missed.end(out);
+                    return Ok(false);
+                }
+            }
+        }
+        self.want(Ask::Missed, now);
+        Ok(true)
     }
 
     /// The list of positions: what it does not name is flat.

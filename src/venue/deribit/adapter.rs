@@ -31,6 +31,7 @@ use crate::venue::json::Cursor;
 use crate::venue::lines::Book;
 use crate::venue::markets::Market as _;
 use crate::venue::message::DecodeError;
+use crate::venue::missed::Missed;
 use crate::venue::twins::Twins;
 use crate::venue::{Adapter, Emit, OddKind, Oddity, Out, VenueContext};
 use serde::{Deserialize, Serialize};
@@ -116,6 +117,9 @@ pub(super) struct DeribitAdapter {
     /// Instruments whose own trades have to be listed; the first one is being asked for.
     #[serde(deserialize_with = "roomy::<_, _, WANTED>")]
     pub trades_wanted: Vec<InstrumentId>,
+    pub missed: Missed,
+    /// The listing whose currency's trades are read, and from which second on.
+    pub missed_at: (usize, u64),
     #[serde(skip, default = "Parser::new")]
     pub parser: Parser,
     /// Levels of one message at the instrument's scales.
@@ -177,6 +181,8 @@ impl DeribitAdapter {
             standing: Standing::new(&context.params),
             credits: [Credits::default(); 2],
             trades_wanted: Vec::with_capacity(WANTED),
+            missed: Missed::new(context.venue),
+            missed_at: (0, 0),
             parser: Parser::new(),
             scratch: Vec::with_capacity(SCRATCH),
             renew_at: [NEVER; 4],
@@ -251,6 +257,7 @@ impl DeribitAdapter {
                 self.requests[*ask as usize] = Request::default();
             }
             self.trades_wanted.clear();
+            self.missed.lose();
         }
     }
 
@@ -332,7 +339,7 @@ impl DeribitAdapter {
                 return self.arm(at);
             }
             // Ids begin beyond the codes of session calls, and stay below the half of the range that route uses.
-            self.next_id = self.next_id % 0x0fff_fff0 + 1;
+            self.next_id = self.next_id % 0x07ff_fff0 + 1;
             request.id = calls::ASKS_FROM + ((self.next_id << ASK_BITS) | ask as u32);
             request.due = now + REPLY_WITHIN;
             let (id, instrument) = (request.id, self.trades_wanted.first().copied());
@@ -341,7 +348,15 @@ impl DeribitAdapter {
                 out.action(SessionAction::Http { venue: self.venue, id: HttpId(id), what });
             } else {
                 let what = call_arg(ask.op(), u64::from(id));
-                let instrument = instrument.filter(|_| ask == Ask::Trades);
+                let (listing, second) = self.missed_at;
+                let (instrument, what) = match ask {
+                    Ask::Trades => (instrument, what),
+                    Ask::Missed => {
+                        let arg = calls::since(second, id);
+                        (self.listings.get(listing).map(|listing| listing.id), VenueCall { arg, ..what })
+                    }
+                    _ => (None, what),
+                };
                 let market = self.twins.standing(&self.sessions);
                 let at = if pool == Pool::Address { market } else { ACCOUNT };
                 self.send(at, VenueCall { instrument, ..what }, out);
@@ -468,6 +483,9 @@ impl DeribitAdapter {
             }
             // What happens from now on arrives by itself; what was before is asked for.
             SessionRole::Account => {
+                if self.missed.resume() {
+                    self.want_missed(now);
+                }
                 self.reconcile(now);
                 self.want(Ask::Settings, now);
             }
@@ -609,6 +627,9 @@ impl Adapter for DeribitAdapter {
             FrameKind::Binary => return self.odd(meta.conn, OddKind::Malformed, out),
             FrameKind::Ping | FrameKind::Pong => return,
         }
+        if at == ACCOUNT {
+            self.missed.hear(now.wall);
+        }
         let mut full = Full::new();
         match self.parser.parse(frame, &mut full) {
             Ok(Frame::Market { channel }) => {
@@ -680,6 +701,13 @@ impl Adapter for DeribitAdapter {
         }
         // Subscriptions wait for the next tick, so that listings defined together go out together.
         self.arm(now.mono);
+    }
+
+    fn reread_positions(&mut self, now: Stamp, out: &mut Out) {
+        if self.reconciled {
+            self.want(Ask::Positions, now.mono);
+        }
+        self.work(now, out);
     }
 
     fn on_order_wrong(&mut self, now: Stamp, out: &mut Out) {

@@ -14,15 +14,16 @@ pub(super) enum Ask {
     Time,
     Settings,
     Foreign,
+    Missed,
 }
 
 /// How many kinds of questions there are.
-pub(super) const ASKS: usize = 8;
+pub(super) const ASKS: usize = 9;
 
 /// What makes the account known again.
 pub(super) const ACCOUNT_ASKS: [Ask; 3] = [Ask::OpenOrders, Ask::Positions, Ask::Summaries];
 /// Bits of an id that say what was asked for.
-pub(super) const ASK_BITS: u32 = 3;
+pub(super) const ASK_BITS: u32 = 4;
 
 impl Ask {
     /// All of them.
@@ -35,6 +36,7 @@ impl Ask {
         Self::Time,
         Self::Settings,
         Self::Foreign,
+        Self::Missed,
     ];
 
     /// Its code in [`calls`].
@@ -47,6 +49,7 @@ impl Ask {
             Self::Trades => calls::TRADES,
             Self::Time => calls::TIME,
             Self::Settings => calls::SETTINGS,
+            Self::Missed => calls::MISSED,
         }
     }
 

@@ -43,6 +43,19 @@ pub(super) const TRADES: u16 = 20;
 pub(super) const TIME: u16 = 21;
 /// `private/get_account_summaries` with settings, fees and limits; `arg` = JSON-RPC id.
 pub(super) const SETTINGS: u16 = 22;
+/// `private/get_user_trades_by_currency_and_time` of the currency of `instrument`; `arg` = first second since the
+/// epoch and JSON-RPC id ([`since`]).
+pub(super) const MISSED: u16 = 23;
+
+/// Packs a second since the epoch and a JSON-RPC id.
+pub(super) const fn since(second: u64, id: u32) -> u64 {
+    second << 32 | id as u64
+}
+
+/// Unpacks [`since`].
+pub(super) const fn unpack_since(arg: u64) -> (u64, u64) {
+    (arg >> 32, arg & 0xffff_ffff)
+}
 
 /// Seconds between heartbeats where nothing rests: the least that the venue allows.
 pub(super) const HEARTBEAT_SECONDS: u64 = 10;

@@ -22,6 +22,8 @@ use std::fmt::Write as _;
 
 /// A hedge is worth something for a while: the least validity of an urgent order, ms.
 const HEDGE_VALID_MS: i64 = 5_000;
+/// The account's trades are listed up to this far ahead of the time of the request, which the venue's clock may be, ms.
+const MISSED_AHEAD_MS: i64 = 60_000;
 
 type Result<T> = std::result::Result<T, PayloadFull>;
 
@@ -309,6 +311,20 @@ impl Encoder for DeribitEncoder {
                     what.arg,
                     "private/get_user_trades_by_instrument",
                     format_args!("\"instrument_name\":\"{symbol}\",\"count\":1000,\"sorting\":\"desc\""),
+                )
+            }
+            calls::MISSED => {
+                let (second, id) = calls::unpack_since(what.arg);
+                let symbol = self.symbol(what.instrument)?;
+                let currency = currency_of(&symbol);
+                request(
+                    to,
+                    id,
+                    "private/get_user_trades_by_currency_and_time",
+                    format_args!(
+                        "\"currency\":\"{currency}\",\"kind\":\"future\",\"start_timestamp\":{second}000,\"end_timestamp\":{},\"count\":1000,\"sorting\":\"asc\"",
+                        now.wall_ms() + MISSED_AHEAD_MS
+                    ),
                 )
             }
             _ => Err(PayloadFull),

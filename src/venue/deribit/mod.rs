@@ -46,6 +46,7 @@ pub use decoder::DeribitDecoder;
 
 use super::message::Decoder;
 use super::session::{self, Ping, Terms};
+use super::shape::Shape;
 use super::{Adapter, Amending, ConnSpec, Dialect, Encoder, KillSwitch, VenueContext};
 use crate::domain::event::SessionRole;
 use crate::domain::standing::CheckSet;
@@ -114,6 +115,10 @@ impl Dialect for Deribit {
 
     fn kill_switch(&self, _: &VenueContext) -> Option<Box<dyn KillSwitch>> {
         Some(Box::new(kill::DeribitKill::new()))
+    }
+
+    fn private_shapes(&self) -> &'static [Shape] {
+        schema::PRIVATE
     }
 
     fn decoder(&self) -> Box<dyn Decoder> {

@@ -267,15 +267,18 @@ pub(super) fn summaries(c: &mut Cursor<'_>, mut each: impl FnMut(&BalanceRow)) -
     })
 }
 
-/// The rows of `private/get_user_trades_by_instrument`.
-pub(super) fn user_trades<'a>(c: &mut Cursor<'a>, mut each: impl FnMut(&TradeRow<'a>)) -> Result<()> {
+/// The rows of `private/get_user_trades_by_…`; whether there are more.
+pub(super) fn user_trades<'a>(c: &mut Cursor<'a>, mut each: impl FnMut(&TradeRow<'a>)) -> Result<bool> {
+    let mut more = false;
     c.object(|key, c| match key {
+        b"has_more" => c.boolean("has_more").map(|flag| more = flag),
         b"trades" => c.array(|c| {
             each(&trade(c)?);
             Ok(())
         }),
         _ => c.skip(),
-    })
+    })?;
+    Ok(more)
 }
 
 /// A login: `expires_in`, s, and `scope`, where it is stated.

@@ -6,7 +6,7 @@
 //! `userFills`, and what a gap has swallowed is asked for.
 
 use super::adapter::{Ask, HyperliquidAdapter, STATE_AFTER};
-use super::calls::{Posted, of_post_id};
+use super::calls::{FILLS_PAGE, Posted, of_post_id};
 use super::errors::{classify, of_placement, of_status};
 use super::limits::{CHEAP, ROWS_PER_WEIGHT};
 use super::market::nanos;
@@ -257,6 +257,29 @@ impl HyperliquidAdapter {
         })?;
         self.weights.add(now, count / ROWS_PER_WEIGHT);
         c.end()
+    }
+
+    /// The account's executions since its stream was away, oldest first.
+    pub fn on_missed(&mut self, body: &[u8], now: Nanos, out: &mut Out) -> Result<(), DecodeError> {
+        let conn = self.account_conn();
+        let mut c = Cursor::new(body);
+        let (mut count, mut last) = (0, 0);
+        c.array(|c| {
+            let row = rows::fill(c)?;
+            self.on_fill(conn, &row, false, now, out);
+            (count, last) = (count + 1, u64::try_from(row.time_ms).unwrap_or(0));
+            Ok(())
+        })?;
+        c.end()?;
+        self.weights.add(now, count / ROWS_PER_WEIGHT);
+        let from = self.requests[Ask::Missed as usize].arg;
+        if count >= FILLS_PAGE {
+            // A page of a single millisecond is not read twice.
+            self.want_page(Ask::Missed, last.max(from + u64::from(last <= from)), now);
+        } else {
+            self.missed.end(out);
+        }
+        Ok(())
     }
 
     /// All open orders.

@@ -29,6 +29,7 @@ use crate::venue::full::Full;
 use crate::venue::lines::Book;
 use crate::venue::markets::Market as _;
 use crate::venue::message::DecodeError;
+use crate::venue::missed::Missed;
 use crate::venue::quota::Quota;
 use crate::venue::twins::Twins;
 use crate::venue::{Adapter, Emit, OddKind, Oddity, Out, VenueContext};
@@ -72,10 +73,11 @@ pub(super) enum Ask {
     Fees,
     Foreign,
     Asset,
+    Missed,
 }
 
 /// How many kinds of questions there are.
-const ASKS: usize = 12;
+const ASKS: usize = 13;
 
 /// Bits of an [`HttpId`] that say what was asked for.
 const ASK_BITS: u32 = 4;
@@ -95,13 +97,14 @@ impl Ask {
         Self::Fees,
         Self::Foreign,
         Self::Asset,
+        Self::Missed,
     ];
 
     const fn op(self) -> u16 {
         match self {
             Self::State => calls::STATE,
             Self::Pending | Self::Foreign => calls::PENDING,
-            Self::Fills => calls::FILLS,
+            Self::Fills | Self::Missed => calls::FILLS,
             Self::Rate => calls::RATE,
             Self::Meta => calls::META,
             Self::Time => calls::TIME,
@@ -117,7 +120,7 @@ impl Ask {
     const fn weight(self) -> (u32, Share) {
         match self {
             Self::State => (CHEAP, Share::Account),
-            Self::Pending | Self::Fills | Self::Rate => (PLAIN, Share::Account),
+            Self::Pending | Self::Fills | Self::Missed | Self::Rate => (PLAIN, Share::Account),
             Self::Time => (CHEAP, Share::Data),
             Self::Role => (DEAR, Share::Data),
             Self::Meta | Self::Agents | Self::Abstraction | Self::Fees | Self::Foreign => {
@@ -208,6 +211,7 @@ pub(super) struct HyperliquidAdapter {
     pub at_par: Currency,
     /// Wall time of the start.
     pub started_wall: Nanos,
+    pub missed: Missed,
     next_id: u32,
     /// Earliest time at which anything has to be done.
     due: Nanos,
@@ -272,6 +276,7 @@ impl HyperliquidAdapter {
             currency: Currency::new("USDC").unwrap_or_default(),
             at_par: context.params.settle_at_par,
             started_wall: 0,
+            missed: Missed::new(context.venue),
             next_id: 0,
             due: NEVER,
             connect_free_at: Nanos::MIN,
@@ -339,9 +344,10 @@ impl HyperliquidAdapter {
         if at == ACCOUNT {
             self.reconciled = false;
             self.state_due = NEVER;
-            for ask in [Ask::Pending, Ask::State] {
+            for ask in [Ask::Pending, Ask::State, Ask::Missed] {
                 self.requests[ask as usize] = Request::default();
             }
+            self.missed.lose();
             self.forget_settings();
         }
     }
@@ -476,6 +482,9 @@ impl HyperliquidAdapter {
             SessionRole::Market => self.status(at, true, out),
             // What happens from now on arrives by itself; what was before is asked for.
             SessionRole::Account => {
+                if self.missed.resume() {
+                    self.want_page(Ask::Missed, self.missed.since_ms(), now);
+                }
                 self.reconcile(now);
                 self.read_settings(now, out);
             }
@@ -544,6 +553,7 @@ impl HyperliquidAdapter {
                 self.on_foreign(body, now.mono, out)
             }
             Ask::Fills => self.on_fills(body, now.mono, out),
+            Ask::Missed => self.on_missed(body, now.mono, out),
             Ask::Rate => self.on_rate(body, now.mono, out),
             Ask::Meta => self.on_meta(body, now.mono, out),
             Ask::Time => self.on_time(body, sent, now.mono, out),
@@ -626,6 +636,9 @@ impl Adapter for HyperliquidAdapter {
             FrameKind::Text => {}
             FrameKind::Binary => return self.odd(meta.conn, OddKind::Malformed, out),
             FrameKind::Ping | FrameKind::Pong => return,
+        }
+        if at == ACCOUNT {
+            self.missed.hear(now.wall);
         }
         let mut full = Full::new();
         match self.parser.parse(frame, &mut full) {
@@ -714,6 +727,13 @@ impl Adapter for HyperliquidAdapter {
             let asked = Nanos::from(pace.retry_after_s) * SECOND;
             self.asks_free_at = self.asks_free_at.max(now.mono + asked.max(PAUSE_MIN));
         }
+    }
+
+    fn reread_positions(&mut self, now: Stamp, out: &mut Out) {
+        if self.reconciled {
+            self.want_state(now.mono);
+        }
+        self.work(now, out);
     }
 
     fn on_order_wrong(&mut self, now: Stamp, out: &mut Out) {

@@ -23,6 +23,8 @@ pub(super) const PENDING: u16 = 17;
 pub(super) const STATE: u16 = 18;
 /// `{"type":"userFillsByTime"}`; `arg` = `startTime`, ms.
 pub(super) const FILLS: u16 = 19;
+/// Rows of a full reply to it.
+pub(super) const FILLS_PAGE: u32 = 2_000;
 
 /// `{"type":"exchangeStatus"}`: the venue's time.
 pub(super) const TIME: u16 = 20;

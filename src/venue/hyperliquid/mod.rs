@@ -46,6 +46,7 @@ pub use decoder::HyperliquidDecoder;
 
 use super::message::Decoder;
 use super::session::{self, Ping, Terms};
+use super::shape::Shape;
 use super::{Adapter, ConnSpec, Dialect, Encoder, KillSwitch, VenueContext};
 use crate::domain::event::SessionRole;
 use crate::domain::params::{Extras, MarketCopies};
@@ -114,6 +115,10 @@ impl Dialect for Hyperliquid {
 
     fn kill_switch(&self, _context: &VenueContext) -> Option<Box<dyn KillSwitch>> {
         Some(Box::new(kill::HyperliquidKill::default()))
+    }
+
+    fn private_shapes(&self) -> &'static [Shape] {
+        schema::PRIVATE
     }
 
     fn decoder(&self) -> Box<dyn Decoder> {

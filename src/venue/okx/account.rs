@@ -4,11 +4,11 @@
 //! by the order ledger.
 
 use super::adapter::{Ask, OkxAdapter};
-use super::calls::PENDING_PAGE;
+use super::calls::{MISSED_PAGE, PENDING_PAGE};
 use super::errors::classify;
 use super::market::nanos;
 use super::parse::PrivateChannel;
-use super::rows::{self, BalanceRow, OrderRow, PositionRow, ReplyRow};
+use super::rows::{self, BalanceRow, FillRow, OrderRow, PositionRow, ReplyRow};
 use super::{ACCOUNT, ORDERS, session::Phase};
 use crate::domain::effect::{HttpId, OrderCall};
 use crate::domain::event::{BalanceReport, EventBody, FundingPayment, PositionReport};
@@ -363,38 +363,8 @@ impl OkxAdapter {
         if code != 0 {
             return Ok(code);
         }
-        let conn = self.account_conn();
         data.ok_or(DecodeError::Missing("data"))?.array(|c| {
-            let row = rows::fill(c)?;
-            let found = Symbol::from_bytes(row.symbol).and_then(|symbol| self.find(&symbol));
-            let Some(listing) = found.map(|at| &self.listings[at]).filter(|l| l.instrument.generation > 0)
-            else {
-                self.odd(conn, OddKind::UnknownSymbol, out);
-                return Ok(());
-            };
-            let (qty, price) = (listing.instrument.qty(row.qty), listing.instrument.price(row.price));
-            let (Some(qty), Some(price)) = (qty, price) else {
-                self.odd(conn, OddKind::Inexact, out);
-                return Ok(());
-            };
-            out.emit(Emit::Report(OrderReport {
-                venue: self.venue,
-                instrument: Some(listing.id),
-                client_id: row.client_id,
-                venue_order_id: row.order_id,
-                kind: ReportKind::Acked,
-                side: Some(row.side),
-                fill: Some(FillReport {
-                    trade_id: row.trade_id,
-                    qty,
-                    price,
-                    fee: Some(row.cost),
-                    fee_currency: row.fee_currency,
-                    maker: row.maker,
-                }),
-                venue_ns: nanos(row.time_ms),
-                ..OrderReport::default()
-            }));
+            self.on_fill(&rows::fill(c)?, out);
             Ok(())
         })?;
         let done = self.requests[Ask::Fills as usize].arg;
@@ -402,6 +372,59 @@ impl OkxAdapter {
         match self.fills_wanted.first() {
             Some(next) => self.want_page(Ask::Fills, *next, now),
             None => self.requests[Ask::Fills as usize].wanted = false,
+        }
+        Ok(0)
+    }
+
+    fn on_fill(&self, row: &FillRow<'_>, out: &mut Out) {
+        let conn = self.account_conn();
+        let found = Symbol::from_bytes(row.symbol).and_then(|symbol| self.find(&symbol));
+        let Some(listing) = found.map(|at| &self.listings[at]).filter(|l| l.instrument.generation > 0) else {
+            return self.odd(conn, OddKind::UnknownSymbol, out);
+        };
+        let (qty, price) = (listing.instrument.qty(row.qty), listing.instrument.price(row.price));
+        let (Some(qty), Some(price)) = (qty, price) else { return self.odd(conn, OddKind::Inexact, out) };
+        out.emit(Emit::Report(OrderReport {
+            venue: self.venue,
+            instrument: Some(listing.id),
+            client_id: row.client_id,
+            venue_order_id: row.order_id,
+            kind: ReportKind::Acked,
+            side: Some(row.side),
+            fill: Some(FillReport {
+                trade_id: row.trade_id,
+                qty,
+                price,
+                fee: Some(row.cost),
+                fee_currency: row.fee_currency,
+                maker: row.maker,
+            }),
+            venue_ns: nanos(row.time_ms),
+            ..OrderReport::default()
+        }));
+    }
+
+    /// A page of the account's executions, newest first.
+    pub fn on_missed(&mut self, body: &[u8], now: i64, out: &mut Out) -> Result<i32, DecodeError> {
+        let (code, data) = rows::envelope(body)?;
+        if code != 0 {
+            return Ok(code);
+        }
+        let (mut count, mut oldest, mut done) = (0, 0, false);
+        data.ok_or(DecodeError::Missing("data"))?.array(|c| {
+            let row = rows::fill(c)?;
+            (count, oldest) = (count + 1, row.bill_id);
+            done |= !self.missed.covers(row.time_ms);
+            if !done {
+                self.on_fill(&row, out);
+            }
+            Ok(())
+        })?;
+        if count >= MISSED_PAGE && !done && oldest > 0 {
+            self.want_page(Ask::Missed, oldest, now);
+        } else {
+            self.requests[Ask::Missed as usize].wanted = false;
+            self.missed.end(out);
         }
         Ok(0)
     }

@@ -8,7 +8,7 @@ mod contracts;
 use super::calls::{self, call, call_arg};
 use super::continuity::{OkxContinuity, SentBook};
 use super::errors::is_fatal;
-use super::market::{Limits, MARKS};
+use super::market::MARKS;
 use super::parse::{EventKind, Frame, Parser};
 use super::session::{NEVER, Phase, Session, Wish, note_ready};
 use super::standing::Standing;
@@ -29,6 +29,8 @@ use crate::venue::extras::Told;
 use crate::venue::full::Full;
 use crate::venue::lines::Book;
 use crate::venue::markets::Market as _;
+use crate::venue::missed::Missed;
+use crate::venue::price_limits::PriceLimits;
 use crate::venue::quota::Quota;
 use crate::venue::twins::Twins;
 use crate::venue::{Adapter, Emit, OddKind, Oddity, Out, VenueContext};
@@ -69,9 +71,10 @@ pub(super) enum Ask {
     Fee,
     Foreign,
     DeadMan,
+    Missed,
 }
 /// How many kinds of questions there are.
-const ASKS: usize = 11;
+const ASKS: usize = 12;
 /// What makes the account known again.
 const ACCOUNT_ASKS: [Ask; 3] = [Ask::Pending, Ask::Positions, Ask::Balance];
 /// Bits of an [`HttpId`] that say what was asked for.
@@ -90,6 +93,7 @@ impl Ask {
         Self::Fee,
         Self::Foreign,
         Self::DeadMan,
+        Self::Missed,
     ];
 
     const fn op(self) -> u16 {
@@ -105,6 +109,7 @@ impl Ask {
             Self::Fee => calls::FEE,
             Self::Foreign => calls::PENDING,
             Self::DeadMan => calls::DEAD_MAN,
+            Self::Missed => calls::MISSED,
         }
     }
 }
@@ -152,8 +157,7 @@ pub(super) struct Listing {
     pub seen: bool,
     /// Funding of the present position so far, as last stated.
     pub funding: Option<Money>,
-    /// Highest price to buy at and lowest to sell at, as last stated on a connection that still stands.
-    pub limits: Limits,
+    pub limits: PriceLimits,
     /// Open interest and last price as last told.
     pub told: Told,
 }
@@ -176,6 +180,7 @@ pub(super) struct OkxAdapter {
     /// Orders (by the venue's id) whose fills have to be listed; the first one is being asked for.
     #[serde(deserialize_with = "roomy::<_, _, WANTED>")]
     pub fills_wanted: Vec<u64>,
+    pub missed: Missed,
     #[serde(skip, default = "Parser::new")]
     pub parser: Parser,
     /// Levels of one message at the instrument's scales.
@@ -217,7 +222,7 @@ impl OkxAdapter {
                 sent_live: false,
                 seen: false,
                 funding: None,
-                limits: (None, None),
+                limits: PriceLimits::default(),
                 told: Told::default(),
             })
             .collect();
@@ -240,6 +245,7 @@ impl OkxAdapter {
             requests: [Request::default(); ASKS],
             standing: Standing::new(&context.params),
             fills_wanted: Vec::with_capacity(WANTED),
+            missed: Missed::new(context.venue),
             parser: Parser::new(),
             scratch: Vec::with_capacity(SCRATCH),
             extras: context.params.extras,
@@ -309,9 +315,10 @@ impl OkxAdapter {
         }
         if at == ACCOUNT {
             self.reconciled = false;
-            for ask in ACCOUNT_ASKS {
+            for ask in ACCOUNT_ASKS.into_iter().chain([Ask::Missed]) {
                 self.requests[ask as usize] = Request::default();
             }
+            self.missed.lose();
             if self.orders_http {
                 self.status(ORDERS, false, out);
             }
@@ -521,6 +528,9 @@ impl OkxAdapter {
             SessionRole::Market => self.status(at, true, out),
             // What happens from now on arrives by itself; what was before is asked for.
             SessionRole::Account => {
+                if self.missed.resume() {
+                    self.want(Ask::Missed, now);
+                }
                 self.reconcile(now);
                 self.read_settings(now, out);
             }
@@ -587,6 +597,9 @@ impl Adapter for OkxAdapter {
             FrameKind::Binary => return self.odd(meta.conn, OddKind::Malformed, out),
             FrameKind::Ping | FrameKind::Pong => return,
         }
+        if at == ACCOUNT {
+            self.missed.hear(now.wall);
+        }
         let mut full = Full::new();
         match self.parser.parse(frame, &mut full) {
             Ok(Frame::Market { channel, symbol, snapshot }) => {
@@ -614,9 +627,8 @@ impl Adapter for OkxAdapter {
             Err(error) => {
                 out.unread(meta.conn, error);
                 self.odd(meta.conn, OddKind::Malformed, out);
-                let copy = self.twins.copy_of(at).unwrap_or(0);
-                if let Some(at) = self.parser.book_hint.and_then(|symbol| self.find(&symbol)) {
-                    self.lose_message(at, copy, now.mono, out);
+                if let Some(copy) = self.twins.copy_of(at) {
+                    self.lose_frame(copy, now.mono, out);
                 }
             }
         }
@@ -645,6 +657,7 @@ impl Adapter for OkxAdapter {
             (200, Ask::Leverage) => self.on_leverage(body, now.mono, out),
             (200, Ask::Fee) => self.on_fee(body, now.mono, out),
             (200, Ask::Foreign) => self.on_foreign(body, now.mono, out),
+            (200, Ask::Missed) => self.on_missed(body, now.mono, out),
             (200, Ask::DeadMan) => self.on_dead_man(body, now.mono, out),
             // Errors come with their own status (401 for a bad key) and the code in the body.
             _ => rows::envelope(body).map(|(code, _)| if code == 0 { 50001 } else { code }).or(Ok(50001)),
@@ -688,6 +701,13 @@ impl Adapter for OkxAdapter {
             let asked = Nanos::from(pace.retry_after_s) * SECOND;
             self.asks_free_at = self.asks_free_at.max(now.mono + asked.max(2 * SECOND));
         }
+    }
+
+    fn reread_positions(&mut self, now: Stamp, out: &mut Out) {
+        if self.reconciled {
+            self.want(Ask::Positions, now.mono);
+        }
+        self.work(now, out);
     }
 
     fn on_order_wrong(&mut self, now: Stamp, out: &mut Out) {

@@ -40,6 +40,8 @@ pub(super) const LEVERAGE: u16 = 23;
 pub(super) const FEE: u16 = 24;
 /// `POST /api/v5/trade/cancel-all-after`; `arg` = seconds.
 pub(super) const DEAD_MAN: u16 = 25;
+/// `GET /api/v5/trade/fills` of all orders, newest first; `arg` = bill id to continue after, 0 = first page.
+pub(super) const MISSED: u16 = 26;
 
 /// Channels subscribed for every listing, in the order of the subscription; [`INDEX_CHANNEL`] by the name of
 /// its index.
@@ -66,6 +68,9 @@ pub(super) const ACCOUNT_CHANNELS: u32 = 3;
 
 /// Listings in one subscription: seven channels of a 32-byte symbol are about 500 bytes each.
 pub(super) const LISTINGS_PER_BATCH: usize = 3;
+
+/// Rows in a full page of executions.
+pub(super) const MISSED_PAGE: usize = 100;
 
 /// Rows in a full page of pending orders.
 pub(super) const PENDING_PAGE: usize = 100;

@@ -112,30 +112,20 @@ impl OkxEncoder {
     }
 
     /// When an order is worth nothing any more, ms since the epoch: an opening one that arrives late is; a
-    /// reduction is not, and a hedge for a while. Over HTTP, where a request may be overtaken by the question what
-    /// became of it, everything has an end.
-    fn deadline(&self, order: &OrderSpec, meta: &OutMeta, now: Stamp) -> Option<i64> {
-        let over_http = self.orders == OrderRoute::Http;
+    /// reduction is not, and a hedge for a while. But everything has an end: a request may be overtaken by the
+    /// question what became of it, over HTTP or when the connection breaks behind it.
+    fn deadline(&self, order: &OrderSpec, meta: &OutMeta, now: Stamp) -> i64 {
         let lasting = meta.urgent || order.reduce_only || self.order_valid_ms <= 0;
         let valid = if lasting { self.order_valid_ms.max(HEDGE_VALID_MS) } else { self.order_valid_ms };
-        (over_http || (self.order_valid_ms > 0 && !order.reduce_only)).then(|| now.wall_ms() + valid)
+        now.wall_ms() + valid
     }
 
     /// `POST /api/v5/trade/order`: the deadline is a header there.
-    fn http_order(
-        &self,
-        order: &OrderSpec,
-        deadline: Option<i64>,
-        now: Stamp,
-        to: &mut Payload,
-    ) -> Result<Rendered> {
+    fn http_order(&self, order: &OrderSpec, deadline: i64, now: Stamp, to: &mut Payload) -> Result<Rendered> {
         let mut body = Names::default();
         self.arguments(self.instrument(order.instrument)?, order, &mut body).map_err(|_| PayloadFull)?;
         let path = format_args!("/api/v5/trade/order");
-        match deadline {
-            Some(at) => signed_with(format_args!("expTime: {at}\n"), "POST", path, body.bytes(), now, to)?,
-            None => signed("POST", path, body.bytes(), now, to)?,
-        }
+        signed_with(format_args!("expTime: {deadline}\n"), "POST", path, body.bytes(), now, to)?;
         Ok(Rendered::Http)
     }
 
@@ -267,10 +257,7 @@ impl Encoder for OkxEncoder {
         let instrument = self.instrument(order.instrument)?;
         let id = order.client_id;
         text(to, format_args!("{{\"id\":\"{id}\",\"op\":\"order\","))?;
-        if let Some(at) = deadline {
-            text(to, format_args!("\"expTime\":\"{at}\","))?;
-        }
-        to.push(b"\"args\":[")?;
+        text(to, format_args!("\"expTime\":\"{deadline}\",\"args\":["))?;
         self.arguments(instrument, order, to).map_err(|_| PayloadFull)?;
         to.push(b"]}")?;
         Ok(Rendered::Socket(self.orders_conn()))
@@ -321,21 +308,12 @@ impl Encoder for OkxEncoder {
             let mut body = Names::default();
             self.amended(instrument, order, &mut body).map_err(|_| PayloadFull)?;
             let path = format_args!("/api/v5/trade/amend-order");
-            match deadline {
-                Some(at) => {
-                    signed_with(format_args!("expTime: {at}\n"), "POST", path, body.bytes(), now, to)?
-                }
-                None => signed("POST", path, body.bytes(), now, to)?,
-            }
+            signed_with(format_args!("expTime: {deadline}\n"), "POST", path, body.bytes(), now, to)?;
             return Ok(Some(Rendered::Http));
         }
         to.push(b"{\"id\":\"m")?;
         to.push(&order.client_id.hex()[1..])?;
-        to.push(b"\",\"op\":\"amend-order\",")?;
-        if let Some(at) = deadline {
-            text(to, format_args!("\"expTime\":\"{at}\","))?;
-        }
-        to.push(b"\"args\":[")?;
+        text(to, format_args!("\",\"op\":\"amend-order\",\"expTime\":\"{deadline}\",\"args\":["))?;
         self.amended(instrument, order, to).map_err(|_| PayloadFull)?;
         to.push(b"]}")?;
         Ok(Some(Rendered::Socket(self.orders_conn())))
@@ -445,6 +423,17 @@ impl Encoder for OkxEncoder {
             calls::FILLS => {
                 let order = what.arg;
                 signed_get(format_args!("/api/v5/trade/fills?instType=SWAP&ordId={order}"), now, to)?;
+            }
+            calls::MISSED if what.arg == 0 => {
+                signed_get(format_args!("/api/v5/trade/fills?instType=SWAP&limit=100"), now, to)?;
+            }
+            calls::MISSED => {
+                let after = what.arg;
+                signed_get(
+                    format_args!("/api/v5/trade/fills?instType=SWAP&limit=100&after={after}"),
+                    now,
+                    to,
+                )?;
             }
             calls::POSITIONS => signed_get(format_args!("/api/v5/account/positions?instType=SWAP"), now, to)?,
             calls::TIME => to.push(b"GET /api/v5/public/time\n\n")?,

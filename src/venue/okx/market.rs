@@ -12,7 +12,6 @@ use crate::domain::event::{
 };
 use crate::domain::input::ConnId;
 use crate::domain::instrument::{Price, Qty};
-use crate::domain::number::Num;
 use crate::domain::text::Symbol;
 use crate::domain::time::{MILLI, Nanos, Stamp};
 use crate::venue::lines::{Change, Loss, tell_levels};
@@ -30,9 +29,6 @@ const LIQUIDATION: usize = 5;
 const LIMITS: usize = 6;
 /// How many there are.
 pub(super) const MARKS: usize = 7;
-
-/// Highest price to buy at and lowest to sell at.
-pub(super) type Limits = (Option<Num>, Option<Num>);
 
 /// Milliseconds as sent to nanoseconds.
 pub(super) fn nanos(ms: i64) -> Nanos {
@@ -90,9 +86,10 @@ impl OkxAdapter {
                     if !self.is_first_mark(copy, at, kind, row.time_ms, now.mono) {
                         continue;
                     }
-                    // Limits are told when they change, marks every 10 s at least: with these the limits stay known.
+                    let limits = &mut self.listings[at].limits;
+                    // Limits come when they change, marks every 10 s at least: with these the limits stay known.
                     let (buy_max, sell_min) =
-                        if kind == MARK { self.listings[at].limits } else { (None, None) };
+                        if kind == MARK { limits.beside(copy, row.mark) } else { (None, None) };
                     let both = row.funding_ms > 0 && row.next_funding_ms > row.funding_ms;
                     out.event(EventBody::Mark(Mark {
                         instrument: self.listings[at].id,
@@ -108,11 +105,12 @@ impl OkxAdapter {
                     }));
                 }
                 (_, Item::Limits { symbol: name, buy_max, sell_min, time_ms }) if name == *symbol => {
+                    self.listings[at].limits.hear(copy);
                     if !self.is_first_mark(copy, at, LIMITS, time_ms, now.mono) {
                         continue;
                     }
                     let listing = &mut self.listings[at];
-                    listing.limits = (buy_max, sell_min);
+                    listing.limits.state((buy_max, sell_min));
                     let (instrument, venue_ns) = (listing.id, nanos(time_ms));
                     out.event(EventBody::Mark(Mark {
                         instrument,

@@ -47,6 +47,7 @@ pub use decoder::OkxDecoder;
 
 use super::message::Decoder;
 use super::session::{self, Ping, Terms};
+use super::shape::Shape;
 use super::{Adapter, Amending, ConnSpec, Dialect, Encoder, KillSwitch, VenueContext};
 use crate::domain::event::SessionRole;
 use crate::domain::params::OrderRoute;
@@ -120,6 +121,10 @@ impl Dialect for Okx {
 
     fn kill_switch(&self, _context: &VenueContext) -> Option<Box<dyn KillSwitch>> {
         Some(Box::new(kill::OkxKill))
+    }
+
+    fn private_shapes(&self) -> &'static [Shape] {
+        schema::PRIVATE
     }
 
     fn decoder(&self) -> Box<dyn Decoder> {

@@ -28,9 +28,7 @@ impl Market for OkxAdapter {
 
     fn forget(listing: &mut Listing, copy: usize) {
         listing.best.forget(copy);
-        if !listing.book.lines[1 - copy].subscribed {
-            listing.limits = (None, None);
-        }
+        listing.limits.forget(copy);
     }
 
     fn wake(&mut self, at: Nanos) {
@@ -43,6 +41,19 @@ impl Market for OkxAdapter {
 }
 
 impl OkxAdapter {
+    /// A frame of a market connection could not be read: what it may have changed is not known any more.
+    pub fn lose_frame(&mut self, copy: usize, now: Nanos, out: &mut Out) {
+        match self.parser.book_hint {
+            Some(symbol) => {
+                if let Some(at) = self.find(&symbol) {
+                    self.lose_message(at, copy, now, out);
+                }
+            }
+            // A hole in a book shows in its numbers; limits have none, and are stated again when they change.
+            None => self.listings.iter_mut().for_each(|listing| listing.limits.forget(copy)),
+        }
+    }
+
     /// Resubscribes the books that lost continuity, each on its own. A connection that may not ask for more is left
     /// for one that may.
     pub fn resync(&mut self, copy: usize, now: Nanos, out: &mut Out) {

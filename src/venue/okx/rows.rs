@@ -145,6 +145,8 @@ pub(super) struct FillRow<'a> {
     pub order_id: u64,
     /// Buy or sell.
     pub side: Side,
+    /// `billId`: where the next page of a list begins.
+    pub bill_id: u64,
     /// `tradeId`.
     pub trade_id: u64,
     /// `fillSz`.
@@ -165,13 +167,14 @@ pub(super) struct FillRow<'a> {
 pub(super) fn fill<'a>(c: &mut Cursor<'a>) -> Result<FillRow<'a>> {
     let (mut symbol, mut client_id, mut order_id): (&[u8], _, _) = (b"", ClientId::NONE, 0);
     let (mut way, mut trade_id, mut qty, mut price, mut cost) = (None, None, None, None, None);
-    let (mut fee_currency, mut maker, mut time_ms) = (Currency::EMPTY, false, 0);
+    let (mut fee_currency, mut maker, mut time_ms, mut bill_id) = (Currency::EMPTY, false, 0, 0);
     c.object(|key, c| {
         match key {
             b"instId" => symbol = c.string()?,
             b"clOrdId" => client_id = ClientId::parse(c.string()?).unwrap_or(ClientId::NONE),
             b"ordId" => order_id = id_or_zero(c, "ordId")?,
             b"side" => way = Some(side(c)?),
+            b"billId" => bill_id = id_or_zero(c, "billId")?,
             b"tradeId" => trade_id = Some(c.uint("tradeId")?),
             b"fillSz" => qty = Some(c.num("fillSz")?),
             b"fillPx" => price = Some(c.num("fillPx")?),
@@ -188,6 +191,7 @@ pub(super) fn fill<'a>(c: &mut Cursor<'a>) -> Result<FillRow<'a>> {
         client_id,
         order_id,
         side: way.ok_or(DecodeError::Missing("side"))?,
+        bill_id,
         trade_id: trade_id.ok_or(DecodeError::Missing("tradeId"))?,
         qty: qty.ok_or(DecodeError::Missing("fillSz"))?,
         price: price.ok_or(DecodeError::Missing("fillPx"))?,

@@ -1,11 +1,13 @@
 //! Exits of a pair of which one leg cannot be closed: a book is away, a contract is suspended.
 
-use super::rig::{MID, Rig, instrument};
+use super::rig::{MID, Rig, instrument, scan_params};
+use crate::core::pair::WhyNot;
 use crate::domain::event::{BookState, EventBody};
 use crate::domain::input::{Command, Scope};
 use crate::domain::instrument::{InstrumentId, Qty, Status};
 use crate::domain::intent::{Basket, BasketKind};
 use crate::domain::order::{RejectClass, Side};
+use crate::domain::params::ScanParams;
 
 fn state(rig: &mut Rig, at: u16, status: Status) {
     let mut changed = instrument(at);
@@ -22,6 +24,46 @@ fn lone(basket: Option<Basket>) -> (InstrumentId, Side, Qty) {
 
 const SHORT: (InstrumentId, Side, Qty) = (InstrumentId(1), Side::Buy, Qty(1_600));
 const LONG: (InstrumentId, Side, Qty) = (InstrumentId(0), Side::Sell, Qty(160));
+
+#[test]
+fn a_leg_that_stands_alone_for_too_long_stops_entries_everywhere_until_it_is_closed() {
+    let mut rig = Rig::warm_with(4, ScanParams { trades_open_max: 4, ..scan_params() });
+    rig.spread(30);
+    let entry = rig.basket().expect("an edge of 30 bps enters");
+    let [long, short] = [entry.legs[0], entry.legs[1]];
+    let free: Vec<u16> = (0..4).filter(|at| ![long.instrument.0, short.instrument.0].contains(at)).collect();
+    rig.fill(&long);
+    rig.reject(&short, RejectClass::Never);
+    // The hedge is hopeless, and the venue takes no reduction.
+    for _ in 0..400 {
+        rig.tick_ms(100);
+        [0, 1, 2, 3].into_iter().for_each(|at| rig.quote(at, MID));
+        for basket in rig.baskets() {
+            basket.orders().iter().for_each(|order| rig.reject(order, RejectClass::Retry));
+        }
+    }
+    assert!(rig.scanner.totals().alone_ns > scan_params().unhedged_max_ns);
+    let spread = |rig: &mut Rig| {
+        rig.quote(free[0], MID);
+        rig.quote(free[1], MID + 30 * MID / 10_000);
+    };
+    spread(&mut rig);
+    assert!(rig.baskets().iter().all(|basket| basket.kind != BasketKind::Entry));
+    assert!(rig.scanner.views().any(|view| view.why == WhyNot::Unhedged));
+    // It is closed at last.
+    for _ in 0..200 {
+        rig.tick_ms(100);
+        if let Some(basket) = rig.baskets().into_iter().next() {
+            basket.orders().iter().for_each(|order| rig.fill(order));
+            break;
+        }
+        [0, 1, 2, 3].into_iter().for_each(|at| rig.quote(at, MID));
+    }
+    assert_eq!(rig.scanner.totals().alone_ns, 0);
+    rig.tick_ms(1_000);
+    spread(&mut rig);
+    assert!(rig.baskets().iter().any(|basket| basket.kind == BasketKind::Entry), "back to business");
+}
 
 #[test]
 fn neither_time_nor_loss_nor_a_kill_closes_a_leg_beside_one_that_its_venue_keeps() {

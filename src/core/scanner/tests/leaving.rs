@@ -1,11 +1,13 @@
 //! Exits until flat: convergence, time, loss; retries, denials, late fills and changed contracts.
 
-use super::rig::{MID, Rig, instrument, scan_params};
+use super::rig::{MID, Rig, engine, instrument, scan_params};
+use crate::core::limits::URGENT_SIZE_FACTOR;
 use crate::core::pair::WhyNot;
 use crate::core::trade::Phase;
 use crate::domain::event::{BookState, EventBody};
 use crate::domain::instrument::{InstrumentId, Price, Qty};
 use crate::domain::intent::{BPS, Basket, BasketKind};
+use crate::domain::money::Money;
 use crate::domain::order::{OrderState, RejectClass, Side};
 use crate::domain::params::ScanParams;
 use crate::domain::time::{MILLI, SECOND};
@@ -36,6 +38,40 @@ fn a_converged_basis_closes_both_legs_reduce_only() {
     rig.tick_ms(500);
     rig.spread(30);
     assert!(rig.basket().is_some());
+}
+
+#[test]
+fn an_exit_larger_than_an_order_may_be_leaves_in_parts_that_each_pass() {
+    let mut params = engine(2, scan_params());
+    params.risk.order_notional_max_usd = 200;
+    let most = Money::from_units(200 * URGENT_SIZE_FACTOR);
+    let mut rig = Rig::of(&params);
+    rig.run_ms(1_500);
+    rig.flow.clear();
+    rig.spread(30);
+    let entry = rig.basket().expect("an edge of 30 bps enters");
+    entry.orders().iter().for_each(|order| rig.fill(order));
+    rig.quote(1, MID + 6_000);
+    let mut left = [160, 1_600];
+    for part in 0.. {
+        if part > 0 {
+            rig.tick_ms(100);
+        }
+        let exit = rig.basket().expect("the next part");
+        assert_eq!((exit.kind, exit.len), (BasketKind::Exit, 2));
+        for (at, order) in exit.orders().iter().enumerate() {
+            let notional = instrument(at as u16).notional(order.qty, order.price);
+            assert!(order.reduce_only && notional <= most, "{notional} of at most {most}");
+            left[at] -= order.qty.0;
+        }
+        assert_eq!(left[1], 10 * left[0], "both legs alike");
+        exit.orders().iter().for_each(|order| rig.fill(order));
+        if left == [0, 0] {
+            assert!(part >= 2, "{part}");
+            break;
+        }
+    }
+    assert_eq!(rig.trade(), None);
 }
 
 #[test]

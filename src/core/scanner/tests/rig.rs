@@ -32,7 +32,13 @@ pub struct Rig {
 }
 
 pub fn scan_params() -> ScanParams {
-    ScanParams { basis_samples: 21, basis_samples_min: 5, index_required: false, ..ScanParams::default() }
+    ScanParams {
+        basis_samples: 21,
+        basis_samples_min: 5,
+        index_required: false,
+        near_miss_per_s: 0,
+        ..ScanParams::default()
+    }
 }
 
 /// One listing of BTC/USDT per venue; taker fee 1 bps.

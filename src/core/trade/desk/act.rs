@@ -2,7 +2,9 @@
 
 use super::{Desk, Floor};
 use crate::core::listing::Listing;
-use crate::core::trade::measure::{compare, order_max, order_min, realised_basis, urgent_price};
+use crate::core::trade::measure::{
+    compare, order_max, order_min, order_within, realised_basis, urgent_price,
+};
 use crate::core::trade::outcome::{Action, Outcome, decide};
 use crate::core::trade::{ExitReason, Leg, Phase, Trade, Working};
 use crate::domain::event::FlowBody;
@@ -77,6 +79,7 @@ impl Desk {
     /// Does what is next for a trade that has no order out.
     pub(super) fn advance(&mut self, slot: usize, floor: &mut Floor<'_>) {
         let Some(trade) = &mut self.trades[slot] else { return };
+        trade.note_alone(floor.now.mono);
         if trade.is_waiting() || floor.modes.stopped {
             return;
         }
@@ -197,6 +200,7 @@ impl Desk {
             trade.retry_at = floor.now.mono.saturating_add(floor.params.retry_ns);
             return false;
         };
+        let qty = order_within(&listing.instrument, qty, price, self.notional_max);
         let want = Want { leg, side, qty, price, reduce_only: kind == BasketKind::Unwind };
         self.send(slot, kind, [Some(want), None], [false; 2], floor);
         true
@@ -205,9 +209,13 @@ impl Desk {
     /// Closes whatever both legs hold. While both hold something they go together or not at all, whatever the reason:
     /// a pair has no market risk, and one leg alone is nothing but that. So neither a loss nor a kill closes a healthy
     /// leg beside one that cannot be closed now; a loss is measured against a price that stands still there, and a
-    /// kill ends new risk. [`apart`] says what may go first.
+    /// kill ends new risk. [`apart`] says what may go first. What is larger than risk lets an order be leaves in parts.
     fn exit(&mut self, slot: usize, floor: &mut Floor<'_>) {
         let Some(trade) = &mut self.trades[slot] else { return };
+        if Self::must_wait(trade, floor) {
+            trade.retry_at = floor.now.mono.saturating_add(floor.params.retry_ns);
+            return;
+        }
         let (mut wants, mut held, mut halted) = ([None; 2], 0, [false; 2]);
         for (at, leg) in trade.legs.iter().enumerate() {
             let listing = &floor.listings[usize::from(leg.listing)];
@@ -216,12 +224,17 @@ impl Desk {
             }
             held += 1;
             halted[at] = !listing.is_trading();
-            let (side, qty) = (leg.closing_side(), order_max(&listing.instrument, leg.held()));
+            let side = leg.closing_side();
             let price = urgent_price(listing, side, floor.now.mono, floor.params, self.collar);
-            wants[at] = price.map(|price| Want { leg: at, side, qty, price, reduce_only: true });
+            wants[at] = price.map(|price| {
+                let qty = order_within(&listing.instrument, leg.held(), price, self.notional_max);
+                Want { leg: at, side, qty, price, reduce_only: true }
+            });
         }
         if held == 2 && (wants.iter().any(Option::is_none) || halted.contains(&true)) {
             wants = apart(trade, wants, halted, floor);
+        } else if held == 2 {
+            wants = alike(trade, wants, floor);
         }
         if wants.iter().all(Option::is_none) {
             trade.retry_at = floor.now.mono.saturating_add(floor.params.retry_ns);
@@ -277,6 +290,22 @@ impl Desk {
         }
         floor.out.push(FlowBody::Intent(Intent::Basket(basket)));
     }
+}
+
+/// Where one leg leaves in part only, the other one does not leave before it: both by the same amount.
+fn alike(trade: &Trade, wants: [Option<Want>; 2], floor: &Floor<'_>) -> [Option<Want>; 2] {
+    let listing = |want: &Want| &floor.listings[usize::from(trade.legs[want.leg].listing)].instrument;
+    let is_part = |want: &Want| want.qty < order_max(listing(want), trade.legs[want.leg].held());
+    let [Some(one), Some(other)] = wants else { return wants };
+    if !is_part(&one) && !is_part(&other) {
+        return wants;
+    }
+    let amount = |want: &Want| listing(want).base_amount(Qty(want.qty), trade.mid);
+    let common = amount(&one).min(amount(&other));
+    [one, other].map(|want| {
+        let qty = listing(&want).qty_for_base(common, trade.mid).0;
+        Some(Want { qty: qty.clamp(order_min(listing(&want)).min(want.qty), want.qty), ..want })
+    })
 }
 
 /// What may be closed while the legs of a pair cannot leave together, because a book is away or a contract is

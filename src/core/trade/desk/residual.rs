@@ -17,6 +17,9 @@ impl Desk {
         if home.trade.is_some() || home.residual.abs() < order_min(&home.instrument) {
             return true;
         }
+        if floor.modes.restart.awaits(home.params.venue) {
+            return false;
+        }
         let Some(pair) = home.pairs.first() else { return true };
         let Some(slot) = self.trades.iter().position(Option::is_none) else { return false };
         // A trade of one listing: the second leg names it too and stays empty.
@@ -52,11 +55,12 @@ impl Desk {
     #[cold]
     pub(super) fn close_residuals(&mut self, floor: &mut Floor<'_>) {
         self.residual_due = Nanos::MAX;
+        let mut waits = false;
         for listing in 0..floor.listings.len() {
-            if !self.close_residual(listing as u16, floor) {
-                self.residual_due = floor.now.mono.saturating_add(floor.params.retry_ns.max(1));
-                return;
-            }
+            waits |= !self.close_residual(listing as u16, floor);
+        }
+        if waits {
+            self.residual_due = floor.now.mono.saturating_add(floor.params.retry_ns.max(1));
         }
     }
 

@@ -32,7 +32,7 @@ fn what_a_trade_can_neither_hedge_nor_unwind_is_closed_from_its_listings() {
     // A crumb beside a leg that was turned round by late fills; two legs that were.
     for positions in [[5, 700], [-500, 498]] {
         let params = ScanParams::default();
-        let mut desk = Desk::new(1, &params, 0);
+        let mut desk = Desk::new(1, &params, &RiskParams { price_collar_ppb: 0, ..RiskParams::default() });
         let mut listings = [listing(0), listing(1)];
         let mut pairs = [Pair::new(CanonicalId(0), [0, 1], [0; 2], 0, &params)];
         let legs = [0, 1].map(|at| Leg {

@@ -5,8 +5,9 @@ use crate::domain::event::SessionRole;
 use crate::domain::input::ConnId;
 use crate::domain::time::{Nanos, SECOND};
 use crate::venue::binance::duties::{Chore, Duty, RECONCILE, SETTINGS};
+use crate::venue::binance::encode::TRADES_LIMIT;
 use crate::venue::binance::link::NEVER;
-use crate::venue::binance::{account, conn};
+use crate::venue::binance::{account, backfill, conn};
 use crate::venue::{Emit, OddKind, Out};
 
 /// How long before the cut `serverShutdown` comes is not documented: a private connection is left within this.
@@ -42,9 +43,13 @@ impl BinanceAdapter {
     pub(super) fn account_down(&mut self, out: &mut Out) {
         self.missing = 0;
         self.backfill.clear();
-        for duty in
-            RECONCILE.into_iter().chain(SETTINGS).chain([Duty::Foreign, Duty::Countdown, Duty::Indicators])
-        {
+        self.missed.lose();
+        for duty in RECONCILE.into_iter().chain(SETTINGS).chain([
+            Duty::Foreign,
+            Duty::Countdown,
+            Duty::Indicators,
+            Duty::Missed,
+        ]) {
             *self.chore(duty) = Chore { due: NEVER, request: None, attempts: 0 };
         }
         if self.account_ready {
@@ -54,6 +59,19 @@ impl BinanceAdapter {
         if self.orders_http {
             self.orders_down(out);
         }
+    }
+
+    /// A page of a listing's executions since the user stream was away, oldest first.
+    pub(super) fn on_missed(&mut self, body: &[u8], now: Nanos, out: &mut Out) -> Result<(), OddKind> {
+        let (at, _) = self.missed_at;
+        let (count, last) = backfill::executions(body, self.venue, &self.listings, out)?;
+        self.missed_at = if count >= TRADES_LIMIT { (at, last + 1) } else { (at + 1, 0) };
+        if self.missed_at.0 < self.listings.len() {
+            self.chore(Duty::Missed).due = now + backfill::PAUSE;
+        } else {
+            self.missed.end(out);
+        }
+        Ok(())
     }
 
     /// The venue is about to cut a private connection.

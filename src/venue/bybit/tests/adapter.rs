@@ -117,11 +117,50 @@ fn tickers_in_parts_tell_whole_funding() {
     assert_eq!((mark.mark, mark.rate), (Some(Num::new(1_721_733, 2)), Some(Num::new(-212, 6))));
     assert_eq!((mark.funding_ns, mark.interval_ns), (1_673_280_000_000_000_000, 8 * 3_600 * SECOND));
     let mark = told("delta", r#""fundingRate":"0.0001""#).unwrap();
-    assert_eq!((mark.rate, mark.mark), (Some(Num::new(1, 4)), None));
+    assert_eq!((mark.rate, mark.mark), (Some(Num::new(1, 4)), Some(Num::new(1_721_733, 2))));
     assert_eq!(mark.funding_ns, 1_673_280_000_000_000_000, "the settlement that was told before");
     let mark = told("delta", r#""markPrice":"17218""#).unwrap();
-    assert_eq!((mark.rate, mark.funding_ns), (None, 0));
+    assert_eq!(
+        (mark.mark, mark.rate),
+        (Some(Num::new(17_218, 0)), Some(Num::new(1, 4))),
+        "which is unchanged"
+    );
+    assert_eq!(mark.index, Some(Num::new(1_722_736, 2)));
+    assert_eq!((mark.funding_ns, mark.interval_ns), (1_673_280_000_000_000_000, 8 * 3_600 * SECOND));
     assert_eq!(told("delta", r#""bid1Price":"1""#), None);
+}
+
+#[test]
+fn a_ticker_that_may_have_been_lost_is_confirmed_by_nothing_and_asked_for_anew() {
+    let mut rig = Rig::live(false);
+    let ticker = |kind: &str, fields: &str| {
+        format!(
+            r#"{{"topic":"tickers.BTCUSDT","type":"{kind}","data":{{"symbol":"BTCUSDT",{fields}}},"cs":1,"ts":1673272861686}}"#
+        )
+    };
+    let whole = ticker(
+        "snapshot",
+        r#""markPrice":"17217.33","fundingRate":"-0.000212","nextFundingTime":"1673280000000""#,
+    );
+    let change = ticker("delta", r#""markPrice":"17218""#);
+    let rate = |rig: &mut Rig, text: &str| match events(&rig.frame(PUBLIC, text))[..] {
+        [EventBody::Mark(mark)] => mark.rate,
+        _ => panic!("{text}"),
+    };
+    let anew = [(PUBLIC, calls::UNSUBSCRIBE_TICKER), (PUBLIC, calls::SUBSCRIBE_TICKER)];
+    for lost in [&ticker("delta", r#""fundingRate":{}"#), "nonsense"] {
+        assert!(rate(&mut rig, &whole).is_some());
+        assert!(rate(&mut rig, &change).is_some());
+        assert_eq!(odd(&rig.frame(PUBLIC, lost)), [OddKind::Malformed]);
+        assert_eq!(sends(&rig.pass(SECOND / 100))[..2], anew, "{lost}");
+        assert_eq!(sends(&rig.pass(SECOND)), [], "once");
+        assert_eq!(rate(&mut rig, &change), None, "until its snapshot comes");
+    }
+    assert!(rate(&mut rig, &whole).is_some());
+    rig.down(PUBLIC);
+    rig.pass(2 * SECOND);
+    rig.up(PUBLIC);
+    assert_eq!(rate(&mut rig, &change), None, "what another connection said");
 }
 
 #[test]
@@ -130,10 +169,14 @@ fn price_limits_are_told_and_repeated_with_every_mark() {
     let limits = r#"{"topic":"priceLimit.BTCUSDT","data":{"symbol":"BTCUSDT","buyLmt":"114450.00","sellLmt":"103550.00"},"ts":1750059683782}"#;
     let mark = r#"{"topic":"tickers.BTCUSDT","type":"delta","data":{"symbol":"BTCUSDT","markPrice":"109000"},"cs":1,"ts":1750059683783}"#;
     let both = (Some(Num::new(11_445_000, 2)), Some(Num::new(10_355_000, 2)));
-    for text in [limits, mark] {
-        let [EventBody::Mark(mark)] = events(&rig.frame(PUBLIC, text))[..] else { panic!("{text}") };
-        assert_eq!((mark.buy_max, mark.sell_min), both, "{text}");
-    }
+    let mut told = |text: &str| match events(&rig.frame(PUBLIC, text))[..] {
+        [EventBody::Mark(mark)] => (mark.buy_max, mark.sell_min),
+        _ => panic!("{text}"),
+    };
+    assert_eq!((told(limits), told(mark)), (both, both));
+    let moved = mark.replace("109000", "109030");
+    assert_eq!(told(&moved), (None, None), "limits that did not follow the mark are of a dead channel");
+    assert_eq!((told(limits), told(&moved)), (both, both));
 }
 
 #[test]

@@ -262,6 +262,12 @@ fn price_limits_are_told_and_repeated_with_every_mark_of_the_connection() {
     assert_eq!(told(&limits(r#""buyLmt":"","sellLmt":"","enabled":false"#)), (None, None), "not in force");
     assert_eq!(told(mark), (None, None));
     told(&limits(r#""buyLmt":"87154.1","sellLmt":"78853.7","enabled":true"#));
+    assert_eq!(told(&mark.replace("83003.8", "83100")), (None, None), "they did not follow the mark");
+    assert_eq!(told(mark), both);
+    rig.frame(PUBLIC, "nonsense");
+    let [EventBody::Mark(lost)] = events(&rig.frame(PUBLIC, mark))[..] else { panic!() };
+    assert_eq!((lost.buy_max, lost.sell_min), (None, None), "which may have been other limits");
+    rig.frame(PUBLIC, &limits(r#""buyLmt":"87154.1","sellLmt":"78853.7","enabled":true"#));
     rig.down(PUBLIC);
     rig.up(PUBLIC);
     let [EventBody::Mark(mark)] = events(&rig.frame(PUBLIC, mark))[..] else { panic!() };

@@ -1,0 +1,135 @@
+//! The way back: everything is fetched and checked beside the directory before that is touched; then the two change
+//! places in one step, and what was there before stays beside it.
+
+use super::listing::Listing;
+use super::store::Store;
+use super::take::{hash, ids, object, read_listing};
+use super::{BackupError, Progress, sync_file_system};
+use rustix::fs::{CWD, RenameFlags};
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, UNIX_EPOCH};
+
+/// What was restored.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct Restored {
+    /// Name of the backup.
+    pub id: String,
+    /// Its files.
+    pub files: u64,
+    /// Their bytes.
+    pub bytes: u64,
+    /// Where that lies which was there before.
+    pub before: Option<PathBuf>,
+}
+
+/// Restores backup `id` (the newest without one) to `dir`.
+///
+/// # Errors
+/// See [`BackupError`]. Up to the exchange at the end nothing of `dir` is touched.
+pub fn restore(
+    store: &Store,
+    id: Option<&str>,
+    dir: &Path,
+    progress: Progress<'_>,
+) -> Result<Restored, BackupError> {
+    let all = ids(store)?;
+    let wanted = || BackupError::Absent { id: id.map(str::to_owned) };
+    let id = match id {
+        Some(id) => all.iter().find(|known| *known == id).ok_or_else(wanted)?,
+        None => all.last().ok_or_else(wanted)?,
+    };
+    let listing = read_listing(store, id)?;
+    check_presence(store, &listing)?;
+    let aside = beside(dir, "restoring", id);
+    let _ = fs::remove_dir_all(&aside); // of one that was interrupted
+    let fetched = fetch(store, &listing, &aside, progress);
+    let switched = fetched.and_then(|()| sync_file_system(&aside)).and_then(|()| switch(&aside, dir, id));
+    if switched.is_err() {
+        let _ = fs::remove_dir_all(&aside); // the error that matters is the first
+    }
+    let (files, bytes) = (listing.files.len() as u64, listing.bytes());
+    Ok(Restored { id: id.clone(), files, bytes, before: switched? })
+}
+
+/// `DIR.restoring-<id>` and the like, beside `dir`.
+fn beside(dir: &Path, what: &str, id: &str) -> PathBuf {
+    let mut name = dir.components().as_path().as_os_str().to_owned();
+    name.push(format!(".{what}-{id}"));
+    name.into()
+}
+
+/// Every object is there in its size: a cheap look before anything is fetched.
+fn check_presence(store: &Store, listing: &Listing) -> Result<(), BackupError> {
+    let objects = store.list("objects")?;
+    for file in &listing.files {
+        let what = match objects.get(&file.sha256.to_string()) {
+            None => "is missing".to_owned(),
+            Some(object) if object.bytes != file.bytes => {
+                format!("has {} bytes instead of {}", object.bytes, file.bytes)
+            }
+            Some(_) => continue,
+        };
+        return Err(BackupError::Partial { id: listing.id.clone(), path: file.path.clone(), what });
+    }
+    Ok(())
+}
+
+/// Fetches every file to `aside` and checks it as it lies there.
+fn fetch(store: &Store, listing: &Listing, aside: &Path, progress: Progress<'_>) -> Result<(), BackupError> {
+    let (whole, mut done) = (listing.bytes(), 0);
+    let create = |dir: &Path| fs::create_dir_all(dir).map_err(|e| BackupError::io("create", dir, e));
+    create(aside)?;
+    for file in &listing.files {
+        let partial = |what: &str| BackupError::Partial {
+            id: listing.id.clone(),
+            path: file.path.clone(),
+            what: what.to_owned(),
+        };
+        let path = aside.join(&file.path);
+        create(path.parent().unwrap_or(aside))?;
+        let fail = |e| BackupError::io("write", &path, e);
+        let to = File::create(&path).map_err(fail)?;
+        let fetched = store.get_into(&object(&file.sha256), file.bytes, &to, &path, &mut |part| {
+            done += part;
+            progress(done, whole, &file.path);
+        });
+        fetched.map_err(|e| match e {
+            BackupError::Store { absent: true, .. } => partial("is missing"),
+            other => other,
+        })?;
+        let modified = Duration::from_nanos(file.modified_ns.max(0).cast_unsigned());
+        to.set_modified(UNIX_EPOCH + modified).map_err(fail)?;
+        let read = File::open(&path).map_err(|e| BackupError::io("read", &path, e))?;
+        if hash(read, &path)? != file.sha256 {
+            return Err(partial("is damaged: it does not have its hash"));
+        }
+    }
+    Ok(())
+}
+
+/// Puts `aside` in the place of `dir`; returns where `dir` went.
+fn switch(aside: &Path, dir: &Path, id: &str) -> Result<Option<PathBuf>, BackupError> {
+    let fail = |e: std::io::Error| BackupError::io("replace", dir, e);
+    let before = if dir.exists() {
+        rustix::fs::renameat_with(CWD, aside, CWD, dir, RenameFlags::EXCHANGE).map_err(|e| fail(e.into()))?;
+        let before = free(beside(dir, "before", id));
+        fs::rename(aside, &before).map_err(fail)?;
+        Some(before)
+    } else {
+        fs::rename(aside, dir).map_err(fail)?;
+        None
+    };
+    sync_file_system(dir)?;
+    Ok(before)
+}
+
+/// The path, or the first with a number behind it that is free: nothing that was kept is overwritten.
+fn free(path: PathBuf) -> PathBuf {
+    let numbered = |number: u32| {
+        let mut name = path.clone().into_os_string();
+        name.push(format!(".{number}"));
+        PathBuf::from(name)
+    };
+    if path.exists() { (1..).map(numbered).find(|path| !path.exists()).unwrap_or(path) } else { path }
+}

@@ -1,0 +1,92 @@
+//! `perpring why` and `perpring why-not`: the causal chain of an order, and what kept a pair from trading.
+
+mod page;
+mod timeline;
+
+use super::progress::ProgressBar;
+use super::{CliError, Failure};
+use crate::replay::why::{why, why_not};
+use clap::Args;
+use std::fmt::Display;
+use std::path::{Path, PathBuf};
+
+/// Arguments of `why`.
+#[derive(Args, Debug)]
+pub struct WhyArgs {
+    /// Our client id, the venue's order id (`VENUE:ID` where two venues have it), or a trade's number (`trade:7`).
+    #[arg(value_name = "ORDER_ID")]
+    order: String,
+    /// Directory of the journal: of a run that ended, that crashed, or that still writes. Nothing in it is changed.
+    dir: PathBuf,
+    #[command(flatten)]
+    form: Form,
+}
+
+/// Arguments of `why-not`.
+#[derive(Args, Debug)]
+pub struct WhyNotArgs {
+    /// The pair, as in `"BTC-USDT binance-usdm/okx"`; venues may be shortened.
+    pair: String,
+    /// Directory of the journal.
+    dir: PathBuf,
+    /// The place: a sequence, `+12.5s` since the start, an RFC 3339 time or nanoseconds since 1970.
+    #[arg(long, value_name = "T", allow_hyphen_values = true)]
+    at: String,
+    #[command(flatten)]
+    form: Form,
+}
+
+/// How an explanation is shown.
+#[derive(Args, Debug)]
+struct Form {
+    /// One JSON object instead of text.
+    #[arg(long)]
+    json: bool,
+    /// Write a page with a timeline as well; it needs no other file and no script.
+    #[arg(long, value_name = "FILE")]
+    html: Option<PathBuf>,
+}
+
+/// Runs `why`.
+///
+/// # Errors
+/// Why there is no explanation.
+pub fn run(args: &WhyArgs) -> Result<u8, Failure> {
+    let bar = ProgressBar::new();
+    let told = why(&args.dir, &args.order, &mut |inputs| bar.show(0, 0, &format!("{inputs} inputs read")))?;
+    drop(bar);
+    show(&told, &args.form, || page::of_why(&told))
+}
+
+/// Runs `why-not`.
+///
+/// # Errors
+/// Why there is no explanation.
+pub fn run_not(args: &WhyNotArgs) -> Result<u8, Failure> {
+    let bar = ProgressBar::new();
+    let told = why_not(&args.dir, &args.pair, &args.at, &mut |inputs| {
+        bar.show(0, 0, &format!("{inputs} inputs read"));
+    })?;
+    drop(bar);
+    show(&told, &args.form, || page::of_why_not(&told))
+}
+
+fn show(
+    told: &(impl Display + serde::Serialize),
+    form: &Form,
+    page: impl FnOnce() -> String,
+) -> Result<u8, Failure> {
+    if let Some(path) = &form.html {
+        write(path, &page())?;
+    }
+    match form.json {
+        true => say!("{}", serde_json::to_string_pretty(told)?)?,
+        false => say!("{told}")?,
+    }
+    Ok(0)
+}
+
+fn write(path: &Path, page: &str) -> Result<(), CliError> {
+    std::fs::write(path, page)
+        .map_err(|why| CliError::Argument(format!("cannot write the page {}: {why}", path.display())))
+}
