@@ -11,7 +11,7 @@ use super::source::{Inputs, ReplayError, RunConfig, read_config};
 use crate::domain::effect::OutMsg;
 use crate::domain::event::{Event, Seq};
 use crate::domain::input::{Input, InputClass, RawInput};
-use crate::domain::intent::{Denial, Intent};
+use crate::domain::intent::{Denial, Intent, NearMiss};
 use crate::domain::output::{OutputKey, Stage};
 use crate::domain::time::{Nanos, Stamp};
 use crate::journal::Manifest;
@@ -261,6 +261,10 @@ impl<T: Tap> Tap for Watched<'_, T> {
 
     fn message(&mut self, key: OutputKey, message: &OutMsg) {
         self.tap.message(key, message);
+    }
+
+    fn near_miss(&mut self, key: OutputKey, near: &NearMiss) {
+        self.tap.near_miss(key, near);
     }
 
     fn state(&mut self, key: OutputKey, hash: u64) {
