@@ -5,12 +5,14 @@
 //! are themselves checked against what the stages regenerate.
 
 pub mod audit;
+pub mod bundle;
 pub mod check;
 pub mod cursor;
 pub mod denials;
 pub mod diff;
 pub mod divergence;
 pub mod outputs;
+pub mod part;
 pub mod place;
 pub mod plain;
 pub mod snapshot;
