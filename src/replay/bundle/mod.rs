@@ -2,7 +2,7 @@
 //!
 //! A zip of small members ([`About`] names them): the configuration, the stages and the independent checker before the first
 //! input, the inputs and outputs of the stretch, notes, and `expect.toml`. It is unpacked to a [`super::part`] of a run, so
-//! that everything that looks into a journal looks into a bundle, too. Start reading at [`write`] and [`judge`].
+//! that everything that looks into a journal looks into a bundle, too. Start reading at [`mod@write`] and [`judge`].
 
 pub mod expect;
 pub mod file;
