@@ -43,8 +43,7 @@ fn aster_is_traded_equals_its_ledger_and_replays() {
             server.ledger().orders().iter().filter(|row| row.order.status != OrderStatus::Rejected).count();
     }
     assert_eq!(counts.orders_sent, orders as u64, "every order that was sent is in the venues' books");
-    let (_, keeper) = simulation.into_parts().0.into_parts();
-    keeper.into_parts().0.expect("the run was recorded").close().expect("temporary disk");
+    crate::simulated::close(simulation);
     let report = verify(dir.path(), &mut |_| {}).expect("a readable journal");
     assert_eq!((report.divergence, report.unrecorded), (None, 0));
 }

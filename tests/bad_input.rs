@@ -178,8 +178,7 @@ fn rubbish_on_the_wire_is_counted_quarantined_and_survived() {
     let after = *simulation.engine().keeper().watch().counts();
     println!("{before:?}\n{after:?}");
     assert!(after.trades_opened > before.trades_opened, "trading goes on");
-    let (_, keeper) = simulation.into_parts().0.into_parts();
-    keeper.into_parts().0.expect("recorded").close().expect("temporary disk");
+    crate::simulated::close(simulation);
     let report = verify(dir.path(), &mut |_| {}).expect("a readable journal");
     assert_eq!(report.divergence, None);
 }
@@ -304,8 +303,7 @@ fn an_instrument_whose_messages_are_garbage_is_not_traded_and_the_others_are() {
     }
     assert!(fills[0] == 0 && fills[1] > 0, "{fills:?}");
     // Every one of the bad messages is in the journal, and the run replays.
-    let (_, keeper) = simulation.into_parts().0.into_parts();
-    keeper.into_parts().0.expect("recorded").close().expect("temporary disk");
+    crate::simulated::close(simulation);
     let mut reader = Reader::open(dir.path(), Stream::Inputs).expect("a journal");
     let mut recorded = 0;
     while let Some(record) = reader.next().expect("undamaged") {
@@ -333,8 +331,7 @@ fn canary_secrets_appear_nowhere() {
     simulation.run_for(30 * SECOND);
     let counts = *simulation.engine().keeper().watch().counts();
     assert!(counts.fills > 0, "the secrets were used: {counts:?}");
-    let (_, keeper) = simulation.into_parts().0.into_parts();
-    keeper.into_parts().0.expect("recorded").close().expect("temporary disk");
+    crate::simulated::close(simulation);
     for entry in std::fs::read_dir(dir.path()).expect("the journal") {
         let path = entry.expect("readable").path();
         let bytes = std::fs::read(&path).expect("readable");

@@ -32,8 +32,7 @@ fn record(dir: &Path) {
     let (mut simulation, _) =
         simulation(&sim, world::demo_scan(), RiskParams::default(), 100 * MICRO, Some(dir));
     simulation.run_for(10 * SECOND);
-    let (_, keeper) = simulation.into_parts().0.into_parts();
-    keeper.into_parts().0.expect("recorded").close().expect("temporary disk");
+    crate::simulated::close(simulation);
 }
 
 fn bundle(dir: &Path, out: &Path, around: &str, window: [Nanos; 2]) -> Result<Written, BundleError> {

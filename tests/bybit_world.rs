@@ -46,8 +46,7 @@ fn a_run_with_bybit_replays_identically() {
     let (mut simulation, _) =
         simulation(&sim, world::demo_scan(), RiskParams::default(), 100 * MICRO, Some(dir.path()));
     simulation.run_for(20 * SECOND);
-    let (_, keeper) = simulation.into_parts().0.into_parts();
-    keeper.into_parts().0.expect("the run was recorded").close().expect("temporary disk");
+    crate::simulated::close(simulation);
     let report = verify(dir.path(), &mut |_| {}).expect("a readable journal");
     assert_eq!(report.divergence, None);
 }

@@ -71,8 +71,7 @@ fn trades_with_deribit_equal_the_ledgers_and_replay() {
         assert_eq!((fees, realised), (theirs.fees, theirs.realised), "{}", ledger.venue());
         assert!(fees > Money::ZERO, "{} had its part", ledger.venue());
     }
-    let (_, keeper) = simulation.into_parts().0.into_parts();
-    keeper.into_parts().0.expect("the run was recorded").close().expect("temporary disk");
+    crate::simulated::close(simulation);
     for key in ["access_token", "refresh_token"] {
         let values = recorded_values(dir.path(), key);
         assert!(values.len() >= 2, "two connections logged in");
@@ -313,8 +312,7 @@ fn a_kill_cancels_everything_at_deribit_in_one_request() {
     simulation.run_for(20 * SECOND);
     simulation.command(Command::Kill(Scope::Global));
     simulation.run_for(5 * SECOND);
-    let (_, keeper) = simulation.into_parts().0.into_parts();
-    keeper.into_parts().0.expect("the run was recorded").close().expect("temporary disk");
+    crate::simulated::close(simulation);
     let mut answered = 0;
     let mut reader = Reader::open(dir.path(), Stream::Inputs).expect("a journal");
     while let Some(record) = reader.next().expect("undamaged") {

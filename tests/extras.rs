@@ -31,8 +31,7 @@ pub fn record(dir: &Path, venues: &[&str], extras: Extras) -> (RunConfig, Vec<Ma
     let odd = simulation.engine().river().parts().decode.odd();
     assert_eq!((odd.malformed, odd.unknown, odd.symbols, odd.refused), (0, 0, 0, 0), "{odd:?}");
     let states = simulation.engine().keeper().watch().markets().to_vec();
-    let (_, keeper) = simulation.into_parts().0.into_parts();
-    keeper.into_parts().0.expect("the run was recorded").close().expect("temporary disk");
+    crate::simulated::close(simulation);
     (config, states)
 }
 

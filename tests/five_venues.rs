@@ -41,8 +41,7 @@ fn all_five_venues_are_traded_equal_their_ledgers_and_replay() {
         assert_eq!((fees, realised), (theirs.fees, theirs.realised), "{}", ledger.venue());
         assert!(fees > Money::ZERO, "{} had its part", ledger.venue());
     }
-    let (_, keeper) = simulation.into_parts().0.into_parts();
-    keeper.into_parts().0.expect("the run was recorded").close().expect("temporary disk");
+    crate::simulated::close(simulation);
     let report = verify(dir.path(), &mut |_| {}).expect("a readable journal");
     assert_eq!(report.divergence, None);
 }

@@ -174,8 +174,7 @@ fn world_by(
 }
 
 fn replays(simulation: Simulation, dir: &TempDir) {
-    let (_, keeper) = simulation.into_parts().0.into_parts();
-    keeper.into_parts().0.expect("the run was recorded").close().expect("temporary disk");
+    crate::simulated::close(simulation);
     let report = verify(dir.path(), &mut |_| {}).expect("a readable journal");
     assert_eq!((report.divergence, report.unrecorded), (None, 0));
     assert!(report.compared["message"] > 0);

@@ -61,8 +61,7 @@ fn trades_with_hyperliquid_equal_both_ledgers_and_replay_identically() {
         let filled = ledger.orders().iter().filter(|row| row.order.filled > 0).count();
         assert!(filled >= 6, "{filled} orders filled at {}", ledger.venue());
     }
-    let (_, keeper) = simulation.into_parts().0.into_parts();
-    keeper.into_parts().0.expect("the run was recorded").close().expect("temporary disk");
+    crate::simulated::close(simulation);
     let report = verify(dir.path(), &mut |_| {}).expect("a readable journal");
     assert!(report.divergence.is_none(), "{:?}", report.divergence);
     quick_signatures_leave_first(dir.path());

@@ -90,8 +90,7 @@ fn what_four_venues_sent_is_imported_without_a_gap_and_gives_the_same_prices() {
         simulation(&sim, world::demo_scan(), RiskParams::default(), 100 * MICRO, Some(dir.path()));
     simulation.run_for(8 * SECOND);
     let conns = simulation.engine().river().parts().conns.clone();
-    let (_, keeper) = simulation.into_parts().0.into_parts();
-    keeper.into_parts().0.expect("the run was recorded").close().expect("temporary disk");
+    crate::simulated::close(simulation);
 
     let mut job = Job { output: out.join("journal"), ..Job::default() };
     for ((lines, contracts), venue) in recordings(dir.path(), &conns).into_iter().zip(VENUES) {

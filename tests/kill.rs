@@ -6,7 +6,7 @@ use perpring::cli::demo::{Venues, plan};
 use perpring::domain::effect::{HoleKind, OutMsg, Payload, SignScheme};
 use perpring::domain::event::{Event, Seq};
 use perpring::domain::input::{Command, InputClass, RawInput, Scope};
-use perpring::domain::intent::{Denial, Intent};
+use perpring::domain::intent::{Denial, Intent, NearMiss};
 use perpring::domain::output::OutputKey;
 use perpring::domain::params::RiskParams;
 use perpring::domain::time::{Nanos, Stamp};
@@ -49,6 +49,7 @@ impl Tap for Hanging {
     fn approved(&mut self, _: OutputKey, _: &Intent) {}
     fn denied(&mut self, _: OutputKey, _: &Denial) {}
     fn message(&mut self, _: OutputKey, _: &OutMsg) {}
+    fn near_miss(&mut self, _: OutputKey, _: &NearMiss) {}
     fn state(&mut self, _: OutputKey, _: u64) {}
     fn end(&mut self, _: Seq) {}
 }

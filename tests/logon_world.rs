@@ -51,8 +51,7 @@ fn a_logged_on_session_trades_and_equals_the_ledger() {
     let theirs = ledger.totals(account);
     assert_eq!((fees, realised), (theirs.fees, theirs.realised));
     assert!(fees > Money::ZERO);
-    let (_, keeper) = simulation.into_parts().0.into_parts();
-    keeper.into_parts().0.expect("the run was recorded").close().expect("temporary disk");
+    crate::simulated::close(simulation);
     let report = verify(dir.path(), &mut |_| {}).expect("a readable journal");
     assert_eq!((report.divergence, report.unrecorded), (None, 0), "a replay renders the same session");
     for entry in std::fs::read_dir(dir.path()).expect("the journal") {

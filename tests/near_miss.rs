@@ -19,8 +19,7 @@ fn record(dir: &Path, scan: ScanParams) {
     let sim = sim_config(3, &["binance-usdm", "okx"], |_| {});
     let (mut simulation, _) = simulation(&sim, scan, RiskParams::default(), MILLI, Some(dir));
     simulation.run_for(12 * SECOND);
-    let (_, keeper) = simulation.into_parts().0.into_parts();
-    keeper.into_parts().0.expect("a recorder").close().expect("closed");
+    crate::simulated::close(simulation);
 }
 
 /// What was told, with the second of event time in which it was.

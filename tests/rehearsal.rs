@@ -99,8 +99,7 @@ fn recorded(seconds: i64) -> (SimConfig, RunConfig, Vec<Recorded>) {
     let (mut simulation, config) =
         simulation(&sim, world::demo_scan(), RiskParams::default(), 100 * MICRO, Some(dir.path()));
     simulation.run_for(seconds * SECOND);
-    let (_, keeper) = simulation.into_parts().0.into_parts();
-    keeper.into_parts().0.expect("recorded").close().expect("temporary disk");
+    crate::simulated::close(simulation);
     let mut source = Inputs::open(dir.path()).expect("a journal");
     let mut inputs = Vec::new();
     while let Some((_, raw)) = source.next().expect("undamaged") {
@@ -154,8 +153,7 @@ fn an_engine_that_rehearses_trades_exactly_as_one_that_does_not() {
             }
         }
         let counts = *simulation.engine().keeper().watch().counts();
-        let (_, keeper) = simulation.into_parts().0.into_parts();
-        keeper.into_parts().0.expect("recorded").close().expect("temporary disk");
+        crate::simulated::close(simulation);
         (counts, files(dir.path()), nowhere.0)
     };
     let (counts, journal, none) = run(false);

@@ -11,7 +11,7 @@ use perpring::domain::effect::OutMsg;
 use perpring::domain::event::{Event, EventBody, Seq};
 use perpring::domain::input::{Command, Input, InputClass, RawInput, Scope};
 use perpring::domain::instrument::VenueId;
-use perpring::domain::intent::{Denial, Intent};
+use perpring::domain::intent::{Denial, Intent, NearMiss};
 use perpring::domain::money::Money;
 use perpring::domain::output::OutputKey;
 use perpring::domain::params::{EngineParams, RiskParams, ScanParams};
@@ -329,6 +329,7 @@ impl Tap for Fills {
     fn approved(&mut self, _: OutputKey, _: &Intent) {}
     fn denied(&mut self, _: OutputKey, _: &Denial) {}
     fn message(&mut self, _: OutputKey, _: &OutMsg) {}
+    fn near_miss(&mut self, _: OutputKey, _: &NearMiss) {}
     fn state(&mut self, _: OutputKey, _: u64) {}
     fn end(&mut self, _: Seq) {}
 }

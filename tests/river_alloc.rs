@@ -5,7 +5,7 @@ use crate::simulated::{TempDir, sim_config, simulation};
 use perpring::domain::effect::OutMsg;
 use perpring::domain::event::{Event, Seq};
 use perpring::domain::input::{Input, InputClass, RawInput};
-use perpring::domain::intent::{Denial, Intent};
+use perpring::domain::intent::{Denial, Intent, NearMiss};
 use perpring::domain::output::OutputKey;
 use perpring::domain::params::RiskParams;
 use perpring::domain::time::{MICRO, SECOND, Stamp};
@@ -53,6 +53,9 @@ impl Tap for Sealer {
             self.vault.seal(order.venue.index(), &message.payload, &mut self.sealed).expect("credentials");
         }
     }
+    fn near_miss(&mut self, key: OutputKey, near: &NearMiss) {
+        self.keeper.near_miss(key, near);
+    }
     fn state(&mut self, key: OutputKey, hash: u64) {
         self.keeper.state(key, hash);
     }
@@ -68,8 +71,7 @@ fn decode_scan_risk_and_route_allocate_nothing_per_frame_in_steady_state() {
     let (mut simulation, config) =
         simulation(&sim, world::demo_scan(), RiskParams::default(), 100 * MICRO, Some(dir.path()));
     simulation.run_for(40 * SECOND);
-    let (_, keeper) = simulation.into_parts().0.into_parts();
-    keeper.into_parts().0.expect("recorded").close().expect("temporary disk");
+    crate::simulated::close(simulation);
 
     let mut inputs = Inputs::open(dir.path()).expect("a journal");
     let mut recorded: Vec<(i64, Input, Vec<u8>)> = Vec::new();

@@ -109,6 +109,12 @@ pub fn assembled(
     (Simulation::new(engine, servers, conns, vault, START, latency, &bytes), config)
 }
 
+/// Ends the journal of a recorded run in order.
+pub fn close(simulation: Simulation) {
+    let (_, keeper) = simulation.into_parts().0.into_parts();
+    keeper.into_parts().0.expect("the run was recorded").close().expect("temporary disk");
+}
+
 /// Every venue is flat, and its own books hold the fees and the profit that the engine knows.
 pub fn assert_ledgers_equal(simulation: &mut Simulation) {
     let positions = simulation.engine().river().parts().risk.rules().positions().clone();

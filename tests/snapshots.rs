@@ -8,7 +8,7 @@ use perpring::domain::codec::{HEADER_MAX, decode_output, encode_output};
 use perpring::domain::effect::{OutMeta, OutMsg};
 use perpring::domain::event::{Event, Seq};
 use perpring::domain::input::{Command, InputClass, RawInput};
-use perpring::domain::intent::{Denial, Intent};
+use perpring::domain::intent::{Denial, Intent, NearMiss};
 use perpring::domain::output::{Output, OutputKey};
 use perpring::domain::params::{PaperParams, RiskParams};
 use perpring::domain::state::State as _;
@@ -94,8 +94,7 @@ fn record(dir: &Path, world: &World<'_>) {
     simulation.run_for(world.seconds * SECOND);
     simulation.command(Command::Reduce);
     simulation.run_for(SECOND);
-    let (_, keeper) = simulation.into_parts().0.into_parts();
-    keeper.into_parts().0.expect("the run was recorded").close().expect("temporary disk");
+    crate::simulated::close(simulation);
 }
 
 /// Everything that passed.
@@ -105,6 +104,7 @@ struct Seen {
     intents: Vec<(OutputKey, Intent)>,
     denials: Vec<(OutputKey, Denial)>,
     messages: Vec<(OutputKey, OutMeta, Vec<u8>)>,
+    near_misses: Vec<(OutputKey, NearMiss)>,
     states: Vec<(OutputKey, u64)>,
 }
 
@@ -125,6 +125,9 @@ impl Tap for Seen {
     fn message(&mut self, key: OutputKey, message: &OutMsg) {
         let len = usize::from(message.payload.text_len + message.payload.sign_len);
         self.messages.push((key, message.meta, message.payload.bytes[..len].to_vec()));
+    }
+    fn near_miss(&mut self, key: OutputKey, near: &NearMiss) {
+        self.near_misses.push((key, *near));
     }
     fn state(&mut self, key: OutputKey, hash: u64) {
         self.states.push((key, hash));
@@ -235,6 +238,7 @@ fn state_at(cursor: &mut Cursor, to: u64) -> (String, usize) {
         fn approved(&mut self, _key: OutputKey, _intent: &Intent) {}
         fn denied(&mut self, _key: OutputKey, _denial: &Denial) {}
         fn message(&mut self, _key: OutputKey, _message: &OutMsg) {}
+        fn near_miss(&mut self, _key: OutputKey, _near: &NearMiss) {}
         fn state(&mut self, _key: OutputKey, _hash: u64) {}
         fn end(&mut self, _seq: Seq) {}
     }

@@ -31,8 +31,7 @@ fn record(dir: &Path, threshold_ppb: Ppb, latency: Nanos, seconds: i64) -> (RunC
     let (mut simulation, config) = simulation(&sim, scan(threshold_ppb), risk(), latency, Some(dir));
     simulation.run_for(seconds * SECOND);
     let net = simulation.engine().river().parts().risk.rules().positions().totals().net();
-    let (_, keeper) = simulation.into_parts().0.into_parts();
-    keeper.into_parts().0.expect("the run was recorded").close().expect("temporary disk");
+    crate::simulated::close(simulation);
     (config, net)
 }
 

@@ -11,7 +11,7 @@ use perpring::domain::effect::OutMsg;
 use perpring::domain::event::{Event, Seq};
 use perpring::domain::input::{ByHand, Command, InputClass, RawInput};
 use perpring::domain::instrument::{InstrumentId, Price, Qty, VenueId};
-use perpring::domain::intent::{Basket, BasketKind, Denial, DenyReason, Intent, OrderRef, TradeId};
+use perpring::domain::intent::{Basket, BasketKind, Denial, DenyReason, Intent, NearMiss, OrderRef, TradeId};
 use perpring::domain::money::Money;
 use perpring::domain::order::{ClientId, OrderSpec, Side, TimeInForce};
 use perpring::domain::output::{Output, OutputKey, Stage};
@@ -413,6 +413,7 @@ impl Tap for Deaf {
     fn approved(&mut self, _: OutputKey, _: &Intent) {}
     fn denied(&mut self, _: OutputKey, _: &Denial) {}
     fn message(&mut self, _: OutputKey, _: &OutMsg) {}
+    fn near_miss(&mut self, _: OutputKey, _: &NearMiss) {}
     fn state(&mut self, _: OutputKey, _: u64) {}
     fn end(&mut self, _: Seq) {}
 }
@@ -433,6 +434,7 @@ impl Tap for FirstEntry {
     fn approved(&mut self, _: OutputKey, _: &Intent) {}
     fn denied(&mut self, _: OutputKey, _: &Denial) {}
     fn message(&mut self, _: OutputKey, _: &OutMsg) {}
+    fn near_miss(&mut self, _: OutputKey, _: &NearMiss) {}
     fn state(&mut self, _: OutputKey, _: u64) {}
     fn end(&mut self, _: Seq) {}
 }

@@ -34,9 +34,7 @@ pub trait Tap {
     /// Route made this message.
     fn message(&mut self, key: OutputKey, message: &OutMsg);
     /// Scan nearly wanted this.
-    fn near_miss(&mut self, key: OutputKey, near: &NearMiss) {
-        let _ = (key, near);
-    }
+    fn near_miss(&mut self, key: OutputKey, near: &NearMiss);
     /// A stage's state hash.
     fn state(&mut self, key: OutputKey, hash: u64);
     /// The present input is done.
@@ -55,6 +53,7 @@ impl Tap for () {
     fn approved(&mut self, _key: OutputKey, _intent: &Intent) {}
     fn denied(&mut self, _key: OutputKey, _denial: &Denial) {}
     fn message(&mut self, _key: OutputKey, _message: &OutMsg) {}
+    fn near_miss(&mut self, _key: OutputKey, _near: &NearMiss) {}
     fn state(&mut self, _key: OutputKey, _hash: u64) {}
     fn end(&mut self, _seq: Seq) {}
 }

@@ -16,7 +16,7 @@ use crate::domain::effect::OutMsg;
 use crate::domain::event::{Event, Seq};
 use crate::domain::input::{Command, Input, InputClass, RawInput};
 use crate::domain::instrument::{InstrumentId, Qty, VENUES_MAX, VenueId};
-use crate::domain::intent::{Denial, Intent};
+use crate::domain::intent::{Denial, Intent, NearMiss};
 use crate::domain::order::OrderSpec;
 use crate::domain::output::OutputKey;
 use crate::domain::params::EngineParams;
@@ -245,6 +245,7 @@ impl Tap for Course {
     fn approved(&mut self, _: OutputKey, _: &Intent) {}
     fn denied(&mut self, _: OutputKey, _: &Denial) {}
     fn message(&mut self, _: OutputKey, _: &OutMsg) {}
+    fn near_miss(&mut self, _: OutputKey, _: &NearMiss) {}
     fn state(&mut self, _: OutputKey, _: u64) {}
     fn end(&mut self, _: Seq) {}
 }

@@ -11,7 +11,7 @@ use crate::cli::demo::tempdir;
 use crate::domain::effect::OutMsg;
 use crate::domain::event::{Event, EventBody, Flow, FlowBody, Seq};
 use crate::domain::input::{Input, InputClass, RawInput};
-use crate::domain::intent::{Denial, Intent};
+use crate::domain::intent::{Denial, Intent, NearMiss};
 use crate::domain::output::OutputKey;
 use crate::domain::params::{RiskParams, ScanParams};
 use crate::domain::time::{MICRO, Nanos, SECOND, Stamp};
@@ -257,6 +257,7 @@ impl Tap for SealTap {
     fn message(&mut self, _: OutputKey, message: &OutMsg) {
         self.0.message(message);
     }
+    fn near_miss(&mut self, _: OutputKey, _: &NearMiss) {}
     fn state(&mut self, _: OutputKey, _: u64) {}
     fn end(&mut self, _: Seq) {}
 }

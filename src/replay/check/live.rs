@@ -4,7 +4,7 @@ use super::{Checker, Fact};
 use crate::domain::effect::OutMsg;
 use crate::domain::event::{Event, Seq};
 use crate::domain::input::{InputClass, RawInput};
-use crate::domain::intent::{Denial, Intent};
+use crate::domain::intent::{Denial, Intent, NearMiss};
 use crate::domain::output::OutputKey;
 use crate::domain::time::Stamp;
 use crate::stage::river::Tap;
@@ -35,6 +35,7 @@ impl Tap for Checker {
         self.fact(self.seq, self.mono, Fact::Message(&message.meta, text));
     }
 
+    fn near_miss(&mut self, _key: OutputKey, _near: &NearMiss) {}
     fn state(&mut self, _key: OutputKey, _hash: u64) {}
 
     fn end(&mut self, _seq: Seq) {}

@@ -5,7 +5,7 @@ use crate::domain::codec::decode_output;
 use crate::domain::effect::{OutMeta, OutMsg};
 use crate::domain::event::{Event, Seq};
 use crate::domain::input::{InputClass, RawInput};
-use crate::domain::intent::{Denial, Intent};
+use crate::domain::intent::{Denial, Intent, NearMiss};
 use crate::domain::output::{Output, OutputKey, STAGES};
 use crate::domain::params::EngineParams;
 use crate::domain::time::{Nanos, Stamp};
@@ -181,6 +181,7 @@ impl Tap for Feed {
         self.turn(key);
     }
 
+    fn near_miss(&mut self, _key: OutputKey, _near: &NearMiss) {}
     fn state(&mut self, _key: OutputKey, _hash: u64) {}
 
     fn end(&mut self, _seq: Seq) {}

@@ -6,7 +6,7 @@ use crate::domain::effect::{HttpId, OutMsg, Target};
 use crate::domain::event::{Event, Seq, SessionRole};
 use crate::domain::input::{Command, ConnId, Input, InputClass, RawInput, SendFate};
 use crate::domain::instrument::VenueId;
-use crate::domain::intent::{Basket, Denial, EdgeTerms, Intent};
+use crate::domain::intent::{Basket, Denial, EdgeTerms, Intent, NearMiss};
 use crate::domain::money::Money;
 use crate::domain::output::{Output, OutputKey, Stage};
 use crate::domain::params::EngineParams;
@@ -266,6 +266,7 @@ impl Tap for LaneTap<'_> {
         }
     }
 
+    fn near_miss(&mut self, _key: OutputKey, _near: &NearMiss) {}
     fn state(&mut self, _key: OutputKey, _hash: u64) {}
 
     fn end(&mut self, _seq: Seq) {}

@@ -16,7 +16,7 @@ use crate::domain::effect::{OutMsg, Target};
 use crate::domain::event::{Event, EventBody, Seq};
 use crate::domain::input::{FrameMeta, Input, InputClass, RawInput, SendOutcome};
 use crate::domain::instrument::{ContractKind, Instrument, InstrumentId, Qty, VenueId};
-use crate::domain::intent::{Basket, BasketKind, Denial, EVERY_TRADE, Intent, TradeId};
+use crate::domain::intent::{Basket, BasketKind, Denial, EVERY_TRADE, Intent, NearMiss, TradeId};
 use crate::domain::money::Money;
 use crate::domain::order::{ClientId, OrderSpec, OrderState, OrderUpdate, RejectClass, Side};
 use crate::domain::output::{OutputKey, Stage};
@@ -78,6 +78,7 @@ impl Tap for Heard {
         self.messages.push(*message);
     }
 
+    fn near_miss(&mut self, _: OutputKey, _: &NearMiss) {}
     fn state(&mut self, _: OutputKey, _: u64) {}
 
     fn end(&mut self, _: Seq) {}

@@ -10,7 +10,7 @@ use crate::domain::codec::{decode_output, output_kind};
 use crate::domain::event::{Event, EventBody, Seq};
 use crate::domain::input::{InputClass, RawInput};
 use crate::domain::instrument::{InstrumentId, VenueId};
-use crate::domain::intent::{BasketKind, Denial, Intent, TradeId};
+use crate::domain::intent::{BasketKind, Denial, Intent, NearMiss, TradeId};
 use crate::domain::order::ClientId;
 use crate::domain::output::{EventsDigest, Output, OutputKey, Stage};
 use crate::domain::time::{Nanos, Stamp};
@@ -308,6 +308,7 @@ impl Tap for Hunt {
 
     fn message(&mut self, _: OutputKey, _: &crate::domain::effect::OutMsg) {}
 
+    fn near_miss(&mut self, _: OutputKey, _: &NearMiss) {}
     fn state(&mut self, _: OutputKey, _: u64) {}
 
     fn end(&mut self, _: Seq) {
