@@ -233,6 +233,7 @@ impl Config {
             }
         };
         not_negative("allowance_bps", scan.allowance_ppb);
+        not_negative("edge_persist_ms", scan.edge_persist_ns);
         not_negative("near_miss_bps", scan.near_miss_ppb);
         not_negative("quality_miss_max_percent", scan.quality_miss_max_ppb);
         not_negative("level_shift_bps", scan.level_shift_ppb);

@@ -280,6 +280,8 @@ table! {
         notional_usd: i64 => notional_usd by same,
         /// Net edge needed to enter.
         threshold_bps: f64 => threshold_ppb by ppb,
+        /// How long an edge must stand before it is taken.
+        edge_persist_ms: f64 => edge_persist_ns by nanos,
         /// Allowance for latency, capital and failure.
         allowance_bps: f64 => allowance_ppb by ppb,
         /// Interval of the basis samples.

@@ -50,7 +50,7 @@ fn the_example_is_valid_and_its_comments_show_the_defaults() {
     assert_eq!(all.scan.params(), ScanParams::default());
     assert_eq!(all.risk.params(), RiskParams::default());
     assert_eq!(all.paper.params(), PaperParams::default());
-    assert_eq!(shown.matches(" = ").count(), 33 + 15 + 2, "every key is shown");
+    assert_eq!(shown.matches(" = ").count(), 34 + 15 + 2, "every key is shown");
 }
 
 #[test]
@@ -77,10 +77,13 @@ fn a_second_connection_goes_where_the_first_goes_and_is_kept_on_request() {
 
 #[test]
 fn units_are_translated_exactly() {
-    let config =
-        parse("[scan]\nthreshold_bps = 1.5\nhold_max_ms = 0.25\n[risk]\nmargin_free_min_percent = 12.5\n");
+    let config = parse(
+        "[scan]\nthreshold_bps = 1.5\nhold_max_ms = 0.25\nedge_persist_ms = 12.5\n[risk]\nmargin_free_min_percent = 12.5\n",
+    );
     assert_eq!(config.scan.params().threshold_ppb, BPS + BPS / 2);
     assert_eq!(config.scan.params().hold_max_ns, MILLI / 4);
+    assert_eq!(config.scan.params().edge_persist_ns, 12 * MILLI + MILLI / 2);
+    assert_eq!(parse("").scan.params().edge_persist_ns, 0, "taken at once, as ever");
     assert_eq!(config.risk.params().margin_free_min_ppb, 125_000_000);
 }
 
@@ -135,6 +138,7 @@ fn contradictions_say_what_to_do() {
             "basis_samples_min (31) is more than basis_samples (11)",
         ),
         ("[scan]\nbasis_samples = 100", "must be odd"),
+        ("[scan]\nedge_persist_ms = -1", "edge_persist_ms must not be negative"),
         (
             "[scan]\nnotional_usd = 6000",
             "notional_usd (6000) is more than [risk] order_notional_max_usd (5000)",

@@ -26,8 +26,7 @@ pub fn transplant(recorded: &EngineParams, new: &EngineParams) -> Result<EngineP
     same("venue", dialects(recorded), dialects(new))?;
     same("instrument", listings(recorded), listings(new))?;
     // What no configuration file can state stays, too.
-    let ScanParams { edge_persist_ns, random_entry_ns, .. } = recorded.scan;
-    let scan = ScanParams { edge_persist_ns, random_entry_ns, ..new.scan.clone() };
+    let scan = ScanParams { random_entry_ns: recorded.scan.random_entry_ns, ..new.scan.clone() };
     let mut params = EngineParams { scan, risk: new.risk.clone(), ..recorded.clone() };
     for venue in &mut params.venues {
         let Some(of) = new.venues.iter().find(|of| of.dialect == venue.dialect) else { continue };
@@ -137,11 +136,12 @@ mod tests {
         new.venues[0].taker_fee_ppb = 42;
         new.venues[0].dead_man_ns = 9;
         new.scan.edge_persist_ns = 11;
+        new.scan.random_entry_ns = 13;
         let params = transplant(&recorded, &new).expect("the same venues");
         assert_eq!(params.venues[1].taker_fee_ppb, 42, "bybit's, in the place that the journal has it");
-        assert_eq!((params.boot_epoch, params.venues[1].dead_man_ns, params.scan.edge_persist_ns), (7, 0, 0));
+        assert_eq!((params.boot_epoch, params.venues[1].dead_man_ns, params.scan.random_entry_ns), (7, 0, 0));
         let keys: Vec<String> = changes(&recorded, &params).into_iter().map(|change| change.key).collect();
-        assert_eq!(keys, ["scan.threshold_ppb", "venues.bybit.taker_fee_ppb"]);
+        assert_eq!(keys, ["scan.edge_persist_ns", "scan.threshold_ppb", "venues.bybit.taker_fee_ppb"]);
     }
 
     #[test]
