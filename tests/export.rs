@@ -1,6 +1,6 @@
 //! Exports of a recorded run: every row and decimal against the events themselves, and what other programs read.
 
-use crate::simulated::{TempDir, sim_config, simulation};
+use crate::simulated::{START, TempDir, sim_config, simulation};
 use perpring::core::book::Book;
 use perpring::domain::event::EventBody;
 use perpring::domain::instrument::Instrument;
@@ -31,8 +31,7 @@ fn recorded() -> TempDir {
     let (mut simulation, _) =
         simulation(&sim, world::demo_scan(), RiskParams::default(), 100 * MICRO, Some(&journal));
     simulation.run_for(20 * SECOND);
-    let (_, keeper) = simulation.into_parts().0.into_parts();
-    keeper.into_parts().0.expect("the run was recorded").close().expect("temporary disk");
+    crate::simulated::close(simulation);
     dir
 }
 
@@ -49,7 +48,9 @@ fn exported(dir: &TempDir, name: &str, format: &str, more: &[&str]) -> (PathBuf,
     let output = perpring(&arguments);
     let report = serde_json::from_slice(&output.stdout).unwrap_or(Value::Null);
     let code = output.status.code().expect("it ended by itself");
-    assert!(code != 0 || report.is_object(), "{}", String::from_utf8_lossy(&output.stderr));
+    let said = String::from_utf8_lossy(&output.stderr);
+    println!("{name}: {code} {said}");
+    assert!(code != 0 || report.is_object(), "{said}");
     (out, code, report)
 }
 
@@ -294,6 +295,26 @@ fn ranges_and_filters_are_slices_and_nothing_is_overwritten() {
     let time = |row| perpring::domain::calendar::shown(number(row, "receive_ns"));
     let by_time = ["--kind", "bbo", "--from", &time(first), "--until", &time(last)];
     assert_eq!(read("time", &by_time), slice(&|row| within(row, "receive_ns")));
+    // The other words for a time: since the beginning, of the day, and as `--json` prints it.
+    let since = |row| format!("+{}ns", number(row, "receive_ns") - START);
+    let of_day = |row| time(row)[11..].trim_end_matches('Z').to_owned();
+    let ns = |row: &BTreeMap<String, String>| row["receive_ns"].clone();
+    for (name, from, until) in [
+        ("since", since(first), since(last)),
+        ("day", of_day(first), of_day(last)),
+        ("ns", ns(first), ns(last)),
+        ("mixed", first["seq"].clone(), since(last)),
+    ] {
+        let range = ["--kind", "bbo", "--from", &from, "--until", &until];
+        let meant = slice(&|row| match name {
+            "mixed" => {
+                number(row, "seq") >= number(first, "seq")
+                    && number(row, "receive_ns") <= number(last, "receive_ns")
+            }
+            _ => within(row, "receive_ns"),
+        });
+        assert_eq!(read(name, &range), meant, "{range:?}");
+    }
     let named = |name: &str, instrument: &str| read(name, &["--kind", "bbo", "--instrument", instrument]);
     let unified = named("unified", "BTC/USDT:USDT");
     assert_eq!(unified, slice(&|row| row["instrument"] == "BTC/USDT:USDT"));
@@ -304,6 +325,7 @@ fn ranges_and_filters_are_slices_and_nothing_is_overwritten() {
         ("whole", &["--kind", "bbo"][..]),
         ("a", &["--from", "5", "--until", "3"]),
         ("b", &["--from", "yesterday"]),
+        ("f", &["--from", "+5s", "--until", "+3s"]),
         ("c", &["--venue", "bybit"]),
         ("d", &["--instrument", "DOGE/USDT:USDT"]),
     ] {

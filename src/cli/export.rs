@@ -3,15 +3,15 @@
 use super::progress::ProgressBar;
 use super::{CliError, Failure};
 use crate::config::names;
-use crate::domain::calendar;
 use crate::domain::instrument::{InstrumentId, VenueId};
 use crate::domain::params::EngineParams;
 use crate::export::table::Kind;
 use crate::export::{Bound, ExportError, Format, Request, export};
-use crate::replay::source::read_config;
+use crate::replay::place::Place;
+use crate::replay::source::{ReplayError, read_config};
 use clap::Args;
 use std::collections::BTreeSet;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Arguments of `export`.
 #[derive(Args, Debug)]
@@ -33,12 +33,13 @@ pub struct ExportArgs {
     /// Only these instruments: unified, native or `SYMBOL.VENUE` names.
     #[arg(long, value_name = "NAME", value_delimiter = ',')]
     instrument: Vec<String>,
-    /// First input to export: an RFC 3339 time of receipt or a sequence.
+    /// First input to export: its number, a time of receipt (2026-11-27T13:40:00Z, 13:40:00.5), or +12.5s after the
+    /// beginning.
     #[arg(long, value_name = "T|SEQ")]
-    from: Option<String>,
+    from: Option<Place>,
     /// Last input to export, said in the same way.
     #[arg(long, value_name = "T|SEQ")]
-    until: Option<String>,
+    until: Option<Place>,
     /// One JSON object instead of text.
     #[arg(long)]
     json: bool,
@@ -73,21 +74,22 @@ pub fn run(args: &ExportArgs) -> Result<u8, Failure> {
     Ok(1)
 }
 
-fn request(args: &ExportArgs, params: &EngineParams) -> Result<Request, CliError> {
+fn request(args: &ExportArgs, params: &EngineParams) -> Result<Request, Failure> {
     let can: &[Kind] = args.to.kinds();
     if let Some(kind) = args.kind.iter().find(|kind| !can.contains(kind)) {
         let known: Vec<&str> = can.iter().map(|kind| kind.name()).collect();
         let what = format!("npz holds no {}; it holds {}", kind.name(), known.join(", "));
-        return Err(CliError::Argument(what));
+        return Err(CliError::Argument(what).into());
     }
-    let (from, to) = (bound("--from", args.from.as_deref())?, bound("--until", args.until.as_deref())?);
+    let (from, to) = (bound(&args.dir, args.from)?, bound(&args.dir, args.until)?);
     let backwards = match (from, to) {
         (Some(Bound::Seq(from)), Some(Bound::Seq(to))) => from > to,
         (Some(Bound::Time(from)), Some(Bound::Time(to))) => from > to,
         _ => false,
     };
     if backwards {
-        return Err(CliError::Argument("--from lies after --until: nothing could be exported".to_owned()));
+        let what = "--from lies after --until: nothing could be exported".to_owned();
+        return Err(CliError::Argument(what).into());
     }
     let kinds = if args.kind.is_empty() { can } else { &args.kind };
     Ok(Request {
@@ -102,14 +104,12 @@ fn request(args: &ExportArgs, params: &EngineParams) -> Result<Request, CliError
     })
 }
 
-/// A sequence, or a time.
-fn bound(option: &str, text: Option<&str>) -> Result<Option<Bound>, CliError> {
-    let Some(text) = text else { return Ok(None) };
-    let bound = text.parse().map(Bound::Seq).ok().or_else(|| calendar::parse(text).map(Bound::Time));
-    bound.map(Some).ok_or_else(|| {
-        CliError::Argument(format!(
-            "{option} {text}: give a sequence, or a time such as 2026-11-27T13:40:00Z"
-        ))
+/// An end of the range: by its number, or by the time of receipt.
+fn bound(dir: &Path, place: Option<Place>) -> Result<Option<Bound>, ReplayError> {
+    Ok(match place {
+        None => None,
+        Some(Place::Seq(seq)) => Some(Bound::Seq(seq.0)),
+        Some(place) => place.wall(dir)?.map(Bound::Time),
     })
 }
 

@@ -6,12 +6,15 @@ use crate::domain::codec::{decode_input, decode_output, kind_name};
 use crate::domain::event::{EventBody, Seq};
 use crate::domain::text::Hex;
 use crate::journal::{End, JournalError, Reader, RecordRef, Stream, pack, recover, verify};
+use crate::replay::cursor::Cursor;
+use crate::replay::place::Place;
 use crate::replay::source::{Inputs, read_config};
 use crate::stage::river::Parts;
 use clap::{Args, Subcommand, ValueEnum};
 use serde::Serialize;
 use serde_json::{Value, json};
 use std::io::{self, BufWriter, Write};
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
 
 /// Arguments of `journal`.
@@ -64,12 +67,13 @@ struct DumpArgs {
     /// Only this stream.
     #[arg(long)]
     stream: Option<StreamName>,
-    /// First sequence to print.
-    #[arg(long, default_value_t = 0)]
-    from: u64,
-    /// Last sequence to print.
-    #[arg(long, default_value_t = u64::MAX)]
-    to: u64,
+    /// First input of which to print: its number, a time (2026-11-27T13:40:00Z, 13:40:00.5), or +12.5s after the
+    /// beginning.
+    #[arg(long, value_name = "T|SEQ")]
+    from: Option<Place>,
+    /// Last input, said in the same way.
+    #[arg(long, value_name = "T|SEQ")]
+    to: Option<Place>,
     /// Bodies as hex digits, not decoded.
     #[arg(long)]
     raw: bool,
@@ -154,13 +158,34 @@ fn run_pack(args: &PackArgs, out: &mut impl Write) -> Result<u8, Failure> {
     Ok(0)
 }
 
-fn run_dump(args: &DumpArgs, out: &mut impl Write) -> Result<u8, Failure> {
-    if args.from > args.to {
-        let what = format!("--from {} lies after --to {}: nothing could be printed", args.from, args.to);
+/// The numbers that are printed.
+fn range(args: &DumpArgs) -> Result<RangeInclusive<u64>, Failure> {
+    let from = match args.from {
+        None => Seq(0),
+        // A number needs no more than the records: a journal that cannot be replayed is printed all the same.
+        Some(Place::Seq(seq)) => seq,
+        Some(place) => place.first(&mut Cursor::open(&args.dir)?)?.ok_or_else(|| {
+            let what = "--from lies after the end of the run: nothing could be printed";
+            CliError::Argument(what.to_owned())
+        })?,
+    };
+    let to = match args.to {
+        None => None,
+        Some(Place::Seq(seq)) => Some(seq),
+        Some(place) => place.last(&mut Cursor::open(&args.dir)?)?,
+    };
+    let to = to.unwrap_or(Seq(u64::MAX));
+    if from > to {
+        let what = format!("--from {} lies after --to {}: nothing could be printed", from.0, to.0);
         return Err(CliError::Argument(what).into());
     }
+    Ok(from.0..=to.0)
+}
+
+fn run_dump(args: &DumpArgs, out: &mut impl Write) -> Result<u8, Failure> {
+    let range = range(args)?;
     if args.events {
-        return dump_events(args, out);
+        return dump_events(args, &range, out);
     }
     let streams: &[Stream] = match args.stream {
         None => &Stream::ALL,
@@ -172,7 +197,7 @@ fn run_dump(args: &DumpArgs, out: &mut impl Write) -> Result<u8, Failure> {
         loop {
             match reader.next() {
                 Ok(None) => break,
-                Ok(Some(record)) if (args.from..=args.to).contains(&record.seq) => {
+                Ok(Some(record)) if range.contains(&record.seq) => {
                     serde_json::to_writer(&mut *out, &show(*stream, &record, args.raw))
                         .map_err(io::Error::from)?;
                     out.write_all(b"\n")?;
@@ -200,19 +225,19 @@ struct Shown<'a> {
 }
 
 /// Journals keep digests of events: they are derived anew from the inputs, as a replay does. Ticks are left out.
-fn dump_events(args: &DumpArgs, out: &mut impl Write) -> Result<u8, Failure> {
+fn dump_events(args: &DumpArgs, range: &RangeInclusive<u64>, out: &mut impl Write) -> Result<u8, Failure> {
     let (_, _, config) = read_config(&args.dir)?;
     let mut decode = Parts::new(&config.params, config.trading)?.decode;
     let mut inputs = Inputs::open(&args.dir)?;
     let hole = inputs.hole();
     let mut written = Ok(());
     while let Some((recorded, raw)) = inputs.next()? {
-        if recorded.0 > args.to || written.is_err() {
+        if recorded.0 > *range.end() || written.is_err() {
             break;
         }
         let (seq, at) = decode.sequence(&raw);
         decode.on_input(&raw, seq, at, &mut |event| {
-            if seq.0 < args.from || written.is_err() || event.body == EventBody::Tick {
+            if !range.contains(&seq.0) || written.is_err() || event.body == EventBody::Tick {
                 return;
             }
             let shown = Shown { stream: "events", seq: seq.0, time_ns: at.wall, event: &event.body };
@@ -277,9 +302,14 @@ mod tests {
     use crate::domain::input::{FrameMeta, Input};
     use crate::journal::{JournalOptions, Manifest, Record, Writer};
 
+    fn seq(number: u64) -> Option<Place> {
+        Some(Place::Seq(Seq(number)))
+    }
+
     fn dumped(dir: &std::path::Path, raw: bool) -> (u8, String) {
         let mut out = Vec::new();
-        let args = DumpArgs { dir: dir.to_owned(), stream: None, from: 2, to: 3, raw, events: false };
+        let args =
+            DumpArgs { dir: dir.to_owned(), stream: None, from: seq(2), to: seq(3), raw, events: false };
         let code = run_dump(&args, &mut out).expect("a journal");
         (code, String::from_utf8(out).expect("json"))
     }
@@ -315,7 +345,7 @@ mod tests {
         assert_eq!((&report["streams"][0]["records"], &report["damages"]), (&json!(4), &json!(0)));
         std::fs::remove_dir_all(&dir).expect("clean up");
         assert!(run_verify(&args, &mut Vec::new()).is_err(), "no journal is not a clean journal");
-        let backwards = DumpArgs { dir, stream: None, from: 3, to: 2, raw: false, events: false };
+        let backwards = DumpArgs { dir, stream: None, from: seq(3), to: seq(2), raw: false, events: false };
         assert!(run_dump(&backwards, &mut Vec::new()).unwrap_err().to_string().contains("--from 3"));
     }
 }

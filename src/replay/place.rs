@@ -66,19 +66,20 @@ pub fn duration(text: &str) -> Option<Nanos> {
         "h" => 3_600 * SECOND,
         _ => return None,
     };
-    let nanos = i128::from(decimal(&text[..unit_at])?) * i128::from(unit);
+    let unit = i128::from(unit);
+    let nanos = decimal(&text[..unit_at])?.checked_mul(unit)?;
     (nanos % i128::from(SECOND) == 0).then(|| (nanos / i128::from(SECOND)).try_into().ok()).flatten()
 }
 
 /// A number without sign, times 10⁹.
-fn decimal(text: &str) -> Option<i64> {
+fn decimal(text: &str) -> Option<i128> {
     let (whole, part) = text.split_once('.').unwrap_or((text, "0"));
     let digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
     if !digits(whole) || !digits(part) || part.len() > 9 {
         return None;
     }
-    let part: i64 = format!("{part:0<9}").parse().ok()?;
-    whole.parse::<i64>().ok()?.checked_mul(SECOND)?.checked_add(part)
+    let part: i128 = format!("{part:0<9}").parse().ok()?;
+    whole.parse::<i128>().ok()?.checked_mul(SECOND.into())?.checked_add(part)
 }
 
 /// `HH:MM:SS` with decimals.
@@ -209,6 +210,7 @@ mod tests {
             ("+250ms", Place::Since(250 * MILLI)),
             ("+1.5h", Place::Since(hour + hour / 2)),
             ("+0ns", Place::Since(0)),
+            ("+10055100000ns", Place::Since(10_055_100_000)),
         ] {
             assert_eq!(text.parse(), Ok(place), "{text}");
         }
@@ -226,6 +228,8 @@ mod tests {
             "1e9",
             "yesterday",
             "+1d",
+            "+99999999999999999999ns",
+            "+999999999999999999999999999999999999999h",
         ] {
             let error = bad.parse::<Place>().expect_err(bad);
             assert!(error.contains("+12.5s"), "{error}");
