@@ -1,16 +1,19 @@
 //! Differences between runs: what is planted is found at its event and field, and what is the same is called so.
 
-use crate::simulated::TempDir;
+use crate::simulated::{TempDir, sim_config, simulation};
 use crate::step::{record, started};
 use perpring::domain::codec::{HEADER_MAX, decode_output, encode_output, input_kind};
 use perpring::domain::event::Seq;
 use perpring::domain::input::{FrameMeta, Input};
 use perpring::domain::output::Output;
-use perpring::domain::time::SECOND;
+use perpring::domain::params::{RiskParams, ScanParams};
+use perpring::domain::time::{MICRO, MILLI, SECOND};
 use perpring::journal::{Reader, Stream, rewrite};
 use perpring::replay::diff::{Against, DiffReport, diff};
 use perpring::replay::outputs::record_outputs;
-use perpring::replay::source::RunConfig;
+use perpring::replay::source::{Inputs, RunConfig};
+use perpring::stage::river::{Parts, River};
+use perpring::topology::world;
 use serde_json::Value;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
@@ -54,7 +57,8 @@ fn what_is_the_same_is_called_so() {
     );
 
     record_outputs(a.path(), made.path(), &mut |_| {}).expect("temporary disk");
-    let report = compared(a.path(), Against::Outputs(made.path().to_owned(), "this program".to_owned()));
+    let report =
+        compared(a.path(), Against::Outputs(made.path().to_owned(), "this program".to_owned(), None));
     assert!(report.identical && report.compared == count);
 }
 
@@ -245,4 +249,138 @@ fn another_program_is_asked_for_its_outputs() {
     std::fs::set_permissions(&script, std::fs::Permissions::from_mode(0o755)).expect("temporary disk");
     let (code, told, said) = program(&[a, "--binary", script.to_str().expect("text")]);
     assert!(code == Some(1) && told.contains("nothing"), "{code:?} {told}{said}");
+}
+
+/// A run that finds no entry worth it, and tells of none that it nearly took: its configuration.
+fn record_quietly(dir: &Path) -> RunConfig {
+    let sim = sim_config(5, &["binance-usdm", "okx"], |sim| sim.step_ns = 10 * MILLI);
+    let scan = ScanParams { threshold_ppb: i64::MAX / 4, near_miss_per_s: 0, ..world::demo_scan() };
+    let (mut simulation, config) = simulation(&sim, scan, RiskParams::default(), 100 * MICRO, Some(dir));
+    simulation.run_for(5 * SECOND);
+    crate::simulated::close(simulation);
+    config
+}
+
+/// The first input after which the hashes of scan's states differ, found without the code that is tested.
+fn first_unequal(dir: &Path, configs: [&RunConfig; 2]) -> u64 {
+    let [mut a, mut b] =
+        configs.map(|of| River::new(Parts::new(&of.params, of.trading).expect("known dialects")));
+    let mut inputs = Inputs::open(dir).expect("a journal");
+    while let Some((seq, raw)) = inputs.next().expect("undamaged") {
+        a.input(&raw, &mut ());
+        b.input(&raw, &mut ());
+        if a.parts().scan.scanner().digest() != b.parts().scan.scanner().digest() {
+            return seq.0;
+        }
+    }
+    panic!("they never differ")
+}
+
+#[test]
+fn states_that_part_are_named_with_their_values_and_the_input_that_made_them_differ() {
+    let dir = TempDir::new();
+    let config = record_quietly(dir.path());
+    let mut other = config.clone();
+    other.params.scan.allowance_ppb += 7;
+    let at = first_unequal(dir.path(), [&config, &other]);
+    let report = replayed(dir.path(), other);
+    let first = report.first.as_ref().expect("the hashes differ");
+    assert_eq!((first.stage.as_str(), first.kind.as_str()), ("scan", "state"));
+    let parting = first.parting.as_ref().expect("both states are made again");
+    assert_eq!(parting.seq, at);
+    assert!(parting.seq < first.seq && !parting.time.is_empty());
+    let [net, allowance] = ["net", "allowance"].map(|term| {
+        let path = |field: &str| {
+            field.starts_with("scan.scanner.pairs[") && field.ends_with(&format!("terms.{term}"))
+        };
+        let found = parting.fields.iter().find(|field| path(&field.field));
+        let number = |text: &str| text.parse::<i64>().expect("a number");
+        found.map(|found| number(&found.b) - number(&found.a)).unwrap_or_else(|| panic!("{parting:?}"))
+    });
+    assert_eq!((net, allowance), (-7, 7), "the values themselves");
+    assert!(parting.fields.iter().all(|field| !field.field.contains("params")), "{parting:?}");
+    // The chains are those of that input.
+    assert!(first.chain_a[0].of == "input" && first.chain_a[0] == first.chain_b[0]);
+    let text = report.to_string();
+    assert!(text.contains(&format!("the states differ after input {at} ")), "{text}");
+    assert!(text.contains("terms.net: a "), "{text}");
+}
+
+#[test]
+fn a_recorded_hash_that_no_replay_makes_is_called_that() {
+    let dir = TempDir::new();
+    record(dir.path(), 8);
+    let mut at = None;
+    rewrite(dir.path(), Stream::Outputs, |_, mut record, out| {
+        if at.is_none()
+            && matches!(decode_output(Seq(record.seq), &record.body), Ok((_, Output::State(_), _)))
+        {
+            *record.body.last_mut().expect("a hash") ^= 1;
+            at = Some(record.seq);
+        }
+        out.push(record);
+    })
+    .expect("temporary disk");
+    let report = compared(dir.path(), Against::Replay(None, "a replay".to_owned()));
+    let first = report.first.as_ref().expect("it is found");
+    assert_eq!((Some(first.seq), first.kind.as_str(), &first.parting), (at, "state", &None));
+    assert!(
+        report.notes.iter().any(|note| note.contains("does not make the recorded state again")),
+        "{report}"
+    );
+}
+
+#[test]
+fn another_program_is_asked_for_the_state_that_differs() {
+    let [a, b, folder] = [TempDir::new(), TempDir::new(), TempDir::new()];
+    record_quietly(a.path());
+    record_quietly(b.path());
+    // The other program: this one, with another allowance.
+    let kind = input_kind(&Input::Config);
+    rewrite(b.path(), Stream::Inputs, |_, mut record, out| {
+        let key = b"\"scan\":{";
+        if record.kind == kind {
+            let scan = memchr::memmem::find(&record.body, key).expect("a table");
+            let key = b"\"allowance_ppb\":";
+            let at = scan + memchr::memmem::find(&record.body[scan..], key).expect("a value") + key.len();
+            assert!(record.body[at].is_ascii_digit());
+            record.body[at] = if record.body[at] == b'9' { b'8' } else { record.body[at] + 1 };
+        }
+        out.push(record);
+    })
+    .expect("temporary disk");
+    std::fs::create_dir_all(folder.path()).expect("temporary disk");
+    let own = env!("CARGO_BIN_EXE_perpring");
+    let script = |name: &str, first: &str| {
+        let script = folder.path().join(name);
+        let text = format!("#!/bin/sh\n{first}\nshift 2\nexec {own} replay {} \"$@\"\n", b.path().display());
+        std::fs::write(&script, text).expect("temporary disk");
+        std::fs::set_permissions(&script, std::fs::Permissions::from_mode(0o755)).expect("temporary disk");
+        script.to_str().expect("text").to_owned()
+    };
+    let asked = |program_path: &str| -> Value {
+        let (code, told, said) =
+            program(&[a.path().to_str().expect("text"), "--binary", program_path, "--json"]);
+        assert_eq!(code, Some(1), "{said}");
+        serde_json::from_str(&told).expect("one object")
+    };
+    let report = asked(&script("changed", ""));
+    assert_eq!(report["first"]["kind"], "state", "{report}");
+    assert_eq!(
+        report["first"]["parting"]["seq"].as_u64(),
+        report["first"]["seq"].as_u64().map(|seq| seq - 1)
+    );
+    let fields = report["first"]["parting"]["fields"].as_array().expect("named");
+    let named = |end: &str| {
+        fields.iter().any(|field| field["field"].as_str().is_some_and(|path| path.ends_with(end)))
+    };
+    assert!(named("params.allowance_ppb") && named("terms.net"), "{fields:?}");
+
+    // One from before it could be asked.
+    let refuses =
+        "case \"$*\" in *--state*) echo \"error: unexpected argument '--state' found\" >&2; exit 2;; esac";
+    let report = asked(&script("older", refuses));
+    assert_eq!(report["first"]["parting"], Value::Null);
+    let notes = report["notes"].to_string();
+    assert!(notes.contains("does not tell its state") && notes.contains("unexpected argument"), "{notes}");
 }

@@ -1,6 +1,7 @@
 //! Record and replay: identity, and every kind of tampering found and named.
 
-use crate::simulated::{TempDir, sim_config, simulation};
+use crate::simulated::{START, TempDir, sim_config, simulation};
+use perpring::domain::calendar;
 use perpring::domain::codec::{HEADER_MAX, decode_output, encode_output, input_kind};
 use perpring::domain::effect::HttpId;
 use perpring::domain::event::{EventBody, FlowBody, Seq};
@@ -11,6 +12,7 @@ use perpring::domain::params::RiskParams;
 use perpring::domain::state::{State, StateError};
 use perpring::domain::time::{MICRO, SECOND, Stamp};
 use perpring::journal::{JournalOptions, OwnedRecord, Reader, Stream, rewrite};
+use perpring::replay::cursor::Cursor;
 use perpring::replay::divergence::Divergence;
 use perpring::replay::source::{Inputs, RunConfig};
 use perpring::replay::verify::{Report, verify, verify_with};
@@ -28,8 +30,7 @@ fn record(dir: &Path, seed: u64, seconds: i64) -> RunConfig {
     let (mut simulation, config) =
         simulation(&sim, world::demo_scan(), RiskParams::default(), 100 * MICRO, Some(dir));
     simulation.run_for(seconds * SECOND);
-    let (_, keeper) = simulation.into_parts().0.into_parts();
-    keeper.into_parts().0.expect("the run was recorded").close().expect("temporary disk");
+    crate::simulated::close(simulation);
     config
 }
 
@@ -426,4 +427,191 @@ fn a_journal_of_another_version_of_the_rules_says_so_and_its_differences_are_tho
     assert_eq!(out.status.code(), Some(1));
     let said = text(out);
     assert!(said.contains("difference between versions 1 and"), "{said}");
+}
+
+/// The report of a replay with these options, which is one without a divergence.
+fn told(dir: &Path, args: &[&str]) -> serde_json::Value {
+    let (code, said) = replay(&[args, &["--json", "--verify"]].concat(), dir);
+    assert_eq!(code, Some(0), "{args:?}: {said}");
+    serde_json::from_str(&said).unwrap_or_else(|why| panic!("{args:?}: {why}: {said}"))
+}
+
+#[test]
+fn a_part_of_a_run_is_chosen_by_number_and_by_every_kind_of_time() {
+    let dir = TempDir::new();
+    record(dir.path(), 7, 6);
+    let inputs = records(dir.path(), Stream::Inputs);
+    let start = inputs[0].time_ns;
+    let last = inputs.last().expect("inputs").seq;
+    let count = |args: &[&str]| told(dir.path(), args)["inputs"].as_u64().expect("a count");
+    assert_eq!(count(&[]), last);
+    assert_eq!(count(&["--from", "100", "--to", "199"]), 100);
+    assert_eq!(count(&["--from", "100"]), last - 99);
+    assert_eq!(count(&["--to", "300"]), 300);
+    assert_eq!(count(&["--to", &(last + 1_000).to_string()]), last, "all there is");
+    assert_eq!(count(&["--to", "+1h"]), last);
+
+    let [from, to] = [2 * SECOND + SECOND / 2, 3 * SECOND];
+    let within = inputs.iter().filter(|one| (from..=to).contains(&(one.time_ns - start))).count() as u64;
+    assert!(within > 10, "{within}");
+    let shown = |since| calendar::shown(START + since);
+    for [from, to] in [
+        ["+2.5s".to_owned(), "+3000ms".to_owned()],
+        [shown(from), shown(to)],
+        [shown(from)[11..].trim_end_matches('Z').to_owned(), "+3s".to_owned()],
+        [(START + from).to_string(), (START + to).to_string()],
+    ] {
+        assert_eq!(count(&["--from", &from, "--to", &to]), within, "{from} {to}");
+    }
+}
+
+#[test]
+fn the_pace_changes_nothing_that_a_replay_tells() {
+    let dir = TempDir::new();
+    record(dir.path(), 7, 4);
+    let part = ["--from", "+3s", "--to", "+3.1s"];
+    let at = |speed| told(dir.path(), &[&part[..], &["--speed", speed]].concat());
+    let as_fast_as_it_goes = told(dir.path(), &part);
+    assert!(as_fast_as_it_goes["inputs"].as_u64() > Some(2));
+    for speed in ["max", "1x", "10x", "0.5x"] {
+        assert_eq!(at(speed), as_fast_as_it_goes, "{speed}");
+    }
+}
+
+#[test]
+fn options_without_sense_are_refused_with_the_option_and_what_to_write() {
+    let dir = TempDir::new();
+    record(dir.path(), 7, 2);
+    let last = records(dir.path(), Stream::Inputs).last().expect("inputs").seq;
+    let beyond = (last + 1).to_string();
+    for (args, parts) in [
+        (&["--from", "yesterday"][..], ["--from", "+12.5s after the beginning"]),
+        (&["--to", "+5"], ["--to", "no place in a run"]),
+        (&["--to", "25:00:00"], ["25:00:00", "13:40:00.5"]),
+        (&["--speed", "fast"], ["--speed", "10x"]),
+        (&["--speed", "0x"], ["0x is no speed", "max"]),
+        (&["--speed", "10"], ["--speed", "10x"]),
+        (&["--from", "200", "--to", "100"], ["--from lies after --to", "nothing"]),
+        (&["--from", "+1.5s", "--to", "+1s"], ["--from lies after --to", "nothing"]),
+        (&["--to", "0"], ["--from lies after --to", "nothing"]),
+        (&["--from", &beyond], ["--from lies after the end", "nothing"]),
+        (&["--from", "+1h"], ["--from lies after the end", "nothing"]),
+        (&["--from", "+1s", "--pinning", "split"], ["leave out --pinning", "--from"]),
+        (&["--pinning", "nowhere"], ["nowhere", "pinning"]),
+        (&["--outputs", "/nowhere/at/all/out"], ["/nowhere/at/all/out", ""]),
+        (&["--outputs", "out", "--from", "5"], ["--outputs", "--from"]),
+        (&["--outputs", "out", "--cache", "c"], ["--outputs", "--cache"]),
+        (&["--state", "/nowhere/at/all/state"], ["cannot write /nowhere/at/all/state", ""]),
+        (&["--expect"], ["is no bundle", ""]),
+        (&["--expect", "--speed", "1x"], ["--expect", "--speed"]),
+    ] {
+        let (code, said) = replay(args, dir.path());
+        assert_eq!(code, Some(2), "{args:?}: {said}");
+        assert!(parts.iter().all(|part| said.contains(part)), "{args:?}: {said}");
+    }
+}
+
+#[test]
+fn a_divergence_is_found_only_where_one_looks() {
+    let dir = TempDir::new();
+    record(dir.path(), 7, 6);
+    let at = tamper(dir.path(), Stream::Outputs, |record| {
+        let is = matches!(decode_output(Seq(record.seq), &record.body), Ok((_, Output::Events(_), _)));
+        let hit = is && record.seq > 500;
+        if hit {
+            *record.body.last_mut().expect("a digest") ^= 1;
+        }
+        hit
+    });
+    let code = |from: u64, to: u64| {
+        replay(&["--verify", "--from", &from.to_string(), "--to", &to.to_string()], dir.path()).0
+    };
+    assert_eq!(code(1, at - 1), Some(0));
+    assert_eq!(code(at + 1, at + 100), Some(0));
+    assert_eq!(code(at - 10, at + 10), Some(1));
+    assert_eq!(code(at, at), Some(1));
+}
+
+#[test]
+fn snapshots_of_a_cache_are_begun_at_and_nothing_is_written_beside_the_journal() {
+    let [dir, cache] = [TempDir::new(), TempDir::new()];
+    record(dir.path(), 7, 4);
+    let cache = cache.path();
+    let mut cursor = Cursor::open_with(dir.path(), Some(cache)).expect("a journal");
+    cursor.snapshots().set_spacing(100);
+    cursor.seek(Seq(u64::MAX), &mut (), &mut |_| {}).expect("undamaged");
+    let kept: Vec<Seq> = cursor.snapshots().list();
+    assert!(kept.len() > 1, "{kept:?}");
+    let options = ["--from", "+3s", "--cache", cache.to_str().expect("text")];
+    let part = told(dir.path(), &["--from", "+3s"]);
+    assert_eq!(told(dir.path(), &options), part);
+    // That they were read shows when they are damaged.
+    for seq in &kept {
+        std::fs::write(cursor.snapshots().path(*seq), "nothing").expect("temporary disk");
+    }
+    let (code, said) = replay(&[&options[..], &["--verify"]].concat(), dir.path());
+    assert!(code == Some(0) && said.contains("damaged") && said.contains("identical"), "{said}");
+    assert!(!dir.path().join("snapshots").exists());
+    assert_eq!(told(dir.path(), &["--snapshots"])["divergence"], serde_json::Value::Null);
+}
+
+#[test]
+fn outputs_and_states_are_written_as_they_are_and_nothing_is_overwritten() {
+    let [dir, to] = [TempDir::new(), TempDir::new()];
+    record(dir.path(), 7, 3);
+    std::fs::create_dir_all(to.path()).expect("temporary disk");
+    let [outputs, state] = ["outputs", "state.json"].map(|name| to.path().join(name));
+    let text = |path: &Path| path.to_str().expect("text").to_owned();
+    let (code, said) = replay(&["--outputs", &text(&outputs)], dir.path());
+    assert!(code == Some(0) && said.contains("outputs written to"), "{said}");
+    let bodies = |dir: &Path| {
+        let mut all: Vec<_> =
+            records(dir, Stream::Outputs).into_iter().map(|one| (one.seq, one.class, one.body)).collect();
+        all.sort();
+        all
+    };
+    assert!(bodies(dir.path()) == bodies(&outputs));
+
+    let mut cursor = Cursor::open(dir.path()).expect("a journal");
+    cursor.seek(Seq(321), &mut (), &mut |_| {}).expect("undamaged");
+    assert_eq!(replay(&["--to", "321", "--state", &text(&state)], dir.path()).0, Some(0));
+    let written = std::fs::read_to_string(&state).expect("written");
+    assert!(written == cursor.snapshot().expect("a state").state(), "the state after that input");
+
+    for (option, path) in [("--outputs", &outputs), ("--state", &state)] {
+        let (code, said) = replay(&[option, &text(path)], dir.path());
+        assert!(code == Some(2) && said.contains(&text(path)), "{option}: {said}");
+    }
+    assert_eq!(std::fs::read_to_string(&state).expect("still there"), written);
+}
+
+#[test]
+fn records_are_printed_of_places_in_every_notation() {
+    let dir = TempDir::new();
+    record(dir.path(), 7, 3);
+    let start = records(dir.path(), Stream::Inputs)[0].time_ns;
+    let dumped = |from: &str, to: &str| -> Vec<(u64, i64)> {
+        let journal = dir.path().to_str().expect("text");
+        let args = ["journal", "dump", journal, "--stream", "inputs", "--raw", "--from", from, "--to", to];
+        let output =
+            std::process::Command::new(env!("CARGO_BIN_EXE_perpring")).args(args).output().expect("ours");
+        assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+        let lines = output.stdout.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
+        let line = |line| -> serde_json::Value { serde_json::from_slice(line).expect("an object a line") };
+        lines.map(line).map(|one| (one["seq"].as_u64().unwrap(), one["time_ns"].as_i64().unwrap())).collect()
+    };
+    let all = dumped("0", "+1h");
+    let slice = |keep: &dyn Fn(&(u64, i64)) -> bool| -> Vec<_> { all.iter().copied().filter(keep).collect() };
+    assert_eq!(dumped("20", "29"), slice(&|one| (20..30).contains(&one.0)));
+    let within = slice(&|one| (SECOND..=2 * SECOND).contains(&(one.1 - start)));
+    assert!(within.len() > 10);
+    assert_eq!(dumped("+1s", "+2s"), within);
+    assert_eq!(dumped(&calendar::shown(START + SECOND), &(START + 2 * SECOND).to_string()), within);
+    let (code, said) = {
+        let args = ["journal", "dump", dir.path().to_str().expect("text"), "--from", "+1h"];
+        let output =
+            std::process::Command::new(env!("CARGO_BIN_EXE_perpring")).args(args).output().expect("ours");
+        (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
+    };
+    assert!(code == Some(2) && said.contains("--from lies after the end"), "{said}");
 }

@@ -71,8 +71,7 @@ fn started_with(dir: &Path, faults: &str) -> (Simulation, RunConfig) {
 pub fn record(dir: &Path, seconds: i64) -> RunConfig {
     let (mut simulation, config) = started(dir);
     simulation.run_for(seconds * SECOND);
-    let (_, keeper) = simulation.into_parts().0.into_parts();
-    keeper.into_parts().0.expect("the run was recorded").close().expect("temporary disk");
+    crate::simulated::close(simulation);
     config
 }
 
@@ -378,4 +377,59 @@ fn the_program_takes_commands_as_arguments_and_from_a_pipe_and_tells_by_its_code
     assert_eq!(code, Some(2));
     assert!(said.contains("column 13") && said.contains("book.crossed"), "{said}");
     assert_eq!(program(Path::new("/nowhere/at/all"), &["-c", "where"], "").0, Some(2));
+}
+
+#[test]
+fn a_terminal_has_completion_and_a_history_that_outlives_the_session() {
+    let dir = TempDir::new();
+    record(dir.path(), 2);
+    let home = dir.path().join("home");
+    let typed = |keys: &[[&str; 2]]| -> (Option<i32>, String) {
+        let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/py/pty_drive.py");
+        let keys = serde_json::to_string(keys).expect("plain text");
+        let output = Command::new("python3")
+            .args([script, &keys, env!("CARGO_BIN_EXE_perpring"), "step"])
+            .arg(dir.path())
+            .env("XDG_STATE_HOME", &home)
+            .env("TERM", "xterm")
+            .output()
+            .expect("python3");
+        (
+            output.status.code(),
+            String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr),
+        )
+    };
+    if Command::new("python3").arg("--version").output().is_err() {
+        println!("skipped: there is no python3");
+        return;
+    }
+    let prompt = "(step) ";
+    let (code, seen) = typed(&[
+        [prompt, "ste\t 5\r"],
+        ["input 5 ·", ""],
+        [prompt, "\u{1b}[A\r"], // the line before once more
+        ["input 10 ·", ""],
+        [prompt, "nonsense\r"],
+        ["there is no command `nonsense`", ""],
+        [prompt, "step 99\u{3}"], // Ctrl-C takes the line back
+        ["step 99", ""],
+        ["\n", ""],
+        [prompt, "until event == bb\t and event.pr\t > 0 or seq >= 12\r"],
+        ["input 12 ·", ""],
+        [prompt, "\u{4}"],
+    ]);
+    assert_eq!(code, Some(0), "{seen}");
+    assert!(!seen.contains("input 109 ·"), "{seen}");
+    let history = std::fs::read_to_string(home.join("perpring/step-history")).expect("it is kept");
+    assert!(
+        history.contains("step 5\n") && history.contains("until event == bbo and event.price > 0 or"),
+        "{history}"
+    );
+    let (code, seen) = typed(&[
+        [prompt, "\u{12}ste"], // searched for in the history
+        ["step 5", "\r"],
+        ["input 5 ·", ""],
+        [prompt, "q\r"],
+    ]);
+    assert_eq!(code, Some(0), "{seen}");
 }

@@ -3,10 +3,12 @@
 use super::progress::ProgressBar;
 use super::{CliError, Failure};
 use crate::config::Config;
+use crate::domain::event::Seq;
 use crate::replay::diff::{Against, diff};
 use crate::replay::source::{RunConfig, read_config};
 use clap::Args;
 use serde_json::Value;
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -41,8 +43,11 @@ pub fn run(args: &DiffArgs) -> Result<u8, Failure> {
         (Some(dir), _) => Against::Journal(dir.clone()),
         (None, Some(program)) => {
             let dir = scratch.insert(Scratch::new());
-            ask(program, &args.a, &dir.0)?;
-            Against::Outputs(dir.0.clone(), format!("a replay by {}", program.display()))
+            outputs_of(program, &args.a, &dir.0)?;
+            let (program, name) = (program.clone(), format!("a replay by {}", program.display()));
+            let (journal, file) = (args.a.clone(), dir.0.join("state.json"));
+            let ask = move |seq| state_of(&program, &journal, seq, &file);
+            Against::Outputs(dir.0.clone(), name, Some(Box::new(ask)))
         }
         (None, None) => replay_with(args, &recorded)?,
     };
@@ -75,28 +80,42 @@ impl Drop for Scratch {
 }
 
 /// Lets another program write what it makes of the recorded inputs.
-fn ask(program: &Path, journal: &Path, out: &Path) -> Result<(), Failure> {
+fn outputs_of(program: &Path, journal: &Path, out: &Path) -> Result<(), Failure> {
     tell!("{} replays {}", program.display(), journal.display());
+    ask(program, journal, &[OsStr::new("--outputs"), out.as_os_str()])
+        .map_err(|why| CliError::Argument(why).into())
+}
+
+/// Lets another program write its state after an input.
+fn state_of(program: &Path, journal: &Path, seq: Seq, file: &Path) -> Result<String, String> {
+    let seq = seq.0.to_string();
+    let place = ["--from", &seq, "--to", &seq, "--state"].map(OsStr::new);
+    ask(program, journal, &[&place[..], &[file.as_os_str()]].concat())?;
+    std::fs::read_to_string(file).map_err(|why| format!("{}: {why}", file.display()))
+}
+
+/// Runs `program replay JOURNAL` with these options.
+fn ask(program: &Path, journal: &Path, options: &[&OsStr]) -> Result<(), String> {
     let output = Command::new(program)
         .arg("replay")
         .arg(journal)
-        .arg("--outputs")
-        .arg(out)
+        .args(options)
         .stdin(Stdio::null())
         .output()
-        .map_err(|why| CliError::Argument(format!("cannot run {}: {why}", program.display())))?;
+        .map_err(|why| format!("cannot run {}: {why}", program.display()))?;
     if output.status.success() {
         return Ok(());
     }
     let said = String::from_utf8_lossy(&output.stderr);
-    Err(CliError::Argument(format!(
+    // clap says what is wrong in its first line, and how to get help in its last.
+    let said = said.lines().find(|line| line.starts_with("error: ")).or(said.lines().last());
+    Err(format!(
         "{} could not replay {} ({}): {}",
         program.display(),
         journal.display(),
         output.status,
-        said.lines().last().unwrap_or("it said nothing")
+        said.unwrap_or("it said nothing")
     ))
-    .into())
 }
 
 fn replay_with(args: &DiffArgs, recorded: &RunConfig) -> Result<Against, Failure> {

@@ -15,6 +15,8 @@ use crate::runtime::idle::IdleMode;
 use crate::runtime::profile::Layout;
 use crate::topology::replayed::verify_on;
 use clap::Args;
+use std::fs::File;
+use std::io::Write as _;
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::{Duration, Instant};
@@ -28,7 +30,7 @@ pub struct ReplayArgs {
     #[arg(long)]
     pub verify: bool,
     /// Of a bundle: look whether what it expects holds (exit 1 where it does not).
-    #[arg(long, conflicts_with_all = ["verify", "from", "to", "outputs", "snapshots"])]
+    #[arg(long, conflicts_with_all = ["verify", "from", "to", "speed", "outputs", "snapshots", "cache", "pinning"])]
     pub expect: bool,
     /// First input: its number, a time (2026-11-27T13:40:00Z, 13:40:00.5), or +12.5s after the beginning.
     #[arg(long, value_name = "T|SEQ")]
@@ -53,8 +55,12 @@ pub struct ReplayArgs {
     pub idle: IdleMode,
     /// Compare nothing; write what this program makes of the recorded inputs to this new directory, as a journal of
     /// outputs alone (what `diff --binary` asks another program for).
-    #[arg(long, value_name = "OUT", conflicts_with_all = ["verify", "pinning", "json"])]
+    #[arg(long, value_name = "OUT", conflicts_with_all = ["verify", "from", "to", "speed", "snapshots", "cache", "pinning", "json"])]
     pub outputs: Option<PathBuf>,
+    /// Write the state of all stages after the last input to this new file, as JSON (what `diff --binary` asks another
+    /// program for).
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["expect", "outputs", "pinning"])]
+    pub state: Option<PathBuf>,
     /// One JSON object instead of text.
     #[arg(long)]
     pub json: bool,
@@ -86,7 +92,7 @@ impl ReplayArgs {
     /// The whole run, at once.
     fn is_plain(&self) -> bool {
         let places = self.from.is_none() && self.to.is_none();
-        places && self.speed == Speed::Max && !self.snapshots && self.cache.is_none()
+        places && self.speed == Speed::Max && !self.snapshots && self.cache.is_none() && self.state.is_none()
     }
 }
 
@@ -178,7 +184,8 @@ fn replay_part(args: &ReplayArgs) -> Result<Report, Failure> {
     }
     let before = Seq(from.0 - 1);
     cursor.seek(before, &mut (), &mut |seq| bar.show(seq.0, before.0, "going there"))?;
-    if cursor.seq() < before && cursor.hole().is_none() {
+    let is_beyond = cursor.seq() < before || (end > 0 && from.0 > end);
+    if is_beyond && cursor.hole().is_none() {
         return Err(beyond("--from").into());
     }
     let whole = to.0.min(end).saturating_sub(before.0);
@@ -190,6 +197,13 @@ fn replay_part(args: &ReplayArgs) -> Result<Report, Failure> {
             bar.show(done, whole, &format!("{}  input {}", calendar::shown(at.wall), seq.0));
         }
     })?;
+    if let Some(file) = &args.state {
+        // A comparison ends at the first divergence.
+        cursor.seek(to, &mut (), &mut |seq| bar.show(seq.0 - before.0, whole, "going on"))?;
+        let snapshot = cursor.snapshot()?;
+        let made = File::create_new(file).and_then(|mut file| file.write_all(snapshot.state().as_bytes()));
+        made.map_err(|source| CliError::Argument(format!("cannot write {}: {source}", file.display())))?;
+    }
     drop(bar);
     for told in cursor.snapshots().take_told() {
         tell!("perpring: {told}");

@@ -1,13 +1,16 @@
 //! `perpring step`: the debugger for recorded runs, at a prompt, from a pipe, or with commands as arguments.
 
+mod prompt;
+
 use super::progress::ProgressBar;
 use super::{CliError, Failure};
 use crate::replay::bundle::file::Bundle;
 use crate::replay::step::command::{Command, parse};
 use crate::replay::step::{Answer, Debugger, Driver, StepError};
 use clap::Args;
+use prompt::Prompt;
 use serde_json::json;
-use std::io::{self, BufRead as _, IsTerminal as _, Write as _};
+use std::io::{self, BufRead as _, IsTerminal as _};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -64,31 +67,33 @@ pub fn run(args: &StepArgs) -> Result<u8, Failure> {
         }
         return Ok(session.code());
     }
-    let prompts = io::stdin().is_terminal();
-    if prompts {
+    let mut prompt = match io::stdin().is_terminal() {
+        true => Some(Prompt::open(session.debugger.book().clone())?),
+        false => None,
+    };
+    if prompt.is_some() {
         session.line("where")?;
     }
-    let mut line = String::new();
-    loop {
-        if prompts {
-            let mut out = io::stdout().lock();
-            write!(out, "(step) ").and_then(|()| out.flush()).map_err(CliError::Write)?;
-        }
-        line.clear();
-        let read = io::stdin().lock().read_line(&mut line);
-        let got = read.map_err(|source| CliError::Read { path: "standard input".into(), source })?;
-        if got == 0 {
-            break;
-        }
+    while let Some(line) = prompt.as_mut().map_or_else(piped, Prompt::line)? {
         match session.line(&line) {
             Ok(true) => {}
             Ok(false) => break,
             // Who sits before it types another one.
-            Err(failure) if prompts && failure.downcast_ref::<CliError>().is_none() => tell!("{failure}"),
+            Err(failure) if prompt.is_some() && failure.downcast_ref::<CliError>().is_none() => {
+                tell!("{failure}");
+            }
             Err(failure) => return Err(failure),
         }
     }
-    Ok(if prompts { 0 } else { session.code() })
+    Ok(if prompt.is_some() { 0 } else { session.code() })
+}
+
+/// The next line of what is piped in.
+fn piped() -> Result<Option<String>, CliError> {
+    let mut line = String::new();
+    let read = io::stdin().lock().read_line(&mut line);
+    let got = read.map_err(|source| CliError::Read { path: "standard input".into(), source })?;
+    Ok((got > 0).then_some(line))
 }
 
 struct Session<'a> {

@@ -7,10 +7,11 @@
 
 mod chain;
 mod report;
+mod state;
 mod tally;
 
 pub use chain::Link;
-pub use report::{DiffReport, Field, First, Side, Summary, TradeRow, Trades};
+pub use report::{DiffReport, Field, First, Parting, Side, Summary, TradeRow, Trades};
 
 use super::divergence::differences;
 use super::outputs::{Ordered, parts};
@@ -26,6 +27,7 @@ use crate::ops::view::Names;
 use crate::stage::LOGIC_VERSION;
 use crate::stage::decode::{ConnInfo, plan};
 use crate::stage::river::River;
+use state::{Course, Unequal};
 use std::path::{Path, PathBuf};
 use tally::Tally;
 
@@ -36,11 +38,14 @@ const TELL_EVERY: u64 = 1 << 14;
 pub enum Against {
     /// Another journal, inputs and outputs.
     Journal(PathBuf),
-    /// The outputs that another program made of the same inputs; the text names it.
-    Outputs(PathBuf, String),
+    /// The outputs that another program made of the same inputs; the text names it. It may be asked for its state.
+    Outputs(PathBuf, String, Option<AskState>),
     /// What these rules make of the same inputs: as recorded (`None`), or with this configuration; the text names it.
     Replay(Option<Box<RunConfig>>, String),
 }
+
+/// Another program's state after an input, as its `replay --state` writes it, or why there is none.
+pub type AskState = Box<dyn Fn(Seq) -> Result<String, String>>;
 
 /// Why two things cannot be compared.
 #[derive(Debug, thiserror::Error)]
@@ -128,7 +133,9 @@ pub fn diff(dir: &Path, against: &Against, progress: &mut dyn FnMut(u64)) -> Res
     if let Some((expected, found)) = inputs.hole().get() {
         tally.note(format!("input {expected} is missing in {}; {found} follows", dir.display()));
     }
-    explain(dir, against, &mut tally)?;
+    if !explain_state(dir, &config, against, &mut tally, progress)? {
+        explain(dir, against, &mut tally)?;
+    }
     Ok(tally.into_report(configuration))
 }
 
@@ -147,7 +154,7 @@ fn open(dir: &Path, config: &RunConfig, against: &Against) -> Result<(Other, The
             let other = Other::Journal(Box::new(Inputs::open(dir)?), Box::new(Ordered::open(dir)?));
             (other, (side, Some(config)))
         }
-        Against::Outputs(dir, name) => {
+        Against::Outputs(dir, name, _) => {
             let manifest = crate::journal::Manifest::read(dir).map_err(ReplayError::from)?;
             let side = Side { what: name.clone(), logic_version: manifest.logic_version, ..Side::default() };
             (Other::Outputs(Box::new(Ordered::open(dir)?)), (side, None))
@@ -292,6 +299,51 @@ fn explain(dir: &Path, against: &Against, tally: &mut Tally) -> Result<(), Repla
     }
     Ok(())
 }
+
+/// Where the states part, when the first difference is one of their hashes; true = with the chains of that place.
+fn explain_state(
+    dir: &Path,
+    config: &RunConfig,
+    against: &Against,
+    tally: &mut Tally,
+    progress: &mut dyn FnMut(u64),
+) -> Result<bool, ReplayError> {
+    let Some(unequal) = tally.unequal() else { return Ok(false) };
+    let Unequal { equal: Seq(equal), at: Seq(at), .. } = unequal;
+    let why = match against {
+        Against::Replay(Some(other), _) => {
+            let sides = [Course::open(dir, config)?, Course::open(dir, other)?];
+            if let Some((parting, [a, b])) = state::part(unequal, sides, progress)? {
+                tally.parted(parting);
+                tally.explain_here(chain::of(&a.last, a.parts()));
+                tally.explain_there(chain::of(&b.last, b.parts()));
+                return Ok(true);
+            }
+            NOT_MADE_AGAIN.to_owned()
+        }
+        Against::Replay(None, _) => NOT_MADE_AGAIN.to_owned(),
+        Against::Journal(_) => {
+            "other programs made them of the same inputs, and a journal has only the hashes".to_owned()
+        }
+        Against::Outputs(_, name, ask) => {
+            let asked = ask.as_ref().map_or(Err("it was not asked".to_owned()), |ask| ask(Seq(at - 1)));
+            match asked {
+                Ok(theirs) => {
+                    tally.parted(state::of_program(dir, unequal, &theirs, progress)?);
+                    "another program tells its state at one place. That of a is what this program makes"
+                        .to_owned()
+                }
+                Err(why) => format!("{name} does not tell its state: {why}"),
+            }
+        }
+    };
+    tally.note(format!("the states part between inputs {equal} and {at}, where is not known: {why}"));
+    Ok(false)
+}
+
+/// Why a recorded state cannot be shown.
+const NOT_MADE_AGAIN: &str =
+    "this program does not make the recorded state again, and a journal has only its hash";
 
 /// The name of the venue that an input came from.
 fn venue_name(names: &Names, conns: &[ConnInfo], input: &Input) -> String {

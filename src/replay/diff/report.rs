@@ -49,10 +49,26 @@ pub struct First {
     /// The field.
     #[serde(flatten)]
     pub field: Field,
+    /// Of a hash of a state: where the states themselves part. The chains are those of that input then.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub parting: Option<Parting>,
     /// Input, events and decisions on the first side, as this program derives them.
     pub chain_a: Vec<Link>,
     /// The same on the second side; empty where only its outputs are known.
     pub chain_b: Vec<Link>,
+}
+
+/// Where the states of a stage part, when a hash of them is the first difference.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Parting {
+    /// The input after which they differ.
+    pub seq: u64,
+    /// When that was received.
+    pub time: String,
+    /// The first values that it made differ, by their paths in the state.
+    pub fields: Vec<Field>,
+    /// How many more there are.
+    pub more: u64,
 }
 
 /// Differences of one kind.
@@ -166,6 +182,15 @@ impl fmt::Display for First {
         let Self { seq, time, stage, kind, instrument, field, .. } = self;
         writeln!(f, "first difference at input {seq} ({time}) in {stage}: {kind} {instrument}")?;
         writeln!(f, "  {}: a {}, b {}", field.field, short(&field.a), short(&field.b))?;
+        if let Some(Parting { seq, time, fields, more }) = &self.parting {
+            writeln!(f, "the states differ after input {seq} ({time}) in:")?;
+            for Field { field, a, b } in fields {
+                writeln!(f, "  {field}: a {}, b {}", short(a), short(b))?;
+            }
+            if *more > 0 {
+                writeln!(f, "  … and {more} more values")?;
+            }
+        }
         for (side, chain) in [("a", &self.chain_a), ("b", &self.chain_b)] {
             if chain.is_empty() {
                 continue;

@@ -1,13 +1,14 @@
 //! Counting differences while two runs pass.
 
 use super::chain::Chain;
-use super::report::{DiffReport, Field, First, Side, Summary, TradeRow, Trades};
+use super::report::{DiffReport, Field, First, Parting, Side, Summary, TradeRow, Trades};
+use super::state::Unequal;
 use super::venue_name;
 use crate::domain::calendar;
 use crate::domain::event::Seq;
 use crate::domain::input::Input;
 use crate::domain::intent::{Basket, BasketKind, Intent};
-use crate::domain::output::Output;
+use crate::domain::output::{Output, STAGES};
 use crate::domain::time::Nanos;
 use crate::ops::view::Names;
 use crate::replay::divergence::{differences, json};
@@ -36,6 +37,9 @@ pub(super) struct Tally {
     counts: BTreeMap<Key, Summary>,
     trades: Trades,
     notes: Vec<String>,
+    /// By stage: the last input with equal hashes of its state.
+    equal: [Seq; STAGES.len()],
+    unequal: Option<Unequal>,
     /// Venue and time of the present input.
     venue: String,
     anchor: Nanos,
@@ -55,6 +59,8 @@ impl Tally {
             counts: BTreeMap::new(),
             trades: Trades::default(),
             notes: Vec::new(),
+            equal: [Seq(0); STAGES.len()],
+            unequal: None,
             venue: String::new(),
             anchor: 0,
             mono: 0,
@@ -83,6 +89,7 @@ impl Tally {
                 kind: kind.to_owned(),
                 instrument: instrument.clone(),
                 field: field.clone(),
+                parting: None,
                 chain_a: Vec::new(),
                 chain_b: Vec::new(),
             });
@@ -122,8 +129,15 @@ impl Tally {
     /// An output that both sides have.
     pub fn both(&mut self, seq: Seq, a: &RecordedOutput, b: &RecordedOutput) {
         self.compared += 1;
+        let at = a.0.stage as usize;
         if a.1 == b.1 && a.2 == b.2 {
+            if matches!(a.1, Output::State(_)) {
+                self.equal[at] = seq;
+            }
             return;
+        }
+        if self.first.is_none() && matches!(a.1, Output::State(_)) {
+            self.unequal = Some(Unequal { stage: a.0.stage, equal: self.equal[at], at: seq });
         }
         let mut found = Vec::new();
         differences("", &json(&a.1), &json(&b.1), &mut found);
@@ -194,6 +208,17 @@ impl Tally {
         self.first.as_ref().map(|first| Seq(first.seq))
     }
 
+    /// The first difference, where it is one of a hash of a state.
+    pub fn unequal(&self) -> Option<Unequal> {
+        self.unequal
+    }
+
+    pub fn parted(&mut self, parting: Parting) {
+        if let Some(first) = &mut self.first {
+            first.parting = Some(parting);
+        }
+    }
+
     /// The first difference shows at this input.
     pub fn is_first_at(&self, seq: Seq) -> bool {
         self.first_seq() == Some(seq)
@@ -211,13 +236,7 @@ impl Tally {
         }
     }
 
-    pub fn into_report(mut self, configuration: Vec<Field>) -> DiffReport {
-        if self.first.as_ref().is_some_and(|first| first.kind == "state") {
-            self.note(
-                "states are hashed every 4096 inputs: what differs began between the last hash and this one"
-                    .into(),
-            );
-        }
+    pub fn into_report(self, configuration: Vec<Field>) -> DiffReport {
         let mut summary: Vec<Summary> = self.counts.into_values().collect();
         summary.sort_by_key(|row| row.first_seq);
         DiffReport {

@@ -32,7 +32,11 @@ pub enum Command {
 
 /// Commands: names with their short forms, arguments, and what they do.
 pub const COMMANDS: &[(&str, &str, &str)] = &[
-    ("goto, g PLACE", "a sequence, +12.5s, 2026-11-27T13:40:00Z, ns since the epoch, or end", "g +12.5s"),
+    (
+        "goto, g PLACE",
+        "a sequence, +12.5s, 2026-11-27T13:40:00Z, 13:40:00.5, ns since the epoch, or end",
+        "g +12.5s",
+    ),
     ("step, s [N]", "pass N inputs (1)", "s 10"),
     ("back, b [N]", "go back N inputs (1)", "b"),
     ("until, u EXPRESSION", "run until it holds; Ctrl-C stops there", "u residual != 0"),

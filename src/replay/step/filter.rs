@@ -149,6 +149,13 @@ impl Book {
         (places.venues.contains(&true) || places.listings.contains(&true)).then_some(places)
     }
 
+    /// Every venue, base asset, unified and native name.
+    pub fn all_names(&self) -> Vec<&str> {
+        let venues = self.names.venues.iter().map(String::as_str);
+        let unified = self.unified.iter().flat_map(|(unified, base)| [base.as_str(), unified.as_str()]);
+        venues.chain(unified).chain(self.names.listings.iter().map(|(_, symbol)| symbol.as_str())).collect()
+    }
+
     /// Everything that a filter may name.
     fn known(&self) -> String {
         let mut instruments: Vec<&str> = self.unified.iter().map(|(name, _)| name.as_str()).collect();

@@ -5,6 +5,7 @@
 //! the [`quantity`] table.
 
 pub mod command;
+pub mod complete;
 pub mod expression;
 pub mod filter;
 pub mod last;
