@@ -13,6 +13,7 @@ use perpring::domain::state::{State, StateError};
 use perpring::domain::time::{MICRO, MILLI, Nanos, SECOND, Stamp};
 use perpring::replay::bundle::file::Bundle;
 use perpring::replay::bundle::judge::{Verdict, judge, judge_built};
+use perpring::replay::bundle::member;
 use perpring::replay::bundle::write::{Request, write};
 use perpring::replay::place::duration;
 use perpring::sim::FaultPlan;
@@ -23,6 +24,7 @@ use perpring::venue::{Adapter, Emit, Out};
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process;
 
 /// Where the bundles lie.
 const DIR: &str = "tests/incidents";
@@ -39,6 +41,10 @@ struct Incident {
     faults: String,
     /// Simulated seconds of the whole run.
     seconds: i64,
+    /// When everything is closed; without it, three seconds before the end.
+    reduce_at: Option<i64>,
+    /// Oldest book that risk takes for an order, ms; without it, as usual.
+    book_age_max_ms: Option<i64>,
     /// The place of the bundle.
     around: String,
     /// Time before and after it.
@@ -66,17 +72,21 @@ fn record(dir: &Path, incident: &Incident) {
             venue.listings.retain(|listing| listing.instrument == 0);
         }
     });
-    let risk = RiskParams {
+    let mut risk = RiskParams {
         consecutive_failures_max: 1_000_000,
         daily_loss_max_usd: 1_000_000,
         ..RiskParams::default()
     };
+    if let Some(age) = incident.book_age_max_ms {
+        risk.book_age_max_ns = age * MILLI;
+    }
     let params = world::engine_params(&sim, 7, world::demo_scan(), risk);
     let plan = FaultPlan::parse("faults", &incident.faults).expect("a plan");
     let (mut simulation, _) = changed_simulation(params, &sim, 100 * MICRO, Some(dir), &plan);
-    simulation.run_for((incident.seconds - 3) * SECOND);
+    let reduce_at = incident.reduce_at.unwrap_or(incident.seconds - 3);
+    simulation.run_for(reduce_at * SECOND);
     simulation.command(Command::Reduce);
-    simulation.run_for(3 * SECOND);
+    simulation.run_for((incident.seconds - reduce_at) * SECOND);
     let (engine, _) = simulation.into_parts();
     engine.into_parts().1.into_parts().0.expect("recorded").close().expect("temporary disk");
 }
@@ -114,6 +124,169 @@ fn missing_bundles_are_written() {
     for incident in incidents().iter().filter(|incident| !path(&incident.name).exists()) {
         make(incident, &path(&incident.name));
     }
+}
+
+/// What each bundle expects now stands in the list: it is put into the bundles, whose inputs stay as they were recorded.
+#[test]
+#[ignore = "changes the expectations and notes of the bundles"]
+fn expectations_are_those_of_the_list() {
+    for incident in incidents() {
+        let mut bundle = Bundle::open(&path(&incident.name)).expect("a bundle");
+        bundle.set(member::EXPECT, incident.expect.clone().into_bytes());
+        bundle.set(member::NOTES, incident.notes.clone().into_bytes());
+        fs::write(path(&incident.name), bundle.to_bytes().expect("packs")).expect("the checkout");
+    }
+}
+
+/// The bugs, and what plants them.
+#[derive(serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Bugs {
+    bug: Vec<Planted>,
+    edit: Vec<Edit>,
+}
+
+/// A bug as it is planted again.
+#[derive(serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Planted {
+    name: String,
+    /// What is switched on for it.
+    switches: Vec<String>,
+    /// The bundle that then fails.
+    bundle: String,
+    /// By this expectation.
+    breaks: String,
+}
+
+/// Text of a source file and what stands there in its place.
+#[derive(serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Edit {
+    file: PathBuf,
+    find: String,
+    put: String,
+}
+
+/// What a copy of the project gets, so that its bugs have switches.
+const SWITCH: &str = r#"
+/// Whether the bug of this switch is on.
+pub fn planted(switch: &str) -> bool {
+    static ON: std::sync::OnceLock<String> = std::sync::OnceLock::new();
+    let on = ON.get_or_init(|| std::env::var("PERPRING_PLANTED").unwrap_or_default());
+    on.split(',').any(|one| one == switch)
+}
+"#;
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn bugs() -> Bugs {
+    let text = fs::read_to_string(root().join(DIR).join("bugs.toml")).expect("the bugs");
+    toml::from_str(&text).expect("the bugs")
+}
+
+impl Bugs {
+    /// The files with their edits.
+    fn made(&self) -> BTreeMap<&Path, String> {
+        let mut files = BTreeMap::new();
+        for Edit { file, find, put } in &self.edit {
+            let read = || fs::read_to_string(root().join(file)).unwrap_or_default();
+            let text = files.entry(file.as_path()).or_insert_with(read);
+            let count = text.matches(find).count();
+            let file = file.display();
+            assert_eq!(
+                count, 1,
+                "{file} has other words now: mend bugs.toml, and run tests/incidents/prove.\n{find}"
+            );
+            *text = text.replacen(find, put, 1);
+        }
+        files
+    }
+}
+
+#[test]
+fn every_bundle_has_a_bug_and_every_bug_can_be_planted_again() {
+    let bugs = bugs();
+    let files = bugs.made();
+    for bug in &bugs.bug {
+        let expects = Bundle::open(&path(&bug.bundle)).expect("a bundle").text(member::EXPECT);
+        assert!(expects.contains(&format!("name = \"{}\"", bug.breaks)), "{}: {}", bug.name, bug.breaks);
+        for switch in &bug.switches {
+            let asked = format!("crate::planted(\"{switch}\")");
+            assert!(files.values().any(|text| text.contains(&asked)), "{}: {asked}", bug.name);
+        }
+    }
+    for incident in incidents() {
+        assert!(bugs.bug.iter().any(|bug| bug.bundle == incident.name), "no bug breaks {}", incident.name);
+    }
+}
+
+/// The program of a copy of the project in which every bug has a switch.
+fn program_with_bugs(bugs: &Bugs) -> PathBuf {
+    let place = Path::new(env!("CARGO_TARGET_TMPDIR")).join("planted");
+    let copy = place.join("perpring");
+    // What an earlier run left there.
+    let _ = fs::remove_dir_all(&copy);
+    fs::create_dir_all(&copy).expect("room");
+    for name in ["Cargo.toml", "Cargo.lock", "src", "pinning", "bench", "tests"] {
+        let done = process::Command::new("cp").arg("-R").arg(root().join(name)).arg(&copy).status();
+        assert!(done.expect("cp").success(), "{name}");
+    }
+    for (file, text) in bugs.made() {
+        fs::write(copy.join(file), text).expect("room");
+    }
+    let lib = copy.join("src/lib.rs");
+    let text = fs::read_to_string(&lib).expect("the library") + SWITCH;
+    fs::write(lib, text).expect("room");
+    // Named together with a test, the program gets its dependencies as they are compiled for tests.
+    fs::write(copy.join("tests/suite.rs"), "//! Nothing.\n").expect("room");
+    let built = process::Command::new(env!("CARGO"))
+        .args(["build", "--quiet", "--bin", "perpring", "--test", "suite"])
+        .current_dir(&copy)
+        .env("CARGO_TARGET_DIR", place.join("target"))
+        .output()
+        .expect("cargo");
+    assert!(built.status.success(), "{}", String::from_utf8_lossy(&built.stderr));
+    place.join("target/debug/perpring")
+}
+
+/// In one build each bug has a switch. Without any, every bundle holds; with those of a bug, its bundle fails by what the bug
+/// breaks.
+#[test]
+#[ignore = "builds the program once more: tests/incidents/prove"]
+fn every_bug_breaks_its_bundle() {
+    let bugs = bugs();
+    let program = program_with_bugs(&bugs);
+    let replayed = |bundle: &str, switches: &str| {
+        let mut command = process::Command::new(&program);
+        command.arg("replay").arg(path(bundle)).args(["--expect", "--json"]);
+        let done = command.env("PERPRING_PLANTED", switches).output().expect("the program");
+        (done.status.code(), broken(&done.stdout), String::from_utf8_lossy(&done.stderr).into_owned())
+    };
+    for incident in incidents() {
+        let (code, broken, said) = replayed(&incident.name, "");
+        assert_eq!(code, Some(0), "{} without a bug: {broken:?} {said}", incident.name);
+    }
+    let mut survived = Vec::new();
+    for bug in &bugs.bug {
+        let (code, broken, said) = replayed(&bug.bundle, &bug.switches.join(","));
+        println!("{}\n  {}\n  {}", bug.bundle, bug.name, broken.join("\n  "));
+        if code != Some(1) || !broken.iter().any(|what| what.starts_with(&bug.breaks)) {
+            survived.push(format!("{}: {}: {broken:?} {said}", bug.bundle, bug.name));
+        }
+    }
+    assert!(survived.is_empty(), "not found: {survived:#?}");
+}
+
+/// The expectations that a verdict in JSON tells as broken, and where.
+fn broken(json: &[u8]) -> Vec<String> {
+    let verdict: serde_json::Value = serde_json::from_slice(json).unwrap_or_default();
+    let outcomes = verdict["outcomes"].as_array().cloned().unwrap_or_default();
+    let broken = outcomes.iter().filter(|outcome| outcome["met"] == false);
+    let text = |of: &serde_json::Value| of.as_str().unwrap_or_default().to_owned();
+    broken.map(|outcome| format!("{}: {}", text(&outcome["name"]), text(&outcome["found"]))).collect()
 }
 
 fn told(name: &str, verdict: &Verdict) -> String {

@@ -56,6 +56,7 @@ mod rotation;
 mod safety;
 mod simulated;
 mod snapshots;
+mod sources;
 mod step;
 mod tidy;
 mod twins;

@@ -1,6 +1,7 @@
 //! `perpring audit`: proves from a journal, and from the venues' own books, that limits held and that the money adds up.
 
 use super::progress::ProgressBar;
+use super::source::Source;
 use super::{CliError, Failure};
 use crate::replay::audit::{AuditOptions, Instead, Progress, audit};
 use clap::Args;
@@ -9,7 +10,7 @@ use std::path::{Path, PathBuf};
 /// Arguments of `audit`.
 #[derive(Args, Debug)]
 pub struct AuditArgs {
-    /// Directory of the journal: of a run that ended, that crashed, or that still writes. Nothing in it is changed.
+    /// Directory of the journal (or the file of a bundle that begins with its run): of a run that ended, that crashed, or that still writes. Nothing in it is changed.
     pub dir: PathBuf,
     /// The venues' own books, one folder per venue, as `demo --ledger` and `sim --ledger` write them.
     #[arg(long, value_name = "LEDGER_DIR")]
@@ -29,8 +30,9 @@ pub fn run(args: &AuditArgs) -> Result<u8, Failure> {
         return Err(CliError::Argument(format!("--ledger {} is no directory", dir.display())).into());
     }
     let options = AuditOptions { limits, ledger: args.ledger.as_deref() };
+    let source = Source::open(&args.dir)?;
     let bar = ProgressBar::new();
-    let report = audit(&args.dir, &options, &mut |Progress { inputs, position, bytes }| {
+    let report = audit(source.dir(), &options, &mut |Progress { inputs, position, bytes }| {
         bar.show(position, bytes, &format!("{inputs} inputs audited"));
     })?;
     drop(bar);

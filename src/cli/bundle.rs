@@ -1,11 +1,12 @@
 //! `perpring bundle`: cuts a stretch out of a run, to be replayed anywhere. `perpring replay FILE` takes it from there.
 
 use super::progress::ProgressBar;
+use super::source::Source;
 use super::{CliError, Failure};
 use crate::domain::time::{Nanos, SECOND};
 use crate::replay::bundle::expect::Expect;
 use crate::replay::bundle::file::Bundle;
-use crate::replay::bundle::judge::{Verdict, judge};
+use crate::replay::bundle::judge::{Verdict, judge_told};
 use crate::replay::bundle::write::{Around, Request, write};
 use crate::replay::bundle::{BundleError, member};
 use crate::replay::place::duration;
@@ -17,7 +18,7 @@ use std::path::{Path, PathBuf};
 /// Arguments of `bundle`.
 #[derive(Args, Debug)]
 pub struct BundleArgs {
-    /// Directory of the journal.
+    /// Directory of the journal, or the file of a bundle that begins with its run.
     pub dir: PathBuf,
     /// One of our orders by its client id (32 hex digits), or a place: the number of an input, a time, +12.5s.
     #[arg(long, value_name = "ORDER|PLACE")]
@@ -61,8 +62,9 @@ pub fn run(args: &BundleArgs) -> Result<u8, Failure> {
     }
     let usual = || format!("# {}\n\nWhat happened, what was expected, what was found out.\n", args.around);
     let notes = args.notes.as_ref().map(read).transpose()?.unwrap_or_else(usual);
+    let source = Source::open(&args.dir)?;
     let request = Request {
-        dir: &args.dir,
+        dir: source.dir(),
         around,
         said: &args.around,
         before: args.before.unwrap_or(args.window / 2),
@@ -108,7 +110,10 @@ pub fn expect(path: &Path, json: bool) -> Result<u8, Failure> {
         let why = "it says nothing: write down what must hold".to_owned();
         return Err(BundleError::Expect { path: path.to_owned(), why }.into());
     }
-    let verdict = judge(&bundle)?;
+    let bar = ProgressBar::new();
+    let verdict =
+        judge_told(&bundle, &mut |done, whole| bar.show(done, whole, &format!("replayed {done} inputs")))?;
+    drop(bar);
     if json {
         say!("{}", serde_json::to_string_pretty(&verdict)?)?;
     } else {

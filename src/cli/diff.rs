@@ -1,6 +1,7 @@
 //! `perpring diff`: what differs between two journals, or between a journal and a replay of its inputs.
 
 use super::progress::ProgressBar;
+use super::source::Source;
 use super::{CliError, Failure};
 use crate::config::Config;
 use crate::domain::event::Seq;
@@ -15,9 +16,9 @@ use std::process::{Command, Stdio};
 /// Arguments of `diff`.
 #[derive(Args, Debug)]
 pub struct DiffArgs {
-    /// Directory of a journal; nothing in it is changed.
+    /// Directory of a journal, or the file of a bundle; nothing in it is changed.
     pub a: PathBuf,
-    /// Directory of another one. Without it, and without any of the options: a replay by this program.
+    /// Another one. Without it, and without any of the options: a replay by this program.
     #[arg(conflicts_with_all = ["config", "set", "binary"])]
     pub b: Option<PathBuf>,
     /// A replay with this configuration (as for `run`; venues, instruments and connections must be the recorded ones).
@@ -36,23 +37,25 @@ pub struct DiffArgs {
 
 /// Runs the command: 0 identical, 1 different.
 pub fn run(args: &DiffArgs) -> Result<u8, Failure> {
-    let (_, _, recorded) = read_config(&args.a)?;
+    let a = Source::open(&args.a)?;
+    let b = args.b.as_deref().map(Source::open).transpose()?;
+    let (_, _, recorded) = read_config(a.dir())?;
     // Kept until the end: it removes the outputs of the other program.
     let mut scratch = None;
-    let against = match (&args.b, &args.binary) {
-        (Some(dir), _) => Against::Journal(dir.clone()),
+    let against = match (&b, &args.binary) {
+        (Some(of), _) => Against::Journal(of.dir().to_owned()),
         (None, Some(program)) => {
             let dir = scratch.insert(Scratch::new());
-            outputs_of(program, &args.a, &dir.0)?;
+            outputs_of(program, a.dir(), &dir.0)?;
             let (program, name) = (program.clone(), format!("a replay by {}", program.display()));
-            let (journal, file) = (args.a.clone(), dir.0.join("state.json"));
+            let (journal, file) = (a.dir().to_owned(), dir.0.join("state.json"));
             let ask = move |seq| state_of(&program, &journal, seq, &file);
             Against::Outputs(dir.0.clone(), name, Some(Box::new(ask)))
         }
         (None, None) => replay_with(args, &recorded)?,
     };
     let bar = ProgressBar::new();
-    let report = diff(&args.a, &against, &mut |inputs| {
+    let report = diff(a.dir(), &against, &mut |inputs| {
         bar.show(0, 0, &format!("compared {inputs} inputs"));
     })?;
     drop(bar);

@@ -1,6 +1,7 @@
 //! `perpring export`: a journal as tables, messages or market data for other tools.
 
 use super::progress::ProgressBar;
+use super::source::Source;
 use super::{CliError, Failure};
 use crate::config::names;
 use crate::domain::instrument::{InstrumentId, VenueId};
@@ -16,7 +17,7 @@ use std::path::{Path, PathBuf};
 /// Arguments of `export`.
 #[derive(Args, Debug)]
 pub struct ExportArgs {
-    /// Directory of the journal.
+    /// Directory of the journal, or the file of a bundle that begins with its run.
     dir: PathBuf,
     /// What to write.
     #[arg(long, value_name = "FORMAT")]
@@ -47,8 +48,9 @@ pub struct ExportArgs {
 
 /// Runs the command: 0 all was exported, 1 the journal is damaged and what came before was exported.
 pub fn run(args: &ExportArgs) -> Result<u8, Failure> {
-    let (_, _, config) = read_config(&args.dir)?;
-    let request = request(args, &config.params)?;
+    let source = Source::open(&args.dir)?;
+    let (_, _, config) = read_config(source.dir())?;
+    let request = Request { dir: source.dir().to_owned(), ..request(args, &config.params)? };
     let bar = ProgressBar::new();
     let done = export(&request, &mut |part, inputs| {
         bar.show((part * 1_000.0) as u64, 1_000, &format!("{inputs} inputs"));

@@ -1,21 +1,22 @@
 //! `perpring journal`: verifies a journal, prints its records, brings one that a crash left to a whole end, compresses
 //! what is raw. Never changes a whole record.
 
+use super::progress::ProgressBar;
+use super::source::Source;
 use super::{CliError, Failure};
 use crate::domain::codec::{decode_input, decode_output, kind_name};
 use crate::domain::event::{EventBody, Seq};
 use crate::domain::text::Hex;
-use crate::journal::{End, JournalError, Reader, RecordRef, Stream, pack, recover, verify};
+use crate::journal::{End, JournalError, Reader, RecordRef, Stream, pack_told, recover_told, verify_told};
 use crate::replay::cursor::Cursor;
 use crate::replay::place::Place;
-use crate::replay::source::{Inputs, read_config};
-use crate::stage::river::Parts;
+use crate::replay::source::Inputs;
 use clap::{Args, Subcommand, ValueEnum};
 use serde::Serialize;
 use serde_json::{Value, json};
 use std::io::{self, BufWriter, Write};
 use std::ops::RangeInclusive;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Arguments of `journal`.
 #[derive(Args, Debug)]
@@ -38,7 +39,7 @@ enum JournalCommand {
 
 #[derive(Args, Debug)]
 struct VerifyArgs {
-    /// Directory of the journal.
+    /// Directory of the journal, or the file of a bundle.
     dir: PathBuf,
     /// One JSON object instead of text.
     #[arg(long)]
@@ -62,7 +63,7 @@ struct PackArgs {
 
 #[derive(Args, Debug)]
 struct DumpArgs {
-    /// Directory of the journal.
+    /// Directory of the journal, or the file of a bundle.
     dir: PathBuf,
     /// Only this stream.
     #[arg(long)]
@@ -107,7 +108,12 @@ pub fn run(args: &JournalArgs) -> Result<u8, Failure> {
 }
 
 fn run_verify(args: &VerifyArgs, out: &mut impl Write) -> Result<u8, Failure> {
-    let report = verify(&args.dir)?;
+    let source = Source::open(&args.dir)?;
+    let bar = ProgressBar::new();
+    let report = verify_told(source.dir(), &mut |stream, done, whole| {
+        bar.show(done, whole, &format!("verifying {stream}"));
+    })?;
+    drop(bar);
     if args.json {
         let streams: Vec<Value> = report
             .streams
@@ -141,7 +147,11 @@ fn run_verify(args: &VerifyArgs, out: &mut impl Write) -> Result<u8, Failure> {
 /// 0 = both streams are whole, 1 = one was cut; what was cut off is kept beside it. Damage that no crash explains is an
 /// error, and nothing is touched.
 fn run_recover(args: &RecoverArgs, out: &mut impl Write) -> Result<u8, Failure> {
-    let verdict = recover(&args.dir)?;
+    let bar = ProgressBar::new();
+    let verdict = recover_told(&args.dir, &mut |stream, done, whole| {
+        bar.show(done, whole, &format!("reading {stream}"));
+    })?;
+    drop(bar);
     writeln!(out, "run {} of {}", verdict.manifest.run_id, args.dir.display())?;
     verdict.streams.iter().try_for_each(|stream| writeln!(out, "{stream}"))?;
     let is_cut = verdict.streams.iter().any(|stream| matches!(stream.end, End::Cut { .. }));
@@ -149,7 +159,11 @@ fn run_recover(args: &RecoverArgs, out: &mut impl Write) -> Result<u8, Failure> 
 }
 
 fn run_pack(args: &PackArgs, out: &mut impl Write) -> Result<u8, Failure> {
-    let done = pack(&args.dir, args.level)?;
+    let bar = ProgressBar::new();
+    let done = pack_told(&args.dir, args.level, &mut |stream, done, whole| {
+        bar.show(done, whole, &format!("packing {stream}"));
+    })?;
+    drop(bar);
     writeln!(
         out,
         "{} segments chained, {} compressed: {} bytes became {}",
@@ -159,12 +173,12 @@ fn run_pack(args: &PackArgs, out: &mut impl Write) -> Result<u8, Failure> {
 }
 
 /// The numbers that are printed.
-fn range(args: &DumpArgs) -> Result<RangeInclusive<u64>, Failure> {
+fn range(args: &DumpArgs, dir: &Path) -> Result<RangeInclusive<u64>, Failure> {
     let from = match args.from {
         None => Seq(0),
         // A number needs no more than the records: a journal that cannot be replayed is printed all the same.
         Some(Place::Seq(seq)) => seq,
-        Some(place) => place.first(&mut Cursor::open(&args.dir)?)?.ok_or_else(|| {
+        Some(place) => place.first(&mut Cursor::open(dir)?)?.ok_or_else(|| {
             let what = "--from lies after the end of the run: nothing could be printed";
             CliError::Argument(what.to_owned())
         })?,
@@ -172,7 +186,7 @@ fn range(args: &DumpArgs) -> Result<RangeInclusive<u64>, Failure> {
     let to = match args.to {
         None => None,
         Some(Place::Seq(seq)) => Some(seq),
-        Some(place) => place.last(&mut Cursor::open(&args.dir)?)?,
+        Some(place) => place.last(&mut Cursor::open(dir)?)?,
     };
     let to = to.unwrap_or(Seq(u64::MAX));
     if from > to {
@@ -183,9 +197,10 @@ fn range(args: &DumpArgs) -> Result<RangeInclusive<u64>, Failure> {
 }
 
 fn run_dump(args: &DumpArgs, out: &mut impl Write) -> Result<u8, Failure> {
-    let range = range(args)?;
+    let source = Source::open(&args.dir)?;
+    let range = range(args, source.dir())?;
     if args.events {
-        return dump_events(args, &range, out);
+        return dump_events(source.dir(), &range, out);
     }
     let streams: &[Stream] = match args.stream {
         None => &Stream::ALL,
@@ -193,7 +208,7 @@ fn run_dump(args: &DumpArgs, out: &mut impl Write) -> Result<u8, Failure> {
         Some(StreamName::Outputs) => &[Stream::Outputs],
     };
     for stream in streams {
-        let mut reader = Reader::open(&args.dir, *stream)?;
+        let mut reader = Reader::open(source.dir(), *stream)?;
         loop {
             match reader.next() {
                 Ok(None) => break,
@@ -225,10 +240,9 @@ struct Shown<'a> {
 }
 
 /// Journals keep digests of events: they are derived anew from the inputs, as a replay does. Ticks are left out.
-fn dump_events(args: &DumpArgs, range: &RangeInclusive<u64>, out: &mut impl Write) -> Result<u8, Failure> {
-    let (_, _, config) = read_config(&args.dir)?;
-    let mut decode = Parts::new(&config.params, config.trading)?.decode;
-    let mut inputs = Inputs::open(&args.dir)?;
+fn dump_events(dir: &Path, range: &RangeInclusive<u64>, out: &mut impl Write) -> Result<u8, Failure> {
+    let mut decode = Cursor::open(dir)?.into_river().into_parts().decode;
+    let mut inputs = Inputs::open(dir)?;
     let hole = inputs.hole();
     let mut written = Ok(());
     while let Some((recorded, raw)) = inputs.next()? {

@@ -36,6 +36,7 @@ pub mod report;
 pub mod run;
 pub mod screen;
 pub mod sim;
+mod source;
 pub mod step;
 pub mod top;
 pub mod whatif;

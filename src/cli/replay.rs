@@ -1,6 +1,7 @@
 //! `perpring replay`: passes a journal through the engine again and compares every output.
 
 use super::progress::ProgressBar;
+use super::source::Source;
 use super::{CliError, Failure};
 use crate::domain::calendar;
 use crate::domain::event::Seq;
@@ -105,11 +106,8 @@ pub fn run(args: &ReplayArgs) -> Result<u8, Failure> {
         }
         return super::bundle::expect(&args.dir, args.json);
     }
-    if Bundle::is_one(&args.dir) {
-        let unpacked = Bundle::open(&args.dir)?.unpack()?;
-        return of_dir(&ReplayArgs { dir: unpacked.dir().to_owned(), ..args.clone() });
-    }
-    of_dir(args)
+    let source = Source::open(&args.dir)?;
+    of_dir(&ReplayArgs { dir: source.dir().to_owned(), ..args.clone() })
 }
 
 /// Of a journal.

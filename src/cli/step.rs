@@ -3,8 +3,8 @@
 mod prompt;
 
 use super::progress::ProgressBar;
+use super::source::Source;
 use super::{CliError, Failure};
-use crate::replay::bundle::file::Bundle;
 use crate::replay::step::command::{Command, parse};
 use crate::replay::step::{Answer, Debugger, Driver, StepError};
 use clap::Args;
@@ -49,11 +49,8 @@ impl Driver for Hands {
 /// Runs the command: 0 all was done, 1 a run ended without reaching what it was for, 2 a command made no sense.
 /// At a prompt nothing of that ends it.
 pub fn run(args: &StepArgs) -> Result<u8, Failure> {
-    let unpacked = match Bundle::is_one(&args.dir) {
-        true => Some(Bundle::open(&args.dir)?.unpack()?),
-        false => None,
-    };
-    let mut debugger = Debugger::open(unpacked.as_ref().map_or(args.dir.as_path(), |of| of.dir()))?;
+    let source = Source::open(&args.dir)?;
+    let mut debugger = Debugger::open(source.dir())?;
     let stop = Arc::new(AtomicBool::new(false));
     // A second Ctrl-C before the next command ends the program, whatever it is doing.
     signal_hook::flag::register_conditional_shutdown(signal_hook::consts::SIGINT, 130, Arc::clone(&stop))?;

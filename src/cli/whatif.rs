@@ -1,6 +1,7 @@
 //! `perpring whatif`: what another configuration would have made of a recorded run.
 
 use super::progress::ProgressBar;
+use super::source::Source;
 use super::{CliError, Failure, parse_duration};
 use crate::config::Config;
 use crate::domain::calendar;
@@ -21,7 +22,7 @@ const LATENCY_MAX_NS: Nanos = 10_000_000_000;
 /// Arguments of `whatif`.
 #[derive(Args, Debug)]
 pub struct WhatIfArgs {
-    /// Directory of the journal.
+    /// Directory of the journal, or the file of a bundle that begins with its run.
     pub dir: PathBuf,
     /// The other configuration, as for `run`: its rules, limits and fees count, for the venues and instruments of the run.
     #[arg(long, value_name = "FILE")]
@@ -54,7 +55,9 @@ fn latency(text: &str) -> Result<Nanos, String> {
 
 /// Runs the command.
 pub fn run(args: &WhatIfArgs) -> Result<u8, Failure> {
-    let (manifest, _, recorded) = read_config(&args.dir)?;
+    let source = Source::open(&args.dir)?;
+    let dir = source.dir();
+    let (manifest, _, recorded) = read_config(dir)?;
     let settings = Config::load(&args.config)?.settings(false).map_err(|findings| {
         CliError::Argument(format!("{}: {}", args.config.display(), findings.join("; ")))
     })?;
@@ -62,12 +65,12 @@ pub fn run(args: &WhatIfArgs) -> Result<u8, Failure> {
         .map_err(|why| CliError::Argument(format!("{}: {why}", args.config.display())))?;
     let mut paper = settings.params.paper.unwrap_or_default();
     paper.latency_ns = args.latency.unwrap_or(paper.latency_ns);
-    let (from, to) = places(args)?;
-    let mark = read_mark(&args.dir, Stream::Inputs, manifest.run_id.0);
+    let (from, to) = places(args, dir)?;
+    let mark = read_mark(dir, Stream::Inputs, manifest.run_id.0);
     let whole = to.0.min(mark.filter(|mark| mark.closed).map_or(0, |mark| mark.seq));
     let bar = ProgressBar::new();
     let question = Question { params, paper, from, to };
-    let report = whatif(&args.dir, &question, &mut |seq, at| {
+    let report = whatif(dir, &question, &mut |seq, at| {
         bar.show(seq.0, whole, &format!("{}  input {}", calendar::shown(at.wall), seq.0));
     })?;
     drop(bar);
@@ -79,8 +82,8 @@ pub fn run(args: &WhatIfArgs) -> Result<u8, Failure> {
 }
 
 /// The inputs from which and up to which trades count.
-fn places(args: &WhatIfArgs) -> Result<(Seq, Seq), Failure> {
-    let cursor = || Cursor::open(&args.dir);
+fn places(args: &WhatIfArgs, dir: &Path) -> Result<(Seq, Seq), Failure> {
+    let cursor = || Cursor::open(dir);
     let from = match args.from {
         None => Seq(1),
         Some(place) => place.first(&mut cursor()?)?.ok_or_else(|| beyond(&args.dir))?,

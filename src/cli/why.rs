@@ -4,6 +4,7 @@ mod page;
 mod timeline;
 
 use super::progress::ProgressBar;
+use super::source::Source;
 use super::{CliError, Failure};
 use crate::replay::why::{why, why_not};
 use clap::Args;
@@ -16,7 +17,7 @@ pub struct WhyArgs {
     /// Our client id, the venue's order id (`VENUE:ID` where two venues have it), or a trade's number (`trade:7`).
     #[arg(value_name = "ORDER_ID")]
     order: String,
-    /// Directory of the journal: of a run that ended, that crashed, or that still writes. Nothing in it is changed.
+    /// Directory of the journal (or the file of a bundle): of a run that ended, that crashed, or that still writes. Nothing in it is changed.
     dir: PathBuf,
     #[command(flatten)]
     form: Form,
@@ -27,7 +28,7 @@ pub struct WhyArgs {
 pub struct WhyNotArgs {
     /// The pair, as in `"BTC-USDT binance-usdm/okx"`; venues may be shortened.
     pair: String,
-    /// Directory of the journal.
+    /// Directory of the journal, or the file of a bundle.
     dir: PathBuf,
     /// The place: a sequence, `+12.5s` since the start, an RFC 3339 time or nanoseconds since 1970.
     #[arg(long, value_name = "T", allow_hyphen_values = true)]
@@ -52,8 +53,10 @@ struct Form {
 /// # Errors
 /// Why there is no explanation.
 pub fn run(args: &WhyArgs) -> Result<u8, Failure> {
+    let source = Source::open(&args.dir)?;
     let bar = ProgressBar::new();
-    let told = why(&args.dir, &args.order, &mut |inputs| bar.show(0, 0, &format!("{inputs} inputs read")))?;
+    let told =
+        why(source.dir(), &args.order, &mut |inputs| bar.show(0, 0, &format!("{inputs} inputs read")))?;
     drop(bar);
     show(&told, &args.form, || page::of_why(&told))
 }
@@ -63,8 +66,9 @@ pub fn run(args: &WhyArgs) -> Result<u8, Failure> {
 /// # Errors
 /// Why there is no explanation.
 pub fn run_not(args: &WhyNotArgs) -> Result<u8, Failure> {
+    let source = Source::open(&args.dir)?;
     let bar = ProgressBar::new();
-    let told = why_not(&args.dir, &args.pair, &args.at, &mut |inputs| {
+    let told = why_not(source.dir(), &args.pair, &args.at, &mut |inputs| {
         bar.show(0, 0, &format!("{inputs} inputs read"));
     })?;
     drop(bar);

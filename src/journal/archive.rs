@@ -135,6 +135,18 @@ impl StreamArchive {
 /// # Errors
 /// Damage; nothing is packed that does not read cleanly.
 pub fn pack(dir: &Path, level: i32) -> Result<Archived, JournalError> {
+    pack_told(dir, level, &mut |_, _, _| {})
+}
+
+/// The same; `progress` gets the stream, how many of its segments are done, and of how many.
+///
+/// # Errors
+/// As [`pack`].
+pub fn pack_told(
+    dir: &Path,
+    level: i32,
+    progress: &mut dyn FnMut(Stream, u64, u64),
+) -> Result<Archived, JournalError> {
     let run_id = Manifest::read(dir)?.run_id.0;
     let mut sum = Archived::default();
     for stream in Stream::ALL {
@@ -145,7 +157,12 @@ pub fn pack(dir: &Path, level: i32) -> Result<Archived, JournalError> {
             return Err(JournalError::Io { action: "pack", path: dir.to_owned(), reason });
         }
         let mut archive = StreamArchive::open(dir, stream, Some(level))?;
-        while archive.step(last.ordinal + 1, true)? {}
+        let (mut done, whole) = (0, segments.len() as u64);
+        progress(stream, done, whole);
+        while archive.step(last.ordinal + 1, true)? {
+            done += 1;
+            progress(stream, done, whole);
+        }
         sum.add(&archive.done);
     }
     Ok(sum)

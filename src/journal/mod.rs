@@ -26,7 +26,7 @@ mod source;
 mod verify;
 mod writer;
 
-pub use archive::{Archived, pack};
+pub use archive::{Archived, pack, pack_told};
 pub use chain::{Chain, ChainEntry, ClosedSegment, chain_path, read_chain};
 pub use epoch::{EPOCH_FILE, read_epoch, take_epoch};
 pub use error::{Damage, DamageKind, JournalError};
@@ -37,10 +37,10 @@ pub use lock::RunLock;
 pub use manifest::{Clocks, Hash256, MANIFEST_FILE, Manifest, RunId, latest_run};
 pub use mark::{Health, Mark, Watermark, mark_path, read_mark};
 pub use reader::{Reader, RecordRef};
-pub use recover::{End, StreamVerdict, Verdict, recover};
+pub use recover::{End, StreamVerdict, Verdict, recover, recover_told};
 pub use rewrite::{OwnedRecord, patch_record, rewrite};
 pub use seek::written_end;
-pub use verify::{Report, StreamReport, verify};
+pub use verify::{Report, StreamReport, verify, verify_told};
 pub use writer::{Anchor, JournalOptions, Record, SyncPolicy, Token, Writer, WriterStats};
 
 #[cfg(test)]

@@ -86,10 +86,18 @@ impl std::fmt::Display for StreamVerdict {
 /// Brings the journal in `dir` to a state that reads cleanly to its end, or refuses. The writer must be
 /// gone. A journal that was closed in order is not touched.
 pub fn recover(dir: &Path) -> Result<Verdict, JournalError> {
+    recover_told(dir, &mut |_, _, _| {})
+}
+
+/// The same; `progress` gets the stream, how many of its bytes are read, and how many were known to be on the disk.
+///
+/// # Errors
+/// As [`recover`].
+pub fn recover_told(dir: &Path, progress: &mut dyn FnMut(Stream, u64, u64)) -> Result<Verdict, JournalError> {
     let manifest = Manifest::read(dir)?;
     let mut streams = Vec::new();
     for stream in Stream::ALL {
-        let found = inspect(dir, stream)?; // both are judged before either is touched
+        let found = inspect(dir, stream, progress)?; // both are judged before either is touched
         streams.push(found);
     }
     let streams = streams.into_iter().map(|found| found.apply(dir, &manifest)).collect::<Result<_, _>>()?;
@@ -108,7 +116,11 @@ struct Found {
     segment_bytes: u64,
 }
 
-fn inspect(dir: &Path, stream: Stream) -> Result<Found, JournalError> {
+fn inspect(
+    dir: &Path,
+    stream: Stream,
+    progress: &mut dyn FnMut(Stream, u64, u64),
+) -> Result<Found, JournalError> {
     let mut reader = Reader::open(dir, stream)?;
     let run_id = reader.manifest().run_id.0;
     let mut mark = read_mark(dir, stream, run_id).unwrap_or_default();
@@ -118,6 +130,9 @@ fn inspect(dir: &Path, stream: Stream) -> Result<Found, JournalError> {
     let mut misplaced = None;
     let damage = loop {
         let (begin, file, offset) = (reader.whole_position(), reader.file(), reader.offset());
+        if reader.records().is_multiple_of(1 << 16) {
+            progress(stream, begin, mark.position);
+        }
         match reader.next() {
             // Numbered without holes: a good record in another's place is damage too.
             Ok(Some(record))

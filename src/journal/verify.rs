@@ -61,12 +61,25 @@ impl Report {
 
 /// Reads everything. Damage is reported, not returned as an error; reading goes on at the next segment.
 pub fn verify(dir: &Path) -> Result<Report, JournalError> {
+    verify_told(dir, &mut |_, _, _| {})
+}
+
+/// The same; `progress` gets the stream, how many of its bytes are read, and of how many, now and then.
+///
+/// # Errors
+/// What cannot be read at all.
+pub fn verify_told(dir: &Path, progress: &mut dyn FnMut(Stream, u64, u64)) -> Result<Report, JournalError> {
     let manifest = Manifest::read(dir)?;
-    let streams = Stream::ALL.into_iter().map(|s| verify_stream(dir, s)).collect::<Result<_, _>>()?;
+    let streams =
+        Stream::ALL.into_iter().map(|s| verify_stream(dir, s, progress)).collect::<Result<_, _>>()?;
     Ok(Report { manifest, streams })
 }
 
-fn verify_stream(dir: &Path, stream: Stream) -> Result<StreamReport, JournalError> {
+fn verify_stream(
+    dir: &Path,
+    stream: Stream,
+    progress: &mut dyn FnMut(Stream, u64, u64),
+) -> Result<StreamReport, JournalError> {
     let mut reader = Reader::open(dir, stream)?;
     let mark = read_mark(dir, stream, reader.manifest().run_id.0).unwrap_or_default();
     let segments = list_segments(dir, stream)?;
@@ -89,6 +102,9 @@ fn verify_stream(dir: &Path, stream: Stream) -> Result<StreamReport, JournalErro
     };
     loop {
         let (offset, file) = (reader.offset(), reader.file());
+        if reader.records().is_multiple_of(1 << 16) {
+            progress(stream, reader.position(), mark.position);
+        }
         match reader.next() {
             Ok(Some(record)) => {
                 report.body_bytes += record.body.len() as u64;

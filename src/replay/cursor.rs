@@ -149,6 +149,11 @@ impl Cursor {
         }
     }
 
+    /// The stages as they are here, to go on with alone.
+    pub fn into_river(self) -> River {
+        self.river
+    }
+
     /// A snapshot of this place.
     pub fn snapshot(&self) -> Result<Snapshot, serde_json::Error> {
         Snapshot::take(&self.manifest, &self.river, &self.denials)

@@ -62,7 +62,8 @@ pub fn must_be_whole(dir: &Path) -> Result<(), ReplayError> {
         Seq(after) => Err(ReplayError::Part {
             dir: dir.to_owned(),
             why: format!(
-                "it begins at input {}, and this needs the whole run: `replay` and `step` do without",
+                "it begins at input {}, and this needs the whole run: `replay`, `step`, `why`, `why-not` and a plain `diff` do without, \
+                 and a bundle has the whole run where `--before` reaches behind its beginning",
                 after + 1
             ),
         }),

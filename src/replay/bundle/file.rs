@@ -138,7 +138,7 @@ impl Bundle {
     /// # Errors
     /// A member that makes no sense, or the file system.
     pub fn unpack(&self) -> Result<Unpacked, BundleError> {
-        let unpacked = Unpacked::fresh();
+        let unpacked = Unpacked::fresh(&self.path);
         let dir = unpacked.dir();
         let io = |path: &Path| {
             let path = path.to_owned();
@@ -196,24 +196,30 @@ fn write_stream(
 
 /// A bundle as a journal; removed when it goes.
 #[derive(Debug)]
-pub struct Unpacked(PathBuf);
+pub struct Unpacked {
+    /// What is removed.
+    place: PathBuf,
+    /// In it, named like the bundle: errors name it.
+    dir: PathBuf,
+}
 
 impl Unpacked {
-    fn fresh() -> Self {
+    fn fresh(bundle: &Path) -> Self {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
-        Self(std::env::temp_dir().join(format!("perpring-bundle-{}-{number}", std::process::id())))
+        let place = std::env::temp_dir().join(format!("perpring-bundle-{}-{number}", std::process::id()));
+        Self { dir: place.join(bundle.file_name().unwrap_or_default()), place }
     }
 
     /// The directory of the journal.
     pub fn dir(&self) -> &Path {
-        &self.0
+        &self.dir
     }
 }
 
 impl Drop for Unpacked {
     fn drop(&mut self) {
         // What cannot be removed lies in the temporary directory under a name that tells what it is.
-        let _ = fs::remove_dir_all(&self.0);
+        let _ = fs::remove_dir_all(&self.place);
     }
 }

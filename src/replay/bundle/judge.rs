@@ -17,7 +17,7 @@ use crate::domain::time::Stamp;
 use crate::replay::check::{CheckLimits, Checker, Violation};
 use crate::replay::cursor::{Build, Cursor};
 use crate::replay::divergence::Divergence;
-use crate::replay::source::{Inputs, ReplayError};
+use crate::replay::source::{Inputs, ReplayError, RunConfig};
 use crate::replay::step::expression::Scope;
 use crate::replay::step::filter::Book;
 use crate::replay::step::last::Last;
@@ -69,11 +69,29 @@ impl Verdict {
 /// # Errors
 /// It cannot be read.
 pub fn judge(bundle: &Bundle) -> Result<Verdict, BundleError> {
-    judge_built(bundle, Box::new(|config| Parts::new(&config.params, config.trading)))
+    judge_told(bundle, &mut |_, _| {})
+}
+
+/// The same; `progress` gets how many inputs are replayed, and of how many, now and then.
+///
+/// # Errors
+/// It cannot be read.
+pub fn judge_told(bundle: &Bundle, progress: &mut dyn FnMut(u64, u64)) -> Result<Verdict, BundleError> {
+    let build = Box::new(|config: &RunConfig| Parts::new(&config.params, config.trading));
+    judge_by(bundle, build, progress)
 }
 
 /// The same with stages that `build` makes (tests plant faults this way).
 pub fn judge_built(bundle: &Bundle, build: Build) -> Result<Verdict, BundleError> {
+    judge_by(bundle, build, &mut |_, _| {})
+}
+
+fn judge_by(
+    bundle: &Bundle,
+    build: Build,
+    progress: &mut dyn FnMut(u64, u64),
+) -> Result<Verdict, BundleError> {
+    let whole = bundle.about.last.saturating_sub(bundle.about.first) + 1;
     let unpacked = bundle.unpack()?;
     let checker = checker(bundle)?;
     let text = bundle.text(member::EXPECT);
@@ -82,7 +100,7 @@ pub fn judge_built(bundle: &Bundle, build: Build) -> Result<Verdict, BundleError
             Wrong::Replay(why) => why.into(),
             Wrong::Expect(why) => BundleError::Expect { path: bundle.path.clone(), why },
         })?
-        .run()
+        .run(&mut |done| progress(done, whole))
         .map_err(Into::into)
 }
 
@@ -161,7 +179,7 @@ impl Judge {
         Ok(Self { cursor, book, seen, watched, expect })
     }
 
-    fn run(mut self) -> Result<Verdict, ReplayError> {
+    fn run(mut self, progress: &mut dyn FnMut(u64)) -> Result<Verdict, ReplayError> {
         let mut counting = true;
         let mut violations = Vec::new();
         while self.cursor.step(&mut self.seen)? {
@@ -172,6 +190,10 @@ impl Judge {
             }
             let moment = Moment { parts: self.cursor.parts(), last: &self.seen.last, book: &self.book };
             let seq = self.seen.last.seq.0;
+            let done = self.seen.counts[Counted::Inputs as usize];
+            if done.is_multiple_of(1 << 14) {
+                progress(done);
+            }
             for watched in &mut self.watched {
                 if (watched.window.0..=watched.window.1).contains(&seq) {
                     watched.look(&moment);

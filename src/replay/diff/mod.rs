@@ -13,8 +13,10 @@ mod tally;
 pub use chain::Link;
 pub use report::{DiffReport, Field, First, Parting, Side, Summary, TradeRow, Trades};
 
+use super::cursor::Cursor;
 use super::divergence::differences;
 use super::outputs::{Ordered, parts};
+use super::part::{begins_after, must_be_whole};
 use super::source::{Inputs, RecordedOutput, ReplayError, RunConfig, read_config};
 use super::step::input_venue;
 use super::step::last::Last;
@@ -84,7 +86,6 @@ enum Other {
 /// # Errors
 /// [`DiffError`].
 pub fn diff(dir: &Path, against: &Against, progress: &mut dyn FnMut(u64)) -> Result<DiffReport, DiffError> {
-    crate::replay::part::must_be_whole(dir)?;
     let (manifest, _, config) = read_config(dir)?;
     let (mut inputs, mut outputs) = (Inputs::open(dir)?, Ordered::open(dir)?);
     let (mut other, there) = open(dir, &config, against)?;
@@ -141,10 +142,20 @@ pub fn diff(dir: &Path, against: &Against, progress: &mut dyn FnMut(u64)) -> Res
 
 type There = (Side, Option<RunConfig>);
 
-fn open(dir: &Path, config: &RunConfig, against: &Against) -> Result<(Other, There), DiffError> {
+/// Parts of a run are compared when they begin at the same input.
+fn must_begin_alike(here: &Path, there: &Path) -> Result<(), ReplayError> {
+    let (a, b) = (begins_after(here).0 + 1, begins_after(there).0 + 1);
+    if a == b {
+        return Ok(());
+    }
+    let why = format!("it begins at input {b}, and {} at input {a}", here.display());
+    Err(ReplayError::Part { dir: there.to_owned(), why })
+}
+
+fn open(here: &Path, config: &RunConfig, against: &Against) -> Result<(Other, There), DiffError> {
     Ok(match against {
         Against::Journal(dir) => {
-            crate::replay::part::must_be_whole(dir)?;
+            must_begin_alike(here, dir)?;
             let (manifest, _, config) = read_config(dir)?;
             let side = Side {
                 what: dir.display().to_string(),
@@ -161,10 +172,14 @@ fn open(dir: &Path, config: &RunConfig, against: &Against) -> Result<(Other, The
         }
         Against::Replay(replacement, name) => {
             if let Some(other) = replacement {
-                check_layout(dir, config, other)?;
+                must_be_whole(here)?;
+                check_layout(here, config, other)?;
             }
             let with = replacement.as_deref().unwrap_or(config);
-            let river = River::new(parts(dir, with)?);
+            let river = match replacement {
+                Some(with) => River::new(parts(here, with)?),
+                None => Cursor::open(here)?.into_river(),
+            };
             let side = Side { what: name.clone(), logic_version: LOGIC_VERSION, ..Side::default() };
             (Other::Replay(Box::new(river), Box::default()), (side, Some(with.clone())))
         }

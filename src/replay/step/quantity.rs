@@ -6,12 +6,13 @@
 use super::filter::{Book, Filter};
 use super::last::Last;
 use super::words;
+use crate::core::band::is_beyond;
 use crate::core::capital::Account;
 use crate::core::listing::{Listing, Served};
 use crate::core::scanner::PairView;
 use crate::domain::event::{BookState, Event, EventBody};
 use crate::domain::instrument::{Instrument, InstrumentId, VenueId};
-use crate::domain::intent::{EdgeTerms, Ppb};
+use crate::domain::intent::{EdgeTerms, Intent, Ppb};
 use crate::domain::money::{MONEY_UNIT, Money};
 use crate::domain::number::Num;
 use crate::domain::order::{ClientId, Side};
@@ -203,6 +204,15 @@ fn traded(moment: &Moment<'_>, row: &Row<'_>) -> Option<(Num, Num)> {
     Some((instrument.price_num(price), instrument.qty_num(qty)))
 }
 
+/// Whether the message places an order beyond the band that is known; `None` = none is.
+fn beyond_band(moment: &Moment<'_>, row: &Row<'_>) -> Option<bool> {
+    let Row::Output((_, Output::Message(shape), _)) = row else { return None };
+    let order = shape.meta.order.as_ref()?;
+    let listing = moment.parts.scan.scanner().listing(order.instrument)?;
+    let worst = listing.band.worst(order.side, moment.last.at.mono)?;
+    Some(is_beyond(order.side, order.price, worst))
+}
+
 /// Venue and listing that an event is about.
 pub fn about_event(parts: &Parts, event: &EventBody) -> (Option<VenueId>, Option<InstrumentId>) {
     let at = |id: InstrumentId| {
@@ -240,7 +250,6 @@ pub fn about_event(parts: &Parts, event: &EventBody) -> (Option<VenueId>, Option
 
 /// Listings that an output is about: the legs of a basket, or the one of an order.
 pub fn about_output(output: &Output) -> Vec<InstrumentId> {
-    use crate::domain::intent::Intent;
     match output {
         Output::Intent(Intent::Basket(basket)) | Output::Approved(Intent::Basket(basket)) => {
             basket.orders().iter().map(|leg| leg.instrument).collect()
@@ -321,6 +330,7 @@ pub static QUANTITIES: &[Quantity] = quantities! {
     "failures", Run, Number, "trades lost or failed in a row", |m, _, _| whole(m.parts.risk.rules().failures());
     "in_flight", Run, Number, "approved baskets whose orders are not all closed",
         |m, _, _| whole(m.parts.risk.rules().baskets_in_flight());
+    "booked_at_mark", Run, Number, "executions that no venue told, booked at the mark", |m, _, _| whole(m.parts.decode.odd().at_mark);
     "strays", Run, Number, "live orders that this run did not place", |m, _, _| whole(m.parts.risk.rules().strays() as u64);
     "open_orders", Count, Number, "orders that are not closed",
         |m, _, f| whole(m.parts.decode.ledger().open_orders().filter(|o| f.has_listing(o.spec.instrument)).count() as u64);
@@ -374,6 +384,10 @@ pub static QUANTITIES: &[Quantity] = quantities! {
     "trading", Listing, Flag, "the venue lets the contract trade", |_, row, _| Some(Value::Flag(listing(row)?.is_trading()));
     "locked", Listing, Flag, "the venue takes only orders that reduce",
         |m, row, _| Some(Value::Flag(listing(row)?.is_locked(m.last.at.wall)));
+    "band.buy_max", Listing, Number, "highest price that the venue takes from a buyer",
+        |m, row, _| price(listing(row)?, listing(row)?.band.worst(Side::Buy, m.last.at.mono)?.0);
+    "band.sell_min", Listing, Number, "lowest price that it takes from a seller",
+        |m, row, _| price(listing(row)?, listing(row)?.band.worst(Side::Sell, m.last.at.mono)?.0);
     "funding_bps", Listing, Number, "funding rate",
         |_, row, _| listing(row).filter(|of| of.rated_at.is_some()).and_then(|of| bps(of.funding.rate));
     "index", Listing, Number, "index price", |_, row, _| number(listing(row)?.index?.0);
@@ -398,6 +412,15 @@ pub static QUANTITIES: &[Quantity] = quantities! {
     "event.qty", Event, Number, "contracts of it", |m, row, _| number(traded(m, row)?.1);
     "output", Output, Word(words::OUTPUTS), "kind of the output",
         |_, row, _| if let Row::Output(made) = row { Some(Value::Word(words::output(&made.1))) } else { None };
+    "basket", Output, Word(words::BASKETS), "kind of the basket that scan wants or risk approved",
+        |_, row, _| match row {
+            Row::Output((_, Output::Intent(Intent::Basket(of)) | Output::Approved(Intent::Basket(of)), _)) => {
+                Some(Value::Word(words::basket(&of.kind)))
+            }
+            _ => None,
+        };
+    "output.beyond_band", Output, Flag, "it places an order beyond the prices that the venue takes",
+        |m, row, _| beyond_band(m, row).map(Value::Flag);
     "deny", Output, Word(words::DENY), "why risk or route denied",
         |_, row, _| match row {
             Row::Output((_, Output::Denied(denial), _)) => Some(Value::Word(words::deny(&denial.reason))),

@@ -5,7 +5,7 @@ use crate::core::mode::Mode;
 use crate::core::pair::WhyNot;
 use crate::domain::event::EventBody;
 use crate::domain::input::Input;
-use crate::domain::intent::DenyReason;
+use crate::domain::intent::{BasketKind, DenyReason};
 use crate::domain::order::OrderState;
 use crate::domain::output::Output;
 
@@ -85,6 +85,16 @@ words! {
     Output::State(_) => "state",
     Output::Amendment(_) => "amendment",
     Output::NearMiss(_) => "near_miss",
+}
+
+words! {
+    /// Kinds of baskets.
+    BASKETS, basket, BasketKind,
+    BasketKind::Entry => "entry",
+    BasketKind::Exit => "exit",
+    BasketKind::Hedge => "hedge",
+    BasketKind::Unwind => "unwind",
+    BasketKind::Amend => "amend",
 }
 
 words! {

@@ -23,6 +23,7 @@ use crate::domain::output::{OutputKey, Stage};
 use crate::domain::time::Stamp;
 use crate::ops::view::Names;
 use crate::replay::cursor::Cursor;
+use crate::replay::part::begins_after;
 use crate::stage::LOGIC_VERSION;
 use crate::stage::decode::ConnInfo;
 use crate::stage::river::{Parts, Tap};
@@ -119,6 +120,8 @@ struct Follow<'a> {
     last: Option<Trade>,
     origin: Option<i64>,
     foreign: bool,
+    /// The input behind which the record begins.
+    begins: Seq,
 }
 
 /// Follows what is asked about.
@@ -157,6 +160,7 @@ pub(super) fn follow(
         last: None,
         origin: None,
         foreign: false,
+        begins: begins_after(dir),
     };
     loop {
         let next = cursor.seq().0 + 1;
@@ -664,15 +668,24 @@ impl Follow<'_> {
                 self.why.run.logic_recorded
             ));
         }
+        let has = |kind: &str| self.why.baskets.iter().any(|basket| basket.kind == kind);
+        if self.begins > Seq(0) && self.last.is_some() && !has("entry") {
+            self.why.notes.push(format!(
+                "the record begins at input {}, behind the entry of this trade: what was filled before is not in it, and \
+                 the sums are of the rest",
+                self.begins.0 + 1
+            ));
+        }
         self.sum();
     }
 
     fn sum(&mut self) {
         let trade = self.last;
         let placed = self.why.baskets.iter().any(|basket| basket.kind != "amend");
-        let pair = self.why.baskets.iter().any(|basket| basket.kind == "entry" && basket.orders.len() == 2);
-        let by_hand =
-            self.why.baskets.iter().any(|basket| basket.kind == "entry" && basket.orders.len() == 1);
+        let entry = |legs| self.why.baskets.iter().any(|of| of.kind == "entry" && of.orders.len() == legs);
+        let by_hand = entry(1);
+        // Where the record begins later, a trade that the desk knows has no entry in it.
+        let pair = entry(2) || (self.begins > Seq(0) && trade.is_some() && !by_hand);
         let to = &mut self.why.trade;
         to.id = self.subject.trade.filter(|_| placed).map(|id| id.0);
         to.sort = match (placed, pair, by_hand) {
