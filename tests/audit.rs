@@ -10,11 +10,11 @@ use perpring::domain::intent::Intent;
 use perpring::domain::money::Money;
 use perpring::domain::order::{ClientId, Side};
 use perpring::domain::output::Output;
-use perpring::domain::params::RiskParams;
+use perpring::domain::params::{RiskParams, ScanParams};
 use perpring::domain::time::{MICRO, MILLI, SECOND};
 use perpring::journal::{Reader, Stream, patch_record, rewrite};
 use perpring::replay::audit::{AuditOptions, AuditReport, Instead, Verdict, audit};
-use perpring::sim::FaultPlan;
+use perpring::sim::{FaultPlan, SimConfig};
 use perpring::topology::world;
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
@@ -33,15 +33,19 @@ impl Run {
 
     /// The same among venues with faults.
     fn with_faults(venues: &[&str], seconds: i64, plan: &FaultPlan) -> Self {
+        let sim = sim_config(7, venues, |_| {});
+        Self::in_world(&sim, world::demo_scan(), RiskParams::default(), seconds, plan)
+    }
+
+    fn in_world(sim: &SimConfig, scan: ScanParams, risk: RiskParams, seconds: i64, plan: &FaultPlan) -> Self {
         let run = Self { dir: TempDir::new() };
         std::fs::create_dir_all(run.dir.path()).expect("temporary disk");
-        let sim = sim_config(7, venues, |_| {});
         let journal = Some(run.journal());
-        let (scan, risk) = (world::demo_scan(), RiskParams::default());
-        let (mut simulation, _) = faulty_simulation(&sim, scan, risk, 100 * MICRO, journal.as_deref(), plan);
+        let (mut simulation, _) = faulty_simulation(sim, scan, risk, 100 * MICRO, journal.as_deref(), plan);
         simulation.run_for(seconds * SECOND);
         simulation.command(Command::Reduce);
-        simulation.run_for(5 * SECOND);
+        let calm = sim.venues.iter().all(|venue| plan.of(&venue.name).next().is_none());
+        simulation.run_for(if calm { 5 } else { 20 } * SECOND);
         let (engine, mut servers) = simulation.into_parts();
         engine.into_parts().1.into_parts().0.expect("recorded").close().expect("temporary disk");
         for (venue, server) in sim.venues.iter().zip(&mut servers) {
@@ -64,7 +68,7 @@ impl Run {
 
     fn audited_against(&self, limits: Instead) -> AuditReport {
         let ledger = self.ledger();
-        audited(&self.journal(), &AuditOptions { limits, ledger: Some(&ledger) })
+        audited(&self.journal(), &AuditOptions { limits, ledger: Some(&ledger), ..AuditOptions::default() })
     }
 
     /// Changes the first row of a ledger's file that `edit` wants.
@@ -119,6 +123,111 @@ fn what_a_venue_takes_away_and_tells_is_in_both_books_and_leaves_no_trade_open()
     assert_eq!(report.first, []);
     assert!(report.orders.strays >= 2, "{:?}", report.orders);
     assert_eq!(report.hedging.open, 0);
+}
+
+/// Positions are taken away while nobody listens: the list of executions is read later than the balance that holds them.
+fn taken_during_outages(venue: &str) -> Run {
+    let plan = format!(
+        "[[fault]]\nkind = 'maintenance'\nvenue = '{venue}'\nat_s = [6, 16, 26]\nfor_ms = 3_000\n\
+         [[fault]]\nkind = 'adl'\nvenue = '{venue}'\nat_s = [7, 17, 27]\n"
+    );
+    let plan = FaultPlan::parse("faults", &plan).expect("a plan");
+    let other = if venue == "binance-usdm" { "okx" } else { "binance-usdm" };
+    let sim = sim_config(7, &[other, venue], |_| {});
+    let risk = RiskParams {
+        consecutive_failures_max: 1_000,
+        daily_loss_max_usd: 1_000_000,
+        ..RiskParams::default()
+    };
+    Run::in_world(&sim, world::demo_scan(), risk, 34, &plan)
+}
+
+#[test]
+fn what_is_taken_away_during_outages_is_explained_by_what_the_venue_lists_afterwards() {
+    let report = taken_during_outages("okx").audited();
+    println!("{report}");
+    assert!(report.orders.strays > 0, "something was taken away");
+    assert_eq!(report.first, []);
+}
+
+/// Adds one to the first digit from 1 to 8 of the number behind `key`, in the first input that `wanted` picks.
+fn plant(run: &Run, key: &str, wanted: impl Fn(&Input, &str) -> bool) {
+    let (index, body) = found(&run.journal(), Stream::Inputs, |_, body| {
+        let (input, bytes) = decode_input(body).ok()?;
+        let text = std::str::from_utf8(bytes).ok().filter(|text| wanted(&input, text))?;
+        let from = text.find(key)? + key.len();
+        let number = text[from..].find(|c: char| !matches!(c, '0'..='9' | '.' | '-' | '"'))?;
+        let at = from + text[from..from + number].find(|c: char| matches!(c, '1'..='8'))?;
+        let mut bytes = bytes.to_vec();
+        bytes[at] += 1;
+        Some(with_bytes(&input, &bytes))
+    });
+    patch_record(&run.journal(), Stream::Inputs, index, &body).expect("temporary disk");
+}
+
+#[test]
+fn a_difference_that_nothing_explains_is_found_among_outages() {
+    let run = taken_during_outages("binance-usdm");
+    plant(&run, "\"n\":\"", |_, text| {
+        text.contains("ORDER_TRADE_UPDATE") && text.contains("\"x\":\"TRADE\"")
+    });
+    let report = audited(&run.journal(), &AuditOptions::default());
+    println!("{report}");
+    assert_eq!(rules(&report), ["money_identity"], "{report}");
+}
+
+/// Pairs that are open when funding is settled, every five seconds.
+fn with_funding(venues: &[&str]) -> Run {
+    let sim = sim_config(7, venues, |config| {
+        for venue in &mut config.venues {
+            venue.funding_interval_ns = 5 * SECOND;
+        }
+    });
+    let scan = ScanParams { random_entry_ns: SECOND, hold_max_ns: 6 * SECOND, ..world::demo_scan() };
+    let risk = RiskParams {
+        consecutive_failures_max: 1_000_000,
+        daily_loss_max_usd: 1_000_000,
+        ..RiskParams::default()
+    };
+    Run::in_world(&sim, scan, risk, 30, &FaultPlan::default())
+}
+
+/// Everything adds up, with funding at every venue.
+fn assert_funding_explained(run: &Run, currencies: &[(&str, &str)]) {
+    let report = run.audited();
+    println!("{report}");
+    assert_eq!(report.first, []);
+    for (venue, currency) in currencies {
+        let row = report.money.iter().find(|row| row.venue == *venue && row.currency == *currency);
+        let row = row.unwrap_or_else(|| panic!("{venue} {currency}"));
+        assert!(row.funding != Money::ZERO, "a pair was open when funding was settled: {row:?}");
+        assert!(matches!(row.verdict, Verdict::Exact | Verdict::Rounded), "{row:?}");
+        assert_eq!(row.explained, row.spread + row.funding - row.fees - row.hedge_cost);
+    }
+    assert!(report.ledgers.iter().all(|row| row.funding > 0 && row.equal), "{:?}", report.ledgers);
+}
+
+#[test]
+fn funding_of_linear_contracts_explains_balances_and_a_wrong_one_is_found() {
+    let run = with_funding(&["binance-usdm", "okx"]);
+    assert_funding_explained(&run, &[("binance-usdm", "USDT"), ("okx", "USDT")]);
+    plant(&run, "\"bc\":\"", |_, text| text.contains("FUNDING_FEE"));
+    let found = rules(&run.audited());
+    assert!(found.contains(&"money_identity") && found.contains(&"ledger_funding"), "{found:?}");
+}
+
+#[test]
+fn funding_of_inverse_contracts_explains_balances_and_a_wrong_one_is_found() {
+    let run = with_funding(&["binance-coinm", "binance-coinm"]);
+    assert_funding_explained(&run, &[("binance-coinm", "BTC"), ("binance-coinm-1", "BTC")]);
+    plant(&run, "\"bc\":\"", |_, text| text.contains("FUNDING_FEE"));
+    let found = rules(&run.audited());
+    assert!(found.contains(&"money_identity") && found.contains(&"ledger_funding"), "{found:?}");
+}
+
+#[test]
+fn continuous_funding_explains_balances() {
+    assert_funding_explained(&with_funding(&["binance-usdm", "deribit"]), &[("deribit", "USDT")]);
 }
 
 #[test]
@@ -477,6 +586,7 @@ fn the_command_ends_with_its_verdict() {
         dir,
         ledger: Some(run.ledger()),
         limits: limits.map(Path::to_owned),
+        follow: None,
         json: true,
     };
     let code = |args: &AuditArgs| perpring::cli::audit::run(args).map_err(|failure| failure.to_string());

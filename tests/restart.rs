@@ -6,7 +6,7 @@ use perpring::core::limits::TradingState;
 use perpring::core::position::Totals;
 use perpring::core::trade::Trade;
 use perpring::domain::carry::{Carry, Ending, Halt};
-use perpring::domain::codec::decode_input;
+use perpring::domain::codec::{HEADER_MAX, decode_input, encode_input};
 use perpring::domain::effect::OutMsg;
 use perpring::domain::event::{Event, EventBody, Seq};
 use perpring::domain::input::{Command, Input, InputClass, RawInput, Scope};
@@ -16,8 +16,9 @@ use perpring::domain::money::Money;
 use perpring::domain::output::OutputKey;
 use perpring::domain::params::{EngineParams, RiskParams, ScanParams};
 use perpring::domain::time::{MICRO, MILLI, Nanos, SECOND, Stamp};
-use perpring::journal::{JournalOptions, Manifest, Reader, RunId, Stream, recover};
+use perpring::journal::{JournalOptions, Manifest, Reader, RunId, Stream, patch_record, recover};
 use perpring::ops::watch::Counts;
+use perpring::replay::audit::{AuditOptions, CarryVerdict, Verdict, audit};
 use perpring::replay::cursor::Cursor;
 use perpring::replay::source::RunConfig;
 use perpring::replay::verify::verify;
@@ -242,6 +243,71 @@ fn a_crash_between_legs_is_cleared_up_before_anything_is_opened() {
         settle(next, before);
         desk.assert_replays();
     }
+}
+
+#[test]
+fn the_audit_of_a_run_that_took_over_begins_with_what_was_carried_and_holds_it_against_the_run_before() {
+    let mut desk = Desk::new(slow_second);
+    let venues = desk.venues();
+    let (mut first, _) = desk.run(venues, START);
+    until_between_legs(&mut first);
+    let (before, now) = (booked(&mut first), first.now());
+    let (mut next, carry) = desk.run(first.die(2 * SECOND), now + 2 * SECOND);
+    next.run_for(40 * SECOND);
+    settle(next, before);
+
+    let dir = desk.dir(2);
+    let audited = |options: &AuditOptions<'_>| audit(&dir, options, &mut |_| {}).expect("a readable journal");
+    let report = audited(&AuditOptions::default());
+    println!("{report}");
+    let taken = report.carried.clone().expect("it took over");
+    assert_eq!((taken.verdict, &taken.run), (CarryVerdict::Equal, &carry.run));
+    assert_eq!((taken.ending, taken.day_result), (Ending::Crashed, carry.standing.daily));
+    assert!(!taken.positions.is_empty() && taken.trades > 0 && taken.orders > 0, "{taken:?}");
+    assert_eq!((report.first.clone(), report.hedging.open), (vec![], 0));
+    for row in &report.money {
+        assert!(
+            matches!(row.verdict, Verdict::Exact | Verdict::Rounded),
+            "not only position_before: {row:?}"
+        );
+        assert_eq!((row.difference.0 / 100_000_000_000, row.carried), (0, Money::ZERO), "{row:?}");
+    }
+
+    // Elsewhere the run before is not known, and can be named.
+    let away = desk.root.path().join("elsewhere").join("run-1");
+    fs::create_dir_all(away.parent().expect("a parent")).expect("temporary disk");
+    fs::rename(desk.dir(1), &away).expect("temporary disk");
+    let verdict = |options: &AuditOptions<'_>| audited(options).carried.expect("it took over").verdict;
+    assert_eq!(verdict(&AuditOptions::default()), CarryVerdict::NotFound);
+    let follows = AuditOptions { follows: Some(&away), ..AuditOptions::default() };
+    assert_eq!(verdict(&follows), CarryVerdict::Equal);
+
+    // Less of a loss than there was, and a position that cost something else.
+    let mut reader = Reader::open(&dir, Stream::Inputs).expect("readable");
+    let mut wrong = carry;
+    wrong.standing.daily += Money::from_units(1);
+    wrong.positions.iter_mut().filter(|held| held.qty != 0).for_each(|held| held.open_cash += Money(7));
+    while let Some(record) = reader.next().expect("undamaged") {
+        if let Ok((input @ Input::Carry, _)) = decode_input(record.body) {
+            let mut scratch = [0; HEADER_MAX];
+            let body = [encode_input(&input, &mut scratch), &wrong.to_bytes()].concat();
+            patch_record(&dir, Stream::Inputs, record.index, &body).expect("temporary disk");
+            break;
+        }
+    }
+    let report = audited(&follows);
+    let subjects: Vec<&str> = report
+        .first
+        .iter()
+        .filter(|finding| finding.rule == "carry_differs")
+        .map(|finding| finding.subject.as_str())
+        .collect();
+    assert!(subjects.contains(&"result of the day"), "{report}");
+    assert!(
+        subjects.iter().any(|subject| subject.contains("binance") || subject.contains("okx")),
+        "{report}"
+    );
+    assert_eq!(report.carried.expect("it took over").verdict, CarryVerdict::Differs);
 }
 
 /// The inputs of a journal: number, what it is, and where its record begins in the stream.

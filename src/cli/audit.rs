@@ -18,6 +18,9 @@ pub struct AuditArgs {
     /// Limits in place of the run's own (TOML; see docs/AUDIT.md).
     #[arg(long, value_name = "FILE")]
     pub limits: Option<PathBuf>,
+    /// Journal of the run before, which this one took over from; without it the one that lies beside this one.
+    #[arg(long, value_name = "DIR")]
+    pub follow: Option<PathBuf>,
     /// One JSON object instead of text.
     #[arg(long)]
     pub json: bool,
@@ -29,7 +32,10 @@ pub fn run(args: &AuditArgs) -> Result<u8, Failure> {
     if let Some(dir) = args.ledger.as_ref().filter(|dir| !dir.is_dir()) {
         return Err(CliError::Argument(format!("--ledger {} is no directory", dir.display())).into());
     }
-    let options = AuditOptions { limits, ledger: args.ledger.as_deref() };
+    if let Some(dir) = args.follow.as_ref().filter(|dir| !dir.is_dir()) {
+        return Err(CliError::Argument(format!("--follow {} is no directory", dir.display())).into());
+    }
+    let options = AuditOptions { limits, ledger: args.ledger.as_deref(), follows: args.follow.as_deref() };
     let source = Source::open(&args.dir)?;
     let bar = ProgressBar::new();
     let report = audit(source.dir(), &options, &mut |Progress { inputs, position, bytes }| {

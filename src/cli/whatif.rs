@@ -30,7 +30,7 @@ pub struct WhatIfArgs {
     /// From the egress gate to the imagined matching engine, such as 500us, 1ms; without it latency_ms of the paper table.
     #[arg(long, value_name = "TIME", value_parser = latency)]
     pub latency: Option<Nanos>,
-    /// From where trades count: the number of an input, a time (2026-11-27T13:40:00Z, 13:40:00.5), or +12.5s.
+    /// From where the new configuration holds and trades count: the number of an input, a time (2026-11-27T13:40:00Z, 13:40:00.5), or +12.5s.
     #[arg(long, value_name = "PLACE")]
     pub from: Option<Place>,
     /// Up to where, said in the same way.

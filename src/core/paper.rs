@@ -5,6 +5,8 @@
 //! touch, the taker fee always. What rests fills when the market reaches or trades through it. Knows no
 //! sockets, makes no market impact, charges no funding; commands end what rests.
 
+pub mod takeover;
+
 use super::book::Book;
 use super::order::entry::rescale;
 use super::position::{Position, mul_div_up, settled};

@@ -3,6 +3,7 @@
 //! The only stage that numbers inputs. Pure: reads no clock, does no I/O; the same inputs yield the same
 //! events. What a session wants done leaves as `EventBody::Action`, and reaches route by the river.
 
+mod on_paper;
 mod restart;
 
 use crate::core::cadence::Cadence;

@@ -108,6 +108,9 @@ fn advice(rule: &str) -> &'static str {
         "money_identity" => {
             "ask for the venue's transaction log between the two statements: a transfer, a charge or a fill that was not told"
         }
+        "carry_differs" => {
+            "do not trust limits of the day and positions of this run: compare both journals and the venue's account"
+        }
         "frames_differ" | "frames_unknown" | "frames_missing" => {
             "the record is not what the venue sent: keep both, and compare the connection frame by frame"
         }

@@ -1,6 +1,7 @@
 //! Hedging: for how long and for how much each trade stood with one leg alone, from fills only.
 
 use super::finding::Findings;
+use crate::domain::carry::{CarriedPosition, CarriedTrade};
 use crate::domain::event::Seq;
 use crate::domain::instrument::{Instrument, Price, Qty};
 use crate::domain::intent::TradeId;
@@ -10,6 +11,9 @@ use crate::domain::order::{OrderUpdate, Side};
 use crate::domain::time::{Nanos, Stamp};
 use serde::Serialize;
 use std::collections::BTreeMap;
+
+/// Trades of the run before have numbers from here, until one of this run closes them.
+const CARRIED: u32 = 1 << 31;
 
 /// Trades that are open at the end, named.
 const NAMED: usize = 20;
@@ -88,6 +92,8 @@ pub(super) struct Hedging {
     trades: BTreeMap<u32, Trade>,
     /// The trade that filled last on a listing: the only one that can hold something of it.
     holders: BTreeMap<u16, TradeId>,
+    /// The last mids of positions that were taken over.
+    marks: BTreeMap<u16, Price>,
     notional_max: Option<Money>,
     ns_max: Option<Nanos>,
     report: HedgingReport,
@@ -97,6 +103,54 @@ impl Hedging {
     /// Held against these limits, where there are any.
     pub fn new(notional_max: Option<Money>, ns_max: Option<Nanos>) -> Self {
         Self { notional_max, ns_max, ..Self::default() }
+    }
+
+    /// A position that was taken over.
+    pub fn carried_position(&mut self, position: &CarriedPosition) {
+        self.marks.extend(position.mark.map(|mark| (position.instrument.0, mark)));
+    }
+
+    /// A trade of the run before: what its legs hold is where it begins.
+    pub fn carried_over(
+        &mut self,
+        trade: &CarriedTrade,
+        instruments: &BTreeMap<u16, Instrument>,
+        place: (Seq, Stamp),
+    ) {
+        let id = TradeId(CARRIED | trade.id);
+        let mut row = Trade::default();
+        for leg in &trade.legs {
+            let Some(of) = instruments.get(&leg.instrument.0) else { continue };
+            let Some(mark) = self.marks.get(&leg.instrument.0).copied() else { continue };
+            let amount = of.base_amount(Qty(leg.position.saturating_abs()), mark);
+            if leg.position < 0 {
+                row.net -= amount
+            } else {
+                row.net += amount
+            }
+            row.dust = row.dust.max(of.base_amount(Qty(of.step), mark));
+            row.value = at_price(row.net.abs(), mark, of);
+        }
+        for leg in &trade.legs {
+            self.holders.insert(leg.instrument.0, id);
+        }
+        if row.net.abs() > row.dust {
+            row.since = Some(place);
+            row.largest = row.value;
+        }
+        self.trades.insert(id.0, row);
+    }
+
+    /// A trade of this run goes on with what one of the run before held, where it closes that.
+    fn adopt(&mut self, trade: TradeId, listing: u16) {
+        let Some(old) = self.holders.get(&listing).copied().filter(|old| old.0 >= CARRIED) else { return };
+        if trade == old || self.trades.contains_key(&trade.0) {
+            return;
+        }
+        if let Some(row) = self.trades.remove(&old.0) {
+            self.trades.insert(trade.0, row);
+            self.holders.values_mut().filter(|holder| **holder == old).for_each(|holder| *holder = trade);
+        }
     }
 
     /// A fill of a trade; without one (deleveraging, somebody's hand) it takes from the trade that holds the listing.
@@ -109,6 +163,7 @@ impl Hedging {
         findings: &mut Findings,
     ) {
         let Some(trade) = trade.or_else(|| self.holders.get(&instrument.id.0).copied()) else { return };
+        self.adopt(trade, instrument.id.0);
         self.holders.insert(instrument.id.0, trade);
         let row = self.trades.entry(trade.0).or_default();
         let amount = instrument.base_amount(update.fill_qty, update.fill_price);
@@ -129,7 +184,7 @@ impl Hedging {
         row.largest = row.largest.max(row.value);
         let value = row.value;
         if value > self.report.largest.value {
-            self.report.largest = Worst { value, trade: trade.0, seq: seq.0, time_ns: at.wall };
+            self.report.largest = Worst { value, trade: trade.0 & !CARRIED, seq: seq.0, time_ns: at.wall };
         }
         if let Some(limit) = self.notional_max.filter(|limit| value > *limit && !row.told_large) {
             row.told_large = true;
@@ -149,7 +204,8 @@ impl Hedging {
         let lasted = now.mono - since.mono;
         row.longest = row.longest.max(lasted);
         if lasted > self.report.longest_ns.value {
-            self.report.longest_ns = Worst { value: lasted, trade, seq: seq.0, time_ns: since.wall };
+            self.report.longest_ns =
+                Worst { value: lasted, trade: trade & !CARRIED, seq: seq.0, time_ns: since.wall };
         }
         if let Some(limit) = self.ns_max.filter(|limit| lasted > *limit && !row.told_long) {
             row.told_long = true;
@@ -168,7 +224,7 @@ impl Hedging {
             if self.report.open_trades.len() < NAMED {
                 let notional = self.trades.get(&id).map_or(Money::ZERO, |row| row.value);
                 let for_ns = end.mono - since.mono;
-                self.report.open_trades.push(OpenTrade { trade: id, notional, for_ns });
+                self.report.open_trades.push(OpenTrade { trade: id & !CARRIED, notional, for_ns });
             }
         }
         self.report.trades = self.trades.len() as u64;

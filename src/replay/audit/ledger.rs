@@ -124,6 +124,8 @@ pub(super) struct Record<'a> {
     pub money: &'a [MoneyRow],
     pub instruments: &'a BTreeMap<u16, Instrument>,
     pub end: Stamp,
+    /// The venue's sums begin with an earlier run.
+    pub follows: bool,
 }
 
 /// The name of each venue's folder: its dialect, with its number when an earlier venue has the same.
@@ -372,11 +374,12 @@ impl Comparison<'_> {
             }
         }
         let (fees, paid) = record.books.charges(venue);
-        if fees != account.fees {
+        let whole = !record.follows;
+        if whole && fees != account.fees {
             let detail = format!("{fees} in the record, {} in the venue's books", account.fees);
             self.found("ledger_fees", (Seq(0), 0), "fees".into(), detail);
         }
-        if paid != account.funding || paid != funding {
+        if whole && (paid != account.funding || paid != funding) {
             let detail = format!("{paid} in the record, {} in the venue's books", account.funding);
             self.found("ledger_funding", (Seq(0), 0), "funding".into(), detail);
         }

@@ -5,9 +5,15 @@
 //! values are cut at 10⁻¹⁸ towards zero). What flowed into a position that is still open is *carried*, at average cost,
 //! and no part of the balance: it is told apart. What repairs cost is measured from the prices at which the trade was
 //! decided. A statement is judged when it is quiet around it, because fills and balances travel on their own.
+//!
+//! Everything is noted as it is read and judged when the record ends, in the order of the venues' times: what a venue did
+//! while it was not heard is read from its list of executions later, and later than balances that hold it already. Such a
+//! balance is judged against all executions up to its time, wherever in the record they stand; it is counted as explained
+//! later.
 
 use super::finding::Findings;
 use super::orders::Row;
+use crate::domain::carry::CarriedPosition;
 use crate::domain::event::{BalanceReport, FundingPayment, PositionReport, Seq};
 use crate::domain::instrument::{ContractKind, Instrument, Price, Qty};
 use crate::domain::intent::{Basket, BasketKind};
@@ -16,7 +22,7 @@ use crate::domain::order::{OrderUpdate, Side};
 use crate::domain::text::Currency;
 use crate::domain::time::{MILLI, Nanos, Stamp};
 use serde::Serialize;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Nothing flows and nothing is stated for this long: fills and balances of the same moment have both arrived.
 const QUIET: Nanos = 500 * MILLI;
@@ -25,9 +31,47 @@ const QUIET: Nanos = 500 * MILLI;
 #[derive(Clone, Copy, Debug)]
 struct Statement {
     wallet: Money,
+    seq: Seq,
+    at: Stamp,
+}
+
+/// Something as it was read.
+struct Noted {
+    venue: u8,
+    /// 0 where the venue states none.
     venue_ns: Nanos,
     seq: Seq,
     at: Stamp,
+    what: What,
+}
+
+enum What {
+    Fill(Fill),
+    Funding(Currency, Money),
+    Balance(Currency, Money),
+}
+
+struct Fill {
+    /// The contract in whose scales it is stated: its place among all definitions.
+    instrument: usize,
+    side: Side,
+    qty: Qty,
+    price: Price,
+    fee: Money,
+    fee_currency: Currency,
+    /// Of a repair: the price at which its trade was decided.
+    decided: Option<Price>,
+}
+
+/// Where a position starts, in the scale of its contract then.
+#[derive(Clone, Copy, Debug, Default)]
+struct Start {
+    qty: i64,
+    cost: Money,
+    /// Its cost is known from the run before.
+    carried: bool,
+    /// Of quantity and price; `None` = of the definition that follows.
+    scales: Option<(u8, u8)>,
 }
 
 /// What flowed; amounts in the currency.
@@ -47,8 +91,9 @@ struct Holding {
     cost: Money,
     /// Partial closes since it was flat: each may be rounded by the venue.
     partials: i64,
-    known: bool,
     last: Price,
+    /// Of quantity and price.
+    scales: (u8, u8),
 }
 
 #[derive(Default)]
@@ -60,11 +105,14 @@ struct Account {
     flows: Flows,
     /// The last judged statement, with what had flowed and was carried by then.
     proven: Option<(Statement, Flows, Money)>,
-    /// Last flow: sequence, venue time, instant.
-    flowed: Option<(Seq, Nanos, Stamp)>,
+    /// When the last flow was read, of all so far.
+    read_at: Nanos,
+    /// Something flowed after the last statement.
+    flowed: bool,
     active: Nanos,
     decimals: u32,
     statements: u64,
+    explained_later: u64,
     /// An unexplained difference that the next statement may still explain.
     doubt: Option<(Money, Statement)>,
     /// Differences that were told: later statements are held against what follows them.
@@ -118,6 +166,8 @@ pub struct MoneyRow {
     pub decimals: u32,
     /// Statements that were judged.
     pub statements: u64,
+    /// Of them explained by executions that were read only later.
+    pub explained_later: u64,
     /// Nothing flowed after the closing.
     pub complete: bool,
     /// What flowed into positions that are open at the closing: no part of the balance.
@@ -131,11 +181,18 @@ pub struct MoneyRow {
 /// All balances, flows and holdings.
 pub(super) struct Books {
     venues: Vec<String>,
+    noted: Vec<Noted>,
+    /// Every definition of a contract, and the last one of each listing.
+    instruments: Vec<Instrument>,
+    defined: BTreeMap<u16, usize>,
+    starts: BTreeMap<u16, Start>,
+    filled: BTreeSet<u16>,
     accounts: BTreeMap<(u8, Currency), Account>,
-    listings: BTreeMap<u16, Instrument>,
     holdings: BTreeMap<u16, Holding>,
     /// Mids of an entry, by trade and listing: what repairs are measured from.
     decided: BTreeMap<(u32, u16), Price>,
+    /// By venue: the least that our clock, when something was read, was ahead of the venue's when it was stated.
+    ways: BTreeMap<u8, Nanos>,
 }
 
 impl Books {
@@ -143,10 +200,15 @@ impl Books {
     pub fn new(venues: Vec<String>) -> Self {
         Self {
             venues,
+            noted: Vec::new(),
+            instruments: Vec::new(),
+            defined: BTreeMap::new(),
+            starts: BTreeMap::new(),
+            filled: BTreeSet::new(),
             accounts: BTreeMap::new(),
-            listings: BTreeMap::new(),
             holdings: BTreeMap::new(),
             decided: BTreeMap::new(),
+            ways: BTreeMap::new(),
         }
     }
 
@@ -158,118 +220,170 @@ impl Books {
         }
     }
 
-    /// The venue's first word about a position, before any fill, is where it starts.
+    /// What the run before handed over: the position with what flowed into it.
+    pub fn carried_over(&mut self, position: &CarriedPosition) {
+        let id = position.instrument.0;
+        let scales = self.last(id).map(scales);
+        let start = Start { qty: position.qty, cost: -position.open_cash, carried: true, scales };
+        self.starts.insert(id, start);
+    }
+
+    /// The venue's first word about a position, before any fill, is where it starts, unless the run before told it.
     pub fn position(&mut self, report: &PositionReport) {
-        let holding = self.holdings.entry(report.instrument.0).or_default();
-        if holding.known {
-            return;
-        }
-        (holding.qty, holding.known) = (report.qty, true);
-        let instrument = self.listings.get(&report.instrument.0);
-        if let Some(instrument) = instrument.filter(|_| report.qty != 0) {
-            self.accounts.entry((instrument.venue.0, instrument.settle)).or_default().before = true;
+        let id = report.instrument.0;
+        if !self.filled.contains(&id) {
+            let start = Start { qty: report.qty, scales: self.last(id).map(scales), ..Start::default() };
+            self.starts.entry(id).or_insert(start);
         }
     }
 
     /// A new generation may have other scales.
     pub fn instrument(&mut self, new: &Instrument) {
-        let old = self.listings.insert(new.id.0, *new);
-        let (Some(old), Some(holding)) = (old, self.holdings.get_mut(&new.id.0)) else { return };
-        let scaled = |value: i64, from: u8, to: u8| match to >= from {
-            true => value.saturating_mul(10i64.saturating_pow(u32::from(to - from))),
-            false => value / 10i64.saturating_pow(u32::from(from - to)),
-        };
-        holding.qty = scaled(holding.qty, old.qty_scale, new.qty_scale);
-        holding.last = Price(scaled(holding.last.0, old.price_scale, new.price_scale));
+        self.defined.insert(new.id.0, self.instruments.len());
+        self.instruments.push(*new);
     }
 
-    /// Position per listing, in contracts at the listing's scale.
+    /// Position per listing when the record ends, in contracts at the listing's scale.
     pub fn qty(&self, listing: u16) -> i64 {
-        self.holdings.get(&listing).map_or(0, |holding| holding.qty)
+        let (holding, of) = (self.holdings.get(&listing), self.last(listing));
+        holding.zip(of).map_or(0, |(holding, of)| holding.at(of).qty)
     }
 
-    pub fn fill(
-        &mut self,
-        update: &OrderUpdate,
-        order: Option<&Row>,
-        instrument: &Instrument,
-        (seq, at): (Seq, Stamp),
-        findings: &mut Findings,
-    ) {
-        let venue = update.venue.0;
-        self.flow(venue, instrument.settle, update.venue_ns, (seq, at), findings);
-        self.flow(venue, update.fee_currency, update.venue_ns, (seq, at), findings);
-        let flow = flow(instrument, update.side, update.fill_qty, update.fill_price);
-        let holding = self.holdings.entry(update.instrument.0).or_default();
-        holding.fill(update, flow, |qty| self::flow(instrument, update.side, qty, update.fill_price));
+    /// A contract as it was defined last.
+    fn last(&self, listing: u16) -> Option<&Instrument> {
+        self.instruments.get(*self.defined.get(&listing)?)
+    }
+
+    pub fn fill(&mut self, update: &OrderUpdate, order: Option<&Row>, (seq, at): (Seq, Stamp)) {
+        let Some(instrument) = self.defined.get(&update.instrument.0).copied() else { return };
+        self.filled.insert(update.instrument.0);
         let repair = order.filter(|row| matches!(row.kind, BasketKind::Hedge | BasketKind::Unwind));
-        let hedge_cost = repair.map_or(Money::ZERO, |row| {
-            let decided = self.decided.get(&(row.trade.0, update.instrument.0)).copied().unwrap_or(row.mid);
-            self::flow(instrument, update.side, update.fill_qty, decided) - flow
+        let decided = repair
+            .map(|row| self.decided.get(&(row.trade.0, update.instrument.0)).copied().unwrap_or(row.mid));
+        let (side, qty, price) = (update.side, update.fill_qty, update.fill_price);
+        let (fee, fee_currency) = (update.fee, update.fee_currency);
+        let fill = Fill { instrument, side, qty, price, fee, fee_currency, decided };
+        let (venue, venue_ns) = (update.venue.0, update.venue_ns);
+        self.noted.push(Noted { venue, venue_ns, seq, at, what: What::Fill(fill) });
+    }
+
+    pub fn funding(&mut self, payment: &FundingPayment, (seq, at): (Seq, Stamp)) {
+        let what = What::Funding(payment.currency, payment.amount);
+        let (venue, venue_ns) = (payment.venue.0, payment.venue_ns);
+        self.noted.push(Noted { venue, venue_ns, seq, at, what });
+    }
+
+    pub fn balance(&mut self, report: &BalanceReport, (seq, at): (Seq, Stamp)) {
+        let what = What::Balance(report.currency, report.wallet);
+        let (venue, venue_ns) = (report.venue.0, report.venue_ns);
+        self.noted.push(Noted { venue, venue_ns, seq, at, what });
+    }
+
+    /// Positions as they were found or taken over.
+    fn start(&mut self) {
+        for (id, start) in std::mem::take(&mut self.starts) {
+            let Some(of) = self.last(id).copied() else { continue };
+            let (qty, cost) = (start.qty, start.cost);
+            // How often the run before closed it in part is not known: once, if at all, for the last digit.
+            let partials = i64::from(start.carried && qty != 0);
+            let scales = start.scales.unwrap_or(scales(&of));
+            self.holdings.insert(id, Holding { qty, cost, partials, scales, ..Holding::default() });
+            if qty != 0 && !start.carried {
+                self.accounts.entry((of.venue.0, of.settle)).or_default().before = true;
+            }
+        }
+    }
+
+    /// What was noted, with its time at the venue: where none is stated (or our own), the instant at which it was read less
+    /// the shortest way (and the difference of the clocks) that anything of the venue took.
+    fn in_order(&mut self) -> Vec<(Nanos, Noted)> {
+        let stated = |noted: &Noted| noted.venue_ns > 0 && noted.venue_ns != noted.at.wall;
+        let ways = &mut self.ways;
+        for noted in self.noted.iter().filter(|noted| stated(noted)) {
+            let way = noted.at.wall - noted.venue_ns;
+            ways.entry(noted.venue).and_modify(|shortest| *shortest = way.min(*shortest)).or_insert(way);
+        }
+        let timed = std::mem::take(&mut self.noted).into_iter().map(|noted| {
+            let way = ways.get(&noted.venue).copied().unwrap_or(0);
+            let time = if stated(&noted) { noted.venue_ns } else { noted.at.wall - way };
+            (time, noted)
         });
-        let account = self.accounts.entry((venue, instrument.settle)).or_default();
+        let mut all: Vec<(Nanos, Noted)> = timed.collect();
+        // Of the same time what was read first comes first, but a statement after what it holds.
+        all.sort_by_key(|(time, noted)| (*time, matches!(noted.what, What::Balance(..)), noted.seq));
+        all
+    }
+
+    fn book(&mut self, time: Nanos, noted: &Noted, findings: &mut Findings) {
+        let venue = noted.venue;
+        match &noted.what {
+            What::Fill(fill) => self.book_fill(time, noted, fill, findings),
+            What::Funding(currency, amount) => {
+                let key = (venue, *currency);
+                self.flow(key, time, noted.at, findings);
+                self.accounts.entry(key).or_default().flows.funding += *amount;
+            }
+            What::Balance(currency, wallet) => {
+                let key = (venue, *currency);
+                self.judge_if_quiet(key, time, findings);
+                let carried = self.carried(key).0;
+                let account = self.accounts.entry(key).or_default();
+                let statement = Statement { wallet: *wallet, seq: noted.seq, at: noted.at };
+                account.opening.get_or_insert((statement, account.flows, carried));
+                account.latest = Some(statement);
+                (account.judged, account.flowed) = (false, false);
+                account.active = time;
+                account.decimals = account.decimals.max(decimals(*wallet));
+            }
+        }
+    }
+
+    fn book_fill(&mut self, time: Nanos, noted: &Noted, fill: &Fill, findings: &mut Findings) {
+        let instrument = self.instruments[fill.instrument];
+        let (settle, fees) = ((noted.venue, instrument.settle), (noted.venue, fill.fee_currency));
+        self.flow(settle, time, noted.at, findings);
+        self.flow(fees, time, noted.at, findings);
+        let flow = flow(&instrument, fill.side, fill.qty, fill.price);
+        let holding = self.holdings.entry(instrument.id.0).or_default();
+        *holding = holding.at(&instrument);
+        holding.fill(fill, flow, |qty| self::flow(&instrument, fill.side, qty, fill.price));
+        let hedge_cost = fill
+            .decided
+            .map_or(Money::ZERO, |decided| self::flow(&instrument, fill.side, fill.qty, decided) - flow);
+        let account = self.accounts.entry(settle).or_default();
         account.flows.cash += flow;
         account.flows.hedge_cost += hedge_cost;
-        if update.fee != Money::ZERO {
-            self.accounts.entry((venue, update.fee_currency)).or_default().flows.fees += update.fee;
+        if fill.fee != Money::ZERO {
+            self.accounts.entry(fees).or_default().flows.fees += fill.fee;
         }
     }
 
-    pub fn funding(&mut self, payment: &FundingPayment, place: (Seq, Stamp), findings: &mut Findings) {
-        self.flow(payment.venue.0, payment.currency, payment.venue_ns, place, findings);
-        let account = self.accounts.entry((payment.venue.0, payment.currency)).or_default();
-        account.flows.funding += payment.amount;
-    }
-
-    pub fn balance(&mut self, report: &BalanceReport, (seq, at): (Seq, Stamp), findings: &mut Findings) {
-        let key = (report.venue.0, report.currency);
-        self.judge_if_quiet(key, at, findings);
-        let carried = self.carried(key).0;
+    /// Something is about to flow in an account at `time`, read at `at`.
+    fn flow(&mut self, key: (u8, Currency), time: Nanos, at: Stamp, findings: &mut Findings) {
+        if key.1.is_empty() {
+            return;
+        }
+        self.judge_if_quiet(key, time, findings);
         let account = self.accounts.entry(key).or_default();
-        let stale = account.latest.is_some_and(|old| report.venue_ns > 0 && report.venue_ns < old.venue_ns);
-        if stale {
-            return;
-        }
-        let statement = Statement { wallet: report.wallet, venue_ns: report.venue_ns, seq, at };
-        account.opening.get_or_insert((statement, account.flows, carried));
-        account.latest = Some(statement);
-        account.judged = false;
-        account.active = at.mono;
-        account.decimals = account.decimals.max(decimals(report.wallet));
+        account.flowed = true;
+        account.read_at = account.read_at.max(at.mono);
+        account.active = time;
     }
 
-    /// Something is about to flow at a venue in a currency.
-    fn flow(
-        &mut self,
-        venue: u8,
-        currency: Currency,
-        venue_ns: Nanos,
-        place: (Seq, Stamp),
-        findings: &mut Findings,
-    ) {
-        if currency.is_empty() {
-            return;
-        }
-        self.judge_if_quiet((venue, currency), place.1, findings);
-        let account = self.accounts.entry((venue, currency)).or_default();
-        account.flowed = Some((place.0, venue_ns, place.1));
-        account.active = place.1.mono;
-    }
-
-    fn judge_if_quiet(&mut self, key: (u8, Currency), now: Stamp, findings: &mut Findings) {
+    fn judge_if_quiet(&mut self, key: (u8, Currency), now: Nanos, findings: &mut Findings) {
         let carried = self.carried(key);
         let Some(account) = self.accounts.get_mut(&key) else { return };
-        if !account.judged && now.mono - account.active >= QUIET {
+        if !account.judged && now - account.active >= QUIET {
             account.judge((key, &self.venues), carried, true, findings);
         }
     }
 
     /// What flowed into open positions of an account, and how often they were closed in part.
     fn carried(&self, key: (u8, Currency)) -> (Money, i64) {
-        self.listings
+        self.holdings
             .iter()
-            .filter(|(_, of)| (of.venue.0, of.settle) == key)
-            .filter_map(|(id, _)| self.holdings.get(id))
+            .filter(|(id, _)| self.last(**id).is_some_and(|of| (of.venue.0, of.settle) == key))
+            .map(|(_, holding)| holding)
             .filter(|holding| holding.qty != 0)
             .fold((Money::ZERO, 0), |(cost, partials), holding| {
                 (cost + holding.cost, partials + holding.partials)
@@ -280,13 +394,18 @@ impl Books {
 impl Books {
     /// The record ends: every account in figures.
     pub fn finish(&mut self, end: Stamp, findings: &mut Findings) -> Vec<MoneyRow> {
+        self.start();
+        for (time, noted) in self.in_order() {
+            self.book(time, &noted, findings);
+        }
         let keys: Vec<(u8, Currency)> = self.accounts.keys().copied().collect();
         let mut rows = Vec::new();
         for key in keys {
             let carried = self.carried(key);
             let Some(account) = self.accounts.get_mut(&key) else { continue };
             if !account.judged {
-                let quiet = end.mono - account.active >= QUIET;
+                let end = end.wall - self.ways.get(&key.0).copied().unwrap_or(0);
+                let quiet = end - account.active >= QUIET;
                 account.judge((key, &self.venues), carried, quiet, findings);
             }
             account.tell_doubt((key, &self.venues), findings);
@@ -310,8 +429,9 @@ impl Books {
     /// What open positions of an account would bring at the last prices of fills, less what flowed into them.
     fn revaluation(&self, key: (u8, Currency)) -> Money {
         let mut sum = Money::ZERO;
-        for (id, of) in self.listings.iter().filter(|(_, of)| (of.venue.0, of.settle) == key) {
-            let Some(holding) = self.holdings.get(id).filter(|holding| holding.qty != 0) else { continue };
+        for (id, holding) in self.holdings.iter().filter(|(_, holding)| holding.qty != 0) {
+            let Some(of) = self.last(*id).filter(|of| (of.venue.0, of.settle) == key) else { continue };
+            let holding = holding.at(of);
             let side = if holding.qty > 0 { Side::Sell } else { Side::Buy };
             sum += flow(of, side, Qty(holding.qty.abs()), holding.last) - holding.cost;
         }
@@ -330,7 +450,7 @@ impl Account {
     ) {
         let (Some((opening, base, carried_then)), Some(latest)) = (self.opening, self.latest) else { return };
         self.judged |= quiet;
-        if self.before || !self.covers(&latest) {
+        if self.before || self.flowed {
             return;
         }
         let flows = self.flows.less(&base);
@@ -344,6 +464,7 @@ impl Account {
         self.statements += 1;
         self.proven = Some((latest, self.flows, carried));
         if agrees {
+            self.explained_later += u64::from(self.read_at - latest.at.mono >= QUIET);
             self.doubt = None;
             return;
         }
@@ -352,14 +473,6 @@ impl Account {
         if before == difference {
             self.tell_doubt(name, findings);
         }
-    }
-
-    /// Whether a statement was made after the last flow.
-    fn covers(&self, statement: &Statement) -> bool {
-        self.flowed.is_none_or(|(seq, venue_ns, _)| match venue_ns > 0 && statement.venue_ns > 0 {
-            true => statement.venue_ns >= venue_ns,
-            false => statement.seq >= seq,
-        })
     }
 
     fn tell_doubt(&mut self, (key, venues): ((u8, Currency), &[String]), findings: &mut Findings) {
@@ -379,6 +492,7 @@ impl Account {
             opening: self.opening.map(|(statement, ..)| statement.wallet),
             decimals: self.decimals,
             statements: self.statements,
+            explained_later: self.explained_later,
             ..MoneyRow::default()
         };
         let verdict = if self.before { Verdict::PositionBefore } else { Verdict::NotStated };
@@ -417,9 +531,21 @@ impl Flows {
 }
 
 impl Holding {
+    /// The same in the scales of a definition of its contract.
+    fn at(self, of: &Instrument) -> Self {
+        let scaled = |value: i64, from: u8, to: u8| match to >= from {
+            true => value.saturating_mul(10i64.saturating_pow(u32::from(to - from))),
+            false => value / 10i64.saturating_pow(u32::from(from - to)),
+        };
+        let scales = scales(of);
+        let (qty, last) =
+            (scaled(self.qty, self.scales.0, scales.0), scaled(self.last.0, self.scales.1, scales.1));
+        Self { qty, last: Price(last), scales, ..self }
+    }
+
     /// Books a fill of that flow; `of` is the flow of a part of it.
-    fn fill(&mut self, update: &OrderUpdate, flow: Money, of: impl Fn(Qty) -> Money) {
-        let (sign, qty) = (update.side.sign(), update.fill_qty.0);
+    fn fill(&mut self, fill: &Fill, flow: Money, of: impl Fn(Qty) -> Money) {
+        let (sign, qty) = (fill.side.sign(), fill.qty.0);
         let closed = if self.qty * sign < 0 { qty.min(self.qty.abs()) } else { 0 };
         if closed > 0 && closed == self.qty.abs() {
             (self.cost, self.partials) = (Money::ZERO, 0);
@@ -430,7 +556,7 @@ impl Holding {
         // Not the flow of the opened part alone: what is cut off inverse values must not be lost.
         self.cost -= flow - of(Qty(closed));
         self.qty += sign * qty;
-        (self.known, self.last) = (true, update.fill_price);
+        self.last = fill.price;
     }
 }
 
@@ -441,6 +567,11 @@ fn flow(instrument: &Instrument, side: Side, qty: Qty, price: Price) -> Money {
         ContractKind::Inverse => (instrument.base_amount(qty, price), 1),
     };
     Money(value.0 * i128::from(long * side.sign()))
+}
+
+/// Scales of quantity and price.
+fn scales(of: &Instrument) -> (u8, u8) {
+    (of.qty_scale, of.price_scale)
 }
 
 /// Decimals that an amount has.
@@ -456,4 +587,47 @@ fn decimals(amount: Money) -> u32 {
 
 fn name(venues: &[String], venue: u8) -> String {
     venues.get(usize::from(venue)).cloned().unwrap_or_else(|| venue.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::instrument::VenueId;
+    use crate::domain::time::SECOND;
+
+    fn at(seconds: i64) -> Stamp {
+        Stamp { mono: seconds * SECOND, wall: seconds * SECOND + MILLI }
+    }
+
+    /// Balances that hold a payment of the venue's third second, which is read in the ninth: as `told`.
+    fn audited(told: i64) -> (MoneyRow, Findings) {
+        let mut books = Books::new(vec!["okx".to_owned()]);
+        let (venue, currency) = (VenueId(0), Currency::new("USDT").expect("short"));
+        for (seconds, wallet) in [(1, 100), (4, 93), (6, 93), (8, 93)] {
+            let (wallet, venue_ns) = (Money::from_units(wallet), seconds * SECOND);
+            let report = BalanceReport { venue, currency, wallet, venue_ns, ..BalanceReport::default() };
+            books.balance(&report, (Seq(seconds as u64), at(seconds)));
+        }
+        let (amount, venue_ns) = (Money::from_units(told), 3 * SECOND);
+        let payment = FundingPayment { venue, currency, amount, venue_ns, ..FundingPayment::default() };
+        books.funding(&payment, (Seq(9), at(9)));
+        let mut findings = Findings::default();
+        let rows = books.finish(at(20), &mut findings);
+        (rows[0].clone(), findings)
+    }
+
+    #[test]
+    fn what_is_read_later_explains_balances_that_held_it_before() {
+        let (row, findings) = audited(-7);
+        assert_eq!(findings.first, []);
+        assert_eq!((row.verdict, row.statements, row.explained_later), (Verdict::Exact, 4, 3), "{row:?}");
+    }
+
+    #[test]
+    fn what_is_read_later_and_does_not_explain_them_is_found_once() {
+        let (row, findings) = audited(-6);
+        assert_eq!(findings.first.len(), 1, "{findings:?}");
+        assert_eq!((findings.first[0].rule, findings.first[0].seq), ("money_identity", 4));
+        assert_eq!(row.verdict, Verdict::Differs);
+    }
 }

@@ -1,5 +1,6 @@
 //! The report of an audit: stable keys, documented in `docs/AUDIT.md`, and its text.
 
+use super::carried::{CarriedRow, CarryReport, CarryVerdict};
 use super::finding::Finding;
 use super::frames::FrameReport;
 use super::hedging::HedgingReport;
@@ -29,6 +30,8 @@ pub struct AuditReport {
     pub run_id: String,
     /// The version of the rules that wrote the journal.
     pub logic_version: u32,
+    /// What it took over from the run before, where it says so.
+    pub carried: Option<CarryReport>,
     /// Numbers, damage, clocks.
     pub sequence: SequenceReport,
     /// Orders from approval to end.
@@ -64,6 +67,7 @@ impl fmt::Display for AuditReport {
         let seconds = (self.sequence.ended_ns - self.sequence.begun_ns) / SECOND;
         let end = if *closed { "closed in order" } else { "not closed: it crashed or still writes" };
         writeln!(f, "run {}, {seconds} s, {end}", self.run_id)?;
+        self.carried.iter().try_for_each(|carried| show_carried(carried, f))?;
         write!(f, "sequence  {}  inputs 1..{inputs}, {outputs} outputs", word(self.sequence.clean))?;
         writeln!(f, ", {clock_steps} clock steps{}", if torn.is_empty() { "" } else { ", a torn tail" })?;
         let OrderReport { approved, sent, perhaps_sent, refused, denied, without_fate, .. } = self.orders;
@@ -138,6 +142,28 @@ impl AuditReport {
     }
 }
 
+fn show_carried(carried: &CarryReport, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    let CarryReport { run, ending, positions, trades, orders, day_result, result, .. } = carried;
+    let verdict = match (run.is_empty(), carried.verdict) {
+        (true, _) => "ok",
+        (false, CarryVerdict::Equal) => "ok, as that ended",
+        (false, CarryVerdict::Differs) => "DIFFERS",
+        (false, CarryVerdict::NotFound) => "not compared: its journal is not here (--follow DIR)",
+        (false, CarryVerdict::NotComparable) => "not comparable",
+    };
+    let of = if run.is_empty() { "none" } else { run };
+    writeln!(
+        f,
+        "taken over {verdict}  from run {of} ({ending:?}): {} positions, {trades} open trades, {orders} orders, \
+         {day_result} of the day, {result} of all runs",
+        positions.len()
+    )?;
+    let mut rows = positions.iter();
+    rows.try_for_each(|CarriedRow { venue, symbol, qty, cost }| {
+        writeln!(f, "              {qty} {symbol} at {venue}, cost {cost}")
+    })
+}
+
 fn show_money(row: &MoneyRow, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     let MoneyRow { venue, currency, opening, closing, .. } = row;
     let verdict = match row.verdict {
@@ -156,6 +182,13 @@ fn show_money(row: &MoneyRow, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         "              spread {spread} + funding {funding} - fees {fees} - hedge cost {hedge_cost} = {explained}; \
          difference {difference}"
     )?;
+    if row.explained_later > 0 {
+        let MoneyRow { statements, explained_later, .. } = row;
+        writeln!(
+            f,
+            "              {explained_later} of {statements} statements explained by what was read later"
+        )?;
+    }
     if row.carried.0 != 0 || row.revaluation.0 != 0 {
         let MoneyRow { carried, revaluation, .. } = row;
         writeln!(f, "              carried in open positions {carried}, revaluation {revaluation}")?;

@@ -1,35 +1,39 @@
 //! Counterfactuals: what another configuration would have made of a recorded run.
 //!
-//! Three runs pass over the same recorded inputs side by side: the recorded one (closed loop), its configuration on paper,
-//! and the new configuration on paper. The two on paper hear the recorded market data, metadata, clock and commands; what the
-//! record holds of accounts and orders (frames, replies, denials, fates of messages) is dropped from the beginning, their
-//! denials and fates are their own, and orders are executed by `core/paper.rs` after a stated latency. New less old is then
-//! one model with two configurations; old less recorded is the error of the model, which gives the uncertainty. What comes
-//! after the first input of which old and new want different orders is open-loop. Replacing the execution in the midst of
-//! the recorded run would keep recorded fills before that point, but compare what was executed with what was modelled after
-//! it, and no error could be told. Before a chosen beginning the runs on paper only watch. No clock, no socket, no secret.
+//! The new configuration hears every recorded input, beside the recorded run (closed loop), for as long as it makes the same
+//! of it: the same orders and denials, the same bytes to the venues. Up to there it *is* the recorded run, with its fills. At
+//! the first divergence the loop opens: what the record holds of accounts and of messages that came back (frames, replies,
+//! denials, fates) is dropped from there on, orders are executed by `core/paper.rs` after a stated latency, and denials and
+//! fates are the run's own. Market data, metadata, clock and commands go on as recorded. What comes after that is labelled
+//! open-loop.
+//!
+//! The recorded configuration goes on from the same place in the same way: new less old is then one model with two
+//! configurations, and old less recorded is the error of the model. That error and other latencies give the uncertainty.
+//! No clock, no socket, no secret.
 
 mod lane;
 pub mod params;
 pub mod report;
+pub mod switch;
 pub mod trades;
 
 use super::divergence::compare;
-use super::source::{Inputs, ReplayError, read_config};
+use super::source::{Inputs, ReplayError, RunConfig, read_config};
 use super::verify::Logic;
 use crate::core::position::Positions;
 use crate::domain::calendar;
 use crate::domain::event::Seq;
-use crate::domain::input::{Command, Input, RawInput};
+use crate::domain::input::{Input, RawInput};
 use crate::domain::intent::Intent;
 use crate::domain::money::Money;
 use crate::domain::number::Num;
-use crate::domain::output::{Output, OutputKey};
+use crate::domain::output::Output;
 use crate::domain::params::{EngineParams, PaperParams};
 use crate::domain::time::{Nanos, Stamp};
-use crate::stage::decode::UnknownDialect;
-use lane::Lane;
-use report::{Change, Difference, ModelError, Parting, RunFigures, TradeChange, WhatIf};
+use lane::{Act, Lane, LaneError};
+use report::{
+    AtLatency, Change, ClosedLoop, Difference, ModelError, Parting, RunFigures, TradeChange, WhatIf,
+};
 use std::path::Path;
 use trades::{Followed, row};
 
@@ -41,9 +45,9 @@ const MS_SCALE: u8 = 6;
 pub struct Question {
     /// The new parameters, for the venues and listings of the run (see [`params::transplant`]).
     pub params: EngineParams,
-    /// How orders are executed on paper, with both configurations.
+    /// How orders are executed on paper after the divergence, with both configurations.
     pub paper: PaperParams,
-    /// First input whose trades count.
+    /// First input whose trades count, and from which the new parameters hold.
     pub from: Seq,
     /// Last input.
     pub to: Seq,
@@ -52,7 +56,8 @@ pub struct Question {
 /// Runs the journal in `dir` with another configuration. `progress` gets the number of the input at hand now and then.
 ///
 /// # Errors
-/// A journal that cannot be read, or a dialect that this build does not have.
+/// A journal that cannot be read, a dialect that this build does not have, or a beginning at which the configuration cannot
+/// change.
 pub fn whatif(
     dir: &Path,
     question: &Question,
@@ -60,25 +65,26 @@ pub fn whatif(
 ) -> Result<WhatIf, ReplayError> {
     crate::replay::part::must_be_whole(dir)?;
     let (manifest, _, config) = read_config(dir)?;
-    let trading = config.trading;
-    let mut world = World::new(&config.params, trading, question)
-        .map_err(|source| ReplayError::Dialect { dir: dir.to_owned(), source })?;
+    let failed = |error| match error {
+        LaneError::Dialect(source) => ReplayError::Dialect { dir: dir.to_owned(), source },
+        other => ReplayError::Place { dir: dir.to_owned(), why: other.to_string() },
+    };
+    let mut world = World::new(&config, question).map_err(failed)?;
     let mut inputs = Inputs::open(dir)?;
     while let Some((seq, raw)) = inputs.next()? {
         if seq > question.to {
             break;
         }
-        world.input(seq, &raw);
+        world.input(seq, &raw).map_err(failed)?;
         if seq.0.is_multiple_of(1 << 12) {
             progress(seq, world.now);
         }
     }
-    if !world.begun {
-        let why = format!("it ends with input {}, before input {}", world.last.0, question.from.0);
+    let (last, logic) = (world.last.0, Logic::of(manifest.logic_version));
+    let Some(mut report) = world.report(dir, logic) else {
+        let why = format!("it ends with input {last}, before input {}", question.from.0);
         return Err(ReplayError::Place { dir: dir.to_owned(), why });
-    }
-    let logic = Logic::of(manifest.logic_version);
-    let mut report = world.report(dir, &config.params, trading, question, logic);
+    };
     if let Some((expected, next)) = inputs.hole().get() {
         report
             .notes
@@ -87,44 +93,67 @@ pub fn whatif(
     Ok(report)
 }
 
-/// The three runs.
-struct World {
-    recorded: Lane,
-    old: Lane,
-    new: Lane,
+/// The recorded run and what stands beside it.
+struct World<'a> {
+    config: &'a RunConfig,
+    question: &'a Question,
     from: Seq,
-    begun: bool,
+    recorded: Lane,
+    /// Follows the market as a run without accounts does, until the loop opens; none where the record has no accounts.
+    watch: Option<Lane>,
+    course: Course,
     began_at: Option<Stamp>,
-    /// What the operator closed and did not open again before the beginning.
-    standing: Vec<Command>,
-    parting: Option<Parting>,
     last: Seq,
     now: Stamp,
 }
 
-impl World {
-    fn new(recorded: &EngineParams, trading: bool, question: &Question) -> Result<Self, UnknownDialect> {
-        let on_paper = |params: &EngineParams| EngineParams { paper: Some(question.paper), ..params.clone() };
+/// How far the new configuration has come.
+enum Course {
+    /// Not begun yet.
+    Recorded,
+    /// It makes what the recorded one makes: so many outputs until now.
+    Closed(Box<Lane>, u64),
+    /// It has parted.
+    Open(Box<Open>),
+}
+
+/// After the divergence.
+struct Open {
+    parting: Parting,
+    at: Stamp,
+    closed: ClosedLoop,
+    /// The recorded configuration.
+    old: Lane,
+    /// The new one, at the stated latency.
+    new: Lane,
+    /// The new one at other latencies.
+    others: Vec<(Nanos, Lane)>,
+}
+
+impl<'a> World<'a> {
+    fn new(config: &'a RunConfig, question: &'a Question) -> Result<Self, LaneError> {
         let from = Seq(question.from.0.max(1));
-        let was = Lane::recorded(recorded, trading, from)?;
-        let conns = was.conns().to_vec();
+        let recorded = Lane::closed(&config.params, config.trading, from)?;
+        let watch = match config.trading {
+            true => Some(Lane::watching(&on_paper(&config.params, question.paper), recorded.conns())?),
+            false => None,
+        };
         Ok(Self {
-            old: Lane::on_paper(&on_paper(recorded), &conns, trading, from)?,
-            new: Lane::on_paper(&on_paper(&question.params), &conns, trading, from)?,
-            recorded: was,
+            config,
+            question,
             from,
-            begun: false,
+            recorded,
+            watch,
+            course: Course::Recorded,
             began_at: None,
-            standing: Vec::new(),
-            parting: None,
             last: Seq(0),
             now: Stamp::default(),
         })
     }
 
-    fn input(&mut self, seq: Seq, raw: &RawInput<'_>) {
-        if seq >= self.from && !self.begun {
-            self.begin(seq, raw.mono);
+    fn input(&mut self, seq: Seq, raw: &RawInput<'_>) -> Result<(), LaneError> {
+        if seq >= self.from && matches!(self.course, Course::Recorded) {
+            self.begin()?;
         }
         // The reply is recorded under the number that the recorded run gave the request.
         let text = match raw.input {
@@ -132,99 +161,169 @@ impl World {
             _ => None,
         };
         self.recorded.input(seq, raw);
-        let watching = !self.begun && self.heed(&raw.input);
-        for lane in [&mut self.old, &mut self.new] {
-            match lane.counterpart(&raw.input, text.as_deref()) {
-                Some(input) if !watching => lane.input(seq, &RawInput { input, ..*raw }),
-                _ => lane.rest(),
+        if let Some(watch) = &mut self.watch {
+            watch.hear(seq, raw, text.as_deref());
+        }
+        (self.last, self.now) = (seq, self.recorded.now());
+        match &mut self.course {
+            Course::Recorded => return Ok(()),
+            Course::Closed(new, outputs) => {
+                if let Input::HttpReply { venue, id, .. } = raw.input {
+                    new.take_asked(venue, id);
+                }
+                new.input(seq, raw);
+                match part(&self.recorded, new) {
+                    None => *outputs += new.acts().len() as u64,
+                    Some(parting) => self.open(seq, raw, parting)?,
+                }
+            }
+            Course::Open(open) => {
+                let Open { old, new, others, .. } = &mut **open;
+                for lane in [old, new].into_iter().chain(others.iter_mut().map(|(_, lane)| lane)) {
+                    lane.hear(seq, raw, text.as_deref());
+                }
             }
         }
-        self.last = seq;
-        self.now = self.recorded.now();
-        if self.begun && !matches!(raw.input, Input::Config) {
+        if !matches!(raw.input, Input::Config) {
             // The wall is known from the second input on.
             self.began_at.get_or_insert(self.now);
         }
-        if matches!(raw.input, Input::Command(Command::Start)) && !self.begun {
-            self.both(seq, raw.mono, Command::Reduce);
-        }
-        if self.parting.is_none()
-            && let Some(parting) = part(&self.old, &self.new)
-        {
-            self.parting = Some(Parting { seq: seq.0, at: calendar::shown(self.now.wall), ..parting });
-        }
+        Ok(())
     }
 
-    /// From now on trades count, and the runs on paper make some.
-    fn begin(&mut self, seq: Seq, mono: Nanos) {
-        self.begun = true;
-        if seq.0 > 1 {
-            self.both(seq, mono, Command::Resume);
-            for command in std::mem::take(&mut self.standing) {
-                self.both(seq, mono, command);
-            }
-        }
-        for lane in [&mut self.recorded, &mut self.old, &mut self.new] {
-            lane.begin();
-        }
+    /// From now on trades count, and the new configuration holds.
+    fn begin(&mut self) -> Result<(), LaneError> {
+        let RunConfig { params, trading } = self.config;
+        let new = &self.question.params;
+        let mut lane = match self.from {
+            Seq(1) => Lane::closed(new, *trading, self.from)?,
+            _ => self.recorded.switched(params, new, *trading)?,
+        };
+        self.recorded.begin();
+        lane.begin();
+        self.course = Course::Closed(Box::new(lane), 0);
+        Ok(())
     }
 
-    /// Before the beginning: remembers what the operator closes. True for his word that would open the runs on paper.
-    fn heed(&mut self, input: &Input) -> bool {
-        match input {
-            Input::Command(Command::Resume) => {
-                self.standing.clear();
-                true
-            }
-            Input::Command(command @ (Command::Reduce | Command::Kill(_) | Command::RecorderLag { .. })) => {
-                self.standing.push(*command);
-                false
-            }
-            _ => false,
-        }
-    }
-
-    fn both(&mut self, seq: Seq, mono: Nanos, command: Command) {
-        for lane in [&mut self.old, &mut self.new] {
-            lane.input(seq, &RawInput { mono, input: Input::Command(command), bytes: &[] });
-        }
+    /// The new configuration has parted from the recorded run with this input.
+    fn open(&mut self, seq: Seq, raw: &RawInput<'_>, parting: Parting) -> Result<(), LaneError> {
+        let Course::Closed(lane, outputs) = &self.course else { return Ok(()) };
+        let (counts, totals) = lane.before();
+        let closed = ClosedLoop { to_seq: seq.0 - 1, outputs: *outputs, counts, net: totals.net() };
+        let stated = self.question.paper;
+        let opened = |from: &Lane, params: &EngineParams, latency_ns| {
+            let paper = PaperParams { latency_ns, ..stated };
+            let mut lane = from.opened(self.watch.as_ref(), &on_paper(params, paper))?;
+            lane.loop_back(seq, raw);
+            Ok::<_, LaneError>(lane)
+        };
+        let new = |latency| opened(lane, &self.question.params, latency);
+        let others = [stated.latency_ns / 2, stated.latency_ns.saturating_mul(2)];
+        let others = others.into_iter().filter(|latency| *latency != stated.latency_ns);
+        let open = Open {
+            parting: Parting { seq: seq.0, at: calendar::shown(self.now.wall), ..parting },
+            at: self.now,
+            closed,
+            old: opened(&self.recorded, &self.config.params, stated.latency_ns)?,
+            new: new(stated.latency_ns)?,
+            others: others.map(|latency| Ok((latency, new(latency)?))).collect::<Result<_, LaneError>>()?,
+        };
+        (self.course, self.watch) = (Course::Open(Box::new(open)), None);
+        Ok(())
     }
 }
 
-impl World {
-    fn report(
-        mut self,
-        dir: &Path,
-        recorded: &EngineParams,
-        trading: bool,
-        question: &Question,
-        logic: Logic,
-    ) -> WhatIf {
-        for lane in [&mut self.recorded, &mut self.old, &mut self.new] {
-            lane.finish();
-        }
-        let Self { recorded: was, old, new, parting, .. } = &self;
-        let [in_record, in_old, in_new] = [was, old, new].map(|lane| lane.log().filled());
-        let net = |lane: &Lane| lane.totals().net();
-        let (both, ..) = matched(&in_record, &in_old);
-        let results = both
-            .iter()
-            .map(|(a, b)| (in_record[*a].result(was.positions()), in_old[*b].result(old.positions())));
-        let results: Vec<_> = results.collect();
-        let error = ModelError::new(net(old) - net(was), &results, in_record.len(), in_old.len());
-        // A model tells nothing of the error of the same model.
-        let within = |trades: usize| if trading || trades == 0 { error.of(trades) } else { None };
+/// The parameters with execution on paper.
+fn on_paper(params: &EngineParams, paper: PaperParams) -> EngineParams {
+    EngineParams { paper: Some(paper), ..params.clone() }
+}
 
-        let params = [recorded, &question.params];
-        let (trades, unchanged) = trade_changes([old, new], params, parting.as_ref());
-        let difference = Difference {
-            net: net(new) - net(old),
-            uncertainty: within(trades.len()),
-            fees: new.totals().fees - old.totals().fees,
-            unhedged_ns: new.log().unhedged_ns() - old.log().unhedged_ns(),
+/// Everything of a lane that has ended.
+struct Ended<'a> {
+    lane: &'a Lane,
+    filled: Vec<&'a Followed>,
+}
+
+impl Ended<'_> {
+    fn net(&self) -> Money {
+        self.lane.totals().net()
+    }
+
+    /// Its trades of which something came after `at`; none without.
+    fn open_loop(&self, parted: Option<(Seq, Stamp)>) -> Vec<&Followed> {
+        let Some((seq, at)) = parted else { return Vec::new() };
+        let after = |trade: &&&Followed| {
+            trade.opened >= seq || trade.closed.is_none_or(|closed| closed.mono >= at.mono)
         };
-        let certain = if trading { Some(Money::ZERO) } else { within(in_record.len()) };
-        WhatIf {
+        self.filled.iter().filter(after).copied().collect()
+    }
+}
+
+fn ended(lane: &Lane) -> Ended<'_> {
+    Ended { lane, filled: lane.log().filled() }
+}
+
+impl World<'_> {
+    /// `None` when the record ends before the beginning.
+    fn report(mut self, dir: &Path, logic: Logic) -> Option<WhatIf> {
+        let (config, question, trading) = (self.config, self.question, self.config.trading);
+        self.recorded.finish();
+        let (parting, parted, closed, latencies) = match &mut self.course {
+            Course::Recorded => return None,
+            Course::Closed(lane, outputs) => {
+                lane.finish();
+                let (counts, net) = (lane.log().counts(), lane.totals().net());
+                (None, None, ClosedLoop { to_seq: self.last.0, outputs: *outputs, counts, net }, Vec::new())
+            }
+            Course::Open(open) => {
+                let Open { old, new, others, .. } = &mut **open;
+                let all = [old, new].into_iter().chain(others.iter_mut().map(|(_, lane)| lane));
+                all.for_each(Lane::finish);
+                let mut rows: Vec<AtLatency> =
+                    open.others.iter().map(|(latency, lane)| AtLatency::of(*latency, lane)).collect();
+                rows.push(AtLatency::of(question.paper.latency_ns, &open.new));
+                rows.sort_by_key(|row| row.latency_ns);
+                let parted = Some((Seq(open.parting.seq), open.at));
+                (Some(open.parting.clone()), parted, open.closed.clone(), rows)
+            }
+        };
+        let (old, new) = match &self.course {
+            Course::Recorded => return None,
+            Course::Closed(new, _) => (&self.recorded, &**new),
+            Course::Open(open) => (&open.old, &open.new),
+        };
+        let [was, old, new] = [&self.recorded, old, new].map(ended);
+        let [in_record, in_old, in_new] = [&was, &old, &new].map(|run| run.open_loop(parted));
+        let (both, ..) = matched(&in_record, &in_old);
+        let results = both.iter().map(|(a, b)| {
+            (in_record[*a].result(was.lane.positions()), in_old[*b].result(old.lane.positions()))
+        });
+        let results: Vec<_> = results.collect();
+        let error = ModelError::new(old.net() - was.net(), &results, in_record.len(), in_old.len());
+        // A model tells nothing of the error of the same model.
+        let measured = |trades: usize, paper: usize| match trading {
+            true => error.of(trades),
+            false => (paper == 0).then_some(Money::ZERO),
+        };
+        let spread = latencies.iter().map(|row| (row.net - new.net()).abs()).max().unwrap_or_default();
+        let params = [&config.params, &question.params];
+        let (trades, unchanged) = trade_changes([old.lane, new.lane], params, parting.as_ref());
+        let [old_totals, new_totals] = [old.lane.totals(), new.lane.totals()];
+        let difference = Difference {
+            net: new.net() - old.net(),
+            uncertainty: measured(trades.len(), trades.len()).map(|within| within + spread),
+            fees: new_totals.fees - old_totals.fees,
+            unhedged_ns: new.lane.log().unhedged_ns() - old.lane.log().unhedged_ns(),
+        };
+        let at_divergence = parting.as_ref().map(|_| closed.net);
+        let figures = |run: &Ended<'_>, uncertainty, open: &[&Followed], is_open: bool| RunFigures {
+            open_loop: is_open,
+            open_loop_trades: if is_open { open.len() as u64 } else { 0 },
+            open_loop_net: at_divergence.filter(|_| is_open).map_or(Money::ZERO, |then| run.net() - then),
+            ..figures(run, uncertainty)
+        };
+        let is_open = parting.is_some();
+        Some(WhatIf {
             journal: dir.display().to_string(),
             logic,
             recorded_on_paper: !trading,
@@ -235,28 +334,40 @@ impl World {
             latency_ns: question.paper.latency_ns,
             assumptions: assumptions(&question.paper, trading),
             notes: Vec::new(),
-            config: params::changes(recorded, &question.params),
-            divergence: parting.clone(),
-            recorded: figures(was, certain, false),
-            old_modelled: figures(old, within(in_old.len()), false),
-            new_modelled: figures(new, within(in_new.len()), parting.is_some()),
+            config: params::changes(&config.params, &question.params),
+            divergence: parting,
+            closed_loop: closed,
+            recorded: figures(&was, measured(0, was.filled.len()), &[], false),
+            old_modelled: figures(&old, measured(in_old.len(), old.filled.len()), &in_old, is_open),
+            new_modelled: figures(
+                &new,
+                measured(in_new.len(), new.filled.len()).map(|within| within + spread),
+                &in_new,
+                is_open,
+            ),
             model_error: error.clone(),
             difference,
+            latencies,
             unchanged,
             trades,
-        }
+        })
     }
 }
 
-fn figures(lane: &Lane, uncertainty: Option<Money>, open_loop: bool) -> RunFigures {
-    let filled = lane.log().filled();
+impl AtLatency {
+    fn of(latency_ns: Nanos, lane: &Lane) -> Self {
+        let trades = lane.log().filled().len() as u64;
+        Self { latency_ns, trades, net: lane.totals().net(), open_loop: true }
+    }
+}
+
+fn figures(Ended { lane, filled }: &Ended<'_>, uncertainty: Option<Money>) -> RunFigures {
     RunFigures {
         counts: lane.log().counts(),
         trades: filled.len() as u64,
         open_at_end: filled.iter().filter(|trade| trade.closed.is_none()).count() as u64,
         uncertainty,
         unhedged_ns: lane.log().unhedged_ns(),
-        open_loop,
         unanswered: lane.unanswered(),
         ..RunFigures::of(&lane.totals())
     }
@@ -308,9 +419,10 @@ fn trade_changes(
     changes.extend(vanished.into_iter().map(|at| (Change::Vanishes, a[at].opened, old_row(at), None)));
     changes.extend(appeared.into_iter().map(|at| (Change::Appears, b[at].opened, None, new_row(at))));
     changes.sort_by_key(|(_, opened, ..)| *opened);
+    let parted = parting.map_or(u64::MAX, |parting| parting.seq);
     let labelled = changes.into_iter().map(|(change, opened, old, new)| {
-        let open_loop = parting.is_some_and(|parting| opened.0 >= parting.seq);
-        TradeChange { change, open_loop, old, new }
+        // What was over before the divergence is the same in both.
+        TradeChange { change, opened_before: opened.0 < parted, open_loop: true, old, new }
     });
     (labelled.collect(), unchanged)
 }
@@ -320,13 +432,13 @@ fn part(old: &Lane, new: &Lane) -> Option<Parting> {
     let at =
         (0..old.acts().len().max(new.acts().len())).find(|at| old.acts().get(*at) != new.acts().get(*at))?;
     let (a, b) = (old.acts().get(at), new.acts().get(at));
-    let key = a.or(b)?.0;
-    let named = match (a, b) {
-        (Some((_, a)), Some((_, b))) => compare(key, (a, &[]), (b, &[])),
-        _ => None,
-    };
-    let said = |act: Option<&(OutputKey, Output)>, lane: &Lane| {
-        act.map_or_else(|| "nothing".to_owned(), |(_, output)| words(output, lane.positions()))
+    let key = a.or(b)?.key;
+    let both = a.and_then(|a| a.output.as_ref()).zip(b.and_then(|b| b.output.as_ref()));
+    let named = both.and_then(|(a, b)| compare(key, (a, &[]), (b, &[])));
+    let said = |act: Option<&Act>, lane: &Lane| match act {
+        None => "nothing".to_owned(),
+        Some(Act { output: Some(output), .. }) => words(output, lane.positions()),
+        Some(Act { text, .. }) => format!("a message: {}", String::from_utf8_lossy(text)),
     };
     let (field, old, new) = named.map_or_else(
         || ("output".to_owned(), said(a, old), said(b, new)),
@@ -358,25 +470,24 @@ fn words(output: &Output, positions: &Positions) -> String {
 fn assumptions(paper: &PaperParams, trading: bool) -> Vec<String> {
     let latency = Num::new(paper.latency_ns, MS_SCALE);
     let mut all = vec![
+        "up to the divergence nothing is modelled: the recorded inputs are used, with their fills".to_owned(),
         format!(
-            "an order meets the touch {latency} ms after the egress gate, takes never more than the touch shows and \
-             nothing twice of the same touch"
+            "after it, an order meets the touch {latency} ms after the egress gate, takes never more than the touch shows \
+             and nothing twice of the same touch; no order of the engine rests, so a place in a queue plays no part"
         ),
         "no market impact beyond that: market data, metadata, clock and commands go on as recorded".to_owned(),
-        "what rests fills when the market reaches or trades through its price; its place in the queue is not modelled"
+        "after it, taker fees are as configured; no funding is paid or received; the venues' outages and order limits are \
+         not felt"
             .to_owned(),
-        "taker fees as configured; no funding is paid or received on paper".to_owned(),
-        format!(
-            "the runs on paper begin flat, with {} per venue and settlement currency; recorded frames, replies, denials \
-             and fates of accounts and orders are dropped from the first input, and with them the venues' own order limits",
-            paper.balance
-        ),
+        "uncertainty: the error that the same model makes of the recorded configuration after the divergence, per trade, \
+         plus twice its deviation, plus what half and twice the latency change"
+            .to_owned(),
     ];
-    if !trading {
-        all.push(
-            "the record was executed on paper itself: how far the model is from a venue is not known"
-                .to_owned(),
-        );
-    }
+    all.push(match trading {
+        true => "orders that were on their way at the divergence meet the market like new ones; accounts go on with the \
+                 positions and balances that were known"
+            .to_owned(),
+        false => "the record was executed on paper itself: how far the model is from a venue is not known".to_owned(),
+    });
     all
 }

@@ -30,6 +30,34 @@ pub struct Parting {
     pub new: String,
 }
 
+/// What the new configuration shares with the recorded run: the inputs before the divergence, or all.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct ClosedLoop {
+    /// The last input of it.
+    pub to_seq: u64,
+    /// Approvals, denials and messages from the first input that counts: each was made by both, to the last byte that
+    /// reaches a venue.
+    pub outputs: u64,
+    /// Counts of entries, orders and fills.
+    #[serde(flatten)]
+    pub counts: TradeCounts,
+    /// What it had brought by then, quote currency; what was open, at the mids.
+    pub net: Money,
+}
+
+/// The new configuration at one latency.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct AtLatency {
+    /// From the egress gate to the imagined matching engine, ns.
+    pub latency_ns: Nanos,
+    /// Trades of which a leg filled.
+    pub trades: u64,
+    /// What remains, quote currency.
+    pub net: Money,
+    /// Always: latencies play a part only after the divergence.
+    pub open_loop: bool,
+}
+
 /// What a run brought.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct RunFigures {
@@ -46,7 +74,7 @@ pub struct RunFigures {
     pub unrealised: Money,
     /// Fees paid.
     pub fees: Money,
-    /// Funding received; none on paper.
+    /// Funding received; none after the divergence.
     pub funding: Money,
     /// What remains.
     pub net: Money,
@@ -54,8 +82,12 @@ pub struct RunFigures {
     pub uncertainty: Option<Money>,
     /// Time with unequal legs, summed over trades, ns.
     pub unhedged_ns: Nanos,
-    /// Some of it comes after the runs with the old and the new configuration parted.
+    /// Some of it comes after the divergence: executed by the model, and answered by no venue and no market.
     pub open_loop: bool,
+    /// Trades of which something comes after the divergence.
+    pub open_loop_trades: u64,
+    /// How much of `net` comes after the divergence.
+    pub open_loop_net: Money,
     /// Requests of market data sessions that the record does not answer.
     pub unanswered: usize,
 }
@@ -68,7 +100,7 @@ impl RunFigures {
     }
 }
 
-/// How the model of execution, with the recorded configuration, departs from what was recorded.
+/// How the model of execution, with the recorded configuration, departs after the divergence from what was recorded.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct ModelError {
     /// Modelled less recorded net result.
@@ -149,7 +181,9 @@ pub enum Change {
 pub struct TradeChange {
     /// What becomes of it.
     pub change: Change,
-    /// It comes after the runs parted: what the market would have made of it is not recorded.
+    /// It began before the divergence, and ends otherwise.
+    pub opened_before: bool,
+    /// What differs comes after the divergence: what the market would have made of it is not recorded.
     pub open_loop: bool,
     /// With the recorded configuration.
     pub old: Option<TradeRow>,
@@ -195,18 +229,22 @@ pub struct WhatIf {
     pub notes: Vec<String>,
     /// Parameters that differ.
     pub config: Vec<ConfigChange>,
-    /// Where old and new part; `None` = never.
+    /// Where old and new part; `None` = never, and nothing is modelled.
     pub divergence: Option<Parting>,
+    /// Up to there: as recorded.
+    pub closed_loop: ClosedLoop,
     /// As it was.
     pub recorded: RunFigures,
-    /// The recorded configuration on paper.
+    /// The recorded configuration: as recorded up to the divergence, modelled after it.
     pub old_modelled: RunFigures,
-    /// The new configuration on paper.
+    /// The new configuration, likewise.
     pub new_modelled: RunFigures,
-    /// How good the model is.
+    /// How good the model is, after the divergence.
     pub model_error: ModelError,
     /// New less old.
     pub difference: Difference,
+    /// The new configuration at half, once and twice the latency.
+    pub latencies: Vec<AtLatency>,
     /// Trades that both configurations make in the same way.
     pub unchanged: u64,
     /// The others, by their time.
@@ -269,8 +307,15 @@ impl fmt::Display for WhatIf {
                 writeln!(f, "  old: {}\n  new: {}", at.old, at.new)?;
                 writeln!(f, "  what follows is open-loop: no venue and no market has answered it")?;
             }
-            None => writeln!(f, "\nno divergence: both configurations want the same orders")?,
+            None => writeln!(f, "\nno divergence: both configurations make the same of every input")?,
         }
+        let ClosedLoop { to_seq, outputs, counts, net } = &self.closed_loop;
+        writeln!(
+            f,
+            "closed loop, as recorded: inputs {} to {to_seq}: {outputs} outputs the same, {} entries, {} orders, {} fills, \
+             net {net}",
+            self.from_seq, counts.entries, counts.orders, counts.fills
+        )?;
         writeln!(f)?;
         let runs = [
             ("recorded", &self.recorded),
@@ -294,7 +339,11 @@ impl fmt::Display for WhatIf {
                 "{:<14} net {}{}",
                 "",
                 within(run.net, run.uncertainty),
-                if run.open_loop { "  (open loop)" } else { "" }
+                match run.open_loop {
+                    true =>
+                        format!("; of it open loop: {} in {} trades", run.open_loop_net, run.open_loop_trades),
+                    false => String::new(),
+                }
             )?;
             if run.unanswered > 0 {
                 writeln!(
@@ -307,10 +356,15 @@ impl fmt::Display for WhatIf {
         let difference = &self.difference;
         writeln!(
             f,
-            "new less old:  net {}, fees {}",
+            "new less old:  net {}, fees {}{}",
             within(difference.net, difference.uncertainty),
-            difference.fees
+            difference.fees,
+            if self.divergence.is_some() { "  (open loop)" } else { "" }
         )?;
+        for row in &self.latencies {
+            let latency = Num::new(row.latency_ns, 6);
+            writeln!(f, "new, at {latency} ms: net {}, {} trades  (open loop)", row.net, row.trades)?;
+        }
         let error = &self.model_error;
         writeln!(
             f,

@@ -136,6 +136,7 @@ impl Followed {
 }
 
 /// Follows the trades of a run.
+#[derive(Clone)]
 pub struct TradeLog {
     /// Trades of earlier inputs do not count.
     from: Seq,
