@@ -295,7 +295,8 @@ mod tests {
             let exact = wide(b) * (one - wide(a)) * wide(x.max(0)) + wide(a) * (one - wide(b)) * wide(y);
             prop_assert!(cost >= 0);
             prop_assert!(wide(cost) * one * one >= exact || cost == i64::MAX);
-            prop_assert!(cost <= x.max(0).max(y).saturating_add(4), "no more than the dearer leg alone");
+            let most = x.max(0).max(y);
+            prop_assert!(cost <= most.saturating_add(2 * (most / ONE_PPB + 2)), "no more than the dearer leg alone");
             prop_assert!(failure_cost([a, b], [x, y + 1]) >= cost, "a dearer leg costs more");
             prop_assert!(failure_cost([a, 0], [x, y]) >= failure_cost([a / 2, 0], [x, y]), "as does a worse one");
         }

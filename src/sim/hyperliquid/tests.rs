@@ -265,6 +265,7 @@ fn orders_wait_for_their_block_in_which_post_only_orders_and_cancels_come_first(
     let begun = (rig.now.div_euclid(BLOCK) + 1) * BLOCK;
     rig.run(begun + BLOCK / 3 - rig.now);
     rig.take(MARKET);
+    rig.take(USER);
     let actions = [
         order(true, &(ask + 100).to_string(), "0.01", "Ioc", 2, false),
         json!({"type": "cancelByCloid", "cancels": [{"asset": 3, "cloid": cloid(1)}]}),
