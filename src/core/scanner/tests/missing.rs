@@ -3,7 +3,6 @@
 use super::rig::{MID, Rig, engine, scan_params};
 use crate::core::pair::WhyNot;
 use crate::core::scanner::Scanner;
-use crate::domain::event::EventBody;
 use crate::domain::instrument::InstrumentId;
 use crate::domain::intent::{BPS, Basket, Ppb};
 use crate::domain::order::{OrderSpec, OrderState, RejectClass};
