@@ -41,6 +41,7 @@ mod kill;
 mod logon_world;
 mod memory;
 mod metadata;
+mod miss;
 mod near_miss;
 mod okx_world;
 mod oracle;

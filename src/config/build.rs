@@ -1,11 +1,12 @@
 //! From the file's tables to what an engine is launched with, and everything that contradicts itself.
 
 use super::names::{self, Name};
-use super::tables::{Config, InstrumentTable, VenueTable, nanos, ppb};
+use super::tables::{Config, InstrumentTable, VenueTable, nanos, ppb, ppb_of_percent};
+use crate::core::miss::MISS_PRIOR_ORDERS_MAX;
 use crate::domain::instrument::{
     CanonicalId, ContractKind, INSTRUMENTS_MAX, InstrumentId, VENUES_MAX, VenueId,
 };
-use crate::domain::intent::ONE_PPB;
+use crate::domain::intent::{ONE_PPB, Ppb};
 use crate::domain::params::{
     CanonicalParams, EngineParams, ListingParams, OrderFallback, OrderRoute, ScanParams, SessionKind,
     VenueParams,
@@ -84,6 +85,7 @@ impl Config {
                 settle_haircut_ppb: ppb(venue.settle_haircut_bps),
                 allowance_ppb: ppb(venue.allowance_bps),
                 extras: self.market.extras(),
+                miss_prior_ppb: miss_prior(venue),
             });
         }
         self.check_earning(&params.scan, &mut findings);
@@ -227,6 +229,7 @@ impl Config {
         positive("quality_orders_min", scan.quality_orders_min.into());
         positive("edge_insane_bps", scan.edge_insane_ppb);
         positive("loss_max_bps", scan.loss_max_ppb);
+        positive("miss_half_life_ms", scan.miss_half_life_ns);
         let mut not_negative = |key: &str, value: i64| {
             if value < 0 {
                 findings.push(format!("[scan] {key} must not be negative"));
@@ -243,6 +246,12 @@ impl Config {
         not_negative("limit_slack_bps", scan.limit_slack_ppb);
         not_negative("urgent_slack_bps", scan.urgent_slack_ppb);
         not_negative("cooldown_ms", scan.cooldown_ns);
+        if scan.miss_prior_orders > MISS_PRIOR_ORDERS_MAX {
+            findings.push(format!(
+                "[scan] miss_prior_orders is {}; it must be at most {MISS_PRIOR_ORDERS_MAX}",
+                scan.miss_prior_orders
+            ));
+        }
         if scan.basis_samples > 255 || scan.basis_samples.is_multiple_of(2) {
             findings.push(format!(
                 "[scan] basis_samples is {}; it must be odd and at most 255",
@@ -470,6 +479,12 @@ fn orders_per_10s(venue: &VenueTable) -> u32 {
         .unwrap_or_default()
 }
 
+/// How often a leg misses, until own orders tell: as configured, else as the dialect says.
+fn miss_prior(venue: &VenueTable) -> Ppb {
+    let stated = || dialect(&venue.dialect).map_or(0, |dialect| dialect.miss_prior());
+    venue.miss_prior_percent.map_or_else(stated, ppb_of_percent)
+}
+
 fn check_venue(venue: &VenueTable, live: bool, findings: &mut Vec<String>) -> VenueSettings {
     let name = &venue.dialect;
     let mut say = |what: String| findings.push(format!("venue {name}: {what}"));
@@ -480,6 +495,9 @@ fn check_venue(venue: &VenueTable, live: bool, findings: &mut Vec<String>) -> Ve
     }
     if !(0.0..=100.0).contains(&venue.allowance_bps) {
         say(format!("allowance_bps is {}; it must lie between 0 and 100", venue.allowance_bps));
+    }
+    if let Some(percent) = venue.miss_prior_percent.filter(|percent| !(0.0..=100.0).contains(percent)) {
+        say(format!("miss_prior_percent is {percent}; it must lie between 0 and 100"));
     }
     if !(1..=125).contains(&venue.leverage) {
         say(format!("leverage is {}; it must lie between 1 and 125", venue.leverage));

@@ -152,10 +152,12 @@ pub struct VenueTable {
     pub taker_fee_bps: f64,
     /// Maker fee, negative = rebate.
     pub maker_fee_bps: f64,
-    /// What a leg at this venue costs on average beyond its fee, for instance because others' cancels are
-    /// matched before our orders; added to `[scan] allowance_bps`.
+    /// What a leg at this venue costs on average beyond its fee and beyond what legs that miss cost; added to `[scan]
+    /// allowance_bps`.
     #[serde(default)]
     pub allowance_bps: f64,
+    /// How often a leg misses at this venue, until own orders tell; without it what its dialect says.
+    pub miss_prior_percent: Option<f64>,
     /// Notional per margin.
     #[serde(default = "leverage")]
     pub leverage: u32,
@@ -242,7 +244,7 @@ pub(super) fn nanos(ms: f64) -> Nanos {
 }
 
 /// Parts per billion from percents.
-fn ppb_of_percent(percent: f64) -> i64 {
+pub(super) fn ppb_of_percent(percent: f64) -> i64 {
     (percent * 10_000_000.0).round() as i64
 }
 
@@ -282,7 +284,7 @@ table! {
         threshold_bps: f64 => threshold_ppb by ppb,
         /// How long an edge must stand before it is taken.
         edge_persist_ms: f64 => edge_persist_ns by nanos,
-        /// Allowance for latency, capital and failure.
+        /// Allowance for latency and capital.
         allowance_bps: f64 => allowance_ppb by ppb,
         /// Interval of the basis samples.
         basis_sample_ms: f64 => basis_sample_ns by nanos,
@@ -344,6 +346,10 @@ table! {
         near_miss_per_s: u16 => near_miss_per_s by same,
         /// How long a leg may stand alone before entries stop.
         unhedged_max_ms: f64 => unhedged_max_ns by nanos,
+        /// Orders that a venue's `miss_prior_percent` weighs.
+        miss_prior_orders: u32 => miss_prior_orders by same,
+        /// Time in which half of the misses and fills is forgotten.
+        miss_half_life_ms: f64 => miss_half_life_ns by nanos,
     }
 }
 

@@ -50,7 +50,7 @@ fn the_example_is_valid_and_its_comments_show_the_defaults() {
     assert_eq!(all.scan.params(), ScanParams::default());
     assert_eq!(all.risk.params(), RiskParams::default());
     assert_eq!(all.paper.params(), PaperParams::default());
-    assert_eq!(shown.matches(" = ").count(), 34 + 15 + 2, "every key is shown");
+    assert_eq!(shown.matches(" = ").count(), 36 + 15 + 2, "every key is shown");
 }
 
 #[test]
@@ -146,6 +146,9 @@ fn contradictions_say_what_to_do() {
         ("[risk]\ngross_exposure_max_usd = 900", "is more than [risk] gross_exposure_max_usd (900)"),
         ("[risk]\nopen_orders_max = 0", "open_orders_max must be greater than 0"),
         ("[scan]\nthreshold_bps = 400", "not below edge_insane_bps"),
+        ("[scan]\nmiss_prior_orders = 1000001", "miss_prior_orders is 1000001; it must be at most 1000000"),
+        ("[scan]\nmiss_half_life_ms = 0", "miss_half_life_ms must be greater than 0"),
+        ("miss_prior_percent = 101", "miss_prior_percent is 101; it must lie between 0 and 100"),
         ("[engine]\nmetrics_bind = \"0.0.0.0:9\"", "not on loopback"),
         ("[engine]\npinning = \"nowhere\"", "pinning"),
         ("[engine]\nwrite_ahead = \"written\"", "write_ahead needs a journal"),
@@ -321,6 +324,16 @@ fn a_budget_that_is_not_configured_is_what_the_venue_grants_every_account() {
         budgets(&text.replace("credentials_env", "orders_per_10s_max = 7\ncredentials_env")),
         [7, 100]
     );
+}
+
+#[test]
+fn how_often_legs_miss_is_what_the_dialect_says_unless_it_is_configured() {
+    let text = venues("miss_prior_percent = 7.5")
+        + "[[venues]]\ndialect = \"hyperliquid\"\ntaker_fee_bps = 4.5\n\
+        maker_fee_bps = 1.5\nsettle_at_par = \"USDT\"\n";
+    let settings = parse(&text).settings(false).unwrap();
+    let priors: Vec<i64> = settings.params.venues.iter().map(|venue| venue.miss_prior_ppb).collect();
+    assert_eq!(priors, [75_000_000, 50_000_000, 150_000_000]);
 }
 
 #[test]

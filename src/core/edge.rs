@@ -92,7 +92,7 @@ pub struct EdgeInput {
     pub fees: Ppb,
     /// Half-spreads of both books.
     pub exit_half_spreads: Ppb,
-    /// Configured allowance.
+    /// Configured allowance, and the expected cost of a leg that misses.
     pub allowance: Ppb,
     /// Net funding received.
     pub funding: Ppb,

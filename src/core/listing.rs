@@ -6,6 +6,7 @@ use super::band::{PriceBand, is_beyond};
 use super::book::Book;
 use super::digest::Digest;
 use super::edge::{FundingTerms, limit_price, ppb_ceil, rate_ppb};
+use super::miss::MissRate;
 use super::quality::Quality;
 use crate::domain::event::{BookState, Mark, Seq};
 use crate::domain::input::ConnId;
@@ -62,6 +63,9 @@ pub struct Listing {
     pub dirty: bool,
     /// How our orders on it fare.
     pub quality: Quality,
+    /// How often a leg of an entry misses on it.
+    #[serde(default)]
+    pub misses: MissRate,
     /// When its mid was last passed on.
     pub mid_sent: Option<Nanos>,
     /// The open trade that uses it (slot); a listing serves at most one, so positions never mix.
@@ -101,6 +105,7 @@ impl Listing {
             touched: Seq(0),
             dirty: false,
             quality: Quality::default(),
+            misses: MissRate::default(),
             mid_sent: None,
             trade: None,
             residual: 0,
@@ -273,6 +278,7 @@ impl Listing {
         to.mix(self.touched.0);
         to.mix(u64::from(self.dirty));
         self.quality.digest(to);
+        self.misses.digest(to);
         to.mix_instant(self.mid_sent);
         to.mix(self.trade.map_or(u64::MAX, u64::from));
         to.mix_signed(self.residual);

@@ -15,6 +15,7 @@ pub mod edge;
 pub mod limits;
 pub mod listing;
 pub mod median;
+pub mod miss;
 pub mod mode;
 pub mod order;
 pub mod pair;

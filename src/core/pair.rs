@@ -18,6 +18,7 @@ use super::digest::{Digest, scramble};
 use super::edge::{EdgeInput, PairMid, agree_within, net_funding, terms};
 use super::listing::{Listing, Served};
 use super::median::Median;
+use super::miss::{alone_cost, failure_cost};
 pub use super::mode::Mode;
 use crate::domain::event::Seq;
 use crate::domain::instrument::{CanonicalId, Price, Qty};
@@ -35,6 +36,9 @@ const FUNDING_AGE_MAX: Nanos = 300 * SECOND;
 pub struct Way {
     /// The edge when last priced.
     pub terms: EdgeTerms,
+    /// What legs that miss cost it on average, as learnt: a part of its allowance, ppb.
+    #[serde(default)]
+    pub failure: Ppb,
     /// Why it did not enter when last looked at.
     pub why: WhyNot,
     /// Since when the edge has been insane.
@@ -56,6 +60,9 @@ struct Quote {
     qty: Qty,
     buy: Option<Fill>,
     sell: Option<Fill>,
+    /// What it costs when this leg stands alone and is unwound, ppb.
+    #[serde(default)]
+    alone: Ppb,
 }
 
 /// What outside the pair decides about an entry.
@@ -104,6 +111,8 @@ pub struct Pair {
     /// Insane edges that lasted (alarms).
     pub alarms: u32,
     fees: Ppb,
+    #[serde(default)]
+    taker_fees: [Ppb; 2],
     allowance: Ppb,
     quotes: [Quote; 2],
     window: Median,
@@ -135,6 +144,7 @@ impl Pair {
             level_shifts: 0,
             alarms: 0,
             fees: taker_fees[0].saturating_add(taker_fees[1]).saturating_mul(2),
+            taker_fees,
             allowance: params.allowance_ppb.saturating_add(more),
             quotes: [Quote::default(); 2],
             window: Median::new(samples),
@@ -236,6 +246,7 @@ impl Pair {
         let mid = PairMid { first: legs[0].mid2, second: legs[1].mid2 };
         let baseline = self.window.value();
         let half_spreads = legs[0].half_spread + legs[1].half_spread;
+        let failure = self.failure(legs);
         let mut why = [WhyNot::Ready; 2];
         for (way, why) in why.iter_mut().enumerate() {
             let (long, short) = (way, 1 - way);
@@ -250,6 +261,7 @@ impl Pair {
                 continue;
             }
             let exit_basis = if way == 0 { baseline.unwrap_or(0) } else { -baseline.unwrap_or(0) };
+            self.ways[way].failure = failure;
             self.ways[way].terms = terms(&EdgeInput {
                 buy,
                 sell,
@@ -257,7 +269,7 @@ impl Pair {
                 exit_basis,
                 fees: self.fees,
                 exit_half_spreads: half_spreads,
-                allowance: self.allowance,
+                allowance: self.allowance.saturating_add(failure),
                 funding: expected_funding(legs[long], legs[short], now, params.hold_max_ns),
                 threshold: params.threshold_ppb,
             });
@@ -276,6 +288,12 @@ impl Pair {
         }
         self.set_why(why);
         (0..2).filter(|way| why[*way] == WhyNot::Ready).max_by_key(|way| self.ways[*way].terms.net)
+    }
+
+    /// What legs that miss cost an entry on average, the same in both directions: what each is unwound at is the way
+    /// there and back through its own book.
+    fn failure(&self, legs: [&Listing; 2]) -> Ppb {
+        failure_cost(legs.map(|leg| leg.misses.probability()), [self.quotes[0].alone, self.quotes[1].alone])
     }
 
     /// What must hold for both directions before anything is priced; refreshes the cached quotes.
@@ -322,15 +340,12 @@ impl Pair {
             }
             return Err(if self.sampled.is_none() { WhyNot::Warmup } else { WhyNot::TooSmall });
         };
-        for (leg, quote, qty) in [(a, 0, size.qty[0]), (b, 1, size.qty[1])] {
-            let quote = &mut self.quotes[quote];
+        for (at, leg) in legs.into_iter().enumerate() {
+            let (qty, fee, quote) = (size.qty[at], self.taker_fees[at], &mut self.quotes[at]);
             if quote.version != leg.version || quote.qty != qty {
-                *quote = Quote {
-                    version: leg.version,
-                    qty,
-                    buy: leg.book.fill(Side::Buy, qty.0),
-                    sell: leg.book.fill(Side::Sell, qty.0),
-                };
+                let [buy, sell] = [Side::Buy, Side::Sell].map(|side| leg.book.fill(side, qty.0));
+                let alone = alone_cost(fee, leg.half_spread, buy.as_ref(), sell.as_ref(), leg.mid2);
+                *quote = Quote { version: leg.version, qty, buy, sell, alone };
             }
         }
         Ok(())

@@ -16,6 +16,7 @@ pub use view::{PairView, QualityView, ScanTotals};
 
 use super::digest::Digest;
 use super::listing::{Listing, Served};
+use super::miss::MissRate;
 use super::mode::{Mode, Modes};
 use super::pair::{Gate, Pair};
 use super::start_gate::StartGate;
@@ -98,6 +99,10 @@ impl Scanner {
         let mut listings: Vec<Listing> =
             params.listings.iter().map(|listing| Listing::new(*listing)).collect();
         let venue_of = |listing: &Listing| params.venues.get(listing.params.venue.index());
+        for listing in &mut listings {
+            let prior = venue_of(listing).map_or(0, |venue| venue.miss_prior_ppb);
+            listing.misses = MissRate::new(prior, &scan);
+        }
         let fee = |listing: &Listing| venue_of(listing).map_or(0, |venue| venue.taker_fee_ppb);
         let haircut = |a: &Listing, b: &Listing| match [a, b].map(|listing| {
             venue_of(listing)
@@ -242,9 +247,12 @@ impl Scanner {
         if let Some(listing) = self.listings.get_mut(update.instrument.index())
             && counts
             && update.client_id.epoch() == self.epoch
-            && self.desk.judge(update.client_id)
+            && let Some(ended) = self.desk.judge(update.client_id)
         {
             listing.quality.on_end(update.filled.0 > 0, self.now.mono, &self.params);
+            if let Some(wanted) = ended.entered {
+                listing.misses.on_end(wanted, update.filled.0, self.now.mono, &self.params);
+            }
         }
     }
 
@@ -503,8 +511,10 @@ impl Scanner {
         let Some(pair) = self.pairs.get_mut(self.sample_next) else { return };
         self.sample_next = (self.sample_next + 1) % count;
         let [a, b] = pair.listings.map(usize::from);
-        self.listings[a].refresh();
-        self.listings[b].refresh();
+        for at in [a, b] {
+            self.listings[at].refresh();
+            self.listings[at].misses.forget(self.now.mono, &self.params);
+        }
         pair.sample([&self.listings[a], &self.listings[b]], self.now, &self.params);
     }
 

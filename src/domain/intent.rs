@@ -61,7 +61,7 @@ pub struct EdgeTerms {
     pub exit_half_spreads: Ppb,
     /// VWAP distance from the top of book (informative: already inside `entry_basis`), and the same again for the exit.
     pub slippage: Ppb,
-    /// Configured allowance for latency, capital and failure.
+    /// Configured allowance for latency and capital, and what legs that miss cost on average, as learnt.
     pub allowance: Ppb,
     /// Net funding received over settlement instants inside the holding time (negative = paid).
     pub funding: Ppb,

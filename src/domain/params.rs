@@ -212,6 +212,10 @@ pub struct VenueParams {
     /// Market data beside prices and funding.
     #[serde(default)]
     pub extras: Extras,
+    /// Probability that a leg of an entry misses here, before anything is learnt of it, ppb. See
+    /// [`ScanParams::miss_prior_orders`].
+    #[serde(default)]
+    pub miss_prior_ppb: Ppb,
 }
 
 /// A canonical instrument.
@@ -253,7 +257,7 @@ pub struct ScanParams {
     /// How long an edge must stand above the threshold before it is taken, ns: at least the longest
     /// publication interval of the venues' best prices (OKX 10 ms), or 0 to take it at once.
     pub edge_persist_ns: Nanos,
-    /// Allowance for latency, capital and failure, ppb.
+    /// Allowance for latency and capital, ppb; what legs that miss cost is learnt, see `miss_prior_orders`.
     pub allowance_ppb: Ppb,
     /// Interval at which the mid basis is sampled for the rolling median, ns.
     pub basis_sample_ns: Nanos,
@@ -324,6 +328,13 @@ pub struct ScanParams {
     /// refused, nothing is entered anywhere, ns. Journals from before the rule do without it.
     #[serde(default = "never")]
     pub unhedged_max_ns: Nanos,
+    /// As many orders as [`VenueParams::miss_prior_ppb`] weighs beside what is seen of the legs of entries; 0 = nothing is
+    /// learnt or charged, as in journals from before it was.
+    #[serde(default)]
+    pub miss_prior_orders: u32,
+    /// Time in which half of what was seen of them is forgotten, ns.
+    #[serde(default)]
+    pub miss_half_life_ns: Nanos,
 }
 
 const fn never() -> Nanos {
@@ -368,6 +379,8 @@ impl Default for ScanParams {
             near_miss_ppb: BPS / 2,
             near_miss_per_s: 2,
             unhedged_max_ns: 30 * SECOND,
+            miss_prior_orders: 20,
+            miss_half_life_ns: 3_600 * SECOND,
         }
     }
 }

@@ -7,6 +7,7 @@ use super::view::{Board, View};
 use super::watch::{Counts, MarketState};
 use crate::core::mode::Mode;
 use crate::core::sentinel::What;
+use crate::domain::intent::ONE_PPB;
 use crate::domain::money::Money;
 use crate::domain::number::Num;
 use crate::domain::time::SECOND;
@@ -316,6 +317,12 @@ fn venues(page: &mut Page, view: &View) {
         let (venue, symbol) = listing(view, index);
         let ratio = f64::from(quality.missed) / f64::from(quality.orders);
         page.row("order_miss_ratio", &[("venue", venue), ("symbol", symbol)], ratio);
+    }
+    page.family("order_miss_probability", "gauge", "Learnt probability that a leg of an entry misses");
+    for (index, quality) in view.quality.iter().enumerate() {
+        let (venue, symbol) = listing(view, index);
+        let probability = quality.miss_ppb as f64 / ONE_PPB as f64;
+        page.row("order_miss_probability", &[("venue", venue), ("symbol", symbol)], probability);
     }
     page.family("order_quality_paused", "gauge", "1 while a listing takes no entries for its misses");
     for (index, quality) in view.quality.iter().enumerate() {

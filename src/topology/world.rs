@@ -49,6 +49,7 @@ pub fn engine_params(sim: &SimConfig, boot_epoch: u64, scan: ScanParams, risk: R
             settle_haircut_ppb: 0,
             allowance_ppb: 0,
             extras: Extras::FREE,
+            miss_prior_ppb: dialect.map_or(0, |of| of.miss_prior()),
         });
         for listing in &venue.listings {
             let Some(symbol) = Text::new(&listing.symbol) else { continue };

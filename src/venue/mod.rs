@@ -39,7 +39,7 @@ use crate::domain::effect::{
 use crate::domain::event::{EventBody, SessionRole};
 use crate::domain::input::{ConnId, DownReason, FrameMeta};
 use crate::domain::instrument::{Instrument, InstrumentId, VenueId, VenueSpec};
-use crate::domain::intent::OrderRef;
+use crate::domain::intent::{BPS, OrderRef, Ppb};
 use crate::domain::order::{ClientId, OrderReport, OrderSpec};
 use crate::domain::params::{Extras, ListingParams, MarketCopies, OrderRoute, VenueParams};
 use crate::domain::standing::{CheckSet, Pace};
@@ -407,6 +407,11 @@ pub trait Dialect: Sync {
     /// never sent in its place, because between the two the order is nowhere.
     fn amending(&self) -> Amending {
         Amending::None
+    }
+    /// Probability that a leg of an entry misses at this venue, or the share of it that does, ppb: what is assumed until
+    /// own orders tell (`core/miss.rs`).
+    fn miss_prior(&self) -> Ppb {
+        500 * BPS
     }
     /// Listings that its connections have room for.
     fn listings_max(&self, extras: Extras, copies: MarketCopies) -> usize {

@@ -265,6 +265,7 @@ fn derived(venues: &[Venue], symbols: &[BTreeSet<String>]) -> Result<(EnginePara
             settle_haircut_ppb: 0,
             allowance_ppb: 0,
             extras: Extras::FREE,
+            miss_prior_ppb: of.miss_prior(),
         });
         let before = params.listings.len();
         let mut why = Vec::new();

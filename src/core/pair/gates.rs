@@ -80,6 +80,8 @@ pub struct Outlook {
     pub why: WhyNot,
     /// The edge; `None` where it cannot be priced.
     pub terms: Option<EdgeTerms>,
+    /// What legs that miss cost on average: a part of its allowance, ppb.
+    pub failure: i64,
     /// What buying and selling the intended size would cost.
     pub fills: Option<[Fill; 2]>,
     /// Every gate in its order.
@@ -155,7 +157,8 @@ impl Pair {
             rows.add(WhyNot::PriceBand, Some(leg as u8), stops, figures);
         }
         let terms = fills.map(|_| then.ways[way].terms);
-        (then, Outlook { why, terms, fills, gates: rows.rows })
+        let failure = then.ways[way].failure;
+        (then, Outlook { why, terms, failure, fills, gates: rows.rows })
     }
 
     fn quotes_of(&self, way: usize) -> [Option<Fill>; 2] {

@@ -34,7 +34,7 @@ impl Pair {
             exit_basis: if way == 0 { baseline } else { -baseline },
             fees: self.fees,
             exit_half_spreads: legs[0].half_spread + legs[1].half_spread,
-            allowance: self.allowance,
+            allowance: self.allowance.saturating_add(self.failure(legs)),
             funding: expected_funding(legs[long], legs[short], now, params.hold_max_ns),
             threshold: params.threshold_ppb,
         }))

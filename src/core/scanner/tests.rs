@@ -8,6 +8,7 @@ mod funding;
 mod joined;
 mod late;
 mod leaving;
+mod missing;
 mod near;
 mod random;
 mod rig;

@@ -29,6 +29,8 @@ pub struct PairView {
     pub samples: u16,
     /// The edge when last priced.
     pub terms: EdgeTerms,
+    /// What legs that miss cost on average, as learnt: a part of the allowance in `terms`, ppb.
+    pub failure: Ppb,
     /// Intended contracts at `buy` and `sell`; zero when there is no common size.
     pub qty: [Qty; 2],
     /// Why it does not trade.
@@ -56,6 +58,8 @@ pub struct QualityView {
     pub missed: u32,
     /// The listing takes no entries for it.
     pub paused: bool,
+    /// Learnt probability that a leg of an entry misses, ppb; 0 while nothing is learnt.
+    pub miss_ppb: Ppb,
 }
 
 /// Sums over the scanner.
@@ -119,9 +123,10 @@ impl Scanner {
 
     /// How our orders on a listing fared in the window that ends now.
     pub fn quality(&self, instrument: InstrumentId) -> Option<QualityView> {
-        let quality = &self.listings.get(instrument.index())?.quality;
-        let (orders, missed) = quality.counts(self.now.mono, &self.params);
-        Some(QualityView { orders, missed, paused: quality.is_paused(self.now.mono, &self.params) })
+        let listing = self.listings.get(instrument.index())?;
+        let (orders, missed) = listing.quality.counts(self.now.mono, &self.params);
+        let paused = listing.quality.is_paused(self.now.mono, &self.params);
+        Some(QualityView { orders, missed, paused, miss_ppb: listing.misses.probability() })
     }
 
     /// Sums.
@@ -175,6 +180,7 @@ impl Scanner {
             baseline: pair.baseline().map(|baseline| sign * baseline),
             samples: pair.samples() as u16,
             terms: pair.ways[way].terms,
+            failure: pair.ways[way].failure,
             qty: [qty[way], qty[1 - way]],
             why,
             hits: pair.ways[way].hits,

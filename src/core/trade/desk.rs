@@ -80,6 +80,13 @@ pub struct DeskCounters {
     pub foreign: u64,
 }
 
+/// An order that ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ended {
+    /// Contracts that it wanted, when it was a leg of an entry that we did not ask to be cancelled.
+    pub entered: Option<i64>,
+}
+
 /// The open trades.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Desk {
@@ -218,9 +225,17 @@ impl Desk {
         self.reschedule();
     }
 
-    /// True once for each order of ours: it has ended, and its listing's quality may count it.
-    pub fn judge(&mut self, id: ClientId) -> bool {
-        self.recent.judge(id) || (!self.recent.knows(id) && self.find_working(id).is_some())
+    /// Once for each order of ours that a trade sent: it has ended, and its listing's quality may count it.
+    pub fn judge(&mut self, id: ClientId) -> Option<Ended> {
+        let working = self.find_working(id);
+        let is_new = self.recent.judge(id) || (!self.recent.knows(id) && working.is_some());
+        is_new.then(|| Ended { entered: working.and_then(|(slot, leg)| self.entering(slot, leg)) })
+    }
+
+    /// Contracts that the order wants which is out for a leg, when it is of an entry and only the book ends it.
+    fn entering(&self, slot: usize, leg: usize) -> Option<i64> {
+        let trade = self.trades[slot].as_ref().filter(|trade| trade.kind == BasketKind::Entry)?;
+        trade.legs[leg].working.filter(|working| !working.called_off).map(|working| working.qty)
     }
 
     /// The order that is out changed.
@@ -505,6 +520,7 @@ fn cancel_rested(trade: &mut Trade, floor: &mut Floor<'_>, picks: impl Fn(&Worki
         let listing = &floor.listings[usize::from(leg.listing)];
         if let Some(working) = leg.working.as_mut().filter(|working| picks(working)) {
             working.cancel_at = Some(floor.now.mono + REST_MAX_NS);
+            working.called_off = true;
             let order = OrderRef {
                 client_id: working.id,
                 venue: listing.params.venue,

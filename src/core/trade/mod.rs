@@ -68,6 +68,9 @@ pub struct Working {
     pub state: OrderState,
     /// When to ask for its cancellation: an IOC that rests is a fault somewhere. Set once it rests.
     pub cancel_at: Option<Nanos>,
+    /// We asked for its cancellation: how it ends says nothing of the book.
+    #[serde(default)]
+    pub called_off: bool,
 }
 
 /// One leg of a trade.

@@ -381,6 +381,8 @@ pub static QUANTITIES: &[Quantity] = quantities! {
             let of = listing(row)?;
             contracts(&of.instrument, of.residual)
         };
+    "miss_percent", Listing, Number, "learnt probability that a leg of an entry misses",
+        |_, row, _| number(Num::new(listing(row)?.misses.probability(), 7));
     "trading", Listing, Flag, "the venue lets the contract trade", |_, row, _| Some(Value::Flag(listing(row)?.is_trading()));
     "locked", Listing, Flag, "the venue takes only orders that reduce",
         |m, row, _| Some(Value::Flag(listing(row)?.is_locked(m.last.at.wall)));
@@ -397,7 +399,9 @@ pub static QUANTITIES: &[Quantity] = quantities! {
     "edge.fees_bps", Pair, Number, "fees of four legs", |_, row, _| term(row, |terms| terms.fees);
     "edge.half_spreads_bps", Pair, Number, "half-spreads of the exit", |_, row, _| term(row, |terms| terms.exit_half_spreads);
     "edge.slippage_bps", Pair, Number, "distance from the top of the books", |_, row, _| term(row, |terms| terms.slippage);
-    "edge.allowance_bps", Pair, Number, "configured allowance", |_, row, _| term(row, |terms| terms.allowance);
+    "edge.allowance_bps", Pair, Number, "configured allowance and edge.failure_bps", |_, row, _| term(row, |terms| terms.allowance);
+    "edge.failure_bps", Pair, Number, "what legs that miss cost on average, as learnt: a part of edge.allowance_bps",
+        |_, row, _| term(row, |_| 0).and_then(|_| bps(pair(row)?.failure));
     "edge.funding_bps", Pair, Number, "net funding received", |_, row, _| term(row, |terms| terms.funding);
     "edge.threshold_bps", Pair, Number, "what the net is held against", |_, row, _| term(row, |terms| terms.threshold);
     "basis_bps", Pair, Number, "mid basis now, sell less buy", |_, row, _| bps(pair(row)?.basis?);

@@ -40,6 +40,7 @@ pub fn transplant(recorded: &EngineParams, new: &EngineParams) -> Result<EngineP
             settle_at_par: of.settle_at_par,
             settle_haircut_ppb: of.settle_haircut_ppb,
             allowance_ppb: of.allowance_ppb,
+            miss_prior_ppb: of.miss_prior_ppb,
             ..venue.clone()
         };
     }

@@ -175,6 +175,8 @@ pub struct PairCard {
     pub baseline_ppb: Option<i64>,
     /// Samples behind the median.
     pub samples: u16,
+    /// What legs that miss cost on average, as learnt: a part of the allowance, ppb.
+    pub failure_ppb: i64,
 }
 
 /// A listing's book at a moment.

@@ -277,7 +277,10 @@ impl Follow<'_> {
             kind: words::kind(basket.kind),
             attempt: basket.attempt,
             trigger: self.trigger(heard, parts),
-            edge: is_entry.then(|| words::edge(&basket.edge)),
+            edge: is_entry.then(|| {
+                let pair = decision.as_ref().and_then(|of| of.pair.as_ref());
+                words::edge(&basket.edge, pair.map(|pair| pair.failure_ppb))
+            }),
             route: route.unwrap_or_default(),
             ..BasketCard::default()
         };

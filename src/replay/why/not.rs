@@ -193,7 +193,7 @@ fn card(names: &Names, parts: &Parts, at: usize, way: usize, now: Stamp) -> Opti
     let gates: Vec<GateCard> =
         of.outlook.gates.iter().map(|row| words::gate(names, row, instruments)).collect();
     let venues: Vec<VenueId> = instruments.iter().map(|of| of.venue).collect();
-    let edge = of.outlook.terms.as_ref().map(words::edge);
+    let edge = of.outlook.terms.as_ref().map(|terms| words::edge(terms, Some(of.outlook.failure)));
     let risk = parts.risk.rules();
     let orders = of.entry.as_ref().map(|basket| basket.orders().to_vec()).unwrap_or_default();
     let checks = of.entry.as_ref().map(|basket| {

@@ -265,22 +265,26 @@ pub(super) fn pair(names: &Names, view: &PairView) -> PairCard {
         basis_ppb: view.basis,
         baseline_ppb: view.baseline,
         samples: view.samples,
+        failure_ppb: view.failure,
     }
 }
 
-/// The edge as terms that add up.
-pub(super) fn edge(terms: &EdgeTerms) -> EdgeCard {
+/// The edge as terms that add up; `failure` is the part of the allowance that was learnt, as far as it is known.
+pub(super) fn edge(terms: &EdgeTerms, failure: Option<i64>) -> EdgeCard {
     let term = |name, ppb| Term { name, ppb };
     EdgeCard {
-        terms: vec![
+        terms: [
             term("executable basis now", terms.entry_basis),
             term("basis expected at the exit", -terms.exit_basis),
             term("fees of four orders", -terms.fees),
             term("half-spreads at the exit", -terms.exit_half_spreads),
             term("slippage at the exit", -terms.slippage),
-            term("allowance", -terms.allowance),
+            term("allowance", failure.unwrap_or(0).saturating_sub(terms.allowance)),
             term("funding", terms.funding),
-        ],
+        ]
+        .into_iter()
+        .chain(failure.map(|failure| term("expected cost of a leg that misses", -failure)))
+        .collect(),
         net_ppb: terms.net,
         threshold_ppb: terms.threshold,
         above_ppb: terms.net.saturating_sub(terms.threshold),

@@ -1,13 +1,15 @@
 //! Hyperliquid as a simulated venue: `/info`, `/exchange` and the WebSocket as documented, over the
 //! simulated exchange.
 //!
-//! A state machine of bytes and time: blocks that publish, the way of actions to matching and back, dead
+//! A state machine of bytes and time: blocks that match posted actions and publish, the way of actions and replies, dead
 //! man's switches and the cut of silent connections are due times, handled in order. Whoever acts is known
 //! by recovering the signer's address from the signature. Shares nothing with `venue/hyperliquid` or the
-//! egress gate. Simplification: matching is continuous; blocks only pace what is published.
+//! egress gate. Simplifications: the market itself moves between blocks, and an action over HTTP, whose reply is due at
+//! once, is a block of its own.
 
 mod action;
 mod address;
+mod block;
 mod feed;
 mod info;
 mod rows;
@@ -76,6 +78,8 @@ pub struct HyperliquidServer {
     clients: BTreeMap<SimConn, Client>,
     feed: Feed,
     under_way: DelayQueue<Travel>,
+    /// Actions that wait for their block, as they came.
+    pending: Vec<(SimConn, u64, Value)>,
     nonces: BTreeMap<String, Vec<u64>>,
     switches: BTreeMap<AccountId, Switch>,
     /// What each account's address has done and traded.
@@ -103,6 +107,7 @@ impl HyperliquidServer {
             clients: BTreeMap::new(),
             feed: Feed::new(settings.listings.len()),
             under_way: DelayQueue::default(),
+            pending: Vec::new(),
             nonces: BTreeMap::new(),
             switches: BTreeMap::new(),
             addresses: (1..)
@@ -136,19 +141,12 @@ impl HyperliquidServer {
                 self.venue.advance(due);
                 self.collect();
             }
-            while let Some((at, travel)) = self.under_way.pop_due(due) {
-                match travel {
-                    Travel::Action { conn, id, payload } => {
-                        let reply = self.act(&payload, at);
-                        let response = json!({"type": "action", "payload": reply});
-                        self.reply(conn, id, response, at);
-                        self.collect();
-                    }
-                    Travel::Message(conn, text) => self.say(conn, text, due, out),
-                }
+            while let Some((_, travel)) = self.under_way.pop_due(due) {
+                self.arrive(travel, due, out);
             }
             self.run_switches(due);
             if self.block_at <= due {
+                self.run_block(due);
                 let books = (self.block_at / BLOCK) % BOOK_BLOCKS == 0;
                 self.feed.publish(self.venue.exchange(), due, books, out);
                 self.block_at += BLOCK;

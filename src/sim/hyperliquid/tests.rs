@@ -97,7 +97,7 @@ impl Rig {
         self.take(MARKET);
         let message = json!({"method": "post", "id": 5, "request": {"type": "action", "payload": request}});
         assert!(self.send(MARKET, &message).is_empty(), "answered before its time");
-        self.run(3 * MILLI);
+        self.run(BLOCK + 3 * MILLI);
         let replies = self.take(MARKET);
         let reply = replies.iter().find(|m| m["channel"] == "post").expect("a reply").clone();
         assert_eq!((&reply["data"]["id"], &reply["data"]["response"]["type"]), (&json!(5), &json!("action")));
@@ -253,6 +253,42 @@ fn orders_fill_miss_rest_and_are_refused_and_the_followers_hear_of_it() {
     let mut zeros = sign(&order(true, "59000", "0.01", "Gtc", 53, false), rig.nonce + 1, None, KEY).unwrap();
     zeros["action"]["orders"][0]["p"] = json!("59000.0");
     assert_eq!(rig.post(&zeros).0["status"], "ok");
+}
+
+#[test]
+fn orders_wait_for_their_block_in_which_post_only_orders_and_cancels_come_first() {
+    let mut rig = Rig::new();
+    let (bid, ask) = (rig.best(Side::Buy), rig.best(Side::Sell));
+    rig.order(true, &(bid - 1_000).to_string(), "0.01", "Gtc", 1);
+    rig.take(USER);
+    // A third of a block in: there is time for all of them.
+    let begun = (rig.now.div_euclid(BLOCK) + 1) * BLOCK;
+    rig.run(begun + BLOCK / 3 - rig.now);
+    rig.take(MARKET);
+    rig.take(USER);
+    let actions = [
+        order(true, &(ask + 100).to_string(), "0.01", "Ioc", 2, false),
+        json!({"type": "cancelByCloid", "cancels": [{"asset": 3, "cloid": cloid(1)}]}),
+        order(true, &(bid - 1_000).to_string(), "0.01", "Alo", 3, false),
+    ];
+    for (id, action) in actions.iter().enumerate() {
+        rig.nonce += 1;
+        let request = sign(action, rig.nonce, None, KEY).expect("a key");
+        let request = json!({"type": "action", "payload": request});
+        rig.send(MARKET, &json!({"method": "post", "id": id, "request": request}));
+        rig.run(2 * MILLI);
+    }
+    rig.run(begun + BLOCK - 1 - rig.now);
+    assert_eq!((rig.take(MARKET), rig.take(USER)), (vec![], vec![]), "nothing before the block");
+    rig.run(3 * MILLI);
+    let replies = rig.take(MARKET);
+    let ids: Vec<u64> = replies.iter().filter_map(|reply| reply["data"]["id"].as_u64()).collect();
+    assert_eq!(ids, [2, 1, 0], "the order of the block, not the one in which they were sent");
+    let oid = |at: usize, kind: &str| {
+        let status = &replies[at]["data"]["response"]["payload"]["response"]["data"]["statuses"][0];
+        status[kind]["oid"].as_u64().unwrap_or_else(|| panic!("{status}"))
+    };
+    assert!(oid(0, "resting") < oid(2, "filled"));
 }
 
 #[test]

@@ -49,6 +49,7 @@ use super::session::{self, Ping, Terms};
 use super::shape::Shape;
 use super::{Adapter, ConnSpec, Dialect, Encoder, KillSwitch, VenueContext};
 use crate::domain::event::SessionRole;
+use crate::domain::intent::{BPS, Ppb};
 use crate::domain::params::{Extras, MarketCopies};
 use crate::domain::standing::CheckSet;
 use crate::domain::time::{MILLI, SECOND};
@@ -95,6 +96,12 @@ impl Dialect for Hyperliquid {
 
     fn orders_per_10s(&self) -> u32 {
         100 // an address earns one action for each USDC traded
+    }
+
+    /// Cancels and post-only orders of a block are matched before ours, which comes with a block of its own time: what
+    /// we saw has had that long to leave.
+    fn miss_prior(&self) -> Ppb {
+        1_500 * BPS
     }
 
     fn http_url(&self) -> &'static str {

@@ -284,6 +284,7 @@ impl Desk {
                 limit: want.price,
                 state: OrderState::PendingNew,
                 cancel_at: None,
+                called_off: false,
             });
             leg.last = Outcome::Unknown;
             self.recent.remember(id, leg.listing, want.side, want.qty, want.price);

@@ -131,6 +131,6 @@ impl Working {
 
     fn adopted(carried: &CarriedWorking) -> Self {
         let CarriedWorking { id, side, qty, filled, limit } = *carried;
-        Self { id, side, qty, filled, limit, state: OrderState::Unknown, cancel_at: None }
+        Self { id, side, qty, filled, limit, state: OrderState::Unknown, cancel_at: None, called_off: false }
     }
 }
