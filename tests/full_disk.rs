@@ -18,7 +18,7 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 /// A mounted file system, unmounted at the end.
-struct Mount(PathBuf);
+pub struct Mount(PathBuf);
 
 impl Mount {
     /// `None` where mounting is not permitted.
@@ -27,7 +27,12 @@ impl Mount {
         let size = format!("size={kib}k");
         let mounted =
             Command::new("mount").args(["-t", "tmpfs", "-o", &size, "tmpfs"]).arg(at).output().ok()?;
-        mounted.status.success().then(|| Self(at.to_owned()))
+        mounted.status.success().then(|| Self::over(at))
+    }
+
+    /// What is mounted there already.
+    pub fn over(at: &Path) -> Self {
+        Self(at.to_owned())
     }
 }
 
@@ -78,7 +83,7 @@ fn a_full_disk_stops_trading_cancels_and_leaves_a_record_that_replays() {
 
 /// Follows the inputs of a running journal until one is wanted; its sequence.
 #[allow(clippy::disallowed_methods)] // a deadline
-fn follow(
+pub fn follow(
     journal: &Path,
     reader: &mut Option<Reader>,
     what: &str,

@@ -47,6 +47,7 @@ mod okx_world;
 mod oracle;
 mod outage;
 mod profiles;
+mod read_only;
 mod redundant;
 mod rehearsal;
 mod replay;
