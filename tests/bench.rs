@@ -1,6 +1,6 @@
 //! The benches run end to end and their reports have the documented keys. Times are not judged here.
 
-use perpring::cli::bench::{hop, journal, pipeline, wire};
+use perpring::cli::bench::{hop, journal, pipeline, replay, wire};
 use perpring::runtime::affinity::AllowedCpus;
 use serde_json::Value;
 
@@ -75,4 +75,42 @@ fn journal_measures_recording_and_its_floors() {
     assert_eq!(report.compression.len(), 2);
     assert!(report.compression.iter().all(|row| row.ratio > 4.0), "{:?}", report.compression);
     assert_eq!(report.targets.len(), 5);
+}
+
+#[test]
+fn replay_measures_passes_memory_snapshots_and_seeks() {
+    let args = replay::ReplayBenchArgs {
+        gb: 0.006,
+        dir: None,
+        raw: false,
+        journal: None,
+        rounds: 1,
+        seeks: 3,
+        spacing: 2_000,
+        json: true,
+    };
+    let report = replay::measure(&args).expect("the bench runs");
+    let json = serde_json::to_value(&report).expect("plain data");
+    has(&json, &["cores", "journal", "passes", "memory", "snapshots", "seek", "targets"]);
+    has(
+        &json["journal"],
+        &["inputs", "frames", "events", "best_prices", "bytes", "file_bytes", "input_bytes"],
+    );
+    has(&json["passes"][0], &["what", "inputs_per_s", "events_per_s", "ns_per_input", "cpu_ns_per_input"]);
+    has(&json["snapshots"], &["spacing", "count", "state_bytes", "file_bytes", "save_ms", "load_ms"]);
+    has(&json["seek"], &["count", "p50_ms", "max_ms", "max_inputs"]);
+    let journal = &report.journal;
+    assert!(journal.best_prices * 5 > journal.frames * 4, "mostly best prices: {journal:?}");
+    assert!(journal.file_bytes < journal.bytes && journal.events > journal.inputs, "{journal:?}");
+    let passes: Vec<_> = report.passes.iter().map(|pass| pass.what).collect();
+    assert_eq!(passes, ["files", "records", "inputs", "decode", "scan", "replay", "verify"]);
+    assert!(report.passes.iter().all(|pass| pass.inputs_per_s > 0 && pass.cpu_ns_per_input > 0.0));
+    let spaces = journal.inputs / args.spacing;
+    assert!(spaces > 1 && report.snapshots.count == spaces, "{:?} of {journal:?}", report.snapshots);
+    assert!(report.seek.count == 3 && report.seek.max_inputs < args.spacing, "{:?}", report.seek);
+    let replay::Memory { quarter_kb, whole_kb, verify_kb } = report.memory;
+    let told = [quarter_kb, whole_kb, verify_kb].into_iter().flatten().all(|kb| kb > 1_000);
+    assert!(told, "{:?}", report.memory);
+    let judged: Vec<_> = report.targets.iter().map(|target| target.pass.is_some()).collect();
+    assert_eq!(judged, [true, true, false], "so short a run cannot tell what is kept");
 }

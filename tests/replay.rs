@@ -15,7 +15,7 @@ use perpring::journal::{JournalOptions, OwnedRecord, Reader, Stream, rewrite};
 use perpring::replay::cursor::Cursor;
 use perpring::replay::divergence::Divergence;
 use perpring::replay::source::{Inputs, RunConfig};
-use perpring::replay::verify::{Report, verify, verify_with};
+use perpring::replay::verify::{self, Compare, Report, replay_behind, verify, verify_with};
 use perpring::stage::Made;
 use perpring::stage::record::Recorder;
 use perpring::stage::river::{Ordinals, Parts, Tap as _};
@@ -94,6 +94,51 @@ fn a_recorded_run_replays_identically_and_says_what_it_compared() {
     for kind in ["events", "intent", "approved", "message", "state"] {
         assert!(report.compared.get(kind).copied().unwrap_or(0) > 0, "no {kind} was compared: {report:?}");
     }
+}
+
+#[test]
+fn a_replay_that_compares_nothing_ends_in_the_same_state() {
+    let dir = TempDir::new();
+    record(dir.path(), 7, 12);
+    let compared = check(dir.path());
+    let passed = verify::replay(dir.path(), Compare::Nothing, &mut |_| {}).expect("a readable journal");
+    assert_eq!(passed, Report { compared: passed.compared.clone(), ..compared.clone() });
+    assert!(passed.compared.is_empty() && passed.verdict().is_none(), "{passed:?}");
+    assert!(passed.state.is_some() && passed.events > passed.inputs, "{passed:?}");
+    // In parts, from and to any place.
+    let mut cursor = Cursor::open(dir.path()).expect("a journal");
+    let mut events = 0;
+    for to in [1_000, u64::MAX] {
+        let part = replay_behind(&mut cursor, Seq(to), Compare::Nothing, &mut |_, _| {}).expect("a journal");
+        events += part.events;
+        assert_eq!(part.state == passed.state, to == u64::MAX, "{part:?}");
+    }
+    assert_eq!(events, passed.events);
+    // It has no need of the outputs; a comparison has.
+    for entry in std::fs::read_dir(dir.path()).expect("a journal") {
+        let path = entry.expect("a journal").path();
+        if path.to_string_lossy().contains("/outputs") {
+            std::fs::remove_file(path).expect("temporary disk");
+        }
+    }
+    let without = verify::replay(dir.path(), Compare::Nothing, &mut |_| {}).expect("a readable journal");
+    assert_eq!(without, passed);
+    assert_eq!(verify(dir.path(), &mut |_| {}).expect("readable").total(), 0);
+}
+
+#[test]
+fn a_replay_that_compares_nothing_still_says_where_the_inputs_break_off() {
+    let dir = TempDir::new();
+    record(dir.path(), 7, 6);
+    rewrite(dir.path(), Stream::Inputs, |at, record, out| {
+        if at != 700 {
+            out.push(record);
+        }
+    })
+    .expect("temporary disk");
+    let passed = verify::replay(dir.path(), Compare::Nothing, &mut |_| {}).expect("a readable journal");
+    let divergence = passed.divergence.expect("an input is missing");
+    assert_eq!((divergence.stage.as_str(), divergence.field.as_str()), ("journal", "input sequence"));
 }
 
 #[test]

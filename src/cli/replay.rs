@@ -1,4 +1,4 @@
-//! `perpring replay`: passes a journal through the engine again and compares every output.
+//! `perpring replay`: passes a journal through the engine again, and with `--verify` compares every output.
 
 use super::progress::ProgressBar;
 use super::source::Source;
@@ -11,10 +11,10 @@ use crate::replay::bundle::file::Bundle;
 use crate::replay::cursor::Cursor;
 use crate::replay::outputs::record_outputs;
 use crate::replay::place::Place;
-use crate::replay::verify::{Report, verify_behind};
+use crate::replay::verify::{Compare, Report, replay_behind};
 use crate::runtime::idle::IdleMode;
 use crate::runtime::profile::Layout;
-use crate::topology::replayed::verify_on;
+use crate::topology::replayed::replay_on;
 use clap::Args;
 use std::fs::File;
 use std::io::Write as _;
@@ -90,6 +90,11 @@ impl FromStr for Speed {
 }
 
 impl ReplayArgs {
+    /// What is done with the outputs.
+    fn compare(&self) -> Compare {
+        if self.verify { Compare::Outputs } else { Compare::Nothing }
+    }
+
     /// The whole run, at once.
     fn is_plain(&self) -> bool {
         let places = self.from.is_none() && self.to.is_none();
@@ -124,7 +129,8 @@ fn of_dir(args: &ReplayArgs) -> Result<u8, Failure> {
     let plan = super::demo::plan(Some(&args.pinning), Some(args.idle))?;
     let report = if args.is_plain() {
         let bar = ProgressBar::new();
-        verify_on(&args.dir, &plan, &mut |inputs| bar.show(0, 0, &format!("replayed {inputs} inputs")))?
+        let progress = &mut |inputs| bar.show(0, 0, &format!("replayed {inputs} inputs"));
+        replay_on(&args.dir, &plan, args.compare(), progress)?
     } else if plan.layout == Layout::Fused {
         replay_part(args)?
     } else {
@@ -137,12 +143,18 @@ fn of_dir(args: &ReplayArgs) -> Result<u8, Failure> {
         if let Some(warning) = report.logic.warning() {
             say!("warning: {warning}")?;
         }
-        say!("inputs replayed: {}", report.inputs)?;
+        say!("inputs replayed: {}; events: {}", report.inputs, report.events)?;
+        if !args.verify {
+            say!("no output was compared: --verify does")?;
+        }
         for (kind, count) in &report.compared {
             say!("compared {kind:>10}: {count}")?;
         }
         if report.unrecorded > 0 {
             say!("outputs beyond the end of the journal (unclean end): {}", report.unrecorded)?;
+        }
+        if let Some(state) = report.state {
+            say!("state after the last input: {state}")?;
         }
         if let Some(verdict) = report.verdict() {
             say!("{verdict}")?;
@@ -188,7 +200,7 @@ fn replay_part(args: &ReplayArgs) -> Result<Report, Failure> {
     }
     let whole = to.0.min(end).saturating_sub(before.0);
     let mut pace = Pace::new(args.speed, cursor.now().mono);
-    let report = verify_behind(&mut cursor, to, &mut |seq, at| {
+    let report = replay_behind(&mut cursor, to, args.compare(), &mut |seq, at| {
         let late = pace.keep(at.mono);
         if late || seq.0.is_multiple_of(1 << 16) {
             let done = seq.0 - before.0;

@@ -46,6 +46,11 @@ impl Quality {
 
     /// True while the listing takes no entries.
     pub fn is_paused(&self, now: Nanos, params: &ScanParams) -> bool {
+        // Asked for both legs of every pair that is evaluated. What the window forgets only lowers the count.
+        let most = self.parts.iter().map(|part| u64::from(part.orders)).sum::<u64>();
+        if most < u64::from(params.quality_orders_min.max(1)) {
+            return false;
+        }
         let (orders, missed) = self.counts(now, params);
         orders >= params.quality_orders_min.max(1)
             && i64::from(missed) * ONE_PPB > params.quality_miss_max_ppb.saturating_mul(i64::from(orders))

@@ -28,8 +28,12 @@ struct Sample {
 impl Sample {
     fn uncertainty_at(&self, mono: Nanos) -> Nanos {
         let age = mono.saturating_sub(self.at).max(0);
-        let drift = i128::from(age) * i128::from(DRIFT_PPB) / 1_000_000_000;
-        self.uncertainty.saturating_add(i64::try_from(drift).unwrap_or(i64::MAX))
+        // Asked for both legs of every pair that is evaluated: a division of 128 bits only from an age of two days on.
+        let drift = match age.checked_mul(DRIFT_PPB) {
+            Some(product) => product / 1_000_000_000,
+            None => (i128::from(age) * i128::from(DRIFT_PPB) / 1_000_000_000) as i64,
+        };
+        self.uncertainty.saturating_add(drift)
     }
 }
 

@@ -131,10 +131,14 @@ impl Cursor {
     /// the run where there is none.
     pub(super) fn known_before(&self, wall: Nanos) -> (Seq, Nanos) {
         let list = self.snapshots.list();
-        let read = |seq: &Seq| self.snapshots.read(&self.manifest, *seq).ok();
         // One that cannot be used lies before every time: then the search only begins earlier.
-        let after = list.partition_point(|seq| read(seq).is_none_or(|is| is.mono + is.wall_anchor < wall));
-        let before = list[..after].iter().rev().find_map(read);
+        let lies_before = |seq: &Seq| {
+            self.snapshots.head(*seq).is_none_or(|head| head.mono.saturating_add(head.wall_anchor) < wall)
+        };
+        let after = list.partition_point(lies_before);
+        // Only one that would be used is begun at.
+        let usable = |seq: &Seq| self.snapshots.read(&self.manifest, *seq).ok();
+        let before = list[..after].iter().rev().find_map(usable);
         let before = before.as_ref().or(self.start.as_ref());
         before.map_or((Seq(0), 0), |snapshot| (snapshot.seq, snapshot.wall_anchor))
     }
@@ -172,6 +176,11 @@ impl Cursor {
     /// The instant of that input.
     pub fn now(&self) -> Stamp {
         self.river.now().1
+    }
+
+    /// The stages composed, as they are here.
+    pub(super) fn river(&self) -> &River {
+        &self.river
     }
 
     /// The stages as they are here.

@@ -17,8 +17,11 @@ use std::fs::{self, File};
 use std::io::{self, Read as _, Write as _};
 use std::path::{Path, PathBuf};
 
-/// Inputs between two snapshots: a quarter of a second to a second of replay, so that a seek takes less than one.
+/// Inputs between two snapshots of a run of up to [`COUNT_MAX`] times as many. A seek replays fewer than that: measured in
+/// docs/JOURNAL.md, so that it takes less than a second with room to spare.
 pub const SPACING: u64 = 1 << 18;
+/// Most snapshots of a run: longer runs have them farther apart, so that the cache is bounded.
+pub const COUNT_MAX: u64 = 1024;
 /// Version of the file.
 const FORMAT: u32 = 1;
 /// A file whose content is longer is none of ours: reading it would cost memory that the file decides.
@@ -47,6 +50,18 @@ pub struct Snapshot {
     /// The stages and the denials on their way, canonically.
     state: Box<RawValue>,
 }
+
+/// What stands before the state: enough to search by.
+#[derive(Debug, Deserialize)]
+pub(super) struct Head {
+    /// Monotonic time of the last input.
+    pub mono: Nanos,
+    /// What the wall clock was ahead of it.
+    pub wall_anchor: Nanos,
+}
+
+/// A head is shorter.
+const HEAD_BYTES: u64 = 4 << 10;
 
 /// What is hashed.
 #[derive(Serialize, Deserialize)]
@@ -141,6 +156,15 @@ pub enum Rules {
     Any,
 }
 
+/// Inputs between two snapshots of a run whose last input has the number `last`.
+const fn spacing(last: u64) -> u64 {
+    let mut spacing = SPACING;
+    while last / spacing > COUNT_MAX {
+        spacing *= 2;
+    }
+    spacing
+}
+
 /// The snapshots of a run.
 #[derive(Debug)]
 pub struct Snapshots {
@@ -155,14 +179,14 @@ impl Snapshots {
     /// Those of the run in `dir`, or below `cache` if that is given. They are written only beside a run that has ended,
     /// and below a `cache`.
     pub fn of(dir: &Path, manifest: &Manifest, cache: Option<&Path>) -> Self {
-        let ended = || read_mark(dir, Stream::Inputs, manifest.run_id.0).is_some_and(|mark| mark.closed);
-        let writable = cache.is_some() || ended();
+        let mark = read_mark(dir, Stream::Inputs, manifest.run_id.0);
+        let writable = cache.is_some() || mark.is_some_and(|mark| mark.closed);
         let place = match cache {
             Some(cache) => cache.join(manifest.run_id.to_string()),
             None => dir.join("snapshots"),
         };
         let dir = place.join(format!("v{LOGIC_VERSION}"));
-        Self { dir, writable, spacing: SPACING, told: Vec::new() }
+        Self { dir, writable, spacing: spacing(mark.map_or(0, |mark| mark.seq)), told: Vec::new() }
     }
 
     /// Makes one every `spacing` inputs; 0 = none.
@@ -225,6 +249,18 @@ impl Snapshots {
         Snapshot::read(&self.path(seq), manifest, seq, Rules::Own)
     }
 
+    /// The head of the one after input `seq`, without its state; `None` when it cannot be read. Whose it is, is not checked:
+    /// good for looking where to begin, and no more.
+    pub(super) fn head(&self, seq: Seq) -> Option<Head> {
+        let mut text = Vec::new();
+        let file = File::open(self.path(seq)).ok()?;
+        zstd::Decoder::new(file).ok()?.take(HEAD_BYTES).read_to_end(&mut text).ok()?;
+        let end = memchr::memmem::find(&text, b",\"state\":")?;
+        text.truncate(end);
+        text.push(b'}');
+        serde_json::from_slice(&text).ok()
+    }
+
     /// Keeps a snapshot, whole or not at all, unless there is one already. Where it cannot be written, that is told once
     /// and no further one is tried: it is a cache.
     pub fn keep(&mut self, snapshot: &Snapshot) {
@@ -254,5 +290,20 @@ impl Snapshots {
             return written;
         }
         File::open(&self.dir).and_then(|dir| dir.sync_all())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_number_of_snapshots_of_a_run_is_bounded_whatever_its_length() {
+        assert_eq!(spacing(0), SPACING, "not known");
+        assert_eq!(spacing(SPACING * COUNT_MAX), SPACING);
+        for last in [SPACING * COUNT_MAX * 3, 1 << 40, u64::MAX] {
+            let count = last / spacing(last);
+            assert!((COUNT_MAX / 2..=COUNT_MAX).contains(&count), "{count} of {last}");
+        }
     }
 }

@@ -151,11 +151,16 @@ pub fn read_config(dir: &Path) -> Result<(Manifest, Vec<u8>, RunConfig), ReplayE
 /// A recorded output: its key, what it is, its raw bytes.
 pub type RecordedOutput = (OutputKey, Output, Vec<u8>);
 
+/// Inputs by which the record of a stage can lie behind that of another: more than all rings between them hold.
+const APART_MAX: u64 = 1 << 18;
+
 /// The outputs of a run, a queue per stage: stages on different threads interleave in the file.
 pub struct Outputs {
     dir: PathBuf,
     reader: Reader,
     queues: [VecDeque<RecordedOutput>; STAGES.len()],
+    /// Input of the latest output that was read.
+    reached: u64,
     ended: bool,
     /// Those of earlier inputs are left out.
     from: Seq,
@@ -174,19 +179,25 @@ impl Outputs {
             // Stages on different threads interleave: none of the inputs from here on stands before this.
             reader.seek(from.0)?;
         }
-        Ok(Self { dir: dir.to_owned(), reader, queues: Default::default(), ended: false, from })
+        Ok(Self { dir: dir.to_owned(), reader, queues: Default::default(), reached: 0, ended: false, from })
     }
 
-    /// The next output of `stage`.
-    pub fn next(&mut self, stage: Stage) -> Result<Option<RecordedOutput>, ReplayError> {
+    /// The next output of `stage`. `None`: none was recorded of input `cause`, nor of the many that follow it, so that a
+    /// silent stage does not make the queues of the others grow with the length of the run.
+    pub fn next(&mut self, stage: Stage, cause: Seq) -> Result<Option<RecordedOutput>, ReplayError> {
         loop {
             if let Some(found) = self.queues[stage as usize].pop_front() {
                 return Ok(Some(found));
             }
-            if !self.fill()? {
+            if self.reached > cause.0.saturating_add(APART_MAX) || !self.fill()? {
                 return Ok(None);
             }
         }
+    }
+
+    /// Everything that was recorded was read.
+    pub fn is_at_end(&self) -> bool {
+        self.ended
     }
 
     /// Reads one more record into its queue; false at the end.
@@ -198,6 +209,7 @@ impl Outputs {
             self.ended = true;
             return Ok(false);
         };
+        self.reached = self.reached.max(record.seq);
         if record.seq < self.from.0 {
             return Ok(true);
         }
@@ -210,5 +222,46 @@ impl Outputs {
             })?;
         self.queues[key.stage as usize].push_back((key, output, raw.to_vec()));
         Ok(true)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::codec::{HEADER_MAX, encode_output, output_kind};
+    use crate::journal::{JournalOptions, Record, SyncPolicy, Writer};
+
+    #[test]
+    fn a_stage_that_is_silent_does_not_make_the_others_wait_in_memory() {
+        let dir = std::env::temp_dir().join(format!("perpring-outputs-{}", std::process::id()));
+        let options = JournalOptions {
+            segment_bytes: 1 << 16,
+            sync: SyncPolicy::None,
+            helper: false,
+            ..JournalOptions::default()
+        };
+        let mut writer =
+            Writer::create(&dir, Stream::Outputs, &Manifest::default(), &options).expect("temporary disk");
+        let (mut scratch, apart) = ([0; HEADER_MAX], APART_MAX / 64);
+        for seq in (1..=10 * APART_MAX).step_by(apart as usize) {
+            let key = OutputKey { cause: Seq(seq), stage: Stage::Scan, ordinal: 0 };
+            let output = Output::State(seq);
+            let body = encode_output(key, &output, &mut scratch);
+            let record = Record { kind: output_kind(&output), class: 1, seq, time_ns: 0, parts: &[body] };
+            writer.append(&record).expect("temporary disk");
+        }
+        writer.close().expect("temporary disk");
+        let mut outputs = Outputs::open(&dir).expect("a journal");
+        assert!(outputs.next(Stage::Risk, Seq(1)).expect("undamaged").is_none());
+        let waiting = |outputs: &Outputs| outputs.queues[Stage::Scan as usize].len();
+        assert!(waiting(&outputs) <= 66 && !outputs.is_at_end(), "{} wait", waiting(&outputs));
+        let first = outputs.next(Stage::Scan, Seq(1)).expect("undamaged").expect("recorded");
+        assert_eq!(first.0.cause, Seq(1), "those that wait are still there");
+        let mut last = first;
+        while let Some(next) = outputs.next(Stage::Scan, last.0.cause).expect("undamaged") {
+            last = next;
+        }
+        assert!(last.0.cause.0 > 10 * APART_MAX - apart && outputs.is_at_end());
+        std::fs::remove_dir_all(&dir).expect("clean up");
     }
 }

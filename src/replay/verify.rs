@@ -1,4 +1,4 @@
-//! Verification: every recorded output must be made again, identically.
+//! Replaying a whole run: comparing, when every recorded output must be made again, identically, or only passing through.
 
 use super::cursor::Cursor;
 use super::denials::Denials;
@@ -11,19 +11,32 @@ use crate::domain::event::{Event, EventBody, Seq};
 use crate::domain::input::{Input, InputClass, RawInput};
 use crate::domain::intent::{Denial, Intent, NearMiss};
 use crate::domain::output::{EventsDigest, Output, OutputKey, STAGES, Stage};
+use crate::domain::state::State as _;
 use crate::domain::time::Stamp;
-use crate::journal::{Hash256, Stream, read_mark};
+use crate::journal::{Hash256, Manifest, Stream, read_mark};
 use crate::stage::LOGIC_VERSION;
 use crate::stage::river::{Parts, River, Tap};
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::path::Path;
 
-/// Result of a verification.
+/// What a replay does with the outputs that it makes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Compare {
+    /// Holds each against the recorded one.
+    Outputs,
+    /// Nothing: recorded outputs are not read and nothing is digested. What remains are checks that cost nothing: of
+    /// every record's checksum, of the inputs' numbers, and that a recorded denial was made.
+    Nothing,
+}
+
+/// Result of a replay.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Report {
     /// Inputs replayed.
     pub inputs: u64,
+    /// Events replayed: the typed ones that decode made of them, and one for every input that made none.
+    pub events: u64,
     /// Outputs compared, by kind.
     pub compared: BTreeMap<&'static str, u64>,
     /// Outputs of the journal's torn tail that could not be compared (an unclean end).
@@ -32,6 +45,8 @@ pub struct Report {
     pub divergence: Option<Divergence>,
     /// Whose rules wrote the journal, and whose replayed it.
     pub logic: Logic,
+    /// SHA-256 of the state of all stages after the last input; absent where they were on several threads.
+    pub state: Option<Hash256>,
 }
 
 /// Versions of the rules on both sides of a replay. Identity is promised within one version only.
@@ -70,6 +85,13 @@ impl Default for Logic {
 }
 
 impl Report {
+    /// With the state of `river` after the last input.
+    fn of(mut self, river: &River) -> Self {
+        // What cannot be saved has no hash; a snapshot says why.
+        self.state = river.save().ok().map(|state| Hash256::of(state.as_bytes()));
+        self
+    }
+
     /// All compared outputs.
     pub fn total(&self) -> u64 {
         self.compared.values().sum()
@@ -92,15 +114,21 @@ impl Report {
 /// Replays the journal in `dir` and compares every output. `progress` gets the number of replayed inputs
 /// now and then.
 pub fn verify(dir: &Path, progress: &mut dyn FnMut(u64)) -> Result<Report, ReplayError> {
+    replay(dir, Compare::Outputs, progress)
+}
+
+/// Replays the journal in `dir`. `progress` gets the number of replayed inputs now and then.
+pub fn replay(dir: &Path, compare: Compare, progress: &mut dyn FnMut(u64)) -> Result<Report, ReplayError> {
     if part::begins_after(dir) > Seq(0) {
         let mut cursor = Cursor::open(dir)?;
-        return verify_behind(&mut cursor, Seq(u64::MAX), &mut |seq, _| {
+        return replay_behind(&mut cursor, Seq(u64::MAX), compare, &mut |seq, _| {
             if seq.0.is_multiple_of(1 << 16) {
                 progress(seq.0);
             }
         });
     }
-    verify_with(dir, None, |config| Parts::new(&config.params, config.trading), progress)
+    let build = |config: &RunConfig| Parts::new(&config.params, config.trading);
+    replay_with(dir, compare, None, build, progress)
 }
 
 /// Like [`verify`], with another configuration or other parts (tests plant faults this way).
@@ -110,7 +138,17 @@ pub fn verify_with(
     build: impl FnOnce(&RunConfig) -> Result<Parts, crate::stage::decode::UnknownDialect>,
     progress: &mut dyn FnMut(u64),
 ) -> Result<Report, ReplayError> {
-    let prepared = match prepare(dir)? {
+    replay_with(dir, Compare::Outputs, replacement, build, progress)
+}
+
+fn replay_with(
+    dir: &Path,
+    compare: Compare,
+    replacement: Option<&RunConfig>,
+    build: impl FnOnce(&RunConfig) -> Result<Parts, crate::stage::decode::UnknownDialect>,
+    progress: &mut dyn FnMut(u64),
+) -> Result<Report, ReplayError> {
+    let prepared = match prepare(dir, compare)? {
         Ok(prepared) => prepared,
         Err(report) => return Ok(*report),
     };
@@ -126,27 +164,31 @@ pub fn verify_with(
             progress(seq.0);
         }
     }
-    tap.into_report(inputs.hole().get().copied())
+    tap.into_report(inputs.hole().get().copied()).map(|report| report.of(&river))
 }
 
-/// A journal opened for verification.
+/// A journal opened for a replay.
 pub struct Prepared {
     /// The recorded configuration.
     pub config: RunConfig,
     /// The recorded inputs.
     pub inputs: Inputs,
-    /// What holds the outputs against the recorded ones.
+    /// What holds the outputs against the recorded ones, or only counts.
     pub comparer: Comparer,
 }
 
 /// Opens the journal in `dir`; a configuration that is not the one the manifest names is a divergence.
-pub fn prepare(dir: &Path) -> Result<Result<Prepared, Box<Report>>, ReplayError> {
+pub fn prepare(dir: &Path, compare: Compare) -> Result<Result<Prepared, Box<Report>>, ReplayError> {
     part::must_be_whole(dir)?;
     let (config, logic) = match checked_config(dir)? {
         Ok(checked) => checked,
         Err(report) => return Ok(Err(report)),
     };
-    let comparer = Comparer::new(Outputs::open(dir)?, Denials::default(), is_closed(dir)?, logic);
+    let outputs = match compare {
+        Compare::Outputs => Some(Outputs::open(dir)?),
+        Compare::Nothing => None,
+    };
+    let comparer = Comparer::new(outputs, Denials::default(), is_closed(dir)?, logic);
     Ok(Ok(Prepared { config, inputs: Inputs::open(dir)?, comparer }))
 }
 
@@ -169,39 +211,50 @@ pub fn verify_behind(
     to: Seq,
     each: &mut dyn FnMut(Seq, Stamp),
 ) -> Result<Report, ReplayError> {
-    let mut tap = match comparer_behind(cursor)? {
+    replay_behind(cursor, to, Compare::Outputs, each)
+}
+
+/// Like [`replay`], but behind the place of `cursor` and up to input `to` only.
+pub fn replay_behind(
+    cursor: &mut Cursor,
+    to: Seq,
+    compare: Compare,
+    each: &mut dyn FnMut(Seq, Stamp),
+) -> Result<Report, ReplayError> {
+    let mut tap = match comparer_behind(cursor, compare)? {
         Ok(tap) => tap,
         Err(report) => return Ok(*report),
     };
     while cursor.seq() < to && !tap.is_over() && cursor.step(&mut tap)? {
         each(cursor.seq(), cursor.now());
     }
-    tap.into_report(cursor.hole())
+    tap.into_report(cursor.hole()).map(|report| report.of(cursor.river()))
 }
 
 /// Holds the outputs of the inputs behind the place of `cursor` against the recorded ones.
-pub(super) fn comparer_behind(cursor: &Cursor) -> Result<Result<Comparer, Box<Report>>, ReplayError> {
+pub(super) fn comparer_behind(
+    cursor: &Cursor,
+    compare: Compare,
+) -> Result<Result<Comparer, Box<Report>>, ReplayError> {
     let dir = cursor.dir();
     let (_, logic) = match checked_config(dir)? {
         Ok(checked) => checked,
         Err(report) => return Ok(Err(report)),
     };
-    // Damage is met on the way: the whole journal is not read for a part of it.
-    let mark = read_mark(dir, Stream::Outputs, cursor.manifest().run_id.0);
-    let closed = mark.is_some_and(|mark| mark.closed);
-    let outputs = Outputs::open_from(dir, Seq(cursor.seq().0 + 1))?;
-    let mut tap = Comparer::new(outputs, cursor.denials().clone(), closed, logic);
+    let outputs = match compare {
+        Compare::Outputs => Some(Outputs::open_from(dir, Seq(cursor.seq().0 + 1))?),
+        Compare::Nothing => None,
+    };
+    let mut tap = Comparer::new(outputs, cursor.denials().clone(), is_closed(dir)?, logic);
     tap.note_mismatch();
     Ok(Ok(tap))
 }
 
-/// Whether the outputs of the journal in `dir` ended in order: then none may be missing.
+/// Whether the outputs of the journal in `dir` ended in order: then none may be missing. Damage is met on the way, as an
+/// error: the journal is not read twice for it.
 pub(super) fn is_closed(dir: &Path) -> Result<bool, ReplayError> {
-    let report = crate::journal::verify(dir)?;
-    Ok(report
-        .streams
-        .iter()
-        .any(|stream| stream.stream == Stream::Outputs && stream.closed && stream.damage.is_empty()))
+    let mark = read_mark(dir, Stream::Outputs, Manifest::read(dir)?.run_id.0);
+    Ok(mark.is_some_and(|mark| mark.closed))
 }
 
 fn journal_divergence(seq: u64, field: &str, recorded: &str, replayed: &str) -> Divergence {
@@ -223,7 +276,10 @@ pub struct Comparer {
     inputs: u64,
     /// Number of the last input.
     last: Seq,
-    outputs: Outputs,
+    /// `None`: nothing is compared.
+    outputs: Option<Outputs>,
+    events: u64,
+    events_before: u64,
     digest: EventsDigest,
     only_ticks: bool,
     denials: Denials,
@@ -235,13 +291,15 @@ pub struct Comparer {
 
 impl Comparer {
     /// Begins with the outputs of the input that `outputs` were opened at; `denials` are those on their way then.
-    fn new(outputs: Outputs, denials: Denials, closed: bool, logic: Logic) -> Self {
+    fn new(outputs: Option<Outputs>, denials: Denials, closed: bool, logic: Logic) -> Self {
         Self {
             closed,
             logic,
             inputs: 0,
             last: Seq(0),
             outputs,
+            events: 0,
+            events_before: 0,
             digest: EventsDigest::default(),
             only_ticks: true,
             denials,
@@ -261,12 +319,14 @@ impl Comparer {
     }
 
     fn check(&mut self, key: OutputKey, output: &Output, raw: &[u8]) {
+        let Some(outputs) = &mut self.outputs else { return };
         if self.found.is_some() || self.failed.is_some() {
             return;
         }
-        let recorded = match self.outputs.next(key.stage) {
+        let recorded = match outputs.next(key.stage, key.cause) {
             Ok(Some(recorded)) => recorded,
-            Ok(None) if self.closed => {
+            // In order, or the record goes on far behind: then the end is no excuse.
+            Ok(None) if self.closed || !outputs.is_at_end() => {
                 self.found = Some(Divergence {
                     seq: key.cause.0,
                     stage: format!("{:?}", key.stage).to_lowercase(),
@@ -311,10 +371,12 @@ impl Comparer {
         self.finish()?;
         Ok(Report {
             inputs: self.inputs,
+            events: self.events,
             compared: self.compared,
             unrecorded: self.unrecorded,
             divergence: self.found,
             logic: self.logic,
+            state: None,
         })
     }
 
@@ -331,9 +393,10 @@ impl Comparer {
             self.found = Some(journal_divergence(seq.0, "denied input", &recorded, "no such denial"));
             return Ok(());
         }
+        let Some(outputs) = &mut self.outputs else { return Ok(()) };
         let mut left: Vec<RecordedOutput> = Vec::new();
         for stage in STAGES {
-            left.extend(self.outputs.next(stage)?);
+            left.extend(outputs.next(stage, self.last)?);
         }
         // On threads, outputs of the very last inputs may have been recorded before a crash cut the inputs off.
         left.retain(|output| output.0.cause <= self.last);
@@ -374,7 +437,12 @@ impl Tap for Comparer {
         }
     }
 
+    #[inline]
     fn event(&mut self, event: &Event) {
+        self.events += 1;
+        if self.outputs.is_none() {
+            return;
+        }
         self.only_ticks &= matches!(event.body, EventBody::Tick);
         self.digest.add(event);
     }
@@ -406,7 +474,10 @@ impl Tap for Comparer {
         self.check(key, &Output::State(hash), &[]);
     }
 
+    #[inline]
     fn end(&mut self, seq: Seq) {
+        self.events += u64::from(self.events == self.events_before);
+        self.events_before = self.events;
         if self.digest.count > 0 && !self.only_ticks {
             let key = OutputKey { cause: seq, stage: Stage::Decode, ordinal: 0 };
             self.check(key, &Output::Events(self.digest), &[]);

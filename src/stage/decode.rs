@@ -337,9 +337,18 @@ impl Decode {
     /// Turns what adapters emitted of `bytes` into events; definitions and reports may make more on the way.
     fn drain(&mut self, at: Stamp, bytes: &[u8], emit: &mut impl FnMut(EventBody)) {
         let mut next = 0;
-        while let Some(item) = self.out.items().get(next).copied() {
+        while let Some(item) = self.out.items().get(next) {
             next += 1;
-            match item {
+            // Most of all that passes: only what it consists of is copied, not all that an item has room for.
+            if let Emit::Event(EventBody::Bbo(best)) = *item {
+                emit(EventBody::Bbo(best));
+                if let Some(paper) = &mut self.paper {
+                    paper.on_market(&EventBody::Bbo(best), at);
+                    self.drain_paper(at, emit);
+                }
+                continue;
+            }
+            match *item {
                 Emit::Event(body) => {
                     emit(body);
                     match (&mut self.reconciler, &body) {

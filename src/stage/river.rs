@@ -195,6 +195,58 @@ impl State for River {
     }
 }
 
+/// The stages behind decode, for one input.
+struct Behind<'a> {
+    scan: &'a mut Scan,
+    risk: &'a mut Risk,
+    route: &'a mut Route,
+    /// Of scan, risk and route.
+    keys: [&'a mut Ordinals; 3],
+}
+
+impl Behind<'_> {
+    /// Passes an event of decode through them. One function for all places at which decode emits: so the call is all that
+    /// stands there, and the event is made in its place and not moved as a whole.
+    #[inline(never)]
+    fn event(&mut self, event: &Event, tap: &mut impl Tap) {
+        let Self { scan, risk, route, keys: [scan_keys, risk_keys, route_keys] } = self;
+        let seq = event.seq;
+        tap.event(event);
+        tap.enter(Stage::Scan);
+        scan.on_event(event, &mut |made| match made {
+            Made::State(hash) => tap.state(scan_keys.next(seq), hash),
+            Made::Denied(_) => {}
+            Made::Item(Flow { body: FlowBody::NearMiss(near), .. }) => {
+                tap.near_miss(scan_keys.next(seq), near);
+            }
+            Made::Item(flow) => {
+                if let FlowBody::Intent(intent) = &flow.body {
+                    tap.intent(scan_keys.next(seq), intent);
+                }
+                tap.enter(Stage::Risk);
+                risk.on_flow(flow, &mut |made| match made {
+                    Made::State(hash) => tap.state(risk_keys.next(seq), hash),
+                    Made::Denied(denial) => tap.denied(risk_keys.next(seq), denial),
+                    Made::Item(flow) => {
+                        if let FlowBody::Intent(intent) = &flow.body {
+                            tap.approved(risk_keys.next(seq), intent);
+                        }
+                        tap.enter(Stage::Route);
+                        route.on_flow(flow, &mut |made| match made {
+                            Made::State(hash) => tap.state(route_keys.next(seq), hash),
+                            Made::Denied(denial) => tap.denied(route_keys.next(seq), denial),
+                            Made::Item(message) => tap.message(route_keys.next(seq), message),
+                        });
+                        tap.enter(Stage::Risk);
+                    }
+                });
+                tap.enter(Stage::Scan);
+            }
+        });
+        tap.enter(Stage::Decode);
+    }
+}
+
 impl River {
     /// Composes the stages.
     pub fn new(parts: Parts) -> Self {
@@ -218,41 +270,8 @@ impl River {
         let (seq, at) = decode.sequence(raw);
         tap.input(seq, at, decode.class(&raw.input), raw);
         tap.enter(Stage::Decode);
-        decode.on_input(raw, seq, at, &mut |event| {
-            tap.event(event);
-            tap.enter(Stage::Scan);
-            scan.on_event(event, &mut |made| match made {
-                Made::State(hash) => tap.state(scan_keys.next(seq), hash),
-                Made::Denied(_) => {}
-                Made::Item(Flow { body: FlowBody::NearMiss(near), .. }) => {
-                    tap.near_miss(scan_keys.next(seq), near);
-                }
-                Made::Item(flow) => {
-                    if let FlowBody::Intent(intent) = &flow.body {
-                        tap.intent(scan_keys.next(seq), intent);
-                    }
-                    tap.enter(Stage::Risk);
-                    risk.on_flow(flow, &mut |made| match made {
-                        Made::State(hash) => tap.state(risk_keys.next(seq), hash),
-                        Made::Denied(denial) => tap.denied(risk_keys.next(seq), denial),
-                        Made::Item(flow) => {
-                            if let FlowBody::Intent(intent) = &flow.body {
-                                tap.approved(risk_keys.next(seq), intent);
-                            }
-                            tap.enter(Stage::Route);
-                            route.on_flow(flow, &mut |made| match made {
-                                Made::State(hash) => tap.state(route_keys.next(seq), hash),
-                                Made::Denied(denial) => tap.denied(route_keys.next(seq), denial),
-                                Made::Item(message) => tap.message(route_keys.next(seq), message),
-                            });
-                            tap.enter(Stage::Risk);
-                        }
-                    });
-                    tap.enter(Stage::Scan);
-                }
-            });
-            tap.enter(Stage::Decode);
-        });
+        let mut behind = Behind { scan, risk, route, keys: [scan_keys, risk_keys, route_keys] };
+        decode.on_input(raw, seq, at, &mut |event| behind.event(event, tap));
         tap.end(seq);
     }
 

@@ -8,7 +8,7 @@ use super::threaded::{Feed, start};
 use crate::domain::time::Nanos;
 use crate::ops::view::Board;
 use crate::replay::source::ReplayError;
-use crate::replay::verify::{Comparer, Report, prepare, verify};
+use crate::replay::verify::{Compare, Comparer, Report, prepare, replay};
 use crate::runtime::clock::ClockOrigin;
 use crate::runtime::profile::{Layout, Plan};
 use crate::stage::river::Parts;
@@ -35,10 +35,20 @@ impl Chores for Comparer {
 
 /// Verifies the journal in `dir` with the stages on the threads of `plan`.
 pub fn verify_on(dir: &Path, plan: &Plan, progress: &mut dyn FnMut(u64)) -> Result<Report, ReplayedError> {
+    replay_on(dir, plan, Compare::Outputs, progress)
+}
+
+/// Replays the journal in `dir` with the stages on the threads of `plan`.
+pub fn replay_on(
+    dir: &Path,
+    plan: &Plan,
+    compare: Compare,
+    progress: &mut dyn FnMut(u64),
+) -> Result<Report, ReplayedError> {
     if plan.layout == Layout::Fused {
-        return Ok(verify(dir, progress)?);
+        return Ok(replay(dir, compare, progress)?);
     }
-    let prepared = match prepare(dir)? {
+    let prepared = match prepare(dir, compare)? {
         Ok(prepared) => prepared,
         Err(report) => return Ok(*report),
     };

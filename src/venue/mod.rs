@@ -118,6 +118,7 @@ impl Out {
     }
 
     /// Emits an event.
+    #[inline]
     pub fn event(&mut self, event: EventBody) {
         self.items.push(Emit::Event(event));
     }
@@ -148,11 +149,13 @@ impl Out {
     }
 
     /// Emits anything.
+    #[inline]
     pub fn emit(&mut self, emit: Emit) {
         self.items.push(emit);
     }
 
     /// What was emitted so far.
+    #[inline]
     pub fn items(&self) -> &[Emit] {
         &self.items
     }
@@ -169,6 +172,7 @@ impl Out {
     }
 
     /// Empties the buffer, keeping its room.
+    #[inline]
     pub fn clear(&mut self) {
         self.items.clear();
     }

@@ -18,6 +18,7 @@ use crate::runtime::affinity::AllowedCpus;
 use crate::runtime::clock::{Clock, ClockOrigin};
 use clap::Args;
 use serde::Serialize;
+use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -139,6 +140,19 @@ pub struct Target {
     pub pass: Option<bool>,
 }
 
+impl fmt::Display for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { name, limit, measured, pass } = self;
+        let measured = measured.map_or_else(|| "-".to_owned(), |value| format!("{value:.2}"));
+        let verdict = match pass {
+            Some(true) => "met",
+            Some(false) => "MISSED",
+            None => "not judged",
+        };
+        write!(f, "{name}: {measured} (limit {limit}): {verdict}")
+    }
+}
+
 /// Runs the command.
 ///
 /// # Errors
@@ -189,13 +203,7 @@ fn print(report: &JournalReport) -> Result<(), Failure> {
         say!("compression of {source}: {raw_bytes} to {packed_bytes} bytes, {ratio:.1} : 1")?;
     }
     for target in &report.targets {
-        let measured = target.measured.map_or_else(|| "-".to_owned(), |value| format!("{value:.2}"));
-        let verdict = match target.pass {
-            Some(true) => "met",
-            Some(false) => "MISSED",
-            None => "not judged",
-        };
-        say!("{}: {measured} (limit {}): {verdict}", target.name, target.limit)?;
+        say!("{target}")?;
     }
     Ok(())
 }
@@ -270,7 +278,8 @@ pub fn measure(args: &JournalBenchArgs) -> Result<JournalReport, Failure> {
     })
 }
 
-fn target(
+/// A target and the verdict on it; `judge` = this machine can tell.
+pub(super) fn target(
     name: &'static str,
     limit: f64,
     measured: Option<f64>,
@@ -281,10 +290,16 @@ fn target(
 }
 
 /// A directory of the bench, gone with the value.
-struct Scratch(PathBuf);
+pub(super) struct Scratch(PathBuf);
 
 impl Scratch {
-    fn create(parent: Option<&Path>) -> Result<Self, Failure> {
+    /// Where it is.
+    pub(super) fn path(&self) -> &Path {
+        &self.0
+    }
+
+    /// Makes it in `parent`, or where the system keeps temporary files.
+    pub(super) fn create(parent: Option<&Path>) -> Result<Self, Failure> {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
         let parent = parent.map_or_else(std::env::temp_dir, Path::to_owned);
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);

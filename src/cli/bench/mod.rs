@@ -3,6 +3,7 @@
 pub mod hop;
 pub mod journal;
 pub mod pipeline;
+pub mod replay;
 pub mod wire;
 
 use super::Failure;
@@ -23,6 +24,8 @@ enum Which {
     Journal(journal::JournalBenchArgs),
     /// From a frame in memory to the bytes of an order, and best prices a second on one core.
     Pipeline(pipeline::PipelineArgs),
+    /// A recorded run again: events a second, memory, snapshots, seeks.
+    Replay(replay::ReplayBenchArgs),
     /// From a price to the orders at the venues, over sockets, against a floor without an engine.
     Wire(wire::WireArgs),
 }
@@ -37,6 +40,7 @@ pub fn run(args: &BenchArgs) -> Result<u8, Failure> {
         Which::Hop(args) => hop::run(args),
         Which::Journal(args) => journal::run(args),
         Which::Pipeline(args) => pipeline::run(args),
+        Which::Replay(args) => replay::run(args),
         Which::Wire(args) => wire::run(args),
     }
 }

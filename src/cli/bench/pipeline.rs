@@ -186,8 +186,23 @@ pub(super) fn simulate(
     seconds: i64,
     options: &JournalOptions,
 ) -> Result<(SimConfig, RunConfig), Failure> {
+    let (mut simulation, sim, config) = simulation(dir, venues, instruments, options, |_| {})?;
+    simulation.run_for(seconds * SECOND);
+    close(simulation)?;
+    Ok((sim, config))
+}
+
+/// A simulated world, changed by `change`, that has not begun and is recorded in `dir`.
+pub(super) fn simulation(
+    dir: &Path,
+    venues: &[&str],
+    instruments: usize,
+    options: &JournalOptions,
+    change: impl FnOnce(&mut SimConfig),
+) -> Result<(Simulation, SimConfig, RunConfig), Failure> {
     let mut sim = SimConfig::demo(7, venues, instruments)?;
     sim.start_wall_ns = START;
+    change(&mut sim);
     let scan = ScanParams { edge_persist_ns: 0, ..world::demo_scan() };
     let params = world::engine_params(&sim, 7, scan, RiskParams::default());
     let config = RunConfig { trading: true, params };
@@ -198,12 +213,16 @@ pub(super) fn simulate(
     let engine = Fused::new(River::new(parts), Keeper::new(Some(recorder)));
     let servers = (0..sim.venues.len()).map(|venue| server_at(&sim, venue)).collect::<Result<_, _>>()?;
     let vault = Vault::new(world::credentials(&sim));
-    let mut simulation = Simulation::new(engine, servers, conns, vault, START, 100 * MICRO, &bytes);
-    simulation.run_for(seconds * SECOND);
-    if let Some(recorder) = simulation.into_parts().0.into_parts().1.into_parts().0 {
-        recorder.close()?;
+    let simulation = Simulation::new(engine, servers, conns, vault, START, 100 * MICRO, &bytes);
+    Ok((simulation, sim, config))
+}
+
+/// Ends the record of a simulated world in order.
+pub(super) fn close(simulation: Simulation) -> Result<(), Failure> {
+    match simulation.into_parts().0.into_parts().1.into_parts().0 {
+        Some(recorder) => Ok(recorder.close()?),
+        None => Ok(()),
     }
-    Ok((sim, config))
 }
 
 /// Records a run of the simulated world and reads it into memory.

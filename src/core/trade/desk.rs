@@ -135,7 +135,7 @@ impl Desk {
 
     /// For how long the leg has stood alone that does so for the longest time, ns; 0 when none does.
     pub fn alone_for(&self, now: Nanos) -> Nanos {
-        let since = self.trades().filter_map(|trade| trade.alone_since).min();
+        let since = self.trades().take(self.open).filter_map(|trade| trade.alone_since).min();
         since.map_or(0, |since| now.saturating_sub(since))
     }
 

@@ -22,7 +22,7 @@ use crate::replay::step::expression::Scope;
 use crate::replay::step::filter::Book;
 use crate::replay::step::last::Last;
 use crate::replay::step::quantity::Moment;
-use crate::replay::verify::{Comparer, Logic, Report, comparer_behind};
+use crate::replay::verify::{Compare, Comparer, Logic, Report, comparer_behind};
 use crate::stage::river::{Parts, Tap};
 use serde::Serialize;
 use std::path::Path;
@@ -168,7 +168,7 @@ impl Judge {
             let window = resolve(statement.window, &mut cursor, last)?;
             watched.push(Watched { statement, window, held: false, broken: None });
         }
-        let comparer = match comparer_behind(&cursor)? {
+        let comparer = match comparer_behind(&cursor, Compare::Outputs)? {
             Ok(comparer) => comparer,
             Err(report) => {
                 let why = report.divergence.map_or(String::new(), |divergence| divergence.to_string());
