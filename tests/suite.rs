@@ -5,6 +5,8 @@ mod amend_world;
 mod aster_world;
 mod audit;
 mod backup;
+#[cfg(feature = "s3")]
+mod backup_bucket;
 mod bad_input;
 mod bench;
 mod book_conformance;
