@@ -5,6 +5,9 @@
 use super::oracle::shared;
 use perpring::cli::demo::{TempDir, tempdir};
 use perpring::cli::import::{Job, Source, run};
+use perpring::domain::event::Seq;
+use perpring::replay::source::read_config;
+use perpring::replay::whatif::{Question, whatif};
 use serde_json::Value;
 use std::fmt::Write as _;
 use std::io::Write as _;
@@ -247,6 +250,29 @@ fn two_imports_of_one_history_write_the_same_inputs() {
         })
         .collect();
     assert!(dumps[0].len() > 10_000 && dumps[0] == dumps[1]);
+}
+
+#[test]
+fn an_imported_history_is_a_backtest_whose_model_nothing_has_measured() {
+    let dir = tempdir().unwrap();
+    let own = file(&dir, "own", recorded("json-lines", &market(0)));
+    let other = file(&dir, "other", recorded("tardis", &market(600)));
+    let job = job(&dir, &[("binance-usdm", &[own]), ("aster", &[other])]);
+    let (report, ..) = import(&job);
+    let (_, _, config) = read_config(&job.output).unwrap();
+    let paper = config.params.paper.unwrap();
+    let question = Question { params: config.params, paper, from: Seq(1), to: Seq(u64::MAX) };
+    let back = whatif(&job.output, &question, &mut |_, _| {}).unwrap();
+    assert!(back.recorded_on_paper && back.recorded.trades > 0, "{back}");
+    assert_eq!(report["trades"], back.recorded.trades);
+    // The same model over the same market: the same run.
+    assert_eq!(
+        (back.new_modelled.net, back.new_modelled.fees),
+        (back.recorded.net, back.recorded.fees),
+        "{back}"
+    );
+    assert_eq!((back.divergence.clone(), back.trades.len()), (None, 0), "{back}");
+    assert_eq!((back.recorded.uncertainty, back.new_modelled.uncertainty), (None, None));
 }
 
 #[test]

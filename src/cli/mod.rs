@@ -17,6 +17,7 @@ pub mod audit;
 pub mod backup;
 pub mod bench;
 pub mod book;
+pub mod bundle;
 pub mod capture;
 pub mod check_config;
 pub mod decode;
@@ -37,6 +38,7 @@ pub mod screen;
 pub mod sim;
 pub mod step;
 pub mod top;
+pub mod whatif;
 pub mod why;
 
 pub use error::CliError;
@@ -81,8 +83,12 @@ enum Command {
     Top(top::TopArgs),
     /// List instruments as the venues' public metadata states them: scales, limits, funding, status.
     Instruments(instruments::InstrumentsArgs),
-    /// Replay a journal through the engine.
+    /// Cut an incident out of a journal into one file that can be replayed anywhere.
+    Bundle(bundle::BundleArgs),
+    /// Replay a journal, or a bundle, through the engine.
     Replay(replay::ReplayArgs),
+    /// What another configuration would have made of a recorded run.
+    Whatif(whatif::WhatIfArgs),
     /// Explain an order from a journal: trigger, books, edge, checks, bytes, fills, nanoseconds.
     Why(why::WhyArgs),
     /// Explain what kept a pair from trading at a moment.
@@ -152,7 +158,9 @@ fn dispatch(cli: Cli) -> Result<u8, Failure> {
         Command::CheckConfig(args) => check_config::run(&args),
         Command::Top(args) => top::run(&args),
         Command::Instruments(args) => instruments::run(&args),
+        Command::Bundle(args) => bundle::run(&args),
         Command::Replay(args) => replay::run(&args),
+        Command::Whatif(args) => whatif::run(&args),
         Command::Why(args) => why::run(&args),
         Command::WhyNot(args) => why::run_not(&args),
         Command::Step(args) => step::run(&args),

@@ -6,6 +6,7 @@ use crate::domain::calendar;
 use crate::domain::event::Seq;
 use crate::domain::time::Nanos;
 use crate::journal::{Stream, read_mark};
+use crate::replay::bundle::file::Bundle;
 use crate::replay::cursor::Cursor;
 use crate::replay::outputs::record_outputs;
 use crate::replay::place::Place;
@@ -19,13 +20,16 @@ use std::str::FromStr;
 use std::time::{Duration, Instant};
 
 /// Arguments of `replay`.
-#[derive(Args, Debug)]
+#[derive(Args, Clone, Debug)]
 pub struct ReplayArgs {
-    /// Directory of the journal.
+    /// Directory of the journal, or the file of a bundle.
     pub dir: PathBuf,
     /// Compare every output with the recorded one (exit 1 at the first divergence).
     #[arg(long)]
     pub verify: bool,
+    /// Of a bundle: look whether what it expects holds (exit 1 where it does not).
+    #[arg(long, conflicts_with_all = ["verify", "from", "to", "outputs", "snapshots"])]
+    pub expect: bool,
     /// First input: its number, a time (2026-11-27T13:40:00Z, 13:40:00.5), or +12.5s after the beginning.
     #[arg(long, value_name = "T|SEQ")]
     pub from: Option<Place>,
@@ -88,6 +92,22 @@ impl ReplayArgs {
 
 /// Runs the command.
 pub fn run(args: &ReplayArgs) -> Result<u8, Failure> {
+    if args.expect {
+        if !Bundle::is_one(&args.dir) {
+            let what = format!("{} is no bundle: only a bundle says what it expects", args.dir.display());
+            return Err(CliError::Argument(what).into());
+        }
+        return super::bundle::expect(&args.dir, args.json);
+    }
+    if Bundle::is_one(&args.dir) {
+        let unpacked = Bundle::open(&args.dir)?.unpack()?;
+        return of_dir(&ReplayArgs { dir: unpacked.dir().to_owned(), ..args.clone() });
+    }
+    of_dir(args)
+}
+
+/// Of a journal.
+fn of_dir(args: &ReplayArgs) -> Result<u8, Failure> {
     if let Some(out) = &args.outputs {
         let bar = ProgressBar::new();
         let inputs = record_outputs(&args.dir, out, &mut |inputs| {

@@ -2,6 +2,7 @@
 
 use super::progress::ProgressBar;
 use super::{CliError, Failure};
+use crate::replay::bundle::file::Bundle;
 use crate::replay::step::command::{Command, parse};
 use crate::replay::step::{Answer, Debugger, Driver, StepError};
 use clap::Args;
@@ -14,7 +15,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 /// Arguments of `step`.
 #[derive(Args, Debug)]
 pub struct StepArgs {
-    /// Directory of the journal: of a run that ended, that crashed, or that still writes. Nothing in it is changed.
+    /// Directory of the journal (or the file of a bundle): of a run that ended, that crashed, or that still writes. Nothing in it is changed.
     pub dir: PathBuf,
     /// Do this and no prompt; may stand several times. `help` lists the commands.
     #[arg(short, long = "command", value_name = "COMMAND")]
@@ -45,7 +46,11 @@ impl Driver for Hands {
 /// Runs the command: 0 all was done, 1 a run ended without reaching what it was for, 2 a command made no sense.
 /// At a prompt nothing of that ends it.
 pub fn run(args: &StepArgs) -> Result<u8, Failure> {
-    let mut debugger = Debugger::open(&args.dir)?;
+    let unpacked = match Bundle::is_one(&args.dir) {
+        true => Some(Bundle::open(&args.dir)?.unpack()?),
+        false => None,
+    };
+    let mut debugger = Debugger::open(unpacked.as_ref().map_or(args.dir.as_path(), |of| of.dir()))?;
     let stop = Arc::new(AtomicBool::new(false));
     // A second Ctrl-C before the next command ends the program, whatever it is doing.
     signal_hook::flag::register_conditional_shutdown(signal_hook::consts::SIGINT, 130, Arc::clone(&stop))?;

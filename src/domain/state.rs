@@ -82,6 +82,31 @@ pub mod array {
     }
 }
 
+/// Maps whose keys are no text, as sequences of key and value, for `#[serde(with = "pairs")]`.
+pub mod pairs {
+    use serde::de::{Deserialize, Deserializer};
+    use serde::ser::{Serialize, Serializer};
+    use std::collections::BTreeMap;
+
+    /// Writes the pairs in the order of their keys.
+    pub fn serialize<S: Serializer, K: Serialize, V: Serialize>(
+        map: &BTreeMap<K, V>,
+        to: S,
+    ) -> Result<S::Ok, S::Error> {
+        to.collect_seq(map)
+    }
+
+    /// Reads them.
+    pub fn deserialize<'de, D, K, V>(from: D) -> Result<BTreeMap<K, V>, D::Error>
+    where
+        D: Deserializer<'de>,
+        K: Deserialize<'de> + Ord,
+        V: Deserialize<'de>,
+    {
+        Ok(Vec::<(K, V)>::deserialize(from)?.into_iter().collect())
+    }
+}
+
 /// Tables most of whose rows are blank, for `#[serde(with = "sparse")]`: their length, and the other rows with their place.
 pub mod sparse {
     use serde::de::{Deserialize, Deserializer, Error};

@@ -122,6 +122,7 @@ pub fn walk(
     taker: &mut dyn Taker,
     progress: &mut dyn FnMut(f64, u64),
 ) -> Result<Report, ExportError> {
+    crate::replay::part::must_be_whole(&request.dir)?;
     let (_, _, config) = read_config(&request.dir)?;
     let parts = Parts::new(&config.params, config.trading)?;
     let listings = Listings::new(&config.params);

@@ -5,23 +5,32 @@
 //! some behind, in a directory of their own; changes no file of the journal.
 
 use super::denials::Denials;
+use super::part;
 use super::snapshot::{Snapshot, Snapshots};
 use super::source::{Inputs, ReplayError, RunConfig, read_config};
 use crate::domain::effect::OutMsg;
 use crate::domain::event::{Event, Seq};
 use crate::domain::input::{Input, InputClass, RawInput};
-use crate::domain::intent::{Denial, Intent};
+use crate::domain::intent::{Denial, Intent, NearMiss};
 use crate::domain::output::{OutputKey, Stage};
 use crate::domain::time::{Nanos, Stamp};
 use crate::journal::Manifest;
+use crate::stage::LOGIC_VERSION;
+use crate::stage::decode::UnknownDialect;
 use crate::stage::river::{Parts, River, Tap};
 use std::path::{Path, PathBuf};
+
+/// Builds the stages for a configuration.
+pub type Build = Box<dyn Fn(&RunConfig) -> Result<Parts, UnknownDialect>>;
 
 /// A place in a run, after the input [`Cursor::seq`].
 pub struct Cursor {
     dir: PathBuf,
     manifest: Manifest,
     config: RunConfig,
+    build: Build,
+    /// The stages before the first input, where that is not the run's first.
+    start: Option<Snapshot>,
     snapshots: Snapshots,
     river: River,
     inputs: Inputs,
@@ -37,16 +46,25 @@ impl Cursor {
 
     /// The same, with snapshots below the directory `cache` and not beside the journal.
     pub fn open_with(dir: &Path, cache: Option<&Path>) -> Result<Self, ReplayError> {
+        Self::open_built(dir, cache, Box::new(|config| Parts::new(&config.params, config.trading)))
+    }
+
+    /// The same, with stages that `build` makes (tests plant faults this way).
+    pub fn open_built(dir: &Path, cache: Option<&Path>, build: Build) -> Result<Self, ReplayError> {
         let (manifest, _, config) = read_config(dir)?;
+        let start = part::start(dir, &manifest)?;
+        let (river, denials, seq) = beginning(dir, &config, &build, start.as_ref())?;
         Ok(Self {
-            river: fresh(dir, &config)?,
+            river,
             inputs: Inputs::open(dir)?,
             snapshots: Snapshots::of(dir, &manifest, cache),
             dir: dir.to_owned(),
             manifest,
             config,
-            denials: Denials::default(),
-            seq: Seq(0),
+            build,
+            start,
+            denials,
+            seq,
         })
     }
 
@@ -86,7 +104,7 @@ impl Cursor {
 
     /// Goes to the place of a snapshot.
     fn enter(&mut self, snapshot: &Snapshot) -> Result<(), ReplayError> {
-        let mut river = fresh(&self.dir, &self.config)?;
+        let mut river = fresh(&self.dir, &self.config, &self.build)?;
         match snapshot.restore(&mut river) {
             Ok(denials) => {
                 self.inputs = Inputs::open_after(&self.dir, snapshot.seq)?;
@@ -103,9 +121,9 @@ impl Cursor {
 
     /// Goes before the first input.
     fn begin(&mut self) -> Result<(), ReplayError> {
-        self.river = fresh(&self.dir, &self.config)?;
+        (self.river, self.denials, self.seq) =
+            beginning(&self.dir, &self.config, &self.build, self.start.as_ref())?;
         self.inputs = Inputs::open(&self.dir)?;
-        (self.denials, self.seq) = (Denials::default(), Seq(0));
         Ok(())
     }
 
@@ -117,6 +135,7 @@ impl Cursor {
         // One that cannot be used lies before every time: then the search only begins earlier.
         let after = list.partition_point(|seq| read(seq).is_none_or(|is| is.mono + is.wall_anchor < wall));
         let before = list[..after].iter().rev().find_map(read);
+        let before = before.as_ref().or(self.start.as_ref());
         before.map_or((Seq(0), 0), |snapshot| (snapshot.seq, snapshot.wall_anchor))
     }
 
@@ -182,10 +201,31 @@ impl Cursor {
 }
 
 /// Stages that have seen nothing yet.
-fn fresh(dir: &Path, config: &RunConfig) -> Result<River, ReplayError> {
-    let parts = Parts::new(&config.params, config.trading)
-        .map_err(|source| ReplayError::Dialect { dir: dir.to_owned(), source })?;
+fn fresh(dir: &Path, config: &RunConfig, build: &Build) -> Result<River, ReplayError> {
+    let parts = build(config).map_err(|source| ReplayError::Dialect { dir: dir.to_owned(), source })?;
     Ok(River::new(parts))
+}
+
+/// Stages before the first input of the journal, and its number less one.
+fn beginning(
+    dir: &Path,
+    config: &RunConfig,
+    build: &Build,
+    start: Option<&Snapshot>,
+) -> Result<(River, Denials, Seq), ReplayError> {
+    let mut river = fresh(dir, config, build)?;
+    let Some(start) = start else { return Ok((river, Denials::default(), Seq(0))) };
+    match start.restore(&mut river) {
+        Ok(denials) => Ok((river, denials, start.seq)),
+        Err(why) => Err(ReplayError::Part {
+            dir: dir.to_owned(),
+            why: format!(
+                "version {} of the rules wrote the state after input {}, and this version ({LOGIC_VERSION}) cannot read \
+                 it: {why}",
+                start.logic_version, start.seq.0
+            ),
+        }),
+    }
 }
 
 /// Keeps what a comparison that begins later must remember, and passes everything on.
@@ -221,6 +261,10 @@ impl<T: Tap> Tap for Watched<'_, T> {
 
     fn message(&mut self, key: OutputKey, message: &OutMsg) {
         self.tap.message(key, message);
+    }
+
+    fn near_miss(&mut self, key: OutputKey, near: &NearMiss) {
+        self.tap.near_miss(key, near);
     }
 
     fn state(&mut self, key: OutputKey, hash: u64) {

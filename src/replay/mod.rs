@@ -5,16 +5,19 @@
 //! are themselves checked against what the stages regenerate.
 
 pub mod audit;
+pub mod bundle;
 pub mod check;
 pub mod cursor;
 pub mod denials;
 pub mod diff;
 pub mod divergence;
 pub mod outputs;
+pub mod part;
 pub mod place;
 pub mod plain;
 pub mod snapshot;
 pub mod source;
 pub mod step;
 pub mod verify;
+pub mod whatif;
 pub mod why;

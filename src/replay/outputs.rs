@@ -72,6 +72,7 @@ impl Tap for OutputsOnly {
 /// # Errors
 /// Either journal's.
 pub fn record_outputs(dir: &Path, out: &Path, progress: &mut dyn FnMut(u64)) -> Result<u64, ReplayError> {
+    crate::replay::part::must_be_whole(dir)?;
     let (manifest, _, config) = read_config(dir)?;
     let parts = parts(dir, &config)?;
     let manifest = Manifest { logic_version: LOGIC_VERSION, ..manifest };

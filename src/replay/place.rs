@@ -9,6 +9,7 @@
 //! | `+12.5s`, `+250ms`, `+3m`, `+1h` | since the first input |
 
 use super::cursor::Cursor;
+use super::part;
 use super::source::{Inputs, ReplayError};
 use crate::domain::calendar;
 use crate::domain::event::Seq;
@@ -144,9 +145,12 @@ enum Wanted {
 /// When the run began, by the first input and the first word about the wall clock.
 fn began(dir: &Path) -> Result<Stamp, ReplayError> {
     let mut inputs = Inputs::open(dir)?;
-    let mut mono = None;
+    let (mut mono, known) = (None, part::start_wall(dir)?);
     while let Some((_, RawInput { mono: at, input, .. })) = inputs.next()? {
         let mono = *mono.get_or_insert(at);
+        if let Some(anchor) = known {
+            return Ok(Stamp { mono, wall: mono + anchor });
+        }
         if let Input::Anchor(anchor) = input {
             return Ok(Stamp { mono, wall: mono + anchor });
         }

@@ -99,11 +99,30 @@ impl Snapshot {
         Ok(content.denials)
     }
 
+    /// Reads the file `path` and checks that it is of the run of `manifest` after input `seq`.
+    ///
+    /// # Errors
+    /// It cannot be read, or is of another run or damaged.
+    pub fn read(path: &Path, manifest: &Manifest, seq: Seq, rules: Rules) -> Result<Self, SnapshotError> {
+        let unfit = |why: String| SnapshotError::Unfit { path: path.to_owned(), why };
+        let file = File::open(path).map_err(|source| SnapshotError::Io { path: path.to_owned(), source })?;
+        let mut text = String::new();
+        zstd::Decoder::new(file)
+            .and_then(|bytes| bytes.take(BYTES_MAX).read_to_string(&mut text))
+            .map_err(|why| unfit(format!("it is damaged ({why})")))?;
+        let snapshot: Self =
+            serde_json::from_str(&text).map_err(|why| unfit(format!("it is damaged ({why})")))?;
+        match snapshot.unfit(manifest, seq, rules) {
+            Some(why) => Err(unfit(why)),
+            None => Ok(snapshot),
+        }
+    }
+
     /// What keeps it from being used for the run of `manifest` after input `seq`.
-    fn unfit(&self, manifest: &Manifest, seq: Seq) -> Option<String> {
+    fn unfit(&self, manifest: &Manifest, seq: Seq, rules: Rules) -> Option<String> {
         let checks = [
             (self.format == FORMAT, "it has another format"),
-            (self.logic_version == LOGIC_VERSION, "other rules made it"),
+            (rules == Rules::Any || self.logic_version == LOGIC_VERSION, "other rules made it"),
             (self.run_id == manifest.run_id, "it is of another run"),
             (self.configuration_hash == manifest.configuration_hash, "it is of another configuration"),
             (self.seq == seq, "its name is that of another input"),
@@ -111,6 +130,15 @@ impl Snapshot {
         ];
         checks.iter().find(|(good, _)| !good).map(|(_, why)| (*why).to_owned())
     }
+}
+
+/// Whose snapshots are read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Rules {
+    /// These rules'.
+    Own,
+    /// Any version's, as far as its fields can be read: what cannot be made anew.
+    Any,
 }
 
 /// The snapshots of a run.
@@ -194,19 +222,7 @@ impl Snapshots {
     /// # Errors
     /// It cannot be read, or is of another run or damaged.
     pub fn read(&self, manifest: &Manifest, seq: Seq) -> Result<Snapshot, SnapshotError> {
-        let path = self.path(seq);
-        let unfit = |why: String| SnapshotError::Unfit { path: path.clone(), why };
-        let file = File::open(&path).map_err(|source| SnapshotError::Io { path: path.clone(), source })?;
-        let mut text = String::new();
-        zstd::Decoder::new(file)
-            .and_then(|bytes| bytes.take(BYTES_MAX).read_to_string(&mut text))
-            .map_err(|why| unfit(format!("it is damaged ({why})")))?;
-        let snapshot: Snapshot =
-            serde_json::from_str(&text).map_err(|why| unfit(format!("it is damaged ({why})")))?;
-        match snapshot.unfit(manifest, seq) {
-            Some(why) => Err(unfit(why)),
-            None => Ok(snapshot),
-        }
+        Snapshot::read(&self.path(seq), manifest, seq, Rules::Own)
     }
 
     /// Keeps a snapshot, whole or not at all, unless there is one already. Where it cannot be written, that is told once

@@ -1,5 +1,6 @@
 //! Reading a run's journal as inputs and outputs of the domain.
 
+use super::part;
 use crate::domain::codec::{decode_input, decode_output};
 use crate::domain::event::Seq;
 use crate::domain::input::{Input, RawInput};
@@ -27,6 +28,9 @@ pub enum ReplayError {
     /// A place that the run does not have.
     #[error("{dir}: {why}")]
     Place { dir: PathBuf, why: String },
+    /// The state before the first input of a part of a run.
+    #[error("the part of a run in {dir} cannot be entered: {why}")]
+    Part { dir: PathBuf, why: String },
     /// A dialect that this build does not have.
     #[error("{dir}: {source}")]
     Dialect { dir: PathBuf, source: crate::stage::decode::UnknownDialect },
@@ -66,7 +70,7 @@ impl Inputs {
         Ok(Self {
             dir: dir.to_owned(),
             reader: Reader::open(dir, Stream::Inputs)?,
-            last: Some(0),
+            last: Some(part::begins_after(dir).0),
             hole: Hole::default(),
         })
     }
@@ -127,6 +131,10 @@ impl Inputs {
 /// Reads the configuration of a run and its manifest.
 pub fn read_config(dir: &Path) -> Result<(Manifest, Vec<u8>, RunConfig), ReplayError> {
     let manifest = Manifest::read(dir)?;
+    if part::begins_after(dir) > Seq(0) {
+        let (bytes, config) = part::config(dir)?;
+        return Ok((manifest, bytes, config));
+    }
     let mut inputs = Inputs::open(dir)?;
     let Some((_, RawInput { input: Input::Config, bytes, .. })) = inputs.next()? else {
         return Err(ReplayError::NoConfig { dir: dir.to_owned() });

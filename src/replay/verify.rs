@@ -3,6 +3,7 @@
 use super::cursor::Cursor;
 use super::denials::Denials;
 use super::divergence::{Divergence, compare};
+use super::part;
 use super::source::{Inputs, Outputs, RecordedOutput, ReplayError, RunConfig, read_config};
 use crate::domain::codec::{kind_name, output_kind};
 use crate::domain::effect::OutMsg;
@@ -91,6 +92,14 @@ impl Report {
 /// Replays the journal in `dir` and compares every output. `progress` gets the number of replayed inputs
 /// now and then.
 pub fn verify(dir: &Path, progress: &mut dyn FnMut(u64)) -> Result<Report, ReplayError> {
+    if part::begins_after(dir) > Seq(0) {
+        let mut cursor = Cursor::open(dir)?;
+        return verify_behind(&mut cursor, Seq(u64::MAX), &mut |seq, _| {
+            if seq.0.is_multiple_of(1 << 16) {
+                progress(seq.0);
+            }
+        });
+    }
     verify_with(dir, None, |config| Parts::new(&config.params, config.trading), progress)
 }
 
@@ -132,6 +141,7 @@ pub struct Prepared {
 
 /// Opens the journal in `dir`; a configuration that is not the one the manifest names is a divergence.
 pub fn prepare(dir: &Path) -> Result<Result<Prepared, Box<Report>>, ReplayError> {
+    part::must_be_whole(dir)?;
     let (config, logic) = match checked_config(dir)? {
         Ok(checked) => checked,
         Err(report) => return Ok(Err(report)),
@@ -159,21 +169,30 @@ pub fn verify_behind(
     to: Seq,
     each: &mut dyn FnMut(Seq, Stamp),
 ) -> Result<Report, ReplayError> {
-    let dir = cursor.dir().to_owned();
-    let (_, logic) = match checked_config(&dir)? {
-        Ok(checked) => checked,
+    let mut tap = match comparer_behind(cursor)? {
+        Ok(tap) => tap,
         Err(report) => return Ok(*report),
     };
-    // Damage is met on the way: the whole journal is not read for a part of it.
-    let mark = read_mark(&dir, Stream::Outputs, cursor.manifest().run_id.0);
-    let closed = mark.is_some_and(|mark| mark.closed);
-    let outputs = Outputs::open_from(&dir, Seq(cursor.seq().0 + 1))?;
-    let mut tap = Comparer::new(outputs, cursor.denials().clone(), closed, logic);
-    tap.note_mismatch();
     while cursor.seq() < to && !tap.is_over() && cursor.step(&mut tap)? {
         each(cursor.seq(), cursor.now());
     }
     tap.into_report(cursor.hole())
+}
+
+/// Holds the outputs of the inputs behind the place of `cursor` against the recorded ones.
+pub(super) fn comparer_behind(cursor: &Cursor) -> Result<Result<Comparer, Box<Report>>, ReplayError> {
+    let dir = cursor.dir();
+    let (_, logic) = match checked_config(dir)? {
+        Ok(checked) => checked,
+        Err(report) => return Ok(Err(report)),
+    };
+    // Damage is met on the way: the whole journal is not read for a part of it.
+    let mark = read_mark(dir, Stream::Outputs, cursor.manifest().run_id.0);
+    let closed = mark.is_some_and(|mark| mark.closed);
+    let outputs = Outputs::open_from(dir, Seq(cursor.seq().0 + 1))?;
+    let mut tap = Comparer::new(outputs, cursor.denials().clone(), closed, logic);
+    tap.note_mismatch();
+    Ok(Ok(tap))
 }
 
 /// Whether the outputs of the journal in `dir` ended in order: then none may be missing.

@@ -130,8 +130,9 @@ async def check_orders(exchange, venue, symbol, amount, ask):
     near(said[-1][1], amount, 1e-9, "filled by the stream")
     trades = await soon(fills, "own trades")
     check(trades and all(trade["order"] == bought["id"] for trade in trades), f"{trades}")
-    exit_price = ask if venue == "hyperliquid" else None
-    sold = await exchange.create_order(symbol, "market", "sell", amount, exit_price, {"reduceOnly": True})
+    # There a market order is a limit this far from a price; by itself 5 %, at the edge of what the venue takes.
+    exit_price, more = (ask, {"slippage": "0.02"}) if venue == "hyperliquid" else (None, {})
+    sold = await exchange.create_order(symbol, "market", "sell", amount, exit_price, {"reduceOnly": True, **more})
     await orders.until(sold["id"], "closed")
     orders.task.cancel()
     return [resting["id"], bought["id"], sold["id"]]

@@ -79,6 +79,7 @@ pub fn audit(
     options: &AuditOptions<'_>,
     progress: &mut dyn FnMut(Progress),
 ) -> Result<AuditReport, AuditError> {
+    crate::replay::part::must_be_whole(dir)?;
     let (manifest, _, config) = read_config(dir)?;
     let limits = options.limits.over(CheckLimits::of(&config.params));
     let parts = Parts::new(&config.params, config.trading)

@@ -5,6 +5,7 @@ use crate::domain::instrument::Instrument;
 use crate::domain::number::Num;
 use crate::domain::order::{OrderSpec, Side};
 use crate::domain::time::{Nanos, SECOND};
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 /// The published policy: what was stated longer ago than this limits nothing.
@@ -14,7 +15,7 @@ const KNOWN_FOR: Nanos = 15 * SECOND;
 type Exact = (i128, u32);
 
 /// What a venue last stated of a listing.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
 struct Stated {
     /// Nothing is bought above it.
     highest: Option<Exact>,
@@ -24,7 +25,7 @@ struct Stated {
 }
 
 /// By listing.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(super) struct Bands(BTreeMap<u16, Stated>);
 
 impl Bands {

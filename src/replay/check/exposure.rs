@@ -8,6 +8,7 @@ use crate::domain::money::{Amount, Money};
 use crate::domain::number::POW10;
 use crate::domain::order::{OrderSpec, OrderUpdate, Side};
 use crate::domain::time::Nanos;
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 /// A position before and after a fill, contracts.
@@ -35,7 +36,7 @@ pub(super) struct Value {
     pub gross: Money,
 }
 
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
 struct Position {
     qty: i64,
     price: Price,
@@ -43,7 +44,7 @@ struct Position {
 }
 
 /// Positions of all listings.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub(super) struct Exposure {
     positions: BTreeMap<u16, Position>,
 }
@@ -108,7 +109,7 @@ fn rescaled(value: i64, from: u8, to: u8) -> i64 {
 }
 
 /// A trade's net base amount over all its legs.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
 struct Residual {
     net: Amount,
     /// What counts as flat: one step of the coarsest leg.
@@ -117,7 +118,7 @@ struct Residual {
 }
 
 /// Residuals of all trades.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub(super) struct Residuals {
     trades: BTreeMap<u32, Residual>,
     pub notional_max: Money,

@@ -24,6 +24,7 @@
 
 mod band;
 mod exposure;
+mod live;
 mod orders;
 mod run;
 #[cfg(test)]
@@ -43,8 +44,9 @@ use crate::domain::intent::{Amend, Basket, BasketKind, Denial, Intent, ONE_PPB, 
 use crate::domain::money::Money;
 use crate::domain::order::{ClientId, OrderSpec, OrderUpdate};
 use crate::domain::params::EngineParams;
+use crate::domain::state::pairs;
 use crate::domain::time::{Nanos, SECOND};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Violations kept word for word; all are counted.
@@ -52,9 +54,12 @@ const VIOLATIONS_KEPT: usize = 1000;
 /// The engine values positions at marks, the checker at fills: what they may differ by.
 const VALUATION_TOLERANCE_PPB: Ppb = 20_000_000;
 
+/// Ended orders that a checker keeps where it is to be small.
+const ORDERS_KEPT: usize = 4096;
+
 /// What the record is held against. The factors are the published policy for orders that reduce risk:
 /// prices have moved since the entry that they complete or close.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct CheckLimits {
     /// Notional of one order, quote currency.
     pub order_notional_max: Money,
@@ -169,9 +174,13 @@ pub struct CheckReport {
     pub unhedged_open: u64,
 }
 
-/// Checks facts as they come. See [`check`] and [`check_journal`].
+/// Checks facts as they come. See [`check`] and [`check_journal`]. What it knows can be kept as text, without its limits
+/// and what it found, and a check go on from there.
+#[derive(Serialize, Deserialize)]
 pub struct Checker {
+    #[serde(skip)]
     limits: CheckLimits,
+    #[serde(skip)]
     report: CheckReport,
     seq: Seq,
     mono: Nanos,
@@ -180,7 +189,9 @@ pub struct Checker {
     orders: Orders,
     exposure: Exposure,
     residuals: Residuals,
+    #[serde(with = "pairs")]
     wishes: BTreeMap<(u32, u16, u8), Basket>,
+    #[serde(with = "pairs")]
     amends: BTreeMap<(u32, u16), Amend>,
     killed: bool,
     killed_venues: BTreeSet<u8>,
@@ -262,6 +273,16 @@ impl Checker {
             }
             Fact::Message(meta, text) => self.message(meta, text),
         }
+    }
+
+    /// The same under these limits, with nothing found yet.
+    pub fn under(self, limits: CheckLimits) -> Self {
+        Self { limits, report: CheckReport::default(), ..self }
+    }
+
+    /// Forgets orders that ended long ago.
+    pub fn forget_old(&mut self) {
+        self.orders.forget_old(ORDERS_KEPT);
     }
 
     /// What was found so far; complete only after [`Checker::finish`].

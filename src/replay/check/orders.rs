@@ -3,14 +3,16 @@
 use crate::domain::instrument::Price;
 use crate::domain::intent::{Amend, Basket, BasketKind, TradeId};
 use crate::domain::order::{AmendUpdate, ClientId, OrderSpec, OrderUpdate, Side};
+use crate::domain::state::pairs;
 use crate::domain::time::Nanos;
+use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 /// A basket's name: trade, attempt, kind.
 pub(super) type BasketKey = (u32, u16, u8);
 
 /// An approved order.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub(super) struct Known {
     /// As approved.
     pub spec: OrderSpec,
@@ -32,7 +34,7 @@ pub(super) struct Known {
 }
 
 /// An approved amendment that is under way.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 struct UnderWay {
     to: OrderSpec,
     key: BasketKey,
@@ -60,10 +62,12 @@ impl Known {
 }
 
 /// All orders of a run.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub(super) struct Orders {
+    #[serde(with = "pairs")]
     all: BTreeMap<ClientId, Known>,
     open: BTreeSet<ClientId>,
+    #[serde(with = "pairs")]
     baskets: BTreeMap<BasketKey, Vec<ClientId>>,
     /// `mono` of the entry orders of the last second.
     entries: VecDeque<Nanos>,
@@ -72,6 +76,16 @@ pub(super) struct Orders {
 }
 
 impl Orders {
+    /// Forgets what no later fact can concern: all but the open orders and the latest `kept`.
+    pub fn forget_old(&mut self, kept: usize) {
+        let old = self.all.len().saturating_sub(kept);
+        let old: BTreeSet<ClientId> =
+            self.all.keys().take(old).filter(|id| !self.open.contains(id)).copied().collect();
+        self.all.retain(|id, _| !old.contains(id));
+        self.fills.retain(|fill| self.all.contains_key(&fill.3));
+        self.baskets.retain(|_, ids| ids.iter().any(|id| self.all.contains_key(id)));
+    }
+
     /// False when the id was used before.
     pub fn approve(&mut self, known: Known, now: Nanos) -> bool {
         let id = known.spec.client_id;

@@ -17,6 +17,7 @@ use std::path::{Path, PathBuf};
 
 /// Checks the journal in `dir` against the limits of its own configuration, or against `limits`.
 pub fn check_journal(dir: &Path, limits: Option<&CheckLimits>) -> Result<CheckReport, ReplayError> {
+    crate::replay::part::must_be_whole(dir)?;
     let (_, _, config) = read_config(dir)?;
     let own = CheckLimits::of(&config.params);
     let parts = Parts::new(&config.params, config.trading)

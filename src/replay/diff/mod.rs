@@ -79,6 +79,7 @@ enum Other {
 /// # Errors
 /// [`DiffError`].
 pub fn diff(dir: &Path, against: &Against, progress: &mut dyn FnMut(u64)) -> Result<DiffReport, DiffError> {
+    crate::replay::part::must_be_whole(dir)?;
     let (manifest, _, config) = read_config(dir)?;
     let (mut inputs, mut outputs) = (Inputs::open(dir)?, Ordered::open(dir)?);
     let (mut other, there) = open(dir, &config, against)?;
@@ -136,6 +137,7 @@ type There = (Side, Option<RunConfig>);
 fn open(dir: &Path, config: &RunConfig, against: &Against) -> Result<(Other, There), DiffError> {
     Ok(match against {
         Against::Journal(dir) => {
+            crate::replay::part::must_be_whole(dir)?;
             let (manifest, _, config) = read_config(dir)?;
             let side = Side {
                 what: dir.display().to_string(),

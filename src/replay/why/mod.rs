@@ -7,6 +7,7 @@
 mod card;
 mod decide;
 mod follow;
+mod hops;
 mod index;
 mod not;
 mod text;

@@ -1,4 +1,4 @@
-//! The ticker of one listing, whole: Bybit sends it whole once and then what changes of it [D].
+//! The ticker of one listing, whole: Bybit sends it whole once and then what changes of it \[D\].
 //!
 //! The rule: **a field that a change does not name is unchanged, and so confirmed, as far as the stream has no hole
 //! since its snapshot on that connection.** Mark, index and funding are therefore told again with each ticker that

@@ -1,0 +1,264 @@
+//! The trades of one run, followed from their entry to flat, whoever executed them.
+
+use crate::core::position::{Positions, cash_flow, to_quote};
+use crate::domain::calendar;
+use crate::domain::event::{Event, EventBody, Seq};
+use crate::domain::input::SendFate;
+use crate::domain::instrument::{InstrumentId, Price, Qty};
+use crate::domain::intent::{BasketKind, Intent, Ppb, TradeId};
+use crate::domain::money::Money;
+use crate::domain::number::Num;
+use crate::domain::order::{ClientId, OrderUpdate, Side};
+use crate::domain::params::EngineParams;
+use crate::domain::time::{Nanos, Stamp};
+use serde::Serialize;
+use std::collections::BTreeMap;
+
+/// Decimals of a basis point in ppb.
+const BPS_SCALE: u8 = 5;
+
+/// A trade of which a leg filled, as reports show it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct TradeRow {
+    /// The recorded input that made its entry.
+    pub opened_seq: u64,
+    /// When, UTC.
+    pub opened: String,
+    /// When it was flat again; `None` = not within the run.
+    pub closed: Option<String>,
+    /// Unified name of what it trades.
+    pub pair: String,
+    /// Where it buys at the entry: venue and symbol.
+    pub buy: String,
+    /// Where it sells.
+    pub sell: String,
+    /// Net edge that the entry was decided on, bps.
+    pub entry_edge_bps: String,
+    /// Fills of all its orders.
+    pub fills: u32,
+    /// Fees paid, quote currency.
+    pub fees: Money,
+    /// What it brought after fees, quote currency; what is still open counts at the last mid. Without funding.
+    pub result: Money,
+    /// How long its legs were not equal, ns.
+    pub unhedged_ns: Nanos,
+}
+
+impl TradeRow {
+    /// Without what the entry was decided on.
+    #[must_use]
+    pub fn without_edge(self) -> Self {
+        Self { entry_edge_bps: String::new(), ..self }
+    }
+}
+
+/// Counts of a run, from where its trades count.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct TradeCounts {
+    /// Entries that risk approved.
+    pub entries: u64,
+    /// Orders that left.
+    pub orders: u64,
+    /// Fills.
+    pub fills: u64,
+}
+
+/// A trade as it is followed.
+#[derive(Clone, Debug)]
+pub struct Followed {
+    /// The recorded input of its entry.
+    pub opened: Seq,
+    /// When.
+    pub at: Stamp,
+    /// When it was flat again.
+    pub closed: Option<Stamp>,
+    /// Listings that it buys and sells at the entry.
+    pub legs: [InstrumentId; 2],
+    edge: Ppb,
+    held: [i64; 2],
+    flow: Money,
+    fees: Money,
+    fills: u32,
+    /// Price of its first fill: what its legs are compared at.
+    price: Option<Price>,
+    unhedged_since: Option<Nanos>,
+    unhedged_ns: Nanos,
+}
+
+impl Followed {
+    /// What it brought, its open legs at their marks.
+    pub fn result(&self, positions: &Positions) -> Money {
+        let open = self.legs.iter().zip(self.held).filter(|(_, held)| *held != 0);
+        let open = open.filter_map(|(id, held)| {
+            let (instrument, mark) = (positions.instrument(*id)?, positions.get(*id).mark?);
+            let side = if held > 0 { Side::Sell } else { Side::Buy };
+            let flow = cash_flow(instrument, side, Qty(held.saturating_abs()), mark);
+            Some(to_quote(instrument, flow, Some(mark)))
+        });
+        open.fold(self.flow - self.fees, |sum, value| sum + value)
+    }
+
+    /// Whether both hold at some time; an open one holds until the end.
+    pub fn overlaps(&self, other: &Self) -> bool {
+        let ends = |of: &Self| of.closed.map_or(Nanos::MAX, |closed| closed.mono);
+        self.at.mono <= ends(other) && other.at.mono <= ends(self)
+    }
+
+    /// Books a fill; the legs are compared in the quote currency at the price of the first fill.
+    fn fill(&mut self, update: &OrderUpdate, at: Stamp, positions: &Positions) {
+        let Some(instrument) = positions.instrument(update.instrument) else { return };
+        let Some(leg) = self.legs.iter().position(|id| *id == update.instrument) else { return };
+        let price = *self.price.get_or_insert(update.fill_price);
+        let flow = cash_flow(instrument, update.side, update.fill_qty, update.fill_price);
+        let (exact, estimated) = positions.fee_of(instrument, update);
+        self.flow += to_quote(instrument, flow, Some(update.fill_price));
+        self.fees += to_quote(instrument, exact + estimated, Some(update.fill_price));
+        self.fills += 1;
+        self.held[leg] += update.side.sign() * update.fill_qty.0;
+        let (mut net, mut step) = (Money::ZERO, Money::ZERO);
+        for (id, held) in self.legs.iter().zip(self.held) {
+            let Some(instrument) = positions.instrument(*id) else { continue };
+            let value = instrument.notional(Qty(held.saturating_abs()), price);
+            net += if held < 0 { -value } else { value };
+            step = step.max(instrument.notional(Qty(instrument.step), price));
+        }
+        // Steps of two venues need not divide each other.
+        match (net.abs() >= step, self.unhedged_since) {
+            (true, None) => self.unhedged_since = Some(at.mono),
+            (false, Some(since)) => {
+                self.unhedged_ns += at.mono - since;
+                self.unhedged_since = None;
+            }
+            _ => {}
+        }
+        self.closed = (self.held == [0, 0]).then_some(at);
+    }
+}
+
+/// Follows the trades of a run.
+pub struct TradeLog {
+    /// Trades of earlier inputs do not count.
+    from: Seq,
+    trades: Vec<Followed>,
+    by_id: BTreeMap<TradeId, usize>,
+    by_order: BTreeMap<ClientId, usize>,
+    counts: TradeCounts,
+    /// Fills that wait for the input to be done.
+    updates: Vec<(OrderUpdate, Stamp)>,
+}
+
+impl TradeLog {
+    /// Follows trades from input `from` on.
+    pub fn new(from: Seq) -> Self {
+        Self {
+            from,
+            trades: Vec::new(),
+            by_id: BTreeMap::new(),
+            by_order: BTreeMap::new(),
+            counts: TradeCounts::default(),
+            updates: Vec::new(),
+        }
+    }
+
+    /// Risk approved something at recorded input `seq`.
+    pub fn approved(&mut self, seq: Seq, at: Stamp, intent: &Intent) {
+        let Intent::Basket(basket) = intent else { return };
+        if seq < self.from {
+            return;
+        }
+        let sided = |side| basket.orders().iter().find(|order| order.side == side);
+        if let (BasketKind::Entry, Some(buy), Some(sell)) = (basket.kind, sided(Side::Buy), sided(Side::Sell))
+        {
+            self.counts.entries += 1;
+            self.by_id.insert(basket.trade, self.trades.len());
+            self.trades.push(Followed {
+                opened: seq,
+                at,
+                closed: None,
+                legs: [buy.instrument, sell.instrument],
+                edge: basket.edge.net,
+                held: [0; 2],
+                flow: Money::ZERO,
+                fees: Money::ZERO,
+                fills: 0,
+                price: None,
+                unhedged_since: None,
+                unhedged_ns: 0,
+            });
+        }
+        if let Some(trade) = self.by_id.get(&basket.trade) {
+            self.by_order.extend(basket.orders().iter().map(|order| (order.client_id, *trade)));
+        }
+    }
+
+    /// An event of recorded input `seq`.
+    pub fn event(&mut self, seq: Seq, event: &Event) {
+        if seq < self.from {
+            return;
+        }
+        match &event.body {
+            EventBody::Order(update) if update.fill_qty.0 > 0 => {
+                self.counts.fills += 1;
+                self.updates.push((*update, event.at));
+            }
+            EventBody::Outcome(outcome) if outcome.order.is_some() => {
+                self.counts.orders += u64::from(matches!(outcome.fate, SendFate::Sent | SendFate::Handed));
+            }
+            _ => {}
+        }
+    }
+
+    /// Books the fills of an input that is done.
+    pub fn settle(&mut self, positions: &Positions) {
+        for (update, at) in self.updates.drain(..) {
+            if let Some(trade) = self.by_order.get(&update.client_id) {
+                self.trades[*trade].fill(&update, at, positions);
+            }
+        }
+    }
+
+    /// The run ends: what is not hedged was not until then.
+    pub fn finish(&mut self, now: Nanos) {
+        for trade in &mut self.trades {
+            trade.unhedged_ns += trade.unhedged_since.take().map_or(0, |since| now - since);
+        }
+    }
+
+    /// Counts so far.
+    pub fn counts(&self) -> TradeCounts {
+        self.counts
+    }
+
+    /// Trades of which a leg filled, in the order of their entries.
+    pub fn filled(&self) -> Vec<&Followed> {
+        self.trades.iter().filter(|trade| trade.fills > 0).collect()
+    }
+
+    /// Time with unequal legs, summed over trades, ns.
+    pub fn unhedged_ns(&self) -> Nanos {
+        self.trades.iter().map(|trade| trade.unhedged_ns).sum()
+    }
+}
+
+/// The trade as reports show it.
+pub fn row(trade: &Followed, params: &EngineParams, positions: &Positions) -> TradeRow {
+    let listing = |id: InstrumentId| params.listings.get(id.index());
+    let name = |id| {
+        let of = listing(id).and_then(|of| Some((params.venues.get(of.venue.index())?, of.symbol)));
+        of.map_or_else(String::new, |(venue, symbol)| format!("{} {symbol}", venue.dialect))
+    };
+    let canonical = listing(trade.legs[0]).and_then(|of| params.canonicals.get(of.canonical.index()));
+    TradeRow {
+        opened_seq: trade.opened.0,
+        opened: calendar::shown(trade.at.wall),
+        closed: trade.closed.map(|at| calendar::shown(at.wall)),
+        pair: canonical.map_or_else(String::new, |of| of.name.clone()),
+        buy: name(trade.legs[0]),
+        sell: name(trade.legs[1]),
+        entry_edge_bps: Num::new(trade.edge, BPS_SCALE).to_string(),
+        fills: trade.fills,
+        fees: trade.fees,
+        result: trade.result(positions),
+        unhedged_ns: trade.unhedged_ns,
+    }
+}
