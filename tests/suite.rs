@@ -53,6 +53,7 @@ mod rehearsal;
 mod replay;
 mod report;
 mod restart;
+mod retention;
 mod river_alloc;
 mod rotation;
 mod safety;

@@ -282,6 +282,11 @@ impl River {
         }
     }
 
+    /// Takes it apart.
+    pub fn into_parts(self) -> Parts {
+        self.parts
+    }
+
     /// The stages, for views and reports.
     pub fn parts(&self) -> &Parts {
         &self.parts

@@ -58,6 +58,7 @@ pub fn whatif(
     question: &Question,
     progress: &mut dyn FnMut(Seq, Stamp),
 ) -> Result<WhatIf, ReplayError> {
+    super::part::must_be_whole(dir)?;
     let (manifest, _, config) = read_config(dir)?;
     let trading = config.trading;
     let mut world = World::new(&config.params, trading, question)
