@@ -69,7 +69,7 @@ fn child() {
     let mut outputs = Writer::create(&journal, Stream::Outputs, &manifest, &options).expect("fresh");
     let keep = Housekeeping { every: Duration::from_millis(1), ..Housekeeping::default() };
     let marks = [inputs.watermark(), outputs.watermark()];
-    let _keeper = Housekeeper::start(&journal, marks, 64 << 10, &keep).expect("a thread");
+    let _keeper = Housekeeper::start(&journal, marks, 64 << 10, &keep, None).expect("a thread");
     for seq in 1.. {
         let bytes = body(seq);
         let record = Record { kind: 4, class: 1, seq, time_ns: seq as i64, parts: &[&bytes] };

@@ -5,6 +5,8 @@ mod amend_world;
 mod aster_world;
 mod audit;
 mod backup;
+#[cfg(feature = "s3")]
+mod backup_bucket;
 mod bad_input;
 mod bench;
 mod book_conformance;
@@ -53,6 +55,7 @@ mod rehearsal;
 mod replay;
 mod report;
 mod restart;
+mod retention;
 mod river_alloc;
 mod rotation;
 mod safety;

@@ -1,4 +1,4 @@
-//! Backups of journals (and whatever lies beside them) in another directory, and their way back.
+//! Backups of journals (and whatever lies beside them) in a directory or an S3 bucket, and their way back.
 //!
 //! ```text
 //! objects/<SHA-256>      the bytes of a file, once, whichever backups have it
@@ -10,8 +10,12 @@
 //! meanwhile: `survey` reads what vouches for the data before the data. Nothing here is near a trading thread.
 
 mod dir;
+#[cfg(feature = "s3")]
+mod http;
 mod listing;
 mod restore;
+#[cfg(feature = "s3")]
+mod s3;
 mod store;
 mod survey;
 mod take;
@@ -32,7 +36,7 @@ pub type Progress<'a> = &'a mut dyn FnMut(u64, u64, &str);
 #[derive(Debug, Error)]
 pub enum BackupError {
     /// The place of the backups is not understood.
-    #[error("{place}: {why}; give a directory")]
+    #[error("{place}: {why}; give a directory, or s3://bucket/prefix with AWS_* in the environment")]
     Place {
         /// As given.
         place: String,

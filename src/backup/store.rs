@@ -1,6 +1,8 @@
-//! Where backups lie: objects with names, in a directory. What another kind of store would have to do shows `Dir`.
+//! Where backups lie: a directory, or (with the feature `s3`) a bucket; behind one blocking interface.
 
 use super::dir::Dir;
+#[cfg(feature = "s3")]
+use super::s3::Bucket;
 use super::{BackupError, sync_file_system};
 use std::collections::BTreeMap;
 use std::error::Error;
@@ -20,24 +22,61 @@ pub struct Object {
 }
 
 /// A store of objects with names.
-pub struct Store(Dir);
+pub struct Store(Kind);
+
+enum Kind {
+    Dir(Dir),
+    #[cfg(feature = "s3")]
+    Bucket(Bucket),
+}
+
+/// Calls the same method of whichever it is.
+macro_rules! each {
+    ($store:expr, $it:ident => $call:expr) => {
+        match &$store.0 {
+            Kind::Dir($it) => $call,
+            #[cfg(feature = "s3")]
+            Kind::Bucket($it) => $call,
+        }
+    };
+}
 
 impl Store {
-    /// A directory.
+    /// A directory, or `s3://bucket/prefix` with credentials and endpoint from the environment (`AWS_…`).
     ///
     /// # Errors
     /// A place that cannot be a store. Nothing is fetched yet.
     pub fn open(place: &str, create: bool) -> Result<Self, BackupError> {
-        if place.contains("://") {
-            let why = "only directories can hold backups so far".to_owned();
-            return Err(BackupError::Place { place: place.to_owned(), why });
+        let bad = |why: &str| BackupError::Place { place: place.to_owned(), why: why.to_owned() };
+        if let Some(rest) = place.strip_prefix("s3://") {
+            let (bucket, prefix) = rest.split_once('/').unwrap_or((rest, ""));
+            if bucket.is_empty() {
+                return Err(bad("it names no bucket"));
+            }
+            #[cfg(feature = "s3")]
+            return match Bucket::open(bucket, prefix.trim_matches('/')) {
+                Ok(bucket) => Ok(Self(Kind::Bucket(bucket))),
+                Err(why) => Err(bad(&why)),
+            };
+            #[cfg(not(feature = "s3"))]
+            {
+                let _ = prefix;
+                return Err(bad("this program was built without the feature s3, which is on by default"));
+            }
         }
-        Ok(Self(Dir::open(Path::new(place), create)?))
+        if place.contains("://") {
+            return Err(bad("no such kind of store"));
+        }
+        Ok(Self(Kind::Dir(Dir::open(Path::new(place), create)?)))
     }
 
-    /// The directory that it is.
-    pub fn dir(&self) -> &Path {
-        self.0.root()
+    /// The directory that it is, if it is one.
+    pub fn dir(&self) -> Option<&Path> {
+        match &self.0 {
+            Kind::Dir(dir) => Some(dir.root()),
+            #[cfg(feature = "s3")]
+            Kind::Bucket(_) => None,
+        }
     }
 
     /// Stores bytes whole or not at all.
@@ -58,12 +97,12 @@ impl Store {
             let read = from.by_ref().take(PART_BYTES as u64).read_to_end(&mut part);
             read.map(|_| part).map_err(|e| BackupError::io("read", path, e))
         };
-        self.0.put(key, &mut next, sent)
+        each!(self, store => store.put(key, &mut next, sent))
     }
 
     /// Fetches a small object.
     pub(super) fn get(&self, key: &str) -> Result<Vec<u8>, BackupError> {
-        self.0.get(key)
+        each!(self, store => store.get(key))
     }
 
     /// Fetches `bytes` of an object, part by part, into the file at `path`.
@@ -78,7 +117,7 @@ impl Store {
         let mut at = 0;
         while at < bytes {
             let end = bytes.min(at + PART_BYTES as u64);
-            let part = self.0.range(key, at, end)?;
+            let part = each!(self, store => store.range(key, at, end))?;
             to.write_all(&part).map_err(|e| BackupError::io("write", path, e))?;
             got(part.len() as u64);
             at = end;
@@ -88,17 +127,17 @@ impl Store {
 
     /// The objects directly below a prefix, by the last part of their names.
     pub(super) fn list(&self, prefix: &str) -> Result<BTreeMap<String, Object>, BackupError> {
-        self.0.list(prefix)
+        each!(self, store => store.list(prefix))
     }
 
     /// Removes an object.
     pub(super) fn delete(&self, key: &str) -> Result<(), BackupError> {
-        self.0.delete(key)
+        each!(self, store => store.delete(key))
     }
 
-    /// Waits until what was written is on the disk.
+    /// Waits until what was written is on the disk, where the store is a directory; others answer when it is.
     pub(super) fn settle(&self) -> Result<(), BackupError> {
-        sync_file_system(self.dir())
+        self.dir().map_or(Ok(()), sync_file_system)
     }
 }
 

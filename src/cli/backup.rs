@@ -1,4 +1,4 @@
-//! `perpring backup` and `perpring restore`: journals to another directory and back.
+//! `perpring backup` and `perpring restore`: journals to a directory or a bucket and back.
 
 use super::Failure;
 use super::progress::ProgressBar;
@@ -16,8 +16,8 @@ pub struct BackupArgs {
     /// What to back up: a journal, or a directory of journals; a run may go on writing it.
     #[arg(value_name = "DIR")]
     pub dir: PathBuf,
-    /// Where to: a directory, best on another disk.
-    #[arg(long, value_name = "DIR")]
+    /// Where to: a directory, or s3://bucket/prefix with credentials, region and endpoint in AWS_* of the environment.
+    #[arg(long, value_name = "DIR|S3")]
     pub to: String,
     /// A file or directory that belongs to it and lies elsewhere: a configuration, ledgers; may be repeated.
     #[arg(long = "also", value_name = "PATH")]
@@ -37,7 +37,7 @@ pub struct BackupArgs {
 #[derive(Args, Debug)]
 pub struct RestoreArgs {
     /// Where the backups are.
-    #[arg(value_name = "DIR")]
+    #[arg(value_name = "DIR|S3")]
     pub from: String,
     /// The directory to restore; what is there is kept beside it.
     #[arg(long, value_name = "DIR", required_unless_present = "list")]
@@ -65,8 +65,8 @@ fn show(bar: &ProgressBar) -> impl FnMut(u64, u64, &str) {
 /// Why there is no backup.
 pub fn back_up(args: &BackupArgs) -> Result<u8, Failure> {
     let store = Store::open(&args.to, true)?;
-    if let Ok(dir) = args.dir.canonicalize()
-        && store.dir().canonicalize().is_ok_and(|to| to.starts_with(&dir))
+    if let (Some(to), Ok(dir)) = (store.dir(), args.dir.canonicalize())
+        && to.canonicalize().is_ok_and(|to| to.starts_with(&dir))
     {
         return Err(
             format!("{} lies inside of {}, which is to be backed up", args.to, args.dir.display()).into()

@@ -100,7 +100,7 @@ enum Command {
     Diff(diff::DiffArgs),
     /// Prove from a journal that limits held, trades were hedged and the money adds up.
     Audit(audit::AuditArgs),
-    /// Back up journals to another directory.
+    /// Back up journals to a directory or a bucket.
     Backup(backup::BackupArgs),
     /// Bring a backup back.
     Restore(backup::RestoreArgs),

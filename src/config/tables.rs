@@ -68,8 +68,8 @@ pub struct JournalTable {
     pub keep_bytes: Option<u64>,
     /// Longest time that a closed segment is kept, days.
     pub keep_days: Option<u32>,
-    /// Retention may remove inputs too: what is left cannot be replayed from its beginning.
-    pub cut_inputs: bool,
+    /// Retention may remove inputs too, behind a snapshot that replays begin with; without it it may.
+    pub cut_inputs: Option<bool>,
     /// Below so many free MiB: an alarm.
     pub space_alarm_mib: Option<u64>,
     /// Below so many free MiB: no new trades.
@@ -84,7 +84,7 @@ impl JournalTable {
             compress: if self.compress.unwrap_or(true) { default.compress } else { None },
             keep_bytes: self.keep_bytes,
             keep_for: self.keep_days.map(|days| Duration::from_secs(u64::from(days) * 86_400)),
-            cut_inputs: self.cut_inputs,
+            cut_inputs: self.cut_inputs.unwrap_or(default.cut_inputs),
             space_alarm_bytes: self.space_alarm_mib.unwrap_or(2048).saturating_mul(1 << 20),
             space_stop_bytes: self.space_stop_mib.unwrap_or(512).saturating_mul(1 << 20),
             ..default

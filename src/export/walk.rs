@@ -13,7 +13,8 @@ use crate::domain::order::Side;
 use crate::domain::output::Output;
 use crate::domain::time::{Nanos, Stamp};
 use crate::journal::{JournalError, Manifest, Reader, Stream, read_mark};
-use crate::replay::source::{Inputs, ReplayError, read_config};
+use crate::replay::cursor::Cursor;
+use crate::replay::source::{Inputs, ReplayError};
 use crate::stage::river::Parts;
 
 /// Takes what a walk finds.
@@ -51,6 +52,8 @@ struct Followed {
     begun: bool,
     /// `wall − mono` from these inputs on.
     anchors: Vec<(u64, Nanos)>,
+    /// The last input.
+    last: Seq,
 }
 
 impl Followed {
@@ -109,6 +112,8 @@ impl Followed {
 /// A walk in progress.
 struct Walk<'a> {
     request: &'a Request,
+    /// The input behind which the journal begins.
+    after: Seq,
     followed: Followed,
     report: Report,
 }
@@ -122,21 +127,33 @@ pub fn walk(
     taker: &mut dyn Taker,
     progress: &mut dyn FnMut(f64, u64),
 ) -> Result<Report, ExportError> {
-    crate::replay::part::must_be_whole(&request.dir)?;
-    let (_, _, config) = read_config(&request.dir)?;
-    let parts = Parts::new(&config.params, config.trading)?;
-    let listings = Listings::new(&config.params);
+    let cursor = Cursor::open(&request.dir)?;
+    let mut listings = Listings::new(&cursor.config().params);
+    let (after, at) = (cursor.seq(), cursor.now());
+    let parts = cursor.into_river().into_parts();
     let count = listings.len();
-    let keeps_books = request.from.is_some() && taker.needs_books();
+    let keeps_books = (request.from.is_some() || after > Seq(0)) && taker.needs_books();
+    let mut books = if keeps_books { vec![Book::new(); count] } else { Vec::new() };
+    // A journal that begins later than its run knows contracts and books from its beginning on.
+    for at in (0..count).filter(|_| after > Seq(0)) {
+        let Some(known) = parts.scan.scanner().listing(InstrumentId(at as u16)) else { continue };
+        if known.instrument.generation > 0 {
+            listings.define(0, &known.instrument);
+        }
+        if let Some(book) = books.get_mut(at) {
+            *book = known.book.clone();
+        }
+    }
     let followed = Followed {
         listings,
         conns: parts.conns.iter().map(|conn| conn.venue).collect(),
         snapshots: vec![false; count],
-        books: if keeps_books { vec![Book::new(); count] } else { Vec::new() },
+        books,
         begun: false,
-        anchors: Vec::new(),
+        anchors: if after > Seq(0) { vec![(0, at.wall - at.mono)] } else { Vec::new() },
+        last: after,
     };
-    let mut walk = Walk { request, followed, report: Report::default() };
+    let mut walk = Walk { request, after, followed, report: Report::default() };
     for kind in &request.kinds {
         walk.report.rows.insert(kind.name(), 0);
     }
@@ -180,6 +197,7 @@ impl Walk<'_> {
                 self.followed.anchors.push((seq.0, anchor));
             }
             self.report.inputs += 1;
+            self.followed.last = seq;
             if self.request.covers(seq.0, at.wall) {
                 self.begin(seq, at, taker)?;
             }
@@ -239,7 +257,7 @@ impl Walk<'_> {
 
     fn outputs(&mut self, taker: &mut dyn Taker) -> Result<(), ExportError> {
         let mut reader = Reader::open(&self.request.dir, Stream::Outputs)?;
-        let last = self.report.inputs;
+        let (after, last) = (self.after.0, self.followed.last.0);
         loop {
             let record = match reader.next() {
                 Ok(Some(record)) => record,
@@ -252,7 +270,7 @@ impl Walk<'_> {
             };
             let seq = record.seq;
             let place = Place { seq, wall: record.time_ns + self.followed.anchor(seq) };
-            if seq > last || !self.request.covers(seq, place.wall) {
+            if seq <= after || seq > last || !self.request.covers(seq, place.wall) {
                 continue;
             }
             let (key, output, raw) = decode_output(Seq(seq), record.body).map_err(|why| {

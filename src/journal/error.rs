@@ -216,6 +216,16 @@ pub enum JournalError {
         /// Everything below this position had reached the disk.
         synced: u64,
     },
+    /// Retention went on while the journal was read.
+    #[error("retention has removed segment {ordinal} of the {stream} in {} while they were read; begin again: what is left begins later", .path.display())]
+    Removed {
+        /// The directory.
+        path: PathBuf,
+        /// The stream.
+        stream: Stream,
+        /// Number of the segment.
+        ordinal: u64,
+    },
     /// A segment of another run.
     #[error("{} belongs to run {found:032x}, the manifest to run {expected:032x}; journals of two runs were mixed: separate them", .file.display())]
     ForeignRun {

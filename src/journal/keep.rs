@@ -3,17 +3,14 @@
 //! now it tries again.
 
 use super::archive::{Archived, StreamArchive};
-use super::chain::ClosedSegment;
 use super::error::JournalError;
 use super::helper::now;
-use super::index::index_path;
 use super::layout::Stream;
 use super::mark::Watermark;
-use super::reader::{SegmentFile, list_segments};
+use super::retain::{Floor, Retention};
 use super::segment::space_free;
-use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
@@ -33,7 +30,8 @@ pub struct Housekeeping {
     pub keep_bytes: Option<u64>,
     /// Longest time that a closed segment is kept.
     pub keep_for: Option<Duration>,
-    /// Inputs may be removed too. A journal without its first inputs cannot be replayed.
+    /// Inputs may be removed too, with the outputs that they caused, where there is a [`Floor`] to begin at. Otherwise only
+    /// outputs are.
     pub cut_inputs: bool,
     /// The newest segments of each stream, which retention never removes; at least 1.
     pub floor_segments: u64,
@@ -51,7 +49,7 @@ impl Default for Housekeeping {
             compress: Some(3),
             keep_bytes: None,
             keep_for: None,
-            cut_inputs: false,
+            cut_inputs: true,
             floor_segments: 2,
             space_alarm_bytes: 0,
             space_stop_bytes: 0,
@@ -90,6 +88,8 @@ pub struct Kept {
 struct Status {
     space: AtomicU8,
     free: AtomicU64,
+    /// The run ends: nothing is begun that takes long.
+    ending: AtomicBool,
     kept: Mutex<Kept>,
 }
 
@@ -114,6 +114,14 @@ impl Status {
             _ => Space::Short,
         }
     }
+
+    fn watch_space(&self, dir: &Path, options: &Housekeeping) {
+        let Ok(free) = space_free(dir) else { return }; // no word is not enough for an alarm
+        self.free.store(free, Ordering::Relaxed);
+        let before = self.space.load(Ordering::Relaxed);
+        let now = space_level(free, options.space_alarm_bytes, options.space_stop_bytes, before);
+        self.space.store(now as u8, Ordering::Relaxed);
+    }
 }
 
 /// The thread, while the journal is written.
@@ -131,7 +139,7 @@ fn wall_ns() -> i64 {
 }
 
 impl Housekeeper {
-    /// Starts it for a journal whose two streams have begun.
+    /// Starts it for a journal whose two streams have begun; `floor` is laid before inputs are removed.
     ///
     /// # Errors
     /// The system refuses a thread, or the chain cannot be read.
@@ -140,10 +148,11 @@ impl Housekeeper {
         watermarks: [Arc<Watermark>; 2],
         segment_bytes: u64,
         options: &Housekeeping,
+        floor: Option<Box<dyn Floor>>,
     ) -> Result<Self, JournalError> {
         let (stop, stopped) = channel();
         let status = Arc::new(Status::default());
-        let mut work = Work::open(dir, options, status.clone())?;
+        let mut work = Work::open(dir, options, floor, status.clone())?;
         let thread = std::thread::Builder::new()
             .name("journal-keep".into())
             .spawn(move || work.run(&watermarks, segment_bytes, &stopped))
@@ -175,6 +184,7 @@ impl Housekeeper {
     }
 
     fn end(&mut self, ended: bool) {
+        self.status.ending.store(true, Ordering::Relaxed);
         let _ = self.stop.send(ended); // gone already: then the join returns at once
         if let Some(thread) = self.thread.take() {
             let _ = thread.join();
@@ -193,24 +203,31 @@ pub(super) struct Work {
     dir: PathBuf,
     options: Housekeeping,
     streams: [StreamArchive; 2],
+    retention: Retention,
     status: Arc<Status>,
     retry_at: Option<Instant>,
 }
 
 impl Work {
-    fn open(dir: &Path, options: &Housekeeping, status: Arc<Status>) -> Result<Self, JournalError> {
+    fn open(
+        dir: &Path,
+        options: &Housekeeping,
+        floor: Option<Box<dyn Floor>>,
+        status: Arc<Status>,
+    ) -> Result<Self, JournalError> {
         let open = |stream| StreamArchive::open(dir, stream, options.compress);
         let streams = [open(Stream::Inputs)?, open(Stream::Outputs)?];
-        Ok(Self { dir: dir.to_owned(), options: options.clone(), streams, status, retry_at: None })
+        let retention = Retention::new(dir, options, floor)?;
+        Ok(Self { dir: dir.to_owned(), options: options.clone(), streams, retention, status, retry_at: None })
     }
 
     fn run(&mut self, watermarks: &[Arc<Watermark>; 2], segment_bytes: u64, stopped: &Receiver<bool>) {
         step_back();
         loop {
-            self.watch_space();
+            self.status.watch_space(&self.dir, &self.options);
             if self.retry_at.is_none_or(|at| now() >= at) {
                 let closed = [0, 1].map(|stream| watermarks[stream].written() / segment_bytes);
-                let done = self.archive(closed, false).and_then(|()| self.retain(wall_ns()));
+                let done = self.archive(closed, false).and_then(|()| self.retain());
                 self.note(done);
             }
             match stopped.recv_timeout(self.options.every) {
@@ -238,6 +255,7 @@ impl Work {
         self.streams.iter().for_each(|stream| archived.add(&stream.done));
         if let Ok(mut kept) = self.status.kept.lock() {
             kept.archived = archived;
+            kept.removed = self.retention.removed;
         }
     }
 
@@ -250,63 +268,13 @@ impl Work {
         Ok(())
     }
 
-    /// Removes closed segments, the oldest first, as long as there are too many bytes or they are too old.
-    fn retain(&mut self, now_ns: i64) -> Result<(), JournalError> {
-        if self.options.keep_bytes.is_none() && self.options.keep_for.is_none() {
-            return Ok(());
-        }
-        loop {
-            let lists =
-                [list_segments(&self.dir, Stream::Inputs)?, list_segments(&self.dir, Stream::Outputs)?];
-            let size = |segment: &SegmentFile| fs::metadata(&segment.path).map_or(0, |data| data.len());
-            let total: u64 = lists.iter().flatten().map(size).sum();
-            let oldest =
-                self.candidates(&lists).into_iter().flatten().min_by_key(|(_, _, closed)| closed.last_ns);
-            let Some((which, segment, closed)) = oldest else { return Ok(()) };
-            let Some(why) = self.reason(total, &closed, now_ns) else { return Ok(()) };
-            let stream = [Stream::Inputs, Stream::Outputs][which];
-            // Said first: a segment that is gone without a word would be damage.
-            self.streams[which].note_removed(segment.ordinal, why)?;
-            let fail = |e: &std::io::Error| JournalError::write("remove", &segment.path, 0, e);
-            fs::remove_file(&segment.path).map_err(|e| fail(&e))?;
-            let _ = fs::remove_file(index_path(&self.dir, stream, segment.ordinal, segment.base_seq)); // a cache
-            if let Ok(mut kept) = self.status.kept.lock() {
-                kept.removed += 1;
-            }
-        }
-    }
-
-    /// The oldest segment of each stream, if it may be removed at all: closed, chained and above the floor.
-    fn candidates(&self, lists: &[Vec<SegmentFile>; 2]) -> [Option<(usize, SegmentFile, ClosedSegment)>; 2] {
-        [0, 1].map(|which| {
-            if which == 0 && !self.options.cut_inputs {
-                return None;
-            }
-            // The one being written is not closed, hence the one more.
-            let floor = self.options.floor_segments.max(1) as usize + 1;
-            let first = lists[which].first().filter(|_| lists[which].len() > floor)?;
-            let closed = self.streams[which].chain().segment(first.ordinal)?;
-            Some((which, first.clone(), closed.clone()))
+    fn retain(&mut self) -> Result<(), JournalError> {
+        let Self { dir, options, streams, retention, status, .. } = self;
+        // A floor may take minutes: the room is watched meanwhile.
+        retention.apply(streams, wall_ns(), &|| {
+            status.watch_space(dir, options);
+            !status.ending.load(Ordering::Relaxed)
         })
-    }
-
-    fn reason(&self, total: u64, closed: &ClosedSegment, now_ns: i64) -> Option<String> {
-        let options = &self.options;
-        if let Some(keep) = options.keep_bytes.filter(|keep| total > *keep) {
-            return Some(format!("the journal had {total} bytes, more than the {keep} to be kept"));
-        }
-        let age = u128::try_from(now_ns.saturating_sub(closed.closed_wall_ns)).unwrap_or(0);
-        let keep = options.keep_for.filter(|keep| age > keep.as_nanos())?;
-        Some(format!("it was older than the {} s to be kept", keep.as_secs()))
-    }
-
-    fn watch_space(&self) {
-        let Ok(free) = space_free(&self.dir) else { return }; // no word is not enough for an alarm
-        self.status.free.store(free, Ordering::Relaxed);
-        let before = self.status.space.load(Ordering::Relaxed);
-        let (low, short) = (self.options.space_alarm_bytes, self.options.space_stop_bytes);
-        let now = space_level(free, low, short, before);
-        self.status.space.store(now as u8, Ordering::Relaxed);
     }
 }
 

@@ -368,6 +368,11 @@ impl Reader {
         }
         let Some((place, mut source)) = found else {
             if more || known > self.start.max(HEADER_BYTES as u64) {
+                let chain = read_chain(&self.dir, self.stream, self.manifest.run_id.0)?;
+                if self.ordinal < chain.removed_below() {
+                    let (path, stream, ordinal) = (self.dir.clone(), self.stream, self.ordinal);
+                    return Err(JournalError::Removed { path, stream, ordinal });
+                }
                 return Err(self.damage(DamageKind::MissingSegment { ordinal: self.ordinal }));
             }
             return Ok(false);

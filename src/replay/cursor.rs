@@ -4,6 +4,7 @@
 //! wants the recorded outputs beside them opens [`super::source::Outputs`]. Goes far by [`super::snapshot`]s and leaves
 //! some behind, in a directory of their own; changes no file of the journal.
 
+use super::course::Course;
 use super::denials::Denials;
 use super::part;
 use super::snapshot::{Snapshot, Snapshots};
@@ -35,6 +36,7 @@ pub struct Cursor {
     river: River,
     inputs: Inputs,
     denials: Denials,
+    course: Course,
     seq: Seq,
 }
 
@@ -53,7 +55,7 @@ impl Cursor {
     pub fn open_built(dir: &Path, cache: Option<&Path>, build: Build) -> Result<Self, ReplayError> {
         let (manifest, _, config) = read_config(dir)?;
         let start = part::start(dir, &manifest)?;
-        let (river, denials, seq) = beginning(dir, &config, &build, start.as_ref())?;
+        let Beginning { river, denials, course, seq } = beginning(dir, &config, &build, start.as_ref())?;
         Ok(Self {
             river,
             inputs: Inputs::open(dir)?,
@@ -64,6 +66,7 @@ impl Cursor {
             build,
             start,
             denials,
+            course,
             seq,
         })
     }
@@ -71,7 +74,7 @@ impl Cursor {
     /// Passes the next input through the stages; false at the end of the run (or at a hole, see [`Cursor::hole`]).
     pub fn step(&mut self, tap: &mut impl Tap) -> Result<bool, ReplayError> {
         let Some((seq, raw)) = self.inputs.next()? else { return Ok(false) };
-        self.river.input(&raw, &mut Watched { tap, denials: &mut self.denials });
+        self.river.input(&raw, &mut Watched { tap, denials: &mut self.denials, course: &mut self.course });
         self.seq = seq;
         if self.snapshots.is_due(seq) {
             self.leave_snapshot();
@@ -88,7 +91,7 @@ impl Cursor {
         tap: &mut impl Tap,
         progress: &mut dyn FnMut(Seq),
     ) -> Result<(), ReplayError> {
-        let here = if to < self.seq { Seq(0) } else { self.seq };
+        let here = if to < self.seq { self.begins_after() } else { self.seq };
         match self.snapshots.nearest(&self.manifest, here, to) {
             Some(snapshot) => self.enter(&snapshot)?,
             None if to < self.seq => self.begin()?,
@@ -106,9 +109,9 @@ impl Cursor {
     fn enter(&mut self, snapshot: &Snapshot) -> Result<(), ReplayError> {
         let mut river = fresh(&self.dir, &self.config, &self.build)?;
         match snapshot.restore(&mut river) {
-            Ok(denials) => {
+            Ok((denials, course)) => {
                 self.inputs = Inputs::open_after(&self.dir, snapshot.seq)?;
-                (self.river, self.denials, self.seq) = (river, denials, snapshot.seq);
+                (self.river, self.denials, self.course, self.seq) = (river, denials, course, snapshot.seq);
                 Ok(())
             }
             Err(why) => {
@@ -121,7 +124,7 @@ impl Cursor {
 
     /// Goes before the first input.
     fn begin(&mut self) -> Result<(), ReplayError> {
-        (self.river, self.denials, self.seq) =
+        Beginning { river: self.river, denials: self.denials, course: self.course, seq: self.seq } =
             beginning(&self.dir, &self.config, &self.build, self.start.as_ref())?;
         self.inputs = Inputs::open(&self.dir)?;
         Ok(())
@@ -160,7 +163,7 @@ impl Cursor {
 
     /// A snapshot of this place.
     pub fn snapshot(&self) -> Result<Snapshot, serde_json::Error> {
-        Snapshot::take(&self.manifest, &self.river, &self.denials)
+        Snapshot::take(&self.manifest, &self.river, &self.denials, &self.course)
     }
 
     /// The snapshots of the run.
@@ -193,6 +196,16 @@ impl Cursor {
         &self.denials
     }
 
+    /// The input behind which the journal begins; 0 = it begins with the run.
+    pub fn begins_after(&self) -> Seq {
+        self.start.as_ref().map_or(Seq(0), |start| start.seq)
+    }
+
+    /// What the run was told up to here.
+    pub fn course(&self) -> &Course {
+        &self.course
+    }
+
     /// Directory of the journal.
     pub fn dir(&self) -> &Path {
         &self.dir
@@ -220,17 +233,26 @@ fn fresh(dir: &Path, config: &RunConfig, build: &Build) -> Result<River, ReplayE
     Ok(River::new(parts))
 }
 
-/// Stages before the first input of the journal, and its number less one.
+/// Before the first input of the journal; `seq` is its number less one.
+struct Beginning {
+    river: River,
+    denials: Denials,
+    course: Course,
+    seq: Seq,
+}
+
 fn beginning(
     dir: &Path,
     config: &RunConfig,
     build: &Build,
     start: Option<&Snapshot>,
-) -> Result<(River, Denials, Seq), ReplayError> {
+) -> Result<Beginning, ReplayError> {
     let mut river = fresh(dir, config, build)?;
-    let Some(start) = start else { return Ok((river, Denials::default(), Seq(0))) };
+    let Some(start) = start else {
+        return Ok(Beginning { river, denials: Denials::default(), course: Course::default(), seq: Seq(0) });
+    };
     match start.restore(&mut river) {
-        Ok(denials) => Ok((river, denials, start.seq)),
+        Ok((denials, course)) => Ok(Beginning { river, denials, course, seq: start.seq }),
         Err(why) => Err(ReplayError::Part {
             dir: dir.to_owned(),
             why: format!(
@@ -246,6 +268,7 @@ fn beginning(
 struct Watched<'a, T> {
     tap: &'a mut T,
     denials: &'a mut Denials,
+    course: &'a mut Course,
 }
 
 impl<T: Tap> Tap for Watched<'_, T> {
@@ -253,6 +276,7 @@ impl<T: Tap> Tap for Watched<'_, T> {
         if let Input::Denied(denial) = &raw.input {
             self.denials.on_recorded(seq, denial);
         }
+        self.course.input(&raw.input, at.wall);
         self.tap.input(seq, at, class, raw);
     }
 

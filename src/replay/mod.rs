@@ -7,10 +7,12 @@
 pub mod audit;
 pub mod bundle;
 pub mod check;
+pub mod course;
 pub mod cursor;
 pub mod denials;
 pub mod diff;
 pub mod divergence;
+pub mod floor;
 pub mod outputs;
 pub mod part;
 pub mod place;

@@ -104,6 +104,8 @@ pub struct Ordered {
     dir: PathBuf,
     stages: [(Stage, Reader, Option<RecordedOutput>); STAGES.len()],
     closed: bool,
+    /// Outputs of inputs up to here are not told: retention has left them, but not their causes.
+    after: Seq,
 }
 
 impl Ordered {
@@ -112,12 +114,12 @@ impl Ordered {
     /// # Errors
     /// The journal's.
     pub fn open(dir: &Path) -> Result<Self, ReplayError> {
-        let open = |_| Reader::open(dir, Stream::Outputs);
+        let (open, after) = (|_| Reader::open(dir, Stream::Outputs), super::part::begins_after(dir));
         let [a, b, c, d] = STAGES.map(open);
         let readers = [a?, b?, c?, d?];
         let mut at = STAGES.into_iter();
         let stages = readers.map(|reader| (at.next().unwrap_or(Stage::Decode), reader, None));
-        let mut ordered = Self { dir: dir.to_owned(), stages, closed: super::verify::is_closed(dir)? };
+        let mut ordered = Self { dir: dir.to_owned(), stages, closed: super::verify::is_closed(dir)?, after };
         for stage in 0..STAGES.len() {
             ordered.advance(stage)?;
         }
@@ -129,7 +131,7 @@ impl Ordered {
         let (stage, reader, next) = &mut self.stages[at];
         let before = next.take();
         while let Some(record) = reader.next()? {
-            if record.class != *stage as u8 {
+            if record.class != *stage as u8 || record.seq <= self.after.0 {
                 continue;
             }
             let (key, output, raw) =

@@ -1,20 +1,23 @@
-//! A journal that does not begin with its run: what a bundle is unpacked to.
+//! A journal that does not begin with its run: what a bundle is unpacked to, and what retention leaves ([`super::floor`]).
 //!
 //! Beside its segments lie the configuration (`config.json`) and the stages before its first input N
-//! (`start-<N-1>.json.zst`, a [`Snapshot`]). Replays, places and the debugger take it as any other journal; what needs
+//! (`start-<N-1>.json.zst`, a [`Snapshot`]). Of several starts, which a retention that was broken off leaves, the first
+//! counts behind which every input is there. Replays, places and the debugger take it as any other journal; what needs
 //! the whole run says so.
 
-use super::snapshot::{Rules, Snapshot};
+use super::check::{CheckLimits, Checker};
+use super::snapshot::{Rules, Snapshot, read_packed};
 use super::source::{ReplayError, RunConfig};
 use crate::domain::event::Seq;
 use crate::domain::time::Nanos;
-use crate::journal::Manifest;
+use crate::journal::{Manifest, Reader, Stream};
 use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The configuration of the run.
 pub const CONFIG_FILE: &str = "config.json";
 const START: &str = "start-";
+const CHECKS: &str = "checks-";
 const END: &str = ".json.zst";
 
 /// Where the state after input `seq` lies.
@@ -22,12 +25,60 @@ pub fn start_path(dir: &Path, seq: Seq) -> PathBuf {
     dir.join(format!("{START}{:020}{END}", seq.0))
 }
 
+/// Where what a [`Checker`] knows after input `seq` lies.
+pub(super) fn checks_path(dir: &Path, seq: Seq) -> PathBuf {
+    dir.join(format!("{CHECKS}{:020}{END}", seq.0))
+}
+
+/// Files whose name is `begin`, the number of an input and the usual end, in the order of these.
+fn numbered(dir: &Path, begin: &str) -> Vec<(Seq, PathBuf)> {
+    let paths = fs::read_dir(dir).into_iter().flatten().flatten().map(|entry| entry.path());
+    let number = |path: PathBuf| {
+        let name = path.file_name()?.to_str()?;
+        let seq = name.strip_prefix(begin)?.strip_suffix(END)?.parse().ok()?;
+        Some((Seq(seq), path))
+    };
+    let mut found: Vec<_> = paths.filter_map(number).collect();
+    found.sort_unstable();
+    found
+}
+
+/// Everything that lies in `dir` so that the journal can begin later than its run.
+pub(super) fn floors(dir: &Path) -> Vec<(Seq, PathBuf)> {
+    [numbered(dir, START), numbered(dir, CHECKS)].concat()
+}
+
 /// The input behind which the journal in `dir` begins; 0 = it begins with the run.
 pub fn begins_after(dir: &Path) -> Seq {
-    let names = fs::read_dir(dir).into_iter().flatten().flatten().map(|entry| entry.file_name());
-    let number =
-        |name: std::ffi::OsString| name.to_str()?.strip_prefix(START)?.strip_suffix(END)?.parse().ok();
-    names.filter_map(number).map(Seq).min().unwrap_or(Seq(0))
+    let starts = numbered(dir, START);
+    let Some((earliest, _)) = starts.first() else { return Seq(0) };
+    let first = Reader::open(dir, Stream::Inputs)
+        .and_then(|mut reader| Ok(reader.next()?.map(|record| record.seq)))
+        .unwrap_or_default(); // what cannot be read is told by whoever reads on
+    match first {
+        None => *earliest,
+        Some(1) => Seq(0),
+        Some(first) => {
+            let reaches = starts.iter().find(|(seq, _)| seq.0 + 1 >= first);
+            reaches.or(starts.last()).map_or(Seq(0), |(seq, _)| *seq)
+        }
+    }
+}
+
+/// A checker that has seen the run up to input `seq`, where the journal in `dir` begins.
+pub(super) fn checker(dir: &Path, seq: Seq, limits: CheckLimits) -> Result<Checker, ReplayError> {
+    if seq == Seq(0) {
+        return Ok(Checker::new(limits));
+    }
+    let failed = |why: String| ReplayError::Part { dir: dir.to_owned(), why };
+    let path = checks_path(dir, seq);
+    if !path.exists() {
+        must_be_whole(dir)?;
+    }
+    let text = read_packed(&path).map_err(|why| failed(why.to_string()))?;
+    let checker: Checker = serde_json::from_slice(&text)
+        .map_err(|why| failed(format!("{} cannot be read by this version: {why}", path.display())))?;
+    Ok(checker.under(limits))
 }
 
 /// The stages before the first input; `None` where that is the run's first. Those of other versions of the rules are

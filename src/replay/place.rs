@@ -100,7 +100,7 @@ impl Place {
     /// The first input that is at the place or after it; `None` when the run ends before. `cursor` stays where it is.
     pub fn first(self, cursor: &mut Cursor) -> Result<Option<Seq>, ReplayError> {
         match self {
-            Self::Seq(seq) => Ok(Some(Seq(seq.0.max(1)))),
+            Self::Seq(seq) => kept(cursor, Seq(seq.0.max(1))).map(Some),
             _ => reach(cursor, self.wanted(cursor.dir(), 0)?),
         }
     }
@@ -108,7 +108,7 @@ impl Place {
     /// The last input that is at the place or before it (0 = none); `None` when the run ends before the place.
     pub fn last(self, cursor: &mut Cursor) -> Result<Option<Seq>, ReplayError> {
         match self {
-            Self::Seq(seq) => Ok(Some(seq)),
+            Self::Seq(seq) => kept(cursor, seq).map(Some),
             _ => Ok(reach(cursor, self.wanted(cursor.dir(), 1)?)?.map(|seq| Seq(seq.0 - 1))),
         }
     }
@@ -135,6 +135,17 @@ impl Place {
             _ => Wanted::Wall(self.wall(dir)?.unwrap_or(Nanos::MIN).saturating_add(more)),
         })
     }
+}
+
+/// An input by its number, unless it stood before the first that is kept.
+fn kept(cursor: &Cursor, seq: Seq) -> Result<Seq, ReplayError> {
+    let after = cursor.begins_after();
+    if seq > after || seq.0 <= 1 {
+        return Ok(seq); // 1 is the beginning of whatever is there
+    }
+    let (dir, first) = (cursor.dir().to_owned(), after.0 + 1);
+    let why = format!("input {} is not kept: the record begins at input {first}", seq.0);
+    Err(ReplayError::Place { dir, why })
 }
 
 #[derive(Clone, Copy)]

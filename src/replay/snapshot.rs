@@ -4,6 +4,7 @@
 //! directory. What does not belong to the run, its configuration or these rules, or is not whole, is never used.
 //! Nothing is written beside a run that has not ended, nor where that is not possible: then seeks only take longer.
 
+use super::course::Course;
 use super::denials::Denials;
 use crate::domain::event::Seq;
 use crate::domain::state::State as _;
@@ -67,6 +68,9 @@ const HEAD_BYTES: u64 = 4 << 10;
 #[derive(Serialize, Deserialize)]
 struct Content {
     denials: Denials,
+    /// Not in those of older programs.
+    #[serde(default = "Course::unknown")]
+    course: Course,
     river: Box<RawValue>,
 }
 
@@ -84,9 +88,14 @@ pub enum SnapshotError {
 
 impl Snapshot {
     /// Of `river` as it is now.
-    pub fn take(manifest: &Manifest, river: &River, denials: &Denials) -> Result<Self, serde_json::Error> {
-        let river_state = river.save().map_err(|error| error.source)?;
-        let content = Content { denials: denials.clone(), river: RawValue::from_string(river_state)? };
+    pub fn take(
+        manifest: &Manifest,
+        river: &River,
+        denials: &Denials,
+        course: &Course,
+    ) -> Result<Self, serde_json::Error> {
+        let river_state = RawValue::from_string(river.save().map_err(|error| error.source)?)?;
+        let content = Content { denials: denials.clone(), course: *course, river: river_state };
         let state = RawValue::from_string(serde_json::to_string(&content)?)?;
         let (seq, Stamp { mono, wall }) = river.now();
         Ok(Self {
@@ -108,10 +117,15 @@ impl Snapshot {
     }
 
     /// Puts the state into freshly built stages of the same run.
-    pub fn restore(&self, river: &mut River) -> Result<Denials, String> {
+    pub fn restore(&self, river: &mut River) -> Result<(Denials, Course), String> {
         let content: Content = serde_json::from_str(self.state.get()).map_err(|why| why.to_string())?;
         river.load(content.river.get()).map_err(|why| why.to_string())?;
-        Ok(content.denials)
+        Ok((content.denials, content.course))
+    }
+
+    /// Writes it to `path`, whole or not at all.
+    pub fn write(&self, path: &Path) -> io::Result<()> {
+        write_packed(path, &serde_json::to_vec(self)?)
     }
 
     /// Reads the file `path` and checks that it is of the run of `manifest` after input `seq`.
@@ -120,13 +134,9 @@ impl Snapshot {
     /// It cannot be read, or is of another run or damaged.
     pub fn read(path: &Path, manifest: &Manifest, seq: Seq, rules: Rules) -> Result<Self, SnapshotError> {
         let unfit = |why: String| SnapshotError::Unfit { path: path.to_owned(), why };
-        let file = File::open(path).map_err(|source| SnapshotError::Io { path: path.to_owned(), source })?;
-        let mut text = String::new();
-        zstd::Decoder::new(file)
-            .and_then(|bytes| bytes.take(BYTES_MAX).read_to_string(&mut text))
-            .map_err(|why| unfit(format!("it is damaged ({why})")))?;
+        let text = read_packed(path)?;
         let snapshot: Self =
-            serde_json::from_str(&text).map_err(|why| unfit(format!("it is damaged ({why})")))?;
+            serde_json::from_slice(&text).map_err(|why| unfit(format!("it is damaged ({why})")))?;
         match snapshot.unfit(manifest, seq, rules) {
             Some(why) => Err(unfit(why)),
             None => Ok(snapshot),
@@ -268,28 +278,40 @@ impl Snapshots {
         if !self.writable || path.exists() {
             return;
         }
-        if let Err(why) = self.write(snapshot, &path) {
+        if let Err(why) = fs::create_dir_all(&self.dir).and_then(|()| snapshot.write(&path)) {
             self.writable = false;
             self.told.push(format!("no snapshots are kept: {}: {why}", path.display()));
         }
     }
+}
 
-    fn write(&self, snapshot: &Snapshot, path: &Path) -> io::Result<()> {
-        fs::create_dir_all(&self.dir)?;
-        // Two commands may work on one run: each writes aside under its own name.
-        let aside = path.with_extension(format!("{}.tmp", std::process::id()));
-        let written = (|| {
-            let mut to = zstd::Encoder::new(File::create(&aside)?, zstd::DEFAULT_COMPRESSION_LEVEL)?;
-            to.include_checksum(true)?;
-            to.write_all(&serde_json::to_vec(snapshot)?)?;
-            to.finish()?.sync_data()?;
-            fs::rename(&aside, path)
-        })();
-        if written.is_err() {
-            let _ = fs::remove_file(&aside); // the error that matters is the first
-            return written;
+/// Writes text to `path`, compressed, whole or not at all, and waits for the disk.
+pub(super) fn write_packed(path: &Path, text: &[u8]) -> io::Result<()> {
+    // Two commands may work on one run: each writes aside under its own name.
+    let aside = path.with_extension(format!("{}.tmp", std::process::id()));
+    let written = (|| {
+        let mut to = zstd::Encoder::new(File::create(&aside)?, zstd::DEFAULT_COMPRESSION_LEVEL)?;
+        to.include_checksum(true)?;
+        to.write_all(text)?;
+        to.finish()?.sync_data()?;
+        fs::rename(&aside, path)
+    })();
+    if written.is_err() {
+        let _ = fs::remove_file(&aside); // the error that matters is the first
+        return written;
+    }
+    File::open(path.parent().unwrap_or(path)).and_then(|dir| dir.sync_all())
+}
+
+/// Reads what [`write_packed`] wrote.
+pub(super) fn read_packed(path: &Path) -> Result<Vec<u8>, SnapshotError> {
+    let file = File::open(path).map_err(|source| SnapshotError::Io { path: path.to_owned(), source })?;
+    let mut text = Vec::new();
+    match zstd::Decoder::new(file).and_then(|bytes| bytes.take(BYTES_MAX).read_to_end(&mut text)) {
+        Ok(_) => Ok(text),
+        Err(why) => {
+            Err(SnapshotError::Unfit { path: path.to_owned(), why: format!("it is damaged ({why})") })
         }
-        File::open(&self.dir).and_then(|dir| dir.sync_all())
     }
 }
 

@@ -67,12 +67,11 @@ pub struct Inputs {
 impl Inputs {
     /// Opens the input stream of the journal in `dir`.
     pub fn open(dir: &Path) -> Result<Self, ReplayError> {
-        Ok(Self {
-            dir: dir.to_owned(),
-            reader: Reader::open(dir, Stream::Inputs)?,
-            last: Some(part::begins_after(dir).0),
-            hole: Hole::default(),
-        })
+        let (mut reader, after) = (Reader::open(dir, Stream::Inputs)?, part::begins_after(dir).0);
+        if after > 0 {
+            reader.seek(after + 1)?; // a retention that was broken off leaves inputs before
+        }
+        Ok(Self { dir: dir.to_owned(), reader, last: Some(after), hole: Hole::default() })
     }
 
     /// Opens it behind input `seq`, through the indexes of the segments before.

@@ -10,8 +10,8 @@ use crate::domain::input::{InputClass, RawInput};
 use crate::domain::output::{EventsDigest, Output, OutputKey, Stage};
 use crate::domain::time::{Nanos, Stamp};
 use crate::journal::{
-    Housekeeper, JournalError, JournalOptions, KeepWatch, Manifest, Record, Space, Stream, SyncPolicy, Token,
-    Watermark, Writer,
+    Floor, Housekeeper, JournalError, JournalOptions, KeepWatch, Manifest, Record, Space, Stream, SyncPolicy,
+    Token, Watermark, Writer,
 };
 use std::collections::VecDeque;
 use std::path::Path;
@@ -64,13 +64,23 @@ pub struct Recorder {
 }
 
 impl Recorder {
-    /// Creates the journal of a new run in `dir`.
+    /// Creates the journal of a new run in `dir`. Of its inputs none is ever removed.
     pub fn create(dir: &Path, manifest: &Manifest, options: &JournalOptions) -> Result<Self, JournalError> {
+        Self::create_on(dir, manifest, options, None)
+    }
+
+    /// The same; with a `floor` retention removes inputs, too.
+    pub fn create_on(
+        dir: &Path,
+        manifest: &Manifest,
+        options: &JournalOptions,
+        floor: Option<Box<dyn Floor>>,
+    ) -> Result<Self, JournalError> {
         let inputs = Writer::create(dir, Stream::Inputs, manifest, options)?;
         let outputs = Writer::create(dir, Stream::Outputs, manifest, options)?;
         let by_us = options.sync == SyncPolicy::Sync;
         let watermarks = [inputs.watermark(), outputs.watermark()];
-        let start = |keep| Housekeeper::start(dir, watermarks, options.segment_bytes as u64, keep);
+        let start = |keep| Housekeeper::start(dir, watermarks, options.segment_bytes as u64, keep, floor);
         let keeper = options.keep.as_ref().map(start).transpose()?;
         Ok(Self {
             progress: Arc::new(Progress { inputs: inputs.watermark(), ..Progress::default() }),

@@ -24,6 +24,7 @@ use crate::net::http::HttpClient;
 use crate::net::tls::{Trust, TrustError};
 use crate::ops::latency::{ALL, Latency};
 use crate::ops::view::{Board, Names};
+use crate::replay::floor::SnapshotFloor;
 use crate::replay::source::RunConfig;
 use crate::runtime::agent::{AgentExit, AgentHandle, AgentThread, StopFlag};
 use crate::runtime::clock::{ClockOrigin, CounterKind};
@@ -215,7 +216,7 @@ pub fn launch(launch: Launch, board: &Board) -> Result<Running, LaunchError> {
             if let Some(clocks) = &about.clocks {
                 options.anchor = Anchor { tsc: clocks.ticks, wall_ns: clocks.wall_ns };
             }
-            Some(Recorder::create(dir, &about, &options)?)
+            Some(Recorder::create_on(dir, &about, &options, Some(Box::new(SnapshotFloor)))?)
         }
         None => None,
     };

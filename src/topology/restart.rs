@@ -12,18 +12,13 @@
 
 use super::kill::KILL_FILE;
 use crate::domain::carry::{CarriedOrder, CarriedWorking, Carry, Ending, Halt};
-use crate::domain::effect::OutMsg;
-use crate::domain::event::{Event, Seq};
-use crate::domain::input::{Command, Input, InputClass, RawInput};
+use crate::domain::event::Seq;
 use crate::domain::instrument::{InstrumentId, Qty, VENUES_MAX, VenueId};
-use crate::domain::intent::{Denial, Intent, NearMiss};
 use crate::domain::order::OrderSpec;
-use crate::domain::output::OutputKey;
 use crate::domain::params::EngineParams;
-use crate::domain::time::{Nanos, Stamp};
+use crate::domain::time::Nanos;
 use crate::journal::{MANIFEST_FILE, Manifest, Stream, recover};
 use crate::replay::cursor::Cursor;
-use crate::stage::river::Tap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -128,18 +123,18 @@ fn left_by(
     if before.trading != trading || before.params.paper.is_some() != params.paper.is_some() {
         return Ok(None);
     }
-    let mut course = Course::default();
-    cursor.seek(Seq(u64::MAX), &mut course, progress).map_err(|e| unreadable(e.to_string()))?;
+    cursor.seek(Seq(u64::MAX), &mut (), progress).map_err(|e| unreadable(e.to_string()))?;
     if let Some((expected, found)) = cursor.hole() {
         return Err(unreadable(format!("input {found} follows input {}", expected - 1)));
     }
+    let course = *cursor.course();
     if !course.started {
         return Ok(None);
     }
     let mut carry = Carry {
         run: verdict.manifest.run_id.to_string(),
         ending: if course.stopped { Ending::Ordered } else { Ending::Crashed },
-        wall_ns: course.wall,
+        wall_ns: cursor.now().wall,
         ..Carry::default()
     };
     let parts = cursor.parts();
@@ -218,36 +213,6 @@ fn was_killed_since(dir: &Path, resumed: Nanos) -> bool {
     let is_later =
         |line: &str| serde_json::from_str::<Line>(line).map_or(true, |line| line.wall_ns > resumed);
     text.lines().any(is_later)
-}
-
-/// What the inputs of a run say of its course.
-#[derive(Default)]
-struct Course {
-    started: bool,
-    stopped: bool,
-    /// Wall time of the operator's last word that lifted halts, and of the last input.
-    resumed: Nanos,
-    wall: Nanos,
-}
-
-impl Tap for Course {
-    fn input(&mut self, _: Seq, at: Stamp, _: InputClass, raw: &RawInput<'_>) {
-        self.wall = at.wall;
-        match raw.input {
-            Input::Command(Command::Start) => self.started = true,
-            Input::Command(Command::Stop) => self.stopped = true,
-            Input::Command(Command::Resume) => self.resumed = at.wall,
-            _ => {}
-        }
-    }
-    fn event(&mut self, _: &Event) {}
-    fn intent(&mut self, _: OutputKey, _: &Intent) {}
-    fn approved(&mut self, _: OutputKey, _: &Intent) {}
-    fn denied(&mut self, _: OutputKey, _: &Denial) {}
-    fn message(&mut self, _: OutputKey, _: &OutMsg) {}
-    fn near_miss(&mut self, _: OutputKey, _: &NearMiss) {}
-    fn state(&mut self, _: OutputKey, _: u64) {}
-    fn end(&mut self, _: Seq) {}
 }
 
 /// Venues and listings of the run before, as this run numbers them.

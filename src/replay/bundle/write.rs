@@ -12,9 +12,9 @@ use crate::domain::order::ClientId;
 use crate::domain::output::{Output, STAGES};
 use crate::domain::time::{Nanos, SECOND};
 use crate::journal::{MANIFEST_FILE, OwnedRecord, Reader, RecordRef, Stream, read_mark};
-use crate::replay::check::{CheckLimits, Checker};
+use crate::replay::check::CheckLimits;
 use crate::replay::cursor::Cursor;
-use crate::replay::part::must_be_whole;
+use crate::replay::part;
 use crate::replay::place::Place;
 use crate::replay::source::ReplayError;
 use crate::replay::step::last::Last;
@@ -87,7 +87,6 @@ pub struct Written {
 /// The journal, a stretch that it does not have, the file system. A bundle whose replay differs is written and says so.
 pub fn write(request: &Request<'_>, progress: &mut dyn FnMut(u64)) -> Result<Written, BundleError> {
     let dir = request.dir;
-    must_be_whole(dir)?;
     for (name, time) in [("before", request.before), ("after", request.after)] {
         if !(0..=WINDOW_MAX).contains(&time) {
             let most = WINDOW_MAX / SECOND;
@@ -101,6 +100,7 @@ pub fn write(request: &Request<'_>, progress: &mut dyn FnMut(u64)) -> Result<Wri
         return Err(BundleError::Stretch(why));
     }
     let mut cursor = Cursor::open(dir)?;
+    let mut checker = part::checker(dir, cursor.seq(), CheckLimits::of(&cursor.config().params))?;
     let [from, to] = ends(request, &mut cursor)?;
     let mut inputs = stretch(dir, from.saturating_sub(request.before), to.saturating_add(request.after))?;
     let (Some(first), Some(last)) = (inputs.first(), inputs.last()) else {
@@ -130,7 +130,6 @@ pub fn write(request: &Request<'_>, progress: &mut dyn FnMut(u64)) -> Result<Wri
     ]);
     let (outputs, complete) = outputs(dir, first, last, ended_at)?;
     members.insert(member::OUTPUTS.to_owned(), records::pack(&outputs).map_err(io)?);
-    let mut checker = Checker::new(CheckLimits::of(&cursor.config().params));
     while cursor.seq().0 + 1 < first && cursor.step(&mut checker)? {
         if cursor.seq().0.is_multiple_of(1 << 14) {
             progress(cursor.seq().0);

@@ -17,6 +17,7 @@ use crate::domain::time::{Nanos, Stamp};
 use crate::journal::{Reader, Stream};
 use crate::ops::view::Names;
 use crate::replay::cursor::Cursor;
+use crate::replay::part::begins_after;
 use crate::replay::source::ReplayError;
 use crate::stage::river::Tap;
 use std::collections::{BTreeMap, BTreeSet};
@@ -63,10 +64,10 @@ impl Index {
     /// From the recorded outputs.
     pub fn of_outputs(dir: &Path) -> Result<Self, WhyError> {
         let mut index = Self::default();
-        let mut reader = Reader::open(dir, Stream::Outputs)?;
+        let (mut reader, after) = (Reader::open(dir, Stream::Outputs)?, begins_after(dir));
         let skipped = [output_kind(&Output::State(0)), output_kind(&Output::Events(EventsDigest::default()))];
         while let Some(record) = reader.next()? {
-            if skipped.contains(&record.kind) {
+            if skipped.contains(&record.kind) || record.seq <= after.0 {
                 continue;
             }
             let (seq, mono) = (record.seq, record.time_ns);
