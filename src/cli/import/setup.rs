@@ -265,6 +265,8 @@ fn derived(venues: &[Venue], symbols: &[BTreeSet<String>]) -> Result<(EnginePara
             settle_haircut_ppb: 0,
             allowance_ppb: 0,
             extras: Extras::FREE,
+            amending: of.amending(),
+            connection_age_max_ns: 0,
         });
         let before = params.listings.len();
         let mut why = Vec::new();
