@@ -100,7 +100,8 @@ fn open(simulation: &mut Simulation) -> Vec<(OrderSpec, OrderState)> {
 /// What the first venue has of an order: price and total in text, filled in steps, and whether it is open.
 fn at_venue(simulation: &Simulation, id: ClientId) -> (String, String, i64, bool) {
     let ledger = simulation.servers()[0].ledger();
-    let row = ledger.order(&id.to_string()).expect("placed");
+    // Hyperliquid writes it as a number.
+    let row = ledger.order(&id.to_string()).or_else(|| ledger.order(&format!("0x{id}"))).expect("placed");
     let listing = &ledger.listings()[row.order.listing.index()];
     let open = matches!(row.order.status, OrderStatus::New | OrderStatus::PartiallyFilled);
     (listing.price_text(row.order.price), listing.qty_text(row.order.qty), row.order.filled, open)
@@ -150,7 +151,7 @@ fn assert_record(simulation: Simulation, config: &RunConfig, dir: &Path) -> usiz
     let mut inputs = Inputs::open(dir).expect("a journal");
     let mut amended = 0;
     while let Some((_, raw)) = inputs.next().expect("undamaged") {
-        amended += usize::from(matches!(raw.input, Input::AmendOutcome(_)));
+        amended += usize::from(matches!(raw.input, Input::AmendOutcome(_) | Input::ReplaceOutcome { .. }));
     }
     amended
 }
@@ -238,6 +239,98 @@ fn orders_are_amended_at_deribit_and_the_books_agree() {
     is_amended_step_by_step("deribit", |_| {});
 }
 
+#[test]
+fn orders_are_replaced_at_hyperliquid_and_the_books_agree() {
+    let dir = TempDir::new();
+    let (mut simulation, config) = quiet("hyperliquid", Some(dir.path()), "", |_| {});
+    simulation.run_for(12 * SECOND);
+    let first = buy(&mut simulation, 4, 14_000);
+    by_hand(&mut simulation, ByHand::Place(first));
+    simulation.run_for(SECOND);
+    let (mut order, _) = open(&mut simulation)[0];
+    assert_at_venue(&mut simulation, &order);
+    // Further than the market moves within a second.
+    for (steps, ppm) in [(4, 13_000), (6, 13_000), (3, 13_500), (5, 12_500)] {
+        let to = OrderSpec { client_id: order.client_id, ..buy(&mut simulation, steps, ppm) };
+        by_hand(&mut simulation, ByHand::Amend(to));
+        let rules = simulation.engine().river().parts().risk.rules();
+        assert_eq!(rules.exposure().open(BTC).0, order.qty.0 + to.qty.0, "both until the old one is over");
+        let states: Vec<OrderState> = open(&mut simulation).iter().map(|open| open.1).collect();
+        assert_eq!(states, [OrderState::PendingAmend, OrderState::PendingNew]);
+        simulation.run_for(SECOND);
+        let [(now, state)] = open(&mut simulation)[..] else { panic!("{:?}", open(&mut simulation)) };
+        assert!(now.client_id != order.client_id, "a new order");
+        assert_eq!((now, state), (OrderSpec { client_id: now.client_id, ..to }, OrderState::Open));
+        assert_at_venue(&mut simulation, &now);
+        assert!(!at_venue(&simulation, order.client_id).3, "the old one is over");
+        let rules = simulation.engine().river().parts().risk.rules();
+        assert_eq!(rules.exposure().open(BTC).0, to.qty.0);
+        order = now;
+    }
+    // Beyond the best ask: the new one fills.
+    let to = OrderSpec { client_id: order.client_id, ..buy(&mut simulation, 7, -3_000) };
+    by_hand(&mut simulation, ByHand::Amend(to));
+    simulation.run_for(2 * SECOND);
+    assert_eq!(open(&mut simulation), []);
+    assert_books_agree(&mut simulation);
+    // What is over is not amended.
+    by_hand(&mut simulation, ByHand::Amend(OrderSpec { qty: Qty(to.qty.0 * 2), ..to }));
+    simulation.run_for(SECOND);
+    let rules = simulation.engine().river().parts().risk.rules();
+    assert_eq!((rules.open_orders(), rules.capital().reserved()), (0, Money::ZERO));
+    assert_eq!(simulation.engine().keeper().watch().counts().denials, 1);
+    assert_eq!(assert_record(simulation, &config, dir.path()), 5);
+}
+
+#[test]
+fn a_replacement_that_is_refused_after_the_old_order_was_ended_leaves_nothing_open_or_reserved() {
+    let dir = TempDir::new();
+    let (mut simulation, config) = quiet("hyperliquid", Some(dir.path()), "", |_| {});
+    simulation.run_for(12 * SECOND);
+    let post_only = OrderSpec { tif: TimeInForce::PostOnly, ..buy(&mut simulation, 4, 4_000) };
+    by_hand(&mut simulation, ByHand::Place(post_only));
+    simulation.run_for(SECOND);
+    let (order, state) = open(&mut simulation)[0];
+    assert_eq!(state, OrderState::Open);
+    // It would take, which the venue finds after it has ended the old one.
+    let price = buy(&mut simulation, 4, -3_000).price;
+    by_hand(&mut simulation, ByHand::Amend(OrderSpec { price, ..order }));
+    simulation.run_for(3 * SECOND);
+    assert_eq!(open(&mut simulation), []);
+    let ledger = simulation.engine().river().parts().decode.ledger();
+    assert_eq!(ledger.order(order.client_id), Some((OrderState::Canceled, Qty(0))));
+    let rules = simulation.engine().river().parts().risk.rules();
+    assert_eq!((rules.open_orders(), rules.capital().reserved()), (0, Money::ZERO));
+    assert_eq!((rules.exposure().open(BTC), rules.failures()), ((0, 0), 0));
+    assert_record(simulation, &config, dir.path());
+}
+
+#[test]
+fn a_replacement_that_comes_when_the_old_order_is_over_is_refused_and_nothing_is_left() {
+    let dir = TempDir::new();
+    let (mut simulation, config) = quiet("hyperliquid", Some(dir.path()), "", |_| {});
+    simulation.run_for(12 * SECOND);
+    let order = buy(&mut simulation, 4, 4_000);
+    by_hand(&mut simulation, ByHand::Place(order));
+    simulation.run_for(SECOND);
+    let (order, _) = open(&mut simulation)[0];
+    // The cancel goes before it on the same connection.
+    cancel(&mut simulation, &order);
+    let to = OrderSpec { client_id: order.client_id, ..buy(&mut simulation, 6, 3_000) };
+    by_hand(&mut simulation, ByHand::Amend(to));
+    assert_eq!(open(&mut simulation).len(), 2);
+    simulation.run_for(3 * SECOND);
+    assert_eq!(open(&mut simulation), []);
+    let ledger = simulation.engine().river().parts().decode.ledger();
+    assert_eq!(ledger.order(order.client_id), Some((OrderState::Canceled, Qty(0))));
+    let counts = simulation.engine().keeper().watch().counts();
+    assert_eq!((counts.denials, counts.orders_sent), (0, 2), "it left, and was refused");
+    assert_eq!(simulation.servers()[0].ledger().orders().len(), 1, "the venue has made none of it");
+    let rules = simulation.engine().river().parts().risk.rules();
+    assert_eq!((rules.open_orders(), rules.capital().reserved()), (0, Money::ZERO));
+    assert_record(simulation, &config, dir.path());
+}
+
 /// A quote that follows the market for a while in which messages are lost and fills come before their
 /// acknowledgements.
 fn survives_faults(venue: &str) {
@@ -301,7 +394,7 @@ fn survives_faults(venue: &str) {
         .collect();
     let contract = instrument(&mut simulation);
     for (id, filled) in venue_orders {
-        let Some(id) = ClientId::parse(id.as_bytes()) else { continue };
+        let Some(id) = ClientId::parse(id.trim_start_matches("0x").as_bytes()) else { continue };
         let ours = simulation.engine().river().parts().decode.ledger().order(id).map(|order| order.1);
         assert_eq!(ours.map_or(0, |qty| qty.0 / contract.step), filled, "{venue}: order {id}");
     }
@@ -333,6 +426,11 @@ fn amendments_survive_lost_replies_and_early_fills_at_bybit() {
 #[test]
 fn amendments_survive_lost_replies_and_early_fills_at_deribit() {
     survives_faults("deribit");
+}
+
+#[test]
+fn replacements_survive_lost_replies_and_early_fills_at_hyperliquid() {
+    survives_faults("hyperliquid");
 }
 
 #[test]
@@ -386,12 +484,17 @@ fn rendered(venue: &str) -> (String, OrderSpec, u64) {
         urgent: false,
         order: Some(order),
         amends: true,
+        replaces: ClientId::NONE,
     };
     let mut payload = Payload::new();
     let at = Stamp { mono: 0, wall: simulation.now() };
     let before = allocations();
     for _ in 0..100 {
-        let to = encoder.amend(&order, &meta, at, &mut payload).expect("it fits");
+        let to = match venue {
+            "hyperliquid" => encoder.replace(ClientId::new(7, 2), &order, &meta, at, &mut payload),
+            _ => encoder.amend(&order, &meta, at, &mut payload),
+        };
+        let to = to.expect("it fits");
         assert!(matches!(to, Some(Rendered::Socket(_))), "{venue}");
     }
     let made = allocations() - before;
@@ -400,7 +503,7 @@ fn rendered(venue: &str) -> (String, OrderSpec, u64) {
 
 #[test]
 fn rendering_an_amendment_allocates_nothing() {
-    for venue in ["binance-usdm", "binance-coinm", "okx", "bybit", "deribit"] {
+    for venue in ["binance-usdm", "binance-coinm", "okx", "bybit", "deribit", "hyperliquid"] {
         let (text, _, made) = rendered(venue);
         assert_eq!(made, 0, "{venue}");
         assert!(text.contains("00000000000000070000000000000001"), "{venue}: {text}");
@@ -425,20 +528,19 @@ fn deribit_edits_by_label_with_the_total_amount() {
 
 #[test]
 fn a_venue_that_cannot_amend_denies_it_and_the_order_stays() {
-    for venue in ["aster", "hyperliquid"] {
-        let (mut simulation, _) = quiet(venue, None, "", |_| {});
-        simulation.run_for(12 * SECOND);
-        let order = buy(&mut simulation, 4, 4_000);
-        by_hand(&mut simulation, ByHand::Place(order));
-        simulation.run_for(SECOND);
-        let before = open(&mut simulation);
-        let (order, state) = *before.first().unwrap_or_else(|| panic!("{venue}: no order"));
-        assert_eq!(state, OrderState::Open, "{venue}");
-        by_hand(&mut simulation, ByHand::Amend(OrderSpec { qty: Qty(order.qty.0 * 2), ..order }));
-        simulation.run_for(SECOND);
-        assert_eq!(open(&mut simulation), before, "{venue}");
-        let rules = simulation.engine().river().parts().risk.rules();
-        assert_eq!(rules.exposure().open(BTC).0, order.qty.0, "{venue}: nothing more is counted");
-        assert_eq!(simulation.engine().keeper().watch().counts().denials, 1, "{venue}");
-    }
+    let venue = "aster";
+    let (mut simulation, _) = quiet(venue, None, "", |_| {});
+    simulation.run_for(12 * SECOND);
+    let order = buy(&mut simulation, 4, 4_000);
+    by_hand(&mut simulation, ByHand::Place(order));
+    simulation.run_for(SECOND);
+    let before = open(&mut simulation);
+    let (order, state) = *before.first().unwrap_or_else(|| panic!("{venue}: no order"));
+    assert_eq!(state, OrderState::Open, "{venue}");
+    by_hand(&mut simulation, ByHand::Amend(OrderSpec { qty: Qty(order.qty.0 * 2), ..order }));
+    simulation.run_for(SECOND);
+    assert_eq!(open(&mut simulation), before, "{venue}");
+    let rules = simulation.engine().river().parts().risk.rules();
+    assert_eq!(rules.exposure().open(BTC).0, order.qty.0, "{venue}: nothing more is counted");
+    assert_eq!(simulation.engine().keeper().watch().counts().denials, 1, "{venue}");
 }

@@ -261,6 +261,7 @@ fn rests_until(
     let now = simulation.now();
     let meta = OutMeta {
         amends: false,
+        replaces: ClientId::NONE,
         message: MessageId(1),
         cause: Seq(1),
         cause_mono: 0,

@@ -235,7 +235,7 @@ pub fn every_kind(seed: u64, venues: &[&str], until: i64) -> FaultPlan {
             FaultKind::Metadata => ("for_ms = 2_500".to_owned(), Some(3.5)),
             FaultKind::SymbolLock => often(12, "for_ms = 1_000"),
             FaultKind::PlannedCut => ("for_ms = 2_000".to_owned(), Some(10.0)),
-            FaultKind::Adl | FaultKind::Http418 => continue,
+            FaultKind::Adl | FaultKind::Http418 | FaultKind::OldAge => continue,
         };
         let name = kind.name();
         match at {
@@ -294,7 +294,10 @@ fn survives_every_kind(venues: &[&str], many: bool) {
                 FaultKind::AckLost | FaultKind::FillBeforeAck | FaultKind::PartialFill | FaultKind::Reject
             );
             // A lock falls on an opening order of one venue, and has a world of its own.
-            let elsewhere = matches!(kind, FaultKind::Adl | FaultKind::Http418 | FaultKind::SymbolLock);
+            let elsewhere = matches!(
+                kind,
+                FaultKind::Adl | FaultKind::Http418 | FaultKind::SymbolLock | FaultKind::OldAge
+            );
             let struck = if of_orders { faults.of(kind) } else { recovery.least(kind) };
             let left_out = elsewhere || (of_orders && !many);
             assert!(left_out || struck > 0, "{} is missing somewhere: {faults}", kind.name());

@@ -6,7 +6,7 @@ use perpring::domain::effect::{MessageId, OutMeta, OutMsg, Payload, Target};
 use perpring::domain::event::{Seq, SessionRole};
 use perpring::domain::input::{ConnId, DownReason, FrameKind, Input, SendFate};
 use perpring::domain::instrument::VenueId;
-use perpring::domain::order::OrderSpec;
+use perpring::domain::order::{ClientId, OrderSpec};
 use perpring::net::http::HttpClient;
 use perpring::net::tls::Trust;
 use perpring::stage::decode::ConnInfo;
@@ -109,6 +109,7 @@ fn message(target: Target, text: &str, order: Option<OrderSpec>) -> OutMsg {
     payload.push(text.as_bytes()).expect("room");
     let meta = OutMeta {
         amends: false,
+        replaces: ClientId::NONE,
         message: MessageId(1),
         cause: Seq(1),
         cause_mono: 0,

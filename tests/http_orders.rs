@@ -370,6 +370,7 @@ fn the_gateway_refuses_an_order_over_http_or_hands_it_over_once_and_says_which()
     let order = Some(OrderSpec::default());
     let meta = OutMeta {
         amends: false,
+        replaces: ClientId::NONE,
         message: MessageId(1),
         cause: Seq(1),
         cause_mono: 0,

@@ -12,7 +12,7 @@ use perpring::domain::params::{ListingParams, VenueParams};
 use perpring::domain::text::Symbol;
 use perpring::domain::time::Stamp;
 use perpring::stage::egress::{Credentials, Vault};
-use perpring::venue::{Encoder, VenueContext, dialect};
+use perpring::venue::{Encoder, Rendered, VenueContext, dialect};
 
 const KEY: &str = "0x0123456789012345678901234567890123456789012345678901234567890123";
 const EPOCH: Stamp = Stamp { mono: 0, wall: 0 };
@@ -70,8 +70,15 @@ fn order() -> Payload {
         tif: TimeInForce::Gtc,
         reduce_only: false,
     };
-    let meta = OutMeta {
+    let mut payload = Payload::new();
+    encoder().order(&order, &meta(order), EPOCH, &mut payload).unwrap();
+    payload
+}
+
+fn meta(order: OrderSpec) -> OutMeta {
+    OutMeta {
         amends: false,
+        replaces: ClientId::NONE,
         message: MessageId(1),
         cause: Seq(1),
         cause_mono: 0,
@@ -80,10 +87,7 @@ fn order() -> Payload {
         epoch: 0,
         urgent: false,
         order: Some(order),
-    };
-    let mut payload = Payload::new();
-    encoder().order(&order, &meta, EPOCH, &mut payload).unwrap();
-    payload
+    }
 }
 
 #[test]
@@ -96,6 +100,28 @@ fn an_order_with_client_id_is_signed_like_the_sdk_signs_it() {
     assert!(sent.contains(signature), "{sent}");
     let parsed: serde_json::Value = serde_json::from_str(&sent).unwrap();
     assert_eq!(parsed["request"]["payload"]["action"]["type"], "order");
+}
+
+#[test]
+fn an_order_in_the_place_of_another_one_is_signed_like_ccxt_signs_it() {
+    // The SDK has no vector of `batchModify`: this one is ccxt's (`sign_l1_action`), which makes the SDK's others.
+    let now = Stamp { mono: 0, wall: 1_677_777_606_040_000_000 };
+    let order = OrderSpec {
+        client_id: ClientId(2),
+        side: Side::Buy,
+        qty: Qty(1_000_000),
+        price: Price(10_000),
+        tif: TimeInForce::Gtc,
+        ..OrderSpec::default()
+    };
+    let mut payload = Payload::new();
+    let rendered = encoder().replace(ClientId(1), &order, &meta(order), now, &mut payload).unwrap();
+    assert_eq!(rendered, Some(Rendered::Socket(ConnId(2))));
+    let sent = seal(&payload, KEY).unwrap();
+    let action = r#""action":{"type":"batchModify","modifies":[{"oid":"0x00000000000000000000000000000001","order":{"a":1,"b":true,"p":"100","s":"100","r":false,"t":{"limit":{"tif":"Gtc"}},"c":"0x00000000000000000000000000000002"}}]}"#;
+    assert!(sent.contains(action), "{sent}");
+    let signature = r#""nonce":1677777606040,"signature":{"r":"0xf86c337f20731beb63fb7dba1803d2f9407bade795e7de18350f312994684d5b","s":"0x69ed86eeb939d2fc44e8bafce5aa69804278727bbdec7ed613635c079aa69267","v":27}"#;
+    assert!(sent.contains(signature), "{sent}");
 }
 
 #[test]

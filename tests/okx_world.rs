@@ -390,6 +390,7 @@ impl World {
     fn meta(&self) -> OutMeta {
         OutMeta {
             amends: false,
+            replaces: ClientId::NONE,
             message: MessageId(1),
             cause: Seq(1),
             cause_mono: 0,

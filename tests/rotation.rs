@@ -1,18 +1,21 @@
 //! Planned ends of private connections: whole engines leave them between trades, never between the legs of one.
 
-use crate::simulated::{START, TempDir, assert_ledgers_equal, faulty_simulation, sim_config};
+use crate::simulated::{
+    START, TempDir, assert_ledgers_equal, changed_simulation, faulty_simulation, sim_config,
+};
 use perpring::core::departure::QUIET_FOR;
 use perpring::domain::effect::HttpId;
 use perpring::domain::event::SessionRole;
-use perpring::domain::input::{Command, ConnId, DownReason, FrameMeta};
+use perpring::domain::input::{Command, ConnId, DownReason, FrameMeta, Input};
 use perpring::domain::instrument::{Instrument, InstrumentId, VenueId};
 use perpring::domain::params::RiskParams;
 use perpring::domain::standing::{Check, Pace};
 use perpring::domain::state::{State, StateError};
-use perpring::domain::time::{MILLI, Nanos, SECOND, Stamp};
+use perpring::domain::time::{MICRO, MILLI, Nanos, SECOND, Stamp};
 use perpring::journal::{JournalOptions, Manifest, RunId};
 use perpring::ops::watch::Counts;
-use perpring::replay::source::RunConfig;
+use perpring::replay::check::check_dir;
+use perpring::replay::source::{Inputs, RunConfig};
 use perpring::replay::verify::{verify, verify_with};
 use perpring::sim::faults::FaultKind;
 use perpring::sim::{FaultPlan, LedgerServer, SimConfig, server_with};
@@ -306,4 +309,74 @@ fn announced_cuts_are_forestalled_on_private_connections() {
         engine.into_parts().1.into_parts().0.expect("recorded").close().expect("temporary disk");
         assert_eq!(verify(dir.path(), &mut |_| {}).expect("a journal").divergence, None);
     }
+}
+
+/// All five venues, which cut every connection that is `CUT_S` old, for three lives of connections that are left at
+/// `age_s`; 0 = at the usual age.
+fn lives(age_s: i64) -> (Counts, u64, TempDir, RunConfig) {
+    /// A connection with an age of 20 s is left after 20 + 4 × 0.5 + 5 s at the latest, counted from when it is ready.
+    const CUT_S: i64 = 32;
+    let dir = TempDir::new();
+    let venues = ["binance-usdm", "okx", "bybit", "deribit", "hyperliquid"];
+    let (_, _, risk) = trading(&venues);
+    let mut sim = SimConfig::demo(7, &venues, 1).expect("known dialects");
+    sim.start_wall_ns = START;
+    let plan = format!("[[fault]]\nkind = 'old_age'\nat_s = [0]\nfor_ms = {}\n", CUT_S * 1_000);
+    let plan = FaultPlan::parse("faults", &plan).expect("a plan");
+    let mut params = world::engine_params(&sim, 7, world::demo_scan(), risk);
+    params.venues.iter_mut().for_each(|venue| venue.connection_age_max_ns = age_s * SECOND);
+    let (mut simulation, config) = changed_simulation(params, &sim, 100 * MICRO, Some(dir.path()), &plan);
+    simulation.run_for(14 * SECOND);
+    let mut closed = 0;
+    for third in 0..3 {
+        for _ in 0..34 {
+            simulation.run_for(SECOND / 2);
+            let scanner = simulation.engine().river().parts().scan.scanner();
+            let listings = (0..).map(InstrumentId).map_while(|id| scanner.listing(id));
+            let dead = listings.filter(|listing| !listing.book.is_served()).count();
+            assert!(age_s == 0 || dead == 0, "{dead} books are not live");
+        }
+        let counts = *simulation.engine().keeper().watch().counts();
+        assert!(age_s == 0 || counts.trades_closed > closed, "no trades in part {third}: {counts:?}");
+        closed = counts.trades_closed;
+    }
+    simulation.command(Command::Reduce);
+    simulation.run_for(8 * SECOND);
+    let counts = *simulation.engine().keeper().watch().counts();
+    let cuts = simulation.servers().iter().map(|server| server.faults().of(FaultKind::OldAge)).sum();
+    assert_ledgers_equal(&mut simulation);
+    let (engine, _) = simulation.into_parts();
+    engine.into_parts().1.into_parts().0.expect("recorded").close().expect("temporary disk");
+    (counts, cuts, dir, config)
+}
+
+#[test]
+fn connections_of_all_venues_are_left_before_their_venues_cut_them_and_nothing_is_lost_by_it() {
+    let (counts, cuts, dir, config) = lives(20);
+    assert_eq!((cuts, counts.unknown), (0, 0), "{counts:?}");
+    assert_eq!(verify(dir.path(), &mut |_| {}).expect("a journal").divergence, None);
+    assert_eq!(check_dir(dir.path(), &config.params).expect("a journal"), Vec::<String>::new());
+    // What serves each of a venue's roles lived three times.
+    let (conns, _) = plan(&config.params, true).expect("known dialects");
+    let mut lives = vec![0; conns.len()];
+    let mut inputs = Inputs::open(dir.path()).expect("a journal");
+    while let Some((_, raw)) = inputs.next().expect("undamaged") {
+        if let Input::ConnUp { conn, .. } = raw.input {
+            lives[conn.index()] += 1;
+        }
+    }
+    for venue in (0..5).map(VenueId) {
+        for role in [SessionRole::Market, SessionRole::Account, SessionRole::Orders] {
+            let of = conns.iter().zip(&lives).filter(|(conn, _)| (conn.venue, conn.role) == (venue, role));
+            let most = of.map(|(_, lives)| *lives).sum::<i32>();
+            assert!(most >= 3, "{venue:?} {role:?}: {most} lives");
+        }
+    }
+}
+
+#[test]
+fn connections_that_are_not_left_in_time_are_cut() {
+    let (_, cuts, dir, _) = lives(0);
+    assert!(cuts > 10, "{cuts} cuts");
+    assert_eq!(verify(dir.path(), &mut |_| {}).expect("a journal").divergence, None);
 }

@@ -184,6 +184,7 @@ fn a_pair_stays_together_while_one_venue_takes_no_order_for_its_contract() {
 pub fn meta_of(order: OrderSpec) -> OutMeta {
     OutMeta {
         amends: false,
+        replaces: ClientId::NONE,
         message: MessageId(1),
         cause: Seq(1),
         cause_mono: 0,

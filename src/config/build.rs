@@ -8,8 +8,8 @@ use crate::domain::instrument::{
 };
 use crate::domain::intent::{ONE_PPB, Ppb};
 use crate::domain::params::{
-    CanonicalParams, EngineParams, ListingParams, OrderFallback, OrderRoute, ScanParams, SessionKind,
-    VenueParams,
+    Amending, CONNECTION_AGE_MAX, CanonicalParams, EngineParams, ListingParams, OrderFallback, OrderRoute,
+    ScanParams, SessionKind, VenueParams,
 };
 use crate::domain::standing::CheckSet;
 use crate::domain::text::{Currency, Text};
@@ -86,6 +86,8 @@ impl Config {
                 allowance_ppb: ppb(venue.allowance_bps),
                 extras: self.market.extras(),
                 miss_prior_ppb: miss_prior(venue),
+                connection_age_max_ns: venue.connection_age_max_s.saturating_mul(SECOND),
+                amending: dialect(&venue.dialect).map_or(Amending::None, |of| of.amending()),
             });
         }
         self.check_earning(&params.scan, &mut findings);
@@ -485,6 +487,9 @@ fn miss_prior(venue: &VenueTable) -> Ppb {
     venue.miss_prior_percent.map_or_else(stated, ppb_of_percent)
 }
 
+/// What the age may be at which connections are left, s.
+const AGE_S: std::ops::RangeInclusive<i64> = 60..=CONNECTION_AGE_MAX / SECOND;
+
 fn check_venue(venue: &VenueTable, live: bool, findings: &mut Vec<String>) -> VenueSettings {
     let name = &venue.dialect;
     let mut say = |what: String| findings.push(format!("venue {name}: {what}"));
@@ -516,6 +521,14 @@ fn check_venue(venue: &VenueTable, live: bool, findings: &mut Vec<String>) -> Ve
     }
     if !(1..=60_000).contains(&venue.order_valid_ms) {
         say("order_valid_ms must lie between 1 and 60000".to_owned());
+    }
+    if !AGE_S.contains(&venue.connection_age_max_s) {
+        say(format!(
+            "connection_age_max_s is {}; it must lie between {} and {} (23 h): venues cut connections that are a day old",
+            venue.connection_age_max_s,
+            AGE_S.start(),
+            AGE_S.end()
+        ));
     }
     let shortest = dialect(name).map_or(10, |of| of.dead_man_min_s());
     if venue.dead_man_s != 0 && !(shortest..=120).contains(&venue.dead_man_s) {

@@ -186,6 +186,9 @@ pub struct VenueTable {
     /// Market data over two connections at all times, of which the first copy of every message counts.
     #[serde(default)]
     pub redundant: bool,
+    /// Age at which a connection is left for a new one.
+    #[serde(default = "connection_age_max_s")]
+    pub connection_age_max_s: i64,
     /// What that costs a round trip with a venue that settles in the named currency itself.
     #[serde(default)]
     pub settle_haircut_bps: f64,
@@ -210,6 +213,10 @@ fn leverage() -> u32 {
 
 fn ack_timeout_ms() -> f64 {
     1_000.0
+}
+
+fn connection_age_max_s() -> i64 {
+    crate::domain::params::CONNECTION_AGE_MAX / crate::domain::time::SECOND
 }
 
 fn dead_man_s() -> i64 {

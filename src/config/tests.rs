@@ -4,7 +4,7 @@ use super::*;
 use crate::domain::intent::BPS;
 use crate::domain::params::{Extras, MarketCopies, PaperParams, RiskParams, ScanParams};
 use crate::domain::standing::{Check, CheckSet};
-use crate::domain::time::MILLI;
+use crate::domain::time::{MILLI, SECOND};
 use std::os::unix::fs::PermissionsExt;
 
 const EXAMPLE: &str = include_str!("../../docs/config.example.toml");
@@ -491,4 +491,18 @@ fn the_way_of_orders_is_the_dialects_usual_one_or_another_that_it_has() {
         "{why}"
     );
     assert!(parse(&venues(&many)).settings(false).is_ok(), "the others have room");
+}
+
+#[test]
+fn the_age_of_connections_is_set_by_venue_and_stays_below_a_day() {
+    let of = |more: &str| parse(&venues(more)).settings(false);
+    let usual = of("").unwrap().params;
+    assert_eq!(usual.venues[0].connection_age_max(), 23 * 3_600 * SECOND);
+    let set = of("connection_age_max_s = 120\n").unwrap().params;
+    assert_eq!(set.venues[0].connection_age_max(), 120 * SECOND);
+    assert_eq!(set.venues[1].connection_age_max(), 23 * 3_600 * SECOND, "the other venue's own");
+    for wrong in [59, 82_801, -1] {
+        let found = of(&format!("connection_age_max_s = {wrong}\n")).unwrap_err().join("\n");
+        assert!(found.contains("connection_age_max_s") && found.contains("between 60 and 82800"), "{found}");
+    }
 }

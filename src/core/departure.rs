@@ -8,7 +8,7 @@
 //!
 //! | a connection is | until |
 //! |---|---|
-//! | standing | it is [`LIFETIME`] old, or its end is announced: *wished away* |
+//! | standing | it is as old as its venue's settings allow (23 h at most), or its end is announced: *wished away* |
 //! | wished away | nothing was under way for [`QUIET_FOR`] and no other one of its venue is *left*, or the deadline: *left* |
 //! | wished away, and lost before | at once: *left* |
 //! | left | its successor is ready: *standing* |
@@ -16,21 +16,32 @@
 use crate::domain::event::{SessionRole, SessionStatus};
 use crate::domain::input::ConnId;
 use crate::domain::instrument::{VENUES_MAX, VenueId};
+use crate::domain::params::CONNECTION_AGE_MAX;
 use crate::domain::standing::{Check, StartCheck};
 use crate::domain::time::{Nanos, SECOND};
 use serde::{Deserialize, Serialize};
 
-/// A private connection is left after this, ns: where a venue states no lifetime, load balancers know one of a day.
-pub const LIFETIME: Nanos = 23 * 3600 * SECOND;
-/// By how much later those of the next venue, ns: one venue is closed to opening orders at a time.
+/// By how much later the connections of the next venue are left, ns: one venue is closed to opening orders at a time. At
+/// most (`spread`).
 pub const SPREAD: Nanos = 180 * SECOND;
-/// How long the quiet moment is waited for when nothing but the age presses, ns. Binance cuts after 24 h.
+/// How long the quiet moment is waited for when nothing but the age presses, ns. Binance cuts after 24 h. At most
+/// (`patience`).
 pub const PATIENCE: Nanos = 1800 * SECOND;
 /// No order may have been under way for this long, ns: the hedge that follows an end is not in the ledger yet.
 pub const QUIET_FOR: Nanos = SECOND;
 const NEVER: Nanos = Nanos::MAX;
 
-const _: () = assert!(LIFETIME + VENUES_MAX as Nanos * SPREAD + PATIENCE < 24 * 3600 * SECOND);
+const _: () = assert!(CONNECTION_AGE_MAX + VENUES_MAX as Nanos * SPREAD + PATIENCE < 24 * 3600 * SECOND);
+
+/// By how much later those of the next venue, where connections are left at `age`.
+const fn spread(age: Nanos) -> Nanos {
+    if age / 40 < SPREAD { age / 40 } else { SPREAD }
+}
+
+/// How long a quiet moment is waited for, where connections are left at `age`.
+const fn patience(age: Nanos) -> Nanos {
+    if age / 4 < PATIENCE { age / 4 } else { PATIENCE }
+}
 
 /// Where a connection stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -72,12 +83,22 @@ pub struct Departures {
     stated: [u8; VENUES_MAX],
     /// Nothing is due before.
     due: Nanos,
+    /// Age at which connections are left, by venue.
+    #[serde(default = "usual_ages")]
+    ages: [Nanos; VENUES_MAX],
+}
+
+const fn usual_ages() -> [Nanos; VENUES_MAX] {
+    [CONNECTION_AGE_MAX; VENUES_MAX]
 }
 
 impl Departures {
-    /// For these connections, in the order of their ids. Those for market data are no affair of ours: their dialects
-    /// hand them over.
-    pub fn new(conns: impl Iterator<Item = (VenueId, SessionRole)>) -> Self {
+    /// For these connections, in the order of their ids, and the age at which those of each venue are left. Those for
+    /// market data are no affair of ours: their dialects hand them over.
+    pub fn new(
+        conns: impl Iterator<Item = (VenueId, SessionRole)>,
+        ages: impl Iterator<Item = Nanos>,
+    ) -> Self {
         let line = |(index, (venue, role)): (usize, (VenueId, SessionRole))| {
             let conn = ConnId(index as u8);
             (role != SessionRole::Market).then_some(Line { conn, venue, role, stage: Stage::Down })
@@ -85,15 +106,19 @@ impl Departures {
         let mut lines: Vec<Line> = conns.enumerate().filter_map(line).collect();
         // Those that go first stand first.
         lines.sort_by_key(|line| (line.role != SessionRole::Orders, line.conn.0));
-        Self { lines, quiet_since: [0; VENUES_MAX], stated: [0; VENUES_MAX], due: NEVER }
+        let mut by_venue = usual_ages();
+        by_venue.iter_mut().zip(ages).for_each(|(age, wanted)| *age = wanted);
+        let (quiet_since, stated) = ([0; VENUES_MAX], [0; VENUES_MAX]);
+        Self { lines, quiet_since, stated, due: NEVER, ages: by_venue }
     }
 
     /// A connection is established.
     pub fn on_up(&mut self, conn: ConnId, now: Nanos) {
+        let ages = self.ages;
         if let Some(line) = self.line(conn)
             && line.stage != Stage::Left
         {
-            let leave_at = leave_at(line.venue, now);
+            let leave_at = leave_at(line.venue, &ages, now);
             line.stage = Stage::Standing { leave_at };
             self.due = self.due.min(leave_at);
         }
@@ -126,7 +151,7 @@ impl Departures {
         if !status.ready {
             return;
         }
-        let leave_at = leave_at(status.venue, now);
+        let leave_at = leave_at(status.venue, &self.ages, now);
         for line in &mut self.lines {
             if (line.venue, line.role, line.stage) == (status.venue, status.role, Stage::Left) {
                 line.stage = Stage::Standing { leave_at };
@@ -146,7 +171,8 @@ impl Departures {
             if let Stage::Standing { leave_at } = self.lines[at].stage
                 && now >= leave_at
             {
-                self.wish(at, leave_at.saturating_add(PATIENCE), now);
+                let age = self.ages[self.lines[at].venue.index()];
+                self.wish(at, leave_at.saturating_add(patience(age)), now);
             }
         }
         self.listen(now, quiet);
@@ -217,8 +243,9 @@ impl Departures {
 }
 
 /// When a connection that stands since `now` is to be left; venues one after the other.
-fn leave_at(venue: VenueId, now: Nanos) -> Nanos {
-    now + LIFETIME + Nanos::from(venue.0) * SPREAD
+fn leave_at(venue: VenueId, ages: &[Nanos; VENUES_MAX], now: Nanos) -> Nanos {
+    let age = ages[venue.index()];
+    now + age + Nanos::from(venue.0) * spread(age)
 }
 
 #[cfg(test)]
@@ -243,7 +270,7 @@ mod tests {
         fn new() -> Self {
             let roles = [SessionRole::Market, SessionRole::Account, SessionRole::Orders];
             let conns = [A, B].into_iter().flat_map(|venue| roles.map(|role| (venue, role)));
-            let mut departures = Departures::new(conns);
+            let mut departures = Departures::new(conns, std::iter::empty());
             (0..6).for_each(|conn| departures.on_up(ConnId(conn), 0));
             Self { departures, now: 0, busy: false }
         }
@@ -278,7 +305,7 @@ mod tests {
     #[test]
     fn both_connections_are_left_within_a_day_one_after_the_other_and_each_venue_in_its_turn() {
         let mut rig = Rig::new();
-        assert_eq!(rig.tick(LIFETIME - 1), []);
+        assert_eq!(rig.tick(CONNECTION_AGE_MAX - 1), []);
         assert_eq!(rig.tick(1), [state(A, 2)]);
         assert_eq!(rig.tick(QUIET_FOR - 1), []);
         assert_eq!(rig.tick(1), [Step::Leave(A, ORDERS)]);
@@ -288,9 +315,31 @@ mod tests {
         assert_eq!(rig.tick(QUIET_FOR), [Step::Leave(A, ACCOUNT)]);
         rig.comes_back(ACCOUNT, SessionRole::Account);
         assert_eq!(rig.tick(MILLI), [state(A, 0)], "opened when the account was read again");
-        rig.now = LIFETIME + SPREAD;
+        rig.now = CONNECTION_AGE_MAX + SPREAD;
         assert_eq!(rig.tick(0), [state(B, 2)]);
         assert_eq!(rig.tick(QUIET_FOR), [Step::Leave(B, ConnId(5))]);
+    }
+
+    #[test]
+    fn each_venue_has_an_age_of_its_own_and_a_young_one_is_waited_for_less() {
+        let conns = [(A, SessionRole::Account), (B, SessionRole::Account)];
+        let mut departures = Departures::new(conns.into_iter(), [120 * SECOND, 60 * SECOND].into_iter());
+        (0..2).for_each(|conn| departures.on_up(ConnId(conn), 0));
+        let mut left = Vec::new();
+        for now in 0..=200 * SECOND / MILLI {
+            let now = now * MILLI;
+            // Something is under way at all times.
+            departures.on_tick(now, |_| false, &mut |step| {
+                if let Step::Leave(venue, _) = step {
+                    left.push((venue, now));
+                }
+            });
+        }
+        assert_eq!(left, [(B, 60 * SECOND + 1_500 * MILLI + 15 * SECOND), (A, 150 * SECOND)]);
+        for age in [60 * SECOND, CONNECTION_AGE_MAX] {
+            assert!(spread(age) <= SPREAD && patience(age) <= PATIENCE);
+        }
+        assert_eq!((spread(CONNECTION_AGE_MAX), patience(CONNECTION_AGE_MAX)), (SPREAD, PATIENCE));
     }
 
     #[test]
@@ -346,6 +395,6 @@ mod tests {
         rig.departures.on_wish(ORDERS, rig.now + SECOND, rig.now);
         assert_eq!(rig.tick(2 * SECOND), [], "it is not there");
         rig.departures.on_up(ORDERS, rig.now);
-        assert_eq!(rig.tick(LIFETIME - 1 - rig.now), []);
+        assert_eq!(rig.tick(CONNECTION_AGE_MAX - 1 - rig.now), []);
     }
 }

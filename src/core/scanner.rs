@@ -28,7 +28,7 @@ use crate::domain::input::{Command, ConnId, Scope};
 use crate::domain::instrument::{INSTRUMENTS_MAX, Instrument, InstrumentId};
 use crate::domain::intent::{BasketKind, EVERY_TRADE};
 use crate::domain::order::{OrderState, OrderUpdate};
-use crate::domain::params::{EngineParams, ScanParams};
+use crate::domain::params::{Amending, EngineParams, ScanParams};
 use crate::domain::state::array;
 use crate::domain::time::{MILLI, Nanos, Stamp};
 use serde::{Deserialize, Serialize};
@@ -77,6 +77,9 @@ pub struct Scanner {
     dirty: Vec<u16>,
     /// By venue: another connection may carry on what one brought, and only the dialect knows.
     relayed: Vec<bool>,
+    /// By venue: an amendment makes a new order of the old one. Empty in states from before it was known.
+    #[serde(default)]
+    replaces: Vec<bool>,
     /// Connections with unread data.
     #[serde(with = "array")]
     behind: [bool; 256],
@@ -143,6 +146,7 @@ impl Scanner {
             start: StartGate::new(params),
             anchor: 0,
             relayed: params.venues.iter().map(|venue| venue.market_copies.has_second()).collect(),
+            replaces: params.venues.iter().map(|venue| venue.amending == Amending::Replace).collect(),
             behind: [false; 256],
             now: Stamp::default(),
             sample_at: None,

@@ -70,6 +70,7 @@ pub fn input_kind(input: &Input) -> u16 {
         Input::Pace(_) => 11,
         Input::AmendOutcome(_) => 12,
         Input::Carry => 13,
+        Input::ReplaceOutcome { .. } => 14,
     }
 }
 
@@ -102,6 +103,7 @@ pub fn kind_name(kind: u16) -> &'static str {
         10 => "command",
         11 => "pace",
         12 => "amend_outcome",
+        14 => "replace_outcome",
         101 => "events",
         102 => "intent",
         103 => "approved",

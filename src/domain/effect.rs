@@ -324,6 +324,9 @@ pub struct OutMeta {
     /// It changes an order that was placed before. The journal says so by the kind of the output.
     #[serde(skip)]
     pub amends: bool,
+    /// The order in whose place it places the new one; [`ClientId::NONE`] = none. The journal says so by the intent.
+    #[serde(skip)]
+    pub replaces: ClientId,
 }
 
 impl OutMeta {

@@ -3,7 +3,7 @@
 use super::effect::HttpId;
 use super::instrument::VenueId;
 use super::intent::{Denial, OrderRef};
-use super::order::OrderSpec;
+use super::order::{ClientId, OrderSpec};
 use super::standing::Pace;
 use super::time::Nanos;
 use serde::{Deserialize, Serialize};
@@ -49,6 +49,8 @@ pub enum Input {
     AmendOutcome(SendOutcome),
     /// Before the start: what the run before left; the raw bytes are a [`super::carry::Carry`] (JSON).
     Carry,
+    /// The fate of a message that places the order of the outcome in the place of `old`, at the egress gate.
+    ReplaceOutcome { outcome: SendOutcome, old: ClientId },
 }
 
 /// Class of an input.
@@ -226,7 +228,9 @@ impl Input {
     pub fn class(&self, account: bool) -> InputClass {
         match self {
             Self::Tick => InputClass::Time,
-            Self::Denied(_) | Self::Outcome(_) | Self::AmendOutcome(_) => InputClass::Loopback,
+            Self::Denied(_) | Self::Outcome(_) | Self::AmendOutcome(_) | Self::ReplaceOutcome { .. } => {
+                InputClass::Loopback
+            }
             Self::Frame(_) | Self::HttpReply { .. } if account => InputClass::Account,
             Self::Frame(_) | Self::HttpReply { .. } => InputClass::Market,
             Self::Config

@@ -37,7 +37,7 @@ pub enum BasketKind {
     Hedge,
     /// Reduces the leg that filled more, on the venue that filled, reduce-only.
     Unwind,
-    /// Changes a resting order: no basket is of this kind, only the denial of an [`Amend`].
+    /// Changes a resting order: only the denial of an [`Amend`] is of this kind, and what risk follows of a [`Replace`].
     Amend,
 }
 
@@ -143,6 +143,19 @@ pub enum Intent {
     Cancel(OrderRef),
     /// Change a resting order.
     Amend(Amend),
+    /// Change a resting order at a venue that makes a new one of it.
+    Replace(Replace),
+}
+
+/// The change of a resting order where the venue ends it and begins a new one in the same request, with a client id of its
+/// own: a cancel and a placement in one message, and two orders for everyone who counts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Replace {
+    /// The order that ends.
+    pub old: ClientId,
+    /// What takes its place, as `to` with its own client id. As scan wants it `qty` is the total that is asked for, what
+    /// the old order has filled included; as risk approves it, what the new order shall be.
+    pub with: Amend,
 }
 
 /// A change of a resting order of ours: other price or total quantity, everything else as it was.
@@ -163,6 +176,18 @@ pub struct Amend {
     pub worst: WorstPrices,
     /// `mono` of the input that triggered the decision.
     pub detected: Nanos,
+}
+
+impl Amend {
+    /// As a basket of its one order, for those who read orders in baskets.
+    pub fn as_basket(&self, canonical: CanonicalId) -> Basket {
+        let Self { trade, attempt, to, mid, book_age_ns, worst, detected } = *self;
+        let kind = BasketKind::Amend;
+        let mut basket =
+            Basket { trade, attempt, kind, canonical, len: 1, worst, detected, ..Basket::default() };
+        (basket.legs[0], basket.mids[0], basket.book_age_ns[0]) = (to, mid, book_age_ns);
+        basket
+    }
 }
 
 /// Names one of our orders.

@@ -3,6 +3,7 @@
 use super::effect::{Hole, OutMeta, OutMsg, Payload, SignScheme};
 use super::event::{Event, EventBody, Seq};
 use super::intent::{Denial, Intent, NearMiss};
+use super::order::ClientId;
 use serde::{Deserialize, Serialize};
 
 /// The stage that made an output.
@@ -47,7 +48,8 @@ impl Output {
     /// The output that `message` of route is.
     pub fn of_message(message: &OutMsg) -> Self {
         let mut shape = MessageShape::of(message);
-        // The kind of the output says it.
+        // The approved intent says it, and the kind of the output the other.
+        shape.meta.replaces = ClientId::NONE;
         if std::mem::take(&mut shape.meta.amends) { Self::Amendment(shape) } else { Self::Message(shape) }
     }
 }

@@ -162,6 +162,19 @@ impl MarketCopies {
     }
 }
 
+/// What a venue can do to a resting order.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Amending {
+    /// Nothing. What journals mean that do not say is [`Amending::InPlace`]: route then finds out.
+    None,
+    /// Price and total quantity change in one request; the order stays the same one.
+    #[default]
+    InPlace,
+    /// One request ends the order and places a new one, with a client id of its own.
+    Replace,
+}
+
 /// A venue of the run.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct VenueParams {
@@ -216,6 +229,24 @@ pub struct VenueParams {
     /// [`ScanParams::miss_prior_orders`].
     #[serde(default)]
     pub miss_prior_ppb: Ppb,
+    /// How a resting order is amended: as the dialect can (`Dialect::amending`).
+    #[serde(default)]
+    pub amending: Amending,
+    /// Age at which a connection is left for a new one, ns; see [`VenueParams::connection_age_max`].
+    #[serde(default)]
+    pub connection_age_max_ns: Nanos,
+}
+
+/// A connection that is not left earlier is left at this age, ns: where a venue states no lifetime, load balancers and its
+/// neighbours know one of a day.
+pub const CONNECTION_AGE_MAX: Nanos = 23 * 3600 * SECOND;
+
+impl VenueParams {
+    /// Age at which a connection is left for a new one, ns. What journals mean that do not say:
+    /// [`CONNECTION_AGE_MAX`].
+    pub const fn connection_age_max(&self) -> Nanos {
+        if self.connection_age_max_ns > 0 { self.connection_age_max_ns } else { CONNECTION_AGE_MAX }
+    }
 }
 
 /// A canonical instrument.

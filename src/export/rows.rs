@@ -7,7 +7,7 @@ use crate::domain::effect::{SignScheme, Target};
 use crate::domain::event::{Event, EventBody, LevelsChunk};
 use crate::domain::input::{ConnId, SendFate};
 use crate::domain::instrument::{Instrument, InstrumentId, Qty, VenueId};
-use crate::domain::intent::{Basket, EdgeTerms, Intent, NearMiss};
+use crate::domain::intent::{Basket, EdgeTerms, Intent, NearMiss, Replace};
 use crate::domain::order::{ClientId, OrderSpec, OrderUpdate, Side};
 use crate::domain::output::{MessageShape, OutputKey};
 use crate::domain::text::Hex;
@@ -305,14 +305,18 @@ impl<'a> Rows<'a> {
                 }
                 Ok(())
             }
-            Intent::Amend(amend) => {
+            Intent::Amend(amend) | Intent::Replace(Replace { with: amend, .. }) => {
                 let (order, seq) = (&amend.to, place.seq);
                 let about = self.of_instrument(order.instrument);
                 if !selected(about) {
                     return Ok(());
                 }
                 let mut cells = self.begin(place, about);
-                cells.extend([Cell::text(verdict), ordinal, Cell::text("Amend")]);
+                cells.extend([
+                    Cell::text(verdict),
+                    ordinal,
+                    Cell::text(if matches!(intent, Intent::Amend(_)) { "Amend" } else { "Replace" }),
+                ]);
                 cells.extend([Cell::Int(i64::from(amend.trade.0)), Cell::Int(i64::from(amend.attempt))]);
                 cells.push(Cell::Null);
                 cells.extend(self.spec(seq, order));

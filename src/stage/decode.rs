@@ -18,7 +18,7 @@ use crate::domain::event::{BurstEnd, ConnStatus, Event, EventBody, Seq, SessionR
 use crate::domain::input::{Command, ConnId, FrameKind, FrameMeta, Input, InputClass, RawInput};
 use crate::domain::instrument::{Instrument, VENUES_MAX, VenueId, VenueSpec};
 use crate::domain::order::RejectClass;
-use crate::domain::params::EngineParams;
+use crate::domain::params::{EngineParams, VenueParams};
 use crate::domain::standing::{Check, StartCheck};
 use crate::domain::state::state_with_boxes;
 use crate::domain::text::Text;
@@ -153,7 +153,10 @@ impl Decode {
             anchor: 0,
             timers_at: 0,
             epochs: vec![0; conns.len()],
-            departures: Departures::new(conns.iter().map(|conn| (conn.venue, conn.role))),
+            departures: Departures::new(
+                conns.iter().map(|conn| (conn.venue, conn.role)),
+                params.venues.iter().map(VenueParams::connection_age_max),
+            ),
             conns,
             adapters,
             ledger: Ledger::new(params),
@@ -290,6 +293,11 @@ impl Decode {
                     paper.on_outcome(&outcome, at);
                     self.drain_paper(at, &mut emit);
                 }
+            }
+            Input::ReplaceOutcome { outcome, old } => {
+                emit(EventBody::Outcome(outcome));
+                self.ledger.on_replace_outcome(&outcome, old, at, &mut self.ledger_out);
+                self.drain_ledger(at, &mut emit);
             }
             Input::AmendOutcome(outcome) => {
                 emit(EventBody::AmendOutcome(outcome));

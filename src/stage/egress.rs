@@ -418,7 +418,7 @@ mod tests {
     use crate::domain::effect::MessageId;
     use crate::domain::event::Seq;
     use crate::domain::input::ConnId;
-    use crate::domain::order::OrderSpec;
+    use crate::domain::order::{ClientId, OrderSpec};
     use crate::domain::text::Text;
 
     fn vault(secret: &str) -> Vault {
@@ -531,6 +531,7 @@ mod tests {
         let latch = KillLatch::default();
         let mut meta = OutMeta {
             amends: false,
+            replaces: ClientId::NONE,
             message: MessageId(1),
             cause: Seq(1),
             cause_mono: 1_000,

@@ -407,6 +407,7 @@ mod tests {
             urgent,
             order: Some(order),
             amends: false,
+            replaces: ClientId::NONE,
         };
         Leave::new(&meta, latch)
     }

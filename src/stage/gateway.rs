@@ -13,6 +13,7 @@ use crate::domain::input::{
     ConnId, DownReason, FrameKind, FrameMeta, Input, RefuseReason, SendFate, SendOutcome,
 };
 use crate::domain::instrument::VenueId;
+use crate::domain::order::ClientId;
 use crate::domain::time::Nanos;
 use crate::net::proxy::Proxy;
 use crate::net::socket::{Handed, MessageKind, NetError, SendError, SocketLimits, WsSocket};
@@ -560,7 +561,11 @@ impl Gateway {
 /// The outcome input of a message.
 pub fn outcome(meta: &OutMeta, fate: SendFate) -> Input {
     let outcome = SendOutcome { message: meta.message, fate, order: meta.order };
-    if meta.amends { Input::AmendOutcome(outcome) } else { Input::Outcome(outcome) }
+    match meta.replaces {
+        ClientId::NONE if meta.amends => Input::AmendOutcome(outcome),
+        ClientId::NONE => Input::Outcome(outcome),
+        old => Input::ReplaceOutcome { outcome, old },
+    }
 }
 
 fn down_reason(failure: &NetError) -> DownReason {

@@ -58,6 +58,11 @@ impl Sweep {
     const NONE: Self =
         Self { message: MessageId(0), until: Nanos::MIN, after: None, refused_until: Nanos::MIN };
 
+    /// An order is placed after it.
+    fn reaches_not(&mut self, order: ClientId) {
+        self.after = Some(self.after.map_or(order, |after| after.min(order)));
+    }
+
     fn covers(&self, order: ClientId, now: Nanos) -> bool {
         now < self.until && self.after.is_none_or(|after| order.0 < after.0)
     }
@@ -130,6 +135,7 @@ const fn blank_meta() -> OutMeta {
         urgent: false,
         order: None,
         amends: false,
+        replaces: ClientId::NONE,
     }
 }
 
@@ -164,7 +170,10 @@ impl Route {
             // Paper orders do not rest beyond a command; decode hears those itself.
             FlowBody::Intent(Intent::Cancel(_)) if self.paper => {}
             FlowBody::Intent(Intent::Cancel(order)) => self.on_cancel(flow, order, sink),
-            FlowBody::Intent(Intent::Amend(amend)) => self.on_amend(flow, amend, sink),
+            FlowBody::Intent(Intent::Amend(amend)) => self.on_amend(flow, amend, ClientId::NONE, sink),
+            FlowBody::Intent(Intent::Replace(replace)) => {
+                self.on_amend(flow, &replace.with, replace.old, sink);
+            }
             FlowBody::Mid(..) | FlowBody::NearMiss(_) => {}
         }
     }
@@ -479,35 +488,48 @@ impl Route {
                 urgent,
             );
             if let Some(order) = meta.order {
-                let sweep = &mut self.sweeps[order.venue.index()];
-                let first = sweep.after.map_or(order.client_id, |after| after.min(order.client_id));
-                sweep.after = Some(first);
+                self.sweeps[order.venue.index()].reaches_not(order.client_id);
             }
             self.emit(slot, basket.orders().len() - 1 - slot, meta, sink);
         }
     }
 
     /// Sends an amendment, or denies it: without session, budget or credit, at a venue that has no such request,
-    /// and on paper, where orders do not rest.
-    fn on_amend(&mut self, flow: &Flow, amend: &Amend, sink: &mut impl FnMut(Made<'_, OutMsg>)) {
+    /// and on paper, where orders do not rest. With the order that it replaces, where it makes a new one.
+    fn on_amend(
+        &mut self,
+        flow: &Flow,
+        amend: &Amend,
+        replaces: ClientId,
+        sink: &mut impl FnMut(Made<'_, OutMsg>),
+    ) {
+        let is_new = replaces != ClientId::NONE;
         let (venue, now) = (amend.to.venue, flow.at.mono);
         let urgent = amend.to.reduce_only;
         let ready = self.orders_ready.get(venue.index()).copied().unwrap_or(false);
         let free = self.budgets.get_mut(venue.index()).is_some_and(|b| b.available(now, urgent) > 0);
         let mut meta = self.meta(flow, urgent);
         meta.age_max = if urgent { 0 } else { self.send_age_max_ns };
-        (meta.order, meta.amends) = (Some(amend.to), true);
+        (meta.order, meta.amends, meta.replaces) = (Some(amend.to), !is_new, replaces);
         let mut rendered = Ok(None);
         if !self.paper && ready && free && self.outstanding < CREDIT_MAX {
             let payload = &mut self.staged[0].payload;
             payload.clear();
             let at = self.clocks.stamp(venue, flow.at);
-            rendered = self.encoders[venue.index()].amend(&amend.to, &meta, at, payload);
+            let encoder = &mut self.encoders[venue.index()];
+            rendered = match is_new {
+                true => encoder.replace(replaces, &amend.to, &meta, at, payload),
+                false => encoder.amend(&amend.to, &meta, at, payload),
+            };
         }
         match rendered {
             Ok(Some(rendered)) => {
                 let _ = self.budgets[venue.index()].try_take(now, 1, urgent);
-                self.aim(rendered, &mut meta, OrderCall::Amend, venue, amend.to.client_id);
+                if is_new {
+                    self.sweeps[venue.index()].reaches_not(amend.to.client_id);
+                }
+                let call = if is_new { OrderCall::Place } else { OrderCall::Amend };
+                self.aim(rendered, &mut meta, call, venue, amend.to.client_id);
                 self.emit(0, 0, meta, sink);
             }
             failed => {

@@ -3,8 +3,8 @@
 use crate::domain::instrument::{CanonicalId, ContractKind, InstrumentId, VenueId};
 use crate::domain::intent::ONE_PPB;
 use crate::domain::params::{
-    CanonicalParams, EngineParams, Extras, ListingParams, OrderFallback, OrderRoute, RiskParams, ScanParams,
-    SessionKind, VenueParams,
+    Amending, CanonicalParams, EngineParams, Extras, ListingParams, OrderFallback, OrderRoute, RiskParams,
+    ScanParams, SessionKind, VenueParams,
 };
 use crate::domain::standing::CheckSet;
 use crate::domain::text::{Currency, Text};
@@ -50,6 +50,8 @@ pub fn engine_params(sim: &SimConfig, boot_epoch: u64, scan: ScanParams, risk: R
             allowance_ppb: 0,
             extras: Extras::FREE,
             miss_prior_ppb: dialect.map_or(0, |of| of.miss_prior()),
+            amending: dialect.map_or(Amending::None, |of| of.amending()),
+            connection_age_max_ns: 0,
         });
         for listing in &venue.listings {
             let Some(symbol) = Text::new(&listing.symbol) else { continue };

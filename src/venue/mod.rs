@@ -41,6 +41,7 @@ use crate::domain::input::{ConnId, DownReason, FrameMeta};
 use crate::domain::instrument::{Instrument, InstrumentId, VenueId, VenueSpec};
 use crate::domain::intent::{BPS, OrderRef, Ppb};
 use crate::domain::order::{ClientId, OrderReport, OrderSpec};
+pub use crate::domain::params::Amending;
 use crate::domain::params::{Extras, ListingParams, MarketCopies, OrderRoute, VenueParams};
 use crate::domain::standing::{CheckSet, Pace};
 use crate::domain::state::State;
@@ -294,6 +295,19 @@ pub trait Encoder: Send + State {
         let _ = (to, meta, now, payload);
         Ok(None)
     }
+    /// Renders one request that ends the resting order `old` and places `with` in its stead; `None` = the venue has no such
+    /// request ([`Amending::Replace`]). Says when it is too late as an order does.
+    fn replace(
+        &mut self,
+        old: ClientId,
+        with: &OrderSpec,
+        meta: &OutMeta,
+        now: Stamp,
+        payload: &mut Payload,
+    ) -> Result<Option<Rendered>, PayloadFull> {
+        let _ = (old, with, meta, now, payload);
+        Ok(None)
+    }
     /// Renders the cancellation of all open orders of the account over the order session; `None` = the venue has
     /// no such request there. Asked for in a kill, and when single cancels would exceed what the venue grants.
     fn cancel_all(&mut self, now: Stamp, to: &mut Payload) -> Result<Option<Rendered>, PayloadFull> {
@@ -366,15 +380,6 @@ pub enum Rendered {
     Http,
 }
 
-/// What a dialect can do to a resting order.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Amending {
-    /// Nothing.
-    None,
-    /// Price and total quantity change in one request; the order stays the same one.
-    InPlace,
-}
-
 /// A venue's factory.
 pub trait Dialect: Sync {
     /// Name in configuration and on the command line, such as `binance-usdm`.
@@ -408,7 +413,7 @@ pub trait Dialect: Sync {
         &[OrderRoute::Websocket]
     }
     /// Whether resting orders can be amended here. The default denies every amendment: a cancel and a new order are
-    /// never sent in its place, because between the two the order is nowhere.
+    /// never sent in its place as two requests, because between the two the order is nowhere.
     fn amending(&self) -> Amending {
         Amending::None
     }

@@ -4,14 +4,11 @@
 use super::copies::{COPIES, CopyCounts};
 use super::session::{NEVER, Phase, Session};
 use super::silence::Silence;
-use crate::domain::params::MarketCopies;
+use crate::domain::params::{CONNECTION_AGE_MAX, MarketCopies, VenueParams};
 use crate::domain::time::{MILLI, Nanos, SECOND};
 use serde::{Deserialize, Serialize};
 
-/// A market connection is left for a new one after this, each at another time: where a venue states no lifetime, load
-/// balancers and its neighbours know one of a day.
-const LIFETIME: Nanos = 23 * 3600 * SECOND;
-/// By how much earlier or later, by connection.
+/// By how much later the second connection is left than the first, at most.
 const SPREAD: Nanos = 900 * SECOND;
 /// A connection is dead, not its market, when the other one brought so many messages meanwhile.
 const MISSED_MIN: u32 = 8;
@@ -41,11 +38,18 @@ pub(super) struct Twins {
     silence: [Silence; COPIES],
     /// Core messages of the other one since the last one of this.
     missed: [u32; COPIES],
+    /// A market connection is left for a new one at this age.
+    #[serde(default = "usual_age")]
+    age_max: Nanos,
+}
+
+const fn usual_age() -> Nanos {
+    CONNECTION_AGE_MAX
 }
 
 impl Twins {
     /// With the first connection at position `first` among the sessions and the second one, if any, at `second`.
-    pub fn new(copies: MarketCopies, first: usize, second: usize) -> Self {
+    pub fn new(params: &VenueParams, copies: MarketCopies, first: usize, second: usize) -> Self {
         Self {
             copies,
             at: [first, second],
@@ -53,6 +57,7 @@ impl Twins {
             counts: CopyCounts::default(),
             silence: [Silence::default(); COPIES],
             missed: [0; COPIES],
+            age_max: params.connection_age_max(),
         }
     }
 
@@ -108,7 +113,7 @@ impl Twins {
         self.missed[copy] = 0;
         self.leave_at[copy] = match self.copies {
             MarketCopies::One => NEVER,
-            _ => now + LIFETIME + copy as Nanos * SPREAD,
+            _ => now + self.age_max + copy as Nanos * SPREAD.min(self.age_max / 20),
         };
     }
 

@@ -33,6 +33,19 @@ def check_market(exchange, symbol):
     return market
 
 
+def check_modification(exchange, symbol, order, amount, bid):
+    """The venue ends the order and begins another one, with a number of its own; returns that one."""
+    price = float(exchange.price_to_precision(symbol, bid * 0.97))
+    exchange.edit_order(order["id"], symbol, "limit", "buy", amount, price)
+    modified = exchange.fetch_open_orders(symbol)
+    check(len(modified) == 1 and modified[0]["id"] != order["id"], f"modified: {modified}")
+    check(modified[0]["price"] == price and modified[0]["amount"] == amount, f"not as modified: {modified}")
+    check(exchange.fetch_order(order["id"], symbol)["status"] == "canceled", "the old one is not over")
+    again = lambda: exchange.edit_order(order["id"], symbol, "limit", "buy", amount, price)
+    refused(ccxt.BaseError, again, "modifying what is over", "Cannot modify canceled or filled order")
+    return modified[0]
+
+
 def check_resting_order(exchange, symbol, amount, bid):
     price = float(exchange.price_to_precision(symbol, bid * 0.98))
     placed = exchange.create_order(symbol, "limit", "buy", amount, price)
@@ -41,6 +54,7 @@ def check_resting_order(exchange, symbol, amount, bid):
     order = open_orders[0]
     check(order["status"] == "open" and order["side"] == "buy", f"{order}")
     check(order["price"] == price and order["amount"] == amount and order["filled"] == 0, f"{order}")
+    placed = check_modification(exchange, symbol, order, 2 * amount, bid)
     exchange.cancel_order(placed["id"], symbol)
     check(exchange.fetch_open_orders(symbol) == [], "the order is still open after its cancellation")
     check(exchange.fetch_order(placed["id"], symbol)["status"] == "canceled", "not canceled")

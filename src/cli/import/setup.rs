@@ -266,6 +266,8 @@ fn derived(venues: &[Venue], symbols: &[BTreeSet<String>]) -> Result<(EnginePara
             allowance_ppb: 0,
             extras: Extras::FREE,
             miss_prior_ppb: of.miss_prior(),
+            amending: of.amending(),
+            connection_age_max_ns: 0,
         });
         let before = params.listings.len();
         let mut why = Vec::new();

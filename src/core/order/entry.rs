@@ -100,6 +100,13 @@ pub struct Entry {
     pub terms_ns: Nanos,
     /// An amendment was sent: from then on the venue's statement of its terms counts.
     pub amended: bool,
+    /// `mono` until which a request may be on its way that places another order in its stead, and so ends it; 0 = none
+    /// is. From then on a statement that it lives says that the request did not end it.
+    #[serde(default)]
+    pub leaving: Nanos,
+    /// The order in whose stead it was placed, until the venue has dealt with the request.
+    #[serde(default)]
+    pub replaces: ClientId,
     /// Its state is unknown and queried.
     pub unknown: bool,
     /// Spoken of by the venue since the account session went down last.
@@ -272,7 +279,7 @@ impl Entry {
             // A closed order stays closed; what it still owes is queried and booked later.
             Some(state) if self.missing() <= 0 || self.is_closed() => state,
             _ if self.unknown => OrderState::Unknown,
-            None if self.pending.is_some() => OrderState::PendingAmend,
+            None if self.pending.is_some() || self.leaving != 0 => OrderState::PendingAmend,
             _ if self.booked > 0 => OrderState::PartiallyFilled,
             // The end waits for the details of fills.
             Some(_) => self.published.unwrap_or_default(),
@@ -299,7 +306,7 @@ impl Entry {
             return false;
         }
         let immediate = matches!(self.spec.tif, TimeInForce::Ioc | TimeInForce::Fok);
-        self.word != Word::Live || (self.placed && immediate) || self.pending.is_some()
+        self.word != Word::Live || (self.placed && immediate) || self.pending.is_some() || self.leaving != 0
     }
 
     /// Takes in what the venue says about the state (not the fill).
@@ -313,7 +320,7 @@ impl Entry {
         }
         match report.kind {
             ReportKind::Acked => self.word = self.word.max(Word::Acked),
-            ReportKind::Open | ReportKind::PartiallyFilled | ReportKind::Amended => self.hear_alive(),
+            ReportKind::Open | ReportKind::PartiallyFilled | ReportKind::Amended => self.hear_alive(now),
             ReportKind::Filled => self.hear_end(OrderState::Filled, report),
             ReportKind::Canceled => self.hear_end(OrderState::Canceled, report),
             ReportKind::Expired => self.hear_end(OrderState::Expired, report),
@@ -399,7 +406,10 @@ impl Entry {
     }
 
     /// The order rests or trades.
-    fn hear_alive(&mut self) {
+    fn hear_alive(&mut self, now: Nanos) {
+        if now >= self.leaving {
+            self.leaving = 0;
+        }
         self.word = Word::Live;
         self.not_found = 0;
         self.missing_from_open = false;
@@ -416,7 +426,7 @@ impl Entry {
         self.word = Word::Live;
         self.not_found = 0;
         self.confirmed = true;
-        self.pending = None;
+        (self.pending, self.leaving) = (None, 0);
         // Completely filled outranks other ends; otherwise the first statement stands.
         if self.terminal.is_none() || self.concluded || state == OrderState::Filled {
             self.terminal = Some(state);

@@ -16,6 +16,7 @@
 //! | fill after the end | booked; the order stays closed |
 //! | “no such order” | Unknown, query; believed after three answers over two seconds, never as a fill; over HTTP not before the request that places it was answered, or is too late for the venue |
 //! | amendment sent | PendingAmend; the larger of both quantities can fill; the venue's terms decide ([`amend`]) |
+//! | message sent that replaces an order | two orders: the new one as sent, the old one PendingAmend until the venue states its end, or that it lives; both are queried where nothing is heard ([`replace`]) |
 //! | execution in the venue's list that names the venue's order only | that of an order of ours, once its venue's id is known; foreign, when no order of ours can be it |
 //! | account session lost | every live order of the venue is Unknown; one that was not acknowledged may arrive late, and “no such order” is not believed before it is too late for the venue |
 //! | not resolved by [`QUERIES_MAX`] queries | told once; the venue's position is compared, and then an immediate order is over with what was booked |
@@ -25,6 +26,7 @@ mod adopt;
 pub mod amend;
 pub mod entry;
 mod fills;
+pub mod replace;
 #[cfg(test)]
 mod tests;
 
@@ -354,6 +356,7 @@ impl Ledger {
             self.publish_amend(slot, if refused { report.reject } else { RejectClass::None }, out);
         }
         self.settle(slot, booked, now.mono, out);
+        self.heed_replaced(slot, now, out);
     }
 
     /// Fires what is due; to be called with every tick and before every other input.

@@ -11,6 +11,7 @@ use crate::domain::time::MILLI;
 use proptest::prelude::*;
 
 mod amending;
+mod replacing;
 
 const EPOCH: u64 = 7;
 const TIMEOUT: Nanos = 500 * MILLI;

@@ -11,7 +11,7 @@ use crate::core::limits::{
 use crate::core::order::LIVE_MAX;
 use crate::domain::carry::Halt;
 use crate::domain::instrument::{Price, Status};
-use crate::domain::intent::{Amend, Basket, BasketKind, LEGS_MAX};
+use crate::domain::intent::{Amend, Basket, BasketKind, LEGS_MAX, Replace};
 use crate::domain::money::Money;
 use crate::domain::order::{ClientId, OrderSpec};
 use crate::domain::params::RiskParams;
@@ -40,6 +40,13 @@ impl Risk {
         witness.0
     }
 
+    /// The same of an order that takes another one's place.
+    pub fn explain_replace(&self, replace: &Replace, at: Stamp) -> Vec<Checked> {
+        let mut witness = Witness::default();
+        let _ = self.at(at).examine_replace(replace, at, &mut witness);
+        witness.0
+    }
+
     /// As it is when a decision begins at `at`.
     fn at(&self, at: Stamp) -> Self {
         let mut then = self.clone();
@@ -47,7 +54,12 @@ impl Risk {
         then
     }
 
-    fn examine(&self, basket: &Basket, at: Stamp, judge: &mut impl Judge) -> Result<Admission, Violation> {
+    pub(super) fn examine(
+        &self,
+        basket: &Basket,
+        at: Stamp,
+        judge: &mut impl Judge,
+    ) -> Result<Admission, Violation> {
         let legs = basket.orders();
         let (count, most) = (Money::from_units(i64::from(basket.len)), Money::from_units(LEGS_MAX as i64));
         let counted = !legs.is_empty() && usize::from(basket.len) <= LEGS_MAX;

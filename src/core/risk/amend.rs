@@ -1,17 +1,17 @@
 //! Amendments: the checks of an opening order for what they add, and the worst of both terms until the venue's
 //! word is known. A refused amendment leaves the order as it is.
 
-use super::{Risk, RiskOut, Tracked};
+use super::{Admission, Risk, RiskOut, Tracked};
 use crate::core::limits::{
     Checked, Decide, Judge, RiskCheck as C, TradingState, URGENT_SIZE_FACTOR, Violation, order_valid,
 };
 use crate::core::order::entry::NEVER;
 use crate::core::position::mul_div_up;
 use crate::domain::event::FlowBody;
-use crate::domain::instrument::{Price, Qty};
-use crate::domain::intent::{Amend, Basket, BasketKind, Denial, Intent};
+use crate::domain::instrument::{Instrument, Price, Qty};
+use crate::domain::intent::{Amend, Basket, BasketKind, Denial, Intent, Replace};
 use crate::domain::money::Money;
-use crate::domain::order::{AmendUpdate, OrderSpec, OrderTerms, TimeInForce};
+use crate::domain::order::{AmendUpdate, ClientId, OrderSpec, OrderTerms, TimeInForce};
 use crate::domain::params::RiskParams;
 use crate::domain::time::Stamp;
 
@@ -62,7 +62,7 @@ impl Risk {
     /// Open quantity and margin of an order follow its terms: the worst of what it is and may be.
     fn rebind(&mut self, slot: u32) {
         let order = self.orders[slot as usize];
-        let filled = order.spec.qty.0 - order.leaves;
+        let filled = order.filled();
         let worst = order.worst();
         let leaves = (worst.0 - filled).max(0);
         let price = |price| self.margin(&OrderSpec { price, qty: Qty(worst.0), ..order.spec }).1;
@@ -97,24 +97,9 @@ impl Risk {
         judge: &mut impl Judge,
     ) -> Result<u32, Violation> {
         let to = &amend.to;
-        let units = |value: i64| Money::from_units(value);
-        let slot = self.orders_index.get(to.client_id.0);
-        let (Some(slot), Some(instrument)) = (slot, self.positions.instrument(to.instrument)) else {
-            return Err(judge.end(Checked::state(C::AmendOrder, 0, false)));
-        };
-        judge.see(Checked::state(C::AmendOrder, 0, true))?;
+        let (slot, instrument) = self.amendable(to.client_id, to, judge)?;
         let order = &self.orders[slot as usize];
-        let is_same = |a: &OrderSpec, b: &OrderSpec| {
-            (a.venue, a.instrument, a.side, a.tif, a.reduce_only)
-                == (b.venue, b.instrument, b.side, b.tif, b.reduce_only)
-        };
-        let filled = order.spec.qty.0 - order.leaves;
-        let rests = matches!(to.tif, TimeInForce::Gtc | TimeInForce::PostOnly);
-        let changes = is_same(&order.spec, to) && rests && to.qty.0 > filled && order.terms != to.terms();
-        judge.see(Checked::leg(C::AmendTerms, 0, units(to.qty.0), units(filled), changes))?;
-        // One at a time, and none of an order that is being cancelled.
-        let alone = order.pending.is_none() && order.cancel_due == NEVER;
-        judge.see(Checked::whole(C::AmendPending, units(if alone { 1 } else { 2 }), units(1), alone))?;
+        let filled = order.filled();
         order_valid(0, to, instrument, judge)?;
         let more = to.qty.0 - order.spec.qty.0;
         let safe = to.reduce_only;
@@ -124,10 +109,7 @@ impl Risk {
         let limit = RiskParams::money(self.params.order_notional_max_usd.saturating_mul(factor));
         let notional = instrument.notional(to.qty, to.price);
         judge.see(Checked::leg(C::Notional, 0, notional, limit, notional <= limit))?;
-        let mut basket =
-            Basket { canonical: instrument.canonical, len: 1, kind: BasketKind::Amend, ..Basket::default() };
-        (basket.legs[0], basket.mids[0], basket.book_age_ns[0]) = (*to, amend.mid, amend.book_age_ns);
-        basket.worst = amend.worst;
+        let mut basket = amend.as_basket(instrument.canonical);
         self.check_books(&basket, safe, safe, judge)?;
         if safe {
             return Ok(slot);
@@ -144,6 +126,74 @@ impl Risk {
         }
         self.check_pace(at, judge)?;
         Ok(slot)
+    }
+
+    /// An order of ours that may become as `to` says, and its contract.
+    fn amendable(
+        &self,
+        id: ClientId,
+        to: &OrderSpec,
+        judge: &mut impl Judge,
+    ) -> Result<(u32, &Instrument), Violation> {
+        let units = |value: i64| Money::from_units(value);
+        let slot = self.orders_index.get(id.0);
+        let (Some(slot), Some(instrument)) = (slot, self.positions.instrument(to.instrument)) else {
+            return Err(judge.end(Checked::state(C::AmendOrder, 0, false)));
+        };
+        judge.see(Checked::state(C::AmendOrder, 0, true))?;
+        let order = &self.orders[slot as usize];
+        let is_same = |a: &OrderSpec, b: &OrderSpec| {
+            (a.venue, a.instrument, a.side, a.tif, a.reduce_only)
+                == (b.venue, b.instrument, b.side, b.tif, b.reduce_only)
+        };
+        let filled = order.filled();
+        let rests = matches!(to.tif, TimeInForce::Gtc | TimeInForce::PostOnly);
+        let changes = is_same(&order.spec, to) && rests && to.qty.0 > filled && order.terms != to.terms();
+        judge.see(Checked::leg(C::AmendTerms, 0, units(to.qty.0), units(filled), changes))?;
+        // One at a time, and none of an order that is being cancelled.
+        let replaced = || self.open.iter().any(|slot| self.orders[*slot as usize].replaces == id);
+        let alone = order.pending.is_none() && order.cancel_due == NEVER && !replaced();
+        judge.see(Checked::whole(C::AmendPending, units(if alone { 1 } else { 2 }), units(1), alone))?;
+        Ok((slot, instrument))
+    }
+
+    /// Admits the order that takes another one's place, and counts both until the venue has stated the end of the old
+    /// one: what the old one fills while the request is on its way comes on top. Or denies it, and the old one stays.
+    pub(super) fn on_replace(&mut self, replace: &Replace, at: Stamp, out: &mut RiskOut) {
+        let Amend { trade, attempt, .. } = replace.with;
+        self.digest.mix(u64::from(trade.0) << 16 | u64::from(attempt));
+        match self.examine_replace(replace, at, &mut Decide) {
+            Ok((basket, admission)) => {
+                let to = basket.legs[0];
+                self.digest.mix(to.qty.0 as u64);
+                self.digest.mix(to.price.0 as u64);
+                self.bind(&basket, &admission, at.mono);
+                if let Some(slot) = self.orders_index.get(to.client_id.0) {
+                    self.orders[slot as usize].replaces = replace.old;
+                }
+                let with = Amend { to, ..replace.with };
+                out.flows.push(FlowBody::Intent(Intent::Replace(Replace { with, ..*replace })));
+            }
+            Err(Violation { reason, value, limit, .. }) => {
+                self.digest.mix(reason as u64);
+                let kind = BasketKind::Amend;
+                out.denials.push(Denial { trade, attempt, kind, reason, leg: 0, value, limit });
+            }
+        }
+    }
+
+    /// Every check in its turn; the new order, less what the old one has filled of the total that is asked for.
+    pub(super) fn examine_replace(
+        &self,
+        replace: &Replace,
+        at: Stamp,
+        judge: &mut impl Judge,
+    ) -> Result<(Basket, Admission), Violation> {
+        let mut with = replace.with;
+        let (slot, instrument) = self.amendable(replace.old, &with.to, judge)?;
+        with.to.qty = Qty((with.to.qty.0 - self.orders[slot as usize].filled()).max(0));
+        let basket = with.as_basket(instrument.canonical);
+        self.examine(&basket, at, judge).map(|admission| (basket, admission))
     }
 
     /// While trading is stopped nothing but reduce-only orders is amended; while it is reduced, only what makes
@@ -168,6 +218,11 @@ impl Risk {
 }
 
 impl Tracked {
+    /// What of it has filled.
+    const fn filled(&self) -> i64 {
+        self.spec.qty.0 - self.leaves
+    }
+
     /// The largest quantity, and the prices, that the order has or may have.
     fn worst(&self) -> (i64, [Price; 2]) {
         let OrderTerms { price, qty } = self.terms;

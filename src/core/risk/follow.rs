@@ -35,6 +35,7 @@ impl Risk {
                 terms: order.terms(),
                 pending: None,
                 attempt: Default::default(),
+                replaces: ClientId::NONE,
                 leaves: order.qty.0,
                 account,
                 margin,
@@ -125,7 +126,7 @@ impl Risk {
             return;
         }
         if denial.kind == BasketKind::Amend {
-            return self.on_amend_denied(denial);
+            self.on_amend_denied(denial);
         }
         let concerned = |flight: &&Flight| {
             flight.serial > 0

@@ -19,7 +19,8 @@
 //! | margin | yes | – | – |
 //! | open orders, rate, daily loss, drawdown, failures, baskets in flight | yes | – | – |
 //!
-//! An amendment passes the checks of an entry for what it adds, but for the count of open orders (`amend.rs`).
+//! An amendment passes the checks of an entry for what it adds, but for the count of open orders (`amend.rs`). Where it
+//! makes a new order, that one passes all checks of an entry beside the old one, which counts until its end is stated.
 //!
 //! ¹ Kind `Hedge`, and the orders bring the trade's own net base amount towards zero: proven here, not
 //! believed. ² Every leg is reduce-only, which the venue enforces. Anything else is treated as an entry.
@@ -107,6 +108,9 @@ struct Tracked {
     pending: Option<OrderTerms>,
     /// Trade and number of its last amendment.
     attempt: (TradeId, u16),
+    /// The order in whose place it was placed, by one request.
+    #[serde(default)]
+    replaces: ClientId,
     leaves: i64,
     account: AccountId,
     /// Margin of the whole order.
@@ -287,6 +291,7 @@ impl Risk {
             }
             FlowBody::Intent(Intent::Basket(basket)) => return self.on_basket(basket, flow.at, out),
             FlowBody::Intent(Intent::Amend(amend)) => self.on_amend(amend, flow.at, out),
+            FlowBody::Intent(Intent::Replace(replace)) => self.on_replace(replace, flow.at, out),
             FlowBody::Intent(cancel @ Intent::Cancel(_)) => out.flows.push(FlowBody::Intent(*cancel)),
             FlowBody::NearMiss(_) => {}
         }

@@ -5,7 +5,7 @@ use super::{ScanOut, Scanner};
 use crate::domain::event::FlowBody;
 use crate::domain::input::ByHand;
 use crate::domain::instrument::Price;
-use crate::domain::intent::{Amend, Basket, BasketKind, Intent, WorstPrices};
+use crate::domain::intent::{Amend, Basket, BasketKind, Intent, Replace, WorstPrices};
 use crate::domain::order::OrderSpec;
 use crate::domain::time::Nanos;
 
@@ -26,8 +26,14 @@ impl Scanner {
             }
             ByHand::Amend(to) => {
                 let Some((mid, book_age_ns, worst)) = self.price_of(&to) else { return };
-                let (trade, attempt) = self.desk.amend_by_hand();
-                Intent::Amend(Amend { trade, attempt, to, mid, book_age_ns, worst, detected })
+                let mut with = Amend { to, mid, book_age_ns, worst, detected, ..Amend::default() };
+                if self.replaces.get(to.venue.index()).is_some_and(|replaces| *replaces) {
+                    (with.trade, with.to.client_id) = self.desk.by_hand();
+                    Intent::Replace(Replace { old: to.client_id, with })
+                } else {
+                    (with.trade, with.attempt) = self.desk.amend_by_hand();
+                    Intent::Amend(with)
+                }
             }
             ByHand::Cancel(order) => {
                 let listing = self.listings.get(order.instrument.index());

@@ -243,7 +243,7 @@ impl Pass {
         self.sequence.input(self.at);
         match &raw.input {
             Input::Anchor(anchor) => self.sequence.anchor(*anchor, (self.seq, self.at), &mut self.findings),
-            Input::Outcome(outcome) => self.book.outcome(outcome),
+            Input::Outcome(outcome) | Input::ReplaceOutcome { outcome, .. } => self.book.outcome(outcome),
             Input::Carry => self.carry = Some((Carry::from_bytes(raw.bytes), (self.seq, self.at.wall))),
             Input::ConnUp { conn, epoch } => {
                 if let Some(frames) = &mut self.frames {
@@ -300,7 +300,12 @@ impl Pass {
             match &output {
                 Output::Intent(intent) => self.checked(Fact::Wish(intent)),
                 Output::Approved(intent) => {
-                    if let Intent::Basket(basket) = intent {
+                    let placed = match intent {
+                        Intent::Basket(basket) => Some(*basket),
+                        Intent::Replace(replace) => Some(replace.with.as_basket(Default::default())),
+                        Intent::Amend(_) | Intent::Cancel(_) => None,
+                    };
+                    if let Some(basket) = &placed {
                         self.book.approved(basket, &self.instruments, self.seq, self.at);
                         self.books.decided(basket);
                     }

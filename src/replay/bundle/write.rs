@@ -229,6 +229,7 @@ fn of_order(dir: &Path, id: ClientId) -> Result<Option<[u64; 2]>, BundleError> {
                 Intent::Basket(basket) => basket.orders().iter().any(|order| order.client_id == id),
                 Intent::Cancel(order) => order.client_id == id,
                 Intent::Amend(amend) => amend.to.client_id == id,
+                Intent::Replace(replace) => replace.old == id || replace.with.to.client_id == id,
             },
             Output::Message(shape) | Output::Amendment(shape) => {
                 shape.meta.order.is_some_and(|order| order.client_id == id)

@@ -16,7 +16,7 @@
 //! | `open_orders`, `order_rate` | at every entry |
 //! | `not_reduce_only` | exits and unwinds are reduce-only |
 //! | `hedge_enlarges` | a hedge does not enlarge its trade's residual |
-//! | `amend_unknown`, `amend_overlaps` | only an order that may live is amended, and one amendment is under way at a time; the rules above hold for amendments as for orders |
+//! | `amend_unknown`, `amend_overlaps` | only an order that may live is amended or replaced, and one amendment is under way at a time; the rules above hold for amendments as for orders |
 //! | `fill_unknown`, `fill_mismatch`, `fill_repeated`, `fill_sum`, `fill_exceeds`, `fill_after_end`, `fill_beyond_limit` | fills belong to a sent order, add up, stop at its quantity and its end, and respect its price |
 //! | `reduce_only_increases` | a reduce-only fill never enlarges or turns a position |
 //! | `instrument_position`, `venue_position`, `gross_exposure` | after every fill that enlarges a position |
@@ -39,8 +39,8 @@ use crate::domain::carry::Carried;
 use crate::domain::effect::OutMeta;
 use crate::domain::event::{EventBody, Seq};
 use crate::domain::input::{Command, Input, Scope, SendFate, SendOutcome};
-use crate::domain::instrument::{Instrument, Status};
-use crate::domain::intent::{Amend, Basket, BasketKind, Denial, Intent, ONE_PPB, Ppb};
+use crate::domain::instrument::{Instrument, Qty, Status};
+use crate::domain::intent::{Amend, Basket, BasketKind, Denial, Intent, ONE_PPB, Ppb, Replace};
 use crate::domain::money::Money;
 use crate::domain::order::{ClientId, OrderSpec, OrderUpdate};
 use crate::domain::params::EngineParams;
@@ -193,6 +193,8 @@ pub struct Checker {
     wishes: BTreeMap<(u32, u16, u8), Basket>,
     #[serde(with = "pairs")]
     amends: BTreeMap<(u32, u16), Amend>,
+    #[serde(default, with = "pairs")]
+    replaces: BTreeMap<(u32, u16), Replace>,
     killed: bool,
     killed_venues: BTreeSet<u8>,
     reducing: bool,
@@ -225,6 +227,7 @@ impl Checker {
             residuals: Residuals::default(),
             wishes: BTreeMap::new(),
             amends: BTreeMap::new(),
+            replaces: BTreeMap::new(),
             killed: false,
             killed_venues: BTreeSet::new(),
             reducing: false,
@@ -261,6 +264,10 @@ impl Checker {
             Fact::Wish(Intent::Amend(amend)) => {
                 self.amends.insert((amend.trade.0, amend.attempt), *amend);
             }
+            Fact::Wish(Intent::Replace(replace)) => {
+                self.replaces.insert((replace.with.trade.0, replace.with.attempt), *replace);
+            }
+            Fact::Approved(Intent::Replace(replace)) => self.replace_approved(replace),
             Fact::Approved(Intent::Basket(basket)) => self.approved(basket),
             Fact::Approved(Intent::Amend(amend)) => self.amend_approved(amend),
             Fact::Denied(denial) => {
@@ -268,6 +275,7 @@ impl Checker {
                 self.wishes.remove(&name);
                 if denial.kind == BasketKind::Amend {
                     self.amends.remove(&(denial.trade.0, denial.attempt));
+                    self.replaces.remove(&(denial.trade.0, denial.attempt));
                 }
                 self.orders.deny(name);
             }
@@ -316,7 +324,7 @@ impl Checker {
                 (self.killed, self.reducing) = (false, false);
                 self.killed_venues.clear();
             }
-            Input::Outcome(outcome) => self.outcome(outcome),
+            Input::Outcome(outcome) | Input::ReplaceOutcome { outcome, .. } => self.outcome(outcome),
             Input::AmendOutcome(outcome) => self.amend_outcome(outcome),
             _ => {}
         }
@@ -386,6 +394,31 @@ impl Checker {
         }
         if let Err(rule) = self.orders.approve_amend(amend, self.mono) {
             self.broken(rule, format!("amendment of order {id}"));
+        }
+    }
+
+    /// An order that takes another one's place is a new order in every respect, as large as was asked for less what the
+    /// other one has filled.
+    fn replace_approved(&mut self, replace: &Replace) {
+        let (with, id) = (&replace.with, replace.with.to.client_id);
+        let filled = self.orders.get(replace.old).map_or(0, |old| old.filled());
+        let asked = Qty(with.to.qty.0 + filled);
+        let wish = Replace { with: Amend { to: OrderSpec { qty: asked, ..with.to }, ..*with }, ..*replace };
+        if self.replaces.remove(&(with.trade.0, with.attempt)) != Some(wish) {
+            self.broken("approved_without_wish", format!("order {id} in the place of {}", replace.old));
+        }
+        let mut basket = with.as_basket(Default::default());
+        let name = key(basket.trade.0, basket.attempt, basket.kind);
+        basket.kind = if with.to.reduce_only { BasketKind::Exit } else { BasketKind::Entry };
+        self.leg(&basket, 0, &with.to);
+        if basket.kind == BasketKind::Entry {
+            self.counts(1);
+        }
+        if let Err(rule) = self.orders.approve_replace(replace) {
+            self.broken(rule, format!("order {id} in the place of {}", replace.old));
+        }
+        if !self.orders.approve(Known::approved(with.to, &basket, name), self.mono) {
+            self.broken("client_id_repeated", format!("{id}"));
         }
     }
 

@@ -1,7 +1,7 @@
 //! The checker's own view of orders: approved, rendered, sent, filled, ended.
 
 use crate::domain::instrument::Price;
-use crate::domain::intent::{Amend, Basket, BasketKind, TradeId};
+use crate::domain::intent::{Amend, Basket, BasketKind, Replace, TradeId};
 use crate::domain::order::{AmendUpdate, ClientId, OrderSpec, OrderUpdate, Side};
 use crate::domain::state::pairs;
 use crate::domain::time::Nanos;
@@ -31,6 +31,9 @@ pub(super) struct Known {
     /// The worst price that was.
     limit: Price,
     amend: Option<UnderWay>,
+    /// The order that was approved last to take its place.
+    #[serde(default)]
+    successor: ClientId,
 }
 
 /// An approved amendment that is under way.
@@ -57,7 +60,13 @@ impl Known {
             most: spec.qty.0,
             limit: spec.price,
             amend: None,
+            successor: ClientId::NONE,
         }
+    }
+
+    /// Its fills so far.
+    pub const fn filled(&self) -> i64 {
+        self.filled
     }
 }
 
@@ -105,7 +114,7 @@ impl Orders {
     pub fn deny(&mut self, basket: BasketKey) {
         if basket.2 == BasketKind::Amend as u8 {
             let under_way = |known: &&mut Known| known.amend.is_some_and(|amend| amend.key == basket);
-            return self.all.values_mut().filter(under_way).for_each(|known| known.amend = None);
+            self.all.values_mut().filter(under_way).for_each(|known| known.amend = None);
         }
         for id in self.baskets.remove(&basket).unwrap_or_default() {
             self.open.remove(&id);
@@ -169,6 +178,22 @@ impl Orders {
             (true, _) => Err("amend_overlaps"),
             (_, false) => Err("sent_differs"),
             _ => Ok(()),
+        }
+    }
+
+    /// An order was approved that takes another one's place: the same but for price and quantity, and the only one.
+    pub fn approve_replace(&mut self, replace: &Replace) -> Result<(), &'static str> {
+        let to = replace.with.to;
+        let Some(old) = self.all.get_mut(&replace.old).filter(|old| !old.denied && !old.ended) else {
+            return Err("amend_unknown");
+        };
+        let before = std::mem::replace(&mut old.successor, to.client_id);
+        let OrderSpec { client_id, qty, price, .. } = old.spec;
+        let as_before = OrderSpec { client_id, qty, price, ..to } == old.spec;
+        match () {
+            () if old.amend.is_some() || self.open.contains(&before) => Err("amend_overlaps"),
+            () if !as_before => Err("sent_differs"),
+            () => Ok(()),
         }
     }
 

@@ -7,7 +7,7 @@ use crate::domain::input::{ConnId, RefuseReason};
 use crate::domain::instrument::{InstrumentId, Price, Qty, VenueId, VenueSpec};
 use crate::domain::intent::TradeId;
 use crate::domain::number::Num;
-use crate::domain::order::{OrderState, Side};
+use crate::domain::order::{OrderState, Side, TimeInForce};
 use crate::domain::time::MILLI;
 
 enum Owned {
@@ -16,6 +16,8 @@ enum Owned {
     Wish(Basket),
     Approved(Basket),
     Denied(Denial),
+    /// Wanted, or approved.
+    Replace(Replace, bool),
     Message(OutMeta, Vec<u8>),
 }
 
@@ -29,6 +31,11 @@ impl Owned {
                 return checker.fact(Seq(seq), mono, Fact::Approved(&Intent::Basket(*basket)));
             }
             Self::Denied(denial) => Fact::Denied(denial),
+            Self::Replace(replace, approved) => {
+                let intent = Intent::Replace(*replace);
+                let fact = if *approved { Fact::Approved(&intent) } else { Fact::Wish(&intent) };
+                return checker.fact(Seq(seq), mono, fact);
+            }
             Self::Message(meta, text) => Fact::Message(meta, text),
         };
         checker.fact(Seq(seq), mono, fact);
@@ -84,6 +91,7 @@ fn basket(trade: u32, kind: BasketKind, orders: &[OrderSpec]) -> Basket {
 fn meta(order: OrderSpec) -> OutMeta {
     OutMeta {
         amends: false,
+        replaces: ClientId::NONE,
         message: MessageId(order.client_id.sequence()),
         cause: Seq(1),
         cause_mono: 0,
@@ -479,4 +487,55 @@ fn an_order_in_old_steps_and_an_opening_at_a_suspended_contract_are_found() {
     assert_eq!(changed(|instrument| instrument.step = 60), ["off_grid"]);
     assert_eq!(changed(|instrument| instrument.tick = 1_000_003), ["off_grid"]);
     assert_eq!(changed(|instrument| instrument.spec.status = Status::Suspended), ["opens_suspended"]);
+}
+
+#[test]
+fn an_order_in_the_place_of_another_one_keeps_every_rule_of_an_order() {
+    // An order of 50 of which 20 have filled; a total of 60 is asked for, so 40 take its place.
+    let old = OrderSpec { tif: TimeInForce::Gtc, ..order(1, 0, Side::Buy, 50) };
+    let replaced = |change: fn(&mut Replace), more: fn(&mut History, &OrderSpec)| {
+        let mut history = History::begun();
+        history.placed(basket(1, BasketKind::Entry, &[old]));
+        history.update(filled(&old, 0, 20, 1));
+        let to = OrderSpec { client_id: ClientId::new(1, 2), qty: Qty(60), ..old };
+        let with = Amend { trade: TradeId(2), to, mid: Price(PRICE), ..Amend::default() };
+        let wish = Replace { old: old.client_id, with };
+        history.fact(Owned::Replace(wish, false));
+        let mut approved = wish;
+        approved.with.to.qty = Qty(40);
+        change(&mut approved);
+        history.fact(Owned::Replace(approved, true));
+        let new = approved.with.to;
+        history.fact(Owned::Message(meta(new), new.client_id.to_string().into_bytes()));
+        let outcome = SendOutcome { message: MessageId(2), fate: SendFate::Sent, order: Some(new) };
+        history.input(Input::ReplaceOutcome { outcome, old: old.client_id });
+        more(&mut history, &new);
+        history.rules()
+    };
+    let none: [&str; 0] = [];
+    assert_eq!(replaced(|_| (), |history, new| history.update(filled(new, 0, 40, 2))), none);
+    let over = |replace: &mut Replace| replace.with.to.qty = Qty(60);
+    assert_eq!(
+        replaced(over, |_, _| ()),
+        ["approved_without_wish"],
+        "what has filled is not asked for again"
+    );
+    let unknown = |replace: &mut Replace| replace.old = ClientId::new(1, 9);
+    assert_eq!(replaced(unknown, |_, _| ()), ["approved_without_wish", "amend_unknown"]);
+    let turned = |replace: &mut Replace| replace.with.to.side = Side::Sell;
+    assert_eq!(replaced(turned, |_, _| ()), ["approved_without_wish", "sent_differs"]);
+    let far = |history: &mut History, new: &OrderSpec| {
+        history.update(OrderUpdate { fill_price: Price(new.price.0 + 1), ..filled(new, 0, 40, 2) });
+    };
+    assert_eq!(replaced(|_| (), far), ["fill_beyond_limit"]);
+    // A second one while the first is open.
+    let again = |history: &mut History, new: &OrderSpec| {
+        let to = OrderSpec { client_id: ClientId::new(1, 3), qty: Qty(60), ..*new };
+        let with = Amend { trade: TradeId(3), to, mid: Price(PRICE), ..Amend::default() };
+        let mut replace = Replace { old: ClientId::new(1, 1), with };
+        history.fact(Owned::Replace(replace, false));
+        replace.with.to.qty = Qty(40);
+        history.fact(Owned::Replace(replace, true));
+    };
+    assert_eq!(replaced(|_| (), again), ["amend_overlaps"]);
 }

@@ -4,7 +4,7 @@ use crate::domain::effect::OutMsg;
 use crate::domain::event::{Event, EventBody, Seq};
 use crate::domain::input::{Input, InputClass, RawInput};
 use crate::domain::instrument::{InstrumentId, VenueId};
-use crate::domain::intent::{Denial, Intent, NearMiss};
+use crate::domain::intent::{Amend, Denial, Intent, NearMiss, Replace};
 use crate::domain::order::ClientId;
 use crate::domain::output::{Output, OutputKey};
 use crate::domain::time::Stamp;
@@ -60,6 +60,10 @@ impl Last {
                     }
                     Intent::Cancel(order) => add(order.client_id, order.venue, order.instrument),
                     Intent::Amend(amend) => add(amend.to.client_id, amend.to.venue, amend.to.instrument),
+                    Intent::Replace(Replace { old, with: Amend { to, .. } }) => {
+                        add(*old, to.venue, to.instrument);
+                        add(to.client_id, to.venue, to.instrument);
+                    }
                 },
                 Output::Message(shape) | Output::Amendment(shape) => {
                     if let Some(order) = &shape.meta.order {

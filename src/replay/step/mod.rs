@@ -186,7 +186,7 @@ pub fn input_venue(conns: &[ConnInfo], input: &Input) -> Option<VenueId> {
         Input::Frame(meta) => owner(meta.conn),
         Input::ConnUp { conn, .. } | Input::ConnDown { conn, .. } => owner(*conn),
         Input::HttpReply { venue, .. } => Some(*venue),
-        Input::Outcome(outcome) | Input::AmendOutcome(outcome) => {
+        Input::Outcome(outcome) | Input::AmendOutcome(outcome) | Input::ReplaceOutcome { outcome, .. } => {
             outcome.order.as_ref().map(|order| order.venue)
         }
         _ => None,

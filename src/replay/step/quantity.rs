@@ -260,6 +260,9 @@ pub fn about_output(output: &Output) -> Vec<InstrumentId> {
         Output::Intent(Intent::Amend(amend)) | Output::Approved(Intent::Amend(amend)) => {
             vec![amend.to.instrument]
         }
+        Output::Intent(Intent::Replace(replace)) | Output::Approved(Intent::Replace(replace)) => {
+            vec![replace.with.to.instrument]
+        }
         Output::Message(shape) | Output::Amendment(shape) => {
             shape.meta.order.iter().map(|order| order.instrument).collect()
         }

@@ -36,6 +36,7 @@ words! {
     Input::Command(_) => "command",
     Input::Pace(_) => "pace",
     Input::AmendOutcome(_) => "amend_outcome",
+    Input::ReplaceOutcome { .. } => "replace_outcome",
     Input::Carry => "carry",
 }
 

@@ -227,6 +227,7 @@ impl Lane {
             }
             Input::Pace(_) if !hand.paper => None,
             Input::Denied(_) | Input::Outcome(_) | Input::AmendOutcome(_) => None,
+            Input::ReplaceOutcome { .. } => None,
             // An engineer's word about one order of the recorded run.
             Input::Command(Command::ByHand(_)) => None,
             Input::Command(command) if hand.watches && !matches!(command, Command::Start | Command::Stop) => {

@@ -58,13 +58,13 @@ impl Before {
                     }
                     FlowBody::Intent(Intent::Amend(amend)) => {
                         let heard = self.risk.explain_amend(amend, event.at);
-                        let basket = Basket {
-                            trade: amend.trade,
-                            attempt: amend.attempt,
-                            kind: BasketKind::Amend,
-                            ..Basket::default()
-                        };
+                        let basket = amend.as_basket(Default::default());
                         decisions.push(self.decision(names, &basket, &[amend.to], &heard, event.at));
+                    }
+                    FlowBody::Intent(Intent::Replace(replace)) => {
+                        let heard = self.risk.explain_replace(replace, event.at);
+                        let basket = replace.with.as_basket(Default::default());
+                        decisions.push(self.decision(names, &basket, &[replace.with.to], &heard, event.at));
                     }
                     _ => {}
                 }

@@ -16,7 +16,7 @@ use crate::domain::effect::{OutMsg, Target};
 use crate::domain::event::{Event, EventBody, Seq};
 use crate::domain::input::{FrameMeta, Input, InputClass, RawInput, SendOutcome};
 use crate::domain::instrument::{ContractKind, Instrument, InstrumentId, Qty, VenueId};
-use crate::domain::intent::{Basket, BasketKind, Denial, EVERY_TRADE, Intent, NearMiss, TradeId};
+use crate::domain::intent::{Basket, BasketKind, Denial, EVERY_TRADE, Intent, NearMiss, Replace, TradeId};
 use crate::domain::money::Money;
 use crate::domain::order::{ClientId, OrderSpec, OrderState, OrderUpdate, RejectClass, Side};
 use crate::domain::output::{OutputKey, Stage};
@@ -245,7 +245,9 @@ impl Follow<'_> {
         for (_, intent) in &heard.wanted {
             let (basket, orders) = match intent {
                 Intent::Basket(basket) => (*basket, basket.orders().to_vec()),
-                Intent::Amend(amend) => (amend_as_basket(amend), vec![amend.to]),
+                Intent::Amend(amend) | Intent::Replace(Replace { with: amend, .. }) => {
+                    (amend.as_basket(Default::default()), vec![amend.to])
+                }
                 Intent::Cancel(_) => continue,
             };
             if !self.is_subject(basket.trade, &orders) {
@@ -750,19 +752,6 @@ impl Follow<'_> {
             );
         }
     }
-}
-
-fn amend_as_basket(amend: &crate::domain::intent::Amend) -> Basket {
-    let mut basket = Basket {
-        trade: amend.trade,
-        attempt: amend.attempt,
-        kind: BasketKind::Amend,
-        len: 1,
-        detected: amend.detected,
-        ..Basket::default()
-    };
-    (basket.legs[0], basket.mids[0], basket.book_age_ns[0]) = (amend.to, amend.mid, amend.book_age_ns);
-    basket
 }
 
 const fn stage(stage: Stage) -> &'static str {

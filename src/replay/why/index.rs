@@ -10,7 +10,7 @@ use crate::domain::codec::{decode_output, output_kind};
 use crate::domain::event::{Event, EventBody, Seq};
 use crate::domain::input::{InputClass, RawInput};
 use crate::domain::instrument::{InstrumentId, VenueId};
-use crate::domain::intent::{BasketKind, Denial, Intent, NearMiss, TradeId};
+use crate::domain::intent::{BasketKind, Denial, Intent, NearMiss, Replace, TradeId};
 use crate::domain::order::ClientId;
 use crate::domain::output::{EventsDigest, Output, OutputKey, Stage};
 use crate::domain::time::{Nanos, Stamp};
@@ -101,15 +101,17 @@ impl Index {
                 legs: basket.orders().iter().map(|o| (o.client_id, o.venue, o.instrument)).collect(),
                 denied: false,
             }),
-            Intent::Amend(amend) => self.baskets.push(Listed {
-                seq,
-                mono,
-                trade: amend.trade,
-                attempt: amend.attempt,
-                kind: BasketKind::Amend,
-                legs: vec![(amend.to.client_id, amend.to.venue, amend.to.instrument)],
-                denied: false,
-            }),
+            Intent::Amend(amend) | Intent::Replace(Replace { with: amend, .. }) => {
+                self.baskets.push(Listed {
+                    seq,
+                    mono,
+                    trade: amend.trade,
+                    attempt: amend.attempt,
+                    kind: BasketKind::Amend,
+                    legs: vec![(amend.to.client_id, amend.to.venue, amend.to.instrument)],
+                    denied: false,
+                })
+            }
             Intent::Cancel(order) => self.cancels.push((seq, order.client_id)),
         }
     }

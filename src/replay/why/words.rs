@@ -141,6 +141,7 @@ pub(super) const fn input_kind(input: &Input) -> &'static str {
         Input::Command(_) => "command",
         Input::Pace(_) => "pace",
         Input::AmendOutcome(_) => "amend outcome (loopback)",
+        Input::ReplaceOutcome { .. } => "replace outcome (loopback)",
         Input::Carry => "what the run before left",
     }
 }

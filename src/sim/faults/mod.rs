@@ -62,6 +62,8 @@ struct Line {
 /// A living connection.
 #[derive(Default)]
 struct Link {
+    /// It stands since, wall ns.
+    since: Nanos,
     /// Nothing leaves any more.
     half_open: bool,
     /// What waits, and until when.
@@ -154,6 +156,8 @@ impl<S: LedgerServer> Faulty<S> {
             if due > now {
                 break;
             }
+            // What is too old when that begins to count has been so for a while.
+            let due = due.max(self.now);
             self.now = due;
             self.inner.advance(self.skew.venue(due), &mut self.pushes);
             self.pass(None, out);
@@ -169,7 +173,20 @@ impl<S: LedgerServer> Faulty<S> {
     fn own_due(&self) -> Nanos {
         let lines = self.lines.iter().map(|line| line.due.min(line.until));
         let links = self.links.values().filter_map(|link| link.held.as_ref().map(|(until, _)| *until));
-        lines.chain(links).min().unwrap_or(Nanos::MAX)
+        let ages = self.old_age().map(|(at, _)| at);
+        lines.chain(links).chain(ages).min().unwrap_or(Nanos::MAX)
+    }
+
+    /// The connections that will be too old, and when.
+    fn old_age(&self) -> impl Iterator<Item = (Nanos, SimConn)> + '_ {
+        let lines = self.lines.iter().filter(|line| line.fault.kind == FaultKind::OldAge && line.struck > 0);
+        lines.flat_map(|line| {
+            let old = |(conn, link): (&SimConn, &Link)| {
+                let meant = line.fault.side.holds(self.inner.is_private(*conn));
+                meant.then(|| (link.since.saturating_add(line.fault.for_ns), *conn))
+            };
+            self.links.iter().filter_map(old)
+        })
     }
 
     /// Ends what lasts until `now`.
@@ -185,6 +202,9 @@ impl<S: LedgerServer> Faulty<S> {
                 _ => {}
             }
         }
+        let old: Vec<SimConn> = self.old_age().filter(|(at, _)| *at <= now).map(|(_, conn)| conn).collect();
+        self.counts.count_more(FaultKind::OldAge, old.len() as u64);
+        doomed.extend(old);
         for conn in doomed {
             if self.links.contains_key(&conn) {
                 self.hang_up(conn, now, out);
@@ -222,7 +242,8 @@ impl<S: LedgerServer> Faulty<S> {
             FaultKind::HalfOpen => {
                 if let Some(conn) = self.pick(side) {
                     self.counts.count(kind);
-                    self.links.insert(conn, Link { half_open: true, ..Link::default() });
+                    let since = self.links.get(&conn).map_or(now, |link| link.since);
+                    self.links.insert(conn, Link { half_open: true, since, ..Link::default() });
                 }
             }
             FaultKind::Stale | FaultKind::Http429 | FaultKind::Http418 | FaultKind::Maintenance => {
@@ -258,6 +279,8 @@ impl<S: LedgerServer> Faulty<S> {
             | FaultKind::Adl
             | FaultKind::Metadata
             | FaultKind::SymbolLock => self.trouble(index, now),
+            // What it means is seen from how old a connection is.
+            FaultKind::OldAge => {}
             _ => self.lines[index].armed += 1,
         }
     }
@@ -482,7 +505,7 @@ impl<S: LedgerServer> Server for Faulty<S> {
         if self.lasts(FaultKind::Maintenance).is_some() {
             return false;
         }
-        self.links.insert(conn, Link::default());
+        self.links.insert(conn, Link { since: now, ..Link::default() });
         let accepted = self.inner.on_connect(conn, path, self.skew.venue(now), &mut self.pushes);
         if !accepted {
             self.links.remove(&conn);

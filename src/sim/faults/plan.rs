@@ -57,11 +57,13 @@ pub enum FaultKind {
     SymbolLock,
     /// Connections are cut after a while, which the venue announces where it announces such things.
     PlannedCut,
+    /// From then on the venue cuts every connection that reaches an age, without a word.
+    OldAge,
 }
 
 impl FaultKind {
     /// Every kind, in the order of the counts.
-    pub const ALL: [Self; 22] = [
+    pub const ALL: [Self; 23] = [
         Self::Disconnect,
         Self::HalfOpen,
         Self::Gap,
@@ -84,6 +86,7 @@ impl FaultKind {
         Self::Metadata,
         Self::SymbolLock,
         Self::PlannedCut,
+        Self::OldAge,
     ];
 
     /// As the file and the report write it.
@@ -111,6 +114,7 @@ impl FaultKind {
             Self::Metadata => "metadata",
             Self::SymbolLock => "symbol_lock",
             Self::PlannedCut => "planned_cut",
+            Self::OldAge => "old_age",
         }
     }
 
@@ -129,6 +133,7 @@ impl FaultKind {
                 | Self::Metadata
                 | Self::SymbolLock
                 | Self::PlannedCut
+                | Self::OldAge
         )
     }
 
@@ -136,7 +141,7 @@ impl FaultKind {
     /// those are its meaning.
     fn usual_side(self) -> Option<Side> {
         match self {
-            Self::Disconnect | Self::HalfOpen | Self::PlannedCut => Some(Side::Any),
+            Self::Disconnect | Self::HalfOpen | Self::PlannedCut | Self::OldAge => Some(Side::Any),
             Self::Gap
             | Self::Duplicate
             | Self::Reorder
@@ -192,7 +197,7 @@ pub struct Fault {
     pub side: Side,
     /// When.
     pub when: When,
-    /// How long, ns; 0 for kinds without a duration.
+    /// How long (old age: the age), ns; 0 for kinds without a duration.
     pub for_ns: Nanos,
     /// How far the clock is off, ns (positive = ahead); 0 for other kinds.
     pub by_ns: Nanos,

@@ -47,7 +47,8 @@ impl HyperliquidServer {
         }
         let kind = action["type"].as_str().unwrap_or_default();
         let late = request["expiresAfter"].as_u64().is_some_and(|deadline| (deadline as i64) < ms(now));
-        let rows = action["orders"].as_array().or(action["cancels"].as_array()).map_or(1, Vec::len) as i64;
+        let rows = ["orders", "cancels", "modifies"].iter().find_map(|name| action[*name].as_array());
+        let rows = rows.map_or(1, Vec::len) as i64;
         let count = if late { LATE_COSTS } else { rows };
         let cancels = matches!(kind, "cancel" | "cancelByCloid");
         if let Err(text) = self.addresses.entry(account).or_default().take(count, cancels, now) {
@@ -76,6 +77,13 @@ impl HyperliquidServer {
                 };
                 statuses("cancel", list("cancels").iter().map(|row| one(self, row)).collect())
             }
+            "batchModify" => {
+                statuses("order", list("modifies").iter().map(|row| self.modify(account, row, now)).collect())
+            }
+            "modify" => match self.modify(account, action, now)["error"].as_str() {
+                Some(text) => refused(text),
+                None => json!({"status": "ok", "response": {"type": "default"}}),
+            },
             "scheduleCancel" => match self.schedule(account, action["time"].as_u64(), now) {
                 Ok(()) => json!({"status": "ok", "response": {"type": "default"}}),
                 Err(text) => refused(text),
@@ -140,22 +148,60 @@ impl HyperliquidServer {
 
     fn place(&mut self, account: AccountId, row: &Value, now: Nanos) -> Value {
         let shown = row["a"].as_u64().unwrap_or(0);
-        let error = |text: &str| json!({"error": format!("{text} asset={shown}")});
-        let Some(listing) = self.asset(row["a"].as_u64()) else { return error("Invalid asset.") };
+        let placed = self
+            .read(account, row)
+            .and_then(|new| self.venue.exchange_mut().place(&new, now).map_err(reject_text));
+        match placed {
+            Ok(id) => self.placed(account, id, shown),
+            Err(text) => json!({"error": format!("{text} asset={shown}")}),
+        }
+    }
+
+    /// Ends an open order and places another one, which has a number of its own. What can be seen of the new one by itself
+    /// is looked at before the old one is ended, what the matching engine finds afterwards.
+    fn modify(&mut self, account: AccountId, row: &Value, now: Nanos) -> Value {
+        let shown = row["order"]["a"].as_u64().unwrap_or(0);
+        let error = |text: String| json!({"error": format!("{text} asset={shown}")});
+        let key = match &row["oid"] {
+            Value::String(id) => OrderKey::Client(id.clone()),
+            id => OrderKey::Id(OrderId(id.as_u64().unwrap_or(0))),
+        };
+        let new = match self.read(account, &row["order"]) {
+            Ok(new) => new,
+            Err(text) => return error(text.to_owned()),
+        };
+        let exchange = self.venue.exchange_mut();
+        let old = exchange.order(account, &key).filter(|old| old.status.is_open());
+        let Some(old) = old.filter(|old| (old.listing, old.side) == (new.listing, new.side)) else {
+            return error("Cannot modify canceled or filled order.".to_owned());
+        };
+        let old = OrderKey::Id(old.id);
+        if exchange.cancel(account, Some(new.listing), &old, now).is_err() {
+            return error("Cannot modify canceled or filled order.".to_owned());
+        }
+        match exchange.place(&new, now) {
+            Ok(id) => self.placed(account, id, shown),
+            Err(reject) => error(format!("Error placing new order during modify: {}", reject_text(reject))),
+        }
+    }
+
+    /// An order as a request writes it, or what is wrong with it.
+    fn read(&self, account: AccountId, row: &Value) -> Result<NewOrder, &'static str> {
+        let Some(listing) = self.asset(row["a"].as_u64()) else { return Err("Invalid asset.") };
         let contract = self.venue.exchange().listing(listing);
         let side = if row["b"] == true { Side::Buy } else { Side::Sell };
         let text = |name: &str| row[name].as_str().unwrap_or_default();
         let Some(limit) = parse_price(contract, text("p"), side) else {
-            return error("Price must be divisible by tick size.");
+            return Err("Price must be divisible by tick size.");
         };
-        let Some(qty) = contract.parse_qty(text("s")) else { return error("Order has invalid size.") };
+        let Some(qty) = contract.parse_qty(text("s")) else { return Err("Order has invalid size.") };
         let tif = match row["t"]["limit"]["tif"].as_str() {
             Some("Ioc" | "FrontendMarket") => Tif::Ioc,
             Some("Gtc") => Tif::Gtc,
             Some("Alo") => Tif::PostOnly,
-            _ => return error("Order type is not supported."),
+            _ => return Err("Order type is not supported."),
         };
-        let new = NewOrder {
+        Ok(NewOrder {
             account,
             listing,
             side,
@@ -167,11 +213,7 @@ impl HyperliquidServer {
             client_id: text("c").to_owned(),
             self_trade: SelfTrade::ExpireMaker,
             expires_at: 0,
-        };
-        match self.venue.exchange_mut().place(&new, now) {
-            Ok(id) => self.placed(account, id, shown),
-            Err(reject) => error(reject_text(reject)),
-        }
+        })
     }
 
     /// The status of an order that was accepted.

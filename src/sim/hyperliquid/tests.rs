@@ -399,3 +399,47 @@ fn funding_is_paid_every_hour_and_questions_have_a_budget() {
     let statuses: Vec<u16> = (0..61).map(|_| ask(&mut rig)).collect();
     assert!(statuses[..60].iter().all(|status| *status == 200) && statuses[60] == 429);
 }
+
+#[test]
+fn a_modified_order_ends_and_a_new_one_with_a_number_of_its_own_takes_its_place() {
+    let mut rig = Rig::new();
+    let (placed, _) = rig.order(true, "50000", "0.001", "Gtc", 1);
+    let first = placed["resting"]["oid"].as_u64().expect("a number");
+    let changed = |oid: Value, price: &str, tif: &str, id: u8| {
+        let order = order(true, price, "0.002", tif, id, false)["orders"][0].clone();
+        json!({"type": "batchModify", "modifies": [{"oid": oid, "order": order}]})
+    };
+    let status = |reply: &Value| reply["response"]["data"]["statuses"][0].clone();
+    // By our id, with another id for the new one.
+    let (reply, news) = rig.act(&changed(json!(cloid(1)), "51000", "Gtc", 2));
+    let second = status(&reply)["resting"]["oid"].as_u64().expect("a number");
+    assert!(second != first && status(&reply)["resting"]["cloid"] == cloid(2), "{reply}");
+    let told: Vec<(Value, Value, Value)> = news
+        .iter()
+        .flat_map(|news| news["data"].as_array().expect("a list").clone())
+        .map(|row| (row["order"]["oid"].clone(), row["order"]["cloid"].clone(), row["status"].clone()))
+        .collect();
+    let expected =
+        [(json!(first), json!(cloid(1)), json!("canceled")), (json!(second), json!(cloid(2)), json!("open"))];
+    assert_eq!(told, expected);
+    // What has ended is not modified, whoever ended it.
+    let (reply, news) = rig.act(&changed(json!(cloid(1)), "51000", "Gtc", 3));
+    assert!(status(&reply)["error"].as_str().unwrap().starts_with("Cannot modify canceled or filled order"));
+    assert_eq!(news, Vec::<Value>::new());
+    // What is wrong by itself leaves the old one, what the engine refuses does not.
+    let (reply, news) = rig.act(&changed(json!(second), "51000.123", "Gtc", 3));
+    assert!(status(&reply)["error"].as_str().unwrap().starts_with("Price must be divisible"), "{reply}");
+    assert_eq!(news, Vec::<Value>::new());
+    let (reply, news) = rig.act(&changed(json!(second), "90000", "Alo", 3));
+    let text = status(&reply)["error"].as_str().unwrap().to_owned();
+    assert!(text.starts_with("Error placing new order during modify: "), "{text}");
+    assert_eq!(news[0]["data"][0]["status"], "canceled");
+    // The other form has no list of statuses.
+    let (placed, _) = rig.order(true, "50000", "0.001", "Gtc", 4);
+    let row = changed(placed["resting"]["oid"].clone(), "50500", "Gtc", 5)["modifies"][0].clone();
+    let action = json!({"type": "modify", "oid": row["oid"], "order": row["order"]});
+    let (reply, _) = rig.act(&action);
+    assert_eq!(reply, json!({"status": "ok", "response": {"type": "default"}}));
+    let (reply, _) = rig.act(&action);
+    assert_eq!(reply["status"], "err", "{reply}");
+}

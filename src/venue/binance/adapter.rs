@@ -154,7 +154,11 @@ impl BinanceAdapter {
             listings: Listings::new(&context.listings),
             extras: context.params.extras,
             interest_at: 0,
-            links: (0..count).map(|i| Link::new(ConnId(context.conn_base.0 + i as u8))).collect(),
+            links: (0..count)
+                .map(|i| {
+                    Link::new(ConnId(context.conn_base.0 + i as u8), context.params.connection_age_max())
+                })
+                .collect(),
             market: Market::new(context.listings.len(), context.params.extras, copies.has_second()),
             market_ready: false,
             account_ready: false,

@@ -3,6 +3,7 @@
 
 use crate::domain::effect::{SecretSlot, SessionAction};
 use crate::domain::input::ConnId;
+use crate::domain::params::CONNECTION_AGE_MAX;
 use crate::domain::time::{MILLI, Nanos, SECOND};
 use crate::venue::Out;
 use serde::{Deserialize, Serialize};
@@ -13,8 +14,8 @@ const RECONNECT_MIN: Nanos = 250 * MILLI;
 const RECONNECT_MAX: Nanos = 30 * SECOND;
 /// A connection that lived this long starts over with the shortest pause.
 const STABLE: Nanos = 30 * SECOND;
-/// The venue cuts after 24 h; we leave before, each connection at another time.
-const LIFETIME: Nanos = 23 * 3600 * SECOND;
+/// The venue cuts after 24 h; we leave before, each connection at another time, which is so much later at most.
+const SPREAD: Nanos = 1800 * SECOND;
 /// Never.
 pub const NEVER: Nanos = Nanos::MAX;
 
@@ -48,11 +49,18 @@ pub struct Link {
     up_at: Nanos,
     rotate_at: Nanos,
     attempts: u32,
+    /// It is left at this age.
+    #[serde(default = "usual_age")]
+    age_max: Nanos,
+}
+
+const fn usual_age() -> Nanos {
+    CONNECTION_AGE_MAX
 }
 
 impl Link {
-    /// Down and not wanted.
-    pub const fn new(conn: ConnId) -> Self {
+    /// Down and not wanted; once it stands, to be left at that age, ns.
+    pub const fn new(conn: ConnId, age_max: Nanos) -> Self {
         Self {
             conn,
             state: LinkState::Down,
@@ -62,6 +70,7 @@ impl Link {
             up_at: 0,
             rotate_at: NEVER,
             attempts: 0,
+            age_max,
         }
     }
 
@@ -84,7 +93,7 @@ impl Link {
         self.up_at = now;
         self.heard_at = now;
         self.send_at = now;
-        self.rotate_at = now + LIFETIME + jitter(self.conn, 0, 1800 * SECOND);
+        self.rotate_at = now + self.age_max + jitter(self.conn, 0, SPREAD.min(self.age_max / 8));
     }
 
     /// It is gone: plans the reconnect.
@@ -109,7 +118,7 @@ impl Link {
         self.rotate_at = self.rotate_at.min(now);
     }
 
-    /// True when the venue's 24 h are nearly over.
+    /// True when it is as old as it may get.
     pub fn is_old(&self, now: Nanos) -> bool {
         self.is_up() && now >= self.rotate_at
     }
@@ -154,7 +163,7 @@ mod tests {
     #[test]
     fn a_stable_connection_starts_over_and_an_old_one_is_left() {
         let mut out = Out::default();
-        let mut link = Link::new(ConnId(0));
+        let mut link = Link::new(ConnId(0), CONNECTION_AGE_MAX);
         link.connect(None, &mut out);
         for _ in 0..5 {
             link.on_down(0);

@@ -246,7 +246,7 @@ impl BybitAdapter {
             listings,
             by_symbol,
             sessions: (0..all).map(|at| Session::new(conn(at), role(at), TERMS)).collect(),
-            twins: Twins::new(copies, MARKET, used),
+            twins: Twins::new(&context.params, copies, MARKET, used),
             requests: [Request::default(); ASKS],
             standing: Standing::new(&context.params),
             fills_wanted: Vec::with_capacity(WANTED),

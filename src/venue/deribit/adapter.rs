@@ -176,7 +176,7 @@ impl DeribitAdapter {
             listings,
             by_symbol,
             sessions: (0..all).map(|at| Session::new(conn(at), role(at), TERMS)).collect(),
-            twins: Twins::new(copies, MARKET, used),
+            twins: Twins::new(&context.params, copies, MARKET, used),
             requests: [Request::default(); ASKS],
             standing: Standing::new(&context.params),
             credits: [Credits::default(); 2],

@@ -265,7 +265,7 @@ impl HyperliquidAdapter {
             listings,
             by_symbol,
             sessions: (0..all).map(|at| Session::new(conn(at), role(at), TERMS)).collect(),
-            twins: Twins::new(copies, MARKET, used),
+            twins: Twins::new(&context.params, copies, MARKET, used),
             messages: MESSAGES,
             requests: [Request::default(); ASKS],
             standing: Standing::new(&context.params),

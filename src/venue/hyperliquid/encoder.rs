@@ -11,7 +11,7 @@ use crate::domain::effect::{
 use crate::domain::input::ConnId;
 use crate::domain::instrument::{Instrument, InstrumentId};
 use crate::domain::intent::OrderRef;
-use crate::domain::order::{OrderSpec, Side, TimeInForce};
+use crate::domain::order::{ClientId, OrderSpec, Side, TimeInForce};
 use crate::domain::params::ListingParams;
 use crate::domain::time::Stamp;
 use crate::venue::{Encoder, Rendered, VenueContext};
@@ -111,6 +111,29 @@ impl HyperliquidEncoder {
         self.last_nonce
     }
 
+    /// An order as both texts say it.
+    fn wire(&self, order: &OrderSpec) -> Result<Wire> {
+        let instrument = self.instrument(order.instrument)?;
+        let buy = order.side == Side::Buy;
+        let decimals = DECIMALS_MAX.saturating_sub(instrument.spec.step.scale);
+        Ok(Wire {
+            asset: instrument.spec.code,
+            buy,
+            price: Short::of(accepted_price(instrument.price_num(order.price), decimals, buy))?,
+            size: Short::of(instrument.qty_num(order.qty))?,
+            reduce: order.reduce_only,
+            tif: time_in_force(order.tif)?,
+            id: order.client_id,
+        })
+    }
+
+    /// An opening order that arrives late is worth nothing; a reduction is, and a hedge for a while.
+    fn expires(&self, order: &OrderSpec, meta: &OutMeta, now: Stamp) -> Option<i64> {
+        let limited = self.order_valid_ms > 0 && !order.reduce_only;
+        let valid = if meta.urgent { self.order_valid_ms.max(HEDGE_VALID_MS) } else { self.order_valid_ms };
+        limited.then(|| now.wall_ms() + valid)
+    }
+
     /// The dead man's switch, to fire `after_ms` from now by the venue's clock; 0 clears it.
     fn schedule_cancel(&mut self, after_ms: u64, now: Stamp, to: &mut Payload) -> Result<()> {
         let at_ms = if after_ms == 0 { 0 } else { now.wall_ms().unsigned_abs().saturating_add(after_ms) };
@@ -143,6 +166,42 @@ impl HyperliquidEncoder {
     }
 }
 
+/// A limit order with a client id, in the documented order of its keys.
+struct Wire {
+    asset: u64,
+    buy: bool,
+    price: Short,
+    size: Short,
+    reduce: bool,
+    tif: &'static str,
+    id: ClientId,
+}
+
+impl Wire {
+    /// As JSON.
+    fn write(&self, to: &mut Payload) -> Result<()> {
+        let Self { asset, buy, reduce, tif, id, .. } = self;
+        text(to, format_args!("{{\"a\":{asset},\"b\":{buy},\"p\":\""))?;
+        to.push(self.price.as_bytes())?;
+        to.push(b"\",\"s\":\"")?;
+        to.push(self.size.as_bytes())?;
+        text(
+            to,
+            format_args!("\",\"r\":{reduce},\"t\":{{\"limit\":{{\"tif\":\"{tif}\"}}}},\"c\":\"0x{id}\"}}"),
+        )
+    }
+
+    /// As MessagePack.
+    fn pack(&self, pack: &mut Pack<'_>) -> Result<()> {
+        pack.map(7)?.text(b"a")?.uint(self.asset)?.text(b"b")?.boolean(self.buy)?;
+        pack.text(b"p")?.text(self.price.as_bytes())?.text(b"s")?.text(self.size.as_bytes())?;
+        pack.text(b"r")?.boolean(self.reduce)?;
+        pack.text(b"t")?.map(1)?.text(b"limit")?.map(1)?.text(b"tif")?.text(self.tif.as_bytes())?;
+        pack.text(b"c")?.text(&cloid(self.id.hex()))?;
+        Ok(())
+    }
+}
+
 /// `tif` of a limit order; the venue has no fill-or-kill.
 const fn time_in_force(tif: TimeInForce) -> Result<&'static str> {
     match tif {
@@ -162,40 +221,47 @@ impl Encoder for HyperliquidEncoder {
 
     fn order(&mut self, order: &OrderSpec, meta: &OutMeta, now: Stamp, to: &mut Payload) -> Result<Rendered> {
         self.nonce_before = self.last_nonce;
-        let instrument = self.instrument(order.instrument)?;
-        let (asset, buy) = (instrument.spec.code, order.side == Side::Buy);
-        let decimals = DECIMALS_MAX.saturating_sub(instrument.spec.step.scale);
-        let price = Short::of(accepted_price(instrument.price_num(order.price), decimals, buy))?;
-        let size = Short::of(instrument.qty_num(order.qty))?;
-        let tif = time_in_force(order.tif)?;
-        // An opening order that arrives late is worth nothing; a reduction is, and a hedge for a while.
-        let limited = self.order_valid_ms > 0 && !order.reduce_only;
-        let valid = if meta.urgent { self.order_valid_ms.max(HEDGE_VALID_MS) } else { self.order_valid_ms };
-        let expires = limited.then(|| now.wall_ms() + valid);
+        let wire = self.wire(order)?;
+        let expires = self.expires(order, meta, now);
         let nonce = self.nonce(now);
         open(Posted::Place(order.client_id), to)?;
-        text(to, format_args!("{{\"type\":\"order\",\"orders\":[{{\"a\":{asset},\"b\":{buy},\"p\":\""))?;
-        to.push(price.as_bytes())?;
-        to.push(b"\",\"s\":\"")?;
-        to.push(size.as_bytes())?;
-        let (reduce, id) = (order.reduce_only, order.client_id);
-        text(
-            to,
-            format_args!(
-                "\",\"r\":{reduce},\"t\":{{\"limit\":{{\"tif\":\"{tif}\"}}}},\"c\":\"0x{id}\"}}],\"grouping\":\"na\"}}"
-            ),
-        )?;
+        to.push(b"{\"type\":\"order\",\"orders\":[")?;
+        wire.write(to)?;
+        to.push(b"],\"grouping\":\"na\"}")?;
         close(nonce, expires, to)?;
-        let cloid = cloid(order.client_id.hex());
         let mut pack = Pack(to);
-        pack.map(3)?.text(b"type")?.text(b"order")?.text(b"orders")?.array(1)?.map(7)?;
-        pack.text(b"a")?.uint(asset)?.text(b"b")?.boolean(buy)?.text(b"p")?.text(price.as_bytes())?;
-        pack.text(b"s")?.text(size.as_bytes())?.text(b"r")?.boolean(reduce)?;
-        pack.text(b"t")?.map(1)?.text(b"limit")?.map(1)?.text(b"tif")?.text(tif.as_bytes())?;
-        pack.text(b"c")?.text(&cloid)?.text(b"grouping")?.text(b"na")?;
+        pack.map(3)?.text(b"type")?.text(b"order")?.text(b"orders")?.array(1)?;
+        wire.pack(&mut pack)?;
+        pack.text(b"grouping")?.text(b"na")?;
         pack.tail(nonce.unsigned_abs(), expires.map(i64::unsigned_abs))?;
         to.scheme = SignScheme::AgentMainnet;
         Ok(Rendered::Socket(self.orders_conn()))
+    }
+
+    fn replace(
+        &mut self,
+        old: ClientId,
+        with: &OrderSpec,
+        meta: &OutMeta,
+        now: Stamp,
+        to: &mut Payload,
+    ) -> Result<Option<Rendered>> {
+        let wire = self.wire(with)?;
+        let expires = self.expires(with, meta, now);
+        let nonce = self.nonce(now);
+        // What the reply says is about the new order.
+        open(Posted::Place(with.client_id), to)?;
+        text(to, format_args!("{{\"type\":\"batchModify\",\"modifies\":[{{\"oid\":\"0x{old}\",\"order\":"))?;
+        wire.write(to)?;
+        to.push(b"}]}")?;
+        close(nonce, expires, to)?;
+        let mut pack = Pack(to);
+        pack.map(2)?.text(b"type")?.text(b"batchModify")?.text(b"modifies")?.array(1)?.map(2)?;
+        pack.text(b"oid")?.text(&cloid(old.hex()))?.text(b"order")?;
+        wire.pack(&mut pack)?;
+        pack.tail(nonce.unsigned_abs(), expires.map(i64::unsigned_abs))?;
+        to.scheme = SignScheme::AgentMainnet;
+        Ok(Some(Rendered::Socket(self.orders_conn())))
     }
 
     fn take_back(&mut self) {

@@ -9,9 +9,11 @@ const MISSED: &[u8] = b"could not immediately match";
 /// Fixed parts of error texts in the order in which they are tried, and their meaning.
 ///
 /// Source: the venue's documentation ("Error responses", "Rate limits and user limits") and captured replies.
-const TEXTS: [(&[u8], RejectClass); 40] = [
+const TEXTS: [(&[u8], RejectClass); 41] = [
     (b"Order was never placed", RejectClass::NotFound),
     (b"already canceled, or filled", RejectClass::NotFound),
+    // What was to be replaced had ended: nothing is wrong with what was to replace it.
+    (b"Cannot modify canceled or filled order", RejectClass::Retry),
     (b"Post only order would have immediately matched", RejectClass::PostOnly),
     (b"Reduce only order would increase position", RejectClass::ReduceOnly),
     (b"educe only", RejectClass::ReduceOnly),
@@ -143,7 +145,13 @@ mod tests {
             ),
             (R::Margin, &["Insufficient margin to place order. asset=5"]),
             (R::ReduceOnly, &["Reduce only order would increase position. asset=0"]),
-            (R::PostOnly, &["Post only order would have immediately matched, bbo was 1@2. asset=0"]),
+            (
+                R::PostOnly,
+                &[
+                    "Post only order would have immediately matched, bbo was 1@2. asset=0",
+                    "Error placing new order during modify: Post only order would have immediately matched.",
+                ],
+            ),
             (
                 R::PriceBand,
                 &[
@@ -157,7 +165,14 @@ mod tests {
                 &["Too many cumulative requests sent (10001 > 10000) for cumulative volume traded $0.00."],
             ),
             (R::VenueDown, &["Cannot process API request", "Trading is halted. asset=3"]),
-            (R::Retry, &["Action expired: expiresAfter 1 < 2", "Too many open orders"]),
+            (
+                R::Retry,
+                &[
+                    "Action expired: expiresAfter 1 < 2",
+                    "Too many open orders",
+                    "Cannot modify canceled or filled order",
+                ],
+            ),
         ] {
             for text in texts {
                 assert_eq!(classify(text.as_bytes()), class, "{text}");

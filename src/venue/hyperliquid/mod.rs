@@ -47,7 +47,7 @@ pub use decoder::HyperliquidDecoder;
 use super::message::Decoder;
 use super::session::{self, Ping, Terms};
 use super::shape::Shape;
-use super::{Adapter, ConnSpec, Dialect, Encoder, KillSwitch, VenueContext};
+use super::{Adapter, Amending, ConnSpec, Dialect, Encoder, KillSwitch, VenueContext};
 use crate::domain::event::SessionRole;
 use crate::domain::intent::{BPS, Ppb};
 use crate::domain::params::{Extras, MarketCopies};
@@ -88,6 +88,10 @@ impl Dialect for Hyperliquid {
 
     fn relays(&self) -> bool {
         true
+    }
+
+    fn amending(&self) -> Amending {
+        Amending::Replace
     }
 
     fn listings_max(&self, _: Extras, copies: MarketCopies) -> usize {

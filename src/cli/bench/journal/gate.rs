@@ -7,7 +7,7 @@ use crate::cli::bench::wire::Tail;
 use crate::domain::effect::{MessageId, OutMeta, OutMsg, Payload, Target};
 use crate::domain::event::Seq;
 use crate::domain::input::{ConnId, Input, InputClass, RawInput};
-use crate::domain::order::OrderSpec;
+use crate::domain::order::{ClientId, OrderSpec};
 use crate::domain::output::{OutputKey, Stage};
 use crate::domain::time::{Nanos, SECOND, Stamp};
 use crate::journal::{JournalOptions, SyncPolicy};
@@ -48,6 +48,7 @@ fn message(id: u64, basket: u64, mono: Nanos) -> OutMsg {
     payload.bytes[..usize::from(MESSAGE_BYTES)].fill(b'x');
     let meta = OutMeta {
         amends: false,
+        replaces: ClientId::NONE,
         message: MessageId(id),
         cause: Seq(basket),
         cause_mono: mono,

@@ -1,7 +1,7 @@
 //! Amendments at the limits: what they add is checked, the worst of both terms is bound, and a refusal gives it back.
 
 use super::*;
-use crate::domain::intent::{Amend, WorstPrices};
+use crate::domain::intent::{Amend, Replace, WorstPrices};
 use crate::domain::order::{AmendUpdate, OrderTerms, TimeInForce};
 
 impl Bench {
@@ -21,6 +21,26 @@ impl Bench {
                     (TradeId(9), attempt, BasketKind::Amend)
                 );
                 Some(denial.reason)
+            }
+            other => panic!("neither admitted nor denied: {other:?}"),
+        }
+    }
+
+    /// Asks for `to` in the place of `old`: the order that is admitted.
+    fn replace(&mut self, old: ClientId, to: OrderSpec) -> Result<OrderSpec, DenyReason> {
+        self.next += 1;
+        let client_id = ClientId::new(EPOCH, 1_000 + self.next);
+        let trade = TradeId(1_000 + self.next as u32);
+        let with = Amend { trade, to: OrderSpec { client_id, ..to }, mid: Price(MID), ..Amend::default() };
+        self.flow(FlowBody::Intent(Intent::Replace(Replace { old, with })));
+        match (self.out.flows.as_slice(), self.out.denials.as_slice()) {
+            ([FlowBody::Intent(Intent::Replace(admitted))], []) => {
+                assert_eq!((admitted.old, admitted.with.trade), (old, trade));
+                Ok(admitted.with.to)
+            }
+            ([], [denial]) => {
+                assert_eq!((denial.trade, denial.kind), (trade, BasketKind::Amend));
+                Err(denial.reason)
             }
             other => panic!("neither admitted nor denied: {other:?}"),
         }
@@ -169,4 +189,82 @@ fn route_gives_back_what_it_could_not_send() {
     bench.event(EventBody::Denied(denial(attempt)));
     assert_eq!(bench.bound(), before);
     assert_eq!(bench.amend(OrderSpec { qty: Qty(12), ..order }), None, "and it may be tried again");
+}
+
+#[test]
+fn an_order_in_the_place_of_another_one_counts_beside_it_until_the_end_of_that_one_is_stated() {
+    let mut bench = Bench::new();
+    let old = bench.rest(10);
+    let (open, reserved) = bench.bound();
+    bench.update(&old, OrderState::PartiallyFilled, 4, 4);
+    // A total of 16, of which 4 have filled.
+    let new = bench.replace(old.client_id, OrderSpec { qty: Qty(16), ..old }).unwrap();
+    assert_eq!((open, new.qty), (10, Qty(12)));
+    assert_eq!(bench.bound().0, 6 + 12, "what the old one may still fill comes on top");
+    assert!(bench.bound().1 > reserved);
+    assert_eq!(bench.risk.open_orders(), 2);
+    // One at a time.
+    let again = bench.replace(old.client_id, OrderSpec { qty: Qty(8), ..old });
+    assert_eq!(again, Err(DenyReason::InFlightExceeded));
+    bench.update(&old, OrderState::Canceled, 4, 0);
+    assert_eq!(bench.bound().0, 12);
+    bench.update(&new, OrderState::Open, 0, 0);
+    // It is an order like any other, and may itself be replaced.
+    let third = bench.replace(new.client_id, OrderSpec { qty: Qty(6), ..new }).unwrap();
+    assert_eq!((third.qty, bench.bound().0), (Qty(6), 18));
+    // Refused: the second one is as before.
+    bench.update(&third, OrderState::Rejected, 0, 0);
+    assert_eq!(bench.bound().0, 12);
+    bench.update(&new, OrderState::Canceled, 0, 0);
+    assert_eq!(bench.bound(), (0, Money::ZERO));
+    assert_eq!((bench.risk.failures(), bench.risk.baskets_in_flight()), (0, 0), "no failed trade");
+}
+
+#[test]
+fn nothing_is_put_in_the_place_of_an_order_that_has_filled_what_is_asked_for() {
+    let mut bench = Bench::new();
+    let old = bench.rest(10);
+    bench.update(&old, OrderState::PartiallyFilled, 4, 4);
+    for total in [3, 4] {
+        let asked = bench.replace(old.client_id, OrderSpec { qty: Qty(total), ..old });
+        assert_eq!(asked, Err(DenyReason::OrderInvalid), "{total}");
+    }
+    let other = OrderSpec { side: Side::Sell, qty: Qty(12), ..old };
+    assert_eq!(bench.replace(old.client_id, other), Err(DenyReason::OrderInvalid));
+    let unknown = ClientId::new(EPOCH, 999);
+    assert_eq!(bench.replace(unknown, OrderSpec { qty: Qty(12), ..old }), Err(DenyReason::OrderInvalid));
+    bench.event(EventBody::Command(Command::Kill(Scope::Global)));
+    let killed = bench.replace(old.client_id, OrderSpec { qty: Qty(12), ..old });
+    assert_eq!(killed, Err(DenyReason::InFlightExceeded), "it is being cancelled");
+    assert_eq!(bench.bound().0, 6, "the old one is as before");
+}
+
+#[test]
+fn what_route_cannot_send_in_the_place_of_an_order_is_given_back() {
+    let mut bench = Bench::new();
+    let old = bench.rest(10);
+    let before = bench.bound();
+    let new = bench.replace(old.client_id, OrderSpec { qty: Qty(8), ..old }).unwrap();
+    bench.event(EventBody::Denied(Denial {
+        trade: TradeId(1_000 + bench.next as u32),
+        attempt: 0,
+        kind: BasketKind::Amend,
+        reason: DenyReason::RouteUnavailable,
+        leg: 0,
+        value: Money::ZERO,
+        limit: Money::ZERO,
+    }));
+    assert_eq!((bench.bound(), bench.risk.open_orders()), (before, 1));
+    assert!(bench.replace(old.client_id, OrderSpec { qty: Qty(8), client_id: new.client_id, ..old }).is_ok());
+}
+
+#[test]
+fn an_order_in_the_place_of_another_one_needs_room_beside_it() {
+    let mut bench = Bench::with(RiskParams { instrument_position_max_usd: 100, ..RiskParams::default() });
+    let old = bench.rest(10);
+    // The old one is not counted as gone.
+    let asked = bench.replace(old.client_id, OrderSpec { qty: Qty(92), ..old });
+    assert_eq!(asked, Err(DenyReason::InstrumentPositionExceeded));
+    assert!(bench.replace(old.client_id, OrderSpec { qty: Qty(90), ..old }).is_ok());
+    assert_eq!(bench.bound().0, 100);
 }

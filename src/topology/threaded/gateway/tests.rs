@@ -4,7 +4,7 @@ use super::*;
 use crate::domain::effect::{MessageId, OutMeta, Payload, Target};
 use crate::domain::input::{ConnId, InputClass, RawInput, SendOutcome};
 use crate::domain::instrument::VenueId;
-use crate::domain::order::OrderSpec;
+use crate::domain::order::{ClientId, OrderSpec};
 use crate::domain::output::{OutputKey, Stage};
 use crate::domain::time::{SECOND, Stamp};
 use crate::journal::{JournalOptions, SyncPolicy};
@@ -101,6 +101,7 @@ impl Rig {
         OutMsg {
             meta: OutMeta {
                 amends: false,
+                replaces: ClientId::NONE,
                 message: MessageId(id),
                 cause: Seq(self.inputs + 1),
                 cause_mono: self.agent.clock.mono_ns(),

@@ -11,6 +11,7 @@ fn encoder() -> BinanceEncoder {
 pub(super) fn meta() -> OutMeta {
     OutMeta {
         amends: false,
+        replaces: ClientId::NONE,
         message: MessageId(1),
         cause: Seq(1),
         cause_mono: 0,

@@ -54,6 +54,7 @@ fn encoder() -> Box<dyn Encoder> {
 fn meta(message: u64) -> OutMeta {
     OutMeta {
         amends: false,
+        replaces: ClientId::NONE,
         message: MessageId(message),
         cause: Seq(1),
         cause_mono: 0,

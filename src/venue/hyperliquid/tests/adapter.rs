@@ -402,6 +402,7 @@ fn a_query_tells_the_state_and_asks_for_the_fills_behind_it() {
 fn meta() -> OutMeta {
     OutMeta {
         amends: false,
+        replaces: ClientId::NONE,
         message: MessageId(1),
         cause: Seq(1),
         cause_mono: 0,

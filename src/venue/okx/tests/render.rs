@@ -61,6 +61,7 @@ fn encoder() -> Box<dyn Encoder> {
 fn meta() -> OutMeta {
     OutMeta {
         amends: false,
+        replaces: ClientId::NONE,
         message: MessageId(1),
         cause: Seq(1),
         cause_mono: 0,
