@@ -250,6 +250,9 @@ impl Reader {
                 Step::Empty => {
                     if self.offset as u64 == self.segment_bytes {
                         self.leave_segment();
+                        if spanning.is_none() {
+                            self.start = self.position();
+                        }
                         continue;
                     }
                     self.check_end()?;

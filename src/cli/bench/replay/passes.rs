@@ -6,7 +6,7 @@ use crate::cli::progress::ProgressBar;
 use crate::domain::effect::OutMsg;
 use crate::domain::event::{Event, EventBody, Seq};
 use crate::domain::input::{Input, InputClass, RawInput};
-use crate::domain::intent::{Denial, Intent};
+use crate::domain::intent::{Denial, Intent, NearMiss};
 use crate::domain::output::OutputKey;
 use crate::domain::time::{Nanos, SECOND, Stamp};
 use crate::journal::{Reader, Stream, read_mark};
@@ -56,6 +56,7 @@ impl Tap for JournalFigures {
     fn approved(&mut self, _key: OutputKey, _intent: &Intent) {}
     fn denied(&mut self, _key: OutputKey, _denial: &Denial) {}
     fn message(&mut self, _key: OutputKey, _message: &OutMsg) {}
+    fn near_miss(&mut self, _key: OutputKey, _miss: &NearMiss) {}
     fn state(&mut self, _key: OutputKey, _hash: u64) {}
     fn end(&mut self, _seq: Seq) {
         self.events += self.made.max(1);
