@@ -11,7 +11,7 @@ use perpring::domain::output::{Output, Stage};
 use perpring::domain::params::RiskParams;
 use perpring::domain::state::{State, StateError};
 use perpring::domain::time::{MICRO, SECOND, Stamp};
-use perpring::journal::{JournalOptions, OwnedRecord, Reader, Stream, rewrite};
+use perpring::journal::{JournalOptions, OwnedRecord, Reader, Stream, mark_path, recover, rewrite};
 use perpring::replay::cursor::Cursor;
 use perpring::replay::divergence::Divergence;
 use perpring::replay::source::{Inputs, RunConfig};
@@ -317,6 +317,29 @@ fn one_missing_output_is_found_wherever_it_stood() {
         let divergence = found(dir.path());
         assert!(divergence.recorded == "nothing" || divergence.field == "output", "{divergence}");
     }
+}
+
+#[test]
+fn what_a_crash_kept_from_being_recorded_is_no_divergence_also_after_recovery() {
+    let dir = TempDir::new();
+    record(dir.path(), 7, 4);
+    let count = records(dir.path(), Stream::Outputs).len() as u64;
+    rewrite(dir.path(), Stream::Outputs, |index, record, out| {
+        if index < count - 20 {
+            out.push(record);
+        }
+    })
+    .expect("temporary disk");
+    assert!(check(dir.path()).divergence.is_some(), "the stream says that it was closed in order");
+    std::fs::remove_file(mark_path(dir.path(), Stream::Outputs)).expect("it was there");
+    let crashed = check(dir.path());
+    assert_eq!((&crashed.divergence, crashed.unrecorded), (&None, 20));
+    assert!(!recover(dir.path()).expect("undamaged").clean());
+    assert_eq!(
+        check(dir.path()),
+        crashed,
+        "recovery finds the end, and makes no promise of what stood behind it"
+    );
 }
 
 /// Replays the inputs of the journal in `dir` through the stages and records the outcome in `to`, with a clock

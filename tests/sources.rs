@@ -128,8 +128,8 @@ fn walk(kind: &Kind<'_>, order: &str, at: u64, place: &Path) {
         (&["diff", &path, &path], Well),
         (&["whatif", &path, "--config", &config], whole),
         (&["audit", &path], whole),
-        (&["export", &path, "--to", "ndjson", "--out", &tables], whole),
-        (&["bundle", &path, "--around", &at, "--window", "200ms", "-o", &cut], whole),
+        (&["export", &path, "--to", "ndjson", "--out", &tables], Well),
+        (&["bundle", &path, "--around", &at, "--window", "200ms", "-o", &cut], Well),
         (&["journal", "verify", &path], Well),
     ];
     for (args, comes) in table {

@@ -75,7 +75,7 @@ impl Syncer {
         }
         self.left.clear();
         self.rolled = false;
-        self.mark.write(Mark { position, seq, closed: false }, true)
+        self.mark.write(Mark { position, seq, ..Mark::default() }, true)
     }
 }
 

@@ -10,7 +10,8 @@
 //!     24     8  counter
 //!     32     8  position: every byte of the stream below it is durable
 //!     40     8  sequence of the last record below it
-//!     48     4  1 = the stream was closed in order, and ends at the position
+//!     48     4  1 = the stream was closed in order, and ends at the position; 2 = it ends there by recovery, and what was
+//!               made last may be missing
 //!     52     4  CRC32C of bytes 0..52
 //! ```
 
@@ -109,6 +110,11 @@ impl Watermark {
     }
 }
 
+/// How a stream ends: not yet, in order, by recovery.
+const OPEN: u32 = 0;
+const CLOSED: u32 = 1;
+const RECOVERED: u32 = 2;
+
 /// What a mark file says.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Mark {
@@ -116,8 +122,10 @@ pub struct Mark {
     pub position: u64,
     /// Sequence of the last record below it.
     pub seq: u64,
-    /// The stream was closed in order.
+    /// The stream ends at `position`.
     pub closed: bool,
+    /// It was not closed in order: recovery found its end, and what was made last may never have been written.
+    pub recovered: bool,
 }
 
 /// Path of a stream's mark file.
@@ -143,7 +151,17 @@ fn read_slot(file: &File, at: u64, run_id: u128) -> Option<(u64, Mark)> {
     let half = |at: usize| u32::from_le_bytes(std::array::from_fn(|i| slot[at + i]));
     let good =
         slot[..8] == MAGIC && slot[8..24] == run_id.to_le_bytes() && half(52) == crc32c::crc32c(&slot[..52]);
-    good.then(|| (word(24), Mark { position: word(32), seq: word(40), closed: half(48) == 1 }))
+    good.then(|| {
+        (
+            word(24),
+            Mark {
+                position: word(32),
+                seq: word(40),
+                closed: matches!(half(48), CLOSED | RECOVERED),
+                recovered: half(48) == RECOVERED,
+            },
+        )
+    })
 }
 
 /// Writes a mark file.
@@ -180,7 +198,12 @@ impl MarkFile {
         slot[24..32].copy_from_slice(&self.counter.to_le_bytes());
         slot[32..40].copy_from_slice(&mark.position.to_le_bytes());
         slot[40..48].copy_from_slice(&mark.seq.to_le_bytes());
-        slot[48..52].copy_from_slice(&u32::from(mark.closed).to_le_bytes());
+        let end = match (mark.closed, mark.recovered) {
+            (false, _) => OPEN,
+            (true, false) => CLOSED,
+            (true, true) => RECOVERED,
+        };
+        slot[48..52].copy_from_slice(&end.to_le_bytes());
         let crc = crc32c::crc32c(&slot[..52]);
         slot[52..].copy_from_slice(&crc.to_le_bytes());
         let at = (self.counter % 2) * SLOT_STRIDE;

@@ -217,7 +217,12 @@ impl Found {
         let _ = fs::remove_file(dir.join(format!("{}.next", self.stream))); // prepared, never begun; may be absent
         if !segments.is_empty() {
             let mut mark = MarkFile::create(dir, self.stream, manifest.run_id.0)?;
-            let end = Mark { position: self.position, seq: self.last_seq.unwrap_or(0), closed: true };
+            let end = Mark {
+                position: self.position,
+                seq: self.last_seq.unwrap_or(0),
+                closed: true,
+                recovered: true,
+            };
             mark.write(end, true)?;
         }
         sync_dir(dir)?;

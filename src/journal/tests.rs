@@ -508,7 +508,7 @@ fn the_helper_carries_records_to_the_disk_by_itself() {
     assert_eq!(watermark.synced_seq(), 60);
     drop(writer); // a crash; the mark on disk knows
     let mark = read_mark(&scratch.0, Stream::Inputs, 77).expect("mark");
-    assert_eq!(mark, Mark { position: written, seq: 60, closed: false });
+    assert_eq!(mark, Mark { position: written, seq: 60, ..Mark::default() });
 }
 
 #[test]

@@ -296,7 +296,7 @@ impl Writer {
         if durable {
             syncer.sync(position, seq)?;
         }
-        syncer.mark.write(Mark { position, seq, closed: true }, durable)?;
+        syncer.mark.write(Mark { position, seq, closed: true, recovered: false }, durable)?;
         if durable {
             sync_dir(&self.plan.dir)?;
         }

@@ -250,11 +250,12 @@ pub(super) fn comparer_behind(
     Ok(Ok(tap))
 }
 
-/// Whether the outputs of the journal in `dir` ended in order: then none may be missing. Damage is met on the way, as an
+/// Whether the outputs of the journal in `dir` ended in order: then none may be missing. Those of the last inputs may,
+/// where a crash ended them and recovery only found out where. Damage is met on the way, as an
 /// error: the journal is not read twice for it.
 pub(super) fn is_closed(dir: &Path) -> Result<bool, ReplayError> {
     let mark = read_mark(dir, Stream::Outputs, Manifest::read(dir)?.run_id.0);
-    Ok(mark.is_some_and(|mark| mark.closed))
+    Ok(mark.is_some_and(|mark| mark.closed && !mark.recovered))
 }
 
 fn journal_divergence(seq: u64, field: &str, recorded: &str, replayed: &str) -> Divergence {
