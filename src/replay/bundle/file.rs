@@ -157,6 +157,9 @@ impl Bundle {
         put(dir.join(part::CONFIG_FILE), member::CONFIG)?;
         if first > 1 {
             put(part::start_path(dir, Seq(first - 1)), member::SNAPSHOT)?;
+            if self.get(member::CHECKER).is_some() {
+                put(part::checks_path(dir, Seq(first - 1)), member::CHECKER)?;
+            }
         }
         Ok(unpacked)
     }
