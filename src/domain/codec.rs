@@ -103,6 +103,7 @@ pub fn kind_name(kind: u16) -> &'static str {
         10 => "command",
         11 => "pace",
         12 => "amend_outcome",
+        13 => "carry",
         14 => "replace_outcome",
         101 => "events",
         102 => "intent",
@@ -122,6 +123,11 @@ mod tests {
     use crate::domain::input::{ConnId, FrameMeta};
     use crate::domain::intent::{Basket, Intent};
     use crate::domain::order::{ClientId, OrderSpec};
+
+    #[test]
+    fn every_kind_has_a_name() {
+        assert!((1..=14).chain(101..=108).all(|kind| kind_name(kind) != "unknown"));
+    }
 
     #[test]
     fn records_round_trip_and_the_largest_header_fits() {
