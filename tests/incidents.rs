@@ -225,6 +225,7 @@ fn every_bundle_has_a_bug_and_every_bug_can_be_planted_again() {
 
 /// The program of a copy of the project in which every bug has a switch.
 fn program_with_bugs(bugs: &Bugs) -> PathBuf {
+    let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().expect("its directory");
     let place = Path::new(env!("CARGO_TARGET_TMPDIR")).join("planted");
     let copy = place.join("perpring");
     // What an earlier run left there.
@@ -245,11 +246,14 @@ fn program_with_bugs(bugs: &Bugs) -> PathBuf {
     let built = process::Command::new(env!("CARGO"))
         .args(["build", "--quiet", "--bin", "perpring", "--test", "suite"])
         .current_dir(&copy)
-        .env("CARGO_TARGET_DIR", place.join("target"))
+        .env("CARGO_TARGET_DIR", target)
         .output()
         .expect("cargo");
     assert!(built.status.success(), "{}", String::from_utf8_lossy(&built.stderr));
-    place.join("target/debug/perpring")
+    // Its dependencies are those of the project; the program itself must not stand where the project's is looked for.
+    let program = place.join("planted");
+    fs::rename(target.join("debug/perpring"), &program).expect("room");
+    program
 }
 
 /// In one build each bug has a switch. Without any, every bundle holds; with those of a bug, its bundle fails by what the bug
