@@ -53,7 +53,7 @@ impl Server {
             .map_or_else(|| root.join("target"), PathBuf::from)
             .join("venv");
         if !venv.join("moto").exists() {
-            println!("skipped: no S3 server; run tests/setup-moto.sh");
+            println!("skipped: no S3 server; run tests/setup-python.sh");
             return None;
         }
         let mut child = Command::new(venv.join("bin/python"))

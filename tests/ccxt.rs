@@ -1,5 +1,5 @@
 //! ccxt, a client library that nobody here wrote, trades on the simulated venues over real sockets, and what it
-//! reports equals the venues' own ledgers. Needs `tests/setup-ccxt.sh` to have run; says so and skips otherwise.
+//! reports equals the venues' own ledgers. Needs `tests/setup-python.sh` to have run; says so and skips otherwise.
 
 use perpring::sim::socket::{HostOptions, SimHost, WallClock};
 use perpring::sim::{LedgerServer, SimConfig, server_at};
@@ -17,7 +17,7 @@ fn python() -> Option<PathBuf> {
         .output()
         .is_ok_and(|output| output.status.success());
     if !works {
-        println!("skipped: no ccxt at {}; run tests/setup-ccxt.sh", python.display());
+        println!("skipped: no ccxt at {}; run tests/setup-python.sh", python.display());
     }
     works.then_some(python)
 }

@@ -371,7 +371,7 @@ fn python() -> Option<PathBuf> {
         .is_ok_and(|output| output.status.success());
     if !works {
         println!(
-            "skipped: no pyarrow, DuckDB and hftbacktest at {}; run tests/setup-export.sh",
+            "skipped: no pyarrow, DuckDB and hftbacktest at {}; run tests/setup-python.sh",
             python.display()
         );
     }
