@@ -7,13 +7,13 @@
 use super::check::CheckLimits;
 use super::cursor::Cursor;
 use super::part;
-use super::snapshot::{Rules, Snapshot, write_packed};
+use super::snapshot::{Rules, Snapshot, write_packed, write_whole};
 use super::source::read_config;
 use crate::domain::event::Seq;
 use crate::journal::{Floor, Hash256};
 use crate::stage::river::{Parts, River};
 use std::error::Error;
-use std::fs::{self, File};
+use std::fs;
 use std::io::Write as _;
 use std::path::Path;
 
@@ -84,10 +84,8 @@ fn keep_config(dir: &Path) -> Result<(), Box<dyn Error>> {
     if fs::read(&path).is_ok_and(|kept| kept == bytes) {
         return Ok(());
     }
-    let aside = path.with_extension("json.tmp");
-    let mut file = File::create(&aside)?;
-    file.write_all(&bytes)?;
-    file.sync_data()?;
-    fs::rename(&aside, &path)?;
-    Ok(File::open(dir)?.sync_all()?)
+    Ok(write_whole(&path, |mut file| {
+        file.write_all(&bytes)?;
+        Ok(file)
+    })?)
 }

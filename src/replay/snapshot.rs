@@ -287,13 +287,20 @@ impl Snapshots {
 
 /// Writes text to `path`, compressed, whole or not at all, and waits for the disk.
 pub(super) fn write_packed(path: &Path, text: &[u8]) -> io::Result<()> {
+    write_whole(path, |file| {
+        let mut to = zstd::Encoder::new(file, zstd::DEFAULT_COMPRESSION_LEVEL)?;
+        to.include_checksum(true)?;
+        to.write_all(text)?;
+        to.finish()
+    })
+}
+
+/// Writes the file `path` whole or not at all, and waits for the disk.
+pub(super) fn write_whole(path: &Path, write: impl FnOnce(File) -> io::Result<File>) -> io::Result<()> {
     // Two commands may work on one run: each writes aside under its own name.
     let aside = path.with_extension(format!("{}.tmp", std::process::id()));
     let written = (|| {
-        let mut to = zstd::Encoder::new(File::create(&aside)?, zstd::DEFAULT_COMPRESSION_LEVEL)?;
-        to.include_checksum(true)?;
-        to.write_all(text)?;
-        to.finish()?.sync_data()?;
+        write(File::create(&aside)?)?.sync_data()?;
         fs::rename(&aside, path)
     })();
     if written.is_err() {
