@@ -16,7 +16,7 @@
 use crate::domain::event::{SessionRole, SessionStatus};
 use crate::domain::input::ConnId;
 use crate::domain::instrument::{VENUES_MAX, VenueId};
-use crate::domain::params::CONNECTION_AGE_MAX;
+use crate::domain::params::{CONNECTION_AGE_MAX, connection_age_usual};
 use crate::domain::standing::{Check, StartCheck};
 use crate::domain::time::{Nanos, SECOND};
 use serde::{Deserialize, Serialize};
@@ -89,7 +89,7 @@ pub struct Departures {
 }
 
 const fn usual_ages() -> [Nanos; VENUES_MAX] {
-    [CONNECTION_AGE_MAX; VENUES_MAX]
+    [connection_age_usual(); VENUES_MAX]
 }
 
 impl Departures {

@@ -241,6 +241,11 @@ pub struct VenueParams {
 /// neighbours know one of a day.
 pub const CONNECTION_AGE_MAX: Nanos = 23 * 3600 * SECOND;
 
+/// The age in states that do not say, ns.
+pub const fn connection_age_usual() -> Nanos {
+    CONNECTION_AGE_MAX
+}
+
 impl VenueParams {
     /// Age at which a connection is left for a new one, ns. What journals mean that do not say:
     /// [`CONNECTION_AGE_MAX`].

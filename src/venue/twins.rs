@@ -4,7 +4,7 @@
 use super::copies::{COPIES, CopyCounts};
 use super::session::{NEVER, Phase, Session};
 use super::silence::Silence;
-use crate::domain::params::{CONNECTION_AGE_MAX, MarketCopies, VenueParams};
+use crate::domain::params::{MarketCopies, VenueParams, connection_age_usual};
 use crate::domain::time::{MILLI, Nanos, SECOND};
 use serde::{Deserialize, Serialize};
 
@@ -39,12 +39,8 @@ pub(super) struct Twins {
     /// Core messages of the other one since the last one of this.
     missed: [u32; COPIES],
     /// A market connection is left for a new one at this age.
-    #[serde(default = "usual_age")]
+    #[serde(default = "connection_age_usual")]
     age_max: Nanos,
-}
-
-const fn usual_age() -> Nanos {
-    CONNECTION_AGE_MAX
 }
 
 impl Twins {

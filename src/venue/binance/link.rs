@@ -3,7 +3,7 @@
 
 use crate::domain::effect::{SecretSlot, SessionAction};
 use crate::domain::input::ConnId;
-use crate::domain::params::CONNECTION_AGE_MAX;
+use crate::domain::params::connection_age_usual;
 use crate::domain::time::{MILLI, Nanos, SECOND};
 use crate::venue::Out;
 use serde::{Deserialize, Serialize};
@@ -50,12 +50,8 @@ pub struct Link {
     rotate_at: Nanos,
     attempts: u32,
     /// It is left at this age.
-    #[serde(default = "usual_age")]
+    #[serde(default = "connection_age_usual")]
     age_max: Nanos,
-}
-
-const fn usual_age() -> Nanos {
-    CONNECTION_AGE_MAX
 }
 
 impl Link {
@@ -163,7 +159,7 @@ mod tests {
     #[test]
     fn a_stable_connection_starts_over_and_an_old_one_is_left() {
         let mut out = Out::default();
-        let mut link = Link::new(ConnId(0), CONNECTION_AGE_MAX);
+        let mut link = Link::new(ConnId(0), connection_age_usual());
         link.connect(None, &mut out);
         for _ in 0..5 {
             link.on_down(0);
