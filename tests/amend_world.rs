@@ -194,14 +194,18 @@ fn is_amended_step_by_step(venue: &str, tune: impl FnOnce(&mut EngineParams)) {
     assert_eq!(open(&mut simulation), [], "{venue}");
     let ledger = simulation.engine().river().parts().decode.ledger();
     assert_eq!(ledger.order(order.client_id), Some((OrderState::Filled, to.qty)));
+    assert_ended(simulation, &config, dir.path(), to);
+}
+
+/// The books agree; the order `to` is not open, so it cannot be amended, and nothing is bound any more.
+fn assert_ended(mut simulation: Simulation, config: &RunConfig, dir: &Path, to: OrderSpec) {
     assert_books_agree(&mut simulation);
-    // What is not open cannot be amended, and nothing is bound any more.
     by_hand(&mut simulation, ByHand::Amend(OrderSpec { qty: Qty(to.qty.0 * 2), ..to }));
     simulation.run_for(SECOND);
     let rules = simulation.engine().river().parts().risk.rules();
     assert_eq!((rules.open_orders(), rules.capital().reserved()), (0, Money::ZERO));
     assert_eq!(simulation.engine().keeper().watch().counts().denials, 1);
-    assert_eq!(assert_record(simulation, &config, dir.path()), 5);
+    assert_eq!(assert_record(simulation, config, dir), 5);
 }
 
 #[test]
@@ -272,14 +276,7 @@ fn orders_are_replaced_at_hyperliquid_and_the_books_agree() {
     by_hand(&mut simulation, ByHand::Amend(to));
     simulation.run_for(2 * SECOND);
     assert_eq!(open(&mut simulation), []);
-    assert_books_agree(&mut simulation);
-    // What is over is not amended.
-    by_hand(&mut simulation, ByHand::Amend(OrderSpec { qty: Qty(to.qty.0 * 2), ..to }));
-    simulation.run_for(SECOND);
-    let rules = simulation.engine().river().parts().risk.rules();
-    assert_eq!((rules.open_orders(), rules.capital().reserved()), (0, Money::ZERO));
-    assert_eq!(simulation.engine().keeper().watch().counts().denials, 1);
-    assert_eq!(assert_record(simulation, &config, dir.path()), 5);
+    assert_ended(simulation, &config, dir.path(), to);
 }
 
 #[test]
