@@ -11,13 +11,20 @@ use perpring::sim::FaultPlan;
 use perpring::sim::faults::FaultKind;
 use perpring::topology::world;
 
-/// Both legs are flat in the end at `venue` and its partner, whatever was taken away while `venue` was away.
+/// Taken away while `venue` is closed.
 fn finds_what_was_taken_during_an_outage(venue: &str) {
-    let plan = format!(
-        "[[fault]]\nkind = 'maintenance'\nvenue = '{venue}'\nat_s = [6, 16, 26]\nfor_ms = 3_000\n\
-         [[fault]]\nkind = 'adl'\nvenue = '{venue}'\nat_s = [7, 17, 27]\n"
+    finds_what_was_taken(
+        venue,
+        &format!(
+            "[[fault]]\nkind = 'maintenance'\nvenue = '{venue}'\nat_s = [6, 16, 26]\nfor_ms = 3_000\n\
+             [[fault]]\nkind = 'adl'\nvenue = '{venue}'\nat_s = [7, 17, 27]\n"
+        ),
     );
-    let plan = FaultPlan::parse("faults", &plan).expect("a plan");
+}
+
+/// Both legs are flat in the end at `venue` and its partner, whatever was taken away unheard by the faults of `plan`.
+fn finds_what_was_taken(venue: &str, plan: &str) {
+    let plan = FaultPlan::parse("faults", plan).expect("a plan");
     let other = if venue == "binance-usdm" { "okx" } else { "binance-usdm" };
     let dir = TempDir::new();
     let sim = sim_config(7, &[other, venue], |_| {});
@@ -74,4 +81,19 @@ fn at_deribit_a_position_taken_during_an_outage_is_found() {
 #[test]
 fn at_hyperliquid_a_position_taken_during_an_outage_is_found() {
     finds_what_was_taken_during_an_outage("hyperliquid");
+}
+
+/// The account's stream stands and answers, but says nothing of what is taken away; long after that it breaks.
+#[test]
+fn what_a_living_stream_did_not_tell_is_found_when_it_breaks_later() {
+    for venue in ["okx", "bybit"] {
+        finds_what_was_taken(
+            venue,
+            &format!(
+                "[[fault]]\nkind = 'stale'\nvenue = '{venue}'\non = 'private'\nat_s = [6.5]\nfor_ms = 1_500\n\
+                 [[fault]]\nkind = 'adl'\nvenue = '{venue}'\nat_s = [7]\n\
+                 [[fault]]\nkind = 'maintenance'\nvenue = '{venue}'\nat_s = [30]\nfor_ms = 2_000\n"
+            ),
+        );
+    }
 }
