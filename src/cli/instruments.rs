@@ -333,7 +333,7 @@ mod tests {
 
     #[test]
     fn simulated_venues_state_their_instruments() {
-        let dialects = ["binance-usdm", "binance-coinm", "okx"];
+        let dialects = ["binance-usdm", "binance-coinm", "okx", "hyperliquid"];
         let mut sim = SimConfig::demo(7, &dialects, 1).unwrap();
         sim.venues[0].funding_interval_ns = 4 * 3_600 * SECOND;
         let venues = Venues::start(sim, false).unwrap();
@@ -357,6 +357,8 @@ mod tests {
         assert!(
             table(&rows).lines().nth(1).unwrap().starts_with("okx    BTC/USDT:USDT  BTC-USDT-SWAP  trading")
         );
+        let rows = ask(3, &["BTC/USDC:USDC"]);
+        assert_eq!(rows[0]["funding_interval_hours"], Value::from(1.0), "every hour, as the venue documents");
         venues.stop().unwrap();
         let refused = asks(&args("okx", &http[2], &["1000PEPE/USDT:USDT"]), None).err().unwrap().to_string();
         assert!(refused.contains("no venue"), "{refused}");

@@ -242,8 +242,8 @@ pub trait Adapter: Send + State {
     fn on_pace(&mut self, pace: &Pace, now: Stamp, out: &mut Out) {
         let _ = (pace, now, out);
     }
-    /// Time between settlements of a listing as the venue's metadata over HTTP states it; `None` where it says
-    /// nothing (yet).
+    /// Time between settlements of a listing as the venue's metadata over HTTP states it, or its rules do; `None`
+    /// where they say nothing (yet).
     fn funding_interval(&self, _: InstrumentId) -> Option<Nanos> {
         None
     }

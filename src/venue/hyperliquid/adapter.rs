@@ -7,6 +7,7 @@
 use super::calls::{self, call, call_arg};
 use super::continuity::HyperliquidContinuity;
 use super::limits::{CHEAP, DEAR, PLAIN, Share, Weights};
+use super::market::FUNDING_EVERY;
 use super::parse::{Frame, Item, Parser};
 use super::relay::{MESSAGES, listings_max};
 use super::session::{NEVER, Phase, Session, Wish, note_ready};
@@ -745,6 +746,10 @@ impl Adapter for HyperliquidAdapter {
         if now.mono >= self.due {
             self.work(now, out);
         }
+    }
+
+    fn funding_interval(&self, id: InstrumentId) -> Option<Nanos> {
+        self.listings.iter().any(|listing| listing.id == id).then_some(FUNDING_EVERY)
     }
 
     fn copies(&self) -> Option<&CopyCounts> {

@@ -19,7 +19,7 @@ use crate::venue::{OddKind, Out};
 /// connection are followed until they stay away.
 const CONTEXT_WITHIN: Nanos = 5 * SECOND;
 /// Time between funding settlements: every full hour.
-const FUNDING_EVERY: Nanos = 3_600 * SECOND;
+pub(super) const FUNDING_EVERY: Nanos = 3_600 * SECOND;
 
 /// Milliseconds as sent to nanoseconds.
 pub(super) fn nanos(ms: i64) -> Nanos {
