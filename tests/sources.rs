@@ -116,7 +116,7 @@ fn walk(kind: &Kind<'_>, order: &str, at: u64, place: &Path) {
     let goto = format!("goto {at}");
     let whole = if kind.is_whole { Well } else { Refused("this needs the whole run") };
     let expects = if kind.is_bundle { Well } else { Refused("is no bundle") };
-    let table: [(&[&str], Comes); 14] = [
+    let table: [(&[&str], Comes); 15] = [
         (&["replay", &path], Well),
         (&["replay", &path, "--verify"], Well),
         (&["replay", &path, "--verify", "--from", &at], Well),
@@ -126,6 +126,7 @@ fn walk(kind: &Kind<'_>, order: &str, at: u64, place: &Path) {
         (&["why-not", "BTC-USDT binance-usdm/okx", &path, "--at", &at], Well),
         (&["diff", &path], Well),
         (&["diff", &path, &path], Well),
+        (&["diff", &path, "--binary", env!("CARGO_BIN_EXE_perpring")], Well),
         (&["whatif", &path, "--config", &config], whole),
         (&["audit", &path], whole),
         (&["export", &path, "--to", "ndjson", "--out", &tables], Well),

@@ -18,7 +18,7 @@ use std::path::{Path, PathBuf};
 /// Arguments of `bundle`.
 #[derive(Args, Debug)]
 pub struct BundleArgs {
-    /// Directory of the journal, or the file of a bundle that begins with its run.
+    /// Directory of the journal, or the file of a bundle.
     pub dir: PathBuf,
     /// One of our orders by its client id (32 hex digits), or a place: the number of an input, a time, +12.5s.
     #[arg(long, value_name = "ORDER|PLACE")]

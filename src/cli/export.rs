@@ -17,7 +17,7 @@ use std::path::{Path, PathBuf};
 /// Arguments of `export`.
 #[derive(Args, Debug)]
 pub struct ExportArgs {
-    /// Directory of the journal, or the file of a bundle that begins with its run.
+    /// Directory of the journal, or the file of a bundle.
     dir: PathBuf,
     /// What to write.
     #[arg(long, value_name = "FORMAT")]

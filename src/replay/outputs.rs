@@ -1,7 +1,8 @@
 //! Outputs without a run: what this program makes of recorded inputs, written as a journal of its own; and the outputs
 //! of a journal in the order of their keys, in little memory.
 
-use super::source::{Inputs, RecordedOutput, ReplayError, RunConfig, read_config};
+use super::cursor::Cursor;
+use super::source::{RecordedOutput, ReplayError, RunConfig};
 use crate::domain::codec::decode_output;
 use crate::domain::effect::OutMsg;
 use crate::domain::event::{Event, Seq};
@@ -12,7 +13,7 @@ use crate::domain::time::{Nanos, Stamp};
 use crate::journal::{JournalOptions, Manifest, Reader, Stream};
 use crate::stage::LOGIC_VERSION;
 use crate::stage::record::Recorder;
-use crate::stage::river::{Parts, River, Tap};
+use crate::stage::river::{Parts, Tap};
 use std::path::{Path, PathBuf};
 
 /// Records outputs and no inputs.
@@ -72,20 +73,17 @@ impl Tap for OutputsOnly {
 /// # Errors
 /// Either journal's.
 pub fn record_outputs(dir: &Path, out: &Path, progress: &mut dyn FnMut(u64)) -> Result<u64, ReplayError> {
-    crate::replay::part::must_be_whole(dir)?;
-    let (manifest, _, config) = read_config(dir)?;
-    let parts = parts(dir, &config)?;
-    let manifest = Manifest { logic_version: LOGIC_VERSION, ..manifest };
+    let mut cursor = Cursor::open(dir)?;
+    cursor.snapshots().set_spacing(0); // on the way once only
+    let manifest = Manifest { logic_version: LOGIC_VERSION, ..cursor.manifest().clone() };
     let options = JournalOptions { segment_bytes: 16 << 20, helper: false, ..JournalOptions::default() };
     let recorder = Recorder::create(out, &manifest, &options)?;
-    let (mut river, mut inputs, mut tap) =
-        (River::new(parts), Inputs::open(dir)?, OutputsOnly { recorder, mono: 0 });
+    let mut tap = OutputsOnly { recorder, mono: 0 };
     let mut count = 0;
-    while let Some((seq, raw)) = inputs.next()? {
-        river.input(&raw, &mut tap);
+    while cursor.step(&mut tap)? {
         count += 1;
-        if seq.0.is_multiple_of(1 << 16) {
-            progress(seq.0);
+        if cursor.seq().0.is_multiple_of(1 << 16) {
+            progress(cursor.seq().0);
         }
     }
     tap.recorder.close()?;
