@@ -11,7 +11,7 @@ use perpring::domain::effect::OutMsg;
 use perpring::domain::event::{Event, EventBody, Seq};
 use perpring::domain::input::{Command, Input, InputClass, RawInput, Scope};
 use perpring::domain::instrument::VenueId;
-use perpring::domain::intent::{Denial, Intent, NearMiss};
+use perpring::domain::intent::{Denial, Intent, NearMiss, Ppb};
 use perpring::domain::money::Money;
 use perpring::domain::output::OutputKey;
 use perpring::domain::params::{EngineParams, RiskParams, ScanParams};
@@ -121,6 +121,14 @@ fn open_trades(simulation: &mut Simulation) -> Vec<Trade> {
     simulation.engine().river().parts().scan.scanner().trades().copied().collect()
 }
 
+/// Learnt probabilities that a leg of an entry misses, by listing.
+fn misses(simulation: &mut Simulation) -> Vec<Ppb> {
+    let parts = simulation.engine().river().parts();
+    let listings = parts.risk.rules().positions().positions().map(|row| row.instrument.id);
+    let rates = listings.filter_map(|id| parts.scan.scanner().quality(id)).map(|quality| quality.miss_ppb);
+    rates.collect()
+}
+
 /// Fees paid and profit realised so far, by venue.
 fn booked(simulation: &mut Simulation) -> [(Money, Money); 2] {
     let positions = simulation.engine().river().parts().risk.rules().positions().clone();
@@ -158,6 +166,8 @@ fn a_killed_engine_stays_halted_over_restarts_until_the_operator_resumes() {
     assert!(counts(&mut first).trades_opened > 0);
     first.command(Command::Kill(Scope::Global));
     first.run_for(3 * SECOND);
+    let learnt = misses(&mut first);
+    assert!(learnt.iter().any(|rate| *rate != learnt[0]), "{learnt:?}");
     let (mut before, mut now) = (booked(&mut first), first.now());
     let mut venues = first.die(SECOND);
     // Twice: a halt that was taken over is handed on.
@@ -166,6 +176,7 @@ fn a_killed_engine_stays_halted_over_restarts_until_the_operator_resumes() {
         assert_eq!((carry.standing.halted, carry.ending), (Some(Halt::Killed), Ending::Crashed));
         halted.run_for(8 * SECOND);
         assert_eq!((state(&mut halted), counts(&mut halted).orders_sent), (TradingState::Halted, 0));
+        assert_eq!(misses(&mut halted), learnt, "what was learnt of legs that miss is handed on");
         let ours = booked(&mut halted);
         for (before, ours) in before.iter_mut().zip(ours) {
             *before = (before.0 + ours.0, before.1 + ours.1);

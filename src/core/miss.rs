@@ -59,9 +59,25 @@ impl MissRate {
         self.renew(params);
     }
 
+    /// What was learnt until now, to be handed over: legs that are remembered and what of them missed, ppb of an order.
+    pub const fn learnt(&self) -> (i64, i64) {
+        (self.orders, self.missed)
+    }
+
+    /// Goes on with what another run has learnt. The time between the runs counts for nothing.
+    pub fn go_on(&mut self, (orders, missed): (i64, i64), now: Nanos, params: &ScanParams) {
+        if params.miss_prior_orders == 0 {
+            return;
+        }
+        self.orders = orders.clamp(0, ORDERS_MAX);
+        self.missed = missed.clamp(0, self.orders);
+        self.part = part_at(now, params);
+        self.renew(params);
+    }
+
     /// Forgets what is due at `now` (`mono`).
     pub fn forget(&mut self, now: Nanos, params: &ScanParams) {
-        let part = now.div_euclid((params.miss_half_life_ns / PARTS).max(1));
+        let part = part_at(now, params);
         let passed = part.saturating_sub(self.part);
         if passed <= 0 {
             return;
@@ -108,6 +124,11 @@ impl MissRate {
             to.mix_signed(self.missed);
         }
     }
+}
+
+/// Number of the part of a half-life in which `now` lies.
+fn part_at(now: Nanos, params: &ScanParams) -> i64 {
+    now.div_euclid((params.miss_half_life_ns / PARTS).max(1))
 }
 
 /// The largest weight of a prior, orders.
@@ -214,10 +235,28 @@ mod tests {
     }
 
     #[test]
+    fn another_run_goes_on_with_it_from_its_own_time() {
+        let params = params(10);
+        let mut before = MissRate::new(50_000_000, &params);
+        (0..100).for_each(|_| before.on_end(1, 0, 7 * HALF_LIFE, &params));
+        let mut after = MissRate::new(50_000_000, &params);
+        after.go_on(before.learnt(), HALF_LIFE / 2, &params);
+        assert_eq!(after.probability(), before.probability());
+        after.forget(HALF_LIFE / 2, &params);
+        assert_eq!(after.orders(), 100, "nothing is forgotten for the time of another clock");
+        after.forget(HALF_LIFE * 3 / 2, &params);
+        assert_eq!(after.orders(), 50);
+        let mut damaged = MissRate::new(50_000_000, &params);
+        damaged.go_on((i64::MIN, i64::MAX), 0, &params);
+        assert_eq!((damaged.probability(), damaged.orders()), (50_000_000, 0));
+    }
+
+    #[test]
     fn without_a_weight_nothing_is_learnt_or_charged() {
         let params = params(0);
         let mut rate = MissRate::new(900_000_000, &params);
         rate.on_end(1, 0, 0, &params);
+        rate.go_on((ONE_PPB, ONE_PPB), 0, &params);
         rate.forget(HALF_LIFE, &params);
         let (mut seen, mut none) = (Digest::default(), Digest::default());
         rate.digest(&mut seen);

@@ -137,6 +137,18 @@ pub struct CarriedTrade {
     pub legs: [CarriedLeg; 2],
 }
 
+/// How often legs of entries on a listing missed, as it was learnt (`core/miss.rs`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct CarriedMiss {
+    /// Listing.
+    pub instrument: InstrumentId,
+    /// Legs that are remembered, ppb of an order.
+    pub orders: i64,
+    /// What of them missed, ppb of an order.
+    pub missed: i64,
+}
+
 /// An order whose end is not known, or that is owed fills.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
@@ -182,6 +194,8 @@ pub struct Carry {
     pub fills: Vec<CarriedFill>,
     /// Listings that take only orders that reduce.
     pub locks: Vec<TradingLock>,
+    /// What was learnt of legs that miss.
+    pub misses: Vec<CarriedMiss>,
 }
 
 /// A part of a [`Carry`] as an event.
@@ -195,6 +209,8 @@ pub enum Carried {
     Standing(Standing),
     /// The venue's account was compared with what was taken over, and its orders have ended.
     Reconciled(VenueId),
+    /// What was learnt of legs that miss.
+    Miss(CarriedMiss),
 }
 
 impl Carry {

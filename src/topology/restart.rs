@@ -300,6 +300,7 @@ impl<'a> Numbers<'a> {
         carry.positions.retain_mut(|position| place(&mut position.instrument));
         carry.trades.retain_mut(|trade| trade.legs.iter_mut().all(|leg| place(&mut leg.instrument)));
         carry.locks.retain_mut(|lock| place(&mut lock.instrument));
+        carry.misses.retain_mut(|miss| place(&mut miss.instrument));
         let venue_of = |id: InstrumentId| self.params.listings.get(id.index()).map(|listing| listing.venue);
         for order in &mut carry.orders {
             place(&mut order.spec.instrument);

@@ -38,7 +38,7 @@ impl Risk {
                 self.positions.adopt(position);
                 self.refresh(position.instrument);
             }
-            Carried::Trade(_) => {}
+            Carried::Trade(_) | Carried::Miss(_) => {}
             Carried::Standing(standing) => self.begin(standing),
             Carried::Reconciled(venue) => self.restart.on_reconciled(*venue),
         }

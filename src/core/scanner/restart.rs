@@ -2,14 +2,19 @@
 
 use super::{ScanOut, Scanner};
 use crate::core::mode::Mode;
-use crate::domain::carry::{Carried, Carry, Standing};
+use crate::domain::carry::{Carried, CarriedMiss, Carry, Standing};
 use crate::domain::input::Scope;
 use crate::domain::instrument::VenueId;
 
 impl Scanner {
-    /// Adds the open trades.
+    /// Adds the open trades, and what was learnt of legs that miss.
     pub fn carry(&self, to: &mut Carry) {
         self.desk.carry(&self.listings, to);
+        let learnt = self.listings.iter().map(|listing| {
+            let (orders, missed) = listing.misses.learnt();
+            CarriedMiss { instrument: listing.params.id, orders, missed }
+        });
+        to.misses.extend(learnt.filter(|learnt| learnt.orders > 0));
     }
 
     /// Takes over a part.
@@ -21,6 +26,11 @@ impl Scanner {
             Carried::Trade(trade) => self.with_desk(out, |desk, floor| desk.adopt_trade(trade, floor)),
             Carried::Standing(standing) => self.begin_again(standing, out),
             Carried::Reconciled(venue) => self.modes.restart.on_reconciled(*venue),
+            Carried::Miss(CarriedMiss { instrument, orders, missed }) => {
+                if let Some(listing) = self.listings.get_mut(instrument.index()) {
+                    listing.misses.go_on((*orders, *missed), self.now.mono, &self.params);
+                }
+            }
         }
     }
 

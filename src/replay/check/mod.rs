@@ -339,7 +339,7 @@ impl Checker {
                 let killed = (0..).zip(standing.venues_killed).filter(|(_, killed)| *killed);
                 self.killed_venues.extend(killed.map(|(venue, _)| venue));
             }
-            Carried::Trade(_) | Carried::Reconciled(_) => {}
+            Carried::Trade(_) | Carried::Reconciled(_) | Carried::Miss(_) => {}
         }
     }
 

@@ -43,6 +43,9 @@ impl Decode {
         for lock in &carry.locks {
             emit(EventBody::Lock(*lock));
         }
+        for miss in &carry.misses {
+            emit(EventBody::Carried(Carried::Miss(*miss)));
+        }
         self.awaited = carry.standing.awaited;
         emit(EventBody::Carried(Carried::Standing(carry.standing)));
     }
