@@ -88,6 +88,10 @@ pub struct DemoArgs {
     /// No new trades below so many free MiB on the journal's file system; an alarm below twice as many.
     #[arg(long, value_name = "MIB", default_value_t = 0)]
     pub space_stop_mib: u64,
+    /// Nothing is opened after so many trades lost or failed in a row (`consecutive_failures_max` of a run): with faults,
+    /// the usual limit ends trading within minutes.
+    #[arg(long, value_name = "N", default_value_t = RiskParams::default().consecutive_failures_max)]
+    pub failures_max: u32,
     /// One JSON object at the end instead of text.
     #[arg(long)]
     pub json: bool,
@@ -113,6 +117,7 @@ impl Default for DemoArgs {
             segment_kib: 16 << 10,
             raw_segments: false,
             space_stop_mib: 0,
+            failures_max: RiskParams::default().consecutive_failures_max,
             json: false,
         }
     }
@@ -237,7 +242,7 @@ pub fn trade(args: &DemoArgs, signals: &Signals) -> Result<DemoReport, Failure> 
         &venues.config,
         venues.config.start_wall_ns as u64 / SECOND as u64,
         world::demo_scan(),
-        RiskParams::default(),
+        RiskParams { consecutive_failures_max: args.failures_max, ..RiskParams::default() },
     );
     if let Some(route) = args.orders {
         world::route_orders(&mut params, route);
