@@ -23,6 +23,7 @@ pub mod okx;
 pub mod pace;
 mod price_limits;
 mod quota;
+mod request;
 mod session;
 pub mod shape;
 pub mod silence;

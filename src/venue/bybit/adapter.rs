@@ -33,6 +33,7 @@ use crate::venue::message::DecodeError;
 use crate::venue::missed::Missed;
 use crate::venue::pace::seconds_between;
 use crate::venue::price_limits::PriceLimits;
+use crate::venue::request::{Request, kind_of, next_id};
 use crate::venue::twins::Twins;
 use crate::venue::{Adapter, Emit, OddKind, Oddity, Out, VenueContext};
 use serde::{Deserialize, Serialize};
@@ -82,8 +83,6 @@ const ASKS: usize = 14;
 
 /// What makes the account known again.
 const ACCOUNT_ASKS: [Ask; 3] = [Ask::Pending, Ask::Positions, Ask::Balance];
-/// Bits of an [`HttpId`] that say what was asked for.
-const ASK_BITS: u32 = 4;
 
 impl Ask {
     const ALL: [Self; ASKS] = [
@@ -120,31 +119,6 @@ impl Ask {
             Self::SetDeadMan => calls::SET_DEAD_MAN,
             Self::Missed => calls::MISSED,
         }
-    }
-}
-
-/// An HTTP request that is wanted until it succeeds.
-#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
-pub(super) struct Request {
-    /// Not yet answered to our satisfaction.
-    pub wanted: bool,
-    /// Outstanding id, 0 = none.
-    id: u32,
-    /// When to give up waiting (outstanding) or to send (not outstanding).
-    pub due: Nanos,
-    pub failures: u32,
-    /// Which coin and page.
-    pub arg: u64,
-    /// Which instrument, where it is about one.
-    pub instrument: Option<InstrumentId>,
-    /// Pages read.
-    pub pages: u32,
-}
-
-impl Request {
-    /// A reply is waited for.
-    pub fn is_out(&self) -> bool {
-        self.id != 0
     }
 }
 
@@ -335,28 +309,26 @@ impl BybitAdapter {
 
     /// Whether it is being asked for, or is about to be; a later date is not.
     pub fn asking(&self, ask: Ask, now: Nanos) -> bool {
-        let request = &self.requests[ask as usize];
-        request.wanted && (request.id != 0 || request.failures > 0 || request.due <= now)
+        self.requests[ask as usize].is_asking(now)
     }
 
     /// Whether it waits for its time, which is later than `at`.
     pub fn is_later(&self, ask: Ask, at: Nanos) -> bool {
-        let request = &self.requests[ask as usize];
-        request.wanted && request.id == 0 && request.due > at
+        self.requests[ask as usize].is_later(at)
     }
 
     /// Wants an HTTP reply, from its first page.
     pub fn want(&mut self, ask: Ask, at: Nanos) {
-        self.requests[ask as usize] = Request { wanted: true, due: at, ..Request::default() };
+        self.requests[ask as usize] = Request::wanted_at(at);
         self.arm(at);
     }
 
     /// Wants another page of the same.
     pub fn want_page(&mut self, ask: Ask, arg: u64, now: Nanos) {
         let instrument = self.requests[ask as usize].instrument;
-        self.requests[ask as usize] =
-            Request { wanted: true, due: now, arg, instrument, ..Request::default() };
-        self.arm(now);
+        self.want(ask, now);
+        let request = self.request_mut(ask);
+        (request.arg, request.instrument) = (arg, instrument);
     }
 
     /// Does everything that is due, and finds out when the next thing will be.
@@ -401,19 +373,17 @@ impl BybitAdapter {
             return;
         }
         let request = &mut self.requests[ask as usize];
-        if request.id == 0 {
+        if !request.is_out() {
             request.due = request.due.max(free_at);
         }
         if now >= request.due {
-            if request.id != 0 {
+            if request.is_out() {
                 return self.failed(ask, 0, now);
             }
-            // 27 bits of count and 4 of kind stay below the half of the range that route uses.
-            self.next_id = self.next_id % 0x07ff_fffe + 1;
-            request.id = (self.next_id << ASK_BITS) | ask as u32;
-            request.due = now + HTTP_WITHIN;
+            let id = next_id(&mut self.next_id, ask as usize);
+            request.send(id, now + HTTP_WITHIN);
             let what = VenueCall { op: ask.op(), arg: request.arg, instrument: request.instrument };
-            out.action(SessionAction::Http { venue: self.venue, id: HttpId(request.id), what });
+            out.action(SessionAction::Http { venue: self.venue, id: HttpId(id), what });
         }
         let due = self.requests[ask as usize].due;
         self.arm(due);
@@ -422,7 +392,7 @@ impl BybitAdapter {
     /// Both lists of executions keep the place of their next page in one slot: one of them is read at a time.
     fn waits_for_cursor(&self, ask: Ask) -> bool {
         let fills = &self.requests[Ask::Fills as usize];
-        let under_way = fills.wanted && (fills.id != 0 || fills.pages > 0);
+        let under_way = fills.wanted && (fills.is_out() || fills.pages > 0);
         match ask {
             Ask::Missed => under_way,
             Ask::Fills => !under_way && self.wants(Ask::Missed),
@@ -436,11 +406,10 @@ impl BybitAdapter {
             self.http_free_at = self.http_free_at.max(now + RATE_PAUSE);
         }
         let seed = u64::from(self.venue.0) << 8 | ask as u64;
-        let request = &mut self.requests[ask as usize];
-        request.id = 0;
-        request.failures = request.failures.saturating_add(1);
-        request.due = now + if is_fatal(code) { FATAL_DELAY } else { TERMS.back_off(request.failures, seed) };
-        let due = request.due;
+        let due = self.requests[ask as usize].fail(now, |failures| match is_fatal(code) {
+            true => FATAL_DELAY,
+            false => TERMS.back_off(failures, seed),
+        });
         self.arm(due);
     }
 
@@ -680,9 +649,9 @@ impl Adapter for BybitAdapter {
         if id.0 >> 31 == 1 {
             return self.on_query(id, status, body, now.mono, out);
         }
-        let Some(ask) = Ask::ALL.get((id.0 & ((1 << ASK_BITS) - 1)) as usize).copied() else { return };
+        let Some(ask) = Ask::ALL.get(kind_of(id.0)).copied() else { return };
         let request = &self.requests[ask as usize];
-        if !request.wanted || request.id != id.0 {
+        if !request.awaits(id.0) {
             return;
         }
         let sent = request.due - HTTP_WITHIN;

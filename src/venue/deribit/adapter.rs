@@ -4,7 +4,7 @@
 //! lower `due`; `on_tick` does nothing before that, so that a frame pays one comparison for all timers.
 
 use super::account::{Operation, of_request};
-use super::asks::{ACCOUNT_ASKS, ASK_BITS, ASKS, Ask};
+use super::asks::{ACCOUNT_ASKS, ASKS, Ask};
 use super::calls::{self, call, call_arg};
 use super::continuity::DeribitContinuity;
 use super::credits::{self, Credits, HttpPause, Pool};
@@ -32,6 +32,7 @@ use crate::venue::lines::Book;
 use crate::venue::markets::Market as _;
 use crate::venue::message::DecodeError;
 use crate::venue::missed::Missed;
+use crate::venue::request::{Request, next_id};
 use crate::venue::twins::Twins;
 use crate::venue::{Adapter, Emit, OddKind, Oddity, Out, VenueContext};
 use serde::{Deserialize, Serialize};
@@ -51,25 +52,6 @@ const REPLY_WITHIN: Nanos = 10 * SECOND;
 pub(super) const REFRESH_EVERY: Nanos = 10 * SECOND;
 /// Delay after an error that only a change of configuration can cure.
 const FATAL_DELAY: Nanos = 60 * SECOND;
-
-/// A request that is wanted until it succeeds.
-#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
-pub(super) struct Request {
-    /// Not yet answered to our satisfaction.
-    pub wanted: bool,
-    /// Outstanding id, 0 = none.
-    id: u32,
-    /// When to give up waiting (outstanding) or to send (not outstanding).
-    pub due: Nanos,
-    pub failures: u32,
-}
-
-impl Request {
-    /// A reply is waited for.
-    pub fn is_out(&self) -> bool {
-        self.id != 0
-    }
-}
 
 /// A configured listing and its book.
 #[derive(Debug, Serialize, Deserialize)]
@@ -263,13 +245,12 @@ impl DeribitAdapter {
 
     /// Whether it is being asked for, or is about to be; a later date is not.
     pub fn asking(&self, ask: Ask, now: Nanos) -> bool {
-        let request = &self.requests[ask as usize];
-        request.wanted && (request.id != 0 || request.failures > 0 || request.due <= now)
+        self.requests[ask as usize].is_asking(now)
     }
 
     /// Wants a reply.
     pub fn want(&mut self, ask: Ask, at: Nanos) {
-        self.requests[ask as usize] = Request { wanted: true, due: at, ..Request::default() };
+        self.requests[ask as usize] = Request::wanted_at(at);
         self.arm(at);
     }
 
@@ -326,7 +307,7 @@ impl DeribitAdapter {
             return;
         }
         if now >= request.due {
-            if request.id != 0 {
+            if request.is_out() {
                 return self.failed(ask, 0, now);
             }
             if ask == Ask::Instruments && now < self.http.free_at {
@@ -338,11 +319,10 @@ impl DeribitAdapter {
                 request.due = at;
                 return self.arm(at);
             }
-            // Ids begin beyond the codes of session calls, and stay below the half of the range that route uses.
-            self.next_id = self.next_id % 0x07ff_fff0 + 1;
-            request.id = calls::ASKS_FROM + ((self.next_id << ASK_BITS) | ask as u32);
-            request.due = now + REPLY_WITHIN;
-            let (id, instrument) = (request.id, self.trades_wanted.first().copied());
+            // Ids begin beyond the codes of session calls.
+            let id = calls::ASKS_FROM + next_id(&mut self.next_id, ask as usize);
+            request.send(id, now + REPLY_WITHIN);
+            let instrument = self.trades_wanted.first().copied();
             if ask == Ask::Instruments {
                 let what = call(ask.op());
                 out.action(SessionAction::Http { venue: self.venue, id: HttpId(id), what });
@@ -369,12 +349,10 @@ impl DeribitAdapter {
     /// A request failed: it is sent again later.
     fn failed(&mut self, ask: Ask, code: i32, now: Nanos) {
         let seed = u64::from(self.venue.0) << 8 | ask as u64;
-        let request = &mut self.requests[ask as usize];
-        request.id = 0;
-        request.failures = request.failures.saturating_add(1);
-        let delay = if is_fatal(code) { FATAL_DELAY } else { 4 * TERMS.back_off(request.failures, seed) };
-        request.due = now + delay;
-        let due = request.due;
+        let due = self.requests[ask as usize].fail(now, |failures| match is_fatal(code) {
+            true => FATAL_DELAY,
+            false => 4 * TERMS.back_off(failures, seed),
+        });
         self.arm(due);
     }
 
@@ -509,7 +487,7 @@ impl DeribitAdapter {
     fn on_answer(&mut self, id: u32, answer: Result<Cursor<'_>, i32>, now: Stamp, out: &mut Out) {
         let Some(ask) = Ask::of_id(id - calls::ASKS_FROM) else { return };
         let request = &self.requests[ask as usize];
-        if !request.wanted || request.id != id {
+        if !request.awaits(id) {
             return;
         }
         let sent = request.due - REPLY_WITHIN;

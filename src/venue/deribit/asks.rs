@@ -2,6 +2,7 @@
 
 use super::calls;
 use super::credits::{self, Pool};
+use crate::venue::request::kind_of;
 
 /// What we ask for; the number is its place among the adapter's requests and in the low bits of the id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,8 +23,6 @@ pub(super) const ASKS: usize = 9;
 
 /// What makes the account known again.
 pub(super) const ACCOUNT_ASKS: [Ask; 3] = [Ask::OpenOrders, Ask::Positions, Ask::Summaries];
-/// Bits of an id that say what was asked for.
-pub(super) const ASK_BITS: u32 = 4;
 
 impl Ask {
     /// All of them.
@@ -64,6 +63,6 @@ impl Ask {
 
     /// What an id, counted from [`calls::ASKS_FROM`], asked for.
     pub fn of_id(id: u32) -> Option<Self> {
-        Self::ALL.get((id & ((1 << ASK_BITS) - 1)) as usize).copied()
+        Self::ALL.get(kind_of(id)).copied()
     }
 }

@@ -32,6 +32,7 @@ use crate::venue::markets::Market as _;
 use crate::venue::message::DecodeError;
 use crate::venue::missed::Missed;
 use crate::venue::quota::Quota;
+use crate::venue::request::{Request, kind_of, next_id};
 use crate::venue::twins::Twins;
 use crate::venue::{Adapter, Emit, OddKind, Oddity, Out, VenueContext};
 use serde::{Deserialize, Serialize};
@@ -79,9 +80,6 @@ pub(super) enum Ask {
 
 /// How many kinds of questions there are.
 const ASKS: usize = 13;
-
-/// Bits of an [`HttpId`] that say what was asked for.
-const ASK_BITS: u32 = 4;
 
 impl Ask {
     /// In the order in which they are asked.
@@ -134,27 +132,6 @@ impl Ask {
     /// Asked of everyone alike.
     const fn is_public(self) -> bool {
         matches!(self, Self::Meta | Self::Time)
-    }
-}
-
-/// An HTTP request that is wanted until it succeeds.
-#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
-pub(super) struct Request {
-    /// Not yet answered to our satisfaction.
-    pub wanted: bool,
-    /// Outstanding id, 0 = none.
-    id: u32,
-    /// When to give up waiting (outstanding) or to send (not outstanding).
-    pub due: Nanos,
-    pub failures: u32,
-    /// From when on (fills), or about which listing.
-    pub arg: u64,
-}
-
-impl Request {
-    /// A reply is waited for.
-    pub fn is_out(&self) -> bool {
-        self.id != 0
     }
 }
 
@@ -355,13 +332,12 @@ impl HyperliquidAdapter {
 
     /// Whether it is being asked for, or is about to be; a later date is not.
     pub fn asking(&self, ask: Ask, now: Nanos) -> bool {
-        let request = &self.requests[ask as usize];
-        request.wanted && (request.id != 0 || request.failures > 0 || request.due <= now)
+        self.requests[ask as usize].is_asking(now)
     }
 
     /// Wants an HTTP reply.
     pub fn want(&mut self, ask: Ask, at: Nanos) {
-        self.requests[ask as usize] = Request { wanted: true, due: at, ..Request::default() };
+        self.requests[ask as usize] = Request::wanted_at(at);
         self.arm(at);
     }
 
@@ -374,7 +350,7 @@ impl HyperliquidAdapter {
     /// Wants the account's state as of `at` or later: an outstanding reply may be of before.
     pub fn want_state(&mut self, at: Nanos) {
         let request = &self.requests[Ask::State as usize];
-        if !request.wanted || request.id != 0 {
+        if !request.wanted || request.is_out() {
             self.want(Ask::State, at);
         }
     }
@@ -437,7 +413,7 @@ impl HyperliquidAdapter {
             return;
         }
         if now >= request.due {
-            if request.id != 0 {
+            if request.is_out() {
                 return self.failed(ask, now);
             }
             if now < self.asks_free_at {
@@ -447,12 +423,10 @@ impl HyperliquidAdapter {
             if let Err(free_at) = self.weights.take(now, weight, share) {
                 return self.arm(free_at);
             }
-            // 27 bits of count and 4 of kind stay below the half of the range that route uses.
-            self.next_id = self.next_id % 0x07ff_fffe + 1;
-            request.id = (self.next_id << ASK_BITS) | ask as u32;
-            request.due = now + HTTP_WITHIN;
+            let id = next_id(&mut self.next_id, ask as usize);
+            request.send(id, now + HTTP_WITHIN);
             let what = call_arg(ask.op(), request.arg);
-            out.action(SessionAction::Http { venue: self.venue, id: HttpId(request.id), what });
+            out.action(SessionAction::Http { venue: self.venue, id: HttpId(id), what });
         }
         let due = self.requests[ask as usize].due;
         self.arm(due);
@@ -461,11 +435,7 @@ impl HyperliquidAdapter {
     /// A request failed: it is sent again later.
     fn failed(&mut self, ask: Ask, now: Nanos) {
         let seed = u64::from(self.venue.0) << 8 | ask as u64;
-        let request = &mut self.requests[ask as usize];
-        request.id = 0;
-        request.failures = request.failures.saturating_add(1);
-        request.due = now + 2 * TERMS.back_off(request.failures, seed);
-        let due = request.due;
+        let due = self.requests[ask as usize].fail(now, |failures| 2 * TERMS.back_off(failures, seed));
         self.arm(due);
     }
 
@@ -681,9 +651,9 @@ impl Adapter for HyperliquidAdapter {
             self.on_query(id, status, body, now.mono, out);
             return self.work(now, out);
         }
-        let Some(ask) = Ask::ALL.get((id.0 & ((1 << ASK_BITS) - 1)) as usize).copied() else { return };
+        let Some(ask) = Ask::ALL.get(kind_of(id.0)).copied() else { return };
         let request = &mut self.requests[ask as usize];
-        if !request.wanted || request.id != id.0 {
+        if !request.awaits(id.0) {
             return;
         }
         // Before the reply is read, which may want the same again.

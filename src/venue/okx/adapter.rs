@@ -32,6 +32,7 @@ use crate::venue::markets::Market as _;
 use crate::venue::missed::Missed;
 use crate::venue::price_limits::PriceLimits;
 use crate::venue::quota::Quota;
+use crate::venue::request::{Request, kind_of, next_id};
 use crate::venue::twins::Twins;
 use crate::venue::{Adapter, Emit, OddKind, Oddity, Out, VenueContext};
 use serde::{Deserialize, Serialize};
@@ -77,8 +78,6 @@ pub(super) enum Ask {
 const ASKS: usize = 12;
 /// What makes the account known again.
 const ACCOUNT_ASKS: [Ask; 3] = [Ask::Pending, Ask::Positions, Ask::Balance];
-/// Bits of an [`HttpId`] that say what was asked for.
-const ASK_BITS: u32 = 4;
 
 impl Ask {
     const ALL: [Self; ASKS] = [
@@ -111,27 +110,6 @@ impl Ask {
             Self::DeadMan => calls::DEAD_MAN,
             Self::Missed => calls::MISSED,
         }
-    }
-}
-
-/// An HTTP request that is wanted until it succeeds.
-#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
-pub(super) struct Request {
-    /// Not yet answered to our satisfaction.
-    pub wanted: bool,
-    /// Outstanding id, 0 = none.
-    id: u32,
-    /// When to give up waiting (outstanding) or to send (not outstanding).
-    pub due: Nanos,
-    pub failures: u32,
-    /// Where a paged reply goes on, or which order it is about.
-    pub arg: u64,
-}
-
-impl Request {
-    /// A reply is waited for.
-    pub fn is_out(&self) -> bool {
-        self.id != 0
     }
 }
 
@@ -328,7 +306,7 @@ impl OkxAdapter {
 
     /// Wants an HTTP reply, from its first page.
     pub fn want(&mut self, ask: Ask, at: Nanos) {
-        self.requests[ask as usize] = Request { wanted: true, due: at, ..Request::default() };
+        self.requests[ask as usize] = Request::wanted_at(at);
         self.arm(at);
     }
 
@@ -386,21 +364,19 @@ impl OkxAdapter {
             return;
         }
         // The switch must be armed whatever else waits.
-        if request.id == 0 && now < self.asks_free_at && ask != Ask::DeadMan {
+        if !request.is_out() && now < self.asks_free_at && ask != Ask::DeadMan {
             let due = request.due.max(self.asks_free_at);
             return self.arm(due);
         }
         if now >= request.due {
-            if request.id != 0 {
+            if request.is_out() {
                 self.unarmed(ask, out);
                 return self.failed(ask, 0, now);
             }
-            // 27 bits of count and 4 of kind stay below the half of the range that route uses.
-            self.next_id = self.next_id % 0x07ff_fffe + 1;
-            request.id = (self.next_id << ASK_BITS) | ask as u32;
-            request.due = now + HTTP_WITHIN;
+            let id = next_id(&mut self.next_id, ask as usize);
+            request.send(id, now + HTTP_WITHIN);
             let what = call_arg(ask.op(), request.arg);
-            out.action(SessionAction::Http { venue: self.venue, id: HttpId(request.id), what });
+            out.action(SessionAction::Http { venue: self.venue, id: HttpId(id), what });
         }
         let due = self.requests[ask as usize].due;
         self.arm(due);
@@ -409,12 +385,10 @@ impl OkxAdapter {
     /// A request failed: it is sent again later.
     fn failed(&mut self, ask: Ask, code: i32, now: Nanos) {
         let seed = u64::from(self.venue.0) << 8 | ask as u64;
-        let request = &mut self.requests[ask as usize];
-        request.id = 0;
-        request.failures = request.failures.saturating_add(1);
-        let delay = if is_fatal(code) { FATAL_DELAY } else { 2 * TERMS.back_off(request.failures, seed) };
-        request.due = now + delay;
-        let due = request.due;
+        let due = self.requests[ask as usize].fail(now, |failures| match is_fatal(code) {
+            true => FATAL_DELAY,
+            false => 2 * TERMS.back_off(failures, seed),
+        });
         self.arm(due);
     }
 
@@ -640,9 +614,9 @@ impl Adapter for OkxAdapter {
             Some((call, _)) => return self.on_order_reply(call, status, body, out),
             None => {}
         }
-        let Some(ask) = Ask::ALL.get((id.0 & ((1 << ASK_BITS) - 1)) as usize).copied() else { return };
+        let Some(ask) = Ask::ALL.get(kind_of(id.0)).copied() else { return };
         let request = &mut self.requests[ask as usize];
-        if !request.wanted || request.id != id.0 {
+        if !request.awaits(id.0) {
             return;
         }
         let sent = request.due - HTTP_WITHIN;
