@@ -175,6 +175,17 @@ impl Trouble {
         self.locks_asked.push_back(for_ns);
     }
 
+    /// What still waits for its occasion.
+    pub fn waiting(&self) -> TroubleCounts {
+        TroubleCounts {
+            partial: self.partial.into(),
+            refused: self.refusals.len() as u64,
+            late_acks: self.late.len() as u64,
+            deleveraged: self.deleverage.into(),
+            locked: self.locks_asked.len() as u64,
+        }
+    }
+
     /// Listings that are locked for an account, and until when.
     pub fn locks(&self, account: AccountId, now: Nanos) -> impl Iterator<Item = (ListingId, Nanos)> + '_ {
         let of = self.locks.iter().filter(move |((owner, _), until)| *owner == account && **until > now);

@@ -120,6 +120,12 @@ impl Line {
         }
     }
 
+    /// It strikes so often in the mean. What finds no occasion then waits for one, once: a quiet hour is not followed by
+    /// an hour's faults at a stroke.
+    fn is_random(&self) -> bool {
+        matches!(self.fault.when, When::Every(_))
+    }
+
     fn is_on(&self) -> bool {
         self.until != Nanos::MAX
     }
@@ -281,6 +287,7 @@ impl<S: LedgerServer> Faulty<S> {
             | FaultKind::SymbolLock => self.trouble(index, now),
             // What it means is seen from how old a connection is.
             FaultKind::OldAge => {}
+            _ if self.lines[index].is_random() => self.lines[index].armed = 1,
             _ => self.lines[index].armed += 1,
         }
     }
@@ -289,6 +296,18 @@ impl<S: LedgerServer> Faulty<S> {
     fn trouble(&mut self, index: usize, now: Nanos) {
         let line = &mut self.lines[index];
         let Some(exchange) = self.inner.exchange_mut() else { return };
+        let waiting = exchange.trouble_mut().waiting();
+        let waits = match line.fault.kind {
+            FaultKind::FillBeforeAck => waiting.late_acks,
+            FaultKind::PartialFill => waiting.partial,
+            FaultKind::Reject => waiting.refused,
+            FaultKind::Adl => waiting.deleveraged,
+            FaultKind::SymbolLock => waiting.locked,
+            _ => 0,
+        };
+        if line.is_random() && waits > 0 {
+            return;
+        }
         match line.fault.kind {
             FaultKind::FillBeforeAck => exchange.trouble_mut().acknowledge_late(line.fault.for_ns),
             FaultKind::PartialFill => exchange.trouble_mut().fill_in_part(),

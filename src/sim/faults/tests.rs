@@ -265,6 +265,23 @@ fn faults_of_matching_are_asked_of_the_exchange_and_counted_when_they_strike() {
 }
 
 #[test]
+fn random_faults_that_find_no_occasion_wait_for_it_once_and_planned_ones_each() {
+    let mut config = SimConfig::demo(7, &["okx"], 1).unwrap();
+    config.start_wall_ns = START;
+    let waiting = |when: &str| {
+        let kinds = [("reject", ""), ("partial_fill", ""), ("fill_before_ack", "for_ms = 50"), ("adl", "")];
+        let faults = kinds.map(|(kind, rest)| format!("[[fault]]\nkind = '{kind}'\n{when}\n{rest}\n"));
+        let plan = FaultPlan::parse("", &faults.concat()).unwrap();
+        let mut venue = Faulty::new(crate::sim::okx::OkxServer::new(&config, 0), &plan, "okx", START);
+        venue.advance(START + 30 * SECOND, &mut Vec::new());
+        let waiting = venue.exchange_mut().unwrap().trouble_mut().waiting();
+        [waiting.refused, waiting.partial, waiting.late_acks, waiting.deleveraged]
+    };
+    assert_eq!(waiting("per_minute = 60"), [1; 4]);
+    assert_eq!(waiting("at_s = [1, 2, 3]"), [3; 4]);
+}
+
+#[test]
 fn maintenance_closes_everything_and_refuses_upgrades_until_its_end() {
     let mut run = Run::of(&fault("kind = 'maintenance'\nat_s = [9.5]\nfor_ms = 1_000"), 10 * MILLI);
     assert_eq!(run.got.iter().filter(|(_, push)| matches!(push, Push::Close(_))).count(), 3);
