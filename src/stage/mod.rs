@@ -30,15 +30,16 @@ pub enum Made<'a, T> {
     State(u64),
 }
 
-/// Version of the rules. Outputs are identical within one; a change of behaviour raises it. 2: the ids of requests
-/// about orders over HTTP have other bits, funding accrues at Deribit, lost books are told by second connections. 3: limit
-/// prices stay in the venues' bands, contracts are locked one by one, positions are compared after an outage, what is not
-/// understood of an account closes its venue, funding is received only where both rates are known, other channels. 4: exits go
-/// out in parts, a leg that stands alone stops entries, executions missed in an outage are read from the venue, orders at OKX
-/// expire, rates and price limits of Bybit are repeated while its stream is whole, a drawdown limit, near-misses. 5: how often a leg of an
-/// entry misses is learnt, and what that costs is part of the edge's allowance; nothing of it in runs whose configuration
-/// does not have `miss_prior_orders`.
-pub const LOGIC_VERSION: u32 = 5;
+/// Version of the rules. Outputs are identical within one; a change of behaviour raises it.
+///
+/// | version | what it decides otherwise than the one before |
+/// |---|---|
+/// | 2 | ids of requests about orders over HTTP have other bits; funding accrues at Deribit; lost books are told by second connections |
+/// | 3 | limit prices stay in the venues' bands; contracts are locked one by one; positions are compared after an outage; what is not understood of an account closes its venue; funding is received only where both rates are known; other channels |
+/// | 4 | exits go out in parts; a leg that stands alone stops entries; executions missed in an outage are read from the venue; orders at OKX expire; rates and price limits of Bybit are repeated while its stream is whole; a drawdown limit; near-misses |
+/// | 5 | how often a leg of an entry misses is learnt, and what that costs is part of the edge's allowance; nothing of it in runs whose configuration does not have `miss_prior_orders` |
+/// | 6 | a ban holds orders for as long as the venue says, where it does, and not for two minutes at least |
+pub const LOGIC_VERSION: u32 = 6;
 
 /// Inputs between two state hashes of a stage.
 const STATE_INTERVAL: u64 = 4096;

@@ -28,7 +28,7 @@ use serde::{Deserialize, Serialize};
 /// hold more.
 pub const CREDIT_MAX: u32 = 512;
 
-/// Shortest ban of a venue (Binance: 2 min to 3 days) when it does not say how long it is, ns.
+/// A ban (Binance: 2 min to 3 days) of which the venue does not say how long it is, ns.
 const BAN_NS: Nanos = 120 * SECOND;
 
 /// After a cancel of everything, single cancels are held for so long: risk repeats those of orders that are still open
@@ -367,7 +367,7 @@ impl Route {
         let Some(budget) = self.budgets.get_mut(pace.venue.index()) else { return };
         let asked = Nanos::from(pace.retry_after_s) * SECOND;
         match pace.status {
-            418 => budget.ban(now, asked.max(BAN_NS)),
+            418 => budget.ban(now, if asked > 0 { asked } else { BAN_NS }),
             429 => {
                 budget.pause(now, asked);
                 budget.strike(now);

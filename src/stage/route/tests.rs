@@ -314,3 +314,15 @@ fn a_window_that_is_used_up_holds_what_can_wait_until_the_venue_takes_orders_aga
     assert_eq!(left(&mut route, 9, 0, 4 * SECOND - 1), [false, true]);
     assert_eq!(left(&mut route, 9, 0, 4 * SECOND), [true, true]);
 }
+
+#[test]
+fn a_ban_holds_even_hedges_for_as_long_as_the_venue_says_and_for_two_minutes_where_it_says_nothing() {
+    let venue = VenueParams { orders_per_10s_max: 100, ..VenueParams::default() };
+    let params = EngineParams { venues: vec![venue], ..EngineParams::default() };
+    let mut route = Route::new(&params, Vec::new(), Vec::new());
+    let urgent = |route: &mut Route, now| route.budgets[0].available(now, true) > 0;
+    route.on_pace(&Pace { status: 418, retry_after_s: 3, ..Pace::default() }, 0);
+    assert_eq!([3 * SECOND - 1, 3 * SECOND].map(|now| urgent(&mut route, now)), [false, true]);
+    route.on_pace(&Pace { status: 418, ..Pace::default() }, 10 * SECOND);
+    assert_eq!([130 * SECOND - 1, 130 * SECOND].map(|now| urgent(&mut route, now)), [false, true]);
+}
