@@ -54,10 +54,8 @@ pub fn run(args: &DiffArgs) -> Result<u8, Failure> {
         }
         (None, None) => replay_with(args, &recorded)?,
     };
-    let bar = ProgressBar::new();
-    let report = diff(a.dir(), &against, &mut |inputs| {
-        bar.show(0, 0, &format!("compared {inputs} inputs"));
-    })?;
+    let bar = ProgressBar::over(a.dir());
+    let report = diff(a.dir(), &against, &mut |seq| bar.input(seq, "compared"))?;
     drop(bar);
     match args.json {
         true => say!("{}", serde_json::to_string_pretty(&report)?)?,

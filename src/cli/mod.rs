@@ -211,22 +211,12 @@ pub fn kill(running: &Running) {
     tell!("killed: nothing leaves any more but cancels and orders that reduce");
 }
 
-/// Parses `500ms`, `20s`, `5m` or `2h`.
+/// Parses `500ms`, `1.5s`, `5m` or `2h`; a number without a unit could mean any of them.
 pub fn parse_duration(text: &str) -> Result<Duration, String> {
-    let split = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
-    let (number, unit) = text.split_at(split);
-    let number: u64 = number.parse().map_err(|_| format!("`{text}` is not a time such as 20s or 5m"))?;
-    let millis: u64 = match unit {
-        "ms" => 1,
-        "s" | "" => 1_000,
-        "m" => 60_000,
-        "h" => 3_600_000,
-        _ => return Err(format!("`{unit}` is not a unit of time: use ms, s, m or h")),
-    };
-    match number.checked_mul(millis) {
-        None => Err(format!("`{text}` is too long; leave it out to run until Ctrl-C")),
+    match crate::replay::place::duration(text) {
+        None => Err(format!("`{text}` is no time: write it with its unit, as 20s, 1.5m or 250ms")),
         Some(0) => Err("a run of no time does nothing: give a time such as 20s or 5m".to_owned()),
-        Some(millis) => Ok(Duration::from_millis(millis)),
+        Some(nanos) => Ok(Duration::from_nanos(nanos.unsigned_abs())),
     }
 }
 
@@ -238,12 +228,11 @@ mod tests {
     #[test]
     fn times_have_units_and_no_time_is_refused() {
         for (text, millis) in
-            [("60s", 60_000), ("500ms", 500), ("2h", 7_200_000), ("5", 5_000), ("3m", 180_000)]
+            [("60s", 60_000), ("500ms", 500), ("2h", 7_200_000), ("1.5s", 1_500), ("3m", 180_000)]
         {
             assert_eq!(parse_duration(text), Ok(Duration::from_millis(millis)));
         }
-        for bad in ["", "s", "1.5s", "-1s", "1d", "0s", "0", "99999999999999999999s", "9999999999999999999h"]
-        {
+        for bad in ["", "s", "5", "-1s", "1d", "0s", "0", "99999999999999999999s", "9999999999999999999h"] {
             assert!(parse_duration(bad).is_err(), "{bad}");
         }
     }

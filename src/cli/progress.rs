@@ -1,6 +1,9 @@
 //! Progress on a terminal, in one look for every command that works long; nothing anywhere else.
 
+use crate::journal::{Manifest, Stream, read_mark};
+use crate::replay::part;
 use std::io::{self, IsTerminal as _, Write};
+use std::path::Path;
 
 /// Characters of the bar.
 const WIDTH: u64 = 30;
@@ -8,12 +11,28 @@ const WIDTH: u64 = 30;
 /// Progress on standard error, cleared when it is dropped.
 pub struct ProgressBar {
     shown: bool,
+    /// The input before the first one of a journal, and the last one that is known to be there; 0 = not known.
+    inputs: (u64, u64),
 }
 
 impl ProgressBar {
     /// Shown only where standard error is a terminal.
     pub fn new() -> Self {
-        Self { shown: io::stderr().is_terminal() }
+        Self { shown: io::stderr().is_terminal(), inputs: (0, 0) }
+    }
+
+    /// Over the inputs of the journal in `dir`, as many as are known to be there; more may follow.
+    pub fn over(dir: &Path) -> Self {
+        let last = Manifest::read(dir).ok().and_then(|run| read_mark(dir, Stream::Inputs, run.run_id.0));
+        let last = last.map_or(0, |mark| mark.seq);
+        Self { inputs: (part::begins_after(dir).0, last), ..Self::new() }
+    }
+
+    /// Shows that everything up to input `seq` is done, and what is done to it.
+    pub fn input(&self, seq: u64, verb: &str) {
+        let (before, last) = self.inputs;
+        let (done, whole) = (seq.saturating_sub(before), last.saturating_sub(before));
+        self.show(done, whole, &format!("{verb} up to input {seq}"));
     }
 
     /// Shows that `done` of `whole` (0 = not known) is done, and `words`.

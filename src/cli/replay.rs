@@ -118,18 +118,16 @@ pub fn run(args: &ReplayArgs) -> Result<u8, Failure> {
 /// Of a journal.
 fn of_dir(args: &ReplayArgs) -> Result<u8, Failure> {
     if let Some(out) = &args.outputs {
-        let bar = ProgressBar::new();
-        let inputs = record_outputs(&args.dir, out, &mut |inputs| {
-            bar.show(0, 0, &format!("replayed {inputs} inputs"));
-        })?;
+        let bar = ProgressBar::over(&args.dir);
+        let inputs = record_outputs(&args.dir, out, &mut |seq| bar.input(seq, "replayed"))?;
         drop(bar);
         say!("inputs replayed: {inputs}; outputs written to {}", out.display())?;
         return Ok(0);
     }
     let plan = super::demo::plan(Some(&args.pinning), Some(args.idle))?;
     let report = if args.is_plain() {
-        let bar = ProgressBar::new();
-        let progress = &mut |inputs| bar.show(0, 0, &format!("replayed {inputs} inputs"));
+        let bar = ProgressBar::over(&args.dir);
+        let progress = &mut |seq| bar.input(seq, "replayed");
         replay_on(&args.dir, &plan, args.compare(), progress)?
     } else if plan.layout == Layout::Fused {
         replay_part(args)?
@@ -138,7 +136,9 @@ fn of_dir(args: &ReplayArgs) -> Result<u8, Failure> {
         return Err(CliError::Argument(what.to_owned()).into());
     };
     if args.json {
-        say!("{}", serde_json::to_string_pretty(&report)?)?;
+        let mut said = serde_json::to_value(&report)?;
+        said["verified"] = args.verify.into();
+        say!("{}", serde_json::to_string_pretty(&said)?)?;
     } else {
         if let Some(warning) = report.logic.warning() {
             say!("warning: {warning}")?;
@@ -186,8 +186,10 @@ fn replay_part(args: &ReplayArgs) -> Result<Report, Failure> {
     };
     let to = match args.to {
         None => Seq(u64::MAX),
-        // A time after the end: all there is.
-        Some(place) => place.last(&mut cursor)?.unwrap_or(Seq(u64::MAX)),
+        Some(place) => place.last(&mut cursor)?.unwrap_or_else(|| {
+            tell!("perpring: --to lies after the end of the run: all there is is replayed");
+            Seq(u64::MAX)
+        }),
     };
     if from > to {
         return Err(CliError::Argument("--from lies after --to: nothing could be replayed".to_owned()).into());

@@ -6,7 +6,7 @@ use super::error::JournalError;
 use super::index::{Indexer, index_path};
 use super::layout::{Stream, segment_stem};
 use super::manifest::{Hash256, Manifest, sync_dir};
-use super::mark::read_mark;
+use super::mark::{alone, read_mark};
 use super::packed::{BLOCK_BYTES, Packer};
 use super::reader::{SegmentFile, list_segments};
 use super::source::Source;
@@ -153,6 +153,7 @@ pub fn pack_told(
         let segments = list_segments(dir, stream)?;
         let Some(last) = segments.last() else { continue };
         if !read_mark(dir, stream, run_id).is_some_and(|mark| mark.closed) {
+            alone(dir, stream)?;
             let reason = "it was not closed in order: run `perpring journal recover` first".to_owned();
             return Err(JournalError::Io { action: "pack", path: dir.to_owned(), reason });
         }

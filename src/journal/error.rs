@@ -141,6 +141,12 @@ pub enum JournalError {
         /// The locked file.
         path: PathBuf,
     },
+    /// The run that writes the journal is alive.
+    #[error("{} is being written: its run is alive; end the run first (it closes and packs its journal itself)", .path.display())]
+    Alive {
+        /// The journal.
+        path: PathBuf,
+    },
     /// The disk is full.
     #[error("the disk is full: no room for the next {needed} bytes of {}; free space or move the journal; everything recorded so far is intact", .path.display())]
     DiskFull {
@@ -262,6 +268,7 @@ impl JournalError {
             }
             io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
                 let dir = if path.is_dir() { path } else { path.parent().unwrap_or(path) };
+                let dir = if dir.as_os_str().is_empty() { Path::new(".") } else { dir };
                 Self::Unwritable { path: dir.to_owned(), reason: error.to_string() }
             }
             _ => Self::io(action, path, error),

@@ -1,5 +1,6 @@
 //! One run at a time: whoever continues the run before must be its only successor, and must not take a run that still
-//! works for one that crashed. The system lifts the lock when the process ends, however it ends.
+//! works for one that crashed; and one writer of a journal: whoever mends or packs it must not do so below a run that
+//! still writes. The system lifts a lock when the process ends, however it ends.
 
 use super::error::JournalError;
 use std::fs::{File, OpenOptions, TryLockError};
@@ -25,11 +26,19 @@ impl RunLock {
             .truncate(false)
             .open(&path)
             .map_err(|e| JournalError::write("create", &path, 0, &e))?;
-        match file.try_lock() {
-            Ok(()) => Ok(Self { _file: file }),
-            Err(TryLockError::WouldBlock) => Err(JournalError::Busy { path }),
-            Err(TryLockError::Error(e)) => Err(JournalError::io("lock", &path, &e)),
+        match hold(&file, &path)? {
+            true => Ok(Self { _file: file }),
+            false => Err(JournalError::Busy { path }),
         }
+    }
+}
+
+/// Locks `file`, which is at `path`, until it is closed; false: somebody else holds it.
+pub(super) fn hold(file: &File, path: &Path) -> Result<bool, JournalError> {
+    match file.try_lock() {
+        Ok(()) => Ok(true),
+        Err(TryLockError::WouldBlock) => Ok(false),
+        Err(TryLockError::Error(e)) => Err(JournalError::io("lock", path, &e)),
     }
 }
 

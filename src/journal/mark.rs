@@ -17,6 +17,7 @@
 
 use super::error::JournalError;
 use super::layout::Stream;
+use super::lock::hold;
 use std::fs::{File, OpenOptions};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
@@ -164,6 +165,23 @@ fn read_slot(file: &File, at: u64, run_id: u128) -> Option<(u64, Mark)> {
     })
 }
 
+/// Makes sure that nobody writes the stream, for as long as what is returned lives; there may be no mark yet.
+///
+/// # Errors
+/// Its writer is alive.
+pub(super) fn alone(dir: &Path, stream: Stream) -> Result<Option<File>, JournalError> {
+    let path = mark_path(dir, stream);
+    let file = match File::open(&path) {
+        Ok(file) => file,
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        Err(e) => return Err(JournalError::io("open", &path, &e)),
+    };
+    match hold(&file, &path)? {
+        true => Ok(Some(file)),
+        false => Err(JournalError::Alive { path: dir.to_owned() }),
+    }
+}
+
 /// Writes a mark file.
 #[derive(Debug)]
 pub(super) struct MarkFile {
@@ -187,6 +205,14 @@ impl MarkFile {
         mark.write(Mark::default(), false)?;
         mark.write(Mark::default(), false)?;
         Ok(mark)
+    }
+
+    /// The writer's: held for as long as it lives, see [`alone`].
+    pub(super) fn hold(self, dir: &Path) -> Result<Self, JournalError> {
+        match hold(&self.file, &self.path)? {
+            true => Ok(self),
+            false => Err(JournalError::Alive { path: dir.to_owned() }),
+        }
     }
 
     /// Replaces the older slot; `durable` waits for the disk.

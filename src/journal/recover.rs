@@ -12,7 +12,7 @@
 use super::error::{Damage, DamageKind, JournalError};
 use super::layout::{HEADER_BYTES, Stream, segment_name};
 use super::manifest::{Manifest, sync_dir};
-use super::mark::{Mark, MarkFile, read_mark};
+use super::mark::{Mark, MarkFile, alone, read_mark};
 use super::reader::{Reader, SegmentFile, list_segments, read_up_to};
 use std::fs::{self, File, OpenOptions};
 use std::path::{Path, PathBuf};
@@ -83,8 +83,8 @@ impl std::fmt::Display for StreamVerdict {
     }
 }
 
-/// Brings the journal in `dir` to a state that reads cleanly to its end, or refuses. The writer must be
-/// gone. A journal that was closed in order is not touched.
+/// Brings the journal in `dir` to a state that reads cleanly to its end, or refuses, as while its writer is alive. A
+/// journal that was closed in order is not touched.
 pub fn recover(dir: &Path) -> Result<Verdict, JournalError> {
     recover_told(dir, &mut |_, _, _| {})
 }
@@ -95,6 +95,7 @@ pub fn recover(dir: &Path) -> Result<Verdict, JournalError> {
 /// As [`recover`].
 pub fn recover_told(dir: &Path, progress: &mut dyn FnMut(Stream, u64, u64)) -> Result<Verdict, JournalError> {
     let manifest = Manifest::read(dir)?;
+    let _held = Stream::ALL.map(|stream| alone(dir, stream)).into_iter().collect::<Result<Vec<_>, _>>()?;
     let mut streams = Vec::new();
     for stream in Stream::ALL {
         let found = inspect(dir, stream, progress)?; // both are judged before either is touched

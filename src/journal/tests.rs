@@ -187,6 +187,18 @@ fn a_reader_on_another_thread_never_sees_half_a_record() {
 }
 
 #[test]
+fn a_journal_is_neither_recovered_nor_packed_below_a_writer_that_is_alive() {
+    let scratch = Scratch::new();
+    let mut writer = write(&scratch.0, Stream::Inputs, &small(), &LENS);
+    assert!(matches!(recover(&scratch.0), Err(JournalError::Alive { .. })));
+    assert!(matches!(pack(&scratch.0, 3), Err(JournalError::Alive { .. })));
+    put(&mut writer, 9, 1_000);
+    writer.close().expect("close");
+    assert_eq!(recover(&scratch.0).expect("clean").streams[0].records, 9, "nothing was taken away");
+    assert!(pack(&scratch.0, 3).expect("closed").segments > 0);
+}
+
+#[test]
 fn a_crash_loses_nothing_that_was_written_and_recovery_says_so() {
     let scratch = Scratch::new();
     drop(write(&scratch.0, Stream::Inputs, &JournalOptions { helper: true, ..small() }, &LENS));

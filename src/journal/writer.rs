@@ -187,7 +187,7 @@ impl Writer {
             configuration_hash: Hash256::of(manifest.configuration_hash.as_bytes()).0,
             host_fingerprint: manifest.host.fingerprint().0,
         };
-        let mark = MarkFile::create(dir, stream, manifest.run_id.0)?;
+        let mark = MarkFile::create(dir, stream, manifest.run_id.0)?.hold(dir)?;
         let mut segment = plan.prepare()?;
         segment.begin(dir, stream, &header)?;
         plan.fill_reserve()?;
