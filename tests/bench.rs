@@ -1,5 +1,6 @@
 //! The benches run end to end and their reports have the documented keys. Times are not judged here.
 
+use crate::simulated::TempDir;
 use perpring::cli::bench::{hop, journal, pipeline, replay, wire};
 use perpring::runtime::affinity::AllowedCpus;
 use serde_json::Value;
@@ -79,9 +80,11 @@ fn journal_measures_recording_and_its_floors() {
 
 #[test]
 fn replay_measures_passes_memory_snapshots_and_seeks() {
+    let place = TempDir::new();
+    std::fs::create_dir_all(place.path()).expect("temporary disk");
     let args = replay::ReplayBenchArgs {
         gb: 0.006,
-        dir: None,
+        dir: Some(place.path().join("made/for it")),
         raw: false,
         journal: None,
         rounds: 1,
@@ -113,4 +116,6 @@ fn replay_measures_passes_memory_snapshots_and_seeks() {
     assert!(told, "{:?}", report.memory);
     let judged: Vec<_> = report.targets.iter().map(|target| target.pass.is_some()).collect();
     assert_eq!(judged, [true, true, false], "so short a run cannot tell what is kept");
+    let left = std::fs::read_dir(place.path()).expect("what was there before stays").count();
+    assert_eq!(left, 0, "what was made for it is gone");
 }

@@ -231,6 +231,30 @@ fn the_program_ends_with_0_when_identical_1_when_different_and_2_when_it_cannot_
 }
 
 #[test]
+fn a_file_as_used_for_paper_is_enough_for_a_run_at_venues() {
+    let [dir, files] = [TempDir::new(), TempDir::new()];
+    record(dir.path(), 2);
+    std::fs::create_dir_all(files.path()).expect("temporary disk");
+    let venue = |name: &str| {
+        format!("[[venues]]\ndialect = \"{name}\"\ntaker_fee_bps = 5.0\nmaker_fee_bps = 2.0\nleverage = 5\n")
+    };
+    let rules = "[[instruments]]\nname = \"BTC/USDT:USDT\"\n[scan]\n\
+         notional_usd = 1000\nthreshold_bps = 9.5\n[risk]\norder_notional_max_usd = 5000\n\
+         instrument_position_max_usd = 10000\nvenue_position_max_usd = 50000\ngross_exposure_max_usd = 100000\n\
+         daily_loss_max_usd = 1000\n";
+    let (dir, file) = (dir.path().to_str().expect("text"), files.path().join("paper.toml"));
+    for engine in ["", "[engine]\nwrite_ahead = \"written\"\n", "[engine]\nlive = true\n"] {
+        std::fs::write(&file, [engine, &venue("binance-usdm"), &venue("okx"), rules].concat())
+            .expect("temporary disk");
+        let (code, told, said) = program(&[dir, "--config", file.to_str().expect("text"), "--json"]);
+        let json: Value = serde_json::from_str(&told).unwrap_or_else(|why| panic!("{why}: {told}{said}"));
+        let changed = json["configuration"].as_array().expect("a list").iter();
+        let changed: Vec<_> = changed.filter_map(|row| row["field"].as_str()).collect();
+        assert!(code == Some(1) && changed.contains(&"params.scan.threshold_ppb"), "{changed:?} {said}");
+    }
+}
+
+#[test]
 fn another_program_is_asked_for_its_outputs() {
     let [a, folder] = [TempDir::new(), TempDir::new()];
     record(a.path(), 3);

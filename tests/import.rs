@@ -3,9 +3,11 @@
 //! edges, episodes and clock offsets; that part skips when the shared captures are absent.
 
 use super::oracle::shared;
+use super::whatif::{cut, of_part_and_whole, ordering};
 use perpring::cli::demo::{TempDir, tempdir};
 use perpring::cli::import::{Job, Source, run};
 use perpring::domain::event::Seq;
+use perpring::domain::params::{EngineParams, ScanParams};
 use perpring::replay::source::read_config;
 use perpring::replay::whatif::{Question, whatif};
 use serde_json::Value;
@@ -273,6 +275,18 @@ fn an_imported_history_is_a_backtest_whose_model_nothing_has_measured() {
     );
     assert_eq!((back.divergence.clone(), back.trades.len()), (None, 0), "{back}");
     assert_eq!((back.recorded.uncertainty, back.new_modelled.uncertainty), (None, None));
+    // So is a part of it, wherever it begins: with an order on its way, or a trade open.
+    let (_, _, config) = read_config(&job.output).unwrap();
+    let half = ScanParams { notional_usd: config.params.scan.notional_usd / 2, ..config.params.scan.clone() };
+    let half = EngineParams { scan: half, ..config.params.clone() };
+    let first = ordering(&job.output)[0];
+    for after in [first - 20, first, first + 10] {
+        let part = cut(&job.output, after);
+        let same = of_part_and_whole(&job.output, part.path(), &config.params);
+        assert_eq!((same.divergence.clone(), same.recorded.net), (None, same.new_modelled.net), "{same}");
+        assert_eq!(same.recorded.trades + same.recorded.carried, back.recorded.trades, "{after}: {same}");
+        of_part_and_whole(&job.output, part.path(), &half);
+    }
 }
 
 #[test]

@@ -192,6 +192,7 @@ fn a_run_whose_inputs_are_removed_again_and_again_is_replayed_from_where_it_begi
     let place = (after.0 + 500).to_string();
     said(&["replay", &cut, "--verify"], 0, "identical");
     said(&["replay", &cut, "--verify", "--from", &place], 0, "identical");
+    said(&["replay", &cut, "--verify", "--pinning", "split"], 0, "identical");
     said(&["replay", &cut, "--from", "100"], 2, "is not kept: the record begins at input");
     said(&["journal", "verify", &cut], 0, "by retention");
     said(&["journal", "recover", &cut], 0, "closed in order");

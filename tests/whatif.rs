@@ -3,16 +3,21 @@
 use crate::simulated::{TempDir, sim_config, simulation};
 use perpring::domain::codec::decode_output;
 use perpring::domain::event::Seq;
-use perpring::domain::intent::{BPS, Ppb};
+use perpring::domain::intent::{BPS, BasketKind, Intent, Ppb};
 use perpring::domain::money::Money;
 use perpring::domain::output;
 use perpring::domain::params::{EngineParams, PaperParams, RiskParams, ScanParams};
 use perpring::domain::time::{MICRO, MILLI, Nanos, SECOND};
-use perpring::journal::{Reader, Stream};
-use perpring::replay::source::RunConfig;
+use perpring::journal::{Floor as _, OwnedRecord, Reader, Stream, rewrite};
+use perpring::replay::bundle::file::Bundle;
+use perpring::replay::cursor::Cursor;
+use perpring::replay::floor::SnapshotFloor;
+use perpring::replay::part::begins_after;
+use perpring::replay::source::{RunConfig, read_config};
 use perpring::replay::whatif::report::{Change, TradeChange, WhatIf};
 use perpring::replay::whatif::trades::TradeRow;
 use perpring::replay::whatif::{Question, whatif};
+use perpring::sim::SimConfig;
 use perpring::topology::world;
 use std::path::Path;
 use std::process::{Command, Output};
@@ -101,7 +106,6 @@ fn a_threshold_never_reached_makes_every_trade_vanish_and_names_it() {
     assert_eq!(never.trades.len() as u64, never.old_modelled.trades);
     assert!(never.trades.iter().all(|trade| trade.change == Change::Vanishes && trade.open_loop));
     assert_eq!(never.difference.net, -never.old_modelled.net);
-    assert_eq!(never.old_modelled.unanswered, 0, "every request for market data was answered as recorded");
     let first = never.divergence.clone().expect("orders are not sent");
     assert_eq!((first.stage.as_str(), first.new.as_str()), ("risk", "nothing"));
     let opened = |row: &TradeRow| row.opened_seq >= first.seq && !row.pair.is_empty() && !row.buy.is_empty();
@@ -208,6 +212,135 @@ fn from_a_place_on_the_new_configuration_holds_in_what_the_run_had_come_to() {
     assert!(why.contains("it ends with input"), "{why}");
 }
 
+/// A small world in which much happens in a short time.
+fn busy() -> SimConfig {
+    sim_config(SEED, &BOTH, |sim| {
+        sim.step_ns = 10 * MILLI;
+        sim.instruments.iter_mut().for_each(|instrument| instrument.jump_every_ns = SECOND);
+        for venue in &mut sim.venues {
+            venue.levels = 6;
+            venue.listings.retain(|listing| listing.instrument == 0);
+        }
+    })
+}
+
+fn record_busy(dir: &Path, seconds: i64) -> RunConfig {
+    let (mut simulation, config) = simulation(&busy(), scan(BPS), risk(), 100 * MICRO, Some(dir));
+    simulation.run_for(seconds * SECOND);
+    crate::simulated::close(simulation);
+    config
+}
+
+/// The run behind input `after`, as retention leaves it.
+pub fn cut(dir: &Path, after: u64) -> TempDir {
+    let part = TempDir::new();
+    std::fs::create_dir_all(part.path()).expect("temporary disk");
+    for entry in std::fs::read_dir(dir).expect("a journal").map(|entry| entry.expect("an entry")) {
+        if entry.path().is_file() {
+            std::fs::copy(entry.path(), part.path().join(entry.file_name())).expect("temporary disk");
+        }
+    }
+    SnapshotFloor.lay(part.path(), after, &|| true).expect("a floor");
+    let kept = |_, record: OwnedRecord, to: &mut Vec<OwnedRecord>| {
+        if record.seq > after {
+            to.push(record);
+        }
+    };
+    rewrite(part.path(), Stream::Inputs, kept).expect("temporary disk");
+    assert_eq!(begins_after(part.path()), Seq(after));
+    part
+}
+
+/// Inputs that made such an output.
+fn causes(dir: &Path, is_wanted: impl Fn(&output::Output) -> bool) -> Vec<u64> {
+    let mut reader = Reader::open(dir, Stream::Outputs).expect("a journal");
+    let mut found = Vec::new();
+    while let Some(record) = reader.next().expect("undamaged") {
+        if is_wanted(&decode_output(Seq(record.seq), record.body).expect("an output").1) {
+            found.push(record.seq);
+        }
+    }
+    found.dedup();
+    found
+}
+
+/// Inputs of which an order was made.
+pub fn ordering(dir: &Path) -> Vec<u64> {
+    let orders = |output: &output::Output| matches!(output, output::Output::Message(shape) if shape.meta.order.is_some());
+    causes(dir, orders)
+}
+
+/// Inputs behind which the run is cut: far from any order, between an order and its fate, and soon after the entry of a
+/// trade that is held for a while.
+fn places(dir: &Path) -> [u64; 3] {
+    let orders = ordering(dir);
+    let early = &orders[..orders.len() / 2];
+    let gap = early.windows(2).max_by_key(|pair| pair[1] - pair[0]).expect("it trades");
+    let is_entry = |output: &output::Output| matches!(output, output::Output::Approved(Intent::Basket(basket)) if basket.kind == BasketKind::Entry);
+    let entries = causes(dir, is_entry);
+    let held = early.windows(2).find(|pair| entries.contains(&pair[0]) && pair[1] > pair[0] + 150);
+    [(gap[0] + gap[1]) / 2, early[early.len() - 1], held.expect("a trade is held")[0] + 20]
+}
+
+fn ask_from(dir: &Path, params: &EngineParams, from: Seq) -> WhatIf {
+    let paper = PaperParams { latency_ns: MILLI, ..PaperParams::default() };
+    let question = Question { params: params.clone(), paper, from, to: Seq(u64::MAX) };
+    whatif(dir, &question, &mut |_, _| {}).expect("a readable journal")
+}
+
+/// Asks the same of a part of the run and of the whole from the part's first input on: the answers are equal.
+pub fn of_part_and_whole(dir: &Path, part: &Path, params: &EngineParams) -> WhatIf {
+    let first = Seq(begins_after(part).0 + 1);
+    assert!(first > Seq(1), "it is a part");
+    let [whole, part] = [(dir, first), (part, Seq(1))].map(|(dir, from)| ask_from(dir, params, from));
+    assert!(part.notes.iter().any(|note| note.contains("the record begins with input")), "{:?}", part.notes);
+    let plain = |report: &WhatIf| {
+        let report = WhatIf { journal: String::new(), notes: Vec::new(), ..report.clone() };
+        serde_json::to_string_pretty(&report).expect("plain data")
+    };
+    assert!(plain(&whole) == plain(&part), "whole from {first:?}:\n{whole}\npart:\n{part}");
+    part
+}
+
+/// What is asked of the parts: another threshold, half the size, exits at any price.
+fn questions(config: &RunConfig) -> [EngineParams; 3] {
+    let changed = |change: fn(&mut EngineParams)| {
+        let mut params = config.params.clone();
+        change(&mut params);
+        params
+    };
+    [
+        changed(|params| params.scan.threshold_ppb = 20 * BPS),
+        changed(|params| params.scan.notional_usd /= 2),
+        changed(|params| params.scan.exit_tolerance_ppb = 500 * BPS),
+    ]
+}
+
+#[test]
+fn a_part_of_a_run_is_answered_as_the_whole_run_is_from_the_same_input() {
+    let dir = TempDir::new();
+    let config = record_busy(dir.path(), 12);
+    let (mut carried, mut in_flight, mut labelled) = (0, 0, 0);
+    for (at, params) in places(dir.path()).into_iter().zip(questions(&config)) {
+        let part = cut(dir.path(), at);
+        let [same, other] =
+            [&config.params, &params].map(|params| of_part_and_whole(dir.path(), part.path(), params));
+        assert_eq!((&same.divergence, &same.new_modelled), (&None, &same.recorded), "{same}");
+        assert!(same.recorded.trades > 1 && same.trades.is_empty(), "{same}");
+        assert_eq!(same.recorded.net, same.closed_loop.net);
+        assert!(other.divergence.is_some() && other.new_modelled.open_loop, "{other}");
+        // A trade that was open at the beginning belongs to both configurations, and is called so.
+        for row in other.trades.iter().filter(|trade| trade.old.as_ref().is_some_and(|row| row.carried)) {
+            assert!(row.opened_before && row.change == Change::Changes, "{other}");
+            assert!(other.to_string().contains("open before, from here on"), "{other}");
+            labelled += 1;
+        }
+        carried += same.recorded.carried;
+        in_flight += Cursor::open(part.path()).expect("a journal").parts().route.on_their_way().0;
+    }
+    assert!(carried > 0 && in_flight > 0 && labelled > 0, "{carried} {in_flight} {labelled}");
+}
+
 fn program(args: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_perpring"));
     command.args(args).output().expect("the program")
@@ -254,5 +387,54 @@ fn the_command_names_what_differs_and_refuses_another_world() {
         let said = String::from_utf8_lossy(&output.stderr).into_owned();
         assert_eq!(output.status.code(), Some(2), "{said}");
         assert!(said.contains(named) && said.contains("new.toml"), "{said}");
+    }
+}
+
+#[test]
+fn a_bundle_that_does_not_reach_the_beginning_is_asked_like_any_other_journal() {
+    let [dir, out] = [TempDir::new(), TempDir::new()];
+    std::fs::create_dir_all(out.path()).expect("temporary disk");
+    let config = record_busy(dir.path(), 6);
+    let place = out.path().join("stretch.ppz").display().to_string();
+    let (file, journal) = (out.path().join("same.toml"), dir.path().display().to_string());
+    let asked = ["bundle", &journal, "--around", "+4s", "--before", "1s", "--after", "9m", "--out", &place];
+    let made = program(&asked);
+    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+    let part = Bundle::open(Path::new(&place)).expect("a bundle").unpack().expect("unpacks");
+    for params in questions(&config) {
+        of_part_and_whole(dir.path(), part.dir(), &params);
+    }
+
+    // The command; a file of a live run, with no place to record to: nothing is recorded.
+    let venue = |name| {
+        format!("[[venues]]\ndialect = \"{name}\"\ntaker_fee_bps = 5\nmaker_fee_bps = 2\nleverage = 5\n")
+    };
+    let rules = "[[instruments]]\nname = \"BTC/USDT:USDT\"\n[scan]\nnotional_usd = 500\nthreshold_bps = 1\n[risk]\n\
+         order_notional_max_usd = 5000\ninstrument_position_max_usd = 10000\nvenue_position_max_usd = 50000\n\
+         gross_exposure_max_usd = 100000\ndaily_loss_max_usd = 1000\n";
+    let toml = format!("[engine]\nlive = true\n{}{rules}", BOTH.map(venue).concat());
+    std::fs::write(&file, toml).expect("temporary disk");
+    let with = file.display().to_string();
+    let said = |more: &[&str]| {
+        let output = program(&[&["whatif", &place, "--config", &with][..], more].concat());
+        (output.status.code(), [output.stdout, output.stderr].concat())
+    };
+    let (code, text) = said(&[]);
+    let text = String::from_utf8_lossy(&text);
+    assert!(code == Some(0) && text.contains("note: the record begins with input"), "{text}");
+    let (code, text) = said(&["--from", "100"]);
+    let text = String::from_utf8_lossy(&text);
+    assert!(code == Some(2) && text.contains("is not kept: the record begins at input"), "{text}");
+}
+
+#[test]
+fn a_venue_that_was_held_in_the_record_is_held_in_the_model() {
+    for name in ["locked-for-longer", "taken-while-away"] {
+        let file = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/incidents/{name}.ppz"));
+        let bundle = Bundle::open(&file).expect("a bundle").unpack().expect("unpacks");
+        let (_, _, config) = read_config(bundle.dir()).expect("a configuration");
+        let report = ask_from(bundle.dir(), &with_threshold(&config, 20 * BPS), Seq(1));
+        assert!(report.divergence.is_some() && report.recorded.trades > 0, "{report}");
+        assert_eq!(report.old_modelled.trades, report.recorded.trades, "{name}: {report}");
     }
 }

@@ -126,10 +126,7 @@ fn replay_with(args: &DiffArgs, recorded: &RunConfig) -> Result<Against, Failure
     let mut config = recorded.clone();
     if let Some(file) = &args.config {
         let live = recorded.params.paper.is_none();
-        let mut read = Config::load(file)?;
-        // Nothing leaves in a replay: that word is for runs.
-        read.engine.live |= live;
-        let settings = read.settings(live).map_err(|findings| {
+        let settings = Config::load(file)?.for_replay(live).settings(live).map_err(|findings| {
             CliError::Argument(format!("{}:\n  {}", file.display(), findings.join("\n  ")))
         })?;
         config.params = settings.params;

@@ -22,7 +22,7 @@ const LATENCY_MAX_NS: Nanos = 10_000_000_000;
 /// Arguments of `whatif`.
 #[derive(Args, Debug)]
 pub struct WhatIfArgs {
-    /// Directory of the journal, or the file of a bundle that begins with its run.
+    /// Directory of the journal, or the file of a bundle.
     pub dir: PathBuf,
     /// The other configuration, as for `run`: its rules, limits and fees count, for the venues and instruments of the run.
     #[arg(long, value_name = "FILE")]
@@ -58,7 +58,7 @@ pub fn run(args: &WhatIfArgs) -> Result<u8, Failure> {
     let source = Source::open(&args.dir)?;
     let dir = source.dir();
     let (manifest, _, recorded) = read_config(dir)?;
-    let settings = Config::load(&args.config)?.settings(false).map_err(|findings| {
+    let settings = Config::load(&args.config)?.for_replay(false).settings(false).map_err(|findings| {
         CliError::Argument(format!("{}: {}", args.config.display(), findings.join("; ")))
     })?;
     let params = transplant(&recorded.params, &settings.params)

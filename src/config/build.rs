@@ -45,6 +45,15 @@ const REQUESTS_PER_ORDER: i64 = 2;
 type Parts<'a> = (&'a str, &'a str, &'a str);
 
 impl Config {
+    /// As it is for passing recorded inputs, of a `live` run or not: nothing leaves and nothing is recorded, so what only a
+    /// run must say may be missing.
+    #[must_use]
+    pub fn for_replay(mut self, live: bool) -> Self {
+        self.engine.live |= live;
+        self.engine.journal_dir.get_or_insert_default();
+        self
+    }
+
     /// Checks everything and translates it. With `live`, for real orders; else on paper, with market data
     /// connections only.
     ///

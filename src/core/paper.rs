@@ -59,7 +59,7 @@ struct Taken {
     taken: i64,
 }
 
-#[derive(Serialize, Deserialize)]
+#[derive(Clone, Serialize, Deserialize)]
 struct Row {
     instrument: Instrument,
     book: Book,
@@ -80,7 +80,7 @@ fn room() -> Vec<PaperEmit> {
 }
 
 /// Executes orders on paper.
-#[derive(Serialize, Deserialize)]
+#[derive(Clone, Serialize, Deserialize)]
 pub struct Paper {
     params: PaperParams,
     venues: Vec<VenueParams>,

@@ -392,19 +392,6 @@ impl Scanner {
         self.listings[listing].conn.is_some_and(|conn: ConnId| self.behind[conn.index()])
     }
 
-    /// Connections have other numbers from now on; what has none is not there any more.
-    pub fn renumber(&mut self, number: impl Fn(ConnId) -> Option<ConnId>) {
-        let behind = std::mem::replace(&mut self.behind, [false; 256]);
-        for (conn, _) in (0..=u8::MAX).map(ConnId).zip(behind).filter(|(_, is_behind)| *is_behind) {
-            if let Some(conn) = number(conn) {
-                self.behind[conn.index()] = true;
-            }
-        }
-        for listing in &mut self.listings {
-            listing.conn = listing.conn.and_then(&number);
-        }
-    }
-
     fn is_trade_behind(&self, slot: u16) -> bool {
         self.desk
             .trade(slot)

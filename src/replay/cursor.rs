@@ -16,7 +16,6 @@ use crate::domain::intent::{Denial, Intent, NearMiss};
 use crate::domain::output::{OutputKey, Stage};
 use crate::domain::time::{Nanos, Stamp};
 use crate::journal::Manifest;
-use crate::stage::LOGIC_VERSION;
 use crate::stage::decode::UnknownDialect;
 use crate::stage::river::{Parts, River, Tap};
 use std::path::{Path, PathBuf};
@@ -251,17 +250,8 @@ fn beginning(
     let Some(start) = start else {
         return Ok(Beginning { river, denials: Denials::default(), course: Course::default(), seq: Seq(0) });
     };
-    match start.restore(&mut river) {
-        Ok((denials, course)) => Ok(Beginning { river, denials, course, seq: start.seq }),
-        Err(why) => Err(ReplayError::Part {
-            dir: dir.to_owned(),
-            why: format!(
-                "version {} of the rules wrote the state after input {}, and this version ({LOGIC_VERSION}) cannot read \
-                 it: {why}",
-                start.logic_version, start.seq.0
-            ),
-        }),
-    }
+    let (denials, course) = part::enter(dir, start, &mut river)?;
+    Ok(Beginning { river, denials, course, seq: start.seq })
 }
 
 /// Keeps what a comparison that begins later must remember, and passes everything on.

@@ -45,6 +45,11 @@ impl Denials {
         self.mismatch.as_ref()
     }
 
+    /// Those that were made and have not come back, of risk before those of route.
+    pub fn made(&self) -> impl Iterator<Item = &Denial> + '_ {
+        self.made.iter().flatten()
+    }
+
     /// A recorded denial that was never made.
     pub fn unmade(&self) -> Option<&(Seq, Denial)> {
         self.recorded.iter().find_map(|queue| queue.front())

@@ -6,11 +6,15 @@
 //! the whole run says so.
 
 use super::check::{CheckLimits, Checker};
+use super::course::Course;
+use super::denials::Denials;
 use super::snapshot::{Rules, Snapshot, read_packed};
 use super::source::{ReplayError, RunConfig};
 use crate::domain::event::Seq;
 use crate::domain::time::Nanos;
 use crate::journal::{Manifest, Reader, Stream};
+use crate::stage::LOGIC_VERSION;
+use crate::stage::river::River;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -92,6 +96,17 @@ pub fn start(dir: &Path, manifest: &Manifest) -> Result<Option<Snapshot>, Replay
     read.map(Some).map_err(|why| ReplayError::Part { dir: dir.to_owned(), why: why.to_string() })
 }
 
+/// Puts the stages of a part's beginning into freshly built ones, and tells the denials that are on their way and the course.
+pub fn enter(dir: &Path, start: &Snapshot, river: &mut River) -> Result<(Denials, Course), ReplayError> {
+    start.restore(river).map_err(|why| ReplayError::Part {
+        dir: dir.to_owned(),
+        why: format!(
+            "version {} of the rules wrote the state after input {}, and this version ({LOGIC_VERSION}) cannot read it: {why}",
+            start.logic_version, start.seq.0
+        ),
+    })
+}
+
 /// What the wall clock was ahead of the monotonic one before the first input of a part.
 pub fn start_wall(dir: &Path) -> Result<Option<Nanos>, ReplayError> {
     Ok(start(dir, &Manifest::read(dir)?)?.map(|snapshot| snapshot.wall_anchor))
@@ -113,7 +128,7 @@ pub fn must_be_whole(dir: &Path) -> Result<(), ReplayError> {
         Seq(after) => Err(ReplayError::Part {
             dir: dir.to_owned(),
             why: format!(
-                "it begins at input {}, and this needs the whole run: `replay`, `step`, `why`, `why-not` and a plain `diff` do without, \
+                "it begins at input {}, and this needs the whole run: `replay`, `step`, `why`, `why-not`, `whatif` and a plain `diff` do without, \
                  and a bundle has the whole run where `--before` reaches behind its beginning",
                 after + 1
             ),

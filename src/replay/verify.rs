@@ -168,17 +168,17 @@ fn replay_with(
 }
 
 /// A journal opened for a replay.
-pub struct Prepared {
+struct Prepared {
     /// The recorded configuration.
-    pub config: RunConfig,
+    config: RunConfig,
     /// The recorded inputs.
-    pub inputs: Inputs,
+    inputs: Inputs,
     /// What holds the outputs against the recorded ones, or only counts.
-    pub comparer: Comparer,
+    comparer: Comparer,
 }
 
-/// Opens the journal in `dir`; a configuration that is not the one the manifest names is a divergence.
-pub fn prepare(dir: &Path, compare: Compare) -> Result<Result<Prepared, Box<Report>>, ReplayError> {
+/// Opens the whole run in `dir`; a configuration that is not the one the manifest names is a divergence.
+fn prepare(dir: &Path, compare: Compare) -> Result<Result<Prepared, Box<Report>>, ReplayError> {
     part::must_be_whole(dir)?;
     let (config, logic) = match checked_config(dir)? {
         Ok(checked) => checked,
@@ -190,6 +190,30 @@ pub fn prepare(dir: &Path, compare: Compare) -> Result<Result<Prepared, Box<Repo
     };
     let comparer = Comparer::new(outputs, Denials::default(), is_closed(dir)?, logic);
     Ok(Ok(Prepared { config, inputs: Inputs::open(dir)?, comparer }))
+}
+
+/// A journal at its beginning: the stages before its first input, the inputs, and what holds the outputs against the
+/// recorded ones, or only counts.
+pub struct Begun {
+    /// The stages.
+    pub parts: Parts,
+    /// The recorded inputs.
+    pub inputs: Inputs,
+    /// What compares.
+    pub comparer: Comparer,
+}
+
+/// Opens the journal in `dir`, whether or not it begins with its run; a configuration that is not the one the manifest
+/// names is a divergence.
+pub fn begin(dir: &Path, compare: Compare) -> Result<Result<Begun, Box<Report>>, ReplayError> {
+    let cursor = Cursor::open(dir)?;
+    let comparer = match comparer_behind(&cursor, compare)? {
+        Ok(comparer) => comparer,
+        Err(report) => return Ok(Err(report)),
+    };
+    // Between two inputs no stage has outputs to number on: the keys of the river are left behind.
+    let parts = cursor.into_river().into_parts();
+    Ok(Ok(Begun { parts, inputs: Inputs::open(dir)?, comparer }))
 }
 
 /// The recorded configuration, if it is the one that the manifest names.

@@ -9,7 +9,7 @@ use super::risk::Risk;
 use super::route::Route;
 use super::scan::Scan;
 use crate::domain::effect::OutMsg;
-use crate::domain::event::{Event, Flow, FlowBody, Seq};
+use crate::domain::event::{Event, EventBody, Flow, FlowBody, Seq};
 use crate::domain::input::{InputClass, RawInput};
 use crate::domain::intent::{Basket, Denial, Intent, NearMiss};
 use crate::domain::output::{OutputKey, Stage};
@@ -272,6 +272,18 @@ impl River {
         tap.enter(Stage::Decode);
         let mut behind = Behind { scan, risk, route, keys: [scan_keys, risk_keys, route_keys] };
         decode.on_input(raw, seq, at, &mut |event| behind.event(event, tap));
+        tap.end(seq);
+    }
+
+    /// Passes one input of which other stages have told the events: for a run on paper that follows the market of a recorded
+    /// one, see [`Decode::on_told`].
+    pub fn told(&mut self, raw: &RawInput<'_>, bodies: &[EventBody], tap: &mut impl Tap) {
+        let Self { parts, scan_keys, risk_keys, route_keys } = self;
+        let Parts { decode, scan, risk, route, .. } = parts;
+        let (seq, at) = decode.sequence(raw);
+        tap.input(seq, at, decode.class(&raw.input), raw);
+        let mut behind = Behind { scan, risk, route, keys: [scan_keys, risk_keys, route_keys] };
+        decode.on_told(bodies, &mut |event| behind.event(event, tap));
         tap.end(seq);
     }
 

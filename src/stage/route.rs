@@ -162,6 +162,13 @@ impl Route {
         }
     }
 
+    /// From now on orders are executed on paper: no venue is asked to cancel anything.
+    pub fn go_on_on_paper(&mut self) {
+        self.paper = true;
+        self.held.clear();
+        self.sweeps = [Sweep::NONE; VENUES_MAX];
+    }
+
     /// Handles one item; messages go to `sink` in the order in which they shall leave.
     pub fn on_flow(&mut self, flow: &Flow, sink: &mut impl FnMut(Made<'_, OutMsg>)) {
         match &flow.body {

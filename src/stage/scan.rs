@@ -2,7 +2,6 @@
 
 use crate::core::scanner::{ScanOut, Scanner};
 use crate::domain::event::{Event, Flow};
-use crate::domain::input::ConnId;
 use crate::domain::params::EngineParams;
 use crate::stage::{Made, StateClock};
 use serde::{Deserialize, Serialize};
@@ -39,11 +38,6 @@ impl Scan {
             sink(Made::Item(&Flow { seq: event.seq, at: event.at, body: *body }));
         }
         self.out.items.clear();
-    }
-
-    /// Connections have other numbers from now on; see [`Scanner::renumber`].
-    pub fn renumber(&mut self, number: impl Fn(ConnId) -> Option<ConnId>) {
-        self.scanner.renumber(number);
     }
 
     /// How many listings there are.

@@ -8,10 +8,9 @@ use super::threaded::{Feed, start};
 use crate::domain::time::Nanos;
 use crate::ops::view::Board;
 use crate::replay::source::ReplayError;
-use crate::replay::verify::{Compare, Comparer, Report, prepare, replay};
+use crate::replay::verify::{Begun, Compare, Comparer, Report, begin, replay};
 use crate::runtime::clock::ClockOrigin;
 use crate::runtime::profile::{Layout, Plan};
-use crate::stage::river::Parts;
 use std::path::Path;
 use std::time::Duration;
 
@@ -48,16 +47,13 @@ pub fn replay_on(
     if plan.layout == Layout::Fused {
         return Ok(replay(dir, compare, progress)?);
     }
-    let prepared = match prepare(dir, compare)? {
-        Ok(prepared) => prepared,
+    let Begun { parts, inputs, comparer } = match begin(dir, compare)? {
+        Ok(begun) => begun,
         Err(report) => return Ok(*report),
     };
-    let config = prepared.config;
-    let parts = Parts::new(&config.params, config.trading)
-        .map_err(|source| ReplayError::Dialect { dir: dir.to_owned(), source })?;
-    let hole = prepared.inputs.hole();
-    let feed = Feed::Journal(prepared.inputs);
-    let threaded = start(plan, parts, feed, prepared.comparer, ClockOrigin::begin(), &Board::default())?;
+    let hole = inputs.hole();
+    let feed = Feed::Journal(inputs);
+    let threaded = start(plan, parts, feed, comparer, ClockOrigin::begin(), &Board::default())?;
     while !threaded.is_finished() && threaded.failure().is_none() {
         #[allow(clippy::disallowed_methods)] // waits for threads that end on their own
         std::thread::sleep(Duration::from_millis(2));

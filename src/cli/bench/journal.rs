@@ -43,7 +43,7 @@ pub struct JournalBenchArgs {
     /// Seconds in all, about.
     #[arg(long, default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..=3_600))]
     pub seconds: u64,
-    /// Where to write: a directory on the file system that is to be measured. Needs 2 GiB there; emptied at the end.
+    /// Where to write: a directory on the file system that is to be measured, made if it is not there. Needs 2 GiB; left as it was found.
     #[arg(long, value_name = "DIR")]
     pub dir: Option<PathBuf>,
     /// Measure compression on this capture too (see `perpring decode --help`); may be repeated.
@@ -227,7 +227,7 @@ pub fn measure(args: &JournalBenchArgs) -> Result<JournalReport, Failure> {
     let scratch = Scratch::create(args.dir.as_deref())?;
     let cores = AllowedCpus::capture().count();
     let share = args.seconds.clamp(1, 3_600) as Nanos * SECOND / 6;
-    let mut bench = Bench { dir: &scratch.0, clock: ClockOrigin::begin().clock(), share };
+    let mut bench = Bench { dir: scratch.path(), clock: ClockOrigin::begin().clock(), share };
     bar.show(0, 6, "hand-off of a record");
     let (hand_off, floor) = append::hand_off(&mut bench)?;
     let (mut sustained, mut scan) = (Vec::new(), Vec::new());
@@ -289,30 +289,58 @@ pub(super) fn target(
     Target { name, limit, measured, pass: measured.filter(|_| judge).map(|value| holds(&value, &limit)) }
 }
 
+/// Directories that were made on the way to another one, the innermost first; gone with the value, but for those in which
+/// something else lies by then.
+struct Made(Vec<PathBuf>);
+
+impl Made {
+    /// Makes `dir` unless it is there.
+    fn way_to(dir: &Path) -> std::io::Result<Self> {
+        let missing = |dir: &&Path| !dir.as_os_str().is_empty() && !dir.exists();
+        let made = Self(dir.ancestors().take_while(missing).map(Path::to_owned).collect());
+        std::fs::create_dir_all(dir)?;
+        Ok(made)
+    }
+}
+
+impl Drop for Made {
+    fn drop(&mut self) {
+        for dir in &self.0 {
+            let _ = std::fs::remove_dir(dir); // not empty: somebody else uses it
+        }
+    }
+}
+
 /// A directory of the bench, gone with the value.
-pub(super) struct Scratch(PathBuf);
+pub(super) struct Scratch {
+    path: PathBuf,
+    /// Removed behind it.
+    _made: Made,
+}
 
 impl Scratch {
     /// Where it is.
     pub(super) fn path(&self) -> &Path {
-        &self.0
+        &self.path
     }
 
-    /// Makes it in `parent`, or where the system keeps temporary files.
+    /// Makes it in `parent`, which is made, too, or where the system keeps temporary files.
     pub(super) fn create(parent: Option<&Path>) -> Result<Self, Failure> {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
         let parent = parent.map_or_else(std::env::temp_dir, Path::to_owned);
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         let path = parent.join(format!("perpring-bench-{}-{number}", std::process::id()));
-        std::fs::create_dir(&path).map_err(|e| {
+        let failed = |e: std::io::Error| {
             format!("cannot make a directory in {}: {e}; name another one with --dir", parent.display())
-        })?;
-        Ok(Self(path))
+        };
+        let made = Made::way_to(&parent).map_err(failed)?;
+        std::fs::create_dir(&path).map_err(failed)?;
+        Ok(Self { path, _made: made })
     }
 }
 
 impl Drop for Scratch {
     fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.0); // what is left is in a temporary directory
+        let _ = std::fs::remove_dir_all(&self.path); // what is left is in a temporary directory
     }
 }

@@ -38,7 +38,7 @@ pub struct ReplayBenchArgs {
     /// Size of the journal that is recorded, GB before compression.
     #[arg(long, default_value_t = 0.5)]
     pub gb: f64,
-    /// Where to write it: a directory with as much room. Emptied at the end.
+    /// Where to write it: a directory with as much room, made if it is not there. Left as it was found.
     #[arg(long, value_name = "DIR")]
     pub dir: Option<PathBuf>,
     /// Leave closed segments as they were written.

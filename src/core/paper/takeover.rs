@@ -1,9 +1,10 @@
 //! Going on on paper with what venues kept until now: a counterfactual takes over from a recorded run at one input.
 
 use super::{Paper, PaperOrder, Wallet};
+use crate::core::book::Book;
 use crate::core::order::OpenOrder;
 use crate::core::position::Position;
-use crate::domain::instrument::{InstrumentId, VenueId};
+use crate::domain::instrument::{Instrument, InstrumentId, VenueId};
 use crate::domain::money::Money;
 use crate::domain::params::{EngineParams, PaperParams};
 use crate::domain::text::Currency;
@@ -26,6 +27,14 @@ impl Paper {
     pub fn set_terms(&mut self, params: &EngineParams, paper: PaperParams) {
         self.params = paper;
         self.venues.clone_from(&params.venues);
+    }
+
+    /// A listing as the market has it now.
+    pub fn see(&mut self, instrument: &Instrument, book: &Book) {
+        self.with_row(instrument.id, |row| {
+            row.instrument = *instrument;
+            row.book.clone_from(book);
+        });
     }
 
     /// Goes on with `accounts`, and with orders that were out: what is left of each meets the market after the latency.

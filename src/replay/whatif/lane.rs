@@ -1,26 +1,31 @@
 //! One of the runs that are made of the recorded inputs: closed, which hears all of them and executes nothing itself; or
-//! open, which hears the market only and executes on paper, with loopbacks of its own.
+//! open, which is told by the recorded run what the market did and executes on paper, with loopbacks of its own.
 
+use super::flying::on_their_way;
 use super::switch::switched;
 use super::trades::{TradeCounts, TradeLog};
 use crate::core::paper::takeover::Accounts;
 use crate::core::position::{Positions, Totals};
-use crate::domain::effect::{HttpId, OutMeta, OutMsg, Target};
+use crate::domain::carry::Carried;
+use crate::domain::effect::{OutMeta, OutMsg};
 use crate::domain::event::{Event, EventBody, Seq, SessionRole};
 use crate::domain::input::{Command, ConnId, Input, InputClass, RawInput, SendFate};
-use crate::domain::instrument::VenueId;
+use crate::domain::instrument::InstrumentId;
 use crate::domain::intent::{Basket, Denial, EdgeTerms, Intent, NearMiss};
 use crate::domain::money::Money;
 use crate::domain::output::{Output, OutputKey};
 use crate::domain::params::EngineParams;
 use crate::domain::state::{State, StateError};
-use crate::domain::text::Currency;
 use crate::domain::time::Stamp;
+use crate::replay::part;
+use crate::replay::snapshot::Snapshot;
+use crate::replay::source::ReplayError;
 use crate::stage::decode::{ConnInfo, UnknownDialect};
 use crate::stage::egress::{KillLatch, admit};
 use crate::stage::gateway::outcome;
 use crate::stage::river::{Parts, River, Tap};
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
+use std::path::Path;
 
 /// What a run made of one input and what came of it as further inputs: two runs that make the same are the same run.
 #[derive(Clone, Debug, PartialEq)]
@@ -63,25 +68,18 @@ pub struct Lane {
 struct Seen {
     acts: Vec<Act>,
     log: TradeLog,
-    /// HTTP requests of its sessions without a reply, by text.
-    asked: BTreeMap<(VenueId, HttpId), Vec<u8>>,
     /// Messages whose fate has not come back, and denials.
     out: Vec<OutMeta>,
     denied: Vec<Denial>,
-    /// Balances as they were stated last.
-    wallets: BTreeMap<(VenueId, Currency), Money>,
+    /// What the present input told of the market; `None` while nobody asks.
+    told: Option<Vec<EventBody>>,
 }
 
 /// The far end of an open run.
+#[derive(Default)]
 struct Hand {
     latch: KillLatch,
     loopback: VecDeque<Input>,
-    /// Its connection in the place of each recorded one; `None` for those of accounts and orders.
-    conns: Vec<Option<ConnId>>,
-    /// The record was on paper itself: what venues say of their limits, they say of market data.
-    paper: bool,
-    /// It follows the market and never trades.
-    watches: bool,
 }
 
 impl Lane {
@@ -90,28 +88,16 @@ impl Lane {
         Ok(Self::new(river(parts(params, trading)?), TradeLog::new(from), None))
     }
 
-    /// Follows the market of a run at venues as a run on paper hears it: over the connections that carry no account.
-    pub fn watching(params: &EngineParams, recorded: &[ConnInfo]) -> Result<Self, LaneError> {
-        let parts = parts(params, false)?;
-        let hand = Hand {
-            latch: KillLatch::default(),
-            loopback: VecDeque::new(),
-            conns: counterparts(recorded, &parts.conns),
-            paper: false,
-            watches: true,
-        };
-        Ok(Self::new(river(parts), TradeLog::new(Seq(u64::MAX)), Some(hand)))
+    /// Enters the stages before the first input of the journal in `dir`, which does not begin with its run.
+    pub fn enter(&mut self, dir: &Path, start: &Snapshot) -> Result<(), ReplayError> {
+        let (denials, _) = part::enter(dir, start, &mut self.river)?;
+        self.seen.denied = denials.made().copied().collect();
+        self.seen.out = on_their_way(dir, &self.river.parts().route)?;
+        Ok(())
     }
 
     fn new(river: Box<River>, log: TradeLog, hand: Option<Hand>) -> Self {
-        let seen = Seen {
-            acts: Vec::new(),
-            log,
-            asked: BTreeMap::new(),
-            out: Vec::new(),
-            denied: Vec::new(),
-            wallets: BTreeMap::new(),
-        };
+        let seen = Seen { acts: Vec::new(), log, out: Vec::new(), denied: Vec::new(), told: None };
         Self { river, seen, hand, base: Totals::default(), before: Default::default() }
     }
 
@@ -125,62 +111,78 @@ impl Lane {
         Ok(Self { river, seen: self.seen.clone(), hand: None, base: self.base, before: self.before })
     }
 
-    /// This closed run, at venues if `watch` follows their market, as it goes on without them after the present input: on
-    /// paper, on the terms of `params`. What was on its way to the venues meets the market after the latency.
-    pub fn opened(&self, watch: Option<&Self>, params: &EngineParams) -> Result<Self, LaneError> {
-        let (from, market) = (self.river.parts(), watch.unwrap_or(self));
-        let mut parts = parts(params, false)?;
-        parts.decode.load(&market.river.parts().decode.save()?)?;
-        parts.route.load(&market.river.parts().route.save()?)?;
+    /// This closed run, at venues if `trading`, as it goes on without them after the present input: on paper, on the terms
+    /// of `params`. What was on its way to the venues meets the market after the latency.
+    pub fn opened(&self, params: &EngineParams, trading: bool) -> Result<Self, LaneError> {
+        let from = self.river.parts();
+        let mut parts = parts(params, trading)?;
         parts.scan.load(&from.scan.save()?)?;
         parts.risk.load(&from.risk.save()?)?;
-        parts.decode.go_on_on_paper(&from.decode, params, &self.accounts());
-        let same = (0..parts.conns.len()).map(|at| Some(ConnId(at as u8))).collect();
-        let mut hand = Hand {
-            latch: KillLatch::default(),
-            loopback: self.seen.denied.iter().map(|denial| Input::Denied(*denial)).collect(),
-            conns: watch.and_then(|watch| Some(watch.hand.as_ref()?.conns.clone())).unwrap_or(same),
-            paper: watch.is_none(),
-            watches: false,
-        };
-        if watch.is_some() {
-            parts.scan.renumber(|conn| hand.conns.get(conn.index()).copied().flatten());
-        }
-        // Its sessions are those of the watching run, whose loopbacks are done.
-        for meta in self.seen.out.iter().filter(|meta| watch.is_none() || meta.order.is_some()) {
+        parts.route.load(&from.route.save()?)?;
+        parts.route.go_on_on_paper();
+        let scanner = from.scan.scanner();
+        let ids = (0..params.listings.len()).map(|at| InstrumentId(at as u16));
+        let listings = ids.filter_map(|id| scanner.listing(id));
+        let defined = listings.filter(|listing| listing.instrument.generation > 0);
+        let books = defined.map(|listing| (&listing.instrument, &listing.book));
+        parts.decode.go_on_on_paper(&from.decode, params, &self.accounts(), books);
+        let denied = self.seen.denied.iter().map(|denial| Input::Denied(*denial));
+        let mut hand = Hand { loopback: denied.collect(), ..Hand::default() };
+        for meta in &self.seen.out {
             hand.pass_on(meta, self.now());
         }
-        let seen = Seen {
-            acts: Vec::new(),
-            out: Vec::new(),
-            denied: Vec::new(),
-            asked: market.seen.asked.clone(),
-            ..self.seen.clone()
-        };
-        let (river, before) = (river(parts), self.before);
-        Ok(Self { river, seen, hand: Some(hand), base: self.base, before })
+        let (base, before) = (self.base, self.before);
+        Ok(Self { base, before, ..Self::new(river(parts), self.seen.log.clone(), Some(hand)) })
     }
 
     /// What its accounts hold, as far as it was told.
     fn accounts(&self) -> Accounts {
         let positions = self.positions();
+        let stated = self.river.parts().risk.rules().capital().accounts().iter();
         Accounts {
             positions: positions.positions().map(|row| (row.instrument.id, row.position)).collect(),
-            wallets: self.seen.wallets.iter().map(|((venue, of), sum)| (*venue, *of, *sum)).collect(),
+            wallets: stated.filter_map(|of| Some((of.venue, of.currency, of.wallet?))).collect(),
         }
     }
 
-    /// The connections of the run.
-    pub fn conns(&self) -> &[ConnInfo] {
-        &self.river.parts().conns
+    /// From the next input on it is asked what each told of the market.
+    pub fn tell(&mut self) {
+        self.seen.told = Some(Vec::new());
+    }
+
+    /// What the last input told of the market, to those that go on on paper.
+    pub fn told(&self) -> &[EventBody] {
+        self.seen.told.as_deref().unwrap_or_default()
     }
 
     /// The recorded input `seq` as it was, and what the run makes of it.
     pub fn input(&mut self, seq: Seq, raw: &RawInput<'_>) {
+        self.start_input();
+        self.pass(seq, raw);
+        let of = self.river.parts();
+        let (conns, on_paper) = (&of.conns, of.decode.is_on_paper());
+        if let Some(told) = &mut self.seen.told {
+            told.retain(|body| is_of_the_market(body, conns, on_paper));
+        }
+        self.loop_back(seq, raw);
+    }
+
+    /// The recorded input `seq`, of which this open run is told what the market did.
+    pub fn hear(&mut self, seq: Seq, raw: &RawInput<'_>, told: &[EventBody]) {
+        self.start_input();
+        let Self { river, seen, hand, .. } = self;
+        let at = river.now().1;
+        river.told(raw, told, &mut LaneTap { seen, hand: hand.as_mut(), seq, at });
+        seen.log.settle(river.parts().risk.rules().positions());
+        self.loop_back(seq, raw);
+    }
+
+    fn start_input(&mut self) {
         self.before = (self.log().counts(), self.totals());
         self.seen.acts.clear();
-        self.pass(seq, raw);
-        self.loop_back(seq, raw);
+        if let Some(told) = &mut self.seen.told {
+            told.clear();
+        }
     }
 
     /// Passes what comes back of its messages.
@@ -197,68 +199,6 @@ impl Lane {
         seen.log.settle(river.parts().risk.rules().positions());
     }
 
-    /// The recorded input `seq`, as far as it is for this open run. `text` is the request that a recorded reply answers.
-    pub fn hear(&mut self, seq: Seq, raw: &RawInput<'_>, text: Option<&[u8]>) {
-        let Some(input) = self.counterpart(&raw.input, text) else { return };
-        self.input(seq, &RawInput { input, ..*raw });
-        if matches!(input, Input::Command(Command::Start))
-            && self.hand.as_ref().is_some_and(|hand| hand.watches)
-        {
-            let reduce = Input::Command(Command::Reduce);
-            self.input(seq, &RawInput { mono: raw.mono, input: reduce, bytes: &[] });
-        }
-    }
-
-    fn counterpart(&mut self, input: &Input, text: Option<&[u8]>) -> Option<Input> {
-        let Some(hand) = &self.hand else { return Some(*input) };
-        let conn = |conn: ConnId| hand.conns.get(conn.index()).copied().flatten();
-        match *input {
-            Input::Frame(mut meta) => {
-                meta.conn = conn(meta.conn)?;
-                Some(Input::Frame(meta))
-            }
-            Input::ConnUp { conn: of, epoch } => Some(Input::ConnUp { conn: conn(of)?, epoch }),
-            Input::ConnDown { conn: of, epoch, reason } => {
-                Some(Input::ConnDown { conn: conn(of)?, epoch, reason })
-            }
-            Input::HttpReply { venue, id, status } => {
-                let id = self.take_same(venue, id, text?)?;
-                Some(Input::HttpReply { venue, id, status })
-            }
-            Input::Pace(_) if !hand.paper => None,
-            Input::Denied(_) | Input::Outcome(_) | Input::AmendOutcome(_) => None,
-            Input::ReplaceOutcome { .. } => None,
-            // An engineer's word about one order of the recorded run.
-            Input::Command(Command::ByHand(_)) => None,
-            Input::Command(command) if hand.watches && !matches!(command, Command::Start | Command::Stop) => {
-                None
-            }
-            input => Some(input),
-        }
-    }
-
-    /// Its own number of the request `text`: the same one, or else the newest, which takes the place of older ones.
-    fn take_same(&mut self, venue: VenueId, id: HttpId, text: &[u8]) -> Option<HttpId> {
-        let asked = &mut self.seen.asked;
-        if asked.get(&(venue, id)).is_some_and(|asked| asked == text) {
-            asked.remove(&(venue, id));
-            return Some(id);
-        }
-        let newest = asked.iter().rfind(|((of, _), asked)| *of == venue && *asked == text)?.0.1;
-        asked.retain(|(of, _), asked| *of != venue || asked != text);
-        Some(newest)
-    }
-
-    /// The request that a reply answers, once.
-    pub fn take_asked(&mut self, venue: VenueId, id: HttpId) -> Option<Vec<u8>> {
-        self.seen.asked.remove(&(venue, id))
-    }
-
-    /// Requests that got no reply.
-    pub fn unanswered(&self) -> usize {
-        self.seen.asked.len()
-    }
-
     /// The instant of the last input.
     pub fn now(&self) -> Stamp {
         self.river.now().1
@@ -269,9 +209,13 @@ impl Lane {
         &self.seen.acts
     }
 
-    /// Sums count from now on.
+    /// Sums count from now on; the trades that are open now are followed from here.
     pub fn begin(&mut self) {
         self.base = *self.positions().totals();
+        let at = self.now();
+        let Self { river, seen, .. } = self;
+        let of = river.parts();
+        seen.log.carry(of.scan.scanner().trades(), at, of.risk.rules().positions());
     }
 
     /// Sums since [`Lane::begin`].
@@ -325,20 +269,44 @@ fn river(parts: Box<Parts>) -> Box<River> {
     Box::new(River::new(*parts))
 }
 
-/// For each recorded connection the one of a run without accounts that carries the same.
-fn counterparts(recorded: &[ConnInfo], own: &[ConnInfo]) -> Vec<Option<ConnId>> {
-    let market = |info: &ConnInfo, venue| info.venue == venue && info.role == SessionRole::Market;
-    (0..recorded.len())
-        .map(|at| {
-            let info = recorded[at];
-            if info.role != SessionRole::Market {
-                return None;
-            }
-            let before = recorded[..at].iter().filter(|other| market(other, info.venue)).count();
-            let mut own = own.iter().enumerate().filter(|(_, own)| market(own, info.venue));
-            own.nth(before).map(|(at, _)| ConnId(at as u8))
-        })
-        .collect()
+/// Whether a run that goes on on paper is told of it: all that the market did, the clock and the commands. Of what is said of
+/// accounts only what holds a venue or lets it go: its settings and locks, and that a restart has compared it; and of limits,
+/// where the record was on paper itself: then they are those of market data.
+fn is_of_the_market(body: &EventBody, conns: &[ConnInfo], on_paper: bool) -> bool {
+    let market = |conn: ConnId| conns.get(conn.index()).is_some_and(|info| info.role == SessionRole::Market);
+    match body {
+        EventBody::Tick
+        | EventBody::Bbo(_)
+        | EventBody::Levels(_)
+        | EventBody::Trade(_)
+        | EventBody::Mark(_)
+        | EventBody::Book(_)
+        | EventBody::Instrument(_)
+        | EventBody::Clock(_)
+        | EventBody::Check(_)
+        | EventBody::Lock(_)
+        | EventBody::Carried(Carried::Reconciled(_))
+        | EventBody::OpenInterest(_)
+        | EventBody::Ticker(_)
+        | EventBody::Liquidation(_) => true,
+        EventBody::BurstEnd(burst) => market(burst.conn),
+        EventBody::Conn(status) => market(status.conn),
+        EventBody::Session(status) => status.role == SessionRole::Market,
+        // That one is an engineer's word about one order of the recorded run.
+        EventBody::Command(command) => !matches!(command, Command::ByHand(_)),
+        EventBody::Pace(_) | EventBody::Grant(_) => on_paper,
+        EventBody::Order(_)
+        | EventBody::Position(_)
+        | EventBody::Balance(_)
+        | EventBody::Funding(_)
+        | EventBody::Denied(_)
+        | EventBody::Outcome(_)
+        | EventBody::AmendOutcome(_)
+        | EventBody::Amended(_)
+        | EventBody::Action(_)
+        | EventBody::Sweep(_)
+        | EventBody::Carried(_) => false,
+    }
 }
 
 struct LaneTap<'a> {
@@ -364,7 +332,9 @@ impl Tap for LaneTap<'_> {
             return;
         }
         match &raw.input {
-            Input::Outcome(outcome) | Input::AmendOutcome(outcome) => {
+            Input::Outcome(outcome)
+            | Input::AmendOutcome(outcome)
+            | Input::ReplaceOutcome { outcome, .. } => {
                 self.seen.out.retain(|meta| meta.message != outcome.message);
             }
             Input::Denied(denial) => {
@@ -377,8 +347,8 @@ impl Tap for LaneTap<'_> {
     }
 
     fn event(&mut self, event: &Event) {
-        if let EventBody::Balance(report) = &event.body {
-            self.seen.wallets.insert((report.venue, report.currency), report.wallet);
+        if let Some(told) = &mut self.seen.told {
+            told.push(event.body);
         }
         self.seen.log.event(self.seq, event);
     }
@@ -405,12 +375,6 @@ impl Tap for LaneTap<'_> {
         let meta = &message.meta;
         let text = &message.payload.bytes[..usize::from(message.payload.text_len)];
         self.seen.acts.push(Act { key, output: None, text: text.to_vec() });
-        // No recorded reply answers what is asked about orders.
-        if let Target::Http { venue, id, .. } = meta.target
-            && id.order().is_none()
-        {
-            self.seen.asked.insert((venue, id), text.to_vec());
-        }
         if !meta.has_outcome() {
             return;
         }

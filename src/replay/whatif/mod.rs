@@ -4,13 +4,17 @@
 //! of it: the same orders and denials, the same bytes to the venues. Up to there it *is* the recorded run, with its fills. At
 //! the first divergence the loop opens: what the record holds of accounts and of messages that came back (frames, replies,
 //! denials, fates) is dropped from there on, orders are executed by `core/paper.rs` after a stated latency, and denials and
-//! fates are the run's own. Market data, metadata, clock and commands go on as recorded. What comes after that is labelled
-//! open-loop.
+//! fates are the run's own. Market data, metadata, clock and commands go on as recorded: what decode makes of them in the
+//! recorded run, which goes on beside, is what the others are told. What comes after that is labelled open-loop.
+//!
+//! A record that does not begin with its run ([`super::part`]) is the run from there on: the stages before its first input
+//! are those of the recorded run, with the trades that were open and the messages that were on their way.
 //!
 //! The recorded configuration goes on from the same place in the same way: new less old is then one model with two
 //! configurations, and old less recorded is the error of the model. That error and other latencies give the uncertainty.
 //! No clock, no socket, no secret.
 
+mod flying;
 mod lane;
 pub mod params;
 pub mod report;
@@ -18,6 +22,7 @@ pub mod switch;
 pub mod trades;
 
 use super::divergence::compare;
+use super::part;
 use super::source::{Inputs, ReplayError, RunConfig, read_config};
 use super::verify::Logic;
 use crate::core::position::Positions;
@@ -35,7 +40,7 @@ use report::{
     AtLatency, Change, ClosedLoop, Difference, ModelError, Parting, RunFigures, TradeChange, WhatIf,
 };
 use std::path::Path;
-use trades::{Followed, row};
+use trades::{Followed, TradeRow, row};
 
 /// Decimals of a millisecond in ns.
 const MS_SCALE: u8 = 6;
@@ -63,13 +68,17 @@ pub fn whatif(
     question: &Question,
     progress: &mut dyn FnMut(Seq, Stamp),
 ) -> Result<WhatIf, ReplayError> {
-    crate::replay::part::must_be_whole(dir)?;
     let (manifest, _, config) = read_config(dir)?;
+    let start = part::start(dir, &manifest)?;
     let failed = |error| match error {
         LaneError::Dialect(source) => ReplayError::Dialect { dir: dir.to_owned(), source },
         other => ReplayError::Place { dir: dir.to_owned(), why: other.to_string() },
     };
-    let mut world = World::new(&config, question).map_err(failed)?;
+    let begins = start.as_ref().map_or(Seq(1), |start| Seq(start.seq.0 + 1));
+    let mut world = World::new(&config, question, begins).map_err(failed)?;
+    if let Some(start) = &start {
+        world.recorded.enter(dir, start)?;
+    }
     let mut inputs = Inputs::open(dir)?;
     while let Some((seq, raw)) = inputs.next()? {
         if seq > question.to {
@@ -85,6 +94,12 @@ pub fn whatif(
         let why = format!("it ends with input {last}, before input {}", question.from.0);
         return Err(ReplayError::Place { dir: dir.to_owned(), why });
     };
+    if begins > Seq(1) {
+        report.notes.push(format!(
+            "the record begins with input {}: the run is known from there on, and goes on in the state that it had come to",
+            begins.0
+        ));
+    }
     if let Some((expected, next)) = inputs.hole().get() {
         report
             .notes
@@ -99,8 +114,6 @@ struct World<'a> {
     question: &'a Question,
     from: Seq,
     recorded: Lane,
-    /// Follows the market as a run without accounts does, until the loop opens; none where the record has no accounts.
-    watch: Option<Lane>,
     course: Course,
     began_at: Option<Stamp>,
     last: Seq,
@@ -131,22 +144,17 @@ struct Open {
 }
 
 impl<'a> World<'a> {
-    fn new(config: &'a RunConfig, question: &'a Question) -> Result<Self, LaneError> {
-        let from = Seq(question.from.0.max(1));
-        let recorded = Lane::closed(&config.params, config.trading, from)?;
-        let watch = match config.trading {
-            true => Some(Lane::watching(&on_paper(&config.params, question.paper), recorded.conns())?),
-            false => None,
-        };
+    /// For a record whose first input is `begins`.
+    fn new(config: &'a RunConfig, question: &'a Question, begins: Seq) -> Result<Self, LaneError> {
+        let from = question.from.max(begins);
         Ok(Self {
             config,
             question,
             from,
-            recorded,
-            watch,
+            recorded: Lane::closed(&config.params, config.trading, from)?,
             course: Course::Recorded,
             began_at: None,
-            last: Seq(0),
+            last: Seq(begins.0 - 1),
             now: Stamp::default(),
         })
     }
@@ -155,22 +163,11 @@ impl<'a> World<'a> {
         if seq >= self.from && matches!(self.course, Course::Recorded) {
             self.begin()?;
         }
-        // The reply is recorded under the number that the recorded run gave the request.
-        let text = match raw.input {
-            Input::HttpReply { venue, id, .. } => self.recorded.take_asked(venue, id),
-            _ => None,
-        };
         self.recorded.input(seq, raw);
-        if let Some(watch) = &mut self.watch {
-            watch.hear(seq, raw, text.as_deref());
-        }
         (self.last, self.now) = (seq, self.recorded.now());
         match &mut self.course {
             Course::Recorded => return Ok(()),
             Course::Closed(new, outputs) => {
-                if let Input::HttpReply { venue, id, .. } = raw.input {
-                    new.take_asked(venue, id);
-                }
                 new.input(seq, raw);
                 match part(&self.recorded, new) {
                     None => *outputs += new.acts().len() as u64,
@@ -180,7 +177,7 @@ impl<'a> World<'a> {
             Course::Open(open) => {
                 let Open { old, new, others, .. } = &mut **open;
                 for lane in [old, new].into_iter().chain(others.iter_mut().map(|(_, lane)| lane)) {
-                    lane.hear(seq, raw, text.as_deref());
+                    lane.hear(seq, raw, self.recorded.told());
                 }
             }
         }
@@ -213,7 +210,7 @@ impl<'a> World<'a> {
         let stated = self.question.paper;
         let opened = |from: &Lane, params: &EngineParams, latency_ns| {
             let paper = PaperParams { latency_ns, ..stated };
-            let mut lane = from.opened(self.watch.as_ref(), &on_paper(params, paper))?;
+            let mut lane = from.opened(&on_paper(params, paper), self.config.trading)?;
             lane.loop_back(seq, raw);
             Ok::<_, LaneError>(lane)
         };
@@ -228,7 +225,8 @@ impl<'a> World<'a> {
             new: new(stated.latency_ns)?,
             others: others.map(|latency| Ok((latency, new(latency)?))).collect::<Result<_, LaneError>>()?,
         };
-        (self.course, self.watch) = (Course::Open(Box::new(open)), None);
+        self.course = Course::Open(Box::new(open));
+        self.recorded.tell();
         Ok(())
     }
 }
@@ -356,7 +354,7 @@ impl World<'_> {
 
 impl AtLatency {
     fn of(latency_ns: Nanos, lane: &Lane) -> Self {
-        let trades = lane.log().filled().len() as u64;
+        let trades = lane.log().opened();
         Self { latency_ns, trades, net: lane.totals().net(), open_loop: true }
     }
 }
@@ -364,11 +362,11 @@ impl AtLatency {
 fn figures(Ended { lane, filled }: &Ended<'_>, uncertainty: Option<Money>) -> RunFigures {
     RunFigures {
         counts: lane.log().counts(),
-        trades: filled.len() as u64,
+        trades: lane.log().opened(),
+        carried: filled.iter().filter(|trade| trade.carried).count() as u64,
         open_at_end: filled.iter().filter(|trade| trade.closed.is_none()).count() as u64,
         uncertainty,
         unhedged_ns: lane.log().unhedged_ns(),
-        unanswered: lane.unanswered(),
         ..RunFigures::of(&lane.totals())
     }
 }
@@ -409,7 +407,7 @@ fn trade_changes(
     for (at, other) in pairs {
         let (old, new) = (old_row(at), new_row(other));
         // The edge names what the parameters make of it, not what was done.
-        let done = |row: &Option<trades::TradeRow>| row.clone().map(|row| row.without_edge());
+        let done = |row: &Option<TradeRow>| row.clone().map(TradeRow::without_edge);
         if done(&old) == done(&new) {
             unchanged += 1;
         } else {
@@ -421,8 +419,9 @@ fn trade_changes(
     changes.sort_by_key(|(_, opened, ..)| *opened);
     let parted = parting.map_or(u64::MAX, |parting| parting.seq);
     let labelled = changes.into_iter().map(|(change, opened, old, new)| {
+        let carried = [&old, &new].into_iter().flatten().any(|row| row.carried);
         // What was over before the divergence is the same in both.
-        TradeChange { change, opened_before: opened.0 < parted, open_loop: true, old, new }
+        TradeChange { change, opened_before: carried || opened.0 < parted, open_loop: true, old, new }
     });
     (labelled.collect(), unchanged)
 }
@@ -475,7 +474,9 @@ fn assumptions(paper: &PaperParams, trading: bool) -> Vec<String> {
             "after it, an order meets the touch {latency} ms after the egress gate, takes never more than the touch shows \
              and nothing twice of the same touch; no order of the engine rests, so a place in a queue plays no part"
         ),
-        "no market impact beyond that: market data, metadata, clock and commands go on as recorded".to_owned(),
+        "no market impact beyond that: market data, metadata, clock and commands go on as recorded, and so does what holds a \
+         venue (settings, locks, a restart's comparison)"
+            .to_owned(),
         "after it, taker fees are as configured; no funding is paid or received; the venues' outages and order limits are \
          not felt"
             .to_owned(),

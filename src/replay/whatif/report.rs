@@ -64,9 +64,11 @@ pub struct RunFigures {
     /// Counts of entries, orders and fills.
     #[serde(flatten)]
     pub counts: TradeCounts,
-    /// Trades of which a leg filled.
+    /// Trades of which a leg filled, opened by an input that counts.
     pub trades: u64,
-    /// Of them not flat at the end.
+    /// Trades that were open before the first of these: all of them belong to every run.
+    pub carried: u64,
+    /// Of both not flat at the end.
     pub open_at_end: u64,
     /// Profit of what was closed, quote currency.
     pub realised: Money,
@@ -88,8 +90,6 @@ pub struct RunFigures {
     pub open_loop_trades: u64,
     /// How much of `net` comes after the divergence.
     pub open_loop_net: Money,
-    /// Requests of market data sessions that the record does not answer.
-    pub unanswered: usize,
 }
 
 impl RunFigures {
@@ -181,7 +181,7 @@ pub enum Change {
 pub struct TradeChange {
     /// What becomes of it.
     pub change: Change,
-    /// It began before the divergence, and ends otherwise.
+    /// It began before the divergence, and ends otherwise; `carried` in its row: before the first input that counts.
     pub opened_before: bool,
     /// What differs comes after the divergence: what the market would have made of it is not recorded.
     pub open_loop: bool,
@@ -273,6 +273,7 @@ impl fmt::Display for TradeChange {
             "{what} {} {}: buys {}, sells {}, edge {} bps: ",
             row.opened, row.pair, row.buy, row.sell, row.entry_edge_bps
         )?;
+        f.write_str(if row.carried { "open before, from here on " } else { "" })?;
         match (&self.old, &self.new) {
             (Some(old), Some(new)) => write!(f, "{} → {}", old.result, new.result)?,
             _ => write!(f, "{}", row.result)?,
@@ -325,8 +326,9 @@ impl fmt::Display for WhatIf {
         for (name, run) in runs {
             writeln!(
                 f,
-                "{name:<14} trades {:>5} ({} open), orders {:>6}, fills {:>6}, fees {}, funding {}, unhedged {} s",
+                "{name:<14} trades {:>5}{} ({} open), orders {:>6}, fills {:>6}, fees {}, funding {}, unhedged {} s",
                 run.trades,
+                if run.carried > 0 { format!(" and {} from before", run.carried) } else { String::new() },
                 run.open_at_end,
                 run.counts.orders,
                 run.counts.fills,
@@ -345,13 +347,6 @@ impl fmt::Display for WhatIf {
                     false => String::new(),
                 }
             )?;
-            if run.unanswered > 0 {
-                writeln!(
-                    f,
-                    "{:<14} {} request(s) for market data have no recorded reply",
-                    "", run.unanswered
-                )?;
-            }
         }
         let difference = &self.difference;
         writeln!(

@@ -1,6 +1,7 @@
 //! The trades of one run, followed from their entry to flat, whoever executed them.
 
 use crate::core::position::{Positions, cash_flow, to_quote};
+use crate::core::trade::Trade;
 use crate::domain::calendar;
 use crate::domain::event::{Event, EventBody, Seq};
 use crate::domain::input::SendFate;
@@ -20,10 +21,12 @@ const BPS_SCALE: u8 = 5;
 /// A trade of which a leg filled, as reports show it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct TradeRow {
-    /// The recorded input that made its entry.
+    /// The recorded input that made its entry; of a trade that was open before, the first one that counts.
     pub opened_seq: u64,
     /// When, UTC.
     pub opened: String,
+    /// It was open before the first input that counts: its result counts from there, at the mids.
+    pub carried: bool,
     /// When it was flat again; `None` = not within the run.
     pub closed: Option<String>,
     /// Unified name of what it trades.
@@ -66,10 +69,12 @@ pub struct TradeCounts {
 /// A trade as it is followed.
 #[derive(Clone, Debug)]
 pub struct Followed {
-    /// The recorded input of its entry.
+    /// The recorded input of its entry; the first one that counts, if it was open before.
     pub opened: Seq,
     /// When.
     pub at: Stamp,
+    /// It was open before.
+    pub carried: bool,
     /// When it was flat again.
     pub closed: Option<Stamp>,
     /// Listings that it buys and sells at the entry.
@@ -86,8 +91,31 @@ pub struct Followed {
 }
 
 impl Followed {
+    fn new(opened: Seq, at: Stamp, legs: [InstrumentId; 2], edge: Ppb) -> Self {
+        Self {
+            opened,
+            at,
+            carried: false,
+            closed: None,
+            legs,
+            edge,
+            held: [0; 2],
+            flow: Money::ZERO,
+            fees: Money::ZERO,
+            fills: 0,
+            price: None,
+            unhedged_since: None,
+            unhedged_ns: 0,
+        }
+    }
+
     /// What it brought, its open legs at their marks.
     pub fn result(&self, positions: &Positions) -> Money {
+        self.flow - self.fees + self.worth(positions)
+    }
+
+    /// What closing its legs at their marks would bring.
+    fn worth(&self, positions: &Positions) -> Money {
         let open = self.legs.iter().zip(self.held).filter(|(_, held)| *held != 0);
         let open = open.filter_map(|(id, held)| {
             let (instrument, mark) = (positions.instrument(*id)?, positions.get(*id).mark?);
@@ -95,7 +123,7 @@ impl Followed {
             let flow = cash_flow(instrument, side, Qty(held.saturating_abs()), mark);
             Some(to_quote(instrument, flow, Some(mark)))
         });
-        open.fold(self.flow - self.fees, |sum, value| sum + value)
+        open.fold(Money::ZERO, |sum, value| sum + value)
     }
 
     /// Whether both hold at some time; an open one holds until the end.
@@ -108,13 +136,20 @@ impl Followed {
     fn fill(&mut self, update: &OrderUpdate, at: Stamp, positions: &Positions) {
         let Some(instrument) = positions.instrument(update.instrument) else { return };
         let Some(leg) = self.legs.iter().position(|id| *id == update.instrument) else { return };
-        let price = *self.price.get_or_insert(update.fill_price);
+        self.price.get_or_insert(update.fill_price);
         let flow = cash_flow(instrument, update.side, update.fill_qty, update.fill_price);
         let (exact, estimated) = positions.fee_of(instrument, update);
         self.flow += to_quote(instrument, flow, Some(update.fill_price));
         self.fees += to_quote(instrument, exact + estimated, Some(update.fill_price));
         self.fills += 1;
         self.held[leg] += update.side.sign() * update.fill_qty.0;
+        self.weigh(at, positions);
+        self.closed = (self.held == [0, 0]).then_some(at);
+    }
+
+    /// Holds its legs against each other.
+    fn weigh(&mut self, at: Stamp, positions: &Positions) {
+        let Some(price) = self.price else { return };
         let (mut net, mut step) = (Money::ZERO, Money::ZERO);
         for (id, held) in self.legs.iter().zip(self.held) {
             let Some(instrument) = positions.instrument(*id) else { continue };
@@ -131,7 +166,6 @@ impl Followed {
             }
             _ => {}
         }
-        self.closed = (self.held == [0, 0]).then_some(at);
     }
 }
 
@@ -149,7 +183,7 @@ pub struct TradeLog {
 }
 
 impl TradeLog {
-    /// Follows trades from input `from` on.
+    /// Follows trades from input `from` on, and those that are open then: see [`TradeLog::carry`].
     pub fn new(from: Seq) -> Self {
         Self {
             from,
@@ -158,6 +192,26 @@ impl TradeLog {
             by_order: BTreeMap::new(),
             counts: TradeCounts::default(),
             updates: Vec::new(),
+        }
+    }
+
+    /// Trades that were open before the first input that counts go on from `at`.
+    pub fn carry<'a>(&mut self, open: impl Iterator<Item = &'a Trade>, at: Stamp, positions: &Positions) {
+        for trade in open {
+            let index = self.trades.len();
+            self.by_id.insert(trade.id, index);
+            let out = trade.legs.iter().filter_map(|leg| leg.working);
+            self.by_order.extend(out.map(|order| (order.id, index)));
+            let legs = trade.legs.map(|leg| InstrumentId(leg.listing));
+            let mut followed = Followed {
+                carried: true,
+                held: trade.legs.map(|leg| leg.position),
+                price: (trade.mid.0 > 0).then_some(trade.mid).or_else(|| positions.get(legs[0]).mark),
+                ..Followed::new(self.from, at, legs, trade.edge.net)
+            };
+            followed.flow = -followed.worth(positions);
+            followed.weigh(at, positions);
+            self.trades.push(followed);
         }
     }
 
@@ -172,20 +226,8 @@ impl TradeLog {
         {
             self.counts.entries += 1;
             self.by_id.insert(basket.trade, self.trades.len());
-            self.trades.push(Followed {
-                opened: seq,
-                at,
-                closed: None,
-                legs: [buy.instrument, sell.instrument],
-                edge: basket.edge.net,
-                held: [0; 2],
-                flow: Money::ZERO,
-                fees: Money::ZERO,
-                fills: 0,
-                price: None,
-                unhedged_since: None,
-                unhedged_ns: 0,
-            });
+            let legs = [buy.instrument, sell.instrument];
+            self.trades.push(Followed::new(seq, at, legs, basket.edge.net));
         }
         if let Some(trade) = self.by_id.get(&basket.trade) {
             self.by_order.extend(basket.orders().iter().map(|order| (order.client_id, *trade)));
@@ -230,9 +272,14 @@ impl TradeLog {
         self.counts
     }
 
-    /// Trades of which a leg filled, in the order of their entries.
+    /// Trades of which a leg filled or was held before, in the order of their entries.
     pub fn filled(&self) -> Vec<&Followed> {
-        self.trades.iter().filter(|trade| trade.fills > 0).collect()
+        self.trades.iter().filter(|trade| trade.fills > 0 || trade.held != [0, 0]).collect()
+    }
+
+    /// Those of them that were opened here, and not before.
+    pub fn opened(&self) -> u64 {
+        self.filled().iter().filter(|trade| !trade.carried).count() as u64
     }
 
     /// Time with unequal legs, summed over trades, ns.
@@ -252,6 +299,7 @@ pub fn row(trade: &Followed, params: &EngineParams, positions: &Positions) -> Tr
     TradeRow {
         opened_seq: trade.opened.0,
         opened: calendar::shown(trade.at.wall),
+        carried: trade.carried,
         closed: trade.closed.map(|at| calendar::shown(at.wall)),
         pair: canonical.map_or_else(String::new, |of| of.name.clone()),
         buy: name(trade.legs[0]),

@@ -1,6 +1,7 @@
 //! What route would say to an order now, for explanations. Read-only.
 
 use super::{CREDIT_MAX, Route};
+use crate::domain::effect::MessageId;
 use crate::domain::instrument::VenueId;
 use crate::domain::params::OrderRoute;
 use crate::domain::time::Nanos;
@@ -28,6 +29,11 @@ pub struct RouteStanding {
 }
 
 impl Route {
+    /// How many messages are without an outcome, and the number of the last message.
+    pub fn on_their_way(&self) -> (u32, MessageId) {
+        (self.outstanding, MessageId(self.next_message))
+    }
+
     /// Where a venue stands for an order at `now` (`mono`); `urgent`: it ends a risk.
     pub fn standing(&self, venue: VenueId, urgent: bool, now: Nanos) -> RouteStanding {
         let at = venue.index();
