@@ -1,6 +1,7 @@
 //! Bundles: a stretch of a run that is replayed anywhere, tells what is damaged, and holds no secret.
 
-use crate::simulated::{TempDir, sim_config, simulation};
+use crate::restart::{Desk, slow_second, until_between_legs};
+use crate::simulated::{START, TempDir, close, sim_config, simulation};
 use perpring::domain::codec::{decode_input, decode_output};
 use perpring::domain::event::Seq;
 use perpring::domain::input::Input;
@@ -32,7 +33,7 @@ fn record(dir: &Path) {
     let (mut simulation, _) =
         simulation(&sim, world::demo_scan(), RiskParams::default(), 100 * MICRO, Some(dir));
     simulation.run_for(10 * SECOND);
-    crate::simulated::close(simulation);
+    close(simulation);
 }
 
 fn bundle(dir: &Path, out: &Path, around: &str, window: [Nanos; 2]) -> Result<Written, BundleError> {
@@ -248,4 +249,23 @@ fn a_stretch_that_the_run_does_not_have_is_refused_with_the_reason() {
         assert!(said.contains(why), "{said}");
         assert!(!out.exists());
     }
+}
+
+#[test]
+fn a_bundle_of_a_run_that_took_over_knows_the_orders_that_it_took_over() {
+    let mut desk = Desk::new(slow_second);
+    let venues = desk.venues();
+    let (mut first, _) = desk.run(venues, START);
+    until_between_legs(&mut first);
+    let now = first.now();
+    let (mut next, carry) = desk.run(first.die(SECOND), now + SECOND);
+    assert!(!carry.orders.is_empty());
+    next.run_for(3 * SECOND);
+    close(next);
+    let out = TempDir::new();
+    fs::create_dir_all(out.path()).expect("temporary disk");
+    let path = out.path().join("a.ppz");
+    let written = bundle(&desk.dir(2), &path, "+1s", [60 * SECOND, 60 * SECOND]).expect("a bundle");
+    assert!(written.about.reproduced && written.about.blanked.is_empty(), "{:?}", written.about);
+    assert!(written.verdict.is_met(), "{:?}", written.verdict.outcomes);
 }

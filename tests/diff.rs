@@ -276,11 +276,16 @@ fn another_program_is_asked_for_its_outputs() {
 }
 
 /// A run that finds no entry worth it, and tells of none that it nearly took: its configuration.
-fn record_quietly(dir: &Path) -> RunConfig {
+fn record_quietly(dir: &Path, seconds: i64) -> RunConfig {
     let sim = sim_config(5, &["binance-usdm", "okx"], |sim| sim.step_ns = 10 * MILLI);
-    let scan = ScanParams { threshold_ppb: i64::MAX / 4, near_miss_per_s: 0, ..world::demo_scan() };
+    let scan = ScanParams {
+        threshold_ppb: i64::MAX / 4,
+        near_miss_per_s: 0,
+        basis_samples: 201,
+        ..world::demo_scan()
+    };
     let (mut simulation, config) = simulation(&sim, scan, RiskParams::default(), 100 * MICRO, Some(dir));
-    simulation.run_for(5 * SECOND);
+    simulation.run_for(seconds * SECOND);
     crate::simulated::close(simulation);
     config
 }
@@ -303,7 +308,7 @@ fn first_unequal(dir: &Path, configs: [&RunConfig; 2]) -> u64 {
 #[test]
 fn states_that_part_are_named_with_their_values_and_the_input_that_made_them_differ() {
     let dir = TempDir::new();
-    let config = record_quietly(dir.path());
+    let config = record_quietly(dir.path(), 5);
     let mut other = config.clone();
     other.params.scan.allowance_ppb += 7;
     let at = first_unequal(dir.path(), [&config, &other]);
@@ -354,57 +359,99 @@ fn a_recorded_hash_that_no_replay_makes_is_called_that() {
     );
 }
 
-#[test]
-fn another_program_is_asked_for_the_state_that_differs() {
-    let [a, b, folder] = [TempDir::new(), TempDir::new(), TempDir::new()];
-    record_quietly(a.path());
-    record_quietly(b.path());
-    // The other program: this one, with another allowance.
-    let kind = input_kind(&Input::Config);
-    rewrite(b.path(), Stream::Inputs, |_, mut record, out| {
-        let key = b"\"scan\":{";
+/// A program at `name` that does what this one does, but of another journal, after this line of shell.
+fn other_program(folder: &Path, name: &str, first: &str, journal: &Path) -> String {
+    std::fs::create_dir_all(folder).expect("temporary disk");
+    let (script, own) = (folder.join(name), env!("CARGO_BIN_EXE_perpring"));
+    let text = format!("#!/bin/sh\n{first}\nshift 2\nexec {own} replay {} \"$@\"\n", journal.display());
+    std::fs::write(&script, text).expect("temporary disk");
+    std::fs::set_permissions(&script, std::fs::Permissions::from_mode(0o755)).expect("temporary disk");
+    script.to_str().expect("text").to_owned()
+}
+
+/// The journal's recorded configuration gets another value of a parameter of the scanner, of the same length.
+fn rewrite_scan(dir: &Path, from: &str, to: &str) -> RunConfig {
+    assert_eq!(from.len(), to.len());
+    let (kind, mut config) = (input_kind(&Input::Config), None);
+    rewrite(dir, Stream::Inputs, |_, mut record, out| {
         if record.kind == kind {
-            let scan = memchr::memmem::find(&record.body, key).expect("a table");
-            let key = b"\"allowance_ppb\":";
-            let at = scan + memchr::memmem::find(&record.body[scan..], key).expect("a value") + key.len();
-            assert!(record.body[at].is_ascii_digit());
-            record.body[at] = if record.body[at] == b'9' { b'8' } else { record.body[at] + 1 };
+            let scan = memchr::memmem::find(&record.body, b"\"scan\":{").expect("a table");
+            let found = memchr::memmem::find(&record.body[scan..], from.as_bytes()).expect("a value");
+            record.body[scan + found..][..to.len()].copy_from_slice(to.as_bytes());
+            let begin = record.body.iter().position(|byte| *byte == b'{').expect("a table");
+            config = serde_json::from_slice(&record.body[begin..]).ok();
         }
         out.push(record);
     })
     .expect("temporary disk");
-    std::fs::create_dir_all(folder.path()).expect("temporary disk");
-    let own = env!("CARGO_BIN_EXE_perpring");
-    let script = |name: &str, first: &str| {
-        let script = folder.path().join(name);
-        let text = format!("#!/bin/sh\n{first}\nshift 2\nexec {own} replay {} \"$@\"\n", b.path().display());
-        std::fs::write(&script, text).expect("temporary disk");
-        std::fs::set_permissions(&script, std::fs::Permissions::from_mode(0o755)).expect("temporary disk");
-        script.to_str().expect("text").to_owned()
-    };
-    let asked = |program_path: &str| -> Value {
-        let (code, told, said) =
-            program(&[a.path().to_str().expect("text"), "--binary", program_path, "--json"]);
-        assert_eq!(code, Some(1), "{said}");
-        serde_json::from_str(&told).expect("one object")
-    };
-    let report = asked(&script("changed", ""));
-    assert_eq!(report["first"]["kind"], "state", "{report}");
-    assert_eq!(
-        report["first"]["parting"]["seq"].as_u64(),
-        report["first"]["seq"].as_u64().map(|seq| seq - 1)
-    );
-    let fields = report["first"]["parting"]["fields"].as_array().expect("named");
-    let named = |end: &str| {
-        fields.iter().any(|field| field["field"].as_str().is_some_and(|path| path.ends_with(end)))
-    };
-    assert!(named("params.allowance_ppb") && named("terms.net"), "{fields:?}");
+    config.expect("a configuration")
+}
 
-    // One from before it could be asked.
+fn asked(journal: &Path, program_path: &str) -> Value {
+    let (code, told, said) = program(&[journal.to_str().expect("text"), "--binary", program_path, "--json"]);
+    assert_eq!(code, Some(1), "{said}");
+    serde_json::from_str(&told).expect("one object")
+}
+
+/// Another program, whose runs have `to` where these have `from` among the scanner's parameters, is found to differ at the
+/// first input of a run of that length after which the states do, in values with these words in their names.
+fn finds_the_input(from: &str, to: &str, named: &str, seconds: i64) -> u64 {
+    let [a, b, folder] = [TempDir::new(), TempDir::new(), TempDir::new()];
+    let config = record_quietly(a.path(), seconds);
+    record_quietly(b.path(), seconds);
+    let other = rewrite_scan(b.path(), from, to);
+    let at = first_unequal(a.path(), [&config, &other]);
+    let asks = folder.path().join("asks");
+    let log = format!("case \"$*\" in *--state*) echo \"$*\" >> {};; esac", asks.display());
+    let report = asked(a.path(), &other_program(folder.path(), "changed", &log, b.path()));
+    let first = &report["first"];
+    assert_eq!((&first["stage"], &first["kind"]), (&"scan".into(), &"state".into()), "{report}");
+    let parting = &first["parting"];
+    assert_eq!(parting["seq"], at, "{parting}");
+    let fields = parting["fields"].as_array().expect("named");
+    let has = |word: &str| {
+        fields.iter().any(|field| field["field"].as_str().is_some_and(|path| path.contains(word)))
+    };
+    assert!(has(named) && !has("params"), "not the configuration: {fields:?}");
+    let asks = std::fs::read_to_string(&asks).expect("it was asked").lines().count();
+    assert!((2..=14).contains(&asks), "{asks} questions");
+    // The chain is that of the input, and values and chain are those of a replay of both in this program.
+    let here = replayed(a.path(), other).first.expect("a difference");
+    assert_eq!(serde_json::to_value(&here.chain_a).expect("text"), first["chain_a"]);
+    assert_eq!(serde_json::to_value(&here.parting).expect("text"), *parting);
+    assert!(report["notes"].to_string().contains("what this program makes"), "{report}");
+    at
+}
+
+#[test]
+fn the_input_after_which_another_program_differs_is_searched_for_by_asking_for_its_state() {
+    finds_the_input("\"allowance_ppb\":50000", "\"allowance_ppb\":50007", "terms.net", 5);
+}
+
+#[test]
+fn it_is_searched_for_behind_a_hash_that_is_equal() {
+    // A shorter memory of bases, from when that is full on.
+    let at = finds_the_input("\"basis_samples\":201", "\"basis_samples\":181", ".newest.", 7);
+    assert!(at > 4096, "{at}");
+}
+
+#[test]
+fn another_program_that_cannot_tell_its_state_is_called_that() {
+    let [a, b, folder] = [TempDir::new(), TempDir::new(), TempDir::new()];
+    record_quietly(a.path(), 5);
+    record_quietly(b.path(), 5);
+    rewrite_scan(b.path(), "\"allowance_ppb\":50000", "\"allowance_ppb\":50007");
+    // One from before it could be asked; one whose state is another's.
     let refuses =
         "case \"$*\" in *--state*) echo \"error: unexpected argument '--state' found\" >&2; exit 2;; esac";
-    let report = asked(&script("older", refuses));
+    let strange = "case \"$*\" in *--state*) echo '{\"river\":{\"scan\":{\"x\":1}}}' > \"$8\"; exit 0;; esac";
+    let report = asked(a.path(), &other_program(folder.path(), "older", refuses, b.path()));
     assert_eq!(report["first"]["parting"], Value::Null);
     let notes = report["notes"].to_string();
     assert!(notes.contains("does not tell its state") && notes.contains("unexpected argument"), "{notes}");
+
+    let report = asked(a.path(), &other_program(folder.path(), "strange", strange, b.path()));
+    let (first, notes) = (&report["first"], report["notes"].to_string());
+    assert_eq!(first["parting"]["seq"].as_u64(), first["seq"].as_u64().map(|seq| seq - 1));
+    assert!(notes.contains("cannot read the state") && notes.contains("is not known"), "{notes}");
 }

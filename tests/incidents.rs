@@ -1,13 +1,14 @@
 //! Bundles of incidents: every bug found so far stays found. Each file of `tests/incidents/` is replayed and must hold what
 //! it expects; bugs that are planted again break it.
 
-use crate::simulated::{TempDir, changed_simulation, sim_config};
+use crate::restart::{Desk, lose_tail, until_between_legs};
+use crate::simulated::{START, TempDir, changed_simulation, close, sim_config};
 use perpring::domain::effect::HttpId;
 use perpring::domain::event::EventBody;
-use perpring::domain::input::{Command, ConnId, DownReason, FrameMeta};
+use perpring::domain::input::{Command, ConnId, DownReason, FrameMeta, Scope};
 use perpring::domain::instrument::{Instrument, InstrumentId};
 use perpring::domain::order::ClientId;
-use perpring::domain::params::RiskParams;
+use perpring::domain::params::{RiskParams, ScanParams};
 use perpring::domain::standing::Pace;
 use perpring::domain::state::{State, StateError};
 use perpring::domain::time::{MICRO, MILLI, Nanos, SECOND, Stamp};
@@ -16,11 +17,13 @@ use perpring::replay::bundle::judge::{Verdict, judge, judge_built};
 use perpring::replay::bundle::member;
 use perpring::replay::bundle::write::{Request, write};
 use perpring::replay::place::duration;
-use perpring::sim::FaultPlan;
+use perpring::sim::{FaultPlan, SimConfig};
 use perpring::stage::river::Parts;
+use perpring::topology::simulated::Simulation;
 use perpring::topology::world;
 use perpring::venue::copies::CopyCounts;
 use perpring::venue::{Adapter, Emit, Out};
+use serde_json::Value;
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -37,14 +40,25 @@ const BYTES_MAX: u64 = 1 << 20;
 struct Incident {
     name: String,
     venues: Vec<String>,
-    /// A plan of faults.
+    /// A plan of faults; empty = nothing goes wrong at the venues.
+    #[serde(default)]
     faults: String,
     /// Simulated seconds of the whole run.
     seconds: i64,
-    /// When everything is closed; without it, three seconds before the end.
-    reduce_at: Option<i64>,
-    /// Oldest book that risk takes for an order, ms; without it, as usual.
-    book_age_max_ms: Option<i64>,
+    /// When everything is closed, s; without it, three seconds before the end.
+    reduce_at: Option<f64>,
+    /// Another run came before, and ended so: the bundle is of the run that took over.
+    after_run: Option<Before>,
+    /// Between two ticks while nothing else comes, ms; without it, 1.
+    tick_ms: Option<i64>,
+    /// How much later than usual the engine hears that a message was sent, ms.
+    #[serde(default)]
+    fates_late_ms: i64,
+    /// One way between engine and venues, ms; without it, a tenth.
+    latency_ms: Option<i64>,
+    /// What of the world and of the engine is not as usual.
+    #[serde(default)]
+    change: Change,
     /// The place of the bundle.
     around: String,
     /// Time before and after it.
@@ -54,6 +68,46 @@ struct Incident {
     notes: String,
 }
 
+/// How the run before ended.
+#[derive(Clone, Copy, PartialEq, Eq, serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum Before {
+    /// It crashed when one leg had filled and the other order was under way; that one fills while nobody is there.
+    BetweenLegs,
+    /// The operator killed it, and then it crashed.
+    Killed,
+    /// Its host lost its power between two legs, and the end of its record, from before that trade was wished for.
+    PowerLost,
+}
+
+/// Values that replace the usual ones, by their names.
+#[derive(Default, serde::Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct Change {
+    sim: Table,
+    /// Of every instrument.
+    instrument: Table,
+    /// Of every venue.
+    venue: Table,
+    /// Of the venue of that name.
+    venues: BTreeMap<String, Table>,
+    scan: Table,
+    risk: Table,
+    /// What the engine knows of every venue.
+    params: Table,
+}
+
+type Table = serde_json::Map<String, Value>;
+
+/// `of` with the values of `table` in the place of its own.
+fn with<T: serde::Serialize + serde::de::DeserializeOwned>(of: &T, table: &Table) -> T {
+    let mut value = serde_json::to_value(of).expect("a value");
+    for (key, to) in table {
+        *value.get_mut(key).unwrap_or_else(|| panic!("there is no `{key}`")) = to.clone();
+    }
+    serde_json::from_value(value).expect("a value of the same kind")
+}
+
 /// All of them: the worlds that the bundles were made of.
 fn incidents() -> Vec<Incident> {
     let text = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(DIR).join("incidents.toml"));
@@ -61,40 +115,109 @@ fn incidents() -> Vec<Incident> {
     file.into_values().flatten().collect()
 }
 
-/// Records the world of an incident: one busy instrument, so that few seconds hold many trades.
-fn record(dir: &Path, incident: &Incident) {
-    let venues: Vec<&str> = incident.venues.iter().map(String::as_str).collect();
-    let sim = sim_config(7, &venues, |sim| {
-        sim.step_ns = 10 * MILLI;
-        sim.instruments.iter_mut().for_each(|instrument| instrument.jump_every_ns = 2 * SECOND);
-        for venue in &mut sim.venues {
-            venue.levels = 6;
-            venue.listings.retain(|listing| listing.instrument == 0);
-        }
-    });
-    let mut risk = RiskParams {
-        consecutive_failures_max: 1_000_000,
-        daily_loss_max_usd: 1_000_000,
-        ..RiskParams::default()
-    };
-    if let Some(age) = incident.book_age_max_ms {
-        risk.book_age_max_ns = age * MILLI;
+impl Incident {
+    /// Its world: one busy instrument, so that few seconds hold many trades.
+    fn world(&self) -> SimConfig {
+        let venues: Vec<&str> = self.venues.iter().map(String::as_str).collect();
+        let change = &self.change;
+        let sim = sim_config(7, &venues, |sim| {
+            sim.step_ns = 10 * MILLI;
+            for instrument in &mut sim.instruments {
+                instrument.jump_every_ns = 2 * SECOND;
+                *instrument = with(instrument, &change.instrument);
+            }
+            for venue in &mut sim.venues {
+                venue.levels = 6;
+                venue.listings.retain(|listing| listing.instrument == 0);
+                *venue = with(venue, &change.venue);
+                *venue = with(venue, change.venues.get(&venue.name).unwrap_or(&Table::new()));
+            }
+        });
+        with(&sim, &change.sim)
     }
-    let params = world::engine_params(&sim, 7, world::demo_scan(), risk);
-    let plan = FaultPlan::parse("faults", &incident.faults).expect("a plan");
-    let (mut simulation, _) = changed_simulation(params, &sim, 100 * MICRO, Some(dir), &plan);
-    let reduce_at = incident.reduce_at.unwrap_or(incident.seconds - 3);
-    simulation.run_for(reduce_at * SECOND);
-    simulation.command(Command::Reduce);
-    simulation.run_for((incident.seconds - reduce_at) * SECOND);
-    let (engine, _) = simulation.into_parts();
-    engine.into_parts().1.into_parts().0.expect("recorded").close().expect("temporary disk");
+
+    fn scan(&self) -> ScanParams {
+        with(&world::demo_scan(), &self.change.scan)
+    }
+
+    fn risk(&self) -> RiskParams {
+        let risk = RiskParams {
+            consecutive_failures_max: 1_000_000,
+            daily_loss_max_usd: 1_000_000,
+            ..RiskParams::default()
+        };
+        with(&risk, &self.change.risk)
+    }
+
+    fn plan(&self) -> FaultPlan {
+        match self.faults.as_str() {
+            "" => FaultPlan::default(),
+            faults => FaultPlan::parse("faults", faults).expect("a plan"),
+        }
+    }
+
+    fn pace(&self, simulation: &mut Simulation) {
+        simulation.tick_every(self.tick_ms.unwrap_or(1) * MILLI);
+        simulation.tell_fates_after(self.fates_late_ms * MILLI);
+    }
+
+    /// Runs it to its end.
+    fn run(&self, mut simulation: Simulation) {
+        self.pace(&mut simulation);
+        let end = self.seconds * SECOND;
+        let reduce_at = self.reduce_at.map_or(end - 3 * SECOND, |at| (at * SECOND as f64) as Nanos);
+        simulation.run_for(reduce_at);
+        simulation.command(Command::Reduce);
+        simulation.run_for(end - reduce_at);
+        close(simulation);
+    }
+
+    /// Records its run in `dir`.
+    fn record(&self, dir: &Path) {
+        let sim = self.world();
+        let mut params = world::engine_params(&sim, 7, self.scan(), self.risk());
+        params.venues.iter_mut().for_each(|venue| *venue = with(venue, &self.change.params));
+        let latency = self.latency_ms.map_or(100 * MICRO, |ms| ms * MILLI);
+        let (simulation, _) = changed_simulation(params, &sim, latency, Some(dir), &self.plan());
+        self.run(simulation);
+    }
+
+    /// The same of a run that takes over from one that ended in that way.
+    fn record_after(&self, ends: Before, dir: &Path) {
+        let usual = self.change.params.is_empty() && self.latency_ms.is_none();
+        assert!(
+            usual,
+            "{}: `change.params` and `latency_ms` are of a run that took over from none",
+            self.name
+        );
+        let mut desk = Desk::of(self.world(), self.scan(), self.risk(), self.plan());
+        let venues = desk.venues();
+        let (mut first, _) = desk.run(venues, START);
+        self.pace(&mut first);
+        if ends == Before::Killed {
+            first.run_for(6 * SECOND);
+            first.command(Command::Kill(Scope::Global));
+            first.run_for(SECOND);
+        }
+        let trade = (ends != Before::Killed).then(|| until_between_legs(&mut first));
+        let now = first.now();
+        let venues = first.die(SECOND);
+        if let (Before::PowerLost, Some(trade)) = (ends, trade) {
+            lose_tail(&desk.dir(1), &trade, 60);
+        }
+        let (next, _) = desk.run(venues, now + SECOND);
+        self.run(next);
+        fs::rename(desk.dir(2), dir).expect("temporary disk");
+    }
 }
 
 /// Makes the bundle of an incident.
 fn make(incident: &Incident, out: &Path) {
     let dir = TempDir::new();
-    record(dir.path(), incident);
+    match incident.after_run {
+        Some(ends) => incident.record_after(ends, dir.path()),
+        None => incident.record(dir.path()),
+    }
     let time = |text: &str| duration(text).expect("a length of time");
     let request = Request {
         dir: dir.path(),

@@ -46,37 +46,46 @@ const LATENCY: Nanos = 100 * MICRO;
 const SEGMENT: u64 = 4 << 20;
 
 /// Venues that live on, and the runs of one journal directory that trade there.
-struct Desk {
+pub struct Desk {
     root: TempDir,
     sim: SimConfig,
     scan: ScanParams,
     risk: RiskParams,
+    plan: FaultPlan,
     runs: u64,
 }
 
 impl Desk {
-    fn new(tune: impl FnOnce(&mut SimConfig)) -> Self {
+    /// Of the usual world, changed.
+    pub fn new(tune: impl FnOnce(&mut SimConfig)) -> Self {
         let (scan, risk) = (world::demo_scan(), RiskParams::default());
+        Self::of(sim_config(7, &BOTH, tune), scan, risk, FaultPlan::default())
+    }
+
+    /// Of this world.
+    pub fn of(sim: SimConfig, scan: ScanParams, risk: RiskParams, plan: FaultPlan) -> Self {
         let root = TempDir::new();
         fs::create_dir_all(root.path()).expect("temporary disk");
-        Self { root, sim: sim_config(7, &BOTH, tune), scan, risk, runs: 0 }
+        Self { root, sim, scan, risk, plan, runs: 0 }
     }
 
     fn params(&self) -> EngineParams {
         world::engine_params(&self.sim, 7 + self.runs, self.scan.clone(), self.risk.clone())
     }
 
-    fn venues(&self) -> Vec<Box<dyn LedgerServer>> {
-        let server = |venue| server_with(&self.sim, venue, &FaultPlan::default()).expect("a valid world");
+    /// Its venues before their first input.
+    pub fn venues(&self) -> Vec<Box<dyn LedgerServer>> {
+        let server = |venue| server_with(&self.sim, venue, &self.plan).expect("a valid world");
         (0..self.sim.venues.len()).map(server).collect()
     }
 
-    fn dir(&self, run: u64) -> PathBuf {
+    /// Where a run is recorded; the first is 1.
+    pub fn dir(&self, run: u64) -> PathBuf {
         self.root.path().join(format!("run-{run}"))
     }
 
     /// Begins the next run at `now`, as `perpring run` does; also tells what it has taken over.
-    fn run(&mut self, venues: Vec<Box<dyn LedgerServer>>, now: Nanos) -> (Simulation, Carry) {
+    pub fn run(&mut self, venues: Vec<Box<dyn LedgerServer>>, now: Nanos) -> (Simulation, Carry) {
         let carry = previous(self.root.path(), true, &self.params(), &mut |_| {}).expect("readable");
         self.runs += 1;
         let config = RunConfig { trading: true, params: self.params() };
@@ -195,12 +204,12 @@ fn a_killed_engine_stays_halted_over_restarts_until_the_operator_resumes() {
 }
 
 /// The second venue takes its time: its leg fills after the other one.
-fn slow_second(sim: &mut SimConfig) {
+pub fn slow_second(sim: &mut SimConfig) {
     sim.venues[1].latency_in_ns = 8 * MILLI;
 }
 
 /// Runs in small steps to a moment at which one leg of a trade has filled and the other order is under way.
-fn until_between_legs(simulation: &mut Simulation) -> Trade {
+pub fn until_between_legs(simulation: &mut Simulation) -> Trade {
     let end = simulation.now() + 120 * SECOND;
     simulation.run_for(4 * SECOND);
     while simulation.now() < end {
@@ -352,6 +361,19 @@ fn cut_at(dir: &Path, position: u64) {
     }
 }
 
+/// The record ends so many inputs before the fate of the trade's first order, as with a host that lost its power.
+pub fn lose_tail(dir: &Path, trade: &Trade, earlier: usize) {
+    let working = trade.legs[1].working.or(trade.legs[0].working).expect("an order is out").id;
+    let of_trade = working.sequence() - u64::from(trade.legs[1].working.is_some());
+    let is_of_trade = |input: &Input| match input {
+        Input::Outcome(outcome) => outcome.order.is_some_and(|order| order.client_id.sequence() >= of_trade),
+        _ => false,
+    };
+    let all = inputs(dir);
+    let at = all.iter().position(|(_, input, _)| is_of_trade(input)).expect("it was sent");
+    cut_at(dir, all[at - earlier].2);
+}
+
 #[test]
 fn orders_that_were_sent_and_never_recorded_are_found_at_the_venues_and_closed() {
     // The record loses its tail, as with a host that lost its power: from the fate of the trade's first order on, of
@@ -363,17 +385,7 @@ fn orders_that_were_sent_and_never_recorded_are_found_at_the_venues_and_closed()
         let trade = until_between_legs(&mut first);
         let now = first.now();
         let venues = first.die(SECOND);
-        let working = trade.legs[1].working.or(trade.legs[0].working).expect("an order is out").id;
-        let of_trade = working.sequence() - u64::from(trade.legs[1].working.is_some());
-        let is_of_trade = |input: &Input| match input {
-            Input::Outcome(outcome) => {
-                outcome.order.is_some_and(|order| order.client_id.sequence() >= of_trade)
-            }
-            _ => false,
-        };
-        let all = inputs(&desk.dir(1));
-        let at = all.iter().position(|(_, input, _)| is_of_trade(input)).expect("it was sent");
-        cut_at(&desk.dir(1), all[at - earlier].2);
+        lose_tail(&desk.dir(1), &trade, earlier);
         let (mut next, carry) = desk.run(venues, now + SECOND);
         let known = carry.trades.iter().any(|taken| taken.legs.iter().any(|leg| leg.position != 0));
         assert_eq!((known, carry.standing.adopts), (false, true), "no fill is recorded: {carry:?}");

@@ -90,9 +90,12 @@ fn outputs_of(program: &Path, journal: &Path, out: &Path) -> Result<(), Failure>
 /// Lets another program write its state after an input.
 fn state_of(program: &Path, journal: &Path, seq: Seq, file: &Path) -> Result<String, String> {
     let seq = seq.0.to_string();
+    tell!("{} is asked for its state after input {seq}", program.display());
     let place = ["--from", &seq, "--to", &seq, "--state"].map(OsStr::new);
     ask(program, journal, &[&place[..], &[file.as_os_str()]].concat())?;
-    std::fs::read_to_string(file).map_err(|why| format!("{}: {why}", file.display()))
+    // It writes a new file each time.
+    let told = std::fs::read_to_string(file).and_then(|told| std::fs::remove_file(file).map(|()| told));
+    told.map_err(|why| format!("{}: {why}", file.display()))
 }
 
 /// Runs `program replay JOURNAL` with these options.

@@ -15,9 +15,10 @@ use crate::domain::time::{MILLI, Nanos};
 use crate::sim::{HttpReply, HttpRequest, LedgerServer, Push, SimConn};
 use crate::stage::decode::ConnInfo;
 use crate::stage::egress::{KillLatch, Vault, admit};
+use crate::stage::gateway::outcome;
 use crate::venue::pace::pace_of;
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BinaryHeap};
+use std::collections::{BTreeMap, BinaryHeap, VecDeque};
 
 /// A delivery in flight.
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -72,6 +73,8 @@ enum Delivery {
         redact: Option<RedactKey>,
         request: Vec<u8>,
     },
+    /// The oldest of [`SimTransport::fates`].
+    Fate,
 }
 
 /// Orderable stand-ins: deliveries are ordered by time and number only, but the heap wants a total order.
@@ -97,12 +100,26 @@ pub struct SimTransport {
     heap: BinaryHeap<Reverse<(Nanos, u64, Delivery)>>,
     number: u64,
     sealed: Vec<u8>,
+    /// How long after it a message's fate is told, ns; 0 = at once.
+    fate_ns: Nanos,
+    /// Fates on their way.
+    fates: VecDeque<Input>,
 }
 
 impl SimTransport {
     fn at(&mut self, time: Nanos, delivery: Delivery) {
         self.number += 1;
         self.heap.push(Reverse((time, self.number, delivery)));
+    }
+
+    /// The fate of a message that left: now, or as an input of its own.
+    fn tell(&mut self, message: &OutMsg, fate: SendFate) -> Option<SendFate> {
+        if self.fate_ns == 0 {
+            return Some(fate);
+        }
+        self.fates.push_back(outcome(&message.meta, fate));
+        self.at(self.now + self.fate_ns, Delivery::Fate);
+        None
     }
 
     /// The kill latch of the egress gate.
@@ -126,7 +143,7 @@ impl Egress for SimTransport {
                 }
                 let text = self.sealed.clone();
                 self.at(arrival, Delivery::TextAtVenue { conn, epoch: link.epoch, text });
-                Some(SendFate::Sent)
+                self.tell(message, SendFate::Sent)
             }
             Target::Http { venue, id, redact } => {
                 let redact = redact.map(|Redact { slot, key }| (slot, key));
@@ -185,6 +202,8 @@ pub struct Simulation {
     accepted: Vec<BTreeMap<u32, (ConnId, u32)>>,
     start: Nanos,
     tick_at: Nanos,
+    /// Between two ticks while nothing else comes, ns.
+    tick_ns: Nanos,
     pushes: Vec<Push>,
     /// The engine has died: nothing reaches it any more.
     is_dead: bool,
@@ -215,11 +234,14 @@ impl Simulation {
                 heap: BinaryHeap::with_capacity(4096),
                 number: 0,
                 sealed: Vec::with_capacity(4096),
+                fate_ns: 0,
+                fates: VecDeque::new(),
             },
             accepted: vec![BTreeMap::new(); servers.len()],
             servers,
             start,
             tick_at: start,
+            tick_ns: MILLI,
             pushes: Vec::new(),
             is_dead: false,
         };
@@ -230,12 +252,23 @@ impl Simulation {
     }
 
     fn input(&mut self, input: Input, bytes: &[u8]) {
-        self.tick_at = self.transport.now + MILLI;
+        self.tick_at = self.transport.now + self.tick_ns;
         if self.is_dead {
             return;
         }
         let raw = RawInput { mono: self.transport.now - self.start, input, bytes };
         self.engine.input(&raw, &mut self.transport);
+    }
+
+    /// From now on a tick comes after so long without another input, ns; usually 1 ms.
+    pub fn tick_every(&mut self, span: Nanos) {
+        self.tick_ns = span;
+    }
+
+    /// From now on the engine hears so much later what became of a message on a socket, ns: as over a ring from another
+    /// thread, which a fast venue can overtake.
+    pub fn tell_fates_after(&mut self, span: Nanos) {
+        self.transport.fate_ns = span;
     }
 
     /// Sequences an operator's command now.
@@ -369,6 +402,11 @@ impl Simulation {
                 self.transport.vault.redact_frame(&mut bytes);
                 let meta = FrameMeta { conn, epoch, kind, last, drained: last };
                 self.input(Input::Frame(meta), &bytes);
+            }
+            Delivery::Fate => {
+                if let Some(fate) = self.transport.fates.pop_front() {
+                    self.input(fate, &[]);
+                }
             }
             Delivery::HttpReply { venue, id, redact, status, mut body, headers } => {
                 let headers = headers.iter().map(|(name, value)| (name.as_str(), value.as_str()));

@@ -17,7 +17,7 @@
 //! | `not_reduce_only` | exits and unwinds are reduce-only |
 //! | `hedge_enlarges` | a hedge does not enlarge its trade's residual |
 //! | `amend_unknown`, `amend_overlaps` | only an order that may live is amended or replaced, and one amendment is under way at a time; the rules above hold for amendments as for orders |
-//! | `fill_unknown`, `fill_mismatch`, `fill_repeated`, `fill_sum`, `fill_exceeds`, `fill_after_end`, `fill_beyond_limit` | fills belong to a sent order, add up, stop at its quantity and its end, and respect its price |
+//! | `fill_unknown`, `fill_mismatch`, `fill_repeated`, `fill_sum`, `fill_exceeds`, `fill_after_end`, `fill_beyond_limit` | fills belong to a sent order (or to one that was taken over from the run before), add up, stop at its quantity and its end, and respect its price |
 //! | `reduce_only_increases` | a reduce-only fill never enlarges or turns a position |
 //! | `instrument_position`, `venue_position`, `gross_exposure` | after every fill that enlarges a position |
 //! | `unhedged_notional`, `unhedged_time` | residual of a trade, where a limit is set; always reported |
@@ -198,6 +198,9 @@ pub struct Checker {
     killed: bool,
     killed_venues: BTreeSet<u8>,
     reducing: bool,
+    /// The present input tells what the run before left.
+    #[serde(skip)]
+    carries: bool,
 }
 
 /// Checks a whole history.
@@ -231,6 +234,7 @@ impl Checker {
             killed: false,
             killed_venues: BTreeSet::new(),
             reducing: false,
+            carries: false,
         }
     }
 
@@ -314,6 +318,7 @@ impl Checker {
     }
 
     fn input(&mut self, input: &Input) {
+        self.carries = *input == Input::Carry;
         match input {
             Input::Command(Command::Kill(Scope::Global)) => self.killed = true,
             Input::Command(Command::Kill(Scope::Venue(venue))) => {
@@ -551,6 +556,9 @@ impl Checker {
             self.report.strays += u64::from(update.fill_qty.0 > 0);
             self.exposure.fill(update, &self.instruments);
             return;
+        }
+        if self.carries {
+            self.orders.carry(update.client_id);
         }
         let fills = update.fill_qty.0 > 0;
         self.report.fills += u64::from(fills);

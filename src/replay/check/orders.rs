@@ -82,6 +82,9 @@ pub(super) struct Orders {
     entries: VecDeque<Nanos>,
     /// Venue, instrument, trade id, client id: what a fill is known by.
     fills: BTreeSet<(u8, u16, u64, ClientId)>,
+    /// Orders of the run before whose end it did not record: what they were is not known here.
+    #[serde(default)]
+    carried: BTreeSet<ClientId>,
 }
 
 impl Orders {
@@ -91,8 +94,13 @@ impl Orders {
         let old: BTreeSet<ClientId> =
             self.all.keys().take(old).filter(|id| !self.open.contains(id)).copied().collect();
         self.all.retain(|id, _| !old.contains(id));
-        self.fills.retain(|fill| self.all.contains_key(&fill.3));
+        self.fills.retain(|fill| self.all.contains_key(&fill.3) || self.carried.contains(&fill.3));
         self.baskets.retain(|_, ids| ids.iter().any(|id| self.all.contains_key(id)));
+    }
+
+    /// An order was taken over from the run before.
+    pub fn carry(&mut self, id: ClientId) {
+        self.carried.insert(id);
     }
 
     /// False when the id was used before.
@@ -246,15 +254,19 @@ impl Orders {
     pub fn update(&mut self, update: &OrderUpdate) -> Vec<&'static str> {
         let id = update.client_id;
         let fill = update.fill_qty.0;
+        let number = (update.venue.0, update.instrument.0, update.trade_id, id);
         let Some(known) = self.all.get_mut(&id) else {
-            return if fill > 0 { vec!["fill_unknown"] } else { Vec::new() };
+            return match fill > 0 {
+                true if !self.carried.contains(&id) => vec!["fill_unknown"],
+                true if update.trade_id != 0 && !self.fills.insert(number) => vec!["fill_repeated"],
+                _ => Vec::new(),
+            };
         };
         let mut broken = Vec::new();
         let spec = &known.spec;
         if fill > 0 {
             let place =
                 (spec.venue, spec.instrument, spec.side) == (update.venue, update.instrument, update.side);
-            let number = (update.venue.0, update.instrument.0, update.trade_id, id);
             let within = match spec.side {
                 Side::Buy => update.fill_price <= known.limit,
                 Side::Sell => update.fill_price >= known.limit,

@@ -410,6 +410,21 @@ fn wrong_fills_are_found() {
 }
 
 #[test]
+fn a_fill_of_an_order_that_was_taken_over_is_known_once() {
+    let old = entry()[0];
+    let unknown = OrderUpdate { fill_qty: Qty(0), ..filled(&old, 0, 0, 0) };
+    let mut history = History::begun();
+    history.input(Input::Carry);
+    history.fact(Owned::Event(EventBody::Order(OrderUpdate { state: OrderState::Unknown, ..unknown })));
+    history.update(filled(&old, 20, 30, 2));
+    assert_eq!(history.rules(), [] as [&str; 0]);
+    history.update(filled(&old, 20, 30, 2));
+    assert_eq!(history.rules(), ["fill_repeated"]);
+    history.update(filled(&entry()[1], 0, 50, 3));
+    assert_eq!(history.rules(), ["fill_repeated", "fill_unknown"], "another one was not taken over");
+}
+
+#[test]
 fn a_reduce_only_order_that_opens_or_turns_a_position_is_found() {
     let mut history = History::begun();
     let close = OrderSpec { reduce_only: true, ..order(1, 0, Side::Sell, 10) };

@@ -7,6 +7,7 @@
 
 mod chain;
 mod report;
+mod search;
 mod state;
 mod tally;
 
@@ -29,6 +30,7 @@ use crate::ops::view::Names;
 use crate::stage::LOGIC_VERSION;
 use crate::stage::decode::{ConnInfo, plan};
 use crate::stage::river::River;
+use search::{Answer, Stop};
 use state::{Course, Unequal};
 use std::path::{Path, PathBuf};
 use tally::Tally;
@@ -340,21 +342,29 @@ fn explain_state(
         Against::Journal(_) => {
             "other programs made them of the same inputs, and a journal has only the hashes".to_owned()
         }
-        Against::Outputs(_, name, ask) => {
-            let asked = ask.as_ref().map_or(Err("it was not asked".to_owned()), |ask| ask(Seq(at - 1)));
-            match asked {
-                Ok(theirs) => {
-                    tally.parted(state::of_program(dir, unequal, &theirs, progress)?);
-                    "another program tells its state at one place. That of a is what this program makes"
-                        .to_owned()
-                }
-                Err(why) => format!("{name} does not tell its state: {why}"),
+        Against::Outputs(_, name, None) => format!("{name} was not asked for its state"),
+        Against::Outputs(_, name, Some(ask)) => match search::search(dir, config, unequal, ask, progress) {
+            Ok(Answer::Found(parting, course)) => {
+                tally.parted(parting);
+                tally.explain_here(chain::of(&course.last, course.parts()));
+                tally.note(OWN_STATE.to_owned());
+                return Ok(true);
             }
-        }
+            Ok(Answer::Differ(parting, why)) => {
+                tally.parted(parting);
+                format!("{why}. {OWN_STATE}")
+            }
+            Ok(Answer::Alike) => format!("this program makes the state of {name}, and not the recorded one"),
+            Err(Stop::Silent(why)) => format!("{name} does not tell its state: {why}"),
+            Err(Stop::Replay(why)) => return Err(why),
+        },
     };
     tally.note(format!("the states part between inputs {equal} and {at}, where is not known: {why}"));
     Ok(false)
 }
+
+/// Whose state is shown beside another program's.
+const OWN_STATE: &str = "the state of a is what this program makes of its inputs";
 
 /// Why a recorded state cannot be shown.
 const NOT_MADE_AGAIN: &str =

@@ -2,7 +2,7 @@
 //! made differ.
 //!
 //! A journal holds hashes of states, one every few thousand inputs. Behind the last equal one both sides are passed
-//! again, input by input, until they part. Of another program only its state at a place is known ([`of_program`]).
+//! again, input by input, until they part. Another program is asked for its state ([`super::search`]).
 
 use super::report::{Field, Parting};
 use crate::domain::calendar;
@@ -24,12 +24,13 @@ const FIELDS_MAX: usize = 20;
 const TELL_EVERY: u64 = 1 << 14;
 
 /// A hash that differs: of which stage, the input at which it was equal last (0 = never asked), and the one at which it
-/// differs. A hash is of the state before its input.
+/// differs, with that of the journal. A hash is of the state before its input.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Unequal {
     pub stage: Stage,
     pub equal: Seq,
     pub at: Seq,
+    pub recorded: u64,
 }
 
 /// One side, passed again.
@@ -48,8 +49,21 @@ impl<'a> Course<'a> {
         Ok(Self { dir, config, inputs: Inputs::open(dir)?, river, last: Last::default() })
     }
 
+    /// Behind input `seq`, as it was recorded.
+    pub fn behind(
+        dir: &'a Path,
+        config: &'a RunConfig,
+        seq: Seq,
+        progress: &mut dyn FnMut(u64),
+    ) -> Result<Self, ReplayError> {
+        let mut cursor = Cursor::open(dir)?;
+        cursor.seek(seq, &mut (), &mut |seq| progress(seq.0))?;
+        let inputs = Inputs::open_after(dir, seq)?;
+        Ok(Self { dir, config, inputs, river: cursor.into_river(), last: Last::default() })
+    }
+
     /// At the place of `kept` once more.
-    fn again(&self, kept: &Kept) -> Result<Self, ReplayError> {
+    pub fn again(&self, kept: &Kept) -> Result<Self, ReplayError> {
         let mut fresh = Self::open(self.dir, self.config)?;
         fresh.river.load(&kept.state).map_err(|why| unsaved(self.dir, &why))?;
         fresh.inputs = Inputs::open_after(self.dir, kept.seq)?;
@@ -57,7 +71,7 @@ impl<'a> Course<'a> {
     }
 
     /// Passes inputs up to `to`; false where there are fewer.
-    fn pass(&mut self, to: Seq, progress: &mut dyn FnMut(u64)) -> Result<bool, ReplayError> {
+    pub fn pass(&mut self, to: Seq, progress: &mut dyn FnMut(u64)) -> Result<bool, ReplayError> {
         while self.river.now().0 < to {
             let Some((seq, raw)) = self.inputs.next()? else { return Ok(false) };
             self.river.input(&raw, &mut self.last);
@@ -68,7 +82,7 @@ impl<'a> Course<'a> {
         Ok(true)
     }
 
-    fn keep(&self) -> Result<Kept, ReplayError> {
+    pub fn keep(&self) -> Result<Kept, ReplayError> {
         let state = self.river.save().map_err(|why| unsaved(self.dir, &why))?;
         Ok(Kept { seq: self.river.now().0, state })
     }
@@ -77,20 +91,30 @@ impl<'a> Course<'a> {
         self.river.parts()
     }
 
-    /// The hash of a stage's state as a journal has it; decode and route record none.
-    fn hash(&self, stage: Stage) -> Option<u64> {
-        match stage {
-            Stage::Scan => Some(self.parts().scan.scanner().digest()),
-            Stage::Risk => Some(self.parts().risk.rules().digest()),
-            Stage::Decode | Stage::Route => None,
-        }
+    /// See [`hash`].
+    pub fn hash(&self, stage: Stage) -> Option<u64> {
+        hash(self.parts(), stage)
+    }
+
+    /// When the last input was received.
+    pub fn time(&self) -> String {
+        calendar::shown(self.river.now().1.wall)
+    }
+}
+
+/// The hash of a stage's state as a journal has it; decode and route record none.
+pub(super) fn hash(parts: &Parts, stage: Stage) -> Option<u64> {
+    match stage {
+        Stage::Scan => Some(parts.scan.scanner().digest()),
+        Stage::Risk => Some(parts.risk.rules().digest()),
+        Stage::Decode | Stage::Route => None,
     }
 }
 
 /// A place to return to.
-struct Kept {
-    seq: Seq,
-    state: String,
+pub(super) struct Kept {
+    pub seq: Seq,
+    pub state: String,
 }
 
 fn unsaved(dir: &Path, why: &impl std::fmt::Display) -> ReplayError {
@@ -104,7 +128,7 @@ pub(super) fn part<'a>(
     mut sides: [Course<'a>; 2],
     progress: &mut dyn FnMut(u64),
 ) -> Result<Option<(Parting, [Course<'a>; 2])>, ReplayError> {
-    let Unequal { stage, equal, at } = unequal;
+    let Unequal { stage, equal, at, .. } = unequal;
     let from = Seq(equal.0.saturating_sub(1));
     let [a, b] = &mut sides;
     if !(a.pass(from, progress)? && b.pass(from, progress)?) {
@@ -130,33 +154,11 @@ pub(super) fn part<'a>(
     b.pass(seq, progress)?;
     let mut found = differing(stage, &a.keep()?.state, &b.keep()?.state);
     found.retain(|one| !known.contains(one));
-    let time = calendar::shown(a.river.now().1.wall);
-    Ok(Some((parting(seq, time, found), [a, b])))
+    Ok(Some((parting(seq, a.time(), found), [a, b])))
 }
 
-/// What differs between the state that this program makes before a hash that differs and `theirs`, another program's at
-/// the same place (`replay --state`).
-pub(super) fn of_program(
-    dir: &Path,
-    unequal: Unequal,
-    theirs: &str,
-    progress: &mut dyn FnMut(u64),
-) -> Result<Parting, ReplayError> {
-    let mut cursor = Cursor::open(dir)?;
-    let before = Seq(unequal.at.0.saturating_sub(1));
-    cursor.seek(before, &mut (), &mut |seq| progress(seq.0))?;
-    let own = cursor.snapshot().map_err(|why| unsaved(dir, &why))?;
-    let found = differing(unequal.stage, river(own.state()), river(theirs));
-    Ok(parting(before, calendar::shown(cursor.now().wall), found))
-}
-
-/// The stages in the state of a snapshot.
-fn river(state: &str) -> &str {
-    let fields: BTreeMap<&str, &RawValue> = serde_json::from_str(state).unwrap_or_default();
-    fields.get("river").map_or("{}", |river| river.get())
-}
-
-fn parting(seq: Seq, time: String, found: Vec<Difference>) -> Parting {
+/// The place at which states part, with the first values.
+pub(super) fn parting(seq: Seq, time: String, found: Vec<Difference>) -> Parting {
     let more = found.len().saturating_sub(FIELDS_MAX) as u64;
     let fields =
         found.into_iter().take(FIELDS_MAX).map(|Difference { path, a, b }| Field { field: path, a, b });
@@ -165,22 +167,27 @@ fn parting(seq: Seq, time: String, found: Vec<Difference>) -> Parting {
 
 /// A value of a state that differs.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-struct Difference {
+pub(super) struct Difference {
     path: String,
     a: String,
     b: String,
 }
 
 /// What differs in a stage, of two states of all stages.
-fn differing(stage: Stage, a: &str, b: &str) -> Vec<Difference> {
-    let name = format!("{stage:?}").to_lowercase();
-    let of = |state| {
-        let mut fields: BTreeMap<&str, &str> = object(state).unwrap_or_default();
-        fields.remove(name.as_str()).unwrap_or(ABSENT)
-    };
+pub(super) fn differing(stage: Stage, a: &str, b: &str) -> Vec<Difference> {
     let mut found = Vec::new();
-    differences(name.clone(), of(a), of(b), &mut found);
+    differences(name(stage), of_stage(stage, a), of_stage(stage, b), &mut found);
     found
+}
+
+fn name(stage: Stage) -> String {
+    format!("{stage:?}").to_lowercase()
+}
+
+/// The state of one of all stages.
+pub(super) fn of_stage(stage: Stage, state: &str) -> &str {
+    let mut fields: BTreeMap<&str, &str> = object(state).unwrap_or_default();
+    fields.remove(name(stage).as_str()).unwrap_or(ABSENT)
 }
 
 const ABSENT: &str = "absent";

@@ -136,8 +136,8 @@ impl Tally {
             }
             return;
         }
-        if self.first.is_none() && matches!(a.1, Output::State(_)) {
-            self.unequal = Some(Unequal { stage: a.0.stage, equal: self.equal[at], at: seq });
+        if let (None, &Output::State(recorded)) = (&self.first, &a.1) {
+            self.unequal = Some(Unequal { stage: a.0.stage, equal: self.equal[at], at: seq, recorded });
         }
         let mut found = Vec::new();
         differences("", &json(&a.1), &json(&b.1), &mut found);
