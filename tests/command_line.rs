@@ -49,7 +49,8 @@ fn arguments_without_sense_cannot_run() {
     for (args, expected) in [
         (&["demo", "--venues", "binance"][..], "two venues are needed"),
         (&["demo", "--for", "0s"], "a run of no time"),
-        (&["demo", "--for", "9999999999999999999h"], "too long"),
+        (&["demo", "--for", "9999999999999999999h"], "is no time"),
+        (&["demo", "--for", "5"], "write it with its unit"),
         (&["demo", "--faults", "nowhere/faults.toml"], "nowhere/faults.toml"),
         (&["demo", "--faults", EXAMPLE], "line 9: unknown field `engine`"),
         (&["sim", "--faults", EXAMPLE], "line 9: unknown field `engine`"),

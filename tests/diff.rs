@@ -116,6 +116,37 @@ fn another_threshold_is_found_at_the_first_decision_that_it_changes() {
 }
 
 #[test]
+fn entries_that_differ_in_what_they_were_held_against_alone_are_the_same() {
+    let dir = TempDir::new();
+    let config = record(dir.path(), 8);
+    let mut other = config.clone();
+    other.params.scan.threshold_ppb -= 1;
+    let report = replayed(dir.path(), other);
+    assert!(report.trades.same > 0 && report.trades.changed == 0, "{:?}", report.trades);
+    // A size is a term; the first difference of all has its time, though the clock is known only later.
+    let mut other = config;
+    other.params.scan.notional_usd /= 2;
+    let report = replayed(dir.path(), other);
+    let row = &report.trades.changed_rows[1];
+    assert!(row.differs.iter().any(|field| field.field.ends_with("qty")), "{row:?}");
+    let first = report.first.expect("a difference");
+    assert!(first.time.starts_with("20"), "{first:?}");
+}
+
+#[test]
+fn runs_of_other_venues_have_nothing_in_common_and_are_refused_at_once() {
+    let [a, b] = [TempDir::new(), TempDir::new()];
+    record(a.path(), 1);
+    let sim = sim_config(5, &["bybit", "okx"], |_| ());
+    let (simulation, _) =
+        simulation(&sim, world::demo_scan(), RiskParams::default(), 100 * MICRO, Some(b.path()));
+    crate::simulated::close(simulation);
+    let refused = diff(a.path(), &Against::Journal(b.path().to_owned()), &mut |_| {}).expect_err("others");
+    let said = refused.to_string();
+    assert!(said.contains("it is of bybit, okx") && said.contains("binance-usdm, okx"), "{said}");
+}
+
+#[test]
 fn one_changed_output_is_found_with_its_field_and_counted_once() {
     let dir = TempDir::new();
     record(dir.path(), 8);

@@ -145,6 +145,8 @@ fn walk(kind: &Kind<'_>, order: &str, at: u64, place: &Path) {
             }
         }
     }
+    let (code, said) = perpring(&["diff", &path, "--set", "scan.threshold_ppb=900000000"].map(str::to_owned));
+    assert!(code == Some(1) && said.contains("entries that vanish"), "{}: {said}", kind.name);
     let dump: Vec<String> =
         ["journal", "dump", &path, "--events", "--from", &at, "--to", &at].map(str::to_owned).to_vec();
     let (code, said) = perpring(&dump);

@@ -12,6 +12,7 @@ use crate::replay::bundle::{BundleError, member};
 use crate::replay::place::duration;
 use clap::Args;
 use serde_json::json;
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -73,8 +74,8 @@ pub fn run(args: &BundleArgs) -> Result<u8, Failure> {
         expect,
         notes,
     };
-    let bar = ProgressBar::new();
-    let written = write(&request, &mut |seq| bar.show(0, 0, &format!("going there: input {seq}")))?;
+    let bar = ProgressBar::over(source.dir());
+    let written = write(&request, &mut |seq| bar.input(seq, "gone there"))?;
     drop(bar);
     let about = &written.about;
     if args.json {
@@ -90,8 +91,8 @@ pub fn run(args: &BundleArgs) -> Result<u8, Failure> {
             (request.before + request.after) as f64 / SECOND as f64,
             written.bytes
         )?;
-        for blanked in &about.blanked {
-            say!("blanked, as it looks like a secret: {blanked}")?;
+        for (name, count) in by_name(&about.blanked) {
+            say!("blanked, as it looks like a secret: {name}, {count} times (bundle.toml names the inputs)")?;
         }
         match &written.verdict.divergence {
             None => say!("replayed from its own bytes: identical")?,
@@ -99,6 +100,15 @@ pub fn run(args: &BundleArgs) -> Result<u8, Failure> {
         }
     }
     Ok(u8::from(written.verdict.divergence.is_some()))
+}
+
+/// How often a value of each name was blanked.
+fn by_name(blanked: &[String]) -> BTreeMap<&str, usize> {
+    let mut counts = BTreeMap::new();
+    for name in blanked.iter().filter_map(|one| Some(one.split_once(": ")?.1)) {
+        *counts.entry(name).or_default() += 1;
+    }
+    counts
 }
 
 /// `perpring replay FILE --expect`: 0 all expectations are met, 1 not.

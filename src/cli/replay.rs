@@ -187,7 +187,9 @@ fn replay_part(args: &ReplayArgs) -> Result<Report, Failure> {
     let to = match args.to {
         None => Seq(u64::MAX),
         Some(place) => place.last(&mut cursor)?.unwrap_or_else(|| {
-            tell!("perpring: --to lies after the end of the run: all there is is replayed");
+            if !args.json {
+                tell!("perpring: --to lies after the end of the run: all there is is replayed");
+            }
             Seq(u64::MAX)
         }),
     };

@@ -25,6 +25,8 @@ use std::str::FromStr;
 
 /// Longest time before or after what a bundle is about: more is a run, and no incident.
 pub const WINDOW_MAX: Nanos = 3_600 * SECOND;
+/// The first anchor of a run stands among its first inputs.
+const FIRST_ANCHOR_WITHIN: u32 = 16;
 /// Outputs of an input stand at most so far behind it in the record, ns of the run: a stage that lags more is dead.
 const LAG_MAX: Nanos = 10 * SECOND;
 
@@ -106,7 +108,8 @@ pub fn write(request: &Request<'_>, progress: &mut dyn FnMut(u64)) -> Result<Wri
     let (Some(first), Some(last)) = (inputs.first(), inputs.last()) else {
         return Err(BundleError::Stretch(format!("{} has no input there", dir.display())));
     };
-    let (first, last, ended_at) = (first.seq, last.seq, last.time_ns);
+    let (began_at, ended_at) = (first.time_ns, last.time_ns);
+    let (first, last) = (first.seq, last.seq);
     let config = cursor.config().to_bytes();
     let blanked = blank(dir, &mut inputs)?;
     if !secrets::blank(&mut config.clone()).is_empty() {
@@ -143,7 +146,8 @@ pub fn write(request: &Request<'_>, progress: &mut dyn FnMut(u64)) -> Result<Wri
         checker.forget_old();
         members.insert(member::CHECKER.to_owned(), packed(&serde_json::to_vec(&checker).map_err(as_json)?)?);
     }
-    let from = instant(&mut cursor)?;
+    let ahead = clocks_apart(&mut cursor)?;
+    let at = |mono: Nanos| calendar::shown(mono.saturating_add(ahead));
     let manifest = cursor.manifest();
     let about = About {
         format: FORMAT,
@@ -152,8 +156,8 @@ pub fn write(request: &Request<'_>, progress: &mut dyn FnMut(u64)) -> Result<Wri
         logic_version: manifest.logic_version,
         first,
         last,
-        from,
-        to: calendar::shown(cursor.now().wall.saturating_add(ended_at - cursor.now().mono)),
+        from: at(began_at),
+        to: at(ended_at),
         around: request.said.to_owned(),
         ended: complete,
         reproduced: false,
@@ -164,10 +168,15 @@ pub fn write(request: &Request<'_>, progress: &mut dyn FnMut(u64)) -> Result<Wri
     finish(&mut bundle, request.expect.as_deref())
 }
 
-/// Passes the first input of the stretch and tells its instant.
-fn instant(cursor: &mut Cursor) -> Result<String, BundleError> {
-    cursor.step(&mut Last::default())?;
-    Ok(calendar::shown(cursor.now().wall))
+/// What the wall clock is ahead of the monotonic one. At the beginning of a run that is known from its first anchor on,
+/// which stands behind the configuration.
+fn clocks_apart(cursor: &mut Cursor) -> Result<Nanos, BundleError> {
+    for _ in 0..FIRST_ANCHOR_WITHIN {
+        if !cursor.step(&mut Last::default())? || cursor.now().wall != cursor.now().mono {
+            break;
+        }
+    }
+    Ok(cursor.now().wall - cursor.now().mono)
 }
 
 /// Adds what is expected, replays the bundle from its bytes, and writes it with what that came to.

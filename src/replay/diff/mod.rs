@@ -17,14 +17,16 @@ pub use report::{DiffReport, Field, First, Parting, Side, Summary, TradeRow, Tra
 use super::cursor::Cursor;
 use super::divergence::differences;
 use super::outputs::{Ordered, parts};
-use super::part::{begins_after, must_be_whole};
+use super::part::{begins_after, start_wall};
 use super::source::{Inputs, RecordedOutput, ReplayError, RunConfig, read_config};
 use super::step::input_venue;
 use super::step::last::Last;
 use super::step::words;
+use super::whatif::switch::switched;
 use crate::domain::event::{EventBody, Seq};
 use crate::domain::input::{Input, RawInput};
 use crate::domain::output::{EventsDigest, Output, OutputKey, Stage};
+use crate::domain::state::State as _;
 use crate::domain::time::Nanos;
 use crate::ops::view::Names;
 use crate::stage::LOGIC_VERSION;
@@ -95,6 +97,7 @@ pub fn diff(dir: &Path, against: &Against, progress: &mut dyn FnMut(u64)) -> Res
         Side { what: dir.display().to_string(), logic_version: manifest.logic_version, ..Side::default() };
     let configuration = there.1.as_ref().map_or_else(Vec::new, |other| config_differences(&config, other));
     let mut tally = Tally::new(Names::of(&config.params), conns(dir, &config)?, here, there.0);
+    tally.begins(start_wall(dir)?.unwrap_or(0));
     loop {
         let mine = inputs.next()?.map(|(seq, raw)| keep(seq, &raw));
         let theirs = match &mut other {
@@ -154,18 +157,31 @@ fn must_begin_alike(here: &Path, there: &Path) -> Result<(), ReplayError> {
     Err(ReplayError::Part { dir: there.to_owned(), why })
 }
 
+/// Inputs of other venues have nothing in common with these.
+fn must_trade_alike(here: &Path, a: &RunConfig, there: &Path, b: &RunConfig) -> Result<(), ReplayError> {
+    let [ours, theirs] = [a, b]
+        .map(|of| of.params.venues.iter().map(|venue| venue.dialect.as_str()).collect::<Vec<_>>().join(", "));
+    if ours == theirs {
+        return Ok(());
+    }
+    let why =
+        format!("it is of {theirs}, and {} of {ours}: these runs have nothing in common", here.display());
+    Err(ReplayError::Place { dir: there.to_owned(), why })
+}
+
 fn open(here: &Path, config: &RunConfig, against: &Against) -> Result<(Other, There), DiffError> {
     Ok(match against {
         Against::Journal(dir) => {
             must_begin_alike(here, dir)?;
-            let (manifest, _, config) = read_config(dir)?;
+            let (manifest, _, theirs) = read_config(dir)?;
+            must_trade_alike(here, config, dir, &theirs)?;
             let side = Side {
                 what: dir.display().to_string(),
                 logic_version: manifest.logic_version,
                 ..Side::default()
             };
             let other = Other::Journal(Box::new(Inputs::open(dir)?), Box::new(Ordered::open(dir)?));
-            (other, (side, Some(config)))
+            (other, (side, Some(theirs)))
         }
         Against::Outputs(dir, name, _) => {
             let manifest = crate::journal::Manifest::read(dir).map_err(ReplayError::from)?;
@@ -173,19 +189,34 @@ fn open(here: &Path, config: &RunConfig, against: &Against) -> Result<(Other, Th
             (Other::Outputs(Box::new(Ordered::open(dir)?)), (side, None))
         }
         Against::Replay(replacement, name) => {
-            if let Some(other) = replacement {
-                must_be_whole(here)?;
-                check_layout(here, config, other)?;
-            }
             let with = replacement.as_deref().unwrap_or(config);
-            let river = match replacement {
-                Some(with) => River::new(parts(here, with)?),
-                None => Cursor::open(here)?.into_river(),
-            };
+            let mut river = Cursor::open(here)?.into_river();
+            if let Some(other) = replacement {
+                check_layout(here, config, other)?;
+                river = reconfigured(here, &river, config, other)?;
+            }
             let side = Side { what: name.clone(), logic_version: LOGIC_VERSION, ..Side::default() };
             (Other::Replay(Box::new(river), Box::default()), (side, Some(with.clone())))
         }
     })
+}
+
+/// The stages before the first input, with another configuration.
+fn reconfigured(
+    dir: &Path,
+    recorded: &River,
+    config: &RunConfig,
+    other: &RunConfig,
+) -> Result<River, DiffError> {
+    let mut river = River::new(parts(dir, other)?);
+    if begins_after(dir) > Seq(0) {
+        let failed = |why: String| ReplayError::Part { dir: dir.to_owned(), why };
+        let saved = |river: &River| river.save().map_err(|why| failed(why.to_string()));
+        let fresh = River::new(parts(dir, config)?);
+        let state = switched(&saved(recorded)?, &saved(&fresh)?, &saved(&river)?).map_err(failed)?;
+        river.load(&state).map_err(|why| failed(why.to_string()))?;
+    }
+    Ok(river)
 }
 
 fn conns(dir: &Path, config: &RunConfig) -> Result<Vec<ConnInfo>, ReplayError> {

@@ -6,6 +6,8 @@ use std::fmt;
 
 /// Rows of the summary that the text shows.
 const ROWS_MAX: usize = 40;
+/// Differing terms of an entry in text.
+const TERMS_MAX: usize = 6;
 /// Characters of a value that the text shows.
 const VALUE_MAX: usize = 160;
 
@@ -109,6 +111,9 @@ pub struct TradeRow {
     pub sell: String,
     /// Net edge at the decision.
     pub edge_bps: String,
+    /// Of the second row of an entry with other terms: what they are.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub differs: Vec<Field>,
 }
 
 /// Entries on both sides: the same input, listings and sides are the same trade.
@@ -166,10 +171,13 @@ fn trades(f: &mut fmt::Formatter<'_>, what: &str, count: u64, rows: &[TradeRow])
     if count == 0 {
         return Ok(());
     }
-    writeln!(f, "trades {what}: {count}")?;
+    writeln!(f, "entries {what}: {count}")?;
     for row in rows.iter().take(ROWS_MAX) {
-        let TradeRow { seq, time, trade, instrument, buy, sell, edge_bps } = row;
+        let TradeRow { seq, time, trade, instrument, buy, sell, edge_bps, differs } = row;
         writeln!(f, "  input {seq} {time}: trade {trade} {instrument} {buy}>{sell}, edge {edge_bps} bps")?;
+        for Field { field, a, b } in differs.iter().take(TERMS_MAX) {
+            writeln!(f, "    {field}: a {}, b {}", short(a), short(b))?;
+        }
     }
     if count > rows.len().min(ROWS_MAX) as u64 {
         writeln!(f, "  …")?;
@@ -233,6 +241,6 @@ impl fmt::Display for DiffReport {
         trades(f, "that vanish", of.vanished, &of.vanished_rows)?;
         trades(f, "that appear", of.appeared, &of.appeared_rows)?;
         trades(f, "with other terms (a, then b)", of.changed, &of.changed_rows)?;
-        write!(f, "trades that are the same: {}", of.same)
+        write!(f, "entries that are the same: {}", of.same)
     }
 }

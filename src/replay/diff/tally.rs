@@ -7,7 +7,7 @@ use super::venue_name;
 use crate::domain::calendar;
 use crate::domain::event::Seq;
 use crate::domain::input::Input;
-use crate::domain::intent::{Basket, BasketKind, Intent};
+use crate::domain::intent::{Basket, BasketKind, EdgeTerms, Intent};
 use crate::domain::output::{Output, STAGES};
 use crate::domain::time::Nanos;
 use crate::ops::view::Names;
@@ -44,6 +44,8 @@ pub(super) struct Tally {
     venue: String,
     anchor: Nanos,
     mono: Nanos,
+    /// `mono` of the first difference, as long as the wall clock is not known.
+    untimed: Option<Nanos>,
 }
 
 impl Tally {
@@ -64,13 +66,22 @@ impl Tally {
             venue: String::new(),
             anchor: 0,
             mono: 0,
+            untimed: None,
         }
+    }
+
+    /// The record begins with a wall clock that is so much ahead of the monotonic one; 0 = not known yet.
+    pub fn begins(&mut self, anchor: Nanos) {
+        self.anchor = anchor;
     }
 
     /// The next input.
     pub fn begin(&mut self, input: &Input, mono: Nanos) {
         if let Input::Anchor(anchor) = input {
             self.anchor = *anchor;
+            if let (Some(mono), Some(first)) = (self.untimed.take(), &mut self.first) {
+                first.time = calendar::shown(mono.saturating_add(self.anchor));
+            }
         }
         self.mono = mono;
         self.venue = venue_name(&self.names, &self.conns, input);
@@ -82,6 +93,7 @@ impl Tally {
 
     fn count(&mut self, seq: Seq, stage: String, kind: &'static str, instrument: String, field: Field) {
         if self.first.is_none() {
+            self.untimed = (self.anchor == 0).then_some(self.mono);
             self.first = Some(First {
                 seq: seq.0,
                 time: calendar::shown(self.mono.saturating_add(self.anchor)),
@@ -170,10 +182,14 @@ impl Tally {
         for basket in a.iter().filter_map(entry) {
             let same = |other: &&Basket| legs(other) == legs(basket);
             match theirs.iter().position(same).map(|at| theirs.swap_remove(at)) {
-                Some(other) if other == basket => self.trades.same += 1,
+                Some(other) if terms(other) == terms(basket) => self.trades.same += 1,
                 Some(other) => {
                     self.trades.changed += 1;
-                    let (row, with) = (self.row(seq, basket), self.row(seq, other));
+                    let (row, mut with) = (self.row(seq, basket), self.row(seq, other));
+                    let mut found = Vec::new();
+                    let json = |of: &Basket| serde_json::to_value(terms(of)).unwrap_or_default();
+                    differences("", &json(basket), &json(other), &mut found);
+                    with.differs = found.into_iter().map(|(field, a, b)| Field { field, a, b }).collect();
                     list(&mut self.trades.changed_rows, row);
                     list(&mut self.trades.changed_rows, with);
                 }
@@ -201,6 +217,7 @@ impl Tally {
             buy: venue(0),
             sell: venue(1),
             edge_bps: bps(basket.edge.net).to_string(),
+            differs: Vec::new(),
         }
     }
 
@@ -262,6 +279,11 @@ fn list(rows: &mut Vec<TradeRow>, row: TradeRow) {
     if rows.len() < TRADES_MAX {
         rows.push(row);
     }
+}
+
+/// What makes an entry: what it was held against is the configuration's.
+fn terms(basket: &Basket) -> Basket {
+    Basket { edge: EdgeTerms { threshold: 0, ..basket.edge }, ..*basket }
 }
 
 /// The basket of an approved entry.
