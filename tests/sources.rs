@@ -127,7 +127,7 @@ fn walk(kind: &Kind<'_>, order: &str, at: u64, place: &Path) {
         (&["diff", &path], Well),
         (&["diff", &path, &path], Well),
         (&["whatif", &path, "--config", &config], whole),
-        (&["audit", &path], whole),
+        (&["audit", &path], Well),
         (&["export", &path, "--to", "ndjson", "--out", &tables], Well),
         (&["bundle", &path, "--around", &at, "--window", "200ms", "-o", &cut], Well),
         (&["journal", "verify", &path], Well),

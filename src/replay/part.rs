@@ -73,7 +73,10 @@ pub(super) fn checker(dir: &Path, seq: Seq, limits: CheckLimits) -> Result<Check
     let failed = |why: String| ReplayError::Part { dir: dir.to_owned(), why };
     let path = checks_path(dir, seq);
     if !path.exists() {
-        must_be_whole(dir)?;
+        return Err(failed(format!(
+            "the program that made it kept nothing of what a check knows before input {}, and this needs that or the whole run",
+            seq.0 + 1
+        )));
     }
     let text = read_packed(&path).map_err(|why| failed(why.to_string()))?;
     let checker: Checker = serde_json::from_slice(&text)
@@ -113,7 +116,7 @@ pub fn must_be_whole(dir: &Path) -> Result<(), ReplayError> {
         Seq(after) => Err(ReplayError::Part {
             dir: dir.to_owned(),
             why: format!(
-                "it begins at input {}, and this needs the whole run: `replay`, `step`, `why`, `why-not` and a plain `diff` do without, \
+                "it begins at input {}, and this needs the whole run: `replay`, `step`, `why`, `why-not`, `audit` and a plain `diff` do without, \
                  and a bundle has the whole run where `--before` reaches behind its beginning",
                 after + 1
             ),
