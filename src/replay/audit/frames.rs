@@ -209,7 +209,10 @@ fn matched(
             findings.add("frames", "frames_unknown", (Seq(0), 0), row.name, detail);
         }
     }
-    for other in theirs.into_iter().filter(|_| whole) {
+    if !whole {
+        return report;
+    }
+    for other in theirs {
         if other.frames == 0 {
             report.unread += 1;
             continue;

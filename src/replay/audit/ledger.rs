@@ -74,6 +74,8 @@ struct TheirOrder {
     reduce_only: bool,
     status: String,
     #[serde(default)]
+    created_ns: String,
+    #[serde(default)]
     updated_ns: String,
     #[serde(default)]
     r#type: String,
@@ -207,7 +209,13 @@ impl Comparison<'_> {
     }
 
     fn is_late(&self, time_ns: &str) -> bool {
-        time_ns.parse::<Nanos>().is_ok_and(|at| at > self.record.end.wall - ON_ITS_WAY)
+        time(time_ns) > self.record.end.wall - ON_ITS_WAY
+    }
+
+    /// It happened when the record had ended; a stretch of a run ends at any moment (clocks differ).
+    fn is_behind(&self, time: Nanos) -> bool {
+        let margin = if self.record.begins.is_some() { ON_ITS_WAY } else { 0 };
+        time > self.record.end.wall - margin
     }
 
     fn symbol(&self, listing: u16) -> &str {
@@ -238,7 +246,7 @@ impl Comparison<'_> {
                 self.report.before += 1;
                 continue;
             }
-            if self.is_late(&row.updated_ns) {
+            if self.is_behind(time(&row.created_ns)) {
                 self.report.on_their_way += 1;
                 continue;
             }
@@ -345,11 +353,11 @@ impl Comparison<'_> {
     fn without_earlier(&mut self, mut left: Vec<TheirFill>) -> Vec<TheirFill> {
         let record = self.record;
         let Some(begins) = record.begins else { return left };
-        left.sort_by_key(TheirFill::time);
+        left.sort_by_key(|fill| time(&fill.time_ns));
         let mut booked: BTreeMap<ClientId, Money> = BTreeMap::new();
         let count = left.len();
         left.retain(|fill| {
-            let Some(id) = fill.order() else { return fill.time() > begins.wall + ON_ITS_WAY };
+            let Some(id) = fill.order() else { return time(&fill.time_ns) > begins.wall + ON_ITS_WAY };
             let Some(before) = record.book.orders.get(&id).and_then(|row| row.before) else {
                 return !record.is_over(id);
             };
@@ -428,7 +436,7 @@ impl Comparison<'_> {
             }
         }
         self.charges(account, funding);
-        if funding.iter().any(|row| self.is_late(&row.time_ns)) {
+        if funding.last().is_some_and(|row| self.is_behind(time(&row.time_ns))) {
             return; // what was paid behind the record is in their wallet
         }
         let name = &record.names[venue];
@@ -466,10 +474,10 @@ impl Comparison<'_> {
             }
             return;
         };
-        let first = funding.iter().take_while(|row| row.time() <= begins.wall + ON_ITS_WAY).count();
+        let first = funding.iter().take_while(|row| time(&row.time_ns) <= begins.wall + ON_ITS_WAY).count();
         let last = funding.iter().rev().take_while(|row| self.is_late(&row.time_ns)).count();
         if !adds_up(funding, paid, first, last) {
-            let inside = funding.iter().filter(|row| row.time() > begins.wall);
+            let inside = funding.iter().filter(|row| time(&row.time_ns) > begins.wall);
             let sum = inside.fold(Money::ZERO, |sum, row| sum + row.amount);
             let detail = format!("{paid} in the record, {sum} in the venue's books since it begins");
             self.found("ledger_funding", (Seq(0), 0), "funding".into(), detail);
@@ -488,19 +496,12 @@ fn adds_up(rows: &[Funding], paid: Money, first: usize, last: usize) -> bool {
     ends.into_iter().any(|to| (0..=first.min(to)).any(|from| sums[to] - sums[from] == paid))
 }
 
-impl Funding {
-    /// Wall time, ns; 0 where it is not stated.
-    fn time(&self) -> Nanos {
-        self.time_ns.parse().unwrap_or(0)
-    }
+/// Wall time, ns; 0 where it is not stated.
+fn time(text: &str) -> Nanos {
+    text.parse().unwrap_or(0)
 }
 
 impl TheirFill {
-    /// Wall time, ns; 0 where it is not stated.
-    fn time(&self) -> Nanos {
-        self.time_ns.parse().unwrap_or(0)
-    }
-
     /// The order of ours that it belongs to.
     fn order(&self) -> Option<ClientId> {
         self.client_id.as_deref().and_then(client_id)
