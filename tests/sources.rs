@@ -104,7 +104,6 @@ use Comes::{Refused, Well};
 struct Kind<'a> {
     name: &'a str,
     path: &'a Path,
-    is_whole: bool,
     is_bundle: bool,
 }
 
@@ -114,7 +113,6 @@ fn walk(kind: &Kind<'_>, order: &str, at: u64, place: &Path) {
     let (path, config, at) = (kind.path.display().to_string(), config.display().to_string(), at.to_string());
     let (tables, cut) = (out("tables"), out("cut.ppz"));
     let goto = format!("goto {at}");
-    let whole = if kind.is_whole { Well } else { Refused("this needs the whole run") };
     let expects = if kind.is_bundle { Well } else { Refused("is no bundle") };
     let table: [(&[&str], Comes); 15] = [
         (&["replay", &path], Well),
@@ -127,8 +125,8 @@ fn walk(kind: &Kind<'_>, order: &str, at: u64, place: &Path) {
         (&["diff", &path], Well),
         (&["diff", &path, &path], Well),
         (&["diff", &path, "--binary", env!("CARGO_BIN_EXE_perpring")], Well),
-        (&["whatif", &path, "--config", &config], whole),
-        (&["audit", &path], whole),
+        (&["whatif", &path, "--config", &config], Well),
+        (&["audit", &path], Well),
         (&["export", &path, "--to", "ndjson", "--out", &tables], Well),
         (&["bundle", &path, "--around", &at, "--window", "200ms", "-o", &cut], Well),
         (&["journal", "verify", &path], Well),
@@ -169,7 +167,7 @@ fn every_reading_command_takes_every_kind_of_source_or_says_why_not() {
     let mut simulation = started(dir.path());
     simulation.run_for(8 * SECOND);
     let (order, at) = order_after(dir.path(), 1_000);
-    let running = Kind { name: "running", path: dir.path(), is_whole: true, is_bundle: false };
+    let running = Kind { name: "running", path: dir.path(), is_bundle: false };
     let before = files(dir.path());
     walk(&running, &order, at, place.path());
     assert!(files(dir.path()) == before, "nothing in it is changed");
@@ -187,14 +185,9 @@ fn every_reading_command_takes_every_kind_of_source_or_says_why_not() {
     let ended = Kind { name: "ended", ..running };
     walk(&ended, &order, at, place.path());
     let stretch = bundle(dir.path(), &place.path().join("stretch.ppz"), at, SECOND);
-    walk(
-        &Kind { name: "stretch", path: &stretch, is_whole: false, is_bundle: true },
-        &order,
-        at,
-        place.path(),
-    );
+    walk(&Kind { name: "stretch", path: &stretch, is_bundle: true }, &order, at, place.path());
     let all = bundle(dir.path(), &place.path().join("whole.ppz"), at, 60 * SECOND);
-    walk(&Kind { name: "whole", path: &all, is_whole: true, is_bundle: true }, &order, at, place.path());
+    walk(&Kind { name: "whole", path: &all, is_bundle: true }, &order, at, place.path());
     // A whole run in a bundle, and the same in a directory: no difference.
     let (code, said) =
         perpring(&["diff", &all.display().to_string(), &dir.path().display().to_string()].map(str::to_owned));

@@ -4,6 +4,7 @@ mod alloc;
 mod amend_world;
 mod aster_world;
 mod audit;
+mod audit_part;
 mod backup;
 #[cfg(feature = "s3")]
 mod backup_bucket;

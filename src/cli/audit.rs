@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 /// Arguments of `audit`.
 #[derive(Args, Debug)]
 pub struct AuditArgs {
-    /// Directory of the journal (or the file of a bundle that begins with its run): of a run that ended, that crashed, or that still writes. Nothing in it is changed.
+    /// Directory of the journal (or the file of a bundle): of a run that ended, that crashed, or that still writes; where it does not begin with its run, from there on. Nothing in it is changed.
     pub dir: PathBuf,
     /// The venues' own books, one folder per venue, as `demo --ledger` and `sim --ledger` write them.
     #[arg(long, value_name = "LEDGER_DIR")]

@@ -2,8 +2,7 @@
 //!
 //! Beside its segments lie the configuration (`config.json`) and the stages before its first input N
 //! (`start-<N-1>.json.zst`, a [`Snapshot`]). Of several starts, which a retention that was broken off leaves, the first
-//! counts behind which every input is there. Replays, places and the debugger take it as any other journal; what needs
-//! the whole run says so.
+//! counts behind which every input is there. Every reading command takes it as any other journal.
 
 use super::check::{CheckLimits, Checker};
 use super::course::Course;
@@ -77,7 +76,10 @@ pub(super) fn checker(dir: &Path, seq: Seq, limits: CheckLimits) -> Result<Check
     let failed = |why: String| ReplayError::Part { dir: dir.to_owned(), why };
     let path = checks_path(dir, seq);
     if !path.exists() {
-        must_be_whole(dir)?;
+        return Err(failed(format!(
+            "the program that made it kept nothing of what a check knows before input {}, and this needs that or the whole run",
+            seq.0 + 1
+        )));
     }
     let text = read_packed(&path).map_err(|why| failed(why.to_string()))?;
     let checker: Checker = serde_json::from_slice(&text)
@@ -119,19 +121,4 @@ pub fn config(dir: &Path) -> Result<(Vec<u8>, RunConfig), ReplayError> {
     let bytes = fs::read(dir.join(CONFIG_FILE)).map_err(|why| failed(why.to_string()))?;
     let config = serde_json::from_slice(&bytes).map_err(|why| failed(why.to_string()))?;
     Ok((bytes, config))
-}
-
-/// An error where the journal in `dir` does not begin with the run.
-pub fn must_be_whole(dir: &Path) -> Result<(), ReplayError> {
-    match begins_after(dir) {
-        Seq(0) => Ok(()),
-        Seq(after) => Err(ReplayError::Part {
-            dir: dir.to_owned(),
-            why: format!(
-                "it begins at input {}, and this needs the whole run: `replay`, `step`, `why`, `why-not`, `whatif` and a plain `diff` do without, \
-                 and a bundle has the whole run where `--before` reaches behind its beginning",
-                after + 1
-            ),
-        }),
-    }
 }

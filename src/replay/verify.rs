@@ -179,7 +179,10 @@ struct Prepared {
 
 /// Opens the whole run in `dir`; a configuration that is not the one the manifest names is a divergence.
 fn prepare(dir: &Path, compare: Compare) -> Result<Result<Prepared, Box<Report>>, ReplayError> {
-    part::must_be_whole(dir)?;
+    if let Seq(after @ 1..) = part::begins_after(dir) {
+        let why = format!("it begins at input {}: stages of another make begin with the run", after + 1);
+        return Err(ReplayError::Part { dir: dir.to_owned(), why });
+    }
     let (config, logic) = match checked_config(dir)? {
         Ok(checked) => checked,
         Err(report) => return Ok(Err(report)),

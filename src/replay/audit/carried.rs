@@ -2,7 +2,7 @@
 
 use super::finding::Findings;
 use super::ledger::names;
-use crate::domain::carry::{CarriedTrade, Carry, Ending, Halt};
+use crate::domain::carry::{CarriedPosition, CarriedTrade, Carry, Ending, Halt};
 use crate::domain::event::Seq;
 use crate::domain::instrument::{InstrumentId, Qty};
 use crate::domain::money::Money;
@@ -31,7 +31,7 @@ pub enum CarryVerdict {
     NotComparable,
 }
 
-/// A position that was taken over.
+/// A position that was taken over, from the run before or from the state where a part of a run begins.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct CarriedRow {
     /// Venue.
@@ -114,21 +114,11 @@ impl Taken<'_> {
 
     fn told(&self) -> CarryReport {
         let carry = self.carry;
-        let place = Places::new(self.params);
-        let held = carry.positions.iter().filter(|position| position.qty != 0);
-        let rows = held.map(|position| {
-            let (venue, symbol) = place.of(position.instrument);
-            let known = carry.instruments.iter().find(|known| known.id == position.instrument);
-            let qty = known.map_or(Money(i128::from(position.qty)), |known| {
-                Money::from_num(known.qty_num(Qty(position.qty)))
-            });
-            CarriedRow { venue, symbol, qty, cost: -position.open_cash }
-        });
         CarryReport {
             run: carry.run.clone(),
             ending: carry.ending,
             ended_ns: carry.wall_ns,
-            positions: rows.collect(),
+            positions: rows(carry, self.params),
             trades: carry.trades.len() as u64,
             orders: carry.orders.len() as u64,
             day_result: carry.standing.daily,
@@ -194,6 +184,21 @@ impl Taken<'_> {
     }
 }
 
+/// What is held of each listing.
+pub(super) fn rows(carry: &Carry, params: &EngineParams) -> Vec<CarriedRow> {
+    let place = Places::new(params);
+    let held = carry.positions.iter().filter(|position| position.qty != 0);
+    let row = |position: &CarriedPosition| {
+        let (venue, symbol) = place.of(position.instrument);
+        let known = carry.instruments.iter().find(|known| known.id == position.instrument);
+        let qty = known.map_or(Money(i128::from(position.qty)), |known| {
+            Money::from_num(known.qty_num(Qty(position.qty)))
+        });
+        CarriedRow { venue, symbol, qty, cost: -position.open_cash }
+    };
+    held.map(row).collect()
+}
+
 /// Names of listings, which two runs may number otherwise.
 struct Places<'a> {
     venues: Vec<String>,
@@ -219,7 +224,7 @@ impl<'a> Places<'a> {
 
 fn positions(carry: &Carry, places: &Places<'_>) -> BTreeMap<String, String> {
     let held = carry.positions.iter().filter(|position| position.qty != 0);
-    let row = |position: &crate::domain::carry::CarriedPosition| {
+    let row = |position: &CarriedPosition| {
         let said = format!("{} contracts that cost {}", position.qty, -position.open_cash);
         (places.name(position.instrument), said)
     };

@@ -12,7 +12,7 @@ use crate::domain::text::Hex;
 use crate::stage::decode::ConnInfo;
 use ring::digest::{Context, SHA256};
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 /// What blanked secrets are filled with; shorter runs are nobody's secret.
@@ -30,6 +30,10 @@ struct Sum {
 pub(super) struct Frames {
     conns: Vec<ConnInfo>,
     sums: BTreeMap<(u8, u32), Sum>,
+    /// The record begins with its run.
+    whole: bool,
+    /// Connections that were open where a part of a run begins.
+    earlier: BTreeSet<(u8, u32)>,
 }
 
 /// Frames of a venue in figures.
@@ -37,7 +41,7 @@ pub(super) struct Frames {
 pub struct FrameReport {
     /// The venue.
     pub venue: String,
-    /// Connections in the record.
+    /// Connections in the record; of a part of a run those that were established within it.
     pub connections: u64,
     /// Their text frames.
     pub frames: u64,
@@ -51,6 +55,8 @@ pub struct FrameReport {
     pub unproven: u64,
     /// Connections of the venue's that the record does not have and that carried nothing, or frames that were never read.
     pub unread: u64,
+    /// Of a part of a run: connections that were established before it, which cannot be compared.
+    pub before: u64,
 }
 
 #[derive(Deserialize)]
@@ -78,8 +84,9 @@ struct Ours {
 }
 
 impl Frames {
-    pub fn new(conns: Vec<ConnInfo>) -> Self {
-        Self { conns, sums: BTreeMap::new() }
+    /// Of these connections; `whole`: the record begins with its run.
+    pub fn new(conns: Vec<ConnInfo>, whole: bool) -> Self {
+        Self { conns, sums: BTreeMap::new(), whole, earlier: BTreeSet::new() }
     }
 
     /// A connection was established.
@@ -99,6 +106,11 @@ impl Frames {
     /// A frame was received.
     pub fn frame(&mut self, meta: &FrameMeta, bytes: &[u8]) {
         if meta.kind != FrameKind::Text {
+            return;
+        }
+        let key = (meta.conn.0, meta.epoch);
+        if !self.whole && !self.sums.contains_key(&key) {
+            self.earlier.insert(key); // its first frames are not in the record
             return;
         }
         let private = self.conns.get(meta.conn.index()).is_some_and(|conn| conn.role != SessionRole::Market);
@@ -128,12 +140,21 @@ impl Frames {
                 sha256: hex(&sum.hash),
                 blanked: sum.blanked,
             });
-        Ok(matched(name, ours.collect(), file.connections, findings))
+        let mut report = matched(name, ours.collect(), file.connections, self.whole, findings);
+        report.before = self.earlier.iter().filter(|(conn, _)| of_venue(*conn)).count() as u64;
+        Ok(report)
     }
 }
 
-/// Finds each connection of ours among theirs, the surest ones first: whole and equal, blanked, cut.
-fn matched(name: &str, mut ours: Vec<Ours>, mut theirs: Vec<Theirs>, findings: &mut Findings) -> FrameReport {
+/// Finds each connection of ours among theirs, the surest ones first: whole and equal, blanked, cut. Of a part of a run
+/// theirs may lie outside of it: none is missing.
+fn matched(
+    name: &str,
+    mut ours: Vec<Ours>,
+    mut theirs: Vec<Theirs>,
+    whole: bool,
+    findings: &mut Findings,
+) -> FrameReport {
     let mut report = FrameReport { venue: name.to_owned(), ..FrameReport::default() };
     report.connections = ours.len() as u64;
     report.frames = ours.iter().map(|row| row.frames).sum();
@@ -188,6 +209,9 @@ fn matched(name: &str, mut ours: Vec<Ours>, mut theirs: Vec<Theirs>, findings: &
             findings.add("frames", "frames_unknown", (Seq(0), 0), row.name, detail);
         }
     }
+    if !whole {
+        return report;
+    }
     for other in theirs {
         if other.frames == 0 {
             report.unread += 1;
@@ -225,7 +249,7 @@ mod tests {
 
     fn rules(ours: Vec<Ours>, theirs: Vec<Theirs>) -> (FrameReport, Vec<&'static str>) {
         let mut findings = Findings::default();
-        let report = matched("venue", ours, theirs, &mut findings);
+        let report = matched("venue", ours, theirs, true, &mut findings);
         (report, findings.first.iter().map(|finding| finding.rule).collect())
     }
 

@@ -117,7 +117,34 @@ impl Hedging {
         instruments: &BTreeMap<u16, Instrument>,
         place: (Seq, Stamp),
     ) {
-        let id = TradeId(CARRIED | trade.id);
+        let row = self.held(trade, instruments);
+        self.insert(TradeId(CARRIED | trade.id), trade, row, place);
+    }
+
+    /// A trade of this run that is open where the record begins. `by_fills` is what its fills amount to and since when
+    /// that is more than dust, where that is known: it counts, unless something else than its fills changed the trade.
+    pub fn begins(
+        &mut self,
+        trade: &CarriedTrade,
+        instruments: &BTreeMap<u16, Instrument>,
+        (seq, at): (Seq, Stamp),
+        by_fills: Option<(Amount, Option<Nanos>)>,
+    ) {
+        if trade.legs.iter().all(|leg| leg.position == 0) {
+            return;
+        }
+        let mut row = self.held(trade, instruments);
+        let mut since = at;
+        if let Some((net, alone)) = by_fills.filter(|(net, _)| (*net - row.net).abs() <= row.dust) {
+            row.net = net;
+            let mono = alone.unwrap_or(at.mono);
+            since = Stamp { mono, wall: at.wall - (at.mono - mono) };
+        }
+        self.insert(TradeId(trade.id), trade, row, (seq, since));
+    }
+
+    /// What the legs of a trade amount to at the last mids.
+    fn held(&self, trade: &CarriedTrade, instruments: &BTreeMap<u16, Instrument>) -> Trade {
         let mut row = Trade::default();
         for leg in &trade.legs {
             let Some(of) = instruments.get(&leg.instrument.0) else { continue };
@@ -131,6 +158,10 @@ impl Hedging {
             row.dust = row.dust.max(of.base_amount(Qty(of.step), mark));
             row.value = at_price(row.net.abs(), mark, of);
         }
+        row
+    }
+
+    fn insert(&mut self, id: TradeId, trade: &CarriedTrade, mut row: Trade, place: (Seq, Stamp)) {
         for leg in &trade.legs {
             self.holders.insert(leg.instrument.0, id);
         }

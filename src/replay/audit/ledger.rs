@@ -49,6 +49,8 @@ pub struct LedgerReport {
     pub never_accepted: u64,
     /// Orders and fills of the venue's from the last moments that the record does not reach.
     pub on_their_way: u64,
+    /// Of a part of a run: its orders and fills from before the part, which are not compared.
+    pub before: u64,
     /// Everything agrees.
     pub equal: bool,
 }
@@ -72,6 +74,8 @@ struct TheirOrder {
     reduce_only: bool,
     status: String,
     #[serde(default)]
+    created_ns: String,
+    #[serde(default)]
     updated_ns: String,
     #[serde(default)]
     r#type: String,
@@ -92,6 +96,8 @@ struct TheirFill {
 #[derive(Deserialize)]
 struct Funding {
     amount: Money,
+    #[serde(default)]
+    time_ns: String,
 }
 
 #[derive(Deserialize)]
@@ -126,6 +132,27 @@ pub(super) struct Record<'a> {
     pub end: Stamp,
     /// The venue's sums begin with an earlier run.
     pub follows: bool,
+    /// Where the record begins, unless with its run.
+    pub begins: Option<Begins>,
+}
+
+/// Where a record begins that does not begin with its run.
+#[derive(Clone, Copy)]
+pub(super) struct Begins {
+    /// Wall time.
+    pub wall: Nanos,
+    /// Of the run's orders.
+    pub epoch: u64,
+    /// The last order of the run that was approved by then; ids grow.
+    pub last_order: ClientId,
+}
+
+impl Record<'_> {
+    /// An order of this run that had ended where the record begins.
+    fn is_over(&self, id: ClientId) -> bool {
+        let early = |begins: Begins| id.epoch() == begins.epoch && id <= begins.last_order;
+        self.begins.is_some_and(early) && !self.book.orders.contains_key(&id)
+    }
 }
 
 /// The name of each venue's folder: its dialect, with its number when an earlier venue has the same.
@@ -159,7 +186,7 @@ pub(super) fn compare(
     let funding: Vec<Funding> = lines(dir, "funding.ndjson")?;
     side.report.funding = funding.len() as u64;
     let balances: Balances = object(dir, "balances.json")?;
-    side.balances(&balances, funding.iter().fold(Money::ZERO, |sum, row| sum + row.amount));
+    side.balances(&balances, &funding);
     let Comparison { mut report, .. } = side;
     report.equal = findings.count == before;
     Ok(report)
@@ -182,7 +209,13 @@ impl Comparison<'_> {
     }
 
     fn is_late(&self, time_ns: &str) -> bool {
-        time_ns.parse::<Nanos>().is_ok_and(|at| at > self.record.end.wall - ON_ITS_WAY)
+        time(time_ns) > self.record.end.wall - ON_ITS_WAY
+    }
+
+    /// It happened when the record had ended; a stretch of a run ends at any moment (clocks differ).
+    fn is_behind(&self, time: Nanos) -> bool {
+        let margin = if self.record.begins.is_some() { ON_ITS_WAY } else { 0 };
+        time > self.record.end.wall - margin
     }
 
     fn symbol(&self, listing: u16) -> &str {
@@ -209,6 +242,14 @@ impl Comparison<'_> {
                 continue;
             }
             let Some(row) = rows.first() else { continue };
+            if record.is_over(id) {
+                self.report.before += 1;
+                continue;
+            }
+            if self.is_behind(time(&row.created_ns)) {
+                self.report.on_their_way += 1;
+                continue;
+            }
             let detail = format!(
                 "{} {} {} at {} stands in the venue's books only",
                 row.side, row.qty, row.symbol, row.price
@@ -289,7 +330,7 @@ impl Comparison<'_> {
         if ours.len() == before {
             left = self.pair(&mut ours, left, &by_figures);
         }
-        for fill in left {
+        for fill in self.without_earlier(left) {
             if self.is_late(&fill.time_ns) {
                 (self.report.on_their_way, self.late) = (self.report.on_their_way + 1, self.late + 1);
                 continue;
@@ -305,6 +346,27 @@ impl Comparison<'_> {
             let subject = format!("fill {} of order {}", row.trade_id, row.order);
             self.found("ledger_fill_unknown", (row.seq, row.at), subject, detail);
         }
+    }
+
+    /// Without the fills that the record need not have, because it begins later: of orders that had ended there, what was
+    /// filled of those under way, and what is none of our orders' up to that moment (clocks differ).
+    fn without_earlier(&mut self, mut left: Vec<TheirFill>) -> Vec<TheirFill> {
+        let record = self.record;
+        let Some(begins) = record.begins else { return left };
+        left.sort_by_key(|fill| time(&fill.time_ns));
+        let mut booked: BTreeMap<ClientId, Money> = BTreeMap::new();
+        let count = left.len();
+        left.retain(|fill| {
+            let Some(id) = fill.order() else { return time(&fill.time_ns) > begins.wall + ON_ITS_WAY };
+            let Some(before) = record.book.orders.get(&id).and_then(|row| row.before) else {
+                return !record.is_over(id);
+            };
+            let filled = booked.entry(id).or_insert(Money::ZERO);
+            *filled += fill.qty;
+            *filled > before
+        });
+        self.report.before += (count - left.len()) as u64;
+        left
     }
 
     /// Takes the pairs out of both sides and compares them; what is left of theirs.
@@ -352,7 +414,7 @@ impl Comparison<'_> {
         }
     }
 
-    fn balances(&mut self, theirs: &Balances, funding: Money) {
+    fn balances(&mut self, theirs: &Balances, funding: &[Funding]) {
         if self.late > 0 {
             return; // what is on its way is in their sums
         }
@@ -373,15 +435,9 @@ impl Comparison<'_> {
                 self.found("ledger_position", (Seq(0), 0), symbol.to_owned(), detail);
             }
         }
-        let (fees, paid) = record.books.charges(venue);
-        let whole = !record.follows;
-        if whole && fees != account.fees {
-            let detail = format!("{fees} in the record, {} in the venue's books", account.fees);
-            self.found("ledger_fees", (Seq(0), 0), "fees".into(), detail);
-        }
-        if whole && (paid != account.funding || paid != funding) {
-            let detail = format!("{paid} in the record, {} in the venue's books", account.funding);
-            self.found("ledger_funding", (Seq(0), 0), "funding".into(), detail);
+        self.charges(account, funding);
+        if funding.last().is_some_and(|row| self.is_behind(time(&row.time_ns))) {
+            return; // what was paid behind the record is in their wallet
         }
         let name = &record.names[venue];
         for row in record.money.iter().filter(|row| row.venue == *name && row.complete) {
@@ -397,6 +453,52 @@ impl Comparison<'_> {
             }
         }
     }
+}
+
+impl Comparison<'_> {
+    /// Sums of fees and funding. Of a part of a run: its funding; fees were compared with each fill.
+    fn charges(&mut self, account: &AccountRow, funding: &[Funding]) {
+        if self.record.follows {
+            return;
+        }
+        let (fees, paid) = self.record.books.charges(self.venue);
+        let Some(begins) = self.record.begins else {
+            if fees != account.fees {
+                let detail = format!("{fees} in the record, {} in the venue's books", account.fees);
+                self.found("ledger_fees", (Seq(0), 0), "fees".into(), detail);
+            }
+            let sum = funding.iter().fold(Money::ZERO, |sum, row| sum + row.amount);
+            if paid != account.funding || paid != sum {
+                let detail = format!("{paid} in the record, {} in the venue's books", account.funding);
+                self.found("ledger_funding", (Seq(0), 0), "funding".into(), detail);
+            }
+            return;
+        };
+        let first = funding.iter().take_while(|row| time(&row.time_ns) <= begins.wall + ON_ITS_WAY).count();
+        let last = funding.iter().rev().take_while(|row| self.is_late(&row.time_ns)).count();
+        if !adds_up(funding, paid, first, last) {
+            let inside = funding.iter().filter(|row| time(&row.time_ns) > begins.wall);
+            let sum = inside.fold(Money::ZERO, |sum, row| sum + row.amount);
+            let detail = format!("{paid} in the record, {sum} in the venue's books since it begins");
+            self.found("ledger_funding", (Seq(0), 0), "funding".into(), detail);
+        }
+    }
+}
+
+/// Whether payments amount to `paid` without some of the `first`, which may lie before the record, and some of the `last`,
+/// which may lie behind it.
+fn adds_up(rows: &[Funding], paid: Money, first: usize, last: usize) -> bool {
+    let mut sums = vec![Money::ZERO];
+    for row in rows {
+        sums.push(sums[sums.len() - 1] + row.amount);
+    }
+    let ends = rows.len() - last..=rows.len();
+    ends.into_iter().any(|to| (0..=first.min(to)).any(|from| sums[to] - sums[from] == paid))
+}
+
+/// Wall time, ns; 0 where it is not stated.
+fn time(text: &str) -> Nanos {
+    text.parse().unwrap_or(0)
 }
 
 impl TheirFill {

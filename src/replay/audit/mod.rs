@@ -4,8 +4,10 @@
 //! Reads only. One pass over the journal: decode runs again to derive events from recorded bytes; what scan, risk and
 //! route did is read from the outputs, not repeated. Memory grows with orders and trades, not with market data.
 //! Shares no rule with `core`: limits are those of [`check`](super::check), the rest is computed here from fills.
-//! Only what the run before ended with is replayed, to hold what was taken over against it.
+//! Only what the run before ended with is replayed, to hold what was taken over against it. A journal that does not
+//! begin with its run is audited from the state that lies where it begins.
 
+mod begin;
 mod carried;
 mod finding;
 mod frames;
@@ -19,6 +21,7 @@ mod report;
 mod sequence;
 mod source;
 
+pub use begin::PartReport;
 pub use carried::{CarriedRow, CarryReport, CarryVerdict};
 pub use finding::Finding;
 pub use frames::FrameReport;

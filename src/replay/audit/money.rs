@@ -68,8 +68,8 @@ struct Fill {
 struct Start {
     qty: i64,
     cost: Money,
-    /// Its cost is known from the run before.
-    carried: bool,
+    /// What a part of it cost is not known.
+    before: bool,
     /// Of quantity and price; `None` = of the definition that follows.
     scales: Option<(u8, u8)>,
 }
@@ -96,15 +96,22 @@ struct Holding {
     scales: (u8, u8),
 }
 
+/// A statement with what had flowed and was carried by then.
+type Standing = (Statement, Flows, Money);
+
 #[derive(Default)]
 struct Account {
-    /// The first statement, with what had flowed and was carried by then.
-    opening: Option<(Statement, Flows, Money)>,
+    /// The first statement; of a part of a run the first one with which a later one agrees across something that flowed.
+    opening: Option<Standing>,
+    /// It is that.
+    confirmed: bool,
+    /// Of a part: one that was taken for it was not.
+    refuted: bool,
     latest: Option<Statement>,
     judged: bool,
     flows: Flows,
-    /// The last judged statement, with what had flowed and was carried by then.
-    proven: Option<(Statement, Flows, Money)>,
+    /// The last judged statement.
+    proven: Option<Standing>,
     /// When the last flow was read, of all so far.
     read_at: Nanos,
     /// Something flowed after the last statement.
@@ -144,7 +151,7 @@ pub struct MoneyRow {
     pub venue: String,
     /// The currency.
     pub currency: String,
-    /// The first balance that the venue stated.
+    /// The first balance that the venue stated; of a part of a run the first that a later one confirms.
     pub opening: Option<Money>,
     /// The last one that was judged.
     pub closing: Option<Money>,
@@ -191,6 +198,8 @@ pub(super) struct Books {
     holdings: BTreeMap<u16, Holding>,
     /// Mids of an entry, by trade and listing: what repairs are measured from.
     decided: BTreeMap<(u32, u16), Price>,
+    /// The record does not begin with the run.
+    is_part: bool,
     /// By venue: the least that our clock, when something was read, was ahead of the venue's when it was stated.
     ways: BTreeMap<u8, Nanos>,
 }
@@ -208,6 +217,7 @@ impl Books {
             accounts: BTreeMap::new(),
             holdings: BTreeMap::new(),
             decided: BTreeMap::new(),
+            is_part: false,
             ways: BTreeMap::new(),
         }
     }
@@ -224,15 +234,29 @@ impl Books {
     pub fn carried_over(&mut self, position: &CarriedPosition) {
         let id = position.instrument.0;
         let scales = self.last(id).map(scales);
-        let start = Start { qty: position.qty, cost: -position.open_cash, carried: true, scales };
+        let start = Start { qty: position.qty, cost: -position.open_cash, before: false, scales };
         self.starts.insert(id, start);
+    }
+
+    /// The record does not begin with the run, but with these positions; contracts are told before.
+    pub fn begins(&mut self, positions: &[CarriedPosition]) {
+        self.is_part = true;
+        for position in positions {
+            self.carried_over(position);
+            let held = position.base.filter(|base| *base != 0);
+            if let Some((base, start)) = held.zip(self.starts.get_mut(&position.instrument.0)) {
+                start.qty += base; // it was not the run's
+                start.before = true;
+            }
+        }
     }
 
     /// The venue's first word about a position, before any fill, is where it starts, unless the run before told it.
     pub fn position(&mut self, report: &PositionReport) {
         let id = report.instrument.0;
         if !self.filled.contains(&id) {
-            let start = Start { qty: report.qty, scales: self.last(id).map(scales), ..Start::default() };
+            let (qty, scales) = (report.qty, self.last(id).map(scales));
+            let start = Start { qty, cost: Money::ZERO, before: qty != 0, scales };
             self.starts.entry(id).or_insert(start);
         }
     }
@@ -258,8 +282,10 @@ impl Books {
         let Some(instrument) = self.defined.get(&update.instrument.0).copied() else { return };
         self.filled.insert(update.instrument.0);
         let repair = order.filter(|row| matches!(row.kind, BasketKind::Hedge | BasketKind::Unwind));
-        let decided = repair
-            .map(|row| self.decided.get(&(row.trade.0, update.instrument.0)).copied().unwrap_or(row.mid));
+        let decided = repair.and_then(|row| {
+            let of_entry = self.decided.get(&(row.trade.0, update.instrument.0)).copied();
+            of_entry.or(Some(row.mid)).filter(|mid| mid.0 > 0)
+        });
         let (side, qty, price) = (update.side, update.fill_qty, update.fill_price);
         let (fee, fee_currency) = (update.fee, update.fee_currency);
         let fill = Fill { instrument, side, qty, price, fee, fee_currency, decided };
@@ -285,10 +311,10 @@ impl Books {
             let Some(of) = self.last(id).copied() else { continue };
             let (qty, cost) = (start.qty, start.cost);
             // How often the run before closed it in part is not known: once, if at all, for the last digit.
-            let partials = i64::from(start.carried && qty != 0);
+            let partials = i64::from(!start.before && qty != 0);
             let scales = start.scales.unwrap_or(scales(&of));
             self.holdings.insert(id, Holding { qty, cost, partials, scales, ..Holding::default() });
-            if qty != 0 && !start.carried {
+            if start.before {
                 self.accounts.entry((of.venue.0, of.settle)).or_default().before = true;
             }
         }
@@ -330,6 +356,7 @@ impl Books {
                 let account = self.accounts.entry(key).or_default();
                 let statement = Statement { wallet: *wallet, seq: noted.seq, at: noted.at };
                 account.opening.get_or_insert((statement, account.flows, carried));
+                account.confirmed |= !self.is_part;
                 account.latest = Some(statement);
                 (account.judged, account.flowed) = (false, false);
                 account.active = time;
@@ -409,6 +436,7 @@ impl Books {
                 account.judge((key, &self.venues), carried, quiet, findings);
             }
             account.tell_doubt((key, &self.venues), findings);
+            account.end();
             let mut row = account.row();
             row.venue = name(&self.venues, key.0);
             row.currency = key.1.to_string();
@@ -440,6 +468,27 @@ impl Books {
 }
 
 impl Account {
+    /// A statement agrees with the opening, or does not. Whether that says something: a part of a run begins in the middle of
+    /// what flows, so that a statement near its beginning may hold what was read before it, and one may be read late. The
+    /// opening is what a later statement agrees with although something flowed in between.
+    fn confirm(&mut self, stated: Standing, agrees: bool) -> bool {
+        if self.confirmed {
+            return true;
+        }
+        if !agrees {
+            (self.opening, self.proven, self.refuted) = (Some(stated), None, true);
+            (self.statements, self.explained_later) = (0, 0);
+            return false;
+        }
+        self.confirmed = self.opening.is_some_and(|(_, flows, _)| flows != stated.1);
+        true
+    }
+
+    /// The record ends: where nothing flowed at all there is nothing to confirm.
+    fn end(&mut self) {
+        self.confirmed |= !self.refuted && self.flows == Flows::default();
+    }
+
     /// Holds the latest statement against what flowed. When it is not quiet, only an agreement says something.
     fn judge(
         &mut self,
@@ -458,7 +507,7 @@ impl Account {
         let difference = latest.wallet - opening.wallet - explained - self.told;
         let unit = 10i128.pow(u32::from(MONEY_SCALE).saturating_sub(self.decimals));
         let agrees = difference == Money::ZERO || difference.0.abs() < unit * i128::from(1 + partials);
-        if !agrees && !quiet {
+        if (!agrees && !quiet) || !self.confirm((latest, self.flows, carried), agrees) {
             return;
         }
         self.statements += 1;
@@ -488,19 +537,18 @@ impl Account {
     }
 
     fn row(&self) -> MoneyRow {
+        let opening = self.opening.filter(|_| self.confirmed);
+        let verdict = if self.before { Verdict::PositionBefore } else { Verdict::NotStated };
         let mut row = MoneyRow {
-            opening: self.opening.map(|(statement, ..)| statement.wallet),
+            opening: opening.map(|(statement, ..)| statement.wallet),
             decimals: self.decimals,
             statements: self.statements,
             explained_later: self.explained_later,
+            verdict,
             ..MoneyRow::default()
         };
-        let verdict = if self.before { Verdict::PositionBefore } else { Verdict::NotStated };
-        let Some((opening, base, carried_then)) = self.opening else { return row };
-        let Some((closing, until, carried)) = self.proven.filter(|_| !self.before) else {
-            row.verdict = verdict;
-            return row;
-        };
+        let Some((opening, base, carried_then)) = opening else { return row };
+        let Some((closing, until, carried)) = self.proven.filter(|_| !self.before) else { return row };
         let flows = until.less(&base);
         row.complete = until == self.flows;
         row.closing = Some(closing.wallet);
@@ -621,6 +669,30 @@ mod tests {
         let (row, findings) = audited(-7);
         assert_eq!(findings.first, []);
         assert_eq!((row.verdict, row.statements, row.explained_later), (Verdict::Exact, 4, 3), "{row:?}");
+    }
+
+    #[test]
+    fn a_part_begins_with_a_balance_that_a_later_one_confirms_across_a_flow() {
+        let mut books = Books::new(vec!["okx".to_owned()]);
+        let (venue, currency) = (VenueId(0), Currency::new("USDT").expect("short"));
+        books.begins(&[]);
+        // The payment of 7 is stated as earlier than the first balance, which does not hold it; that of 2 is as it was, and
+        // the one of 5 is told as 4.
+        for (seconds, wallet) in [(2, 100), (4, 93), (6, 91), (8, 86), (10, 86)] {
+            let (wallet, venue_ns) = (Money::from_units(wallet), seconds * SECOND);
+            let report = BalanceReport { venue, currency, wallet, venue_ns, ..BalanceReport::default() };
+            books.balance(&report, (Seq(seconds as u64), at(seconds)));
+        }
+        for (seconds, read, amount) in [(1, 3, -7), (5, 5, -2), (7, 7, -4)] {
+            let (amount, venue_ns) = (Money::from_units(amount), seconds * SECOND);
+            let payment = FundingPayment { venue, currency, amount, venue_ns, ..FundingPayment::default() };
+            books.funding(&payment, (Seq(read as u64), at(read)));
+        }
+        let mut findings = Findings::default();
+        let row = &books.finish(at(20), &mut findings)[0];
+        let found: Vec<u64> = findings.first.iter().map(|finding| finding.seq).collect();
+        assert_eq!((row.opening, found), (Some(Money::from_units(93)), vec![8]), "{row:?}");
+        assert_eq!((row.verdict, row.difference), (Verdict::Differs, Money::from_units(-1)));
     }
 
     #[test]

@@ -8,6 +8,7 @@ use crate::domain::intent::{Basket, BasketKind, Denial, TradeId};
 use crate::domain::money::Money;
 use crate::domain::order::{ClientId, OrderSpec, OrderState, OrderUpdate, Side};
 use crate::domain::time::{Nanos, SECOND, Stamp};
+use crate::replay::check::KnownOrder;
 use serde::Serialize;
 use std::collections::BTreeMap;
 
@@ -40,12 +41,14 @@ pub(super) struct Row {
     attempt: u16,
     pub qty: Money,
     pub price: Money,
-    /// Mid price of its book at the decision.
+    /// Mid price of its book at the decision; 0 = not known.
     pub mid: Price,
     pub fate: Fate,
     pub state: Option<OrderState>,
     pub filled: Money,
-    /// When it was approved.
+    /// Of an order that was under way where the record begins: what was filled by then.
+    pub before: Option<Money>,
+    /// When it was approved, as far as the record tells.
     pub at: Stamp,
     pub seq: Seq,
 }
@@ -71,6 +74,8 @@ pub(super) struct FillRow {
 pub struct OrderReport {
     /// Orders of approved baskets.
     pub approved: u64,
+    /// Of a part of a run: approved before it, and not ended where it begins. The figures below count them, too.
+    pub under_way: u64,
     /// Handed to a socket.
     pub sent: u64,
     /// Of unknown fate at the gate: perhaps sent.
@@ -113,6 +118,38 @@ impl Book {
         Self { fills: keep_fills.then(Vec::new), ..Self::default() }
     }
 
+    /// An order that is under way where the record begins, in that state.
+    pub fn begins(
+        &mut self,
+        order: &KnownOrder,
+        state: Option<OrderState>,
+        of: &Instrument,
+        (seq, at): (Seq, Stamp),
+    ) {
+        let KnownOrder { spec, kind, trade, attempt, sent, filled } = *order;
+        let filled = Money::from_num(of.qty_num(filled));
+        let row = Row {
+            spec,
+            kind,
+            trade,
+            attempt,
+            qty: Money::from_num(of.qty_num(spec.qty)),
+            price: Money::from_num(of.price_num(spec.price)),
+            mid: Price(0),
+            fate: if sent { Fate::Sent } else { Fate::None },
+            state,
+            filled,
+            before: Some(filled),
+            at,
+            seq,
+        };
+        self.report.under_way += 1;
+        if !sent {
+            self.baskets.entry((trade.0, attempt, kind as u8)).or_default().push(spec.client_id);
+        }
+        self.orders.insert(spec.client_id, row);
+    }
+
     pub fn approved(
         &mut self,
         basket: &Basket,
@@ -135,6 +172,7 @@ impl Book {
                 fate: Fate::None,
                 state: None,
                 filled: Money::ZERO,
+                before: None,
                 at,
                 seq,
             };

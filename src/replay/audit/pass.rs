@@ -1,10 +1,11 @@
 //! The one pass of an audit over a journal.
 
+use super::begin::{Beginning, PartReport};
 use super::carried::{CarryReport, Taken};
 use super::finding::Findings;
 use super::frames::Frames;
 use super::hedging::Hedging;
-use super::ledger::{LedgerError, Record, compare, names};
+use super::ledger::{Begins, LedgerError, Record, compare, names};
 use super::limits::Instead;
 use super::money::{Books, Verdict};
 use super::orders::Book;
@@ -17,15 +18,17 @@ use crate::domain::effect::OutMeta;
 use crate::domain::event::{EventBody, Seq};
 use crate::domain::input::{Input, RawInput};
 use crate::domain::instrument::Instrument;
-use crate::domain::intent::Intent;
+use crate::domain::intent::{Intent, TradeId};
 use crate::domain::order::{ClientId, OrderUpdate};
 use crate::domain::output::Output;
 use crate::domain::time::{Nanos, Stamp};
 use crate::journal::{JournalError, Mark, Reader, Stream, read_mark};
 use crate::replay::check::{CheckLimits, Checker, Fact};
-use crate::replay::source::{ReplayError, RunConfig, read_config};
+use crate::replay::cursor::Cursor;
+use crate::replay::part;
+use crate::replay::source::{ReplayError, RunConfig};
 use crate::stage::LOGIC_VERSION;
-use crate::stage::river::Parts;
+use crate::stage::decode::Decode;
 use std::collections::BTreeMap;
 use std::path::Path;
 
@@ -83,15 +86,26 @@ pub fn audit(
     options: &AuditOptions<'_>,
     progress: &mut dyn FnMut(Progress),
 ) -> Result<AuditReport, AuditError> {
-    crate::replay::part::must_be_whole(dir)?;
-    let (manifest, _, config) = read_config(dir)?;
+    let cursor = Cursor::open(dir)?;
+    let (manifest, config, after) =
+        (cursor.manifest().clone(), cursor.config().clone(), cursor.begins_after());
+    let parts = cursor.into_river().into_parts();
     let limits = options.limits.over(CheckLimits::of(&config.params));
-    let parts = Parts::new(&config.params, config.trading)
-        .map_err(|source| ReplayError::Dialect { dir: dir.to_owned(), source })?;
+    // Unhedged legs are judged here, trade by trade.
+    let (notional_max, ns_max) = (limits.unhedged_notional_max, limits.unhedged_ns_max);
+    let limits = CheckLimits { unhedged_notional_max: None, unhedged_ns_max: None, ..limits };
+    let checker = part::checker(dir, after, limits)?;
     let mark = |stream| read_mark(dir, stream, manifest.run_id.0);
     let marks = [mark(Stream::Inputs), mark(Stream::Outputs)];
-    let mut pass = Pass::new(&config, &limits, options.ledger.map(|_| Frames::new(parts.conns.clone())));
-    pass.read(dir, parts, marks, progress)?;
+    let is_whole = after == Seq(0);
+    let frames = options.ledger.map(|_| Frames::new(parts.conns.clone(), is_whole));
+    let mut pass = Pass::new(&config, checker, Hedging::new(notional_max, ns_max), frames);
+    if !is_whole {
+        let begin = Beginning::of(&parts, &pass.checker, &config.params);
+        pass.notes = begin.notes(options.ledger.is_some());
+        pass.begin(&begin, &config);
+    }
+    pass.read(dir, parts.decode, marks, progress)?;
     let carried = pass.carry.take().map(|(carry, place)| {
         let taken = Taken { dir, carry: &carry, params: &config.params, place };
         taken.compare(options.follows, &mut pass.notes, &mut pass.findings)
@@ -132,20 +146,19 @@ struct Pass {
     beyond: bool,
     /// What the run took over from the one before, as it is recorded.
     carry: Option<(Carry, (Seq, Nanos))>,
+    /// Where the journal begins, unless with its run.
+    part: Option<(PartReport, Begins)>,
 }
 
 impl Pass {
-    fn new(config: &RunConfig, limits: &CheckLimits, frames: Option<Frames>) -> Self {
+    fn new(config: &RunConfig, checker: Checker, hedging: Hedging, frames: Option<Frames>) -> Self {
         let names = names(&config.params);
-        // Unhedged legs are judged here, trade by trade.
-        let (notional_max, ns_max) = (limits.unhedged_notional_max, limits.unhedged_ns_max);
-        let limits = CheckLimits { unhedged_notional_max: None, unhedged_ns_max: None, ..limits.clone() };
         Self {
-            checker: Checker::new(limits),
+            checker,
             told: 0,
-            sequence: Sequence::default(),
+            sequence: Sequence::behind(Seq(0), Stamp::default()),
             book: Book::new(frames.is_some()),
-            hedging: Hedging::new(notional_max, ns_max),
+            hedging,
             books: Books::new(names.clone()),
             frames,
             instruments: BTreeMap::new(),
@@ -156,19 +169,46 @@ impl Pass {
             notes: Vec::new(),
             beyond: false,
             carry: None,
+            part: None,
         }
+    }
+
+    /// Takes over what was held where the journal begins.
+    fn begin(&mut self, begin: &Beginning, config: &RunConfig) {
+        let (first, at) = begin.place;
+        (self.seq, self.at) = (Seq(first.0 - 1), at);
+        self.sequence = Sequence::behind(self.seq, at);
+        for instrument in &begin.held.instruments {
+            self.books.instrument(instrument);
+            self.instruments.insert(instrument.id.0, *instrument);
+        }
+        self.books.begins(&begin.held.positions);
+        for position in &begin.held.positions {
+            self.hedging.carried_position(position);
+        }
+        for trade in &begin.held.trades {
+            let by_fills = self.checker.residual_of(TradeId(trade.id));
+            self.hedging.begins(trade, &self.instruments, begin.place, by_fills);
+        }
+        for (order, state) in &begin.orders {
+            let of = self.instruments.get(&order.spec.instrument.0).copied().unwrap_or_default();
+            self.book.begins(order, *state, &of, begin.place);
+        }
+        let epoch = config.params.boot_epoch;
+        let begins = Begins { wall: at.wall, epoch, last_order: begin.last_order };
+        self.part = Some((begin.told(&config.params), begins));
     }
 
     fn read(
         &mut self,
         dir: &Path,
-        parts: Parts,
+        mut decode: Decode,
         marks: [Option<Mark>; 2],
         progress: &mut dyn FnMut(Progress),
     ) -> Result<(), AuditError> {
-        let mut decode = parts.decode;
+        let after = self.seq;
         let mut reader = Reader::open(dir, Stream::Inputs)?;
-        let mut recorded = Recorded::open(dir)?;
+        let mut recorded = Recorded::open(dir, after)?;
         let bytes = marks[0].map_or(0, |mark| mark.position);
         self.sequence.report.closed = marks.iter().all(|mark| mark.is_some_and(|mark| mark.closed));
         loop {
@@ -183,6 +223,9 @@ impl Pass {
                 }
                 Err(other) => return Err(other.into()),
             };
+            if record.seq <= after.0 {
+                continue; // a retention that was broken off leaves inputs before
+            }
             if record.seq != self.seq.0 + 1 {
                 let detail = format!(
                     "input {} follows input {}; what stands behind is not audited",
@@ -292,6 +335,8 @@ impl Pass {
         let row = self.book.orders.get(&update.client_id);
         self.books.fill(update, row, place);
         let trade = row.filter(|_| update.client_id != ClientId::NONE).map(|row| row.trade);
+        // Of an order that had ended before the record begins.
+        let trade = trade.or_else(|| self.checker.order_of(update.client_id).map(|order| order.trade));
         self.hedging.fill(trade, update, instrument, place, &mut self.findings);
     }
 
@@ -345,10 +390,9 @@ impl Pass {
                 continue;
             }
             // An order of the run before, which the checker does not know: its fill is the audit's to book.
-            let carried = self.carry.as_ref().map(|(carry, _)| carry.orders.as_slice()).unwrap_or_default();
-            let of_carried = |id: &str| carried.iter().any(|order| order.spec.client_id.to_string() == id);
             let subject_id = subject(&violation.detail);
-            if violation.rule == "fill_unknown" && subject_id.strip_prefix("order ").is_some_and(of_carried) {
+            let is_old = |id: &str| is_carried(id, self.carry.as_ref(), self.part.as_ref());
+            if violation.rule == "fill_unknown" && subject_id.strip_prefix("order ").is_some_and(is_old) {
                 continue;
             }
             let section = if is_order_rule(violation.rule) { "orders" } else { "limits" };
@@ -388,6 +432,7 @@ impl Pass {
                 instruments: &self.instruments,
                 end: self.at,
                 follows: carried.as_ref().is_some_and(|carried| !carried.run.is_empty()),
+                begins: self.part.as_ref().map(|(_, begins)| *begins),
             };
             ledgers.push(compare(&record, venue, &dir, &mut self.findings)?);
             if let Some(sums) = &self.frames {
@@ -428,6 +473,7 @@ impl Pass {
         Ok(AuditReport {
             run_id: String::new(),
             logic_version: 0,
+            part: self.part.map(|(report, _)| report),
             carried,
             sequence,
             orders,
@@ -441,6 +487,15 @@ impl Pass {
             first: findings.first,
         })
     }
+}
+
+/// An order of an earlier run: one that was carried, or, where the record of that lies before a part, of another epoch.
+fn is_carried(id: &str, carry: Option<&(Carry, (Seq, Nanos))>, part: Option<&(PartReport, Begins)>) -> bool {
+    let carried = carry.map(|(carry, _)| carry.orders.as_slice()).unwrap_or_default();
+    let of_epoch =
+        |begins: &Begins| ClientId::parse(id.as_bytes()).is_some_and(|id| id.epoch() != begins.epoch);
+    carried.iter().any(|order| order.spec.client_id.to_string() == id)
+        || part.is_some_and(|(_, begins)| of_epoch(begins))
 }
 
 /// Rules of the checker that are about an order's way and its fills, not about a limit.

@@ -1,5 +1,6 @@
 //! The report of an audit: stable keys, documented in `docs/AUDIT.md`, and its text.
 
+use super::begin::PartReport;
 use super::carried::{CarriedRow, CarryReport, CarryVerdict};
 use super::finding::Finding;
 use super::frames::FrameReport;
@@ -8,6 +9,7 @@ use super::ledger::LedgerReport;
 use super::money::{MoneyRow, Verdict};
 use super::orders::OrderReport;
 use super::sequence::SequenceReport;
+use crate::domain::calendar::shown;
 use crate::domain::time::{MICRO, SECOND};
 use serde::Serialize;
 use std::fmt;
@@ -30,6 +32,8 @@ pub struct AuditReport {
     pub run_id: String,
     /// The version of the rules that wrote the journal.
     pub logic_version: u32,
+    /// Where the journal begins; `None` = with its run.
+    pub part: Option<PartReport>,
     /// What it took over from the run before, where it says so.
     pub carried: Option<CarryReport>,
     /// Numbers, damage, clocks.
@@ -63,17 +67,21 @@ impl AuditReport {
 
 impl fmt::Display for AuditReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let SequenceReport { inputs, outputs, closed, torn, clock_steps, .. } = &self.sequence;
+        let SequenceReport { first, inputs, outputs, closed, torn, clock_steps, .. } = &self.sequence;
         let seconds = (self.sequence.ended_ns - self.sequence.begun_ns) / SECOND;
         let end = if *closed { "closed in order" } else { "not closed: it crashed or still writes" };
         writeln!(f, "run {}, {seconds} s, {end}", self.run_id)?;
+        self.part.iter().try_for_each(|part| show_part(part, f))?;
         self.carried.iter().try_for_each(|carried| show_carried(carried, f))?;
-        write!(f, "sequence  {}  inputs 1..{inputs}, {outputs} outputs", word(self.sequence.clean))?;
+        let last = first + inputs - 1;
+        write!(f, "sequence  {}  inputs {first}..{last}, {outputs} outputs", word(self.sequence.clean))?;
         writeln!(f, ", {clock_steps} clock steps{}", if torn.is_empty() { "" } else { ", a torn tail" })?;
-        let OrderReport { approved, sent, perhaps_sent, refused, denied, without_fate, .. } = self.orders;
+        let OrderReport { approved, sent, perhaps_sent, refused, denied, without_fate, under_way, .. } =
+            self.orders;
+        let before = if under_way > 0 { format!(", {under_way} under way before") } else { String::new() };
         writeln!(
             f,
-            "orders    {}  {approved} approved: {sent} sent, {perhaps_sent} perhaps sent, {refused} refused at the \
+            "orders    {}  {approved} approved{before}: {sent} sent, {perhaps_sent} perhaps sent, {refused} refused at the \
              gate, {denied} denied, {without_fate} on their way at the end",
             word(self.orders.clean)
         )?;
@@ -87,25 +95,8 @@ impl fmt::Display for AuditReport {
         writeln!(f, "limits    {}  {violations} broken by {baskets} baskets", word(clean))?;
         self.show_hedging(f)?;
         self.money.iter().try_for_each(|row| show_money(row, f))?;
-        for LedgerReport { venue, orders, fills, funding, equal, never_accepted, on_their_way, .. } in
-            &self.ledgers
-        {
-            writeln!(
-                f,
-                "ledger    {}  {venue}: {orders} orders, {fills} fills, {funding} funding payments; {never_accepted} \
-                 orders never accepted, {on_their_way} on their way",
-                word(*equal)
-            )?;
-        }
-        for FrameReport { venue, connections, frames, equal, cut, blanked, unproven, .. } in &self.frames {
-            let clean = equal + cut + blanked + unproven >= *connections;
-            writeln!(
-                f,
-                "frames    {}  {venue}: {frames} on {connections} connections: {equal} as sent, {cut} as sent until \
-                 cut, {blanked} with a blanked secret, {unproven} not provable",
-                word(clean)
-            )?;
-        }
+        self.ledgers.iter().try_for_each(|row| show_ledger(row, f))?;
+        self.frames.iter().try_for_each(|row| show_frames(row, f))?;
         self.notes.iter().try_for_each(|note| writeln!(f, "note: {note}"))?;
         self.first.iter().try_for_each(|finding| writeln!(f, "{finding}"))?;
         match self.findings {
@@ -158,8 +149,23 @@ fn show_carried(carried: &CarryReport, f: &mut fmt::Formatter<'_>) -> fmt::Resul
          {day_result} of the day, {result} of all runs",
         positions.len()
     )?;
-    let mut rows = positions.iter();
-    rows.try_for_each(|CarriedRow { venue, symbol, qty, cost }| {
+    show_positions(positions, f)
+}
+
+fn show_part(part: &PartReport, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    let PartReport { first, time_ns, positions, trades, orders } = part;
+    writeln!(
+        f,
+        "begins    at input {first}, {}: {} positions, {trades} open trades and {orders} orders under way there, as its \
+         state says",
+        shown(*time_ns),
+        positions.len()
+    )?;
+    show_positions(positions, f)
+}
+
+fn show_positions(rows: &[CarriedRow], f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    rows.iter().try_for_each(|CarriedRow { venue, symbol, qty, cost }| {
         writeln!(f, "              {qty} {symbol} at {venue}, cost {cost}")
     })
 }
@@ -194,6 +200,33 @@ fn show_money(row: &MoneyRow, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "              carried in open positions {carried}, revaluation {revaluation}")?;
     }
     Ok(())
+}
+
+fn show_ledger(row: &LedgerReport, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    let LedgerReport { venue, orders, fills, funding, equal, never_accepted, on_their_way, before, .. } = row;
+    write!(
+        f,
+        "ledger    {}  {venue}: {orders} orders, {fills} fills, {funding} funding payments; {never_accepted} orders \
+         never accepted, {on_their_way} on their way",
+        word(*equal)
+    )?;
+    writeln!(f, "{}", if *before > 0 { format!(", {before} from before") } else { String::new() })
+}
+
+fn show_frames(row: &FrameReport, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    let FrameReport { venue, connections, frames, equal, cut, blanked, unproven, before, .. } = row;
+    let clean = equal + cut + blanked + unproven >= *connections;
+    write!(
+        f,
+        "frames    {}  {venue}: {frames} on {connections} connections: {equal} as sent, {cut} as sent until cut, \
+         {blanked} with a blanked secret, {unproven} not provable",
+        word(clean)
+    )?;
+    writeln!(
+        f,
+        "{}",
+        if *before > 0 { format!("; {before} from before, not compared") } else { String::new() }
+    )
 }
 
 fn word(clean: bool) -> &'static str {

@@ -14,7 +14,9 @@ const STEP_MAX: Nanos = SECOND;
 /// How whole the record is.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct SequenceReport {
-    /// Inputs read, numbered from 1 without a gap.
+    /// Number of the first input; more than 1 where the journal does not begin with its run.
+    pub first: u64,
+    /// Inputs read, numbered from there without a gap.
     pub inputs: u64,
     /// Output records read.
     pub outputs: u64,
@@ -35,17 +37,26 @@ pub struct SequenceReport {
 }
 
 /// Watches numbers and clocks.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Sequence {
     pub report: SequenceReport,
     anchor: Option<Nanos>,
 }
 
 impl Sequence {
+    /// Behind input `after`, at `at`; 0 = of a whole run.
+    pub fn behind(after: Seq, at: Stamp) -> Self {
+        let first = after.0 + 1;
+        // The wall clock of a part is known from its state.
+        let anchor = (first > 1).then_some(at.wall - at.mono);
+        Self { report: SequenceReport { first, ..SequenceReport::default() }, anchor }
+    }
+
     pub fn input(&mut self, at: Stamp) {
         self.report.inputs += 1;
-        if self.report.begun_ns <= 0 || self.report.inputs <= 2 {
-            self.report.begun_ns = at.wall; // the anchor is the second input
+        let settled = self.report.inputs > 2 || self.report.first > 1; // the anchor is a run's second input
+        if self.report.begun_ns <= 0 || !settled {
+            self.report.begun_ns = at.wall;
         }
         self.report.ended_ns = at.wall;
     }

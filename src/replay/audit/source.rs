@@ -21,6 +21,8 @@ type Place = (u64, Stage, u16);
 /// Recorded outputs without digests and state hashes, sorted by their cause.
 pub(super) struct Recorded {
     dir: PathBuf,
+    /// What inputs up to this one made is none of the record's.
+    after: u64,
     reader: Reader,
     waiting: BTreeMap<Place, (Output, Vec<u8>)>,
     /// Largest cause read.
@@ -36,9 +38,11 @@ pub(super) struct Recorded {
 }
 
 impl Recorded {
-    pub fn open(dir: &Path) -> Result<Self, ReplayError> {
+    /// Of the journal in `dir`, behind input `after`.
+    pub fn open(dir: &Path, after: Seq) -> Result<Self, ReplayError> {
         Ok(Self {
             dir: dir.to_owned(),
+            after: after.0,
             reader: Reader::open(dir, Stream::Outputs)?,
             waiting: BTreeMap::new(),
             seen: 0,
@@ -86,6 +90,9 @@ impl Recorded {
                 Err(other) => return Err(other.into()),
             };
             let cause = record.seq;
+            if cause <= self.after {
+                continue;
+            }
             let (key, output, raw) =
                 decode_output(Seq(cause), record.body).map_err(|why| ReplayError::Record {
                     dir: self.dir.clone(),

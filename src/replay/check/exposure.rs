@@ -145,6 +145,11 @@ impl Residuals {
             self.notional_max.max(at_price(residual.net.abs(), update.fill_price, instrument));
     }
 
+    /// A trade's net base amount, and since when it is more than dust.
+    pub fn of(&self, trade: TradeId) -> Option<(Amount, Option<Nanos>)> {
+        self.trades.get(&trade.0).map(|residual| (residual.net, residual.since))
+    }
+
     /// Whether an order of a hedge would leave its trade further from flat than it is.
     pub fn enlarges(&self, trade: TradeId, order: &OrderSpec, instrument: &Instrument) -> bool {
         let residual = self.trades.get(&trade.0).copied().unwrap_or_default();

@@ -24,12 +24,14 @@
 
 mod band;
 mod exposure;
+mod known;
 mod live;
 mod orders;
 mod run;
 #[cfg(test)]
 mod tests;
 
+pub use known::KnownOrder;
 pub use run::{check_dir, check_journal};
 
 use self::band::Bands;

@@ -1,6 +1,7 @@
 //! The checker's own view of orders: approved, rendered, sent, filled, ended.
 
-use crate::domain::instrument::Price;
+use super::known::KnownOrder;
+use crate::domain::instrument::{Price, Qty};
 use crate::domain::intent::{Amend, Basket, BasketKind, Replace, TradeId};
 use crate::domain::order::{AmendUpdate, ClientId, OrderSpec, OrderUpdate, Side};
 use crate::domain::state::pairs;
@@ -67,6 +68,12 @@ impl Known {
     /// Its fills so far.
     pub const fn filled(&self) -> i64 {
         self.filled
+    }
+
+    /// What others may know of it.
+    pub fn told(&self) -> KnownOrder {
+        let Self { spec, kind, trade, basket: (_, attempt, _), sent, filled, .. } = *self;
+        KnownOrder { spec, kind, trade, attempt, sent: sent || filled > 0, filled: Qty(filled) }
     }
 }
 
@@ -301,7 +308,17 @@ impl Orders {
         self.all.get(&id)
     }
 
+    /// All that are known, in the order of their ids.
+    pub fn ids(&self) -> impl DoubleEndedIterator<Item = ClientId> + '_ {
+        self.all.keys().copied()
+    }
+
     /// Approved orders that are neither refused nor ended.
+    pub fn open_ids(&self) -> impl Iterator<Item = ClientId> + '_ {
+        self.open.iter().copied()
+    }
+
+    /// How many of them there are.
     pub fn open(&self) -> usize {
         self.open.len()
     }

@@ -10,28 +10,26 @@ use crate::domain::output::{Output, OutputKey, STAGES};
 use crate::domain::params::EngineParams;
 use crate::domain::time::{Nanos, Stamp};
 use crate::journal::{Reader, Stream};
-use crate::replay::source::{Inputs, RecordedOutput, ReplayError, read_config};
-use crate::stage::river::{Parts, River, Tap};
+use crate::replay::cursor::Cursor;
+use crate::replay::part;
+use crate::replay::source::{Inputs, RecordedOutput, ReplayError};
+use crate::stage::river::Tap;
 use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
 
 /// Checks the journal in `dir` against the limits of its own configuration, or against `limits`.
 pub fn check_journal(dir: &Path, limits: Option<&CheckLimits>) -> Result<CheckReport, ReplayError> {
-    crate::replay::part::must_be_whole(dir)?;
-    let (_, _, config) = read_config(dir)?;
-    let own = CheckLimits::of(&config.params);
-    let parts = Parts::new(&config.params, config.trading)
-        .map_err(|source| ReplayError::Dialect { dir: dir.to_owned(), source })?;
-    let mut river = River::new(parts);
-    let mut inputs = Inputs::open(dir)?;
+    let cursor = Cursor::open(dir)?;
+    let (begins_after, own) = (cursor.begins_after(), CheckLimits::of(&cursor.config().params));
     let mut feed = Feed {
-        checker: Checker::new(limits.unwrap_or(&own).clone()),
-        recorded: Recorded::open(dir)?,
+        checker: part::checker(dir, begins_after, limits.unwrap_or(&own).clone())?,
+        recorded: Recorded::open(dir, begins_after)?,
         seq: Seq(0),
         mono: 0,
         parted: None,
         failed: None,
     };
+    let (mut river, mut inputs) = (cursor.into_river(), Inputs::open(dir)?);
     while let Some((seq, raw)) = inputs.next()? {
         feed.seq = seq;
         river.input(&raw, &mut feed);
@@ -71,14 +69,17 @@ struct Recorded {
     dir: PathBuf,
     reader: Reader,
     queues: [VecDeque<RecordedOutput>; STAGES.len()],
+    /// Outputs of inputs up to here are no part of it.
+    after: Seq,
 }
 
 impl Recorded {
-    fn open(dir: &Path) -> Result<Self, ReplayError> {
+    fn open(dir: &Path, after: Seq) -> Result<Self, ReplayError> {
         Ok(Self {
             dir: dir.to_owned(),
             reader: Reader::open(dir, Stream::Outputs)?,
             queues: Default::default(),
+            after,
         })
     }
 
@@ -90,6 +91,9 @@ impl Recorded {
             }
             let Some(record) = self.reader.next()? else { return Ok(None) };
             let seq = record.seq;
+            if seq <= self.after.0 {
+                continue;
+            }
             let decoded = decode_output(Seq(seq), record.body).map_err(|why| ReplayError::Record {
                 dir: self.dir.clone(),
                 stream: "output",
