@@ -18,6 +18,7 @@ use perpring::replay::cursor::Cursor;
 use perpring::replay::verify::verify;
 use perpring::topology::world;
 use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Output as ProcessOutput;
 
@@ -268,4 +269,26 @@ fn a_bundle_of_a_run_that_took_over_knows_the_orders_that_it_took_over() {
     let written = bundle(&desk.dir(2), &path, "+1s", [60 * SECOND, 60 * SECOND]).expect("a bundle");
     assert!(written.about.reproduced && written.about.blanked.is_empty(), "{:?}", written.about);
     assert!(written.verdict.is_met(), "{:?}", written.verdict.outcomes);
+}
+
+#[test]
+fn what_is_unpacked_is_nobody_elses_to_read_and_what_a_killed_program_left_is_swept() {
+    let place = Place::new();
+    let (order, _) = first_order(place.dir.path());
+    let out = place.out("a.ppz");
+    bundle(place.dir.path(), &out, &order, [SECOND / 10, SECOND / 10]).expect("a bundle");
+    // No process has this number.
+    let left = std::env::temp_dir().join("perpring-bundle-4294967295-0");
+    fs::create_dir_all(left.join("a.ppz")).expect("temporary disk");
+    let unpacked = Bundle::open(&out).expect("a bundle").unpack().expect("unpacks");
+    assert!(!left.exists());
+    let mode = fs::metadata(unpacked.dir()).expect("it is there").permissions().mode();
+    assert_eq!(mode & 0o077, 0, "{mode:o}");
+    let dir = unpacked.dir().to_owned();
+    drop(unpacked);
+    assert!(!dir.exists());
+    let (bytes, half) = (fs::read(&out).expect("it is there"), place.out("half.ppz"));
+    fs::write(&half, &bytes[..bytes.len() / 2]).expect("temporary disk");
+    let (done, said) = perpring(&["replay", text(&half)]);
+    assert!(done.status.code() == Some(2) && said.contains("it is cut off"), "{said}");
 }

@@ -7,10 +7,16 @@ use crate::replay::part;
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::{self, Cursor, Read as _, Write as _};
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 use zip::write::{SimpleFileOptions, ZipWriter};
 use zip::{CompressionMethod, ZipArchive};
+
+/// Directories of unpacked bundles begin with this, in the temporary directory.
+const PLACE: &str = "perpring-bundle-";
+/// More are never tried.
+const NUMBER_MAX: u32 = 1 << 20;
 
 /// A member is not longer: reading it would cost memory that the file decides.
 const MEMBER_MAX: u64 = 256 << 20;
@@ -49,7 +55,8 @@ impl Bundle {
     /// The same from bytes.
     pub fn from_bytes(path: &Path, bytes: &[u8]) -> Result<Self, BundleError> {
         let unfit = |why: String| BundleError::Unfit { path: path.to_owned(), why };
-        let mut zip = ZipArchive::new(Cursor::new(bytes)).map_err(|why| unfit(why.to_string()))?;
+        let mut zip = ZipArchive::new(Cursor::new(bytes))
+            .map_err(|why| unfit(format!("it is cut off, or something else ({why})")))?;
         let mut read = |name: &str| {
             let damaged = |why: String| unfit(format!("its member {name} is damaged or missing ({why})"));
             let file = zip.by_name(name).map_err(|why| damaged(why.to_string()))?;
@@ -138,13 +145,12 @@ impl Bundle {
     /// # Errors
     /// A member that makes no sense, or the file system.
     pub fn unpack(&self) -> Result<Unpacked, BundleError> {
-        let unpacked = Unpacked::fresh(&self.path);
+        let unpacked = Unpacked::fresh(&self.path)?;
         let dir = unpacked.dir();
         let io = |path: &Path| {
             let path = path.to_owned();
             move |source| BundleError::Io { path, source }
         };
-        fs::create_dir_all(dir).map_err(io(dir))?;
         let manifest: Manifest = serde_json::from_slice(self.must(member::MANIFEST)?)
             .map_err(|why| self.unfit(member::MANIFEST, why))?;
         let put = |path: PathBuf, name: &str| fs::write(&path, self.must(name)?).map_err(io(&path));
@@ -197,6 +203,20 @@ fn write_stream(
     Ok(())
 }
 
+/// Removes what programs that were ended from outside left unpacked.
+fn sweep() {
+    let entries = fs::read_dir(std::env::temp_dir()).into_iter().flatten().flatten();
+    for entry in entries {
+        let name = entry.file_name();
+        let pid =
+            name.to_str().and_then(|name| name.strip_prefix(PLACE)?.split_once('-')).map(|(pid, _)| pid);
+        if pid.is_some_and(|pid| pid.parse::<u32>().is_ok() && !Path::new("/proc").join(pid).exists()) {
+            // Somebody else's cannot be removed, and is not ours to remove.
+            let _ = fs::remove_dir_all(entry.path());
+        }
+    }
+}
+
 /// A bundle as a journal; removed when it goes.
 #[derive(Debug)]
 pub struct Unpacked {
@@ -207,11 +227,26 @@ pub struct Unpacked {
 }
 
 impl Unpacked {
-    fn fresh(bundle: &Path) -> Self {
+    /// A directory that nobody else can read, and that was not there before.
+    fn fresh(bundle: &Path) -> Result<Self, BundleError> {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
-        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
-        let place = std::env::temp_dir().join(format!("perpring-bundle-{}-{number}", std::process::id()));
-        Self { dir: place.join(bundle.file_name().unwrap_or_default()), place }
+        sweep();
+        let make = |path: &Path| fs::DirBuilder::new().mode(0o700).create(path);
+        loop {
+            let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+            let place = std::env::temp_dir().join(format!("{PLACE}{}-{number}", std::process::id()));
+            match make(&place) {
+                Ok(()) => {
+                    let made = Self { dir: place.join(bundle.file_name().unwrap_or_default()), place };
+                    let failed = |source| BundleError::Io { path: made.dir.clone(), source };
+                    make(&made.dir).map_err(failed)?;
+                    return Ok(made);
+                }
+                // A program of the same number elsewhere has it.
+                Err(e) if e.kind() == io::ErrorKind::AlreadyExists && number < NUMBER_MAX => {}
+                Err(source) => return Err(BundleError::Io { path: place, source }),
+            }
+        }
     }
 
     /// The directory of the journal.
