@@ -8,6 +8,7 @@ use perpring::domain::money::Money;
 use perpring::domain::order::Side;
 use perpring::domain::params::RiskParams;
 use perpring::domain::time::{MICRO, SECOND};
+use perpring::export::{ExportError, Format, Request, export};
 use perpring::replay::source::{Inputs, read_config};
 use perpring::sim::SimAccount;
 use perpring::stage::river::Parts;
@@ -18,6 +19,8 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 const VENUES: [&str; 2] = ["binance-usdm", "okx"];
 
@@ -359,6 +362,44 @@ fn assert_books(whole: &[BTreeMap<String, String>], stated: &[BTreeMap<String, S
     let before = build(&mut whole.iter().filter(|row| row["seq"].parse::<u64>().expect("a number") < from));
     assert!(before.len() >= 2 && before.values().all(|book| book.len() > 2));
     assert_eq!(build(&mut stated.iter()), before);
+}
+
+#[test]
+fn an_export_that_is_stopped_leaves_nothing_behind_nor_what_one_that_was_killed_left() {
+    let dir = recorded();
+    let mut child = Command::new("true").spawn().expect("a process");
+    let gone = dir.path().join(format!(".out.partial-{}", child.id()));
+    child.wait().expect("its end");
+    let other = dir.path().join(".out.partial-1"); // the first process is always there
+    for left in [&gone, &other] {
+        fs::create_dir(left).expect("temporary disk");
+        fs::write(left.join("bbo.csv"), "seq").expect("temporary disk");
+    }
+    let request = Request {
+        dir: dir.path().join("journal"),
+        out: dir.path().join("out"),
+        format: Format::Csv,
+        kinds: Format::Csv.kinds().iter().copied().collect(),
+        venues: None,
+        instruments: None,
+        from: None,
+        to: None,
+        stop: Arc::default(),
+    };
+    let names = || -> Vec<String> {
+        let entries = fs::read_dir(dir.path()).expect("a directory").map(|entry| entry.expect("an entry"));
+        let mut names: Vec<_> = entries.map(|one| one.file_name().to_string_lossy().into_owned()).collect();
+        names.sort();
+        names
+    };
+    let mut begun = Vec::new();
+    let done = export(&request, &mut |_, _| {
+        begun = names();
+        request.stop.store(true, Ordering::Relaxed);
+    });
+    assert!(matches!(done, Err(ExportError::Stopped)), "{done:?}");
+    assert_eq!(begun.iter().filter(|name| name.starts_with(".out.partial-")).count(), 2, "{begun:?}");
+    assert_eq!(names(), [".out.partial-1", "journal"]);
 }
 
 #[test]

@@ -23,7 +23,7 @@ use std::sync::Arc;
 pub struct ExportArgs {
     /// Directory of the journal, or the file of a bundle.
     dir: PathBuf,
-    /// What to write.
+    /// What to write (a range ends with --until).
     #[arg(long, value_name = "FORMAT")]
     to: Format,
     /// Directory to make; it must not exist.

@@ -9,7 +9,7 @@ use crate::domain::event::{EventBody, Seq};
 use crate::domain::input::Input;
 use crate::domain::instrument::{Instrument, InstrumentId};
 use crate::domain::text::Hex;
-use crate::domain::time::{Nanos, Stamp};
+use crate::domain::time::Nanos;
 use crate::journal::{End, JournalError, Reader, RecordRef, Stream, pack_told, recover_told, verify_told};
 use crate::ops::view::Names;
 use crate::replay::cursor::Cursor;
@@ -214,7 +214,10 @@ fn run_dump(args: &DumpArgs, out: &mut impl Write) -> Result<u8, Failure> {
         Some(StreamName::Inputs) => &[Stream::Inputs],
         Some(StreamName::Outputs) => &[Stream::Outputs],
     };
-    let mut walls = Walls::begin(source.dir(), args.stream == Some(StreamName::Outputs))?;
+    let mut walls = Walls::begin(source.dir());
+    if args.stream == Some(StreamName::Outputs) {
+        walls.read(source.dir())?;
+    }
     for stream in streams {
         let mut reader = Reader::open(source.dir(), *stream)?;
         loop {
@@ -246,16 +249,19 @@ fn run_dump(args: &DumpArgs, out: &mut impl Write) -> Result<u8, Failure> {
 struct Walls(Vec<(u64, Nanos)>);
 
 impl Walls {
-    /// What is known before the first record; with `all` of the inputs, as far as they read.
-    fn begin(dir: &Path, all: bool) -> Result<Self, Failure> {
-        let mut walls = Self(start_wall(dir)?.map(|ahead| (0, ahead)).into_iter().collect());
-        if all {
-            let mut reader = Reader::open(dir, Stream::Inputs)?;
-            while let Ok(Some(record)) = reader.next() {
-                walls.meet(&record);
-            }
+    /// What is known before the first record.
+    fn begin(dir: &Path) -> Self {
+        let ahead = start_wall(dir).ok().flatten(); // what cannot be replayed is printed all the same
+        Self(ahead.map(|ahead| (0, ahead)).into_iter().collect())
+    }
+
+    /// All that the inputs say, as far as they read.
+    fn read(&mut self, dir: &Path) -> Result<(), JournalError> {
+        let mut reader = Reader::open(dir, Stream::Inputs)?;
+        while let Ok(Some(record)) = reader.next() {
+            self.meet(&record);
         }
-        Ok(walls)
+        Ok(())
     }
 
     /// An input says it.
@@ -280,7 +286,7 @@ struct Shown<'a> {
     stream: &'a str,
     seq: u64,
     mono_ns: Nanos,
-    wall_ns: Nanos,
+    wall_ns: Option<Nanos>,
     event: &'a Value,
 }
 
@@ -297,12 +303,14 @@ fn dump_events(dir: &Path, range: &RangeInclusive<u64>, out: &mut impl Write) ->
     let mut decode = parts.decode;
     let mut inputs = Inputs::open(dir)?;
     let hole = inputs.hole();
+    let mut has_wall = start_wall(dir)?.is_some();
     let mut written = Ok(());
     while let Some((recorded, raw)) = inputs.next()? {
         if recorded.0 > *range.end() || written.is_err() {
             break;
         }
         let (seq, at) = decode.sequence(&raw);
+        has_wall |= matches!(raw.input, Input::Anchor(_));
         decode.on_input(&raw, seq, at, &mut |event| {
             if let EventBody::Instrument(contract) = &event.body
                 && let Some(known) = contracts.get_mut(contract.id.index())
@@ -315,7 +323,7 @@ fn dump_events(dir: &Path, range: &RangeInclusive<u64>, out: &mut impl Write) ->
             let contract =
                 |id: InstrumentId| contracts.get(id.index()).filter(|one| one.generation > 0).copied();
             let told = Plain { names: &names, instrument: &contract }.of(&event.body);
-            let Stamp { mono: mono_ns, wall: wall_ns } = at;
+            let (mono_ns, wall_ns) = (at.mono, has_wall.then_some(at.wall));
             let shown = Shown { stream: "events", seq: seq.0, mono_ns, wall_ns, event: &told };
             written = serde_json::to_writer(&mut *out, &shown)
                 .map_err(io::Error::from)
