@@ -365,6 +365,30 @@ fn assert_books(whole: &[BTreeMap<String, String>], stated: &[BTreeMap<String, S
 }
 
 #[test]
+fn a_bundle_says_first_what_was_known_where_it_begins_and_has_nothing_outside() {
+    let dir = recorded();
+    let (journal, bundle) = (dir.path().join("journal"), dir.path().join("b.ppz"));
+    let [journal, bundle] = [&journal, &bundle].map(|path| path.display().to_string());
+    let cut = perpring(&["bundle", &journal, "--around", "+10s", "--window", "1s", "-o", &bundle]);
+    assert!(cut.status.success(), "{}", String::from_utf8_lossy(&cut.stderr));
+    let out = dir.path().join("csv").display().to_string();
+    let of_bundle =
+        |more: &[&str]| perpring(&[&["export", &bundle, "--to", "csv", "-o", &out, "--json"], more].concat());
+    for outside in [&["--from", "+900s"][..], &["--until", "3"], &["--until", "2020-01-01T00:00:00Z"]] {
+        assert_eq!(of_bundle(outside).status.code(), Some(2), "{outside:?}");
+        assert!(!Path::new(&out).exists());
+    }
+    let report: Value = serde_json::from_slice(&of_bundle(&[]).stdout).expect("a report");
+    let stated = |table: &str| report["stated"][table].as_u64().unwrap_or(0) as usize;
+    let [instruments, depth] =
+        ["instruments", "depth"].map(|name| Path::new(&out).join(format!("{name}.csv")));
+    assert_eq!((rows(&instruments).len(), stated("instruments")), (4, 4));
+    let depth = rows(&depth);
+    assert!(stated("depth") > 4 && depth[..stated("depth")].iter().all(|row| row["snapshot"] == "true"));
+    assert!(depth[stated("depth")..].iter().any(|row| row["snapshot"] == "false"));
+}
+
+#[test]
 fn an_export_that_is_stopped_leaves_nothing_behind_nor_what_one_that_was_killed_left() {
     let dir = recorded();
     let mut child = Command::new("true").spawn().expect("a process");

@@ -110,7 +110,7 @@ impl Choice<'_> {
         let said = |groups: &[&Group<'_>]| -> String {
             let line = |group: &&Group<'_>| {
                 let newest = group.backups.first().map_or("", |listing| listing.id.as_str());
-                format!("\n  {}: {} backups, the newest {newest}", group.source, group.backups.len())
+                format!("\n  {}: {} in all, the newest {newest}", group.source, group.backups.len())
             };
             groups.iter().map(line).collect()
         };
