@@ -6,7 +6,7 @@ use std::fs;
 use std::path::Path;
 
 /// Removes the files and directories in `dir` whose name says, by `process_of`, that a process made them which is gone.
-/// What cannot be removed, or is another machine's, stays.
+/// What cannot be removed stays. The numbers are this machine's: a place that several machines share is for one at a time.
 pub fn sweep(dir: &Path, process_of: impl Fn(&str) -> Option<u32>) {
     for entry in fs::read_dir(dir).into_iter().flatten().flatten() {
         let name = entry.file_name();
