@@ -212,7 +212,7 @@ fn an_upload_that_was_interrupted_leaves_no_backup_and_is_gone_on_with() {
     assert!(code == Some(2) && said.contains("no backup"), "{said}");
     // Within a file: the parts that were sent take no space.
     let other = TempDir::new();
-    fs::create_dir_all(other.path()).expect("temporary disk");
+    finished(other.path(), 10);
     fs::write(other.path().join("epoch"), large()).expect("temporary disk");
     server.call("PUT", "/-/refuse?after=1", b"");
     back_up(other.path(), "s3://drill/parts");

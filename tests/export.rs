@@ -5,10 +5,10 @@ use perpring::core::book::Book;
 use perpring::domain::event::EventBody;
 use perpring::domain::instrument::Instrument;
 use perpring::domain::money::Money;
-use perpring::domain::number::Num;
 use perpring::domain::order::Side;
 use perpring::domain::params::RiskParams;
 use perpring::domain::time::{MICRO, SECOND};
+use perpring::export::{ExportError, Format, Request, export};
 use perpring::replay::source::{Inputs, read_config};
 use perpring::sim::SimAccount;
 use perpring::stage::river::Parts;
@@ -19,6 +19,8 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 const VENUES: [&str; 2] = ["binance-usdm", "okx"];
 
@@ -80,7 +82,6 @@ fn dumped(dir: &TempDir) -> Vec<Value> {
 /// What the tables must hold, from the printed events alone: per table, the row as `seq receive_ns` and some columns.
 #[derive(Default)]
 struct Expected {
-    scales: BTreeMap<u64, (u8, u8)>,
     rows: BTreeMap<&'static str, Vec<Vec<String>>>,
 }
 
@@ -93,30 +94,18 @@ impl Expected {
         expected
     }
 
-    fn num(&self, instrument: &Value, value: &Value, is_price: bool) -> String {
-        let (price, qty) = self.scales[&instrument.as_u64().unwrap()];
-        Num::new(value.as_i64().unwrap(), if is_price { price } else { qty }).to_string()
-    }
-
     fn add(&mut self, line: &Value) {
         let (kind, body) = line["event"].as_object().expect("an event with a body").iter().next().unwrap();
-        let id = &body["instrument"];
-        let price = |value: &Value| self.num(id, value, true);
-        let qty = |value: &Value| self.num(id, value, false);
-        let place = [line["seq"].to_string(), line["time_ns"].to_string()];
+        let price = |value: &Value| value.as_str().expect("a decimal").to_owned();
+        let qty = price;
+        let place = [line["seq"].to_string(), line["wall_ns"].to_string()];
         let row = |cells: &[String]| [&place[..], cells].concat();
         let exact = |value: &Value| match value {
             Value::Null => String::new(),
-            num => {
-                Num::new(num["mantissa"].as_i64().unwrap(), num["scale"].as_u64().unwrap() as u8).to_string()
-            }
+            num => price(num),
         };
         let (table, made) = match kind.as_str() {
-            "Instrument" => {
-                let scale = |name: &str| body[name].as_u64().unwrap() as u8;
-                self.scales.insert(body["id"].as_u64().unwrap(), (scale("price_scale"), scale("qty_scale")));
-                ("instruments", vec![row(&[])])
-            }
+            "Instrument" => ("instruments", vec![row(&[])]),
             "Trade" => {
                 let side = body["aggressor"].as_str().unwrap().to_owned();
                 let cells = [body["id"].to_string(), price(&body["price"]), qty(&body["qty"]), side];
@@ -277,6 +266,199 @@ fn messages_hold_the_digits_of_the_tables_and_a_range_begins_with_a_snapshot() {
     assert!(changes.iter().all(|change| change.seq >= middle.parse().unwrap()));
 }
 
+type Table = Vec<BTreeMap<String, String>>;
+
+#[test]
+fn a_range_holds_the_rows_of_the_whole_and_says_first_what_was_known() {
+    let dir = recorded();
+    let (whole, code, report) = exported(&dir, "whole", "csv", &[]);
+    assert_eq!((code, &report["stated"]), (0, &serde_json::json!({})));
+    let counted = |table: &str| report["rows"][table].as_u64().expect("a count");
+    let last: u64 = report["inputs"].as_u64().expect("inputs");
+    let (from, until) = (last / 2, last / 2 + last / 5);
+    let seq = |row: &BTreeMap<String, String>| row["seq"].parse::<u64>().expect("a number");
+    // By numbers and by times; a second time, when the first one has left snapshots.
+    let ns = |seq: u64| {
+        let all = rows(&whole.join("bbo.csv"));
+        all.into_iter().find(|row| row["seq"].parse::<u64>().expect("a number") >= seq).expect("a quote")
+    };
+    let (first, end) = (ns(from), ns(until));
+    let by_number = [first["seq"].clone(), end["seq"].clone()];
+    let by_time = [first["receive_ns"].clone(), end["receive_ns"].clone()];
+    for (name, [from, until]) in [("number", &by_number), ("time", &by_time), ("again", &by_number)] {
+        let (out, code, ranged) = exported(&dir, name, "csv", &["--from", from, "--until", until]);
+        assert_eq!(code, 0, "{name}");
+        let inputs = ranged["inputs"].as_u64().expect("inputs");
+        assert!(inputs < last / 2, "{name}: {inputs} of {last} inputs were read");
+        for table in report["rows"].as_object().expect("counts").keys().filter(|table| *table != "messages") {
+            let file = format!("{table}.csv");
+            let stated = ranged["stated"][table].as_u64().unwrap_or(0) as usize;
+            let made = rows(&out.join(&file));
+            assert_eq!(ranged["rows"][table].as_u64(), Some(made.len() as u64), "{name}: {table}");
+            let by = if name == "time" { "receive_ns" } else { "seq" };
+            let number = |row: &BTreeMap<String, String>| row[by].parse::<u64>().expect("a number");
+            let range = number(&first)..=number(&end);
+            let lies_there = |row: &BTreeMap<String, String>| range.contains(&number(row));
+            let meant: Table = rows(&whole.join(&file)).into_iter().filter(lies_there).collect();
+            assert!(made[stated..] == meant, "{name}: {table}: {} of {}", made.len(), meant.len());
+            match table.as_str() {
+                "instruments" => {
+                    let plain = |rows: &[BTreeMap<String, String>]| -> Vec<Vec<String>> {
+                        let keep = |row: &BTreeMap<String, String>| {
+                            let named = row
+                                .iter()
+                                .filter(|(name, _)| !["seq", "receive_ns"].contains(&name.as_str()));
+                            named.map(|(_, cell)| cell.clone()).collect()
+                        };
+                        let mut plain: Vec<Vec<String>> = rows.iter().map(keep).collect();
+                        plain.sort();
+                        plain
+                    };
+                    assert_eq!(stated as u64, counted(table), "no contract changed in this run");
+                    assert_eq!(plain(&made[..stated]), plain(&rows(&whole.join(&file))));
+                }
+                "depth" => {
+                    let from = seq(&made[0]);
+                    assert!(from == seq(&first) || name == "time", "the first input of the range");
+                    assert_books(&rows(&whole.join(&file)), &made[..stated], from);
+                }
+                _ => assert_eq!(stated, 0, "{table}"),
+            }
+        }
+    }
+    // A run that is walked from its beginning says the same as one that is entered by a snapshot.
+    let range = ["--from", &by_number[0], "--until", &by_number[1]];
+    let changes = |name: &str, kinds: &str| -> Vec<String> {
+        let more = [&range[..], &["--kind", kinds]].concat();
+        let text = fs::read_to_string(exported(&dir, name, "ndjson", &more).0.join("market.ndjson"));
+        let text = text.expect("exported");
+        text.lines().filter(|line| line.contains("\"book_change\"")).map(str::to_owned).collect()
+    };
+    let entered = changes("entered", "depth");
+    assert_eq!(entered, changes("walked", "depth,marks"));
+    assert!(entered.iter().filter(|line| line.contains("\"isSnapshot\":true")).count() >= 2, "{entered:?}");
+}
+
+/// What is stated of the books is what the rows before made of them.
+fn assert_books(whole: &[BTreeMap<String, String>], stated: &[BTreeMap<String, String>], from: u64) {
+    type Books = BTreeMap<(String, String), BTreeMap<(String, String), String>>;
+    let build = |rows: &mut dyn Iterator<Item = &BTreeMap<String, String>>| -> Books {
+        let mut books = Books::new();
+        for row in rows {
+            let book = books.entry((row["venue"].clone(), row["symbol"].clone())).or_default();
+            if row["clear"] == "true" {
+                book.clear();
+            }
+            let level = (row["side"].clone(), row["price"].clone());
+            match row["qty"].as_str() {
+                "" => {}
+                "0" => drop(book.remove(&level)),
+                qty => drop(book.insert(level, qty.to_owned())),
+            }
+        }
+        books
+    };
+    assert!(stated.iter().all(|row| row["snapshot"] == "true" && row["seq"] == from.to_string()));
+    let before = build(&mut whole.iter().filter(|row| row["seq"].parse::<u64>().expect("a number") < from));
+    assert!(before.len() >= 2 && before.values().all(|book| book.len() > 2));
+    assert_eq!(build(&mut stated.iter()), before);
+}
+
+#[test]
+fn a_bundle_says_first_what_was_known_where_it_begins_and_has_nothing_outside() {
+    let dir = recorded();
+    let (journal, bundle) = (dir.path().join("journal"), dir.path().join("b.ppz"));
+    let [journal, bundle] = [&journal, &bundle].map(|path| path.display().to_string());
+    let cut = perpring(&["bundle", &journal, "--around", "+10s", "--window", "1s", "-o", &bundle]);
+    assert!(cut.status.success(), "{}", String::from_utf8_lossy(&cut.stderr));
+    let out = dir.path().join("csv").display().to_string();
+    let of_bundle =
+        |more: &[&str]| perpring(&[&["export", &bundle, "--to", "csv", "-o", &out, "--json"], more].concat());
+    for outside in [&["--from", "+900s"][..], &["--until", "3"], &["--until", "2020-01-01T00:00:00Z"]] {
+        assert_eq!(of_bundle(outside).status.code(), Some(2), "{outside:?}");
+        assert!(!Path::new(&out).exists());
+    }
+    let report: Value = serde_json::from_slice(&of_bundle(&[]).stdout).expect("a report");
+    let stated = |table: &str| report["stated"][table].as_u64().unwrap_or(0) as usize;
+    let [instruments, depth] =
+        ["instruments", "depth"].map(|name| Path::new(&out).join(format!("{name}.csv")));
+    assert_eq!((rows(&instruments).len(), stated("instruments")), (4, 4));
+    let depth = rows(&depth);
+    assert!(stated("depth") > 4 && depth[..stated("depth")].iter().all(|row| row["snapshot"] == "true"));
+    assert!(depth[stated("depth")..].iter().any(|row| row["snapshot"] == "false"));
+}
+
+#[test]
+fn an_export_that_is_stopped_leaves_nothing_behind_nor_what_one_that_was_killed_left() {
+    let dir = recorded();
+    let mut child = Command::new("true").spawn().expect("a process");
+    let gone = dir.path().join(format!(".out.partial-{}", child.id()));
+    child.wait().expect("its end");
+    let other = dir.path().join(".out.partial-1"); // the first process is always there
+    for left in [&gone, &other] {
+        fs::create_dir(left).expect("temporary disk");
+        fs::write(left.join("bbo.csv"), "seq").expect("temporary disk");
+    }
+    let request = Request {
+        dir: dir.path().join("journal"),
+        out: dir.path().join("out"),
+        format: Format::Csv,
+        kinds: Format::Csv.kinds().iter().copied().collect(),
+        venues: None,
+        instruments: None,
+        from: None,
+        to: None,
+        stop: Arc::default(),
+    };
+    let names = || -> Vec<String> {
+        let entries = fs::read_dir(dir.path()).expect("a directory").map(|entry| entry.expect("an entry"));
+        let mut names: Vec<_> = entries.map(|one| one.file_name().to_string_lossy().into_owned()).collect();
+        names.sort();
+        names
+    };
+    let mut begun = Vec::new();
+    let done = export(&request, &mut |_, _| {
+        begun = names();
+        request.stop.store(true, Ordering::Relaxed);
+    });
+    assert!(matches!(done, Err(ExportError::Stopped)), "{done:?}");
+    assert_eq!(begun.iter().filter(|name| name.starts_with(".out.partial-")).count(), 2, "{begun:?}");
+    assert_eq!(names(), [".out.partial-1", "journal"]);
+}
+
+#[test]
+fn fates_of_messages_bear_the_venue_that_they_went_to() {
+    let dir = recorded();
+    let (out, code, _) = exported(&dir, "whole", "csv", &["--kind", "messages,outcomes"]);
+    assert_eq!(code, 0);
+    // Texts of messages hold commas: only what stands before them is read.
+    let text = fs::read_to_string(out.join("messages.csv")).expect("exported");
+    let venues: BTreeMap<&str, &str> = text
+        .lines()
+        .skip(1)
+        .map(|line| line.split(',').collect::<Vec<_>>())
+        .filter(|cells| cells.len() > 6 && cells[1].parse::<i64>().is_ok())
+        .map(|cells| (cells[5], cells[2]))
+        .collect();
+    let outcomes = rows(&out.join("outcomes.csv"));
+    let plain = outcomes.iter().filter(|row| row["client_id"].is_empty()).count();
+    assert!(plain > 5, "messages that place no order: {plain}");
+    for row in &outcomes {
+        assert_eq!(venues.get(row["message"].as_str()), Some(&row["venue"].as_str()), "{row:?}");
+    }
+    let of_venue = |venue: &str| -> Table {
+        let more = ["--kind", "outcomes", "--venue", venue];
+        rows(&exported(&dir, venue, "csv", &more).0.join("outcomes.csv"))
+    };
+    let [binance, okx] = ["binance", "okx"].map(of_venue);
+    assert!(!binance.is_empty() && okx.iter().any(|row| row["client_id"].is_empty()));
+    assert_eq!(binance.len() + okx.len(), outcomes.len(), "each is of one of the two");
+    // Of a range that begins between a message and its fate.
+    let late = outcomes.last().expect("a fate");
+    let more = ["--kind", "outcomes", "--from", &late["seq"]];
+    assert_eq!(rows(&exported(&dir, "late", "csv", &more).0.join("outcomes.csv")).first(), Some(late));
+}
+
 #[test]
 fn ranges_and_filters_are_slices_and_nothing_is_overwritten() {
     let dir = recorded();
@@ -326,12 +508,19 @@ fn ranges_and_filters_are_slices_and_nothing_is_overwritten() {
         ("a", &["--from", "5", "--until", "3"]),
         ("b", &["--from", "yesterday"]),
         ("f", &["--from", "+5s", "--until", "+3s"]),
+        ("g", &["--from", "+900s"]),
+        ("h", &["--from", "99999999"]),
+        ("i", &["--from", "+5s", "--until", "3"]),
+        ("j", &["--from", "end", "--until", "+3s"]),
+        ("k", &["--until", "2020-01-01T00:00:00Z"]),
         ("c", &["--venue", "bybit"]),
         ("d", &["--instrument", "DOGE/USDT:USDT"]),
     ] {
         assert_eq!(exported(&dir, name, "csv", more).1, 2, "{more:?}");
     }
     assert_eq!(exported(&dir, "e", "npz", &["--kind", "bbo"]).1, 2);
+    let last = exported(&dir, "last", "csv", &["--kind", "sessions", "--from", "end", "--until", "+900s"]).2;
+    assert_eq!(last["inputs"].as_u64(), Some(1), "{last}");
     let left: Vec<_> = fs::read_dir(dir.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
     assert!(left.iter().all(|name| !name.to_string_lossy().contains("partial")), "{left:?}");
     assert!(!dir.path().join("a").exists());

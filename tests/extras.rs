@@ -57,8 +57,10 @@ fn dumped(dir: &Path) -> BTreeMap<String, Vec<Value>> {
 fn by_venue(config: &RunConfig, events: Option<&Vec<Value>>) -> Vec<usize> {
     let mut counts = vec![0; config.params.venues.len()];
     for event in events.into_iter().flatten() {
-        let listing = event["instrument"].as_u64().expect("a listing") as usize;
-        counts[config.params.listings[listing].venue.index()] += 1;
+        let (_, venue) =
+            event["instrument"].as_str().and_then(|name| name.rsplit_once('.')).expect("a listing");
+        let at = config.params.venues.iter().position(|one| one.dialect == venue).expect("a venue");
+        counts[at] += 1;
     }
     counts
 }
@@ -85,16 +87,17 @@ fn what_was_asked_for_comes_from_every_venue_that_has_it_and_replays() {
     }
     assert_eq!(verify(dir.path(), &mut |_| {}).expect("a readable journal").divergence, None);
     // The watch holds what the events said last.
+    let names = Names::of(&config.params);
     let last = |kind: &str, listing: usize, field: &str| {
+        let (venue, symbol) = &names.listings[listing];
+        let name = format!("{symbol}.{}", names.venue(*venue));
         let events = events.get(kind).into_iter().flatten();
         events
-            .filter(|event| event["instrument"] == listing)
+            .filter(|event| event["instrument"] == name.as_str())
             .map(|event| event[field].to_string())
             .next_back()
     };
-    let text = |num: Option<perpring::domain::number::Num>| {
-        num.map(|num| serde_json::to_string(&num).expect("a number"))
-    };
+    let text = |num: Option<perpring::domain::number::Num>| num.map(|num| format!("\"{num}\""));
     for (listing, state) in states.iter().enumerate() {
         assert_eq!(text(state.last), last("Ticker", listing, "last"), "listing {listing}");
         assert_eq!(text(state.open_interest), last("OpenInterest", listing, "qty"), "listing {listing}");

@@ -62,6 +62,7 @@ fn near_misses_are_recorded_few_of_a_pair_in_a_second_and_made_again_by_a_replay
         instruments: None,
         from: None,
         to: None,
+        stop: std::sync::Arc::default(),
     };
     export(&request, &mut |_, _| {}).expect("exports");
     let text = std::fs::read_to_string(out.path().join("near_misses.csv")).expect("a table");

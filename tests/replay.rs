@@ -654,6 +654,32 @@ fn outputs_and_states_are_written_as_they_are_and_nothing_is_overwritten() {
 }
 
 #[test]
+fn a_printed_line_says_both_clocks_and_its_wall_time_is_its_place() {
+    let dir = TempDir::new();
+    record(dir.path(), 7, 3);
+    let journal = dir.path().to_str().expect("text");
+    let dumped = |more: &[&str]| -> Vec<serde_json::Value> {
+        let args = [&["journal", "dump", journal], more].concat();
+        let output =
+            std::process::Command::new(env!("CARGO_BIN_EXE_perpring")).args(args).output().expect("ours");
+        assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+        let lines = output.stdout.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
+        lines.map(|line| serde_json::from_slice(line).expect("an object a line")).collect()
+    };
+    for form in [&["--stream", "inputs"][..], &["--stream", "outputs"], &[], &["--events"]] {
+        let lines = dumped(form);
+        let line = &lines[lines.len() / 2];
+        let wall = line["wall_ns"].as_i64().expect("a wall clock").to_string();
+        let there = dumped(&[form, &["--from", &wall, "--to", &wall]].concat());
+        assert!(there.contains(line), "{form:?}: {line}");
+        assert!(there.len() < lines.len() / 2 && line["time_ns"].is_null(), "{form:?}");
+        let ahead = |line: &serde_json::Value| line["wall_ns"].as_i64().zip(line["mono_ns"].as_i64());
+        let known: Vec<_> = lines.iter().filter_map(ahead).map(|(wall, mono)| wall - mono).collect();
+        assert!(known.len() > 10 && known.iter().all(|ahead| *ahead == known[0]), "one anchor: {form:?}");
+    }
+}
+
+#[test]
 fn records_are_printed_of_places_in_every_notation() {
     let dir = TempDir::new();
     record(dir.path(), 7, 3);
@@ -666,7 +692,7 @@ fn records_are_printed_of_places_in_every_notation() {
         assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
         let lines = output.stdout.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
         let line = |line| -> serde_json::Value { serde_json::from_slice(line).expect("an object a line") };
-        lines.map(line).map(|one| (one["seq"].as_u64().unwrap(), one["time_ns"].as_i64().unwrap())).collect()
+        lines.map(line).map(|one| (one["seq"].as_u64().unwrap(), one["mono_ns"].as_i64().unwrap())).collect()
     };
     let all = dumped("0", "+1h");
     let slice = |keep: &dyn Fn(&(u64, i64)) -> bool| -> Vec<_> { all.iter().copied().filter(keep).collect() };
@@ -675,6 +701,7 @@ fn records_are_printed_of_places_in_every_notation() {
     assert!(within.len() > 10);
     assert_eq!(dumped("+1s", "+2s"), within);
     assert_eq!(dumped(&calendar::shown(START + SECOND), &(START + 2 * SECOND).to_string()), within);
+    assert_eq!(dumped("end", "end"), all[all.len() - 1..]);
     let (code, said) = {
         let args = ["journal", "dump", dir.path().to_str().expect("text"), "--from", "+1h"];
         let output =

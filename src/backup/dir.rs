@@ -2,6 +2,7 @@
 
 use super::BackupError;
 use super::store::{Object, failed};
+use crate::runtime::litter;
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{self, ErrorKind, Write};
@@ -17,10 +18,10 @@ pub(super) struct Dir(PathBuf);
 
 impl Dir {
     pub fn open(root: &Path, create: bool) -> Result<Self, BackupError> {
-        if create {
-            fs::create_dir_all(root).map_err(|e| BackupError::io("create", root, e))?;
+        match fs::read_dir(root) {
+            Err(e) if e.kind() == ErrorKind::NotFound && create => {}
+            found => drop(found.map_err(|e| BackupError::io("list", root, e))?),
         }
-        fs::read_dir(root).map_err(|e| BackupError::io("list", root, e))?;
         Ok(Self(root.to_owned()))
     }
 
@@ -92,6 +93,12 @@ impl Dir {
     pub fn delete(&self, key: &str) -> Result<(), BackupError> {
         fs::remove_file(self.0.join(key)).map_err(|e| refused("remove", key, e))
     }
+}
+
+/// Removes from the store in `root` what writers that are gone have begun.
+pub(super) fn sweep(root: &Path) {
+    let process = |name: &str| name.strip_prefix(PASSING)?.split_once('-')?.0.parse().ok();
+    ["objects", "backups"].iter().for_each(|below| litter::sweep(&root.join(below), process));
 }
 
 fn refused(action: &'static str, key: &str, source: io::Error) -> BackupError {

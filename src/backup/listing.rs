@@ -1,6 +1,7 @@
 //! The listing of a backup: which files it has and by which hashes they are told.
 
 use super::BackupError;
+use super::source::Source;
 use crate::journal::Hash256;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -35,6 +36,9 @@ pub struct Listing {
     pub created_wall_ns: i64,
     /// Version of the program that made it.
     pub program: String,
+    /// What it is of; `None` in those of older programs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source: Option<Source>,
     /// The files, by path.
     pub files: Vec<Entry>,
 }
@@ -51,7 +55,7 @@ impl Listing {
     pub fn begin(now: i64) -> Self {
         let id = crate::domain::calendar::shown(now).replace(':', "-");
         let program = env!("CARGO_PKG_VERSION").to_owned();
-        Self { version: VERSION, id, created_wall_ns: now, program, files: Vec::new() }
+        Self { version: VERSION, id, created_wall_ns: now, program, source: None, files: Vec::new() }
     }
 
     /// Bytes of all files.
@@ -115,6 +119,17 @@ mod tests {
             assert!(Listing::open(&listing.id, &changed).is_err(), "byte {at}");
         }
         assert!(Listing::open("another", text.as_bytes()).is_err());
+    }
+
+    #[test]
+    fn a_listing_of_an_older_program_says_no_source_and_is_read() {
+        let listing = Listing { source: Some(Source::default()), ..listing("run-1/inputs.chain") };
+        let text = listing.seal().expect("plain data");
+        assert_eq!(Listing::open(&listing.id, text.as_bytes()).expect("own text"), listing);
+        let older = Listing { source: None, ..listing };
+        let text = older.seal().expect("plain data");
+        assert!(!text.contains("source"), "{text}");
+        assert_eq!(Listing::open(&older.id, text.as_bytes()).expect("an older text"), older);
     }
 
     #[test]

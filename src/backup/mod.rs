@@ -16,14 +16,16 @@ mod listing;
 mod restore;
 #[cfg(feature = "s3")]
 mod s3;
+mod source;
 mod store;
 mod survey;
 mod take;
 
 pub use listing::{Entry, Listing};
 pub use restore::{Restored, restore};
+pub use source::{Choice, Source};
 pub use store::Store;
-pub use take::{Plan, Taken, listings, take};
+pub use take::{Listings, Plan, Taken, listings, take};
 
 use crate::journal::JournalError;
 use std::path::{Path, PathBuf};
@@ -74,6 +76,39 @@ pub enum BackupError {
         /// The directory.
         dir: PathBuf,
     },
+    /// There is nothing to back up.
+    #[error("{} {}: name a journal, or a directory of journals", dir.display(), if *empty { "is empty" } else { "holds no journal" })]
+    NoJournal {
+        /// The directory.
+        dir: PathBuf,
+        /// There is nothing at all.
+        empty: bool,
+    },
+    /// Somebody wants it to end.
+    #[error("stopped")]
+    Stopped,
+    /// Which backup is meant is not clear.
+    #[error(
+        "the backups there are of several sources; say with --of (a name, or the beginning of a run) which is meant:{list}"
+    )]
+    Several {
+        /// The sources, a line each.
+        list: String,
+    },
+    /// There is nothing of the source that is wanted.
+    #[error("no backup of {of} there; there are:{list}")]
+    NoneOf {
+        /// As it was named.
+        of: String,
+        /// The sources, a line each.
+        list: String,
+    },
+    /// A file where a directory is wanted.
+    #[error("{} is no directory, and a backup is restored to one: name another, or move the file away", path.display())]
+    NoDirectory {
+        /// It.
+        path: PathBuf,
+    },
     /// There is nothing to restore.
     #[error("no backup{} there; a backup that was interrupted does not count", id.as_ref().map_or(String::new(), |id| format!(" {id}")))]
     Absent {
@@ -81,7 +116,9 @@ pub enum BackupError {
         id: Option<String>,
     },
     /// The listing is not what was written.
-    #[error("the listing of backup {id} is damaged ({what}): choose an older one with --backup")]
+    #[error(
+        "the listing of backup {id} is damaged ({what}): `restore --list` shows the others, --backup takes one of them"
+    )]
     Listing {
         /// The backup.
         id: String,
@@ -90,7 +127,7 @@ pub enum BackupError {
     },
     /// An object is absent or not what the listing says. Nothing was changed.
     #[error(
-        "backup {id} is not whole: {path} {what}. Nothing was changed; choose an older one with --backup"
+        "backup {id} is not whole: {path} {what}. Nothing was changed; `restore --list` shows the others, --backup takes one of them"
     )]
     Partial {
         /// The backup.

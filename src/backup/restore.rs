@@ -2,9 +2,11 @@
 //! places in one step, and what was there before stays beside it.
 
 use super::listing::Listing;
+use super::source::{Choice, Source};
 use super::store::Store;
-use super::take::{hash, ids, object, read_listing};
+use super::take::{hash, listings, object};
 use super::{BackupError, Progress, sync_file_system};
+use crate::runtime::litter;
 use rustix::fs::{CWD, RenameFlags};
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -21,35 +23,46 @@ pub struct Restored {
     pub bytes: u64,
     /// Where that lies which was there before.
     pub before: Option<PathBuf>,
+    /// What it is of, where it says so.
+    pub source: Option<Source>,
 }
 
-/// Restores backup `id` (the newest without one) to `dir`.
+/// Restores the backup of `choice` to `dir`.
 ///
 /// # Errors
 /// See [`BackupError`]. Up to the exchange at the end nothing of `dir` is touched.
 pub fn restore(
     store: &Store,
-    id: Option<&str>,
+    choice: Choice<'_>,
     dir: &Path,
     progress: Progress<'_>,
 ) -> Result<Restored, BackupError> {
-    let all = ids(store)?;
-    let wanted = || BackupError::Absent { id: id.map(str::to_owned) };
-    let id = match id {
-        Some(id) => all.iter().find(|known| *known == id).ok_or_else(wanted)?,
-        None => all.last().ok_or_else(wanted)?,
-    };
-    let listing = read_listing(store, id)?;
+    if dir.exists() && !dir.is_dir() {
+        return Err(BackupError::NoDirectory { path: dir.to_owned() });
+    }
+    let listing = choice.pick(listings(store)?)?;
+    let id = listing.id.as_str();
     check_presence(store, &listing)?;
-    let aside = beside(dir, "restoring", id);
-    let _ = fs::remove_dir_all(&aside); // of one that was interrupted
+    sweep(dir);
+    let aside = beside(dir, "restoring", &format!("{id}-{}", std::process::id()));
     let fetched = fetch(store, &listing, &aside, progress);
     let switched = fetched.and_then(|()| sync_file_system(&aside)).and_then(|()| switch(&aside, dir, id));
     if switched.is_err() {
         let _ = fs::remove_dir_all(&aside); // the error that matters is the first
     }
     let (files, bytes) = (listing.files.len() as u64, listing.bytes());
-    Ok(Restored { id: id.clone(), files, bytes, before: switched? })
+    Ok(Restored { id: id.to_owned(), files, bytes, before: switched?, source: listing.source })
+}
+
+/// Removes what restores to `dir` have left that are gone.
+fn sweep(dir: &Path) {
+    let whole = beside(dir, "restoring", "");
+    let (Some(parent), Some(begin)) = (whole.parent(), whole.file_name().and_then(|name| name.to_str()))
+    else {
+        return;
+    };
+    let parent = if parent.as_os_str().is_empty() { Path::new(".") } else { parent };
+    litter::sweep(parent, |name| name.strip_prefix(begin)?.rsplit_once("Z-")?.1.parse().ok());
 }
 
 /// `DIR.restoring-<id>` and the like, beside `dir`.
@@ -101,7 +114,7 @@ fn fetch(store: &Store, listing: &Listing, aside: &Path, progress: Progress<'_>)
         let modified = Duration::from_nanos(file.modified_ns.max(0).cast_unsigned());
         to.set_modified(UNIX_EPOCH + modified).map_err(fail)?;
         let read = File::open(&path).map_err(|e| BackupError::io("read", &path, e))?;
-        if hash(read, &path)? != file.sha256 {
+        if hash(store, read, &path)? != file.sha256 {
             return Err(partial("is damaged: it does not have its hash"));
         }
     }

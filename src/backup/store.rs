@@ -8,6 +8,8 @@ use std::collections::BTreeMap;
 use std::error::Error;
 use std::io::{Read, Write};
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Bytes that are sent or fetched at once.
 pub const PART_BYTES: usize = 8 << 20;
@@ -22,7 +24,11 @@ pub struct Object {
 }
 
 /// A store of objects with names.
-pub struct Store(Kind);
+pub struct Store {
+    kind: Kind,
+    /// Set when somebody wants it to end.
+    stop: Arc<AtomicBool>,
+}
 
 enum Kind {
     Dir(Dir),
@@ -33,7 +39,7 @@ enum Kind {
 /// Calls the same method of whichever it is.
 macro_rules! each {
     ($store:expr, $it:ident => $call:expr) => {
-        match &$store.0 {
+        match &$store.kind {
             Kind::Dir($it) => $call,
             #[cfg(feature = "s3")]
             Kind::Bucket($it) => $call,
@@ -45,8 +51,25 @@ impl Store {
     /// A directory, or `s3://bucket/prefix` with credentials and endpoint from the environment (`AWS_…`).
     ///
     /// # Errors
-    /// A place that cannot be a store. Nothing is fetched yet.
+    /// A place that cannot be a store. Nothing is fetched yet, and nothing made: a directory that is to be created is
+    /// when the first object comes.
     pub fn open(place: &str, create: bool) -> Result<Self, BackupError> {
+        let kind = Self::kind(place, create)?;
+        Ok(Self { kind, stop: Arc::default() })
+    }
+
+    /// The same, which ends what it does with [`BackupError::Stopped`] when `stop` is set.
+    #[must_use]
+    pub fn until(self, stop: Arc<AtomicBool>) -> Self {
+        Self { stop, ..self }
+    }
+
+    /// An error once somebody wants it to end.
+    pub(super) fn heed(&self) -> Result<(), BackupError> {
+        if self.stop.load(Ordering::Relaxed) { Err(BackupError::Stopped) } else { Ok(()) }
+    }
+
+    fn kind(place: &str, create: bool) -> Result<Kind, BackupError> {
         let bad = |why: &str| BackupError::Place { place: place.to_owned(), why: why.to_owned() };
         if let Some(rest) = place.strip_prefix("s3://") {
             let (bucket, prefix) = rest.split_once('/').unwrap_or((rest, ""));
@@ -55,7 +78,7 @@ impl Store {
             }
             #[cfg(feature = "s3")]
             return match Bucket::open(bucket, prefix.trim_matches('/')) {
-                Ok(bucket) => Ok(Self(Kind::Bucket(bucket))),
+                Ok(bucket) => Ok(Kind::Bucket(bucket)),
                 Err(why) => Err(bad(&why)),
             };
             #[cfg(not(feature = "s3"))]
@@ -67,12 +90,12 @@ impl Store {
         if place.contains("://") {
             return Err(bad("no such kind of store"));
         }
-        Ok(Self(Kind::Dir(Dir::open(Path::new(place), create)?)))
+        Ok(Kind::Dir(Dir::open(Path::new(place), create)?))
     }
 
     /// The directory that it is, if it is one.
     pub fn dir(&self) -> Option<&Path> {
-        match &self.0 {
+        match &self.kind {
             Kind::Dir(dir) => Some(dir.root()),
             #[cfg(feature = "s3")]
             Kind::Bucket(_) => None,
@@ -93,6 +116,7 @@ impl Store {
         sent: &mut dyn FnMut(u64),
     ) -> Result<(), BackupError> {
         let mut next = || {
+            self.heed()?;
             let mut part = Vec::new();
             let read = from.by_ref().take(PART_BYTES as u64).read_to_end(&mut part);
             read.map(|_| part).map_err(|e| BackupError::io("read", path, e))
@@ -116,6 +140,7 @@ impl Store {
     ) -> Result<(), BackupError> {
         let mut at = 0;
         while at < bytes {
+            self.heed()?;
             let end = bytes.min(at + PART_BYTES as u64);
             let part = each!(self, store => store.range(key, at, end))?;
             to.write_all(&part).map_err(|e| BackupError::io("write", path, e))?;
@@ -128,6 +153,13 @@ impl Store {
     /// The objects directly below a prefix, by the last part of their names.
     pub(super) fn list(&self, prefix: &str) -> Result<BTreeMap<String, Object>, BackupError> {
         each!(self, store => store.list(prefix))
+    }
+
+    /// Removes what writers that are gone have left; a bucket shows nothing of it.
+    pub(super) fn sweep(&self) {
+        if let Some(root) = self.dir() {
+            super::dir::sweep(root);
+        }
     }
 
     /// Removes an object.

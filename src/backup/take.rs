@@ -1,6 +1,7 @@
 //! Making a backup: what is new is sent, the listing last; then the backups that are too old go.
 
 use super::listing::{Entry, Listing};
+use super::source::{Source, groups};
 use super::store::{Object, Store};
 use super::survey::{Found, beside, is_gone, survey};
 use super::{BackupError, Progress};
@@ -24,7 +25,7 @@ pub struct Plan {
     pub dir: PathBuf,
     /// What stands elsewhere and belongs to it: a configuration, a directory of ledgers. Below `also/` in the backup.
     pub also: Vec<PathBuf>,
-    /// The newest backups that stay; `None` = all.
+    /// The newest backups of the same source that stay; `None` = all.
     pub keep: Option<usize>,
     /// Backups younger than these days stay; `None` = no matter.
     pub keep_days: Option<u32>,
@@ -49,6 +50,11 @@ pub struct Taken {
     pub removed_backups: u64,
     /// Objects that went with them.
     pub removed_objects: u64,
+    /// Why nothing was removed, where something should have been looked at.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub kept_all: Option<String>,
+    /// What it is of.
+    pub source: Source,
 }
 
 /// Backs up as `plan` says at `now`, ns since the Unix epoch.
@@ -56,18 +62,15 @@ pub struct Taken {
 /// # Errors
 /// See [`BackupError`]; what was sent by then is found again by the next one.
 pub fn take(store: &Store, plan: &Plan, now: i64, progress: Progress<'_>) -> Result<Taken, BackupError> {
-    let mut sender = Sender {
-        store,
-        objects: store.list("objects")?,
-        before: newest(store)?,
-        taken: Taken::default(),
-        sent: BTreeSet::new(),
-    };
+    store.sweep();
+    let objects = store.list("objects")?;
+    let mut sender = Sender { store, objects, before: None, taken: Taken::default(), sent: BTreeSet::new() };
     let mut listing = Listing::begin(now);
     for _ in 0..TRIES {
         match sender.files(plan, &mut *progress) {
             Ok(Some(files)) => {
                 listing.files = files;
+                listing.source = Some(sender.taken.source.clone());
                 break;
             }
             Ok(None) | Err(BackupError::Changing { .. }) => {}
@@ -87,34 +90,53 @@ pub fn take(store: &Store, plan: &Plan, now: i64, progress: Progress<'_>) -> Res
     Ok(taken)
 }
 
-/// The newest backup whose listing reads; `None` = none.
-fn newest(store: &Store) -> Result<Option<Listing>, BackupError> {
+/// The newest backup of `source` whose listing reads; `None` = none.
+fn newest(store: &Store, source: &Source) -> Result<Option<Listing>, BackupError> {
     for id in ids(store)?.into_iter().rev() {
         match read_listing(store, &id) {
-            Err(BackupError::Listing { .. }) => {}
-            listing => return listing.map(Some),
+            Ok(listing) if listing.source.as_ref().is_some_and(|of| of.is_same(source)) => {
+                return Ok(Some(listing));
+            }
+            Ok(_) | Err(BackupError::Listing { .. }) => {}
+            Err(other) => return Err(other),
         }
     }
     Ok(None)
 }
 
 /// The backups of a store, the oldest first.
-pub fn ids(store: &Store) -> Result<Vec<String>, BackupError> {
+fn ids(store: &Store) -> Result<Vec<String>, BackupError> {
     let names = store.list("backups")?.into_keys();
     Ok(names.filter_map(|name| name.strip_suffix(".json").map(str::to_owned)).collect())
 }
 
-/// The listing of a backup.
-pub fn read_listing(store: &Store, id: &str) -> Result<Listing, BackupError> {
+fn read_listing(store: &Store, id: &str) -> Result<Listing, BackupError> {
     Listing::open(id, &store.get(&format!("backups/{id}.json"))?)
 }
 
-/// The listings of a store, the oldest first.
+/// What a store says of its backups.
+#[derive(Debug, Default)]
+pub struct Listings {
+    /// Those that read, the oldest first.
+    pub good: Vec<Listing>,
+    /// The others, with what is wrong.
+    pub damaged: Vec<(String, BackupError)>,
+}
+
+/// The listings of a store.
 ///
 /// # Errors
-/// The store refuses, or a listing is damaged.
-pub fn listings(store: &Store) -> Result<Vec<Listing>, BackupError> {
-    ids(store)?.iter().map(|id| read_listing(store, id)).collect()
+/// The store refuses.
+pub fn listings(store: &Store) -> Result<Listings, BackupError> {
+    let mut found = Listings::default();
+    for id in ids(store)? {
+        match read_listing(store, &id) {
+            Ok(listing) => found.good.push(listing),
+            Err(why @ BackupError::Listing { .. }) => found.damaged.push((id, why)),
+            Err(other) => return Err(other),
+        }
+    }
+    Ok(found)
 }
 
 /// The object that has these bytes.
@@ -126,6 +148,7 @@ struct Sender<'a> {
     store: &'a Store,
     /// What the store had before.
     objects: BTreeMap<String, Object>,
+    /// The last backup of the same source.
     before: Option<Listing>,
     taken: Taken,
     /// What was sent now.
@@ -136,6 +159,8 @@ impl Sender<'_> {
     /// Sends what is not there; `None` when a file came or went meanwhile.
     fn files(&mut self, plan: &Plan, progress: Progress<'_>) -> Result<Option<Vec<Entry>>, BackupError> {
         let mut found = survey(&plan.dir)?;
+        self.taken.source = Source::of(&plan.dir, &found)?;
+        self.before = newest(self.store, &self.taken.source)?;
         for (number, also) in plan.also.iter().enumerate() {
             let name = also
                 .file_name()
@@ -146,6 +171,7 @@ impl Sender<'_> {
         let (mut done, mut files) = (0, Vec::with_capacity(found.len()));
         for file in &found {
             progress(done, whole, &file.path);
+            self.store.heed()?;
             match self.file(file, &mut |bytes| progress(done + bytes, whole, &file.path)) {
                 Ok(sha256) => {
                     let Found { path, bytes, modified_ns, closed, .. } = file.clone();
@@ -163,7 +189,7 @@ impl Sender<'_> {
         if let Some(known) = self.known(file) {
             return Ok(known);
         }
-        let sha256 = hash(open(file)?, &file.at)?;
+        let sha256 = hash(self.store, open(file)?, &file.at)?;
         if self.is_there(&sha256, file.bytes) {
             return Ok(sha256);
         }
@@ -211,10 +237,11 @@ fn open(file: &Found) -> Result<Box<dyn Read + '_>, BackupError> {
 }
 
 /// The SHA-256 of what a reader gives.
-pub fn hash(mut from: impl Read, path: &Path) -> Result<Hash256, BackupError> {
+pub fn hash(store: &Store, mut from: impl Read, path: &Path) -> Result<Hash256, BackupError> {
     let mut hash = ring::digest::Context::new(&ring::digest::SHA256);
     let mut block = vec![0; BLOCK_BYTES];
     loop {
+        store.heed()?;
         match from.read(&mut block).map_err(|e| BackupError::io("read", path, e))? {
             0 => return Ok(finish(hash)),
             got => hash.update(&block[..got]),
@@ -243,26 +270,35 @@ impl<R: Read> Read for Hashing<R> {
     }
 }
 
-/// Removes backups that nothing keeps, then the objects that no backup names any more.
+/// Removes backups of the same source that nothing keeps, then the objects that no backup names any more.
 fn forget(store: &Store, plan: &Plan, now: i64, taken: &mut Taken) -> Result<(), BackupError> {
     if plan.keep.is_none() && plan.keep_days.is_none() {
         return Ok(());
     }
-    let ids = ids(store)?;
-    let mut named: BTreeSet<String> = BTreeSet::new();
-    for (at, id) in ids.iter().enumerate() {
-        let listing = read_listing(store, id)?; // what cannot be read names objects that nobody knows: nothing is removed
-        let newer = ids.len() - 1 - at;
+    let Listings { good, damaged } = listings(store)?;
+    if let Some((_, why)) = damaged.first() {
+        // It names objects that nobody knows.
+        taken.kept_all = Some(why.to_string());
+        return Ok(());
+    }
+    let groups = groups(&good);
+    let same = groups.iter().find(|group| group.backups.iter().any(|one| one.id == taken.id));
+    let mut removed = BTreeSet::new();
+    for (newer, listing) in same.into_iter().flat_map(|group| &group.backups).enumerate() {
         let by_number = plan.keep.is_some_and(|keep| newer < keep);
         let age = now.saturating_sub(listing.created_wall_ns);
         let by_age = plan.keep_days.is_some_and(|days| age <= i64::from(days).saturating_mul(DAY_NS));
-        if by_number || by_age || *id == taken.id {
-            named.extend(listing.files.iter().map(|file| file.sha256.to_string()));
-        } else {
-            store.delete(&format!("backups/{id}.json"))?;
-            taken.removed_backups += 1;
+        if !by_number && !by_age && listing.id != taken.id {
+            removed.insert(listing.id.as_str());
         }
     }
+    for id in &removed {
+        store.delete(&format!("backups/{id}.json"))?;
+        taken.removed_backups += 1;
+    }
+    let stays = good.iter().filter(|listing| !removed.contains(listing.id.as_str()));
+    let named: BTreeSet<String> =
+        stays.flat_map(|listing| &listing.files).map(|file| file.sha256.to_string()).collect();
     for (name, object) in store.list("objects")? {
         if !named.contains(&name) && now.saturating_sub(object.modified_ns) >= plan.grace_ns {
             store.delete(&format!("objects/{name}"))?;

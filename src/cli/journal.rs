@@ -4,12 +4,18 @@
 use super::progress::ProgressBar;
 use super::source::Source;
 use super::{CliError, Failure};
-use crate::domain::codec::{decode_input, decode_output, kind_name};
+use crate::domain::codec::{decode_input, decode_output, input_kind, kind_name};
 use crate::domain::event::{EventBody, Seq};
+use crate::domain::input::Input;
+use crate::domain::instrument::{Instrument, InstrumentId};
 use crate::domain::text::Hex;
+use crate::domain::time::Nanos;
 use crate::journal::{End, JournalError, Reader, RecordRef, Stream, pack_told, recover_told, verify_told};
+use crate::ops::view::Names;
 use crate::replay::cursor::Cursor;
+use crate::replay::part::start_wall;
 use crate::replay::place::Place;
+use crate::replay::plain::Plain;
 use crate::replay::source::Inputs;
 use clap::{Args, Subcommand, ValueEnum};
 use serde::Serialize;
@@ -68,8 +74,8 @@ struct DumpArgs {
     /// Only this stream.
     #[arg(long)]
     stream: Option<StreamName>,
-    /// First input of which to print: its number, a time (2026-11-27T13:40:00Z, 13:40:00.5), or +12.5s after the
-    /// beginning.
+    /// First input of which to print: its number, a time (2026-11-27T13:40:00Z, 13:40:00.5, `wall_ns` of a line),
+    /// +12.5s after the beginning, or end.
     #[arg(long, value_name = "T|SEQ")]
     from: Option<Place>,
     /// Last input, said in the same way.
@@ -78,12 +84,13 @@ struct DumpArgs {
     /// Bodies as hex digits, not decoded.
     #[arg(long)]
     raw: bool,
-    /// The typed events that decode derives from the recorded inputs, instead of records.
+    /// The typed events that decode derives from the recorded inputs, instead of records: instruments by name, prices and
+    /// quantities as decimals.
     #[arg(long, conflicts_with_all = ["raw", "stream"])]
     events: bool,
 }
 
-#[derive(Clone, Copy, Debug, ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum StreamName {
     Inputs,
     Outputs,
@@ -207,17 +214,25 @@ fn run_dump(args: &DumpArgs, out: &mut impl Write) -> Result<u8, Failure> {
         Some(StreamName::Inputs) => &[Stream::Inputs],
         Some(StreamName::Outputs) => &[Stream::Outputs],
     };
+    let mut walls = Walls::begin(source.dir());
+    if args.stream == Some(StreamName::Outputs) {
+        walls.read(source.dir())?;
+    }
     for stream in streams {
         let mut reader = Reader::open(source.dir(), *stream)?;
         loop {
             match reader.next() {
                 Ok(None) => break,
-                Ok(Some(record)) if range.contains(&record.seq) => {
-                    serde_json::to_writer(&mut *out, &show(*stream, &record, args.raw))
-                        .map_err(io::Error::from)?;
-                    out.write_all(b"\n")?;
+                Ok(Some(record)) => {
+                    if *stream == Stream::Inputs {
+                        walls.meet(&record);
+                    }
+                    if range.contains(&record.seq) {
+                        let shown = show(*stream, &record, walls.of(&record), args.raw);
+                        serde_json::to_writer(&mut *out, &shown).map_err(io::Error::from)?;
+                        out.write_all(b"\n")?;
+                    }
                 }
-                Ok(Some(_)) => {}
                 Err(JournalError::Damaged(damage)) => {
                     out.flush()?;
                     tell!("perpring: damaged journal: {damage}; the records before it were printed");
@@ -230,31 +245,86 @@ fn run_dump(args: &DumpArgs, out: &mut impl Write) -> Result<u8, Failure> {
     Ok(0)
 }
 
+/// What the wall clock was ahead of the monotonic one, from which input on.
+struct Walls(Vec<(u64, Nanos)>);
+
+impl Walls {
+    /// What is known before the first record.
+    fn begin(dir: &Path) -> Self {
+        let ahead = start_wall(dir).ok().flatten(); // what cannot be replayed is printed all the same
+        Self(ahead.map(|ahead| (0, ahead)).into_iter().collect())
+    }
+
+    /// All that the inputs say, as far as they read.
+    fn read(&mut self, dir: &Path) -> Result<(), JournalError> {
+        let mut reader = Reader::open(dir, Stream::Inputs)?;
+        while let Ok(Some(record)) = reader.next() {
+            self.meet(&record);
+        }
+        Ok(())
+    }
+
+    /// An input says it.
+    fn meet(&mut self, record: &RecordRef<'_>) {
+        if record.kind == input_kind(&Input::Anchor(0))
+            && let Ok((Input::Anchor(ahead), _)) = decode_input(record.body)
+        {
+            self.0.push((record.seq, ahead));
+        }
+    }
+
+    /// The wall clock at a record, ns since 1970; `None` before anybody said what it was.
+    fn of(&self, record: &RecordRef<'_>) -> Option<Nanos> {
+        let at = self.0.partition_point(|(from, _)| *from <= record.seq);
+        at.checked_sub(1).map(|at| record.time_ns + self.0[at].1)
+    }
+}
+
 /// An event as a line.
 #[derive(Serialize)]
 struct Shown<'a> {
-    stream: &'static str,
+    stream: &'a str,
     seq: u64,
-    time_ns: i64,
-    event: &'a EventBody,
+    mono_ns: Nanos,
+    wall_ns: Option<Nanos>,
+    event: &'a Value,
 }
 
-/// Journals keep digests of events: they are derived anew from the inputs, as a replay does. Ticks are left out.
+/// Journals keep digests of events: they are derived anew from the inputs, as a replay does, and told in the words of
+/// `step`. Ticks are left out.
 fn dump_events(dir: &Path, range: &RangeInclusive<u64>, out: &mut impl Write) -> Result<u8, Failure> {
-    let mut decode = Cursor::open(dir)?.into_river().into_parts().decode;
+    let cursor = Cursor::open(dir)?;
+    let names = Names::of(&cursor.config().params);
+    let parts = cursor.into_river().into_parts();
+    let scanner = parts.scan.scanner();
+    let known = |at| scanner.listing(InstrumentId(at as u16)).map(|listing| listing.instrument);
+    let mut contracts: Vec<Instrument> =
+        (0..parts.scan.listings()).map(|at| known(at).unwrap_or_default()).collect();
+    let mut decode = parts.decode;
     let mut inputs = Inputs::open(dir)?;
     let hole = inputs.hole();
+    let mut has_wall = start_wall(dir)?.is_some();
     let mut written = Ok(());
     while let Some((recorded, raw)) = inputs.next()? {
         if recorded.0 > *range.end() || written.is_err() {
             break;
         }
         let (seq, at) = decode.sequence(&raw);
+        has_wall |= matches!(raw.input, Input::Anchor(_));
         decode.on_input(&raw, seq, at, &mut |event| {
+            if let EventBody::Instrument(contract) = &event.body
+                && let Some(known) = contracts.get_mut(contract.id.index())
+            {
+                *known = *contract;
+            }
             if !range.contains(&seq.0) || written.is_err() || event.body == EventBody::Tick {
                 return;
             }
-            let shown = Shown { stream: "events", seq: seq.0, time_ns: at.wall, event: &event.body };
+            let contract =
+                |id: InstrumentId| contracts.get(id.index()).filter(|one| one.generation > 0).copied();
+            let told = Plain { names: &names, instrument: &contract }.of(&event.body);
+            let (mono_ns, wall_ns) = (at.mono, has_wall.then_some(at.wall));
+            let shown = Shown { stream: "events", seq: seq.0, mono_ns, wall_ns, event: &told };
             written = serde_json::to_writer(&mut *out, &shown)
                 .map_err(io::Error::from)
                 .and_then(|()| out.write_all(b"\n"));
@@ -269,10 +339,10 @@ fn dump_events(dir: &Path, range: &RangeInclusive<u64>, out: &mut impl Write) ->
     Ok(0)
 }
 
-fn show(stream: Stream, record: &RecordRef<'_>, raw: bool) -> Value {
+fn show(stream: Stream, record: &RecordRef<'_>, wall_ns: Option<Nanos>, raw: bool) -> Value {
     let mut shown = json!({
         "stream": stream, "index": record.index, "seq": record.seq, "kind": kind_name(record.kind),
-        "class": record.class, "time_ns": record.time_ns, "bytes": record.body.len(),
+        "class": record.class, "mono_ns": record.time_ns, "wall_ns": wall_ns, "bytes": record.body.len(),
     });
     let decoded = if raw { None } else { decode(stream, record) };
     let Value::Object(fields) = &mut shown else { return shown };
@@ -312,8 +382,8 @@ fn decode<'a>(stream: Stream, record: &RecordRef<'a>) -> Option<(Value, &'a [u8]
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::codec::{HEADER_MAX, encode_input, input_kind};
-    use crate::domain::input::{FrameMeta, Input};
+    use crate::domain::codec::{HEADER_MAX, encode_input};
+    use crate::domain::input::FrameMeta;
     use crate::journal::{JournalOptions, Manifest, Record, Writer};
 
     fn seq(number: u64) -> Option<Place> {
@@ -348,6 +418,7 @@ mod tests {
         let lines: Vec<Value> = text.lines().map(|l| serde_json::from_str(l).expect("json")).collect();
         assert_eq!((code, lines.len()), (0, 2));
         assert_eq!((&lines[0]["seq"], &lines[0]["kind"]), (&json!(2), &json!("frame")));
+        assert_eq!((&lines[0]["mono_ns"], &lines[0]["wall_ns"]), (&json!(5), &Value::Null));
         assert_eq!(lines[0]["raw"], json!("{\"e\":1}"));
         assert_eq!(lines[0]["value"], serde_json::to_value(input).expect("plain"));
         assert!(dumped(&dir, true).1.contains("\"hex\""));

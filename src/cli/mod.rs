@@ -38,6 +38,7 @@ pub mod screen;
 pub mod sim;
 mod source;
 pub mod step;
+mod stop;
 pub mod top;
 pub mod whatif;
 pub mod why;

@@ -12,10 +12,12 @@ mod npz;
 pub mod rows;
 mod staging;
 pub mod table;
+mod targets;
 mod walk;
 
 pub use walk::{Taker, walk};
 
+use crate::domain::event::Seq;
 use crate::domain::instrument::{InstrumentId, VenueId};
 use crate::journal::JournalError;
 use crate::replay::source::ReplayError;
@@ -23,6 +25,8 @@ use crate::stage::decode::UnknownDialect;
 use rows::About;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use table::Kind;
 
 /// Why an export could not be made. What was begun is removed.
@@ -35,6 +39,9 @@ pub enum ExportError {
     /// The run needs a dialect that this build does not have.
     #[error(transparent)]
     Dialect(#[from] UnknownDialect),
+    /// Somebody wanted it to end.
+    #[error("stopped")]
+    Stopped,
     /// The disk.
     #[error("cannot write {}: {source}", path.display())]
     Write { path: PathBuf, source: std::io::Error },
@@ -87,15 +94,6 @@ impl Format {
     }
 }
 
-/// An end of a range.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Bound {
-    /// Number of an input.
-    Seq(u64),
-    /// Receive time, ns since the epoch.
-    Time(i64),
-}
-
 /// What is wanted.
 #[derive(Clone, Debug)]
 pub struct Request {
@@ -111,10 +109,12 @@ pub struct Request {
     pub venues: Option<BTreeSet<VenueId>>,
     /// Only these instruments; rows that concern none are left out then.
     pub instruments: Option<BTreeSet<InstrumentId>>,
-    /// First input.
-    pub from: Option<Bound>,
-    /// Last input.
-    pub to: Option<Bound>,
+    /// First input; `None` = the first there is.
+    pub from: Option<Seq>,
+    /// Last input; `None` = the last there is.
+    pub to: Option<Seq>,
+    /// Set when somebody wants it to end.
+    pub stop: Arc<AtomicBool>,
 }
 
 impl Request {
@@ -127,18 +127,13 @@ impl Request {
     }
 
     /// Whether an input lies in the range; the ends belong to it.
-    pub fn covers(&self, seq: u64, wall: i64) -> bool {
-        let from = match self.from {
-            None => true,
-            Some(Bound::Seq(from)) => seq >= from,
-            Some(Bound::Time(from)) => wall >= from,
-        };
-        let to = match self.to {
-            None => true,
-            Some(Bound::Seq(to)) => seq <= to,
-            Some(Bound::Time(to)) => wall <= to,
-        };
-        from && to
+    pub fn covers(&self, seq: Seq) -> bool {
+        self.from.is_none_or(|from| seq >= from) && self.to.is_none_or(|to| seq <= to)
+    }
+
+    /// An error once somebody wants it to end.
+    fn heed(&self) -> Result<(), ExportError> {
+        if self.stop.load(Ordering::Relaxed) { Err(ExportError::Stopped) } else { Ok(()) }
     }
 }
 
@@ -147,6 +142,8 @@ impl Request {
 pub struct Report {
     /// Rows by table (messages of market data count as the rows that they are made of).
     pub rows: BTreeMap<&'static str, u64>,
+    /// Those of them that say what was known when the range began: contracts, and books as snapshots.
+    pub stated: BTreeMap<&'static str, u64>,
     /// The files, by name, with their sizes in bytes.
     pub files: BTreeMap<String, u64>,
     /// Inputs read.

@@ -82,6 +82,8 @@ pub struct Messages {
     tables: BTreeMap<Kind, (PathBuf, BufWriter<File>)>,
     derivatives: BTreeMap<InstrumentId, Derivative>,
     changes: BTreeMap<InstrumentId, Change>,
+    /// Whether there are messages of what is known of a contract.
+    tickers: bool,
 }
 
 impl Messages {
@@ -97,7 +99,9 @@ impl Messages {
         let market = kinds.iter().any(|kind| is_market(*kind)).then(|| create(MARKET)).transpose()?;
         let table = |kind: &Kind| create(&format!("{}.ndjson", kind.name())).map(|file| (*kind, file));
         let tables = kinds.iter().filter(|kind| !is_market(**kind)).map(table).collect::<Result<_, _>>()?;
-        Ok(Self { market, tables, derivatives: BTreeMap::new(), changes: BTreeMap::new() })
+        let tickers =
+            [Kind::Marks, Kind::OpenInterest, Kind::Tickers].iter().any(|kind| kinds.contains(kind));
+        Ok(Self { market, tables, derivatives: BTreeMap::new(), changes: BTreeMap::new(), tickers })
     }
 
     /// Ends the files.
@@ -220,8 +224,8 @@ impl Taker for Messages {
         let _ = self.learn(&event.body);
     }
 
-    fn needs_books(&self) -> bool {
-        true
+    fn needs_past(&self) -> bool {
+        self.tickers
     }
 }
 

@@ -234,10 +234,6 @@ impl Taker for Arrays {
             _ => Ok(()),
         }
     }
-
-    fn needs_books(&self) -> bool {
-        true
-    }
 }
 
 #[cfg(test)]

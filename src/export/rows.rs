@@ -41,6 +41,8 @@ pub struct Rows<'a> {
     pub conns: &'a [VenueId],
     /// By listing: the chunks belong to a snapshot until its last one.
     pub snapshots: &'a [bool],
+    /// Where the message went whose fate is told now.
+    pub target: Option<VenueId>,
 }
 
 impl<'a> Rows<'a> {
@@ -73,7 +75,7 @@ impl<'a> Rows<'a> {
             EventBody::Conn(e) => self.of_conn(e.conn),
             EventBody::Outcome(e) => match &e.order {
                 Some(order) => self.of_instrument(order.instrument),
-                None => About::default(),
+                None => About { venue: self.target, instrument: None },
             },
             _ => About::default(),
         }

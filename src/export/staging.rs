@@ -1,6 +1,7 @@
 //! A directory that appears whole or not at all.
 
 use super::ExportError;
+use crate::runtime::litter;
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -20,7 +21,10 @@ impl Staging {
             return Err(exists());
         }
         let name = out.file_name().ok_or_else(exists)?.to_string_lossy();
-        let temporary = out.with_file_name(format!(".{name}.partial-{}", std::process::id()));
+        let partial = format!(".{name}.partial-");
+        let temporary = out.with_file_name(format!("{partial}{}", std::process::id()));
+        let beside = out.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        litter::sweep(beside, |name| name.strip_prefix(&partial)?.parse().ok());
         if let Some(parent) = out.parent().filter(|parent| !parent.as_os_str().is_empty()) {
             fs::create_dir_all(parent).map_err(|source| ExportError::write(parent, source))?;
         }

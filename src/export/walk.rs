@@ -3,7 +3,8 @@
 use super::listings::Listings;
 use super::rows::{Place, Rows};
 use super::table::{Cell, Kind};
-use super::{Bound, ExportError, Report, Request};
+use super::targets::Targets;
+use super::{ExportError, Report, Request};
 use crate::core::book::Book;
 use crate::domain::codec::decode_output;
 use crate::domain::event::{CHUNK_LEVELS, Event, EventBody, LevelsChunk, Seq};
@@ -12,9 +13,9 @@ use crate::domain::instrument::{InstrumentId, Price, Qty, VenueId};
 use crate::domain::order::Side;
 use crate::domain::output::Output;
 use crate::domain::time::{Nanos, Stamp};
-use crate::journal::{JournalError, Manifest, Reader, Stream, read_mark};
+use crate::journal::{JournalError, Reader, Stream, read_mark};
 use crate::replay::cursor::Cursor;
-use crate::replay::source::{Inputs, ReplayError};
+use crate::replay::source::{APART_MAX, Inputs, ReplayError};
 use crate::stage::river::Parts;
 
 /// Takes what a walk finds.
@@ -32,8 +33,8 @@ pub trait Taker {
         let _ = event;
     }
 
-    /// Whether depth must begin with a snapshot when the range begins inside the run.
-    fn needs_books(&self) -> bool {
+    /// Whether it wants to see the events before the range.
+    fn needs_past(&self) -> bool {
         false
     }
 }
@@ -54,11 +55,14 @@ struct Followed {
     anchors: Vec<(u64, Nanos)>,
     /// The last input.
     last: Seq,
+    /// Where the message went whose fate is told now.
+    target: Option<VenueId>,
 }
 
 impl Followed {
     fn rows(&self) -> Rows<'_> {
-        Rows { listings: &self.listings, conns: &self.conns, snapshots: &self.snapshots }
+        let Self { listings, conns, snapshots, target, .. } = self;
+        Rows { listings, conns, snapshots, target: *target }
     }
 
     /// Before an event is taken.
@@ -112,9 +116,12 @@ impl Followed {
 /// A walk in progress.
 struct Walk<'a> {
     request: &'a Request,
-    /// The input behind which the journal begins.
+    /// The input behind which it begins.
     after: Seq,
+    /// The input with which it ends, as far as is known.
+    end: u64,
     followed: Followed,
+    targets: Option<Targets>,
     report: Report,
 }
 
@@ -127,14 +134,21 @@ pub fn walk(
     taker: &mut dyn Taker,
     progress: &mut dyn FnMut(f64, u64),
 ) -> Result<Report, ExportError> {
-    let cursor = Cursor::open(&request.dir)?;
+    let mut cursor = Cursor::open(&request.dir)?;
+    let begins_after = cursor.begins_after();
+    if !taker.needs_past() {
+        go_before(&mut cursor, request, progress)?;
+    }
+    let mark = read_mark(&request.dir, Stream::Inputs, cursor.manifest().run_id.0);
+    let end = mark.map_or(0, |mark| mark.seq).min(request.to.map_or(u64::MAX, |to| to.0));
     let mut listings = Listings::new(&cursor.config().params);
     let (after, at) = (cursor.seq(), cursor.now());
     let parts = cursor.into_river().into_parts();
     let count = listings.len();
-    let keeps_books = (request.from.is_some() || after > Seq(0)) && taker.needs_books();
+    let first = request.from.unwrap_or_default().max(Seq(begins_after.0 + 1));
+    let keeps_books = first > Seq(1) && request.kinds.contains(&Kind::Depth);
     let mut books = if keeps_books { vec![Book::new(); count] } else { Vec::new() };
-    // A journal that begins later than its run knows contracts and books from its beginning on.
+    // Where the walk begins later than the run, the stages know contracts and books.
     for at in (0..count).filter(|_| after > Seq(0)) {
         let Some(known) = parts.scan.scanner().listing(InstrumentId(at as u16)) else { continue };
         if known.instrument.generation > 0 {
@@ -152,16 +166,47 @@ pub fn walk(
         begun: false,
         anchors: if after > Seq(0) { vec![(0, at.wall - at.mono)] } else { Vec::new() },
         last: after,
+        target: None,
     };
-    let mut walk = Walk { request, after, followed, report: Report::default() };
+    let wants_targets = request.kinds.contains(&Kind::Outcomes);
+    let targets = wants_targets.then(|| Targets::open(&request.dir, first)).transpose()?;
+    let mut walk = Walk { request, after, end, followed, targets, report: Report::default() };
     for kind in &request.kinds {
         walk.report.rows.insert(kind.name(), 0);
     }
     walk.inputs(parts, taker, progress)?;
+    if let Some(damage) = walk.targets.take().and_then(Targets::damage) {
+        walk.report.cut.get_or_insert(format!("damaged journal: {damage}"));
+    }
     if request.kinds.iter().any(|kind| kind.is_output()) {
         walk.outputs(taker)?;
     }
     Ok(walk.report)
+}
+
+/// Brings the cursor before the range, from the nearest snapshot.
+fn go_before(
+    cursor: &mut Cursor,
+    request: &Request,
+    progress: &mut dyn FnMut(f64, u64),
+) -> Result<(), ExportError> {
+    let Some(before) = request.from.map(|from| Seq(from.0.saturating_sub(1))) else { return Ok(()) };
+    if before <= cursor.seq() {
+        return Ok(());
+    }
+    cursor.seek_while(before, &mut (), &mut |seq| {
+        progress(0.0, seq.0);
+        request.heed().is_ok()
+    })?;
+    request.heed()?;
+    match cursor.hole() {
+        Some((expected, found)) if cursor.seq() < before => Err(ReplayError::Place {
+            dir: request.dir.clone(),
+            why: format!("input {expected} is missing before the range, {found} follows"),
+        }
+        .into()),
+        _ => Ok(()),
+    }
 }
 
 impl Walk<'_> {
@@ -172,13 +217,13 @@ impl Walk<'_> {
         progress: &mut dyn FnMut(f64, u64),
     ) -> Result<(), ExportError> {
         let mut decode = parts.decode;
-        let mut inputs = Inputs::open(&self.request.dir)?;
-        let dir = &self.request.dir;
-        let mark = read_mark(dir, Stream::Inputs, Manifest::read(dir)?.run_id.0);
-        let (hole, bytes) = (inputs.hole(), mark.map_or(0, |mark| mark.position).max(1) as f64);
+        let mut inputs = Inputs::open_after(&self.request.dir, self.after)?;
+        let hole = inputs.hole();
+        let whole = self.end.saturating_sub(self.after.0).max(1) as f64;
         loop {
             if self.report.inputs.is_multiple_of(TELL_EVERY) {
-                progress((inputs.position() as f64 / bytes).min(1.0), self.report.inputs);
+                self.request.heed()?;
+                progress((self.report.inputs as f64 / whole).min(1.0), self.report.inputs);
             }
             let (recorded, raw) = match inputs.next() {
                 Ok(Some(next)) => next,
@@ -189,7 +234,7 @@ impl Walk<'_> {
                 }
                 Err(other) => return Err(other.into()),
             };
-            if matches!(self.request.to, Some(Bound::Seq(to)) if recorded.0 > to) {
+            if self.request.to.is_some_and(|to| recorded > to) {
                 break;
             }
             let (seq, at) = decode.sequence(&raw);
@@ -198,7 +243,7 @@ impl Walk<'_> {
             }
             self.report.inputs += 1;
             self.followed.last = seq;
-            if self.request.covers(seq.0, at.wall) {
+            if self.request.covers(seq) {
                 self.begin(seq, at, taker)?;
             }
             let mut taken = Ok(());
@@ -221,9 +266,14 @@ impl Walk<'_> {
         if !self.followed.begun && !self.followed.books.is_empty() {
             self.followed.keep(event);
         }
+        if let (EventBody::Outcome(outcome), Some(targets)) = (&event.body, &mut self.targets)
+            && self.request.covers(event.seq)
+        {
+            self.followed.target = targets.of(outcome.message, event.seq, &self.followed.rows())?;
+        }
         let rows = self.followed.rows();
         if self.request.kinds.contains(&kind) && self.request.selects(rows.about(&event.body)) {
-            if self.request.covers(event.seq.0, event.at.wall) {
+            if self.request.covers(event.seq) {
                 count(&mut self.report, kind, row_count(&event.body));
                 taker.event(kind, event, &rows)?;
             } else if !self.followed.begun {
@@ -234,32 +284,57 @@ impl Walk<'_> {
         Ok(())
     }
 
-    /// The range begins: the books of that moment as snapshots. They count as no rows, because nobody sent them.
+    /// The range begins: what is known by then, contracts first, then the books as snapshots.
     fn begin(&mut self, seq: Seq, at: Stamp, taker: &mut dyn Taker) -> Result<(), ExportError> {
-        if std::mem::replace(&mut self.followed.begun, true) || !self.request.kinds.contains(&Kind::Depth) {
+        if std::mem::replace(&mut self.followed.begun, true) {
             return Ok(());
+        }
+        let ids = || (0..self.followed.listings.len()).map(|index| InstrumentId(index as u16));
+        let contracts: Vec<EventBody> = ids()
+            .filter_map(|id| self.followed.listings.at(id, seq.0))
+            .map(|contract| EventBody::Instrument(*contract))
+            .collect();
+        for body in contracts {
+            self.state(Kind::Instruments, &Event { seq, at, body }, taker)?;
         }
         let books = std::mem::take(&mut self.followed.books);
         for (index, book) in books.iter().enumerate().filter(|(_, book)| book.is_served()) {
-            let id = InstrumentId(index as u16);
-            for chunk in chunks(id, book) {
-                let event = Event { seq, at, body: EventBody::Levels(chunk) };
-                self.followed.meet(&event);
-                let rows = self.followed.rows();
-                if self.request.selects(rows.about_order(id)) {
-                    taker.event(Kind::Depth, &event, &rows)?;
-                }
-                self.followed.leave(&event);
+            for chunk in chunks(InstrumentId(index as u16), book) {
+                self.state(Kind::Depth, &Event { seq, at, body: EventBody::Levels(chunk) }, taker)?;
             }
         }
+        Ok(())
+    }
+
+    /// What nobody sent: it says what was known before.
+    fn state(&mut self, kind: Kind, event: &Event, taker: &mut dyn Taker) -> Result<(), ExportError> {
+        let rows = self.followed.rows();
+        if !self.request.kinds.contains(&kind) || !self.request.selects(rows.about(&event.body)) {
+            return Ok(());
+        }
+        let made = row_count(&event.body);
+        count(&mut self.report, kind, made);
+        *self.report.stated.entry(kind.name()).or_default() += made;
+        if kind == Kind::Depth {
+            self.followed.meet(event);
+        }
+        taker.event(kind, event, &self.followed.rows())?;
+        self.followed.leave(event);
         Ok(())
     }
 
     fn outputs(&mut self, taker: &mut dyn Taker) -> Result<(), ExportError> {
         let mut reader = Reader::open(&self.request.dir, Stream::Outputs)?;
         let (after, last) = (self.after.0, self.followed.last.0);
+        let first = self.request.from.map_or(0, |from| from.0);
+        let mut sought = if first > 1 { reader.seek(first) } else { Ok(()) };
+        let mut read: u64 = 0;
         loop {
-            let record = match reader.next() {
+            read += 1;
+            if read.is_multiple_of(TELL_EVERY) {
+                self.request.heed()?;
+            }
+            let record = match std::mem::replace(&mut sought, Ok(())).and_then(|()| reader.next()) {
                 Ok(Some(record)) => record,
                 Ok(None) => return Ok(()),
                 Err(JournalError::Damaged(damage)) => {
@@ -270,7 +345,10 @@ impl Walk<'_> {
             };
             let seq = record.seq;
             let place = Place { seq, wall: record.time_ns + self.followed.anchor(seq) };
-            if seq <= after || seq > last || !self.request.covers(seq, place.wall) {
+            if seq > last.saturating_add(APART_MAX) {
+                return Ok(()); // stages on threads interleave, but not so far
+            }
+            if seq <= after || seq > last || !self.request.covers(Seq(seq)) {
                 continue;
             }
             let (key, output, raw) = decode_output(Seq(seq), record.body).map_err(|why| {

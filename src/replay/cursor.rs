@@ -90,6 +90,20 @@ impl Cursor {
         tap: &mut impl Tap,
         progress: &mut dyn FnMut(Seq),
     ) -> Result<(), ReplayError> {
+        let mut on = |seq| {
+            progress(seq);
+            true
+        };
+        self.seek_while(to, tap, &mut on).map(drop)
+    }
+
+    /// The same, which ends where `goes_on` says no; whether it was let go on.
+    pub fn seek_while(
+        &mut self,
+        to: Seq,
+        tap: &mut impl Tap,
+        goes_on: &mut dyn FnMut(Seq) -> bool,
+    ) -> Result<bool, ReplayError> {
         let here = if to < self.seq { self.begins_after() } else { self.seq };
         match self.snapshots.nearest(&self.manifest, here, to) {
             Some(snapshot) => self.enter(&snapshot)?,
@@ -97,11 +111,11 @@ impl Cursor {
             None => {}
         }
         while self.seq < to && self.step(tap)? {
-            if self.seq.0.is_multiple_of(1 << 16) {
-                progress(self.seq);
+            if self.seq.0.is_multiple_of(1 << 16) && !goes_on(self.seq) {
+                return Ok(false);
             }
         }
-        Ok(())
+        Ok(true)
     }
 
     /// Goes to the place of a snapshot.

@@ -7,6 +7,7 @@
 //! | `2026-11-27T13:40:00.5Z` | RFC 3339 |
 //! | `13:40:00.5` | a time of day in UTC, the first such after the run began |
 //! | `+12.5s`, `+250ms`, `+3m`, `+1h` | since the first input |
+//! | `end` | the last input |
 
 use super::cursor::Cursor;
 use super::part;
@@ -15,6 +16,7 @@ use crate::domain::calendar;
 use crate::domain::event::Seq;
 use crate::domain::input::{Input, RawInput};
 use crate::domain::time::{MILLI, Nanos, SECOND, Stamp};
+use crate::journal::{Stream, read_mark};
 use std::path::Path;
 use std::str::FromStr;
 
@@ -33,6 +35,8 @@ pub enum Place {
     OfDay(Nanos),
     /// Monotonic time since the first input, ns.
     Since(Nanos),
+    /// The last input.
+    End,
 }
 
 impl FromStr for Place {
@@ -40,6 +44,7 @@ impl FromStr for Place {
 
     fn from_str(text: &str) -> Result<Self, String> {
         let place = match (text.strip_prefix('+'), text.parse::<u64>()) {
+            _ if text == "end" => Some(Self::End),
             (Some(rest), _) => duration(rest).map(Self::Since),
             (None, Ok(number)) if number < NANOS_MIN => Some(Self::Seq(Seq(number))),
             (None, Ok(number)) => i64::try_from(number).ok().map(Self::Wall),
@@ -48,7 +53,7 @@ impl FromStr for Place {
         place.ok_or_else(|| {
             format!(
                 "{text} is no place in a run: give the number of an input, a time such as 2026-11-27T13:40:00Z or \
-                 13:40:00.5 (UTC), nanoseconds since 1970, or +12.5s after the beginning"
+                 13:40:00.5 (UTC), nanoseconds since 1970, +12.5s after the beginning, or end"
             )
         })
     }
@@ -93,7 +98,7 @@ impl Place {
         match self {
             Self::Since(since) => Some(at.mono.saturating_sub(start).cmp(&since)),
             Self::Wall(wall) => Some(at.wall.cmp(&wall)),
-            Self::Seq(_) | Self::OfDay(_) => None,
+            Self::Seq(_) | Self::OfDay(_) | Self::End => None,
         }
     }
 
@@ -101,6 +106,7 @@ impl Place {
     pub fn first(self, cursor: &mut Cursor) -> Result<Option<Seq>, ReplayError> {
         match self {
             Self::Seq(seq) => kept(cursor, Seq(seq.0.max(1))).map(Some),
+            Self::End => end(cursor),
             _ => reach(cursor, self.wanted(cursor.dir(), 0)?),
         }
     }
@@ -109,6 +115,7 @@ impl Place {
     pub fn last(self, cursor: &mut Cursor) -> Result<Option<Seq>, ReplayError> {
         match self {
             Self::Seq(seq) => kept(cursor, seq).map(Some),
+            Self::End => Ok(None),
             _ => Ok(reach(cursor, self.wanted(cursor.dir(), 1)?)?.map(|seq| Seq(seq.0 - 1))),
         }
     }
@@ -116,7 +123,7 @@ impl Place {
     /// The time as ns since the epoch, where it is one.
     pub fn wall(self, dir: &Path) -> Result<Option<Nanos>, ReplayError> {
         Ok(match self {
-            Self::Seq(_) => None,
+            Self::Seq(_) | Self::End => None,
             Self::Wall(wall) => Some(wall),
             Self::OfDay(nanos) => {
                 let began = began(dir)?.wall;
@@ -146,6 +153,23 @@ fn kept(cursor: &Cursor, seq: Seq) -> Result<Seq, ReplayError> {
     let (dir, first) = (cursor.dir().to_owned(), after.0 + 1);
     let why = format!("input {} is not kept: the record begins at input {first}", seq.0);
     Err(ReplayError::Place { dir, why })
+}
+
+/// The last input of the record, found from where the journal says that it is written to.
+fn end(cursor: &Cursor) -> Result<Option<Seq>, ReplayError> {
+    let (dir, run_id) = (cursor.dir(), cursor.manifest().run_id.0);
+    let written = read_mark(dir, Stream::Inputs, run_id).map_or(0, |mark| mark.seq);
+    for after in [written.saturating_sub(1), 0] {
+        let mut inputs = Inputs::open_after(dir, Seq(after))?;
+        let mut last = None;
+        while let Some((seq, _)) = inputs.next()? {
+            last = Some(seq);
+        }
+        if last.is_some() {
+            return Ok(last);
+        }
+    }
+    Ok(None)
 }
 
 #[derive(Clone, Copy)]
@@ -222,6 +246,7 @@ mod tests {
             ("+1.5h", Place::Since(hour + hour / 2)),
             ("+0ns", Place::Since(0)),
             ("+10055100000ns", Place::Since(10_055_100_000)),
+            ("end", Place::End),
         ] {
             assert_eq!(text.parse(), Ok(place), "{text}");
         }

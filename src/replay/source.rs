@@ -151,7 +151,7 @@ pub fn read_config(dir: &Path) -> Result<(Manifest, Vec<u8>, RunConfig), ReplayE
 pub type RecordedOutput = (OutputKey, Output, Vec<u8>);
 
 /// Inputs by which the record of a stage can lie behind that of another: more than all rings between them hold.
-const APART_MAX: u64 = 1 << 18;
+pub const APART_MAX: u64 = 1 << 18;
 
 /// The outputs of a run, a queue per stage: stages on different threads interleave in the file.
 pub struct Outputs {

@@ -7,6 +7,7 @@ pub mod affinity;
 pub mod agent;
 pub mod clock;
 pub mod idle;
+pub mod litter;
 pub mod profile;
 
 pub use affinity::{AllowedCpus, PinReport};
