@@ -277,8 +277,8 @@ fn what_is_unpacked_is_nobody_elses_to_read_and_what_a_killed_program_left_is_sw
     let (order, _) = first_order(place.dir.path());
     let out = place.out("a.ppz");
     bundle(place.dir.path(), &out, &order, [SECOND / 10, SECOND / 10]).expect("a bundle");
-    // No process has this number.
-    let left = std::env::temp_dir().join("perpring-bundle-4294967295-0");
+    // Larger than any number of a process.
+    let left = std::env::temp_dir().join("perpring-bundle-2147483647-0");
     fs::create_dir_all(left.join("a.ppz")).expect("temporary disk");
     let unpacked = Bundle::open(&out).expect("a bundle").unpack().expect("unpacks");
     assert!(!left.exists());

@@ -4,6 +4,7 @@ use super::{About, BundleError, FORMAT, member, records};
 use crate::domain::event::Seq;
 use crate::journal::{Hash256, JournalOptions, Manifest, OwnedRecord, Record, Stream, SyncPolicy, Writer};
 use crate::replay::part;
+use crate::runtime::litter::sweep;
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::{self, Cursor, Read as _, Write as _};
@@ -203,20 +204,6 @@ fn write_stream(
     Ok(())
 }
 
-/// Removes what programs that were ended from outside left unpacked.
-fn sweep() {
-    let entries = fs::read_dir(std::env::temp_dir()).into_iter().flatten().flatten();
-    for entry in entries {
-        let name = entry.file_name();
-        let pid =
-            name.to_str().and_then(|name| name.strip_prefix(PLACE)?.split_once('-')).map(|(pid, _)| pid);
-        if pid.is_some_and(|pid| pid.parse::<u32>().is_ok() && !Path::new("/proc").join(pid).exists()) {
-            // Somebody else's cannot be removed, and is not ours to remove.
-            let _ = fs::remove_dir_all(entry.path());
-        }
-    }
-}
-
 /// A bundle as a journal; removed when it goes.
 #[derive(Debug)]
 pub struct Unpacked {
@@ -230,7 +217,8 @@ impl Unpacked {
     /// A directory that nobody else can read, and that was not there before.
     fn fresh(bundle: &Path) -> Result<Self, BundleError> {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
-        sweep();
+        // What programs that were ended from outside left unpacked.
+        sweep(&std::env::temp_dir(), |name| name.strip_prefix(PLACE)?.split_once('-')?.0.parse().ok());
         let make = |path: &Path| fs::DirBuilder::new().mode(0o700).create(path);
         loop {
             let number = NUMBER.fetch_add(1, Ordering::Relaxed);
