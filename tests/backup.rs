@@ -188,6 +188,9 @@ fn a_journal_that_is_being_written_is_backed_up_to_its_last_whole_record() {
     let second = take(&store, &plan(journal.path()), NOW + HOUR, &mut silent).expect("a backup");
     assert!(second.sent_files < second.files, "closed segments are not sent again: {second:?}");
     append(&mut inputs, 401..=420);
+    let refused = restore(&store, Choice::Backup(&second.id), journal.path(), &mut silent);
+    assert!(refused.expect_err("a run writes there").to_string().contains("its run is alive"));
+    append(&mut inputs, 421..=422);
     for (id, records) in [(first.id, 250), (second.id, 400)] {
         let there = TempDir::new();
         restore(&store, Choice::Backup(&id), there.path(), &mut silent).expect("a restore");

@@ -6,6 +6,7 @@ use super::source::{Choice, Source};
 use super::store::Store;
 use super::take::{hash, listings, object};
 use super::{BackupError, Progress, sync_file_system};
+use crate::journal::nobody_writes;
 use crate::runtime::litter;
 use rustix::fs::{CWD, RenameFlags};
 use std::fs::{self, File};
@@ -41,6 +42,10 @@ pub fn restore(
         return Err(BackupError::NoDirectory { path: dir.to_owned() });
     }
     let listing = choice.pick(listings(store)?)?;
+    let below = fs::read_dir(dir).into_iter().flatten().flatten().map(|entry| entry.path());
+    for journal in below.filter(|path| path.is_dir()).chain([dir.to_owned()]) {
+        nobody_writes(&journal)?;
+    }
     let id = listing.id.as_str();
     check_presence(store, &listing)?;
     sweep(dir);

@@ -165,6 +165,14 @@ fn read_slot(file: &File, at: u64, run_id: u128) -> Option<(u64, Mark)> {
     })
 }
 
+/// Makes sure that no run writes the journal in `dir`; there may be none.
+///
+/// # Errors
+/// One does.
+pub fn nobody_writes(dir: &Path) -> Result<(), JournalError> {
+    Stream::ALL.into_iter().try_for_each(|stream| alone(dir, stream).map(drop))
+}
+
 /// Makes sure that nobody writes the stream, for as long as what is returned lives; there may be no mark yet.
 ///
 /// # Errors

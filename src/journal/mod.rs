@@ -36,7 +36,7 @@ pub use keep::{Housekeeper, Housekeeping, KeepWatch, Kept, Space};
 pub use layout::{SegmentHeader, Stream};
 pub use lock::RunLock;
 pub use manifest::{Clocks, Hash256, MANIFEST_FILE, Manifest, RunId, latest_run};
-pub use mark::{Health, Mark, Watermark, mark_path, read_mark};
+pub use mark::{Health, Mark, Watermark, mark_path, nobody_writes, read_mark};
 pub use reader::{Reader, RecordRef};
 pub use recover::{End, StreamVerdict, Verdict, recover, recover_told};
 pub use retain::Floor;
