@@ -12,6 +12,26 @@ pub(super) fn venue_id(message: &[u8], order: ClientId) -> Option<String> {
     find(&value, &order.to_string())
 }
 
+/// Whether a message states `wanted` as the venue's id of some order with an id as ours are.
+pub(super) fn may_name(message: &[u8], wanted: &str) -> bool {
+    serde_json::from_slice(message).is_ok_and(|value| states(&value, wanted))
+}
+
+fn states(value: &Value, wanted: &str) -> bool {
+    match value {
+        Value::Array(items) => items.iter().any(|item| states(item, wanted)),
+        Value::Object(fields) => {
+            let is_ours = |value: &Value| {
+                let text = value.as_str().map(|text| text.strip_prefix("0x").unwrap_or(text));
+                text.is_some_and(|text| ClientId::parse(text.as_bytes()).is_some())
+            };
+            let is_named = KEYS.iter().any(|key| fields.get(*key).and_then(shown).as_deref() == Some(wanted));
+            (is_named && fields.values().any(is_ours)) || fields.values().any(|value| states(value, wanted))
+        }
+        _ => false,
+    }
+}
+
 fn find(value: &Value, ours: &str) -> Option<String> {
     match value {
         Value::Array(items) => items.iter().find_map(|item| find(item, ours)),
@@ -50,8 +70,10 @@ mod tests {
             (format!(r#"{{"data":[{{"order":{{"oid":77,"cloid":"0x{id}"}},"status":"open"}}]}}"#), "77"),
         ] {
             assert_eq!(venue_id(message.as_bytes(), id).as_deref(), Some(wanted), "{message}");
+            assert!(may_name(message.as_bytes(), wanted) && !may_name(message.as_bytes(), "7"), "{message}");
         }
         assert_eq!(venue_id(br#"{"ordId":"1","clOrdId":"else"}"#, id), None, "another's");
         assert_eq!(venue_id(b"no JSON", id), None);
+        assert!(!may_name(br#"{"i":88,"price":"88"}"#, "88"), "of no order of ours");
     }
 }
