@@ -17,7 +17,7 @@ use perpring::domain::order::{ClientId, OrderSpec, OrderUpdate, Side, TimeInForc
 use perpring::domain::output::{Output, OutputKey, Stage};
 use perpring::domain::params::{EngineParams, RiskParams, ScanParams};
 use perpring::domain::time::{MICRO, MILLI, SECOND, Stamp};
-use perpring::journal::{Reader, Stream};
+use perpring::journal::{Reader, Stream, mark_path, rewrite};
 use perpring::replay::cursor::Cursor;
 use perpring::replay::source::Inputs;
 use perpring::replay::why::{OrderCard, Verdict, Why, WhyError, why, why_not};
@@ -429,6 +429,30 @@ fn orders_have_short_names_and_what_is_not_known_is_answered_with_the_nearest() 
             2 => assert!(made.expect_err("no such order").to_string().contains("no output"), "{asked}"),
             _ => assert_eq!(made.expect("a bundle"), 0, "{asked}"),
         }
+    }
+}
+
+#[test]
+fn what_lies_behind_outputs_that_were_cut_off_is_found_all_the_same() {
+    let run = Run::of("", |_| {}, |simulation| simulation.run_for(8 * SECOND));
+    let baskets = run.baskets();
+    let last = baskets.last().expect("it traded").1;
+    let whole = run.why(&format!("trade:{}", last.trade.0));
+    let orders = || whole.baskets.iter().flat_map(|basket| &basket.orders);
+    let order = orders().find(|order| order.venue_order_id.is_some()).expect("a venue has one");
+    let first = baskets.iter().find(|(_, basket)| basket.trade == last.trade).expect("its entry").0;
+    rewrite(run.path(), Stream::Outputs, |_, record, out| {
+        if record.seq < first {
+            out.push(record);
+        }
+    })
+    .expect("temporary disk");
+    std::fs::remove_file(mark_path(run.path(), Stream::Outputs)).expect("a run that ended has one");
+    assert!(run.baskets().iter().all(|(_, basket)| basket.trade != last.trade), "it is not in the outputs");
+    let by_venue = format!("{}:{}", order.venue, order.venue_order_id.as_deref().expect("it has one"));
+    for asked in [format!("trade:{}", last.trade.0), order.client_id.clone(), by_venue] {
+        let told = run.why(&asked);
+        assert_eq!((told.trade.id, &told.moments), (Some(last.trade.0), &whole.moments), "{asked}");
     }
 }
 

@@ -1,11 +1,11 @@
 //! What of a run can be asked about: its baskets, amendments and cancels with their ids, from the recorded outputs.
 //!
-//! Reads no market data, so that a long journal is quick to look through. An id that the outputs do not name takes a
-//! replay only of where it can be: the venue's own of the inputs that state it, another of what lies behind the end
-//! of outputs that were cut off.
+//! Replays nothing, so that a long journal is quick to look through: what a venue calls by an id of its own is read off
+//! the recorded messages. Only an order that no basket here placed, and what lies behind the end of outputs that were cut
+//! off, take a replay of where they can be.
 
 use super::WhyError;
-use super::venue_ids::{may_name, venue_id};
+use super::venue_ids::{called, venue_id};
 use super::words;
 use crate::domain::codec::{decode_output, output_kind};
 use crate::domain::event::{Event, EventBody, Seq};
@@ -166,6 +166,12 @@ impl Index {
         (!causes.is_empty()).then_some(Subject { trade: None, order: Some(id), causes })
     }
 
+    /// An order that a basket here placed, and where.
+    fn placed(&self, id: ClientId) -> Option<(ClientId, VenueId)> {
+        let mut legs = self.baskets.iter().flat_map(|basket| &basket.legs);
+        legs.find(|leg| leg.0 == id).map(|leg| (id, leg.1))
+    }
+
     fn trade(&self, id: TradeId) -> Option<Subject> {
         let of = || self.baskets.iter().filter(|basket| basket.trade == id);
         let ids: BTreeSet<ClientId> = of().flat_map(|basket| basket.legs.iter().map(|leg| leg.0)).collect();
@@ -282,22 +288,27 @@ pub(super) fn resolve(
     if let Some(subject) = name.find(&index) {
         return Ok((index, subject));
     }
-    // What our own names mean may stand behind the outputs; any other name is a venue's.
-    let cut_at = index.cut_at.filter(|_| name.venue.is_none());
     let is_venues = !asked.starts_with("trade:") && !asked.starts_with("order:");
-    let holding = if is_venues { holding(dir, name.rest, progress)? } else { None };
-    let from = cut_at.into_iter().chain(holding.map(|[first, _]| first.saturating_sub(1))).min();
-    let mut hunt = Hunt::new(names, name.venue, name.rest);
-    if let Some(from) = from {
-        let to = if cut_at.is_some() { u64::MAX } else { holding.map_or(0, |[_, last]| last) };
-        hunt.run(dir, Seq(from), to, progress)?;
-    }
-    let Hunt { names, index: replayed, matches, .. } = hunt;
-    index.join(replayed);
-    if let Some(subject) = name.find(&index) {
-        return Ok((index, subject));
-    }
-    let found: Vec<(ClientId, VenueId)> = matches.into_iter().collect();
+    let stated = if is_venues { stated(dir, name.rest, progress)? } else { Stated::default() };
+    let placed: Vec<(ClientId, VenueId)> = stated.orders.iter().filter_map(|id| index.placed(*id)).collect();
+    let is_placed = placed.len() == stated.orders.len();
+    // What is meant may stand behind the outputs, unless a venue's name says of what the messages speak.
+    let cut_at = index.cut_at.filter(|_| name.venue.is_none() || !is_placed);
+    let found: Vec<(ClientId, VenueId)> = if cut_at.is_none() && is_placed {
+        // Where this run placed them all, it says where.
+        let here = |(_, venue): &(ClientId, VenueId)| name.venue.is_none_or(|of| of == names.venue(*venue));
+        placed.into_iter().filter(here).collect()
+    } else {
+        let mut hunt = Hunt::new(names.clone(), name.venue, name.rest);
+        let from = cut_at.into_iter().chain(stated.span.map(|[first, _]| first.saturating_sub(1))).min();
+        let to = if cut_at.is_some() { u64::MAX } else { stated.span.map_or(0, |[_, last]| last) };
+        hunt.run(dir, Seq(from.unwrap_or(to)), to, progress)?;
+        index.join(hunt.index);
+        if let Some(subject) = name.find(&index) {
+            return Ok((index, subject));
+        }
+        hunt.matches.into_iter().collect()
+    };
     match found.as_slice() {
         [] => Err(WhyError::Unknown { asked: asked.to_owned(), near: index.near(&names, &name) }),
         [(id, _)] => match index.order(*id) {
@@ -319,13 +330,23 @@ pub(super) fn resolve(
     }
 }
 
-/// The first and the last input in which a venue may state this id of an order of ours.
-fn holding(dir: &Path, id: &str, progress: &mut dyn FnMut(u64)) -> Result<Option<[u64; 2]>, WhyError> {
+/// Orders that messages call by a venue's id.
+#[derive(Default)]
+struct Stated {
+    orders: BTreeSet<ClientId>,
+    /// The first and the last input that does.
+    span: Option<[u64; 2]>,
+}
+
+/// What recorded messages call by this id.
+fn stated(dir: &Path, id: &str, progress: &mut dyn FnMut(u64)) -> Result<Stated, WhyError> {
     let finder = memchr::memmem::Finder::new(id);
-    let (mut inputs, mut found): (_, Option<[u64; 2]>) = (Inputs::open(dir)?, None);
+    let (mut inputs, mut found) = (Inputs::open(dir)?, Stated::default());
     while let (false, Some((seq, raw))) = (id.is_empty(), inputs.next()?) {
-        if finder.find(raw.bytes).is_some() && may_name(raw.bytes, id) {
-            found = Some([found.map_or(seq.0, |[first, _]| first), seq.0]);
+        let orders = if finder.find(raw.bytes).is_some() { called(raw.bytes, id) } else { Vec::new() };
+        if !orders.is_empty() {
+            found.span = Some([found.span.map_or(seq.0, |[first, _]| first), seq.0]);
+            found.orders.extend(orders);
         }
         if seq.0.is_multiple_of(1 << 14) {
             progress(seq.0);
