@@ -238,6 +238,97 @@ fn a_crossed_book_that_is_planted_is_found_at_its_input() {
     assert_eq!(books.rows[0][2], "Crossed");
 }
 
+#[test]
+fn until_tells_what_made_the_expression_hold() {
+    let dir = TempDir::new();
+    record(dir.path(), 6);
+    let mut debugger = Debugger::open(dir.path()).expect("a journal");
+    let answer = ask(&mut debugger, "until edge_bps > 1 and seq > 3 and not book.crossed[okx]");
+    let table = answer.tables.last().expect("what made it hold");
+    assert_eq!(table.what, "found");
+    let names: Vec<&str> = table.rows.iter().filter_map(|row| row[0].as_str()).collect();
+    assert_eq!(names, ["edge_bps", "seq", "book.crossed[okx]"]);
+    // The direction that it names has that value when it is asked for alone.
+    let (of, value) = (table.rows[0][1].as_str().expect("a direction"), &table.rows[0][2]);
+    let way = of.rsplit(' ').next().expect("buy>sell");
+    assert!(value.as_str().and_then(|text| text.parse::<f64>().ok()).is_some_and(|bps| bps > 1.0), "{value}");
+    let alone = ask(&mut debugger, &format!("show edge_bps[{way}]"));
+    assert!(alone.tables[0].rows.iter().any(|row| row[1] == of && row[2] == *value), "{alone}");
+    assert!(answer.to_string().contains(way), "{answer}");
+}
+
+#[test]
+fn a_record_that_is_damaged_stops_at_the_last_input_that_can_be_read() {
+    let dir = TempDir::new();
+    record(dir.path(), 4);
+    let segment = std::fs::read_dir(dir.path()).expect("a directory").flatten().find(|entry| {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        name.starts_with("inputs-") && name.ends_with(".seg")
+    });
+    let path = segment.expect("a segment").path();
+    let mut bytes = std::fs::read(&path).expect("it is there");
+    let at = memchr::memmem::find_iter(&bytes, "bookTicker").nth(200).expect("so many");
+    bytes[at] ^= 1;
+    std::fs::write(&path, &bytes).expect("temporary disk");
+    // The last input that a reader gets.
+    let (mut inputs, mut good) = (Inputs::open(dir.path()).expect("a journal"), 0);
+    while let Ok(Some((seq, _))) = inputs.next() {
+        good = seq.0;
+    }
+    assert!(good > 200, "{good}");
+    for line in ["goto 800000", "goto end", "until seq > 800000", "goto +3s", "step 800000"] {
+        let mut debugger = Debugger::open(dir.path()).expect("a journal");
+        let answer = ask(&mut debugger, line);
+        let here = answer.here.as_ref().map(|here| here.seq);
+        assert_eq!((answer.stop, here), (Some(Stop::Damaged), Some(good)), "{line}");
+        assert!(answer.misses(), "{line}");
+        assert!(answer.to_string().contains(&format!("behind input {good}: ")), "{answer}");
+        assert_eq!(ask(&mut debugger, "step").stop, Some(Stop::Damaged), "and stays there");
+        assert_eq!(ask(&mut debugger, "back").here.map(|here| here.seq), Some(good - 1));
+    }
+    let (code, told, said) = program(dir.path(), &["-c", "goto 800000"], "");
+    assert_eq!(code, Some(1), "{told}{said}");
+}
+
+#[test]
+fn a_place_before_a_part_of_a_run_is_told_and_the_wall_clock_is_known_from_the_first_input() {
+    let dir = TempDir::new();
+    record(dir.path(), 4);
+    let part = dir.path().join("part.ppz");
+    let around = ["--around", "+3s", "--window", "1s", "-o"];
+    let made = Command::new(env!("CARGO_BIN_EXE_perpring"))
+        .arg("bundle")
+        .arg(dir.path())
+        .args(around)
+        .arg(&part)
+        .output()
+        .expect("the program");
+    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+    let (code, told, _) = program(&part, &["-c", "goto 5", "-c", "back", "-c", "step"], "");
+    assert_eq!(code, Some(1), "it is not there: {told}");
+    let first: u64 = told
+        .split_once("what lies before is not kept: the record begins at input ")
+        .and_then(|(_, rest)| rest.lines().next()?.parse().ok())
+        .unwrap_or_else(|| panic!("it says so: {told}"));
+    assert_eq!(told.matches(&format!("input {first} ·")).count(), 2, "back and forth: {told}");
+    assert!(told.contains("before the first input"), "{told}");
+    assert_eq!(program(&part, &["-c", "goto 1"], "").0, Some(0), "the beginning of whatever is there");
+
+    let mut debugger = Debugger::open(dir.path()).expect("a journal");
+    let places = ["goto 1", "goto 100"].map(|line| ask(&mut debugger, line).here.expect("a place"));
+    assert!(!places[0].time.starts_with("1970"), "{}", places[0].time);
+    assert_eq!(places[0].time[..10], places[1].time[..10]);
+    // A connection that is down has no epoch.
+    let sessions = ask(&mut debugger, "print sessions").tables.remove(0);
+    assert!(sessions.rows.iter().any(|row| row[4] == false), "{sessions}");
+    assert!(sessions.rows.iter().all(|row| (row[4] == false) == row[3].is_null()), "{sessions}");
+    // A frame is whole for programs.
+    ask(&mut debugger, "until input == frame");
+    let event = ask(&mut debugger, "print event").tables.remove(0);
+    let frame = event.rows[0][4].as_str().expect("its text");
+    assert_eq!(frame.as_bytes(), debugger.moment().last.bytes, "{event}");
+}
+
 /// Everything that can be printed, as text.
 fn prints(debugger: &mut Debugger) -> String {
     let mut all = ask(debugger, "where").to_string();
@@ -373,6 +464,9 @@ fn the_program_takes_commands_as_arguments_and_from_a_pipe_and_tells_by_its_code
     assert_eq!(code, Some(0));
     assert!(told.contains("input 10 ·") && told.contains("input 12 ·"), "{told}");
     assert_eq!(program(dir.path(), &["-c", "until open_trades > 400"], "").0, Some(1), "it never came");
+    let (code, told, _) = program(dir.path(), &["-c", "goto end"], "");
+    assert_eq!(code, Some(0), "that is where it was to go: {told}");
+    assert_eq!(program(dir.path(), &["-c", "goto 99999999"], "").0, Some(1), "that is not");
     let (code, _, said) = program(dir.path(), &["-c", "until seq > 1 and bok.crossed"], "");
     assert_eq!(code, Some(2));
     assert!(said.contains("column 13") && said.contains("book.crossed"), "{said}");
@@ -405,7 +499,7 @@ fn a_terminal_has_completion_and_a_history_that_outlives_the_session() {
     }
     let prompt = "(step) ";
     let (code, seen) = typed(&[
-        [prompt, "ste\t 5\r"],
+        [prompt, "ste\t5\r"], // completed with a blank
         ["input 5 ·", ""],
         [prompt, "\u{1b}[A\r"], // the line before once more
         ["input 10 ·", ""],

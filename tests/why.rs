@@ -8,16 +8,16 @@ use perpring::core::limits::RiskCheck;
 use perpring::core::pair::{GateState, WhyNot};
 use perpring::domain::codec::decode_output;
 use perpring::domain::effect::OutMsg;
-use perpring::domain::event::{Event, Seq};
+use perpring::domain::event::{Event, EventBody, Seq};
 use perpring::domain::input::{ByHand, Command, InputClass, RawInput};
 use perpring::domain::instrument::{InstrumentId, Price, Qty, VenueId};
 use perpring::domain::intent::{Basket, BasketKind, Denial, DenyReason, Intent, NearMiss, OrderRef, TradeId};
 use perpring::domain::money::Money;
-use perpring::domain::order::{ClientId, OrderSpec, Side, TimeInForce};
+use perpring::domain::order::{ClientId, OrderSpec, OrderUpdate, Side, TimeInForce};
 use perpring::domain::output::{Output, OutputKey, Stage};
 use perpring::domain::params::{EngineParams, RiskParams, ScanParams};
 use perpring::domain::time::{MICRO, MILLI, SECOND, Stamp};
-use perpring::journal::{Reader, Stream};
+use perpring::journal::{Reader, Stream, mark_path, rewrite};
 use perpring::replay::cursor::Cursor;
 use perpring::replay::source::Inputs;
 use perpring::replay::why::{OrderCard, Verdict, Why, WhyError, why, why_not};
@@ -284,7 +284,17 @@ fn orders_are_explained_as_the_venues_books_and_the_recorded_outputs_have_them()
         }
         let hop = |what: &str| order.hops.iter().find(|hop| hop.what == what).expect("a hop");
         assert_eq!(hop("received → decided, checked, encoded").ns, None, "never recorded, never made up");
-        println!("{why}");
+        let text = why.to_string();
+        println!("{text}");
+        for bad in [" against ", "nanos", "9223372036854775"] {
+            assert!(!text.contains(bad), "`{bad}` is for programs");
+        }
+        assert!(text.lines().all(|line| line == line.trim_end()), "no blank at an end");
+        for good in
+            ["age of the book at okx", " ms (≤ ", " bp (≤ ", " contracts (≥ ", "no kill: yes", " USD (< "]
+        {
+            assert!(text.contains(good), "`{good}` in\n{text}");
+        }
         // 100 µs there, the venue's own time, 100 µs back.
         let last = order.hops.last().and_then(|hop| hop.ns).expect("an end");
         assert!(last >= 200 * MICRO, "{last}");
@@ -352,28 +362,166 @@ fn an_order_by_hand_and_its_cancel_are_explained_without_a_trade() {
     assert!(text.contains("by hand") && text.contains("Canceled"), "{text}");
 
     // The page, by the command.
-    let page = run.path().join("why.html");
+    let page_path = run.path().join("why.html").display().to_string();
     let args = [
         "perpring",
         "why",
         &id.to_string(),
         &run.path().display().to_string(),
         "--html",
-        &page.display().to_string(),
+        &page_path,
         "--json",
     ]
     .map(str::to_owned);
     let code = cli::run(Cli::try_parse_from(args).expect("arguments")).expect("an explanation");
-    let html = std::fs::read_to_string(page).expect("the page");
+    let html = std::fs::read_to_string(&page_path).expect("the page");
     assert_eq!(code, 0);
     assert_eq!(html.matches("<circle").count(), why.moments.len());
     assert!(html.contains(&id.to_string()) && !html.contains("<script"));
 
-    let unknown = why_error(&run, "0000000000000007000000000000ffff");
-    assert!(unknown.contains("the first of its") && unknown.contains("trade 1 at"), "{unknown}");
-    let near = why_error(&run, &id.to_string()[28..]);
-    assert!(near.contains("similar") && near.contains(&id.to_string()), "{near}");
-    assert!(why_error(&run, "trade:999999").contains("no order or trade"));
+    // The page is not written over another one.
+    let args = ["perpring", "why", "trade:1", &run.path().display().to_string(), "--html", &page_path]
+        .map(str::to_owned);
+    let refused = cli::run(Cli::try_parse_from(args).expect("arguments")).expect_err("it is there");
+    assert!(refused.to_string().contains("exists"), "{refused}");
+    assert_eq!(std::fs::read_to_string(&page_path).expect("the page"), html);
+}
+
+#[test]
+fn orders_have_short_names_and_what_is_not_known_is_answered_with_the_nearest() {
+    let run = faulty();
+    let baskets = run.baskets();
+    let last = baskets.last().expect("it traded").1.legs[0].client_id;
+    let short = format!("order:{:x}", last.sequence());
+    assert_eq!(run.why(&short).baskets, run.why(&last.to_string()).baskets);
+    let mut ids = baskets.iter().flat_map(|(_, b)| b.orders()).map(|order| order.client_id);
+    let lettered = ids.find(|id| format!("{:x}", id.sequence()).parse::<u32>().is_err());
+    let id = lettered.expect("orders beyond the ninth");
+    let asked = run.why(&format!("{:x}", id.sequence()));
+    assert!(asked.baskets.iter().flat_map(|b| &b.orders).any(|o| o.asked && o.client_id == id.to_string()));
+
+    // One letter is wrong: the order that was meant is the first that is named.
+    let mut typed = last.to_string();
+    typed.replace_range(20..21, "f");
+    let near = why_error(&run, &typed);
+    let named = near.split_once("orders are ").expect("some are named").1;
+    assert!(named.starts_with(&last.to_string()), "{near}");
+    let cut = why_error(&run, &last.to_string()[..31]);
+    assert!(cut.contains(&last.to_string()[..31]), "{cut}");
+    let trades = baskets.iter().map(|(_, basket)| basket.trade.0);
+    let range =
+        format!("its trades are {} to {}", trades.clone().min().expect("1"), trades.max().expect("1"));
+    for asked in ["trade:999999", "no-such-order", "okx:nothing"] {
+        let why = why_error(&run, asked);
+        assert!(why.contains(&range), "{asked}: {why}");
+    }
+    let venue = why_error(&run, "nope:123");
+    assert!(venue.contains("`nope`") && venue.contains("binance-usdm, okx"), "{venue}");
+
+    // A bundle takes the same names.
+    let trade = baskets.last().expect("it traded").1.trade.0;
+    for (at, asked) in [format!("trade:{trade}"), short, typed].into_iter().enumerate() {
+        let out = run.path().join(format!("{at}.ppz")).display().to_string();
+        let dir = run.path().display().to_string();
+        let args = ["perpring", "bundle", &dir, "--around", &asked, "--window", "2s", "-o", &out];
+        let made = cli::run(Cli::try_parse_from(args.map(str::to_owned)).expect("arguments"));
+        match at {
+            2 => assert!(made.expect_err("no such order").to_string().contains("no output"), "{asked}"),
+            _ => assert_eq!(made.expect("a bundle"), 0, "{asked}"),
+        }
+    }
+}
+
+#[test]
+fn what_lies_behind_outputs_that_were_cut_off_is_found_all_the_same() {
+    let run = Run::of("", |_| {}, |simulation| simulation.run_for(8 * SECOND));
+    let baskets = run.baskets();
+    let last = baskets.last().expect("it traded").1;
+    let whole = run.why(&format!("trade:{}", last.trade.0));
+    let orders = || whole.baskets.iter().flat_map(|basket| &basket.orders);
+    let order = orders().find(|order| order.venue_order_id.is_some()).expect("a venue has one");
+    let first = baskets.iter().find(|(_, basket)| basket.trade == last.trade).expect("its entry").0;
+    rewrite(run.path(), Stream::Outputs, |_, record, out| {
+        if record.seq < first {
+            out.push(record);
+        }
+    })
+    .expect("temporary disk");
+    std::fs::remove_file(mark_path(run.path(), Stream::Outputs)).expect("a run that ended has one");
+    assert!(run.baskets().iter().all(|(_, basket)| basket.trade != last.trade), "it is not in the outputs");
+    let by_venue = format!("{}:{}", order.venue, order.venue_order_id.as_deref().expect("it has one"));
+    for asked in [format!("trade:{}", last.trade.0), order.client_id.clone(), by_venue] {
+        let told = run.why(&asked);
+        assert_eq!((told.trade.id, &told.moments), (Some(last.trade.0), &whole.moments), "{asked}");
+    }
+}
+
+/// Keeps the executions that no order of ours explains.
+#[derive(Default)]
+struct Foreign(Vec<OrderUpdate>);
+
+impl Tap for Foreign {
+    fn input(&mut self, _: Seq, _: Stamp, _: InputClass, _: &RawInput<'_>) {}
+    fn event(&mut self, event: &Event) {
+        if let EventBody::Order(update) = &event.body
+            && update.client_id == ClientId::NONE
+            && update.fill_qty.0 > 0
+        {
+            self.0.push(*update);
+        }
+    }
+    fn intent(&mut self, _: OutputKey, _: &Intent) {}
+    fn approved(&mut self, _: OutputKey, _: &Intent) {}
+    fn denied(&mut self, _: OutputKey, _: &Denial) {}
+    fn message(&mut self, _: OutputKey, _: &OutMsg) {}
+    fn near_miss(&mut self, _: OutputKey, _: &NearMiss) {}
+    fn state(&mut self, _: OutputKey, _: u64) {}
+    fn end(&mut self, _: Seq) {}
+}
+
+#[test]
+fn a_trade_of_which_the_venue_took_a_part_is_closed_and_its_sums_have_that_part() {
+    let taken = "[[fault]]\nkind = 'adl'\nvenue = 'okx'\nat_s = [4, 9, 14]\n";
+    let run = Run::of(
+        taken,
+        |_| {},
+        |simulation| {
+            simulation.run_for(16 * SECOND);
+            simulation.command(Command::Reduce);
+            simulation.run_for(3 * SECOND);
+        },
+    );
+    let (mut cursor, mut foreign) = (Cursor::open(run.path()).expect("a journal"), Foreign::default());
+    while cursor.step(&mut foreign).expect("readable") {}
+    let parts = cursor.parts();
+    let contracts = |update: &OrderUpdate| {
+        let of = parts.risk.rules().positions().instrument(update.instrument).expect("defined");
+        exact(&of.qty_num(update.fill_qty).to_string())
+    };
+    let theirs = foreign.0.iter().map(contracts).fold(Money::ZERO, |sum, qty| sum + qty);
+    assert!(theirs > Money::ZERO, "the venue took something");
+    let mut ours = Money::ZERO;
+    let trades: BTreeSet<u32> = run.baskets().iter().map(|(_, basket)| basket.trade.0).collect();
+    for trade in trades {
+        let why = run.why(&format!("trade:{trade}"));
+        let others: Vec<_> = why.trade.legs.iter().filter_map(|leg| leg.others.as_ref()).collect();
+        for other in &others {
+            ours = ours + exact(&other.bought) + exact(&other.sold);
+        }
+        if others.is_empty() {
+            continue;
+        }
+        let text = why.to_string();
+        println!("{}", text.split_once("\nresult").expect("a result").1);
+        assert!(why.trade.closed && !text.contains("not closed"), "{text}");
+        assert!(why.trade.legs.iter().all(|leg| leg.left == "0"), "{text}");
+        assert!(!why.trade.result.is_empty() && text.contains(", by no order of ours "), "{text}");
+        assert!(
+            why.moments.iter().any(|moment| moment.kind == "taken" && moment.venue.as_deref() == Some("okx"))
+        );
+        assert!(!why.notes.iter().any(|note| note.contains("our own fills only")));
+    }
+    assert_eq!(ours, theirs, "every execution is in the sums of the trade that held it, once");
 }
 
 fn why_error(run: &Run, asked: &str) -> String {
@@ -483,6 +631,22 @@ fn the_gate_that_is_named_lets_the_pair_trade_once_the_configuration_allows_it()
     }
     let (at, _, legs) = first.0.expect("it trades");
     assert_eq!((at, legs), (seq, [found.buy, found.sell]));
+
+    let text = told.to_string();
+    assert!(!text.contains("wanted") && text.contains("suspended at okx"), "{text}");
+    assert!(text.contains(": trading (must be trading)") && text.contains(": no (must be no)"), "{text}");
+    let json = serde_json::to_value(&told).expect("plain data");
+    for way in json["ways"].as_array().expect("both directions") {
+        let changes = &way["changes"];
+        assert!(
+            changes.is_null() || (changes["at"]["seq"].is_u64() && changes["why"].is_string()),
+            "{changes}"
+        );
+    }
+    assert!(json["ways"].as_array().is_some_and(|ways| ways.iter().any(|way| way["changes"].is_object())));
+    // Before the engine knew the wall clock, the record does.
+    let first = why_not(run.path(), &asked, "0", &mut |_| {}).expect("an explanation");
+    assert!(first.at.seq == 1 && !first.at.utc.starts_with("1970"), "{:?}", first.at);
 
     let bad = |pair: &str, at: &str| why_not(run.path(), pair, at, &mut |_| {}).expect_err("bad").to_string();
     let unknown = bad("DOGE-USDT binance-usdm/okx", "10");

@@ -10,6 +10,7 @@ use crate::replay::bundle::judge::{Verdict, judge_told};
 use crate::replay::bundle::write::{Around, Request, write};
 use crate::replay::bundle::{BundleError, member};
 use crate::replay::place::duration;
+use crate::replay::why::{Reach, WhyError, reach};
 use clap::Args;
 use serde_json::json;
 use std::collections::BTreeMap;
@@ -21,8 +22,8 @@ use std::path::{Path, PathBuf};
 pub struct BundleArgs {
     /// Directory of the journal, or the file of a bundle.
     pub dir: PathBuf,
-    /// One of our orders by its client id (32 hex digits), or a place: the number of an input, a time, +12.5s.
-    #[arg(long, value_name = "ORDER|PLACE")]
+    /// An order or a trade as `why` takes it (32 hex digits, `2a`, `trade:7`, `okx:3125`), or a place: the number of an input, a time, +12.5s.
+    #[arg(long, value_name = "ORDER|TRADE|PLACE")]
     pub around: String,
     /// Length of the stretch: half of it before, half after.
     #[arg(long, value_name = "TIME", default_value = "30s", value_parser = time)]
@@ -51,12 +52,29 @@ fn time(text: &str) -> Result<Nanos, String> {
     duration(text).ok_or_else(|| format!("{text} is no time: write it as 30s, 250ms or 2m"))
 }
 
+/// A place, or an order or a trade that the run knows.
+fn around(dir: &Path, said: &str) -> Result<Around, Failure> {
+    let no_place = match said.parse() {
+        Ok(around) => return Ok(around),
+        Err(why) => why,
+    };
+    let bar = ProgressBar::new();
+    let found = reach(dir, said, &mut |seq| bar.show(0, 0, &format!("looking for it: input {seq}")));
+    match found {
+        Ok(Reach::Order(id)) => Ok(Around::Order(id)),
+        Ok(Reach::Inputs(ends)) => Ok(Around::Inputs(ends)),
+        Err(why @ (WhyError::Unknown { .. } | WhyError::Venue { .. })) => {
+            Err(CliError::Argument(format!("{no_place}. {why}")).into())
+        }
+        Err(why) => Err(why.into()),
+    }
+}
+
 /// Runs the command: 0 the bundle gives the recorded outputs again, 1 it does not (and is written), 2 it cannot be written.
 pub fn run(args: &BundleArgs) -> Result<u8, Failure> {
     let read = |path: &PathBuf| {
         fs::read_to_string(path).map_err(|source| CliError::Read { path: path.clone(), source })
     };
-    let around: Around = args.around.parse().map_err(CliError::Argument)?;
     let expect = args.expect.as_ref().map(read).transpose()?;
     if let (Some(text), Some(path)) = (&expect, &args.expect) {
         Expect::parse(text).map_err(|why| CliError::Argument(format!("{}: {why}", path.display())))?;
@@ -64,6 +82,7 @@ pub fn run(args: &BundleArgs) -> Result<u8, Failure> {
     let usual = || format!("# {}\n\nWhat happened, what was expected, what was found out.\n", args.around);
     let notes = args.notes.as_ref().map(read).transpose()?.unwrap_or_else(usual);
     let source = Source::open(&args.dir)?;
+    let around = around(source.dir(), &args.around)?;
     let request = Request {
         dir: source.dir(),
         around,

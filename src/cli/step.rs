@@ -6,7 +6,7 @@ use super::progress::ProgressBar;
 use super::source::Source;
 use super::{CliError, Failure};
 use crate::replay::step::command::{Command, parse};
-use crate::replay::step::{Answer, Debugger, Driver, StepError};
+use crate::replay::step::{Answer, Debugger, Driver, StepError, Stop};
 use clap::Args;
 use prompt::Prompt;
 use serde_json::json;
@@ -114,7 +114,8 @@ impl Session<'_> {
         let answer = self.debugger.run(&command, &mut hands).map_err(sentence)?;
         drop(hands);
         let goes_for = matches!(command, Command::Until(_) | Command::Goto(_) | Command::Step(_));
-        self.missed |= goes_for && answer.misses();
+        let is_there = command == Command::Goto(None) && answer.stop == Some(Stop::End);
+        self.missed |= goes_for && answer.misses() && !is_there;
         self.tell(line.trim(), &answer)?;
         Ok(true)
     }
@@ -129,7 +130,8 @@ impl Session<'_> {
             }
             return say!("{object}");
         }
-        let text = answer.to_string();
+        let width = io::stdout().is_terminal().then(ratatui::crossterm::terminal::size).and_then(Result::ok);
+        let text = answer.text(width.map(|(columns, _)| usize::from(columns)).filter(|columns| *columns > 0));
         let text = text.trim_end();
         if text.is_empty() { Ok(()) } else { say!("{text}") }
     }

@@ -9,12 +9,14 @@ use super::{CliError, Failure};
 use crate::replay::why::{why, why_not};
 use clap::Args;
 use std::fmt::Display;
+use std::fs::File;
+use std::io::{ErrorKind, Write as _};
 use std::path::{Path, PathBuf};
 
 /// Arguments of `why`.
 #[derive(Args, Debug)]
 pub struct WhyArgs {
-    /// Our client id, the venue's order id (`VENUE:ID` where two venues have it), or a trade's number (`trade:7`).
+    /// Our client id or its last hex digits within the run (`2a`, `order:42`), the venue's order id (`VENUE:ID` where two venues have it), or a trade's number (`trade:7`).
     #[arg(value_name = "ORDER_ID")]
     order: String,
     /// Directory of the journal (or the file of a bundle): of a run that ended, that crashed, or that still writes. Nothing in it is changed.
@@ -43,9 +45,23 @@ struct Form {
     /// One JSON object instead of text.
     #[arg(long)]
     json: bool,
-    /// Write a page with a timeline as well; it needs no other file and no script.
+    /// Write a page with a timeline as well, to a file that does not exist; it needs no other file and no script.
     #[arg(long, value_name = "FILE")]
     html: Option<PathBuf>,
+}
+
+impl Form {
+    /// Before the long work: a page is not written over another file.
+    fn refuse(&self) -> Result<(), CliError> {
+        match &self.html {
+            Some(path) if path.symlink_metadata().is_ok() => Err(exists(path)),
+            _ => Ok(()),
+        }
+    }
+}
+
+fn exists(path: &Path) -> CliError {
+    CliError::Argument(format!("{} exists: name a new file for the page", path.display()))
 }
 
 /// Runs `why`.
@@ -53,6 +69,7 @@ struct Form {
 /// # Errors
 /// Why there is no explanation.
 pub fn run(args: &WhyArgs) -> Result<u8, Failure> {
+    args.form.refuse()?;
     let source = Source::open(&args.dir)?;
     let bar = ProgressBar::new();
     let told =
@@ -66,6 +83,7 @@ pub fn run(args: &WhyArgs) -> Result<u8, Failure> {
 /// # Errors
 /// Why there is no explanation.
 pub fn run_not(args: &WhyNotArgs) -> Result<u8, Failure> {
+    args.form.refuse()?;
     let source = Source::open(&args.dir)?;
     let bar = ProgressBar::new();
     let told = why_not(source.dir(), &args.pair, &args.at, &mut |inputs| {
@@ -91,6 +109,9 @@ fn show(
 }
 
 fn write(path: &Path, page: &str) -> Result<(), CliError> {
-    std::fs::write(path, page)
-        .map_err(|why| CliError::Argument(format!("cannot write the page {}: {why}", path.display())))
+    let written = File::create_new(path).and_then(|mut file| file.write_all(page.as_bytes()));
+    written.map_err(|why| match why.kind() {
+        ErrorKind::AlreadyExists => exists(path),
+        _ => CliError::Argument(format!("cannot write the page {}: {why}", path.display())),
+    })
 }

@@ -15,6 +15,7 @@ use super::source::{Inputs, ReplayError};
 use crate::domain::calendar;
 use crate::domain::event::Seq;
 use crate::domain::input::{Input, RawInput};
+use crate::domain::order::ClientId;
 use crate::domain::time::{MILLI, Nanos, SECOND, Stamp};
 use crate::journal::{Stream, read_mark};
 use std::path::Path;
@@ -74,6 +75,16 @@ pub fn duration(text: &str) -> Option<Nanos> {
     let unit = i128::from(unit);
     let nanos = decimal(&text[..unit_at])?.checked_mul(unit)?;
     (nanos % i128::from(SECOND) == 0).then(|| (nanos / i128::from(SECOND)).try_into().ok()).flatten()
+}
+
+/// An order of the run with this boot epoch: 32 hex digits, or those of its number within the run (`2a`).
+pub fn order_named(text: &str, epoch: u64) -> Option<ClientId> {
+    if text.len() == 32 {
+        return ClientId::parse(text.as_bytes());
+    }
+    let is_number = (1..=16).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_hexdigit());
+    let number = is_number.then(|| u64::from_str_radix(text, 16).ok()).flatten()?;
+    Some(ClientId::new(epoch, number))
 }
 
 /// A number without sign, times 10⁹.
@@ -141,6 +152,29 @@ impl Place {
             // A sequence is none of these; the first input has reached it.
             _ => Wanted::Wall(self.wall(dir)?.unwrap_or(Nanos::MIN).saturating_add(more)),
         })
+    }
+}
+
+/// The wall clock of a run, also before the first input that tells it (input 2 of a run): by then the engine knows none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct WallClock(Option<Nanos>);
+
+impl WallClock {
+    /// Of the journal in `dir`; its first inputs are read.
+    pub fn of(dir: &Path) -> Result<Self, ReplayError> {
+        match began(dir) {
+            Ok(start) => Ok(Self(Some(start.wall - start.mono))),
+            Err(ReplayError::Place { .. }) => Ok(Self(None)),
+            Err(why) => Err(why),
+        }
+    }
+
+    /// An instant as the engine had it, with the wall clock that was told later; as it is where none was.
+    pub fn at(self, stamp: Stamp) -> Stamp {
+        match self.0 {
+            Some(ahead) if stamp.wall == stamp.mono => Stamp { wall: stamp.mono + ahead, ..stamp },
+            _ => stamp,
+        }
     }
 }
 

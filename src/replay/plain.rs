@@ -26,6 +26,17 @@ pub fn bps(ppb: i64) -> Num {
     Num::new(ppb, 5)
 }
 
+/// Nanoseconds in a unit in which people read them.
+pub fn duration(ns: i64) -> String {
+    let (unit, scale) = match ns.unsigned_abs() {
+        0..1_000 => ("ns", 0),
+        1_000..1_000_000 => ("µs", 3),
+        1_000_000..1_000_000_000 => ("ms", 6),
+        _ => ("s", 9),
+    };
+    format!("{} {unit}", Num::new(ns, scale).normalized())
+}
+
 impl Plain<'_> {
     /// In people's terms.
     pub fn of(&self, what: &impl Serialize) -> Value {

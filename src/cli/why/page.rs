@@ -4,7 +4,7 @@
 use super::timeline::{mark, svg};
 use crate::replay::why::{
     AccountCard, BasketCard, BookCard, CheckCard, EdgeCard, OrderCard, RouteCard, Verdict, WayCard, Why,
-    WhyNotReport,
+    WhyNotReport, denied, taken,
 };
 use std::fmt::{Display, Write};
 
@@ -155,7 +155,7 @@ pub(super) fn of_why(why: &Why) -> String {
     page.say("h2", if trade.closed { "Result" } else { "So far (not closed in this record)" });
     page.html("<section>");
     if let Some(closing) = trade.closing {
-        page.say("p", format!("Closed because: {closing}"));
+        page.say("p", format!("{} because: {closing}", if trade.closed { "Closed" } else { "Being closed" }));
     }
     let legs = trade.legs.iter().map(|leg| {
         let fees: Vec<String> = leg.fees.iter().map(|(currency, fee)| format!("{fee} {currency}")).collect();
@@ -163,12 +163,14 @@ pub(super) fn of_why(why: &Why) -> String {
             text(format!("{} {}", leg.venue, leg.symbol)),
             number(format!("{} for {}", leg.bought, leg.bought_value)),
             number(format!("{} for {}", leg.sold, leg.sold_value)),
+            number(leg.others.as_ref().map_or_else(String::new, taken)),
             number(&leg.left),
             number(fees.join(", ")),
             number(leg.funding),
         ]
     });
-    page.table("Legs", &["Listing", "Bought", "Sold", "Left", "Fees", "Funding"], legs);
+    let head = ["Listing", "Bought", "Sold", "By no order of ours", "Left", "Fees", "Funding"];
+    page.table("Legs", &head, legs);
     let result = trade.result.iter().map(|(currency, money)| vec![text(currency), number(money)]);
     page.table("Profit", &["Currency", "Amount"], result);
     page.html("</section>");
@@ -217,13 +219,7 @@ fn basket(page: &mut Page, of: &BasketCard) {
     route(page, &of.route);
     if let Some(denial) = &of.denial {
         page.html("<p class=\"bad\">");
-        page.say(
-            "strong",
-            format!(
-                "Denied by {}: {} (value {}, limit {})",
-                denial.by, denial.reason, denial.value, denial.limit
-            ),
-        );
+        page.say("strong", denied(denial, &of.checks));
         page.html("</p>");
     }
     of.orders.iter().for_each(|of| order(page, of));
@@ -332,16 +328,9 @@ fn checks(page: &mut Page, checks: &[CheckCard]) {
             Verdict::NotReachedWouldPass => Cell("soft", "not reached (would pass)".to_owned()),
             Verdict::NotReachedWouldDeny => Cell("soft", "not reached (would deny)".to_owned()),
         };
-        vec![
-            text(check.name),
-            text(check.listing.as_deref().unwrap_or("")),
-            number(&check.value),
-            number(&check.limit),
-            text(format!("{:?}", check.unit).to_lowercase()),
-            verdict,
-        ]
+        vec![text(check.name), text(check.listing.as_deref().unwrap_or("")), number(&check.shown), verdict]
     });
-    page.table("Checks of risk", &["Check", "Leg", "Value", "Limit", "Unit", "Verdict"], rows);
+    page.table("Checks of risk", &["Check", "Leg", "Found (must be)", "Verdict"], rows);
 }
 
 fn route(page: &mut Page, route: &[RouteCard]) {
@@ -385,8 +374,8 @@ fn way(page: &mut Page, of: &WayCard) {
     page.say("h2", format!("Buy {}, sell {}: {}", of.buy, of.sell, of.why));
     page.html("<section>");
     page.say("p", &of.sentence);
-    if let Some((at, why)) = &of.changes {
-        page.say("p", format!("From input {} on ({}): {why}", at.seq, at.utc));
+    if let Some(change) = &of.changes {
+        page.say("p", format!("From input {} on ({}): {}", change.at.seq, change.at.utc, change.why));
     }
     of.findings.iter().for_each(|finding| page.say("p", format!("Start gate: {finding}")));
     let gates = of.gates.iter().map(|gate| {
@@ -399,14 +388,11 @@ fn way(page: &mut Page, of: &WayCard) {
             text(&gate.gate),
             text(gate.about),
             text(gate.leg.as_deref().unwrap_or("")),
-            number(&gate.value),
-            text(gate.rule),
-            number(&gate.limit),
-            text(gate.unit),
+            number(&gate.shown),
             Cell(style, gate.state.to_owned()),
         ]
     });
-    page.table("Gates", &["Gate", "About", "Leg", "Value", "Must be", "Limit", "Unit", "State"], gates);
+    page.table("Gates", &["Gate", "About", "Leg", "Found (must be)", "State"], gates);
     of.edge.iter().for_each(|of| edge(page, of));
     books(page, &of.books);
     accounts(page, &of.accounts);

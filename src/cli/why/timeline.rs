@@ -113,6 +113,7 @@ pub(super) const fn mark(kind: &str) -> (&'static str, &'static str) {
         b"fill" => ("m-fill", "F"),
         b"end" => ("m-end", "E"),
         b"cancel" => ("m-bad", "C"),
+        b"taken" => ("m-bad", "X"),
         b"funding" => ("m-fill", "$"),
         _ => ("m-phase", "P"),
     }

@@ -37,6 +37,8 @@ pub enum Around {
     Order(ClientId),
     /// A place of the run.
     Place(Place),
+    /// From one input to another: what a trade took.
+    Inputs([Seq; 2]),
 }
 
 impl FromStr for Around {
@@ -203,6 +205,7 @@ fn ends(request: &Request<'_>, cursor: &mut Cursor) -> Result<[Nanos; 2], Bundle
                 request.dir.display()
             ))
         })?,
+        Around::Inputs([first, last]) => [first.0, last.0],
         Around::Place(place) => {
             let found = place.first(cursor)?;
             let seq = found.ok_or_else(|| {

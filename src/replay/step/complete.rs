@@ -9,7 +9,14 @@ use super::show::What;
 pub fn complete(typed: &str, book: &Book) -> (usize, Vec<String>) {
     let line = typed.trim_start();
     let Some((verb, rest)) = line.split_once(char::is_whitespace) else {
-        return (typed.len() - line.len(), beginning(line, verbs()));
+        let mut found = beginning(line, verbs());
+        // The one that is meant: what comes behind it can be typed at once.
+        if let [one] = found.as_mut_slice()
+            && takes_more(one)
+        {
+            one.push(' ');
+        }
+        return (typed.len() - line.len(), found);
     };
     let rest = rest.trim_start();
     let (word, known) = match verb {
@@ -27,6 +34,15 @@ pub fn complete(typed: &str, book: &Book) -> (usize, Vec<String>) {
 
 fn verbs() -> Vec<&'static str> {
     COMMANDS.iter().filter_map(|(usage, ..)| usage.split([',', ' ']).next()).collect()
+}
+
+/// Something may stand behind a command.
+fn takes_more(verb: &str) -> bool {
+    let usage = COMMANDS.iter().map(|(usage, ..)| *usage).find(|usage| {
+        usage.strip_prefix(verb).is_some_and(|rest| rest.is_empty() || rest.starts_with([',', ' ']))
+    });
+    // Names are separated by commas, arguments come last.
+    usage.is_some_and(|usage| usage.rsplit(", ").next().is_some_and(|last| last.contains(' ')))
 }
 
 fn beginning<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Vec<String> {
@@ -89,7 +105,10 @@ mod tests {
     #[test]
     fn commands_quantities_names_and_values_are_completed_where_they_stand() {
         assert_eq!(completed("un"), ["until", "unwatch"]);
-        assert_eq!(completed("  go"), ["  goto"]);
+        assert_eq!(completed("  go"), ["  goto "]);
+        assert_eq!(completed("unw"), ["unwatch "]);
+        assert_eq!(completed("whe"), ["where"], "nothing comes behind it");
+        assert_eq!(completed("q"), ["quit"]);
         assert_eq!(completed("goto e"), ["goto end"]);
         assert_eq!(completed("p po"), ["p positions"]);
         assert_eq!(completed("print books bi"), ["print books binance-usdm"]);

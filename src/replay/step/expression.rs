@@ -11,7 +11,7 @@ use crate::domain::money::Money;
 use crate::domain::number::Num;
 use crate::domain::order::ClientId;
 use crate::domain::time::Nanos;
-use crate::replay::place::{Place, duration};
+use crate::replay::place::{Place, duration, order_named};
 use std::cmp::Ordering;
 
 /// Most things that one expression may choose at the same time: the work grows with their product.
@@ -30,6 +30,8 @@ pub struct Scope<'a> {
 
 /// A quantity in its place.
 struct Reading {
+    /// As it was written.
+    text: String,
     quantity: &'static Quantity,
     /// What it chooses from; `None` = nothing.
     choice: Option<usize>,
@@ -54,6 +56,26 @@ enum Node {
     Not(Box<Node>),
     Is(Reading),
     Compare(Reading, Operator, Right),
+}
+
+impl Node {
+    /// Every quantity, in the order in which they are written.
+    fn readings<'a>(&'a self, see: &mut dyn FnMut(&'a Reading)) {
+        match self {
+            Self::Or(a, b) | Self::And(a, b) => {
+                a.readings(see);
+                b.readings(see);
+            }
+            Self::Not(a) => a.readings(see),
+            Self::Is(reading) => see(reading),
+            Self::Compare(left, _, right) => {
+                see(left);
+                if let Right::Quantity(reading) = right {
+                    see(reading);
+                }
+            }
+        }
+    }
 }
 
 struct Choice {
@@ -115,6 +137,38 @@ impl Predicate {
             }
         }
         found
+    }
+
+    /// What makes it hold at this moment: each quantity in it as it was written, what it is of there, and its value.
+    /// Nothing when it does not hold.
+    pub fn found<'a>(&self, moment: &Moment<'a>) -> Vec<(&str, Row<'a>, Option<Value>)> {
+        let rows: Vec<Rows<'_>> = self.choices.iter().map(|choice| rows(choice, moment)).collect();
+        let mut chosen = Vec::with_capacity(rows.len());
+        let mut found: Vec<(&str, Row<'a>, Option<Value>)> = Vec::new();
+        if self.choose(&rows, &mut chosen, moment) {
+            self.root.readings(&mut |reading| {
+                let row = reading.choice.map_or(Some(Row::Run), |at| chosen.get(at).copied().flatten());
+                if let Some(row) = row.filter(|_| !found.iter().any(|(text, ..)| *text == reading.text)) {
+                    found.push((&reading.text, row, read(reading, &chosen, moment)));
+                }
+            });
+        }
+        found
+    }
+
+    /// Finds the first choice for which it holds, and leaves it.
+    fn choose<'a>(&self, rows: &[Rows<'a>], chosen: &mut Vec<Option<Row<'a>>>, moment: &Moment<'_>) -> bool {
+        let Some(next) = rows.get(chosen.len()) else {
+            return self.eval(&self.root, chosen, moment) == Some(true);
+        };
+        next.iter().any(|row| {
+            chosen.push(*row);
+            let holds = self.choose(rows, chosen, moment);
+            if !holds {
+                chosen.pop();
+            }
+            holds
+        })
     }
 
     fn eval(&self, node: &Node, chosen: &[Option<Row<'_>>], moment: &Moment<'_>) -> Option<bool> {
@@ -396,7 +450,11 @@ impl<'a> Typing<'a> {
             Subject::Run | Subject::Count => None,
             subject => Some(self.choice(subject, of, filter.clone())?),
         };
-        Ok(Reading { quantity, choice, filter })
+        let text = match &of.filter {
+            Some((names, _)) => format!("{}[{}]", of.word, names.trim()),
+            None => of.word.clone(),
+        };
+        Ok(Reading { text, quantity, choice, filter })
     }
 
     fn quantity(&self, of: &Use) -> Result<&'static Quantity, ExpressionError> {
@@ -482,7 +540,7 @@ impl<'a> Typing<'a> {
                 _ => None,
             },
             Type::Duration => duration(word).map(Right::Duration),
-            Type::Order => self.order(word).map(Right::Order),
+            Type::Order => order_named(word, self.scope.epoch).map(Right::Order),
         };
         match literal {
             Some(_) if of.filter.is_some() => {
@@ -502,16 +560,6 @@ impl<'a> Typing<'a> {
             }
             None => ExpressionError::at(column, format!("`{word}` is not {}", example(is))),
         }
-    }
-
-    /// 32 hex digits, or those of the number within this run.
-    fn order(&self, word: &str) -> Option<ClientId> {
-        if word.len() == 32 {
-            return ClientId::parse(word.as_bytes());
-        }
-        let digits = (1..=16).contains(&word.len()) && word.bytes().all(|byte| byte.is_ascii_hexdigit());
-        let sequence = digits.then(|| u64::from_str_radix(word, 16).ok()).flatten()?;
-        Some(ClientId::new(self.scope.epoch, sequence))
     }
 }
 

@@ -16,7 +16,7 @@ pub mod table;
 pub mod words;
 
 use super::cursor::Cursor;
-use super::place::Place;
+use super::place::{Place, WallClock};
 use super::source::ReplayError;
 use crate::domain::calendar;
 use crate::domain::event::Seq;
@@ -89,6 +89,10 @@ pub enum Stop {
     Reached,
     /// The end of what is recorded (so far).
     End,
+    /// What lies behind cannot be read, or is missing.
+    Damaged,
+    /// The place lies before the first input that is kept: it is there.
+    Beginning,
     /// The operator's wish.
     Interrupted,
 }
@@ -160,22 +164,27 @@ impl fmt::Display for Here {
 impl Answer {
     /// A run ended without reaching what it was for.
     pub fn misses(&self) -> bool {
-        matches!(self.stop, Some(Stop::End | Stop::Interrupted))
+        matches!(self.stop, Some(stop) if stop != Stop::Reached)
+    }
+
+    /// As text, fitted to a terminal of so many columns; `None` = as wide as it is.
+    pub fn text(&self, width: Option<usize>) -> String {
+        let mut lines: Vec<String> = match self.stop {
+            Some(Stop::End) => vec!["the end of what is recorded".to_owned()],
+            Some(Stop::Interrupted) => vec!["stopped".to_owned()],
+            Some(Stop::Reached | Stop::Damaged | Stop::Beginning) | None => Vec::new(),
+        };
+        lines.extend(self.here.as_ref().map(Here::to_string));
+        lines.extend(self.notes.iter().cloned());
+        let mut text: String = lines.iter().map(|line| format!("{line}\n")).collect();
+        text.extend(self.tables.iter().map(|table| table.text(width)));
+        text
     }
 }
 
 impl fmt::Display for Answer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.stop {
-            Some(Stop::End) => writeln!(f, "the end of what is recorded")?,
-            Some(Stop::Interrupted) => writeln!(f, "stopped")?,
-            Some(Stop::Reached) | None => {}
-        }
-        if let Some(here) = &self.here {
-            writeln!(f, "{here}")?;
-        }
-        self.notes.iter().try_for_each(|note| writeln!(f, "{note}"))?;
-        self.tables.iter().try_for_each(|table| write!(f, "{table}"))
+        f.write_str(&self.text(None))
     }
 }
 
@@ -200,7 +209,10 @@ pub struct Debugger {
     last: Last,
     book: Book,
     start: Nanos,
+    wall: WallClock,
     watches: Vec<Watch>,
+    /// Why a run stopped where nothing more can be passed.
+    damage: Option<String>,
 }
 
 impl Debugger {
@@ -215,7 +227,8 @@ impl Debugger {
         let mut last = Last::default();
         cursor.step(&mut last)?;
         let start = last.at.mono;
-        let mut debugger = Self { dir: dir.to_owned(), cursor, last, book, start, watches: Vec::new() };
+        let (dir, wall) = (dir.to_owned(), WallClock::of(dir)?);
+        let mut debugger = Self { dir, cursor, last, book, start, wall, watches: Vec::new(), damage: None };
         debugger.begin()?;
         Ok(debugger)
     }
@@ -325,8 +338,13 @@ impl Debugger {
     /// Where we are, and what is watched there.
     fn stopped(&self, stop: Option<Stop>) -> Answer {
         let mut notes = Vec::new();
-        if let (Some(Stop::End), Some((expected, found))) = (stop, self.cursor.hole()) {
-            notes.push(format!("input {expected} is missing; {found} follows, and is not passed"));
+        match stop {
+            Some(Stop::Damaged) => notes.extend(self.damage.clone()),
+            Some(Stop::Beginning) => {
+                let first = self.cursor.begins_after().0 + 1;
+                notes.push(format!("what lies before is not kept: the record begins at input {first}"));
+            }
+            _ => {}
         }
         let tables = self.watches.iter().map(|watch| self.watched(watch)).collect();
         Answer { stop, here: Some(self.here()), tables, notes }
@@ -337,10 +355,11 @@ impl Debugger {
         let [events, outputs] = made(last);
         let input = last.input.as_ref().map(|(input, _)| input);
         let venue = input.and_then(|input| input_venue(&self.cursor.parts().conns, input));
+        let at = self.wall.at(last.at);
         Here {
             seq: last.seq.0,
-            time: calendar::shown(last.at.wall),
-            wall_ns: last.at.wall,
+            time: calendar::shown(at.wall),
+            wall_ns: at.wall,
             since_s: Num::new(last.at.mono.saturating_sub(self.start), 9).to_string(),
             input: input.map_or("nothing", words::input),
             venue: venue.map(|venue| self.book.names.venue(venue).to_owned()),
@@ -353,13 +372,22 @@ impl Debugger {
     fn goto(&mut self, place: Option<Place>, driver: &mut dyn Driver) -> Result<Answer, StepError> {
         let to = match place {
             Some(Place::Seq(seq)) => Some(seq),
-            Some(place) => place.first(&mut self.cursor)?,
+            Some(place) => match place.first(&mut self.cursor) {
+                Err(ReplayError::Journal(_) | ReplayError::Record { .. }) => None, // told when it is met
+                found => found?,
+            },
             None => None,
         };
+        let begins = self.cursor.begins_after();
         let stop = match to {
-            Some(Seq(0)) => {
+            Some(to) if to == Seq(0) || to == begins => {
                 self.begin()?;
                 Stop::Reached
+            }
+            // Input 1 is the beginning of whatever is there.
+            Some(to) if to < begins && to != Seq(1) => {
+                self.goto_seq(begins.0 + 1, driver)?;
+                Stop::Beginning
             }
             Some(to) => self.goto_seq(to.0, driver)?,
             None => self.pass_until(driver, &mut |_| false)?,
@@ -370,9 +398,35 @@ impl Debugger {
     /// To the place after input `to`, which is seen; or to the end if that is earlier.
     fn goto_seq(&mut self, to: u64, driver: &mut dyn Driver) -> Result<Stop, StepError> {
         if to <= self.cursor.seq().0 || to - self.cursor.seq().0 > TELL_EVERY {
-            self.cursor.seek(Seq(to - 1), &mut (), &mut |seq| driver.progress(seq.0))?;
+            let sought = self.cursor.seek(Seq(to - 1), &mut (), &mut |seq| driver.progress(seq.0));
+            if let Err(why) = sought {
+                return self.broken(why, driver);
+            }
         }
         self.pass_until(driver, &mut |debugger| debugger.last.seq.0 >= to)
+    }
+
+    /// Stands on the last input that was passed, and has seen it.
+    fn see_last(&mut self, driver: &mut dyn Driver) -> Result<(), ReplayError> {
+        let end = self.cursor.seq();
+        if end != self.last.seq && end > self.cursor.begins_after() {
+            // It was passed unseen on the way.
+            self.cursor.seek(Seq(end.0 - 1), &mut (), &mut |seq| driver.progress(seq.0))?;
+            self.cursor.step(&mut self.last)?;
+        }
+        Ok(())
+    }
+
+    /// The record cannot be read on: stops at the last input that could be.
+    fn broken(&mut self, why: ReplayError, driver: &mut dyn Driver) -> Result<Stop, StepError> {
+        let is_damage = matches!(why, ReplayError::Journal(_) | ReplayError::Record { .. });
+        if !is_damage || self.cursor.seq() == self.cursor.begins_after() {
+            return Err(why.into());
+        }
+        self.damage =
+            Some(format!("the record cannot be read on behind input {}: {why}", self.cursor.seq().0));
+        self.see_last(driver)?;
+        Ok(Stop::Damaged)
     }
 
     /// Passes inputs, one at least, until `reached`.
@@ -382,14 +436,17 @@ impl Debugger {
         reached: &mut dyn FnMut(&Self) -> bool,
     ) -> Result<Stop, StepError> {
         loop {
-            if !self.cursor.step(&mut self.last)? {
-                let end = self.cursor.seq();
-                if end != self.last.seq {
-                    // It was passed unseen on the way.
-                    self.cursor.seek(Seq(end.0 - 1), &mut (), &mut |seq| driver.progress(seq.0))?;
-                    self.cursor.step(&mut self.last)?;
+            match self.cursor.step(&mut self.last) {
+                Ok(true) => {}
+                Ok(false) => {
+                    let missing = |(expected, found)| {
+                        format!("input {expected} is missing; {found} follows, and is not passed")
+                    };
+                    self.damage = self.cursor.hole().map(missing);
+                    self.see_last(driver)?;
+                    return Ok(if self.damage.is_some() { Stop::Damaged } else { Stop::End });
                 }
-                return Ok(Stop::End);
+                Err(why) => return self.broken(why, driver),
             }
             if reached(self) {
                 return Ok(Stop::Reached);
@@ -408,7 +465,12 @@ impl Debugger {
         let predicate = Predicate::parse(text, &self.scope()).map_err(wrong)?;
         let stop =
             self.pass_until(driver, &mut |debugger| predicate.holds(&debugger.moment()) == Some(true))?;
-        Ok(self.stopped(Some(stop)))
+        let mut answer = self.stopped(Some(stop));
+        if stop == Stop::Reached {
+            let show = self.show();
+            answer.tables.push(show.found(&predicate.found(&show.moment)));
+        }
+        Ok(answer)
     }
 }
 

@@ -6,7 +6,7 @@ use super::quantity::{Moment, Row, Value, about_event, about_output};
 use super::table::Table;
 use super::words;
 use crate::core::listing::Listing;
-use crate::domain::event::{EventBody, SessionRole};
+use crate::domain::event::SessionRole;
 use crate::domain::instrument::{Instrument, InstrumentId, Price, Qty, VenueId};
 use crate::domain::money::Money;
 use crate::domain::number::Num;
@@ -18,8 +18,6 @@ use serde_json::{Value as Json, json};
 
 /// Levels of a side that `print depth` shows.
 const LEVELS: usize = 10;
-/// Bytes of a recorded frame that are shown.
-const EXCERPT: usize = 400;
 
 /// What can be printed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -467,7 +465,7 @@ impl Show<'_> {
                 json!(at),
                 self.venue(info.venue),
                 role,
-                json!(epoch),
+                if epoch > 0 { json!(epoch) } else { Json::Null }, // there is none while it is down
                 json!(epoch > 0),
                 ready,
             ]);
@@ -511,21 +509,18 @@ impl Show<'_> {
 
     /// The input itself first, then what decode made of it.
     fn events(&self, filter: &Filter) -> Table {
-        let mut table = Table::new("events", &["kind", "venue", "instrument", "what"]);
+        let mut table = Table::blocks("events", &["kind", "venue", "instrument", "what", "frame"]);
         let (last, parts) = (self.moment.last, self.moment.parts);
         let instrument = |id| self.instrument(id);
         let plain = Plain { names: &self.moment.book.names, instrument: &instrument };
         if let Some((input, _)) = &last.input {
             let venue = super::input_venue(&parts.conns, input).map_or(Json::Null, |venue| self.venue(venue));
-            let mut what = plain.of(input).to_string();
-            if !last.bytes.is_empty() {
-                what = format!("{what} {}", excerpt(&last.bytes, EXCERPT));
-            }
             table.rows.push(vec![
                 text(format!("input {}", words::input(input))),
                 venue,
                 Json::Null,
-                text(what),
+                inner(plain.of(input)),
+                whole(&last.bytes),
             ]);
         }
         for event in &last.events {
@@ -537,14 +532,15 @@ impl Show<'_> {
                 text(words::event(&event.body)),
                 venue.map_or(Json::Null, |venue| self.venue(venue)),
                 id.map_or(Json::Null, |id| self.symbol(id)),
-                inner(plain.of(&event.body), matches!(event.body, EventBody::Tick)),
+                inner(plain.of(&event.body)),
+                Json::Null,
             ]);
         }
         table
     }
 
     fn outputs(&self, filter: &Filter) -> Table {
-        let mut table = Table::new("outputs", &["stage", "kind", "instruments", "what", "message"]);
+        let mut table = Table::blocks("outputs", &["stage", "kind", "instruments", "what", "message"]);
         let instrument = |id| self.instrument(id);
         let plain = Plain { names: &self.moment.book.names, instrument: &instrument };
         for (key, output, raw) in &self.moment.last.outputs {
@@ -562,8 +558,8 @@ impl Show<'_> {
                 text(format!("{:?}", key.stage).to_lowercase()),
                 text(words::output(output)),
                 text(names.join(" ")),
-                inner(plain.of(output), false),
-                if raw.is_empty() { Json::Null } else { text(excerpt(raw, EXCERPT)) },
+                inner(plain.of(output)),
+                whole(raw),
             ]);
         }
         table
@@ -574,6 +570,15 @@ impl Show<'_> {
         let mut table = Table::new("values", &["watch", "of", "value"]);
         for (row, value) in rows {
             table.rows.push(vec![text(text_of), self.row(row), maybe(value.map(|value| self.value(value)))]);
+        }
+        table
+    }
+
+    /// What makes an expression hold.
+    pub fn found(&self, found: &[(&str, Row<'_>, Option<Value>)]) -> Table {
+        let mut table = Table::new("found", &["quantity", "of", "value"]);
+        for (quantity, row, value) in found {
+            table.rows.push(vec![text(quantity), self.row(row), maybe(value.map(|value| self.value(value)))]);
         }
         table
     }
@@ -614,10 +619,15 @@ impl Show<'_> {
     }
 }
 
+/// Recorded bytes as one line of text, all of them.
+fn whole(bytes: &[u8]) -> Json {
+    if bytes.is_empty() { Json::Null } else { text(excerpt(bytes, usize::MAX)) }
+}
+
 /// What stands inside a variant: its name is told beside it.
-fn inner(value: Json, bare: bool) -> Json {
+fn inner(value: Json) -> Json {
     match value {
-        _ if bare => Json::Null,
+        Json::String(_) => Json::Null, // one that holds nothing
         Json::Object(fields) if fields.len() == 1 => {
             fields.into_iter().next().map_or(Json::Null, |(_, inner)| inner)
         }

@@ -56,7 +56,7 @@ pub struct TradeCard {
     pub sort: &'static str,
     /// What was traded.
     pub instrument: String,
-    /// Nothing of it is open any more.
+    /// The engine has closed it: none of its orders is open, and it holds nothing that could be sold.
     pub closed: bool,
     /// Why it was closed.
     pub closing: Option<&'static str>,
@@ -64,7 +64,7 @@ pub struct TradeCard {
     pub entry_basis_ppb: Option<i64>,
     /// By listing.
     pub legs: Vec<LegResult>,
-    /// Profit by currency: sales less purchases, less fees, plus funding; only of what is closed.
+    /// Profit by currency: sales less purchases, less fees, plus funding; empty while something is left.
     pub result: BTreeMap<String, Money>,
 }
 
@@ -77,6 +77,27 @@ pub struct LegResult {
     pub symbol: String,
     /// Currency of the values.
     pub currency: String,
+    /// Contracts bought by our orders.
+    pub bought: String,
+    /// Their value.
+    pub bought_value: Money,
+    /// Contracts sold by our orders.
+    pub sold: String,
+    /// Their value.
+    pub sold_value: Money,
+    /// What executions by no order of ours did to it; absent where there were none.
+    pub others: Option<Others>,
+    /// Contracts still held (signed), after all of them.
+    pub left: String,
+    /// Fees by currency.
+    pub fees: BTreeMap<String, Money>,
+    /// Funding received while it was open.
+    pub funding: Money,
+}
+
+/// Executions by no order of ours (deleveraging, liquidation, somebody's hand) on a leg that a trade held.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct Others {
     /// Contracts bought.
     pub bought: String,
     /// Their value.
@@ -85,12 +106,6 @@ pub struct LegResult {
     pub sold: String,
     /// Their value.
     pub sold_value: Money,
-    /// Contracts still held (signed).
-    pub left: String,
-    /// Fees by currency.
-    pub fees: BTreeMap<String, Money>,
-    /// Funding received while it was open.
-    pub funding: Money,
 }
 
 /// A basket (or amendment): why it was wanted, how it was judged, what became of its orders.
@@ -270,10 +285,14 @@ pub struct CheckCard {
     pub listing: Option<String>,
     /// Measured; empty where it holds or does not.
     pub value: String,
+    /// How it must lie to the limit: `is`, `at most`, `below`, `at least` or `multiple of`.
+    pub rule: &'static str,
     /// The limit.
     pub limit: String,
     /// What both count.
     pub unit: crate::core::limits::Unit,
+    /// Both in words, with units.
+    pub shown: String,
     /// How it ended.
     pub verdict: Verdict,
 }
@@ -428,7 +447,8 @@ pub struct Moment {
     pub at: At,
     /// Since the first trigger, ns.
     pub since_ns: i64,
-    /// `trigger`, `intent`, `denied`, `message`, `fate`, `ack`, `fill`, `end`, `cancel`, `phase` or `funding`.
+    /// `trigger`, `intent`, `denied`, `message`, `fate`, `ack`, `fill`, `end`, `cancel`, `phase`, `funding` or `taken`
+    /// (an execution by no order of ours).
     pub kind: &'static str,
     /// Order concerned.
     pub order: Option<String>,
@@ -455,8 +475,10 @@ pub struct GateCard {
     pub rule: &'static str,
     /// Limit.
     pub limit: String,
-    /// What both count.
+    /// What both count: `ppb`, `ns`, `count`, `price`, `contracts` or `state`.
     pub unit: &'static str,
+    /// Both in words, with units.
+    pub shown: String,
     /// By how much it misses the limit, in that unit, where that is a number.
     pub missing: Option<String>,
 }

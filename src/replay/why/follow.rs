@@ -1,8 +1,10 @@
 //! Follows a trade (or an order without one) through a run, from the input that made it to its end.
 
+mod sum;
+
 use super::WhyError;
 use super::card::{
-    BasketCard, DenialCard, FillCard, LegResult, MessageCard, Moment, OrderCard, RouteCard, RunCard, Trigger,
+    BasketCard, DenialCard, FillCard, MessageCard, Moment, OrderCard, RouteCard, RunCard, Trigger,
     UpdateCard, Why,
 };
 use super::decide::{Before, Decision, standings};
@@ -10,15 +12,14 @@ use super::hops::{SHARED, hops};
 use super::index::{Index, Subject};
 use super::venue_ids::venue_id;
 use super::words;
-use crate::core::position::settled;
 use crate::core::trade::{Phase, Trade};
 use crate::domain::effect::{OutMsg, Target};
 use crate::domain::event::{Event, EventBody, Seq};
 use crate::domain::input::{FrameMeta, Input, InputClass, RawInput, SendOutcome};
-use crate::domain::instrument::{ContractKind, Instrument, InstrumentId, Qty, VenueId};
+use crate::domain::instrument::{Instrument, InstrumentId, VenueId};
 use crate::domain::intent::{Basket, BasketKind, Denial, EVERY_TRADE, Intent, NearMiss, Replace, TradeId};
 use crate::domain::money::Money;
-use crate::domain::order::{ClientId, OrderSpec, OrderState, OrderUpdate, RejectClass, Side};
+use crate::domain::order::{ClientId, OrderSpec, OrderState, OrderUpdate, RejectClass};
 use crate::domain::output::{OutputKey, Stage};
 use crate::domain::time::Stamp;
 use crate::ops::view::Names;
@@ -29,6 +30,7 @@ use crate::stage::decode::ConnInfo;
 use crate::stage::river::{Parts, Tap};
 use std::collections::BTreeMap;
 use std::path::Path;
+use sum::Booked;
 
 /// What route knew of the venues of a basket: of its trade, its attempt.
 type Standing = (TradeId, u16, Vec<RouteCard>);
@@ -94,16 +96,6 @@ struct Followed {
     over: bool,
 }
 
-/// What was booked on a listing.
-#[derive(Clone, Copy, Default)]
-struct Booked {
-    bought: i64,
-    bought_value: Money,
-    sold: i64,
-    sold_value: Money,
-    funding: Money,
-}
-
 struct Follow<'a> {
     names: Names,
     conns: Vec<ConnInfo>,
@@ -118,8 +110,11 @@ struct Follow<'a> {
     fees: BTreeMap<(InstrumentId, String), Money>,
     scales: BTreeMap<InstrumentId, Instrument>,
     last: Option<Trade>,
+    /// The engine has the trade among its open ones.
+    open: bool,
+    /// By listing: the last fill was of what is asked about, so it holds what is held there.
+    holds: BTreeMap<InstrumentId, bool>,
     origin: Option<i64>,
-    foreign: bool,
     /// The input behind which the record begins.
     begins: Seq,
 }
@@ -158,8 +153,9 @@ pub(super) fn follow(
         fees: BTreeMap::new(),
         scales: BTreeMap::new(),
         last: None,
+        open: false,
+        holds: BTreeMap::new(),
         origin: None,
-        foreign: false,
         begins: begins_after(dir),
     };
     loop {
@@ -235,7 +231,10 @@ impl Follow<'_> {
             at: words::at(heard.seq, heard.at),
             since_ns: heard.at.mono - origin,
             kind,
-            order: order.map(|order| order.client_id.to_string()),
+            order: order
+                .map(|order| order.client_id)
+                .filter(|id| *id != ClientId::NONE)
+                .map(|id| id.to_string()),
             venue: order.map(|order| self.names.venue(order.venue).to_owned()),
             what,
         });
@@ -442,15 +441,11 @@ impl Follow<'_> {
         match &event.body {
             EventBody::Outcome(outcome) | EventBody::AmendOutcome(outcome) => self.outcome(heard, outcome),
             EventBody::Order(update) if self.is_ours(update.client_id) => self.update(heard, update, parts),
-            EventBody::Order(update) if self.is_taken(update) => {
-                self.foreign = true;
-                let what = format!(
-                    "{} of {} {} on our account by no order of ours",
-                    words::side(update.side),
-                    words::qty(self.scales.get(&update.instrument), update.fill_qty),
-                    words::listing(&self.names, update.instrument)
-                );
-                self.moment(heard, "fill", None, what);
+            EventBody::Order(update) if update.client_id == ClientId::NONE => {
+                self.taken(heard, update, parts)
+            }
+            EventBody::Order(update) if update.fill_qty.0 > 0 => {
+                self.holds.insert(update.instrument, false);
             }
             EventBody::Amended(amended) if self.is_ours(amended.client_id) => {
                 let of = self.scales.get(&amended.instrument).copied();
@@ -484,12 +479,6 @@ impl Follow<'_> {
             }
             _ => {}
         }
-    }
-
-    /// An execution on a leg that no order of ours explains.
-    fn is_taken(&self, update: &OrderUpdate) -> bool {
-        let filled = update.client_id == ClientId::NONE && update.fill_qty.0 > 0;
-        filled && (self.booked.contains_key(&update.instrument) || self.is_leg(update.instrument))
     }
 
     fn is_leg(&self, id: InstrumentId) -> bool {
@@ -567,26 +556,11 @@ impl Follow<'_> {
         self.moment(heard, kind, Some(&spec), what);
     }
 
-    fn book(&mut self, instrument: &Instrument, update: &OrderUpdate) {
-        let value = settled(instrument, update.fill_qty, update.fill_price);
-        let booked = self.booked.entry(update.instrument).or_default();
-        match update.side {
-            Side::Buy => {
-                booked.bought += update.fill_qty.0;
-                booked.bought_value += value;
-            }
-            Side::Sell => {
-                booked.sold += update.fill_qty.0;
-                booked.sold_value += value;
-            }
-        }
-        *self.fees.entry((update.instrument, update.fee_currency.to_string())).or_default() += update.fee;
-    }
-
     /// The trade goes from phase to phase.
     fn phase(&mut self, heard: &Heard, parts: &Parts) {
         let Some(id) = self.subject.trade else { return };
         let now = parts.scan.scanner().trades().find(|trade| trade.id == id).copied();
+        self.open = now.is_some();
         let phase = now.map(|trade| trade.phase);
         let was = self.last.map(|trade| trade.phase);
         if let Some(trade) = now {
@@ -682,75 +656,6 @@ impl Follow<'_> {
             ));
         }
         self.sum();
-    }
-
-    fn sum(&mut self) {
-        let trade = self.last;
-        let placed = self.why.baskets.iter().any(|basket| basket.kind != "amend");
-        let entry = |legs| self.why.baskets.iter().any(|of| of.kind == "entry" && of.orders.len() == legs);
-        let by_hand = entry(1);
-        // Where the record begins later, a trade that the desk knows has no entry in it.
-        let pair = entry(2) || (self.begins > Seq(0) && trade.is_some() && !by_hand);
-        let to = &mut self.why.trade;
-        to.id = self.subject.trade.filter(|_| placed).map(|id| id.0);
-        to.sort = match (placed, pair, by_hand) {
-            (false, _, _) => "foreign",
-            (_, true, _) => "pair",
-            (_, _, true) => "by hand",
-            _ => "residual",
-        };
-        to.closed = self.orders.values().all(|order| order.over)
-            && self.booked.values().all(|booked| booked.bought == booked.sold);
-        to.closing = trade.and_then(|trade| trade.closing).map(words::exit_reason);
-        let filled = |trade: &Trade| trade.legs.iter().all(|leg| leg.entered > 0);
-        to.entry_basis_ppb =
-            trade.filter(|t| filled(t) && t.phase >= Phase::Open).map(|trade| trade.realised);
-        let canonical = self.scales.values().next().map(|of| self.names.canonical(of.canonical).to_owned());
-        to.instrument = canonical.unwrap_or_default();
-        for (id, booked) in &self.booked {
-            let Some(of) = self.scales.get(id) else { continue };
-            let fees: BTreeMap<String, Money> = self
-                .fees
-                .iter()
-                .filter(|((at, _), _)| at == id)
-                .map(|((_, c), fee)| (c.clone(), *fee))
-                .collect();
-            let currency = of.settle.to_string();
-            if booked.bought == booked.sold {
-                let gain = match of.spec.kind {
-                    ContractKind::Linear => booked.sold_value - booked.bought_value,
-                    ContractKind::Inverse => booked.bought_value - booked.sold_value,
-                };
-                *to.result.entry(currency.clone()).or_default() += gain + booked.funding;
-                for (currency, fee) in &fees {
-                    *to.result.entry(currency.clone()).or_default() += -*fee;
-                }
-            }
-            to.legs.push(LegResult {
-                venue: self.names.venue_of(*id).to_owned(),
-                symbol: words::symbol(&self.names, *id),
-                currency,
-                bought: words::qty(Some(of), Qty(booked.bought)),
-                bought_value: booked.bought_value,
-                sold: words::qty(Some(of), Qty(booked.sold)),
-                sold_value: booked.sold_value,
-                left: words::qty(Some(of), Qty(booked.bought - booked.sold)),
-                fees,
-                funding: booked.funding,
-            });
-        }
-        if self.foreign {
-            self.why.notes.push(
-                "executions by no order of ours took a part of it: the sums here hold our own fills only"
-                    .to_owned(),
-            );
-        }
-        if !placed {
-            self.why.notes.push(
-                "no basket of this run placed this order: it is told as far as this run touched it"
-                    .to_owned(),
-            );
-        }
     }
 }
 

@@ -1,10 +1,11 @@
 //! What of a run can be asked about: its baskets, amendments and cancels with their ids, from the recorded outputs.
 //!
-//! Reads no market data, so that a long journal is quick to look through. Only an id that the outputs do not name
-//! (the venue's own, or one behind the end of outputs that were cut off) takes a replay.
+//! Replays nothing, so that a long journal is quick to look through: what a venue calls by an id of its own is read off
+//! the recorded messages. Only an order that no basket here placed, and what lies behind the end of outputs that were cut
+//! off, take a replay of where they can be.
 
 use super::WhyError;
-use super::venue_ids::venue_id;
+use super::venue_ids::{called, venue_id};
 use super::words;
 use crate::domain::codec::{decode_output, output_kind};
 use crate::domain::event::{Event, EventBody, Seq};
@@ -12,18 +13,19 @@ use crate::domain::input::{InputClass, RawInput};
 use crate::domain::instrument::{InstrumentId, VenueId};
 use crate::domain::intent::{BasketKind, Denial, Intent, NearMiss, Replace, TradeId};
 use crate::domain::order::ClientId;
-use crate::domain::output::{EventsDigest, Output, OutputKey, Stage};
+use crate::domain::output::{EventsDigest, Output, OutputKey, STAGES, Stage};
 use crate::domain::time::{Nanos, Stamp};
-use crate::journal::{Reader, Stream};
+use crate::journal::{Reader, Stream, read_mark};
 use crate::ops::view::Names;
 use crate::replay::cursor::Cursor;
 use crate::replay::part::begins_after;
-use crate::replay::source::ReplayError;
+use crate::replay::place::order_named;
+use crate::replay::source::{Inputs, ReplayError, read_config};
 use crate::stage::river::Tap;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-/// How many ids an error names.
+/// How many orders an error names.
 const NEAR: usize = 6;
 
 /// An order of a basket: its id, where, what.
@@ -49,6 +51,8 @@ pub(super) struct Index {
     pub baskets: Vec<Listed>,
     /// Cancels that scan or risk wanted: input and order.
     pub cancels: Vec<(u64, ClientId)>,
+    /// The input up to which the record is whole; `None` = to its end.
+    cut_at: Option<u64>,
 }
 
 /// What is asked about.
@@ -65,8 +69,12 @@ impl Index {
     pub fn of_outputs(dir: &Path) -> Result<Self, WhyError> {
         let mut index = Self::default();
         let (mut reader, after) = (Reader::open(dir, Stream::Outputs)?, begins_after(dir));
+        let mut reached = [0; STAGES.len()];
         let skipped = [output_kind(&Output::State(0)), output_kind(&Output::Events(EventsDigest::default()))];
         while let Some(record) = reader.next()? {
+            if let Some(reached) = reached.get_mut(usize::from(record.class)) {
+                *reached = record.seq;
+            }
             if skipped.contains(&record.kind) || record.seq <= after.0 {
                 continue;
             }
@@ -87,7 +95,27 @@ impl Index {
                 _ => {}
             }
         }
+        let mark = read_mark(dir, Stream::Outputs, reader.manifest().run_id.0);
+        // Those two make what is listed here; stages on threads are cut off at different inputs.
+        let both = [Stage::Scan, Stage::Risk].map(|stage| reached[stage as usize]);
+        index.cut_at = (!mark.is_some_and(|mark| mark.closed)).then(|| both[0].min(both[1]));
         Ok(index)
+    }
+
+    /// Adds what was replayed and is not there yet.
+    fn join(&mut self, replayed: Self) {
+        let name = |of: &Listed| (of.seq, of.trade, of.attempt, of.kind);
+        let known: BTreeSet<_> = self.baskets.iter().map(|of| (of.seq, of.trade, of.attempt)).collect();
+        let new = |of: &Listed| {
+            !known.contains(&(of.seq, of.trade, of.attempt))
+                || !self.baskets.iter().any(|other| name(other) == name(of))
+        };
+        let new: Vec<Listed> = replayed.baskets.into_iter().filter(new).collect();
+        self.baskets.extend(new);
+        self.baskets.sort_by_key(|of| of.seq);
+        let new = replayed.cancels.into_iter().filter(|of| !self.cancels.contains(of)).collect::<Vec<_>>();
+        self.cancels.extend(new);
+        self.cancels.sort_unstable();
     }
 
     fn wanted(&mut self, seq: u64, mono: Nanos, intent: &Intent) {
@@ -138,6 +166,12 @@ impl Index {
         (!causes.is_empty()).then_some(Subject { trade: None, order: Some(id), causes })
     }
 
+    /// An order that a basket here placed, and where.
+    fn placed(&self, id: ClientId) -> Option<(ClientId, VenueId)> {
+        let mut legs = self.baskets.iter().flat_map(|basket| &basket.legs);
+        legs.find(|leg| leg.0 == id).map(|leg| (id, leg.1))
+    }
+
     fn trade(&self, id: TradeId) -> Option<Subject> {
         let of = || self.baskets.iter().filter(|basket| basket.trade == id);
         let ids: BTreeSet<ClientId> = of().flat_map(|basket| basket.legs.iter().map(|leg| leg.0)).collect();
@@ -149,32 +183,94 @@ impl Index {
         (!causes.is_empty()).then_some(Subject { trade: Some(id), order: None, causes })
     }
 
-    /// Ids that may have been meant.
-    fn near(&self, names: &Names, asked: &str) -> String {
-        let orders = || self.baskets.iter().flat_map(|b| b.legs.iter().map(move |leg| (b, leg)));
-        let total = orders().count();
-        if total == 0 {
+    /// What may have been meant.
+    fn near(&self, names: &Names, name: &Name<'_>) -> String {
+        let ids = || self.baskets.iter().map(|basket| basket.trade.0);
+        let (Some(first), Some(last)) = (ids().min(), ids().max()) else {
             return "no order was wanted in this run".to_owned();
-        }
-        let alike = |id: &ClientId| {
-            let text = id.to_string();
-            !asked.is_empty() && (text.ends_with(asked) || text.trim_start_matches('0').starts_with(asked))
         };
-        let told = |(basket, leg): (&Listed, &Leg)| {
-            format!(
-                "{} ({} of trade {} at {})",
-                leg.0,
-                words::kind(basket.kind),
-                basket.trade.0,
-                names.venue(leg.1)
-            )
-        };
-        let alike: Vec<String> = orders().filter(|(_, leg)| alike(&leg.0)).take(NEAR).map(told).collect();
-        if !alike.is_empty() {
-            return format!("orders with a similar id are {}", alike.join(", "));
+        let trades = format!("its trades are {first} to {last}");
+        if let Some(venue) = name.venue {
+            return format!("no message of {venue} calls an order of ours so; {trades}");
         }
-        let first: Vec<String> = orders().take(NEAR).map(told).collect();
-        format!("the first of its {total} orders are {}", first.join(", "))
+        if name.trade.is_some() {
+            return trades;
+        }
+        // A number within the run stands for the whole id.
+        let wanted = name.order.map_or_else(|| name.rest.to_ascii_lowercase(), |id| id.to_string());
+        let mut orders: Vec<_> = self
+            .baskets
+            .iter()
+            .flat_map(|basket| basket.legs.iter().map(move |leg| (basket, leg)))
+            .map(|(basket, leg)| (far(&wanted, leg.0), basket, leg))
+            .collect();
+        orders.sort_by_key(|(far, _, leg)| (*far, leg.0.0));
+        orders.dedup_by_key(|(_, _, leg)| leg.0);
+        let total = orders.len();
+        // Half of it is different: that is no mistyped id.
+        if orders.first().is_none_or(|(far, ..)| far.0 > wanted.len() / 2) {
+            return format!("none of its {total} orders has an id like that; {trades}");
+        }
+        let told: Vec<String> = orders
+            .iter()
+            .take(NEAR)
+            .map(|(_, basket, leg)| {
+                let (kind, venue) = (words::kind(basket.kind), names.venue(leg.1));
+                format!("{} ({kind} of trade {} at {venue})", leg.0, basket.trade.0)
+            })
+            .collect();
+        format!("the nearest of its {total} orders are {}; {trades}", told.join(", "))
+    }
+}
+
+/// How far a text lies from an id: by the letters that are to change, none for the beginning or the end of the id, then
+/// by the difference of the numbers.
+fn far(wanted: &str, id: ClientId) -> (usize, u128) {
+    let text = id.to_string();
+    let is_part = text.ends_with(wanted)
+        || text.starts_with(wanted)
+        || text.trim_start_matches('0').starts_with(wanted.trim_start_matches('0'));
+    let letters = if is_part { 0 } else { strsim::levenshtein(wanted, &text) };
+    let number = ClientId::parse(wanted.as_bytes()).map_or(0, |wanted| wanted.0.abs_diff(id.0));
+    (letters, number)
+}
+
+/// What is asked about, as it was written.
+struct Name<'a> {
+    /// An order at this venue, by its own id.
+    venue: Option<&'a str>,
+    rest: &'a str,
+    order: Option<ClientId>,
+    trade: Option<TradeId>,
+}
+
+impl<'a> Name<'a> {
+    fn parse(asked: &'a str, names: &Names, epoch: u64) -> Result<Self, WhyError> {
+        let bare = asked.strip_prefix("0x").unwrap_or(asked);
+        let (prefix, rest) = asked.split_once(':').unwrap_or(("", bare));
+        let order = || order_named(rest.strip_prefix("0x").unwrap_or(rest), epoch);
+        let trade = || rest.parse().ok().map(TradeId);
+        let (order, trade) = match prefix {
+            // A number without letters is a trade's.
+            "" => match trade() {
+                Some(trade) => (None, Some(trade)),
+                None => (order(), None),
+            },
+            "trade" => (None, trade()),
+            "order" => (order(), None),
+            venue if names.venues.iter().any(|known| known == venue) => {
+                return Ok(Self { venue: Some(venue), rest, order: None, trade: None });
+            }
+            venue => {
+                let (asked, known) = (asked.to_owned(), names.venues.join(", "));
+                return Err(WhyError::Venue { asked, venue: venue.to_owned(), known });
+            }
+        };
+        Ok(Self { venue: None, rest, order, trade })
+    }
+
+    fn find(&self, index: &Index) -> Option<Subject> {
+        self.order.and_then(|id| index.order(id)).or_else(|| index.trade(self.trade?))
     }
 }
 
@@ -184,35 +280,37 @@ pub(super) fn resolve(
     asked: &str,
     progress: &mut dyn FnMut(u64),
 ) -> Result<(Index, Subject), WhyError> {
-    let index = Index::of_outputs(dir)?;
     let asked = asked.trim();
-    let bare = asked.strip_prefix("0x").unwrap_or(asked);
-    let (prefix, rest) = asked.split_once(':').unwrap_or(("", bare));
-    let client = ClientId::parse(bare.as_bytes());
-    let trade = match prefix {
-        "" | "trade" => rest.parse().ok().map(TradeId),
-        _ => None,
-    };
-    let found = match (client, trade) {
-        (Some(id), _) => index.order(id),
-        (None, Some(trade)) => index.trade(trade),
-        (None, None) => None,
-    };
-    if let Some(subject) = found {
+    let (_, _, config) = read_config(dir)?;
+    let names = Names::of(&config.params);
+    let name = Name::parse(asked, &names, config.params.boot_epoch)?;
+    let mut index = Index::of_outputs(dir)?;
+    if let Some(subject) = name.find(&index) {
         return Ok((index, subject));
     }
-    let mut hunt = Hunt::new(dir, prefix, rest)?;
-    hunt.run(progress)?;
-    let Hunt { names, index: replayed, matches, .. } = hunt;
-    // Replayed outputs go on where the recorded ones were cut off.
-    let index = if replayed.baskets.len() > index.baskets.len() { replayed } else { index };
-    let late = client.and_then(|id| index.order(id)).or_else(|| index.trade(trade?));
-    if let Some(subject) = late {
-        return Ok((index, subject));
-    }
-    let found: Vec<(ClientId, VenueId)> = matches.into_iter().collect();
+    let is_venues = !asked.starts_with("trade:") && !asked.starts_with("order:");
+    let stated = if is_venues { stated(dir, name.rest, progress)? } else { Stated::default() };
+    let placed: Vec<(ClientId, VenueId)> = stated.orders.iter().filter_map(|id| index.placed(*id)).collect();
+    let is_placed = placed.len() == stated.orders.len();
+    // What is meant may stand behind the outputs, unless a venue's name says of what the messages speak.
+    let cut_at = index.cut_at.filter(|_| name.venue.is_none() || !is_placed);
+    let found: Vec<(ClientId, VenueId)> = if cut_at.is_none() && is_placed {
+        // Where this run placed them all, it says where.
+        let here = |(_, venue): &(ClientId, VenueId)| name.venue.is_none_or(|of| of == names.venue(*venue));
+        placed.into_iter().filter(here).collect()
+    } else {
+        let mut hunt = Hunt::new(names.clone(), name.venue, name.rest);
+        let from = cut_at.into_iter().chain(stated.span.map(|[first, _]| first.saturating_sub(1))).min();
+        let to = if cut_at.is_some() { u64::MAX } else { stated.span.map_or(0, |[_, last]| last) };
+        hunt.run(dir, Seq(from.unwrap_or(to)), to, progress)?;
+        index.join(hunt.index);
+        if let Some(subject) = name.find(&index) {
+            return Ok((index, subject));
+        }
+        hunt.matches.into_iter().collect()
+    };
     match found.as_slice() {
-        [] => Err(WhyError::Unknown { asked: asked.to_owned(), near: index.near(&names, rest) }),
+        [] => Err(WhyError::Unknown { asked: asked.to_owned(), near: index.near(&names, &name) }),
         [(id, _)] => match index.order(*id) {
             Some(subject) => Ok((index, subject)),
             None => Err(WhyError::Unknown {
@@ -225,15 +323,40 @@ pub(super) fn resolve(
                 several.iter().map(|(id, venue)| format!("{id} at {}", names.venue(*venue))).collect();
             let (id, venue) = several[0];
             let same = several.iter().filter(|(_, other)| *other == venue).count() > 1;
+            let rest = name.rest;
             let example = if same { id.to_string() } else { format!("{}:{rest}", names.venue(venue)) };
             Err(WhyError::Ambiguous { asked: asked.to_owned(), what: told.join(" or "), example })
         }
     }
 }
 
+/// Orders that messages call by a venue's id.
+#[derive(Default)]
+struct Stated {
+    orders: BTreeSet<ClientId>,
+    /// The first and the last input that does.
+    span: Option<[u64; 2]>,
+}
+
+/// What recorded messages call by this id.
+fn stated(dir: &Path, id: &str, progress: &mut dyn FnMut(u64)) -> Result<Stated, WhyError> {
+    let finder = memchr::memmem::Finder::new(id);
+    let (mut inputs, mut found) = (Inputs::open(dir)?, Stated::default());
+    while let (false, Some((seq, raw))) = (id.is_empty(), inputs.next()?) {
+        let orders = if finder.find(raw.bytes).is_some() { called(raw.bytes, id) } else { Vec::new() };
+        if !orders.is_empty() {
+            found.span = Some([found.span.map_or(seq.0, |[first, _]| first), seq.0]);
+            found.orders.extend(orders);
+        }
+        if seq.0.is_multiple_of(1 << 14) {
+            progress(seq.0);
+        }
+    }
+    Ok(found)
+}
+
 /// Replays a run for a venue's id of an order.
 struct Hunt {
-    cursor: Option<Cursor>,
     names: Names,
     /// Only at this venue.
     venue: Option<String>,
@@ -248,12 +371,10 @@ struct Hunt {
 }
 
 impl Hunt {
-    fn new(dir: &Path, venue: &str, wanted: &str) -> Result<Self, WhyError> {
-        let cursor = Cursor::open(dir)?;
-        Ok(Self {
-            names: Names::of(&cursor.config().params),
-            cursor: Some(cursor),
-            venue: (!venue.is_empty()).then(|| venue.to_owned()),
+    fn new(names: Names, venue: Option<&str>, wanted: &str) -> Self {
+        Self {
+            names,
+            venue: venue.map(str::to_owned),
             wanted: wanted.to_owned(),
             index: Index::default(),
             matches: BTreeMap::new(),
@@ -261,12 +382,14 @@ impl Hunt {
             mono: 0,
             bytes: Vec::new(),
             updated: Vec::new(),
-        })
+        }
     }
 
-    fn run(&mut self, progress: &mut dyn FnMut(u64)) -> Result<(), WhyError> {
-        let Some(mut cursor) = self.cursor.take() else { return Ok(()) };
-        while cursor.step(self)? {
+    /// From behind input `from` to `to`, or to the end.
+    fn run(&mut self, dir: &Path, from: Seq, to: u64, progress: &mut dyn FnMut(u64)) -> Result<(), WhyError> {
+        let mut cursor = Cursor::open(dir)?;
+        cursor.seek(from, &mut (), &mut |seq| progress(seq.0))?;
+        while cursor.seq().0 < to && cursor.step(self)? {
             if self.seq.is_multiple_of(1 << 14) {
                 progress(self.seq);
             }

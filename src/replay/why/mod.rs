@@ -6,6 +6,7 @@
 
 mod card;
 mod decide;
+mod figures;
 mod follow;
 mod hops;
 mod index;
@@ -16,12 +17,15 @@ mod words;
 
 pub use card::{
     AccountCard, At, BasketCard, BookCard, CheckCard, DenialCard, EdgeCard, FillCard, GateCard, Hop,
-    LeavingCard, LegResult, MessageCard, Moment, OrderCard, PairCard, RouteCard, RunCard, Term, TradeCard,
-    Trigger, UpdateCard, Verdict, Why,
+    LeavingCard, LegResult, MessageCard, Moment, OrderCard, Others, PairCard, RouteCard, RunCard, Term,
+    TradeCard, Trigger, UpdateCard, Verdict, Why,
 };
-pub use not::{EntryCard, WayCard, WhyNotReport};
+pub use not::{ChangeCard, EntryCard, WayCard, WhyNotReport};
+pub use text::{denied, taken};
 
 use super::source::ReplayError;
+use crate::domain::event::Seq;
+use crate::domain::order::ClientId;
 use crate::journal::JournalError;
 use std::path::Path;
 
@@ -38,6 +42,12 @@ pub enum WhyError {
     /// No such order or trade.
     #[error("this journal knows no order or trade `{asked}`: {near}")]
     Unknown { asked: String, near: String },
+    /// No such venue.
+    #[error(
+        "`{asked}` names an order of the venue `{venue}`, which this run does not have; its venues are {known} (a trade \
+         is named as in `trade:7`)"
+    )]
+    Venue { asked: String, venue: String, known: String },
     /// More than one.
     #[error("`{asked}` may be {what}: say which, as in `{example}`")]
     Ambiguous { asked: String, what: String, example: String },
@@ -60,6 +70,27 @@ pub enum WhyError {
 pub fn why(dir: &Path, asked: &str, progress: &mut dyn FnMut(u64)) -> Result<Why, WhyError> {
     let (index, subject) = index::resolve(dir, asked, progress)?;
     follow::follow(dir, asked, &index, subject, progress)
+}
+
+/// The stretch of a run that something asked about lies in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reach {
+    /// It is this order: everything that names it.
+    Order(ClientId),
+    /// It is a trade: from the first input in which something of it was wanted to the last.
+    Inputs([Seq; 2]),
+}
+
+/// Where an order or a trade lies, named as [`why`] takes it.
+///
+/// # Errors
+/// See [`WhyError`].
+pub fn reach(dir: &Path, asked: &str, progress: &mut dyn FnMut(u64)) -> Result<Reach, WhyError> {
+    let (_, subject) = index::resolve(dir, asked, progress)?;
+    Ok(match (subject.order, subject.causes.first(), subject.causes.last()) {
+        (None, Some(first), Some(last)) => Reach::Inputs([Seq(*first), Seq(*last)]),
+        (order, ..) => Reach::Order(order.unwrap_or(ClientId::NONE)),
+    })
 }
 
 /// What keeps a pair (`BTC-USDT binance-usdm/okx`) from trading at a place (a sequence, a time of receipt, `+12.5s`).

@@ -14,7 +14,7 @@ use crate::domain::intent::BasketKind;
 use crate::domain::time::Stamp;
 use crate::ops::view::Names;
 use crate::replay::cursor::Cursor;
-use crate::replay::place::Place;
+use crate::replay::place::{Place, WallClock};
 use crate::stage::LOGIC_VERSION;
 use crate::stage::river::Parts;
 use serde::Serialize;
@@ -62,7 +62,7 @@ pub struct WayCard {
     /// The input at which that was; 0 = never.
     pub evaluated: u64,
     /// The first input after the place at which the reason is another one, and that reason.
-    pub changes: Option<(At, String)>,
+    pub changes: Option<ChangeCard>,
     /// The pair in this direction.
     pub pair: Option<PairCard>,
     /// The edge; absent where it cannot be priced.
@@ -79,6 +79,15 @@ pub struct WayCard {
     pub accounts: Vec<AccountCard>,
     /// What route would say.
     pub route: Vec<RouteCard>,
+}
+
+/// Another reason.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct ChangeCard {
+    /// The input from which on it holds.
+    pub at: At,
+    /// The reason, in the word of the live view.
+    pub why: String,
 }
 
 /// An entry of the pair.
@@ -129,7 +138,9 @@ pub(super) fn why_not(
     let instrument = name_of(&names, cursor.parts(), pairs[at]);
     let index = Index::of_outputs(dir)?;
     let entries = || index.baskets.iter().filter(|listed| is_of(listed, pairs[at]));
-    let entry = |listed: &Listed| entry(&names, listed, now);
+    let clock = WallClock::of(dir)?;
+    let shown = clock.at(now);
+    let entry = |listed: &Listed| entry(&names, listed, shown);
     let last_entry = entries().rfind(|listed| listed.seq <= seq.0).map(entry);
     let next_entry = entries().find(|listed| listed.seq > seq.0).map(entry);
     let mut notes = Vec::new();
@@ -143,12 +154,12 @@ pub(super) fn why_not(
             run.logic_recorded
         ));
     }
-    look_ahead(&mut cursor, at, &mut ways, progress)?;
+    look_ahead(&mut cursor, clock, at, &mut ways, progress)?;
     Ok(WhyNotReport {
         asked: asked.to_owned(),
         place: place.to_owned(),
         run,
-        at: words::at(seq, now),
+        at: words::at(seq, shown),
         instrument,
         ways,
         last_entry,
@@ -160,6 +171,7 @@ pub(super) fn why_not(
 /// When the reasons change next.
 fn look_ahead(
     cursor: &mut Cursor,
+    clock: WallClock,
     at: usize,
     ways: &mut [WayCard],
     progress: &mut dyn FnMut(u64),
@@ -173,7 +185,8 @@ fn look_ahead(
         let pair = scanner.views().skip(at * 2).take(2);
         for ((way, view), said) in ways.iter_mut().zip(pair).zip(&said) {
             if way.changes.is_none() && view.why != *said {
-                way.changes = Some((words::at(cursor.seq(), cursor.now()), view.why.to_string()));
+                let at = words::at(cursor.seq(), clock.at(cursor.now()));
+                way.changes = Some(ChangeCard { at, why: view.why.to_string() });
             }
         }
         if cursor.seq().0.is_multiple_of(1 << 14) {
@@ -241,8 +254,8 @@ fn sentence(
         (WhyNot::Ready, _) => {
             match checks.and_then(|all| all.iter().find(|c| c.verdict == super::Verdict::Denied)) {
                 Some(check) => format!(
-                    "no gate of the scanner stops it, but risk would deny it: {} is {}, limit {}",
-                    check.name, check.value, check.limit
+                    "no gate of the scanner stops it, but risk would deny it: {}: {}",
+                    check.name, check.shown
                 ),
                 None => "nothing stops it: it enters when it is evaluated next".to_owned(),
             }
@@ -257,17 +270,9 @@ fn sentence(
             )
         }
         (why, Some(gate)) => {
-            let of = if gate.about.is_empty() { gate.gate.as_str() } else { gate.about };
+            let about = if gate.about.is_empty() { String::new() } else { format!(": {}", gate.about) };
             let leg = gate.leg.as_ref().map(|leg| format!(" at {leg}")).unwrap_or_default();
-            let unit = if gate.unit.is_empty() { String::new() } else { format!(" {}", gate.unit) };
-            format!(
-                "{why}: {of}{leg} is {}{unit}, must be {} {}{unit}{}",
-                gate.value,
-                if gate.rule == "is" { "" } else { gate.rule },
-                gate.limit,
-                short.unwrap_or_default()
-            )
-            .replace("  ", " ")
+            format!("{why}{about}{leg}: {}{}", gate.shown, short.unwrap_or_default())
         }
         (why, None) => why.to_string(),
     }

@@ -1,10 +1,12 @@
 //! Explanations as text for a terminal.
 
 use super::card::{
-    AccountCard, BasketCard, BookCard, CheckCard, EdgeCard, OrderCard, RouteCard, Verdict, Why,
+    AccountCard, BasketCard, BookCard, CheckCard, DenialCard, EdgeCard, OrderCard, Others, RouteCard,
+    Verdict, Why,
 };
 use super::not::{EntryCard, WayCard, WhyNotReport};
 use super::words::{bp, duration};
+use crate::domain::money::Money;
 use std::fmt::{self, Display, Formatter};
 
 /// Characters of a recorded text that a terminal is shown; all of it is in the JSON.
@@ -47,21 +49,19 @@ impl Display for Why {
         }
         writeln!(f, "\nresult{}", if trade.closed { "" } else { " (not closed in this record)" })?;
         if let Some(closing) = trade.closing {
-            writeln!(f, "  closed because {closing}")?;
+            let being = if trade.closed { "" } else { "being " };
+            writeln!(f, "  {being}closed because {closing}")?;
         }
         for leg in &trade.legs {
             write!(
                 f,
-                "  {} {}: bought {} for {}, sold {} for {} {}, left {}",
-                leg.venue,
-                leg.symbol,
-                leg.bought,
-                leg.bought_value,
-                leg.sold,
-                leg.sold_value,
-                leg.currency,
-                leg.left
+                "  {} {}: bought {} for {}, sold {} for {} {}",
+                leg.venue, leg.symbol, leg.bought, leg.bought_value, leg.sold, leg.sold_value, leg.currency
             )?;
+            if let Some(others) = &leg.others {
+                write!(f, ", by no order of ours {}", taken(others))?;
+            }
+            write!(f, ", left {}", leg.left)?;
             for (currency, fee) in &leg.fees {
                 write!(f, ", fees {fee} {currency}")?;
             }
@@ -72,6 +72,16 @@ impl Display for Why {
         }
         notes(f, &self.notes)
     }
+}
+
+/// What executions by no order of ours did.
+pub fn taken(others: &Others) -> String {
+    let side = |word: &str, qty: &String, value: Money| {
+        (value != Money::ZERO || qty != "0").then(|| format!("{word} {qty} for {value}"))
+    };
+    let both =
+        [side("bought", &others.bought, others.bought_value), side("sold", &others.sold, others.sold_value)];
+    both.into_iter().flatten().collect::<Vec<_>>().join(" and ")
 }
 
 fn notes(f: &mut Formatter<'_>, notes: &[String]) -> fmt::Result {
@@ -149,11 +159,7 @@ fn full(f: &mut Formatter<'_>, basket: &BasketCard) -> fmt::Result {
     checks(f, &basket.checks)?;
     route(f, &basket.route)?;
     if let Some(denial) = &basket.denial {
-        writeln!(
-            f,
-            "  denied by {}: {} (value {}, limit {})",
-            denial.by, denial.reason, denial.value, denial.limit
-        )?;
+        writeln!(f, "  {}", denied(denial, &basket.checks))?;
     }
     basket.orders.iter().try_for_each(|of| order(f, of))
 }
@@ -224,20 +230,20 @@ fn checks(f: &mut Formatter<'_>, checks: &[CheckCard]) -> fmt::Result {
             Verdict::NotReachedWouldPass => "not reached (would pass)",
             Verdict::NotReachedWouldDeny => "not reached (would deny)",
         };
-        let figures = if check.value.is_empty() {
-            String::new()
-        } else {
-            format!(
-                ": {} against {} {}",
-                check.value,
-                check.limit,
-                format!("{:?}", check.unit).to_lowercase()
-            )
-        };
-        let of = check.listing.as_deref().unwrap_or("");
-        writeln!(f, "    {verdict:<8} {}{figures} {of}", check.name)?;
+        let of = check.listing.as_ref().map_or_else(String::new, |of| format!(" at {of}"));
+        writeln!(f, "    {verdict:<8} {}{of}: {}", check.name, check.shown)?;
     }
     Ok(())
+}
+
+/// Who denied and why: by the check that did, where it was one.
+pub fn denied(denial: &DenialCard, checks: &[CheckCard]) -> String {
+    let figures = match checks.iter().find(|check| check.verdict == Verdict::Denied) {
+        Some(check) => format!(": {}: {}", check.name, check.shown),
+        None if [denial.value, denial.limit] == [Money::ZERO; 2] => String::new(),
+        None => format!(" (value {}, limit {})", denial.value, denial.limit),
+    };
+    format!("denied by {}: {}{figures}", denial.by, denial.reason)
 }
 
 fn route(f: &mut Formatter<'_>, route: &[RouteCard]) -> fmt::Result {
@@ -325,7 +331,9 @@ fn direction(f: &mut Formatter<'_>, way: &WayCard) -> fmt::Result {
     writeln!(f, "  {}", way.sentence)?;
     writeln!(f, "  last evaluated at input {}: {}", way.evaluated, way.why_last)?;
     match &way.changes {
-        Some((at, why)) => writeln!(f, "  from input {} on ({}): {why}", at.seq, at.utc)?,
+        Some(change) => {
+            writeln!(f, "  from input {} on ({}): {}", change.at.seq, change.at.utc, change.why)?;
+        }
         None => writeln!(f, "  no other reason soon after")?,
     }
     way.findings.iter().try_for_each(|finding| writeln!(f, "  start gate: {finding}"))?;
@@ -333,14 +341,8 @@ fn direction(f: &mut Formatter<'_>, way: &WayCard) -> fmt::Result {
     writeln!(f, "  gates")?;
     for gate in &way.gates {
         let of = if gate.about.is_empty() { String::new() } else { format!(" ({})", gate.about) };
-        let leg = gate.leg.as_ref().map_or_else(String::new, |leg| format!(" {leg}"));
-        let rule = if gate.rule == "is" { "wanted" } else { gate.rule };
-        let figures = if gate.value.is_empty() {
-            String::new()
-        } else {
-            format!(": {} {}, {rule} {}", gate.value, gate.unit, gate.limit)
-        };
-        writeln!(f, "    {:<9} {}{of}{leg}{figures}", gate.state, gate.gate)?;
+        let leg = gate.leg.as_ref().map_or_else(String::new, |leg| format!(" at {leg}"));
+        writeln!(f, "    {:<9} {}{of}{leg}: {}", gate.state, gate.gate, gate.shown)?;
     }
     books(f, &way.books)?;
     accounts(f, &way.accounts)?;

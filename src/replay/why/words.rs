@@ -1,6 +1,7 @@
 //! Names, decimals and sentences for what explanations hold.
 
 use super::card::{At, BookCard, CheckCard, EdgeCard, GateCard, PairCard, Term, Verdict};
+use super::figures;
 use crate::core::limits::{Checked, Unit, WHOLE};
 use crate::core::listing::{Listing, Served};
 use crate::core::pair::{Figure, GateRow, GateState, Rule};
@@ -12,11 +13,12 @@ use crate::domain::event::{EventBody, Seq, SessionRole};
 use crate::domain::input::{Input, SendFate};
 use crate::domain::instrument::{Instrument, InstrumentId, Price, Qty};
 use crate::domain::intent::{BasketKind, EdgeTerms};
-use crate::domain::money::{MONEY_UNIT, Money};
+use crate::domain::money::Money;
 use crate::domain::number::Num;
 use crate::domain::order::{OrderSpec, Side};
 use crate::domain::time::Stamp;
 use crate::ops::view::Names;
+pub(super) use crate::replay::plain::duration;
 use crate::stage::decode::ConnInfo;
 
 /// Levels of a book that are told.
@@ -61,17 +63,6 @@ pub(super) fn qty(instrument: Option<&Instrument>, qty: Qty) -> String {
 /// Parts per billion as basis points, exact.
 pub(super) fn bp(ppb: i64) -> String {
     Num::new(ppb, 5).normalized().to_string()
-}
-
-/// Nanoseconds in a unit in which people read them.
-pub(super) fn duration(ns: i64) -> String {
-    let (unit, scale) = match ns.unsigned_abs() {
-        0..1_000 => ("ns", 0),
-        1_000..1_000_000 => ("µs", 3),
-        1_000_000..1_000_000_000 => ("ms", 6),
-        _ => ("s", 9),
-    };
-    format!("{} {unit}", Num::new(ns, scale).normalized())
 }
 
 pub(super) const fn side(side: Side) -> &'static str {
@@ -313,7 +304,7 @@ pub(super) fn checks(
         let instrument = order.and_then(|order| of(order.instrument));
         let unit = checked.check.unit();
         let shown = |value: Money| {
-            let whole = i64::try_from(value.0 / MONEY_UNIT).unwrap_or(i64::MAX);
+            let whole = figures::units(value);
             match unit {
                 Unit::State => String::new(),
                 Unit::Quote | Unit::Settle => value.to_string(),
@@ -322,14 +313,17 @@ pub(super) fn checks(
                 Unit::Qty => qty(instrument.as_ref(), Qty(whole)),
             }
         };
+        let (rule, words) = figures::of_check(checked, order, instrument.as_ref());
         told.push(CheckCard {
             check: checked.check,
             name: checked.check.name(),
             leg: (checked.leg != WHOLE).then_some(checked.leg),
             listing: order.map(|order| listing(names, order.instrument)),
             value: shown(checked.value),
+            rule,
             limit: shown(checked.limit),
             unit,
+            shown: words,
             verdict,
         });
     }
@@ -343,10 +337,10 @@ pub(super) fn gate(names: &Names, row: &GateRow, legs: [&Instrument; 2]) -> Gate
         Figure::Nothing => (String::new(), ""),
         Figure::Ppb(ppb) => (ppb.to_string(), "ppb"),
         Figure::Nanos(ns) => (ns.to_string(), "ns"),
-        Figure::Count(count) => (count.to_string(), ""),
+        Figure::Count(count) => (count.to_string(), "count"),
         Figure::Price(units) => (price(of, Price(units)), "price"),
         Figure::Qty(units) => (qty(of, Qty(units)), "contracts"),
-        Figure::Word(word) => (word.to_owned(), ""),
+        Figure::Word(word) => (word.to_owned(), "state"),
     };
     let number = |figure: Figure| match figure {
         Figure::Ppb(n) | Figure::Nanos(n) | Figure::Count(n) => Some(n),
@@ -374,6 +368,7 @@ pub(super) fn gate(names: &Names, row: &GateRow, legs: [&Instrument; 2]) -> Gate
         },
         limit,
         unit,
+        shown: figures::of_gate(row, of),
         missing: missing.map(|missing| missing.to_string()),
     }
 }
