@@ -39,6 +39,8 @@ pub struct TradeRow {
     pub entry_edge_bps: String,
     /// Fills of all its orders.
     pub fills: u32,
+    /// Fills of none of our orders that took from it: a venue that deleveraged, somebody's hand.
+    pub foreign_fills: u32,
     /// Fees paid, quote currency.
     pub fees: Money,
     /// What it brought after fees, quote currency; what is still open counts at the last mid. Without funding.
@@ -62,8 +64,10 @@ pub struct TradeCounts {
     pub entries: u64,
     /// Orders that left.
     pub orders: u64,
-    /// Fills.
+    /// Fills of our orders.
     pub fills: u64,
+    /// Fills of no order of ours: deleveraging, somebody's hand.
+    pub foreign_fills: u64,
 }
 
 /// A trade as it is followed.
@@ -84,10 +88,13 @@ pub struct Followed {
     flow: Money,
     fees: Money,
     fills: u32,
+    foreign: u32,
     /// Price of its first fill: what its legs are compared at.
     price: Option<Price>,
     unhedged_since: Option<Nanos>,
     unhedged_ns: Nanos,
+    /// The longest time at a stretch.
+    unhedged_longest: Nanos,
 }
 
 impl Followed {
@@ -103,9 +110,11 @@ impl Followed {
             flow: Money::ZERO,
             fees: Money::ZERO,
             fills: 0,
+            foreign: 0,
             price: None,
             unhedged_since: None,
             unhedged_ns: 0,
+            unhedged_longest: 0,
         }
     }
 
@@ -141,7 +150,10 @@ impl Followed {
         let (exact, estimated) = positions.fee_of(instrument, update);
         self.flow += to_quote(instrument, flow, Some(update.fill_price));
         self.fees += to_quote(instrument, exact + estimated, Some(update.fill_price));
-        self.fills += 1;
+        match update.client_id {
+            ClientId::NONE => self.foreign += 1,
+            _ => self.fills += 1,
+        }
         self.held[leg] += update.side.sign() * update.fill_qty.0;
         self.weigh(at, positions);
         self.closed = (self.held == [0, 0]).then_some(at);
@@ -160,12 +172,16 @@ impl Followed {
         // Steps of two venues need not divide each other.
         match (net.abs() >= step, self.unhedged_since) {
             (true, None) => self.unhedged_since = Some(at.mono),
-            (false, Some(since)) => {
-                self.unhedged_ns += at.mono - since;
-                self.unhedged_since = None;
-            }
+            (false, Some(_)) => self.hedged(at.mono),
             _ => {}
         }
+    }
+
+    /// Its legs are equal again, or the run ends.
+    fn hedged(&mut self, now: Nanos) {
+        let lasted = self.unhedged_since.take().map_or(0, |since| now - since);
+        self.unhedged_ns += lasted;
+        self.unhedged_longest = self.unhedged_longest.max(lasted);
     }
 }
 
@@ -177,6 +193,8 @@ pub struct TradeLog {
     trades: Vec<Followed>,
     by_id: BTreeMap<TradeId, usize>,
     by_order: BTreeMap<ClientId, usize>,
+    /// The trade that filled last on a listing: the only one that can hold something of it.
+    holders: BTreeMap<InstrumentId, usize>,
     counts: TradeCounts,
     /// Fills that wait for the input to be done.
     updates: Vec<(OrderUpdate, Stamp)>,
@@ -190,6 +208,7 @@ impl TradeLog {
             trades: Vec::new(),
             by_id: BTreeMap::new(),
             by_order: BTreeMap::new(),
+            holders: BTreeMap::new(),
             counts: TradeCounts::default(),
             updates: Vec::new(),
         }
@@ -203,6 +222,7 @@ impl TradeLog {
             let out = trade.legs.iter().filter_map(|leg| leg.working);
             self.by_order.extend(out.map(|order| (order.id, index)));
             let legs = trade.legs.map(|leg| InstrumentId(leg.listing));
+            self.holders.extend(legs.map(|leg| (leg, index)));
             let mut followed = Followed {
                 carried: true,
                 held: trade.legs.map(|leg| leg.position),
@@ -241,7 +261,10 @@ impl TradeLog {
         }
         match &event.body {
             EventBody::Order(update) if update.fill_qty.0 > 0 => {
-                self.counts.fills += 1;
+                match update.client_id {
+                    ClientId::NONE => self.counts.foreign_fills += 1,
+                    _ => self.counts.fills += 1,
+                }
                 self.updates.push((*update, event.at));
             }
             EventBody::Outcome(outcome) if outcome.order.is_some() => {
@@ -251,19 +274,23 @@ impl TradeLog {
         }
     }
 
-    /// Books the fills of an input that is done.
+    /// Books the fills of an input that is done. One of no order of ours takes from the trade that holds the listing.
     pub fn settle(&mut self, positions: &Positions) {
         for (update, at) in self.updates.drain(..) {
-            if let Some(trade) = self.by_order.get(&update.client_id) {
-                self.trades[*trade].fill(&update, at, positions);
-            }
+            let trade = match update.client_id {
+                ClientId::NONE => self.holders.get(&update.instrument),
+                id => self.by_order.get(&id),
+            };
+            let Some(trade) = trade.copied() else { continue };
+            self.holders.insert(update.instrument, trade);
+            self.trades[trade].fill(&update, at, positions);
         }
     }
 
     /// The run ends: what is not hedged was not until then.
     pub fn finish(&mut self, now: Nanos) {
         for trade in &mut self.trades {
-            trade.unhedged_ns += trade.unhedged_since.take().map_or(0, |since| now - since);
+            trade.hedged(now);
         }
     }
 
@@ -286,6 +313,11 @@ impl TradeLog {
     pub fn unhedged_ns(&self) -> Nanos {
         self.trades.iter().map(|trade| trade.unhedged_ns).sum()
     }
+
+    /// The longest stretch of it in one trade, ns.
+    pub fn unhedged_longest_ns(&self) -> Nanos {
+        self.trades.iter().map(|trade| trade.unhedged_longest).max().unwrap_or(0)
+    }
 }
 
 /// The trade as reports show it.
@@ -306,6 +338,7 @@ pub fn row(trade: &Followed, params: &EngineParams, positions: &Positions) -> Tr
         sell: name(trade.legs[1]),
         entry_edge_bps: Num::new(trade.edge, BPS_SCALE).to_string(),
         fills: trade.fills,
+        foreign_fills: trade.foreign,
         fees: trade.fees,
         result: trade.result(positions),
         unhedged_ns: trade.unhedged_ns,
