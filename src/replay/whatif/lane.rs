@@ -14,7 +14,7 @@ use crate::domain::effect::{OutMeta, OutMsg};
 use crate::domain::event::{Event, EventBody, Seq, SessionRole};
 use crate::domain::input::{Command, ConnId, Input, InputClass, RawInput, SendFate};
 use crate::domain::instrument::InstrumentId;
-use crate::domain::intent::{Basket, Denial, EdgeTerms, Intent, NearMiss};
+use crate::domain::intent::{Basket, Denial, EdgeTerms, Intent, NearMiss, TradeId};
 use crate::domain::money::Money;
 use crate::domain::output::{Output, OutputKey};
 use crate::domain::params::EngineParams;
@@ -288,7 +288,10 @@ impl Lane {
     /// The run ends.
     pub fn finish(&mut self) {
         let now = self.now().mono;
-        self.seen.log.finish(now);
+        let Self { river, seen, .. } = self;
+        let parts = river.parts();
+        let open: Vec<TradeId> = parts.scan.scanner().trades().map(|trade| trade.id).collect();
+        seen.log.finish(now, &open, parts.risk.rules().positions());
     }
 }
 
