@@ -290,6 +290,37 @@ fn an_imported_history_is_a_backtest_whose_model_nothing_has_measured() {
 }
 
 #[test]
+fn a_history_without_any_pair_is_asked_with_the_recorded_layout_and_says_that_it_has_none() {
+    let dir = tempdir().unwrap();
+    let own = file(&dir, "own", recorded("hftbacktest", &market(0)));
+    let ether = |text: &str| text.replace("BTC", "ETH");
+    let other = file(&dir, "other", ether(&recorded("hftbacktest", &market(0))));
+    let contracts = file(&dir, "ether.json", ether(CONTRACTS));
+    let mut job = job(&dir, &[("binance-usdm", &[own]), ("aster", &[other])]);
+    job.metadata[1].1 = contracts;
+    assert_eq!(import(&job).1, 0);
+    let journal = job.output.display().to_string();
+    let program = |args: &[&str]| {
+        let output = Command::new(env!("CARGO_BIN_EXE_perpring")).args(args).output().unwrap();
+        let text = [output.stdout, output.stderr].concat();
+        (output.status.code(), String::from_utf8(text).unwrap())
+    };
+    let (code, printed) = program(&["whatif", &journal, "--print-config"]);
+    assert_eq!(code, Some(0), "{printed}");
+    let config = file(&dir, "recorded.toml", &printed).display().to_string();
+    for args in [&["--config", config.as_str()][..], &["--set", "scan.threshold_ppb=1"]] {
+        let (code, text) = program(&[&["whatif", &journal], args].concat());
+        assert!(code == Some(0) && text.contains("no divergence"), "{text}");
+    }
+    // Another layout is refused as ever.
+    let other = file(&dir, "other.toml", printed.replace("ETH", "SOL")).display().to_string();
+    let (code, text) = program(&["whatif", &journal, "--config", &other]);
+    assert!(code == Some(2) && text.contains("the journal has the instrument ETH/USDT:USDT"), "{text}");
+    let (code, text) = program(&["why-not", "BTC-USDT binance/aster", &journal, "--at", "+3s"]);
+    assert!(code == Some(2) && text.contains("its pairs are: none, for a pair takes"), "{text}");
+}
+
+#[test]
 fn damaged_lines_are_told_with_their_place_and_nothing_after_them_is_lost() {
     let dir = tempdir().unwrap();
     let whole = recorded("hftbacktest", &market(0));

@@ -1,14 +1,16 @@
 //! Counterfactuals over recorded simulated runs: what changes, what does not, and how well it is known.
 
-use crate::simulated::{TempDir, sim_config, simulation};
+use crate::simulated::{TempDir, faulty_simulation, sim_config, simulation};
 use perpring::domain::codec::decode_output;
 use perpring::domain::event::Seq;
+use perpring::domain::input::Command;
 use perpring::domain::intent::{BPS, BasketKind, Intent, Ppb};
 use perpring::domain::money::Money;
 use perpring::domain::output;
 use perpring::domain::params::{EngineParams, PaperParams, RiskParams, ScanParams};
 use perpring::domain::time::{MICRO, MILLI, Nanos, SECOND};
 use perpring::journal::{Floor as _, OwnedRecord, Reader, Stream, rewrite};
+use perpring::replay::audit::{AuditOptions, audit};
 use perpring::replay::bundle::file::Bundle;
 use perpring::replay::cursor::Cursor;
 use perpring::replay::floor::SnapshotFloor;
@@ -17,10 +19,10 @@ use perpring::replay::source::{RunConfig, read_config};
 use perpring::replay::whatif::report::{Change, TradeChange, WhatIf};
 use perpring::replay::whatif::trades::TradeRow;
 use perpring::replay::whatif::{Question, whatif};
-use perpring::sim::SimConfig;
+use perpring::sim::{FaultPlan, SimConfig};
 use perpring::topology::world;
 use std::path::Path;
-use std::process::{Command, Output};
+use std::process::Output;
 
 const BOTH: [&str; 2] = ["binance-usdm", "okx"];
 const SEED: u64 = 7;
@@ -342,7 +344,7 @@ fn a_part_of_a_run_is_answered_as_the_whole_run_is_from_the_same_input() {
 }
 
 fn program(args: &[&str]) -> Output {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_perpring"));
+    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_perpring"));
     command.args(args).output().expect("the program")
 }
 
@@ -437,4 +439,165 @@ fn a_venue_that_was_held_in_the_record_is_held_in_the_model() {
         assert!(report.divergence.is_some() && report.recorded.trades > 0, "{report}");
         assert_eq!(report.old_modelled.trades, report.recorded.trades, "{name}: {report}");
     }
+}
+
+/// A recorded run of the venues of `sim`, and what it was configured with.
+fn record_in(dir: &Path, sim: &SimConfig, risk: RiskParams, plan: &str, seconds: i64) -> RunConfig {
+    let plan = match plan {
+        "" => FaultPlan::default(),
+        text => FaultPlan::parse("faults", text).expect("a plan"),
+    };
+    let (mut simulation, config) = faulty_simulation(sim, scan(BPS), risk, 100 * MICRO, Some(dir), &plan);
+    simulation.run_for(seconds * SECOND);
+    simulation.command(Command::Reduce);
+    simulation.run_for(10 * SECOND);
+    crate::simulated::close(simulation);
+    config
+}
+
+#[test]
+fn what_a_venue_takes_away_closes_trades_and_the_recorded_figures_are_those_of_the_audit() {
+    let dir = TempDir::new();
+    let plan = "[[fault]]\nkind = 'adl'\nvenue = 'okx'\nat_s = [4, 9, 14, 19]\n";
+    let config = record_in(dir.path(), &sim_config(SEED, &BOTH, |_| {}), risk(), plan, 22);
+    let audited = audit(dir.path(), &AuditOptions::default(), &mut |_| {}).expect("a whole run");
+    let report = ask(dir.path(), with_threshold(&config, 10_000 * BPS), MILLI);
+    println!("{audited}\n{report}");
+    let (recorded, orders, hedging) = (&report.recorded, &audited.orders, &audited.hedging);
+    assert!(recorded.counts.foreign_fills >= 2, "{report}");
+    assert_eq!((recorded.counts.fills, recorded.counts.foreign_fills), (orders.fills, orders.strays));
+    assert_eq!((recorded.trades, recorded.open_at_end), (hedging.trades, 0));
+    assert_eq!((hedging.open, recorded.unhedged_longest_ns), (0, hedging.longest_ns.value));
+    assert!(recorded.unhedged_ns >= recorded.unhedged_longest_ns);
+    let shown = format!("fills {:>6} and {} not ours", orders.fills, orders.strays);
+    assert!(report.to_string().contains(&shown), "{shown}: {report}");
+}
+
+#[test]
+fn why_the_new_configuration_does_not_trade_is_said_at_the_divergence_and_counted() {
+    let dir = TempDir::new();
+    let (config, _) = record(dir.path(), BPS, 100 * MICRO, 12);
+    let mut other = config.params.clone();
+    // Another leverage than the accounts have.
+    other.venues.iter_mut().for_each(|venue| venue.margin_ppb *= 2);
+    let held = ask(dir.path(), other, MILLI);
+    assert_eq!(held.new_modelled.trades, 0, "{held}");
+    let why = held.divergence.as_ref().and_then(|parting| parting.why.clone()).expect("a reason");
+    assert!(why.contains("venue held") && why.contains("leverage is "), "{why}");
+    let looks = |why: &str| held.new_why_not.iter().filter_map(|way| way.why_not.get(why)).sum::<u64>();
+    assert!(looks("venue held") > 50 && looks("ready") == 0, "{held}");
+    assert!(held.to_string().contains("waits for: ") && held.to_string().contains(&why), "{held}");
+
+    // A limit of risk: its figures are said.
+    let mut small = config.params.clone();
+    small.risk.order_notional_max_usd = 10;
+    let denied = ask(dir.path(), small, MILLI);
+    let why = denied.divergence.as_ref().and_then(|parting| parting.why.clone()).expect("a reason");
+    assert!(why.contains("order_notional_exceeded: ") && why.ends_with("limit 10"), "{why}");
+    assert!(denied.new_denials["order_notional_exceeded"] > 0, "{denied}");
+
+    // Nothing is wanted: the edge.
+    let never = ask(dir.path(), with_threshold(&config, 10_000 * BPS), MILLI);
+    let why = never.divergence.and_then(|parting| parting.why).expect("a reason");
+    assert!(why.contains("the net edge is ") && why.contains("10000 are needed"), "{why}");
+}
+
+#[test]
+fn a_run_that_had_stopped_is_noted_with_the_time_and_the_cause() {
+    let dir = TempDir::new();
+    let limits = RiskParams { daily_loss_max_usd: 1, ..risk() };
+    let config = record_in(dir.path(), &sim_config(SEED, &BOTH, |_| {}), limits, "", 12);
+    let mut other = config.params.clone();
+    other.risk.daily_loss_max_usd = 1_000_000;
+    other.scan.threshold_ppb = 10_000 * BPS;
+    let report = ask(dir.path(), other, MILLI);
+    let noted = |run: &str, what: &str| {
+        report
+            .notes
+            .iter()
+            .any(|note| note.starts_with(run) && note.contains(what) && note.contains("(input "))
+    };
+    assert!(noted("the recorded run", "by the loss of the day, "), "{report}");
+    assert!(!noted("the new one", "by the loss of the day, "), "{report}");
+    // An order of the operator holds for all of them, and is said once.
+    let all = "the recorded run, the old configuration, modelled, the new one, modelled: was REDUCING";
+    assert!(
+        report.notes.iter().any(|note| note.starts_with(all) && note.contains("command Reduce")),
+        "{report}"
+    );
+}
+
+#[test]
+fn the_recorded_configuration_of_five_venues_is_printed_and_taken_back_unchanged() {
+    let [dir, out] = [TempDir::new(), TempDir::new()];
+    std::fs::create_dir_all(out.path()).expect("temporary disk");
+    let venues = ["binance-usdm", "okx", "bybit", "deribit", "hyperliquid"];
+    let limits = RiskParams { margin_free_min_ppb: 123_456_789, ..risk() };
+    let config = record_in(dir.path(), &sim_config(SEED, &venues, |_| {}), limits, "", 1);
+    let journal = dir.path().display().to_string();
+    let file = out.path().join("recorded.toml").display().to_string();
+    let printed = program(&["whatif", &journal, "--print-config"]);
+    assert!(printed.status.success(), "{}", String::from_utf8_lossy(&printed.stderr));
+    let text = String::from_utf8_lossy(&printed.stdout);
+    assert!(!text.contains("Recorded otherwise"), "{text}");
+    std::fs::write(&file, &printed.stdout).expect("temporary disk");
+    let said = |args: &[&str]| {
+        let output = program(args);
+        let text = [output.stdout, output.stderr].concat();
+        (output.status.code(), String::from_utf8_lossy(&text).into_owned())
+    };
+    let report = |args: &[&str]| {
+        let (code, text) = said(&[&["whatif", &journal, "--json"], args].concat());
+        assert_eq!(code, Some(0), "{args:?}: {text}");
+        serde_json::from_str::<serde_json::Value>(&text).expect("JSON")
+    };
+    let same = report(&["--config", &file]);
+    assert_eq!((&same["config"], &same["divergence"]), (&serde_json::json!([]), &serde_json::Value::Null));
+    assert_eq!(same["recorded"], same["new_modelled"]);
+    let (code, text) = said(&["diff", &journal, "--config", &file]);
+    assert_eq!(code, Some(0), "{text}");
+
+    // Single parameters, on the file or on what was recorded; a venue by its name, as the report names it.
+    let threshold = config.params.scan.threshold_ppb + 1;
+    let (key, fee) = (format!("scan.threshold_ppb={threshold}"), "venues.okx.taker_fee_ppb=7");
+    for with in [&["--config", file.as_str()][..], &[]] {
+        let changed = report(&[with, &["--set", &key, "--set", fee, "--latency", "0.5ms"]].concat());
+        let keys: Vec<_> =
+            changed["config"].as_array().expect("a list").iter().map(|of| &of["key"]).collect();
+        assert_eq!(keys, ["scan.threshold_ppb", "venues.okx.taker_fee_ppb"]);
+        assert_eq!(changed["latency_ns"], 500 * MICRO);
+    }
+    for (change, part) in [
+        ("venues.okx.dead_man_ns=1", "stays as it was recorded"),
+        ("venues.ok.taker_fee_ppb=1", "okx, bybit"),
+        ("scan.threshold=1", "threshold_ppb"),
+    ] {
+        let (code, text) = said(&["whatif", &journal, "--set", change]);
+        assert!(code == Some(2) && text.contains(part), "{change}: {text}");
+    }
+}
+
+#[test]
+fn the_text_lists_the_first_trades_and_the_decimals_that_a_reader_needs() {
+    let dir = TempDir::new();
+    let (config, _) = record(dir.path(), BPS, 100 * MICRO, 12);
+    let mut report = ask(dir.path(), with_threshold(&config, 10_000 * BPS), MILLI);
+    let row = report.trades.first().expect("one vanishes").clone();
+    report.trades = vec![row; 655];
+    let text = report.to_string();
+    assert_eq!(text.matches("\n  vanishes").count(), 40, "{text}");
+    assert!(text.contains("… 615 more; --json has them all"), "{text}");
+    let figures = text.split_once("closed loop").expect("figures").1;
+    let decimals = |word: &str| {
+        word.split_once('.').map_or(0, |(_, part)| part.bytes().take_while(u8::is_ascii_digit).count())
+    };
+    assert!(
+        figures.split_whitespace().filter(|word| !word.contains('T')).all(|word| decimals(word) <= 5),
+        "{text}"
+    );
+    assert!(
+        serde_json::to_value(&report).expect("plain data")["trades"]
+            .as_array()
+            .is_some_and(|all| all.len() == 655)
+    );
 }

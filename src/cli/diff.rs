@@ -1,14 +1,14 @@
 //! `perpring diff`: what differs between two journals, or between a journal and a replay of its inputs.
 
+use super::alter::{set, settings_of};
 use super::progress::ProgressBar;
 use super::source::Source;
 use super::{CliError, Failure};
-use crate::config::Config;
 use crate::domain::event::Seq;
 use crate::replay::diff::{Against, diff};
 use crate::replay::source::{RunConfig, read_config};
+use crate::replay::whatif::params::arranged;
 use clap::Args;
-use serde_json::Value;
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -129,10 +129,7 @@ fn replay_with(args: &DiffArgs, recorded: &RunConfig) -> Result<Against, Failure
     let mut config = recorded.clone();
     if let Some(file) = &args.config {
         let live = recorded.params.paper.is_none();
-        let settings = Config::load(file)?.for_replay(live).settings(live).map_err(|findings| {
-            CliError::Argument(format!("{}:\n  {}", file.display(), findings.join("\n  ")))
-        })?;
-        config.params = settings.params;
+        config.params = arranged(&recorded.params, settings_of(file, live)?.params);
         // The ids of the recorded orders.
         config.params.boot_epoch = recorded.params.boot_epoch;
     }
@@ -142,54 +139,4 @@ fn replay_with(args: &DiffArgs, recorded: &RunConfig) -> Result<Against, Failure
     let name = args.config.as_ref().map_or_else(String::new, |file| format!(" {}", file.display()));
     let name = format!("a replay with{name} {}", args.set.join(" "));
     Ok(Against::Replay(Some(Box::new(config)), name.trim_end().to_owned()))
-}
-
-/// Changes one parameter, by its path in the recorded configuration.
-fn set(config: &RunConfig, change: &str) -> Result<RunConfig, CliError> {
-    let wrong = |why: String| CliError::Argument(format!("--set {change}: {why}"));
-    let (path, value) = change.split_once('=').ok_or_else(|| wrong("write KEY=VALUE".to_owned()))?;
-    let mut json = serde_json::to_value(config).map_err(|why| wrong(why.to_string()))?;
-    let mut place = &mut json["params"];
-    for key in path.trim().split('.') {
-        let known = match &*place {
-            Value::Object(fields) => fields.keys().cloned().collect::<Vec<_>>().join(", "),
-            Value::Array(items) => format!("0 to {}", items.len().saturating_sub(1)),
-            _ => "nothing below it".to_owned(),
-        };
-        let next = match place {
-            Value::Object(fields) => fields.get_mut(key),
-            Value::Array(items) => key.parse::<usize>().ok().and_then(|at| items.get_mut(at)),
-            _ => None,
-        };
-        place = next.ok_or_else(|| wrong(format!("there is no `{key}`; there is {known}")))?;
-    }
-    // What is no JSON is a text.
-    *place = serde_json::from_str(value.trim()).unwrap_or_else(|_| Value::String(value.trim().to_owned()));
-    serde_json::from_value(json).map_err(|why| wrong(why.to_string()))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::domain::params::{EngineParams, VenueParams};
-
-    #[test]
-    fn a_parameter_is_set_by_its_path_or_refused_with_what_there_is() {
-        let params = EngineParams { venues: vec![VenueParams::default()], ..EngineParams::default() };
-        let config = RunConfig { trading: true, params };
-        let changed = set(&config, "scan.threshold_ppb=123").expect("a known key");
-        assert_eq!(changed.params.scan.threshold_ppb, 123);
-        let changed = set(&config, "venues.0.taker_fee_ppb = 7").expect("a known key");
-        assert_eq!(changed.params.venues[0].taker_fee_ppb, 7);
-        for (change, part) in [
-            ("scan.treshold_ppb=1", "threshold_ppb"),
-            ("venues.3.taker_fee_ppb=1", "0 to 0"),
-            ("scan", "KEY=VALUE"),
-            ("scan.threshold_ppb=much", "expected i64"),
-            ("boot_epoch.x=1", "nothing below"),
-        ] {
-            let said = set(&config, change).expect_err(change).to_string();
-            assert!(said.contains(part), "{change}: {said}");
-        }
-    }
 }

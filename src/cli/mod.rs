@@ -13,6 +13,7 @@ macro_rules! tell {
     ($($words:tt)*) => { $crate::cli::tell(format_args!($($words)*)) };
 }
 
+mod alter;
 pub mod audit;
 pub mod backup;
 pub mod bench;

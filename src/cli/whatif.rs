@@ -1,17 +1,19 @@
 //! `perpring whatif`: what another configuration would have made of a recorded run.
 
+use super::alter::{set, settings_of};
 use super::progress::ProgressBar;
 use super::source::Source;
 use super::{CliError, Failure, parse_duration};
-use crate::config::Config;
+use crate::config::{Config, written};
 use crate::domain::calendar;
 use crate::domain::event::Seq;
+use crate::domain::params::{EngineParams, PaperParams};
 use crate::domain::time::Nanos;
 use crate::journal::{Stream, read_mark};
 use crate::replay::cursor::Cursor;
 use crate::replay::place::Place;
-use crate::replay::source::read_config;
-use crate::replay::whatif::params::transplant;
+use crate::replay::source::{RunConfig, read_config};
+use crate::replay::whatif::params::{ConfigChange, arranged, changes, transplant};
 use crate::replay::whatif::{Question, whatif};
 use clap::Args;
 use std::path::{Path, PathBuf};
@@ -26,8 +28,15 @@ pub struct WhatIfArgs {
     pub dir: PathBuf,
     /// The other configuration, as for `run`: its rules, limits and fees count, for the venues and instruments of the run.
     #[arg(long, value_name = "FILE")]
-    pub config: PathBuf,
-    /// From the egress gate to the imagined matching engine, such as 500us, 1ms; without it latency_ms of the paper table.
+    pub config: Option<PathBuf>,
+    /// This parameter changed, such as scan.threshold_ppb=300000, in FILE or else in the recorded configuration; may stand
+    /// several times.
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub set: Vec<String>,
+    /// Nothing but this: the recorded configuration as a file for --config.
+    #[arg(long, conflicts_with_all = ["config", "set", "latency", "from", "to", "json"])]
+    pub print_config: bool,
+    /// From the egress gate to the imagined matching engine, such as 500us, 0.5ms; without it latency_ms of the paper table.
     #[arg(long, value_name = "TIME", value_parser = latency)]
     pub latency: Option<Nanos>,
     /// From where the new configuration holds and trades count: the number of an input, a time (2026-11-27T13:40:00Z, 13:40:00.5), or +12.5s.
@@ -43,11 +52,9 @@ pub struct WhatIfArgs {
 
 /// Parses `0`, `500us`, or what other times look like.
 fn latency(text: &str) -> Result<Nanos, String> {
-    let nanos = match text.strip_suffix("us").map(str::parse::<i64>) {
-        Some(Ok(micros)) => micros.checked_mul(1_000),
-        Some(Err(_)) => return Err(format!("`{text}` is not a latency such as 500us or 5ms")),
-        None if text.trim_end_matches(char::is_alphabetic) == "0" => Some(0),
-        None => i64::try_from(parse_duration(text)?.as_nanos()).ok(),
+    let nanos = match text.trim_end_matches(char::is_alphabetic) {
+        "0" => Some(0),
+        _ => i64::try_from(parse_duration(text)?.as_nanos()).ok(),
     };
     let allowed = nanos.filter(|nanos| (0..=LATENCY_MAX_NS).contains(nanos));
     allowed.ok_or_else(|| format!("`{text}` is no latency that is modelled: give one of 0 to 10s"))
@@ -58,12 +65,11 @@ pub fn run(args: &WhatIfArgs) -> Result<u8, Failure> {
     let source = Source::open(&args.dir)?;
     let dir = source.dir();
     let (manifest, _, recorded) = read_config(dir)?;
-    let settings = Config::load(&args.config)?.for_replay(false).settings(false).map_err(|findings| {
-        CliError::Argument(format!("{}: {}", args.config.display(), findings.join("; ")))
-    })?;
-    let params = transplant(&recorded.params, &settings.params)
-        .map_err(|why| CliError::Argument(format!("{}: {why}", args.config.display())))?;
-    let mut paper = settings.params.paper.unwrap_or_default();
+    if args.print_config {
+        print_config(&manifest.run_id.to_string(), &recorded)?;
+        return Ok(0);
+    }
+    let (params, mut paper) = asked(args, &recorded)?;
     paper.latency_ns = args.latency.unwrap_or(paper.latency_ns);
     let (from, to) = places(args, dir)?;
     let mark = read_mark(dir, Stream::Inputs, manifest.run_id.0);
@@ -79,6 +85,51 @@ pub fn run(args: &WhatIfArgs) -> Result<u8, Failure> {
         false => say!("{}", report.to_string().trim_end())?,
     }
     Ok(0)
+}
+
+/// The parameters that are asked about, and how orders are executed on paper.
+fn asked(args: &WhatIfArgs, recorded: &RunConfig) -> Result<(EngineParams, PaperParams), Failure> {
+    let mut config = recorded.clone();
+    if let Some(file) = &args.config {
+        let of_file = settings_of(file, false)?.params;
+        let params = transplant(&recorded.params, &of_file)
+            .map_err(|why| CliError::Argument(format!("{}: {why}", file.display())))?;
+        config.params = EngineParams { paper: of_file.paper, ..params };
+    }
+    for change in &args.set {
+        config = set(&config, change)?;
+        let refuse = |why: String| CliError::Argument(format!("--set {change}: {why}"));
+        let kept = transplant(&recorded.params, &config.params).map_err(refuse)?;
+        if let Some(ConfigChange { key, old, .. }) = changes(&kept, &config.params).first() {
+            let why = format!(
+                "{key} shapes what was heard, and that stays as it was recorded ({old}); scan.*, risk.*, fees, margin, \
+                 order budgets and deadlines, allowances and how often legs miss can be changed"
+            );
+            return Err(refuse(why).into());
+        }
+        config.params = EngineParams { paper: config.params.paper, ..kept };
+    }
+    let paper = config.params.paper.unwrap_or_default();
+    // Whether the record was on paper is no question.
+    Ok((EngineParams { paper: recorded.params.paper, ..config.params }, paper))
+}
+
+/// Prints the recorded configuration as a file; what no file can say is named in it.
+fn print_config(run: &str, recorded: &RunConfig) -> Result<(), Failure> {
+    let text = written(&recorded.params);
+    let read = Config::parse("the recorded configuration", &text)?;
+    let read = read.for_replay(false).settings(false).map_err(|findings| {
+        let why = findings.join("\n  ");
+        CliError::Argument(format!("the recorded configuration is none that a file could say:\n  {why}"))
+    })?;
+    say!("# The configuration of run {run}, for --config of whatif and diff. What a journal does not hold")?;
+    say!("# (addresses, credentials, threads, where to record), `run` needs besides.")?;
+    let read = arranged(&recorded.params, EngineParams { paper: recorded.params.paper, ..read.params });
+    for ConfigChange { key, old, new } in changes(&recorded.params, &read) {
+        say!("# Recorded otherwise than a file can say: {key} was {old}, and this file makes it {new}.")?;
+    }
+    say!("{}", text.trim_end())?;
+    Ok(())
 }
 
 /// The inputs from which and up to which trades count.
@@ -109,12 +160,17 @@ mod tests {
 
     #[test]
     fn latencies_have_units_and_bounds() {
-        for (text, nanos) in
-            [("0", 0), ("0ms", 0), ("500us", 500_000), ("1ms", 1_000_000), ("10s", LATENCY_MAX_NS)]
-        {
+        for (text, nanos) in [
+            ("0", 0),
+            ("0ms", 0),
+            ("500us", 500_000),
+            ("0.5ms", 500_000),
+            ("1ms", 1_000_000),
+            ("10s", LATENCY_MAX_NS),
+        ] {
             assert_eq!(latency(text), Ok(nanos), "{text}");
         }
-        for bad in ["", "us", "11s", "-1us", "1h", "1.5ms"] {
+        for bad in ["", "us", "11s", "-1us", "1h", "5"] {
             assert!(latency(bad).is_err(), "{bad}");
         }
     }

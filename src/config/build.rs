@@ -49,6 +49,7 @@ impl Config {
     /// run must say may be missing.
     #[must_use]
     pub fn for_replay(mut self, live: bool) -> Self {
+        self.is_replay = true;
         self.engine.live |= live;
         self.engine.journal_dir.get_or_insert_default();
         self
@@ -100,7 +101,7 @@ impl Config {
             });
         }
         self.check_earning(&params.scan, &mut findings);
-        if self.venues.len() < 2 {
+        if self.venues.len() < 2 && !self.is_replay {
             findings.push(format!(
                 "{} venue(s) configured; arbitrage needs two or more: add [[venues]]",
                 self.venues.len()
@@ -395,7 +396,7 @@ impl Config {
             params.listings.push(ListingParams { id, venue: venue_id, canonical, symbol });
             listed += 1;
         }
-        if listed < 2 && self.venues.len() >= 2 {
+        if listed < 2 && self.venues.len() >= 2 && !(self.is_replay && listed > 0) {
             findings.push(format!(
                 "instrument `{name}` is listed on {listed} configured venue(s); it takes two: add a venue, give its \
                  symbol, or remove the instrument"

@@ -10,11 +10,14 @@ pub mod secrets;
 mod tables;
 #[cfg(test)]
 mod tests;
+mod written;
 
 pub use build::{Settings, VenueSettings};
 pub use tables::{
     Config, EngineTable, InstrumentTable, PaperTable, QuotesTable, RiskTable, ScanTable, VenueTable,
 };
+
+pub use written::written;
 
 use std::path::Path;
 

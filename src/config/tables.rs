@@ -36,6 +36,9 @@ pub struct Config {
     pub scan: ScanTable,
     /// Limits.
     pub risk: RiskTable,
+    /// Recorded inputs are passed again: what was recorded may have too few venues for any pair. Stands in no file.
+    #[serde(skip)]
+    pub(super) is_replay: bool,
 }
 
 /// `[engine]`.
@@ -113,6 +116,16 @@ pub enum Extra {
 }
 
 impl MarketTable {
+    /// As the file has it.
+    pub(super) fn written(extras: Extras) -> Vec<toml::Value> {
+        let all = [
+            ("ticker", extras.ticker),
+            ("open_interest", extras.open_interest),
+            ("liquidations", extras.liquidations),
+        ];
+        all.into_iter().filter(|(_, wanted)| *wanted).map(|(name, _)| name.into()).collect()
+    }
+
     /// In the words of the engine.
     pub fn extras(&self) -> Extras {
         Extras {
@@ -255,8 +268,55 @@ pub(super) fn ppb_of_percent(percent: f64) -> i64 {
     (percent * 10_000_000.0).round() as i64
 }
 
+/// Basis points from parts per billion.
+pub(super) fn bps(ppb: i64) -> f64 {
+    written(ppb, self::ppb)
+}
+
+/// Milliseconds from nanoseconds.
+pub(super) fn millis(ns: Nanos) -> f64 {
+    written(ns, nanos)
+}
+
+/// Percents from parts per billion.
+pub(super) fn percents(ppb: i64) -> f64 {
+    written(ppb, ppb_of_percent)
+}
+
 fn same<T>(value: T) -> T {
     value
+}
+
+/// A value as the file has it.
+trait Written<V>: Sized {
+    /// What `translate` makes `value` of.
+    fn of(value: V, translate: fn(Self) -> V) -> Self;
+}
+
+impl Written<i64> for f64 {
+    fn of(value: i64, translate: fn(Self) -> i64) -> Self {
+        // A unit is so many of the engine's.
+        value as Self / translate(1.0) as Self
+    }
+}
+
+macro_rules! as_it_is {
+    ($($kind:ty),*) => {
+        $(impl Written<$kind> for $kind {
+            fn of(value: $kind, _: fn(Self) -> $kind) -> Self {
+                value
+            }
+        })*
+    };
+}
+
+as_it_is!(i64, u32, u16, bool);
+
+fn written<T, V>(value: V, translate: fn(T) -> V) -> T
+where
+    T: Written<V>,
+{
+    T::of(value, translate)
 }
 
 /// Declares a table of optional keys and its translation; what is absent keeps the default.
@@ -277,6 +337,14 @@ macro_rules! table {
                     params.$field = $translate(value);
                 })*
                 params
+            }
+
+            /// Every key that says these parameters.
+            pub(super) fn written(params: &$params) -> toml::Table {
+                let mut table = toml::Table::new();
+                $(let value: $kind = written(params.$field, $translate);
+                table.extend(toml::Value::try_from(value).ok().map(|value| (stringify!($key).to_owned(), value)));)*
+                table
             }
         }
     };

@@ -2,16 +2,19 @@
 //! open, which is told by the recorded run what the market did and executes on paper, with loopbacks of its own.
 
 use super::flying::on_their_way;
+use super::standstill::Standstill;
 use super::switch::switched;
 use super::trades::{TradeCounts, TradeLog};
 use crate::core::paper::takeover::Accounts;
 use crate::core::position::{Positions, Totals};
+use crate::core::scanner::Scanner;
+use crate::core::start_gate::StartGate;
 use crate::domain::carry::Carried;
 use crate::domain::effect::{OutMeta, OutMsg};
 use crate::domain::event::{Event, EventBody, Seq, SessionRole};
 use crate::domain::input::{Command, ConnId, Input, InputClass, RawInput, SendFate};
 use crate::domain::instrument::InstrumentId;
-use crate::domain::intent::{Basket, Denial, EdgeTerms, Intent, NearMiss};
+use crate::domain::intent::{Basket, Denial, EdgeTerms, Intent, NearMiss, TradeId};
 use crate::domain::money::Money;
 use crate::domain::output::{Output, OutputKey};
 use crate::domain::params::EngineParams;
@@ -73,6 +76,10 @@ struct Seen {
     denied: Vec<Denial>,
     /// What the present input told of the market; `None` while nobody asks.
     told: Option<Vec<EventBody>>,
+    /// Denials of the present input, with their figures.
+    refused: Vec<(OutputKey, Denial)>,
+    /// What kept it from trading.
+    still: Standstill,
 }
 
 /// The far end of an open run.
@@ -85,7 +92,8 @@ struct Hand {
 impl Lane {
     /// A run that hears every recorded input; trades count from input `from` on.
     pub fn closed(params: &EngineParams, trading: bool, from: Seq) -> Result<Self, LaneError> {
-        Ok(Self::new(river(parts(params, trading)?), TradeLog::new(from), None))
+        let still = Standstill::new(&params.risk);
+        Ok(Self::new(river(parts(params, trading)?), TradeLog::new(from), still, None))
     }
 
     /// Enters the stages before the first input of the journal in `dir`, which does not begin with its run.
@@ -96,8 +104,9 @@ impl Lane {
         Ok(())
     }
 
-    fn new(river: Box<River>, log: TradeLog, hand: Option<Hand>) -> Self {
-        let seen = Seen { acts: Vec::new(), log, out: Vec::new(), denied: Vec::new(), told: None };
+    fn new(river: Box<River>, log: TradeLog, still: Standstill, hand: Option<Hand>) -> Self {
+        let (acts, out, denied, refused) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        let seen = Seen { acts, log, out, denied, told: None, refused, still };
         Self { river, seen, hand, base: Totals::default(), before: Default::default() }
     }
 
@@ -108,7 +117,8 @@ impl Lane {
         let state =
             switched(&self.river.save()?, &before.save()?, &river.save()?).map_err(LaneError::Switch)?;
         river.load(&state)?;
-        Ok(Self { river, seen: self.seen.clone(), hand: None, base: self.base, before: self.before })
+        let seen = Seen { still: Standstill::new(&new.risk), ..self.seen.clone() };
+        Ok(Self { river, seen, hand: None, base: self.base, before: self.before })
     }
 
     /// This closed run, at venues if `trading`, as it goes on without them after the present input: on paper, on the terms
@@ -131,8 +141,8 @@ impl Lane {
         for meta in &self.seen.out {
             hand.pass_on(meta, self.now());
         }
-        let (base, before) = (self.base, self.before);
-        Ok(Self { base, before, ..Self::new(river(parts), self.seen.log.clone(), Some(hand)) })
+        let (base, before, still) = (self.base, self.before, self.seen.still.clone());
+        Ok(Self { base, before, ..Self::new(river(parts), self.seen.log.clone(), still, Some(hand)) })
     }
 
     /// What its accounts hold, as far as it was told.
@@ -165,6 +175,7 @@ impl Lane {
             told.retain(|body| is_of_the_market(body, conns, on_paper));
         }
         self.loop_back(seq, raw);
+        self.look(seq, raw);
     }
 
     /// The recorded input `seq`, of which this open run is told what the market did.
@@ -175,11 +186,20 @@ impl Lane {
         river.told(raw, told, &mut LaneTap { seen, hand: hand.as_mut(), seq, at });
         seen.log.settle(river.parts().risk.rules().positions());
         self.loop_back(seq, raw);
+        self.look(seq, raw);
+    }
+
+    /// Looks at what keeps it from trading after an input.
+    fn look(&mut self, seq: Seq, raw: &RawInput<'_>) {
+        let Self { river, seen, .. } = self;
+        let parts = river.parts();
+        seen.still.look((seq, river.now().1), &raw.input, parts.scan.scanner(), parts.risk.rules());
     }
 
     fn start_input(&mut self) {
         self.before = (self.log().counts(), self.totals());
         self.seen.acts.clear();
+        self.seen.refused.clear();
         if let Some(told) = &mut self.seen.told {
             told.clear();
         }
@@ -216,6 +236,7 @@ impl Lane {
         let Self { river, seen, .. } = self;
         let of = river.parts();
         seen.log.carry(of.scan.scanner().trades(), at, of.risk.rules().positions());
+        seen.still.begin();
     }
 
     /// Sums since [`Lane::begin`].
@@ -239,6 +260,26 @@ impl Lane {
         self.river.parts().risk.rules().positions()
     }
 
+    /// The scanner, for what it says of pairs.
+    pub fn scanner(&self) -> &Scanner {
+        self.river.parts().scan.scanner()
+    }
+
+    /// What venues have stated of the accounts.
+    pub fn start_gate(&self) -> &StartGate {
+        self.river.parts().risk.rules().start_gate()
+    }
+
+    /// The denial of that key which the last input made, with its figures.
+    pub fn refused(&self, key: OutputKey) -> Option<&Denial> {
+        self.seen.refused.iter().find(|(of, _)| *of == key).map(|(_, denial)| denial)
+    }
+
+    /// What kept it from trading.
+    pub fn still(&self) -> &Standstill {
+        &self.seen.still
+    }
+
     /// Its trades.
     pub fn log(&self) -> &TradeLog {
         &self.seen.log
@@ -247,7 +288,10 @@ impl Lane {
     /// The run ends.
     pub fn finish(&mut self) {
         let now = self.now().mono;
-        self.seen.log.finish(now);
+        let Self { river, seen, .. } = self;
+        let parts = river.parts();
+        let open: Vec<TradeId> = parts.scan.scanner().trades().map(|trade| trade.id).collect();
+        seen.log.finish(now, &open, parts.risk.rules().positions());
     }
 }
 
@@ -365,6 +409,8 @@ impl Tap for LaneTap<'_> {
         // Which limit it was in figures names parameters, too; that it was denied comes back as an input.
         let limits = Denial { value: Money::ZERO, limit: Money::ZERO, ..*denial };
         self.seen.acts.push(Act { key, output: Some(Output::Denied(limits)), text: Vec::new() });
+        self.seen.refused.push((key, *denial));
+        self.seen.still.denied(denial);
         match &mut self.hand {
             Some(hand) => hand.loopback.push_back(Input::Denied(*denial)),
             None => self.seen.denied.push(*denial),

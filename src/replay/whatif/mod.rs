@@ -18,6 +18,7 @@ mod flying;
 mod lane;
 pub mod params;
 pub mod report;
+pub mod standstill;
 pub mod switch;
 pub mod trades;
 
@@ -29,7 +30,7 @@ use crate::core::position::Positions;
 use crate::domain::calendar;
 use crate::domain::event::Seq;
 use crate::domain::input::{Input, RawInput};
-use crate::domain::intent::Intent;
+use crate::domain::intent::{Basket, Intent};
 use crate::domain::money::Money;
 use crate::domain::number::Num;
 use crate::domain::output::Output;
@@ -39,6 +40,7 @@ use lane::{Act, Lane, LaneError};
 use report::{
     AtLatency, Change, ClosedLoop, Difference, ModelError, Parting, RunFigures, TradeChange, WhatIf,
 };
+use standstill::{LOOK_NS, reason, stop_notes};
 use std::path::Path;
 use trades::{Followed, TradeRow, row};
 
@@ -169,7 +171,7 @@ impl<'a> World<'a> {
             Course::Recorded => return Ok(()),
             Course::Closed(new, outputs) => {
                 new.input(seq, raw);
-                match part(&self.recorded, new) {
+                match part((&self.recorded, &self.config.params), (new, &self.question.params)) {
                     None => *outputs += new.acts().len() as u64,
                     Some(parting) => self.open(seq, raw, parting)?,
                 }
@@ -321,6 +323,11 @@ impl World<'_> {
             ..figures(run, uncertainty)
         };
         let is_open = parting.is_some();
+        let mut runs = vec![("the recorded run", was.lane)];
+        if is_open {
+            runs.extend([("the old configuration, modelled", old.lane), ("the new one, modelled", new.lane)]);
+        }
+        let notes = stop_notes(&runs);
         Some(WhatIf {
             journal: dir.display().to_string(),
             logic,
@@ -331,7 +338,7 @@ impl World<'_> {
             to: calendar::shown(self.now.wall),
             latency_ns: question.paper.latency_ns,
             assumptions: assumptions(&question.paper, trading),
-            notes: Vec::new(),
+            notes,
             config: params::changes(&config.params, &question.params),
             divergence: parting,
             closed_loop: closed,
@@ -343,6 +350,9 @@ impl World<'_> {
                 &in_new,
                 is_open,
             ),
+            new_denials: new.lane.still().denials(),
+            new_why_not: new.lane.still().ways(&question.params),
+            looked_every_ns: LOOK_NS,
             model_error: error.clone(),
             difference,
             latencies,
@@ -367,6 +377,7 @@ fn figures(Ended { lane, filled }: &Ended<'_>, uncertainty: Option<Money>) -> Ru
         open_at_end: filled.iter().filter(|trade| trade.closed.is_none()).count() as u64,
         uncertainty,
         unhedged_ns: lane.log().unhedged_ns(),
+        unhedged_longest_ns: lane.log().unhedged_longest_ns(),
         ..RunFigures::of(&lane.totals())
     }
 }
@@ -427,7 +438,10 @@ fn trade_changes(
 }
 
 /// The first difference of what two runs made of an input; number and instant are the caller's.
-fn part(old: &Lane, new: &Lane) -> Option<Parting> {
+fn part(
+    (old, old_params): (&Lane, &EngineParams),
+    (new, new_params): (&Lane, &EngineParams),
+) -> Option<Parting> {
     let at =
         (0..old.acts().len().max(new.acts().len())).find(|at| old.acts().get(*at) != new.acts().get(*at))?;
     let (a, b) = (old.acts().get(at), new.acts().get(at));
@@ -439,12 +453,27 @@ fn part(old: &Lane, new: &Lane) -> Option<Parting> {
         Some(Act { output: Some(output), .. }) => words(output, lane.positions()),
         Some(Act { text, .. }) => format!("a message: {}", String::from_utf8_lossy(text)),
     };
+    let why = match (basket(a), basket(b)) {
+        (Some(wanted), None) => reason(new, wanted, new.refused(key), new_params),
+        (None, Some(wanted)) => {
+            reason(old, wanted, old.refused(key), old_params).map(|why| format!("with the old one: {why}"))
+        }
+        _ => None,
+    };
     let (field, old, new) = named.map_or_else(
         || ("output".to_owned(), said(a, old), said(b, new)),
         |named| (named.field, named.recorded, named.replayed),
     );
     let stage = format!("{:?}", key.stage).to_lowercase();
-    Some(Parting { seq: 0, at: String::new(), stage, field, old, new })
+    Some(Parting { seq: 0, at: String::new(), stage, field, old, new, why })
+}
+
+/// The basket that was approved.
+fn basket(act: Option<&Act>) -> Option<&Basket> {
+    match act?.output.as_ref()? {
+        Output::Approved(Intent::Basket(basket)) => Some(basket),
+        _ => None,
+    }
 }
 
 /// An output of which all is worth saying.

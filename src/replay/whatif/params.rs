@@ -47,6 +47,28 @@ pub fn transplant(recorded: &EngineParams, new: &EngineParams) -> Result<EngineP
     Ok(params)
 }
 
+/// The parameters `new` in the order in which the recorded run numbers venues, instruments and listings, where both have the
+/// same; else as they are.
+pub fn arranged(recorded: &EngineParams, new: EngineParams) -> EngineParams {
+    let place = |venue: &VenueParams| recorded.venues.iter().position(|of| of.dialect == venue.dialect);
+    let is_same = new.venues.len() == recorded.venues.len()
+        && new.venues.iter().all(|venue| place(venue).is_some())
+        && listings(recorded) == listings(&new);
+    if !is_same {
+        return new;
+    }
+    let mut venues = new.venues;
+    venues.sort_by_key(place);
+    for (venue, of) in venues.iter_mut().zip(&recorded.venues) {
+        // Said in one of two ways.
+        if venue.connection_age_max() == of.connection_age_max() {
+            venue.connection_age_max_ns = of.connection_age_max_ns;
+        }
+    }
+    let EngineParams { canonicals, listings, .. } = recorded.clone();
+    EngineParams { venues, canonicals, listings, ..new }
+}
+
 /// Listings by venue, native and unified name.
 fn listings(params: &EngineParams) -> BTreeSet<String> {
     let named = params.listings.iter().filter_map(|listing| {
@@ -143,6 +165,19 @@ mod tests {
         assert_eq!((params.boot_epoch, params.venues[1].dead_man_ns, params.scan.random_entry_ns), (7, 0, 0));
         let keys: Vec<String> = changes(&recorded, &params).into_iter().map(|change| change.key).collect();
         assert_eq!(keys, ["scan.edge_persist_ns", "scan.threshold_ppb", "venues.bybit.taker_fee_ppb"]);
+    }
+
+    #[test]
+    fn what_a_file_lists_in_another_order_is_numbered_as_the_run_numbers_it() {
+        let recorded = params(&["okx", "bybit"], "AB");
+        let mut new = params(&["bybit", "okx"], "AB");
+        new.venues[0].taker_fee_ppb = 42;
+        new.venues[0].connection_age_max_ns = recorded.venues[0].connection_age_max();
+        let keys: Vec<String> =
+            changes(&recorded, &arranged(&recorded, new)).into_iter().map(|change| change.key).collect();
+        assert_eq!(keys, ["venues.bybit.taker_fee_ppb"]);
+        let other = params(&["bybit", "deribit"], "AB");
+        assert_eq!(arranged(&recorded, other.clone()), other);
     }
 
     #[test]

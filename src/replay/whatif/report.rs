@@ -1,17 +1,26 @@
 //! What a counterfactual says: stable keys for machines, the same in words for people.
 
 use super::params::ConfigChange;
+use super::standstill::WayReasons;
 use super::trades::{TradeCounts, TradeRow};
 use crate::core::position::Totals;
-use crate::domain::money::Money;
+use crate::domain::money::{MONEY_UNIT, Money};
 use crate::domain::number::Num;
-use crate::domain::time::Nanos;
+use crate::domain::time::{MILLI, Nanos};
 use crate::replay::verify::Logic;
 use serde::Serialize;
+use std::cmp::Reverse;
+use std::collections::BTreeMap;
 use std::fmt;
 
 /// Money below this is not told apart when errors are squared: 10⁻⁸.
 const ROUNDED: i128 = 10_000_000_000;
+
+/// What the text does not show of money: less than 10⁻⁴.
+const SHOWN: i128 = MONEY_UNIT / 10_000;
+
+/// Trades that the text lists.
+const ROWS_MAX: usize = 40;
 
 /// Where two runs part.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -28,6 +37,8 @@ pub struct Parting {
     pub old: String,
     /// With the new one.
     pub new: String,
+    /// Why one of both does not make the basket that the other makes: its denial, or what the scanner waits for.
+    pub why: Option<String>,
 }
 
 /// What the new configuration shares with the recorded run: the inputs before the divergence, or all.
@@ -84,6 +95,8 @@ pub struct RunFigures {
     pub uncertainty: Option<Money>,
     /// Time with unequal legs, summed over trades, ns.
     pub unhedged_ns: Nanos,
+    /// The longest stretch of it in one trade, ns.
+    pub unhedged_longest_ns: Nanos,
     /// Some of it comes after the divergence: executed by the model, and answered by no venue and no market.
     pub open_loop: bool,
     /// Trades of which something comes after the divergence.
@@ -239,6 +252,12 @@ pub struct WhatIf {
     pub old_modelled: RunFigures,
     /// The new configuration, likewise.
     pub new_modelled: RunFigures,
+    /// What risk and route denied the new configuration, by reason.
+    pub new_denials: BTreeMap<&'static str, u64>,
+    /// What every direction waited for with it, looked at every `looked_every_ns`.
+    pub new_why_not: Vec<WayReasons>,
+    /// Recorded time between two looks, ns.
+    pub looked_every_ns: Nanos,
     /// How good the model is, after the divergence.
     pub model_error: ModelError,
     /// New less old.
@@ -251,13 +270,39 @@ pub struct WhatIf {
     pub trades: Vec<TradeChange>,
 }
 
-/// `net` with what it is known to within.
-fn within(net: Money, uncertainty: Option<Money>) -> String {
-    uncertainty.map_or_else(|| format!("{net} (± not known)"), |within| format!("{net} ± {within}"))
+/// As many decimals as a reader needs.
+pub fn short(money: Money) -> String {
+    rounded(money, SHOWN / 2)
 }
 
+/// Rounded to [`SHOWN`], `up` being what is added before the rest is cut off.
+fn rounded(money: Money, up: i128) -> String {
+    let rounded = (money.abs().0.saturating_add(up)) / SHOWN * SHOWN;
+    Money(if money.0 < 0 { -rounded } else { rounded }).to_string()
+}
+
+/// `net` with what it is known to within, which is rounded up.
+fn within(net: Money, uncertainty: Option<Money>) -> String {
+    let net = short(net);
+    uncertainty.map_or_else(
+        || format!("{net} (± not known)"),
+        |within| format!("{net} ± {}", rounded(within, SHOWN - 1)),
+    )
+}
+
+/// Rounded to milliseconds.
 fn seconds(ns: Nanos) -> Num {
-    Num::new(ns, 9)
+    Num::new((ns + MILLI / 2) / MILLI, 3)
+}
+
+/// Reasons with their counts, the most frequent first.
+fn counted<'a>(counts: impl Iterator<Item = (&'a str, u64)>) -> String {
+    let mut sums = BTreeMap::<&str, u64>::new();
+    counts.for_each(|(why, count)| *sums.entry(why).or_default() += count);
+    let mut sums: Vec<_> = sums.into_iter().collect();
+    sums.sort_by_key(|(_, count)| Reverse(*count));
+    let words: Vec<String> = sums.iter().map(|(why, count)| format!("{why} {count}")).collect();
+    if words.is_empty() { "nothing".to_owned() } else { words.join(", ") }
 }
 
 impl fmt::Display for TradeChange {
@@ -275,8 +320,8 @@ impl fmt::Display for TradeChange {
         )?;
         f.write_str(if row.carried { "open before, from here on " } else { "" })?;
         match (&self.old, &self.new) {
-            (Some(old), Some(new)) => write!(f, "{} → {}", old.result, new.result)?,
-            _ => write!(f, "{}", row.result)?,
+            (Some(old), Some(new)) => write!(f, "{} → {}", short(old.result), short(new.result))?,
+            _ => write!(f, "{}", short(row.result))?,
         }
         f.write_str(if self.open_loop { "  (open loop)" } else { "" })
     }
@@ -306,6 +351,9 @@ impl fmt::Display for WhatIf {
             Some(at) => {
                 writeln!(f, "\nfirst divergence: input {} at {}, {}, {}", at.seq, at.at, at.stage, at.field)?;
                 writeln!(f, "  old: {}\n  new: {}", at.old, at.new)?;
+                if let Some(why) = &at.why {
+                    writeln!(f, "  why: {why}")?;
+                }
                 writeln!(f, "  what follows is open-loop: no venue and no market has answered it")?;
             }
             None => writeln!(f, "\nno divergence: both configurations make the same of every input")?,
@@ -314,8 +362,12 @@ impl fmt::Display for WhatIf {
         writeln!(
             f,
             "closed loop, as recorded: inputs {} to {to_seq}: {outputs} outputs the same, {} entries, {} orders, {} fills, \
-             net {net}",
-            self.from_seq, counts.entries, counts.orders, counts.fills
+             net {}",
+            self.from_seq,
+            counts.entries,
+            counts.orders,
+            counts.fills,
+            short(*net)
         )?;
         writeln!(f)?;
         let runs = [
@@ -326,15 +378,21 @@ impl fmt::Display for WhatIf {
         for (name, run) in runs {
             writeln!(
                 f,
-                "{name:<14} trades {:>5}{} ({} open), orders {:>6}, fills {:>6}, fees {}, funding {}, unhedged {} s",
+                "{name:<14} trades {:>5}{} ({} open), orders {:>6}, fills {:>6}{}, fees {}, funding {}, unhedged {} s \
+                 (longest {})",
                 run.trades,
                 if run.carried > 0 { format!(" and {} from before", run.carried) } else { String::new() },
                 run.open_at_end,
                 run.counts.orders,
                 run.counts.fills,
-                run.fees,
-                run.funding,
-                seconds(run.unhedged_ns)
+                match run.counts.foreign_fills {
+                    0 => String::new(),
+                    foreign => format!(" and {foreign} not ours"),
+                },
+                short(run.fees),
+                short(run.funding),
+                seconds(run.unhedged_ns),
+                seconds(run.unhedged_longest_ns)
             )?;
             writeln!(
                 f,
@@ -342,39 +400,54 @@ impl fmt::Display for WhatIf {
                 "",
                 within(run.net, run.uncertainty),
                 match run.open_loop {
-                    true =>
-                        format!("; of it open loop: {} in {} trades", run.open_loop_net, run.open_loop_trades),
+                    true => format!(
+                        "; of it open loop: {} in {} trades",
+                        short(run.open_loop_net),
+                        run.open_loop_trades
+                    ),
                     false => String::new(),
                 }
             )?;
         }
+        let ways = self.new_why_not.iter().flat_map(|way| way.why_not.iter());
+        writeln!(
+            f,
+            "new, denied:   {}\nnew, waits for: {} (looks at {} directions, every {} ms)",
+            counted(self.new_denials.iter().map(|(why, count)| (*why, *count))),
+            counted(ways.map(|(why, count)| (*why, *count))),
+            self.new_why_not.len(),
+            self.looked_every_ns / MILLI
+        )?;
         let difference = &self.difference;
         writeln!(
             f,
             "new less old:  net {}, fees {}{}",
             within(difference.net, difference.uncertainty),
-            difference.fees,
+            short(difference.fees),
             if self.divergence.is_some() { "  (open loop)" } else { "" }
         )?;
         for row in &self.latencies {
             let latency = Num::new(row.latency_ns, 6);
-            writeln!(f, "new, at {latency} ms: net {}, {} trades  (open loop)", row.net, row.trades)?;
+            writeln!(f, "new, at {latency} ms: net {}, {} trades  (open loop)", short(row.net), row.trades)?;
         }
         let error = &self.model_error;
         writeln!(
             f,
             "the model's own error on the recorded configuration: net {}; {} trades in both, {} only recorded, {} only \
              modelled; per trade {} (deviation {})",
-            error.net,
+            short(error.net),
             error.matched,
             error.only_recorded,
             error.only_modelled,
-            error.per_trade.map_or_else(|| "not known".to_owned(), |money| money.to_string()),
-            error.per_trade_deviation.map_or_else(|| "not known".to_owned(), |money| money.to_string()),
+            error.per_trade.map_or_else(|| "not known".to_owned(), short),
+            error.per_trade_deviation.map_or_else(|| "not known".to_owned(), short),
         )?;
         writeln!(f, "\ntrades: {} unchanged, {} others", self.unchanged, self.trades.len())?;
-        for trade in &self.trades {
+        for trade in self.trades.iter().take(ROWS_MAX) {
             writeln!(f, "  {trade}")?;
+        }
+        if let Some(more) = self.trades.len().checked_sub(ROWS_MAX).filter(|more| *more > 0) {
+            writeln!(f, "  … {more} more; --json has them all")?;
         }
         writeln!(f, "\nassumed:")?;
         for assumption in &self.assumptions {

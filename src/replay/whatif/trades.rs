@@ -5,10 +5,10 @@ use crate::core::trade::Trade;
 use crate::domain::calendar;
 use crate::domain::event::{Event, EventBody, Seq};
 use crate::domain::input::SendFate;
-use crate::domain::instrument::{InstrumentId, Price, Qty};
+use crate::domain::instrument::{Instrument, InstrumentId, Price, Qty};
 use crate::domain::intent::{BasketKind, Intent, Ppb, TradeId};
 use crate::domain::money::Money;
-use crate::domain::number::Num;
+use crate::domain::number::{Num, POW10};
 use crate::domain::order::{ClientId, OrderUpdate, Side};
 use crate::domain::params::EngineParams;
 use crate::domain::time::{Nanos, Stamp};
@@ -39,6 +39,8 @@ pub struct TradeRow {
     pub entry_edge_bps: String,
     /// Fills of all its orders.
     pub fills: u32,
+    /// Fills of none of our orders that took from it: a venue that deleveraged, somebody's hand.
+    pub foreign_fills: u32,
     /// Fees paid, quote currency.
     pub fees: Money,
     /// What it brought after fees, quote currency; what is still open counts at the last mid. Without funding.
@@ -62,8 +64,10 @@ pub struct TradeCounts {
     pub entries: u64,
     /// Orders that left.
     pub orders: u64,
-    /// Fills.
+    /// Fills of our orders.
     pub fills: u64,
+    /// Fills of no order of ours: deleveraging, somebody's hand.
+    pub foreign_fills: u64,
 }
 
 /// A trade as it is followed.
@@ -80,14 +84,20 @@ pub struct Followed {
     /// Listings that it buys and sells at the entry.
     pub legs: [InstrumentId; 2],
     edge: Ppb,
-    held: [i64; 2],
+    /// Contracts with the decimals that they are counted with: a venue may define a contract anew meanwhile.
+    held: [(i64, u8); 2],
     flow: Money,
     fees: Money,
     fills: u32,
-    /// Price of its first fill: what its legs are compared at.
-    price: Option<Price>,
+    foreign: u32,
+    /// Price of its first fill, with its decimals: what its legs are compared at.
+    price: Option<(i64, u8)>,
+    /// When it filled last.
+    filled: Stamp,
     unhedged_since: Option<Nanos>,
     unhedged_ns: Nanos,
+    /// The longest time at a stretch.
+    unhedged_longest: Nanos,
 }
 
 impl Followed {
@@ -99,13 +109,16 @@ impl Followed {
             closed: None,
             legs,
             edge,
-            held: [0; 2],
+            held: [(0, 0); 2],
             flow: Money::ZERO,
             fees: Money::ZERO,
             fills: 0,
+            foreign: 0,
             price: None,
+            filled: at,
             unhedged_since: None,
             unhedged_ns: 0,
+            unhedged_longest: 0,
         }
     }
 
@@ -116,9 +129,10 @@ impl Followed {
 
     /// What closing its legs at their marks would bring.
     fn worth(&self, positions: &Positions) -> Money {
-        let open = self.legs.iter().zip(self.held).filter(|(_, held)| *held != 0);
+        let open = self.legs.iter().zip(self.held).filter(|(_, (held, _))| *held != 0);
         let open = open.filter_map(|(id, held)| {
             let (instrument, mark) = (positions.instrument(*id)?, positions.get(*id).mark?);
+            let held = with_decimals(held, instrument.qty_scale);
             let side = if held > 0 { Side::Sell } else { Side::Buy };
             let flow = cash_flow(instrument, side, Qty(held.saturating_abs()), mark);
             Some(to_quote(instrument, flow, Some(mark)))
@@ -136,15 +150,20 @@ impl Followed {
     fn fill(&mut self, update: &OrderUpdate, at: Stamp, positions: &Positions) {
         let Some(instrument) = positions.instrument(update.instrument) else { return };
         let Some(leg) = self.legs.iter().position(|id| *id == update.instrument) else { return };
-        self.price.get_or_insert(update.fill_price);
+        self.price.get_or_insert((update.fill_price.0, instrument.price_scale));
         let flow = cash_flow(instrument, update.side, update.fill_qty, update.fill_price);
         let (exact, estimated) = positions.fee_of(instrument, update);
         self.flow += to_quote(instrument, flow, Some(update.fill_price));
         self.fees += to_quote(instrument, exact + estimated, Some(update.fill_price));
-        self.fills += 1;
-        self.held[leg] += update.side.sign() * update.fill_qty.0;
+        match update.client_id {
+            ClientId::NONE => self.foreign += 1,
+            _ => self.fills += 1,
+        }
+        let held = with_decimals(self.held[leg], instrument.qty_scale);
+        self.held[leg] = (held + update.side.sign() * update.fill_qty.0, instrument.qty_scale);
         self.weigh(at, positions);
-        self.closed = (self.held == [0, 0]).then_some(at);
+        self.filled = at;
+        self.closed = self.is_flat().then_some(at);
     }
 
     /// Holds its legs against each other.
@@ -153,19 +172,55 @@ impl Followed {
         let (mut net, mut step) = (Money::ZERO, Money::ZERO);
         for (id, held) in self.legs.iter().zip(self.held) {
             let Some(instrument) = positions.instrument(*id) else { continue };
+            let price = Price(with_decimals(price, instrument.price_scale));
+            let held = with_decimals(held, instrument.qty_scale);
             let value = instrument.notional(Qty(held.saturating_abs()), price);
             net += if held < 0 { -value } else { value };
             step = step.max(instrument.notional(Qty(instrument.step), price));
         }
-        // Steps of two venues need not divide each other.
-        match (net.abs() >= step, self.unhedged_since) {
+        // Steps of two venues need not divide each other: up to one of the coarser leg is left, as the audit has it.
+        match (net.abs() > step, self.unhedged_since) {
             (true, None) => self.unhedged_since = Some(at.mono),
-            (false, Some(since)) => {
-                self.unhedged_ns += at.mono - since;
-                self.unhedged_since = None;
-            }
+            (false, Some(_)) => self.hedged(at.mono),
             _ => {}
         }
+    }
+
+    /// Nothing is held.
+    fn is_flat(&self) -> bool {
+        self.held.iter().all(|(held, _)| *held == 0)
+    }
+
+    /// It is followed no more: closed, if what is left is less than an order could close. That is one leg alone which counts
+    /// as hedged, or less than a step of the coarser leg on each.
+    fn release(&mut self, positions: &Positions) {
+        let Some(price) = self.price.filter(|_| self.unhedged_since.is_none()) else { return };
+        let [Some(a), Some(b)] = self.legs.map(|id| positions.instrument(id)) else { return };
+        let value = |of: &Instrument, qty: i64| {
+            of.notional(Qty(qty.saturating_abs()), Price(with_decimals(price, of.price_scale)))
+        };
+        let step = value(a, a.step).max(value(b, b.step));
+        let mut held = [a, b].into_iter().zip(self.held);
+        let is_small = held.all(|(of, held)| value(of, with_decimals(held, of.qty_scale)) <= step);
+        if is_small || self.held.iter().any(|(held, _)| *held == 0) {
+            self.closed.get_or_insert(self.filled);
+        }
+    }
+
+    /// Its legs are equal again, or the run ends.
+    fn hedged(&mut self, now: Nanos) {
+        let lasted = self.unhedged_since.take().map_or(0, |since| now - since);
+        self.unhedged_ns += lasted;
+        self.unhedged_longest = self.unhedged_longest.max(lasted);
+    }
+}
+
+/// A number with its decimals, counted with `decimals`.
+fn with_decimals((value, scale): (i64, u8), decimals: u8) -> i64 {
+    let power = |more: u8| POW10[usize::from(more).min(18)];
+    match decimals.checked_sub(scale) {
+        Some(more) => value.saturating_mul(power(more)),
+        None => value / power(scale - decimals),
     }
 }
 
@@ -177,6 +232,8 @@ pub struct TradeLog {
     trades: Vec<Followed>,
     by_id: BTreeMap<TradeId, usize>,
     by_order: BTreeMap<ClientId, usize>,
+    /// The trade that filled last on a listing: the only one that can hold something of it.
+    holders: BTreeMap<InstrumentId, usize>,
     counts: TradeCounts,
     /// Fills that wait for the input to be done.
     updates: Vec<(OrderUpdate, Stamp)>,
@@ -190,6 +247,7 @@ impl TradeLog {
             trades: Vec::new(),
             by_id: BTreeMap::new(),
             by_order: BTreeMap::new(),
+            holders: BTreeMap::new(),
             counts: TradeCounts::default(),
             updates: Vec::new(),
         }
@@ -203,10 +261,14 @@ impl TradeLog {
             let out = trade.legs.iter().filter_map(|leg| leg.working);
             self.by_order.extend(out.map(|order| (order.id, index)));
             let legs = trade.legs.map(|leg| InstrumentId(leg.listing));
+            self.holders.extend(legs.map(|leg| (leg, index)));
+            let decimals = |id| positions.instrument(id).map_or((0, 0), |of| (of.qty_scale, of.price_scale));
+            let mut scales = legs.map(|leg| decimals(leg).0).into_iter();
+            let mid = (trade.mid.0 > 0).then_some(trade.mid).or_else(|| positions.get(legs[0]).mark);
             let mut followed = Followed {
                 carried: true,
-                held: trade.legs.map(|leg| leg.position),
-                price: (trade.mid.0 > 0).then_some(trade.mid).or_else(|| positions.get(legs[0]).mark),
+                held: trade.legs.map(|leg| (leg.position, scales.next().unwrap_or(0))),
+                price: mid.map(|mid| (mid.0, decimals(legs[0]).1)),
                 ..Followed::new(self.from, at, legs, trade.edge.net)
             };
             followed.flow = -followed.worth(positions);
@@ -217,10 +279,20 @@ impl TradeLog {
 
     /// Risk approved something at recorded input `seq`.
     pub fn approved(&mut self, seq: Seq, at: Stamp, intent: &Intent) {
-        let Intent::Basket(basket) = intent else { return };
         if seq < self.from {
             return;
         }
+        let basket = match intent {
+            Intent::Basket(basket) => basket,
+            // The order that takes another one's place has an id of its own.
+            Intent::Replace(replace) => {
+                if let Some(trade) = self.by_id.get(&replace.with.trade) {
+                    self.by_order.insert(replace.with.to.client_id, *trade);
+                }
+                return;
+            }
+            Intent::Amend(_) | Intent::Cancel(_) => return,
+        };
         let sided = |side| basket.orders().iter().find(|order| order.side == side);
         if let (BasketKind::Entry, Some(buy), Some(sell)) = (basket.kind, sided(Side::Buy), sided(Side::Sell))
         {
@@ -241,7 +313,10 @@ impl TradeLog {
         }
         match &event.body {
             EventBody::Order(update) if update.fill_qty.0 > 0 => {
-                self.counts.fills += 1;
+                match update.client_id {
+                    ClientId::NONE => self.counts.foreign_fills += 1,
+                    _ => self.counts.fills += 1,
+                }
                 self.updates.push((*update, event.at));
             }
             EventBody::Outcome(outcome) if outcome.order.is_some() => {
@@ -251,19 +326,23 @@ impl TradeLog {
         }
     }
 
-    /// Books the fills of an input that is done.
+    /// Books the fills of an input that is done. One of no order of ours takes from the trade that holds the listing.
     pub fn settle(&mut self, positions: &Positions) {
         for (update, at) in self.updates.drain(..) {
-            if let Some(trade) = self.by_order.get(&update.client_id) {
-                self.trades[*trade].fill(&update, at, positions);
-            }
+            let holder = || self.holders.get(&update.instrument);
+            let Some(trade) = self.by_order.get(&update.client_id).or_else(holder).copied() else { continue };
+            self.holders.insert(update.instrument, trade);
+            self.trades[trade].fill(&update, at, positions);
         }
     }
 
-    /// The run ends: what is not hedged was not until then.
-    pub fn finish(&mut self, now: Nanos) {
+    /// The run ends: what is not hedged was not until then. `open` are the trades that it still follows.
+    pub fn finish(&mut self, now: Nanos, open: &[TradeId], positions: &Positions) {
+        for (_, at) in self.by_id.iter().filter(|(id, _)| !open.contains(id)) {
+            self.trades[*at].release(positions);
+        }
         for trade in &mut self.trades {
-            trade.unhedged_ns += trade.unhedged_since.take().map_or(0, |since| now - since);
+            trade.hedged(now);
         }
     }
 
@@ -274,7 +353,7 @@ impl TradeLog {
 
     /// Trades of which a leg filled or was held before, in the order of their entries.
     pub fn filled(&self) -> Vec<&Followed> {
-        self.trades.iter().filter(|trade| trade.fills > 0 || trade.held != [0, 0]).collect()
+        self.trades.iter().filter(|trade| trade.fills > 0 || !trade.is_flat()).collect()
     }
 
     /// Those of them that were opened here, and not before.
@@ -285,6 +364,11 @@ impl TradeLog {
     /// Time with unequal legs, summed over trades, ns.
     pub fn unhedged_ns(&self) -> Nanos {
         self.trades.iter().map(|trade| trade.unhedged_ns).sum()
+    }
+
+    /// The longest stretch of it in one trade, ns.
+    pub fn unhedged_longest_ns(&self) -> Nanos {
+        self.trades.iter().map(|trade| trade.unhedged_longest).max().unwrap_or(0)
     }
 }
 
@@ -306,8 +390,21 @@ pub fn row(trade: &Followed, params: &EngineParams, positions: &Positions) -> Tr
         sell: name(trade.legs[1]),
         entry_edge_bps: Num::new(trade.edge, BPS_SCALE).to_string(),
         fills: trade.fills,
+        foreign_fills: trade.foreign,
         fees: trade.fees,
         result: trade.result(positions),
         unhedged_ns: trade.unhedged_ns,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_held_counts_with_the_decimals_of_a_contract_that_is_defined_anew() {
+        assert_eq!(with_decimals((5, 3), 4), 50);
+        assert_eq!(with_decimals((-50, 4), 3), -5);
+        assert_eq!(with_decimals((0, 0), 8), 0);
     }
 }

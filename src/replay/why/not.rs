@@ -316,7 +316,11 @@ fn find(names: &Names, parts: &Parts, pairs: &[[InstrumentId; 2]], asked: &str) 
     };
     let known = || {
         let all: Vec<String> = pairs.iter().map(|pair| full_name(names, parts, *pair)).collect();
-        all.join(", ")
+        match all.is_empty() {
+            true => "none, for a pair takes an instrument that two venues of the run list and settle alike"
+                .to_owned(),
+            false => all.join(", "),
+        }
     };
     let unknown = || WhyError::Pair { asked: asked.to_owned(), known: known() };
     let (instrument, venues) = asked.trim().rsplit_once(char::is_whitespace).ok_or_else(unknown)?;
