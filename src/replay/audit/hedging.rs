@@ -9,6 +9,7 @@ use crate::domain::money::{Amount, Money};
 use crate::domain::number::POW10;
 use crate::domain::order::{OrderUpdate, Side};
 use crate::domain::time::{Nanos, Stamp};
+use crate::replay::plain::duration;
 use serde::Serialize;
 use std::collections::BTreeMap;
 
@@ -240,7 +241,7 @@ impl Hedging {
         }
         if let Some(limit) = self.ns_max.filter(|limit| lasted > *limit && !row.told_long) {
             row.told_long = true;
-            let detail = format!("unhedged for {lasted} ns, limit {limit} ns");
+            let detail = format!("unhedged for {}, limit {}", duration(lasted), duration(limit));
             findings.add("hedging", "unhedged_time", (seq, since.wall), format!("trade {trade}"), detail);
         }
     }

@@ -10,7 +10,8 @@ use super::money::{MoneyRow, Verdict};
 use super::orders::OrderReport;
 use super::sequence::SequenceReport;
 use crate::domain::calendar::shown;
-use crate::domain::time::{MICRO, SECOND};
+use crate::domain::time::SECOND;
+use crate::replay::plain::duration;
 use serde::Serialize;
 use std::fmt;
 
@@ -111,24 +112,24 @@ impl AuditReport {
         let HedgingReport { trades, largest, longest_ns, notional, time_ns, open, clean, .. } = &self.hedging;
         writeln!(
             f,
-            "hedging   {}  {trades} trades; unhedged at most {} (trade {}, input {}) and for {} µs (trade {}, input {})",
+            "hedging   {}  {trades} trades; unhedged at most {} (trade {}, input {}) and for {} (trade {}, input {})",
             word(*clean),
             largest.value,
             largest.trade,
             largest.seq,
-            longest_ns.value / MICRO,
+            duration(longest_ns.value),
             longest_ns.trade,
             longest_ns.seq,
         )?;
         writeln!(
             f,
-            "              median, 90 %, 99 % of trades: {}, {}, {} and {}, {}, {} µs; {open} open at the end",
+            "              median, 90 %, 99 % of trades: {}, {}, {} and {}, {}, {}; {open} open at the end",
             notional.p50,
             notional.p90,
             notional.p99,
-            time_ns.p50 / MICRO,
-            time_ns.p90 / MICRO,
-            time_ns.p99 / MICRO,
+            duration(time_ns.p50),
+            duration(time_ns.p90),
+            duration(time_ns.p99),
         )
     }
 }

@@ -10,12 +10,12 @@ use crate::domain::event::Seq;
 use crate::domain::input::Input;
 use crate::domain::order::ClientId;
 use crate::domain::output::{Output, STAGES};
-use crate::domain::time::{Nanos, SECOND};
+use crate::domain::time::{Nanos, SECOND, Stamp};
 use crate::journal::{MANIFEST_FILE, OwnedRecord, Reader, RecordRef, Stream, read_mark};
 use crate::replay::check::CheckLimits;
 use crate::replay::cursor::Cursor;
 use crate::replay::part;
-use crate::replay::place::Place;
+use crate::replay::place::{Place, WallClock};
 use crate::replay::source::ReplayError;
 use crate::replay::step::last::Last;
 use std::collections::BTreeMap;
@@ -25,8 +25,6 @@ use std::str::FromStr;
 
 /// Longest time before or after what a bundle is about: more is a run, and no incident.
 pub const WINDOW_MAX: Nanos = 3_600 * SECOND;
-/// The first anchor of a run stands among its first inputs.
-const FIRST_ANCHOR_WITHIN: u32 = 16;
 /// Outputs of an input stand at most so far behind it in the record, ns of the run: a stage that lags more is dead.
 const LAG_MAX: Nanos = 10 * SECOND;
 
@@ -148,8 +146,10 @@ pub fn write(request: &Request<'_>, progress: &mut dyn FnMut(u64)) -> Result<Wri
         checker.forget_old();
         members.insert(member::CHECKER.to_owned(), packed(&serde_json::to_vec(&checker).map_err(as_json)?)?);
     }
-    let ahead = clocks_apart(&mut cursor)?;
-    let at = |mono: Nanos| calendar::shown(mono.saturating_add(ahead));
+    cursor.step(&mut Last::default())?;
+    let ahead = cursor.now().wall - cursor.now().mono;
+    let clock = WallClock::of(dir)?;
+    let at = |mono: Nanos| calendar::shown(clock.at(Stamp { mono, wall: mono + ahead }).wall);
     let manifest = cursor.manifest();
     let about = About {
         format: FORMAT,
@@ -168,17 +168,6 @@ pub fn write(request: &Request<'_>, progress: &mut dyn FnMut(u64)) -> Result<Wri
     };
     let mut bundle = Bundle::new(request.out, about, members);
     finish(&mut bundle, request.expect.as_deref())
-}
-
-/// What the wall clock is ahead of the monotonic one. At the beginning of a run that is known from its first anchor on,
-/// which stands behind the configuration.
-fn clocks_apart(cursor: &mut Cursor) -> Result<Nanos, BundleError> {
-    for _ in 0..FIRST_ANCHOR_WITHIN {
-        if !cursor.step(&mut Last::default())? || cursor.now().wall != cursor.now().mono {
-            break;
-        }
-    }
-    Ok(cursor.now().wall - cursor.now().mono)
 }
 
 /// Adds what is expected, replays the bundle from its bytes, and writes it with what that came to.
