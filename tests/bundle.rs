@@ -243,8 +243,8 @@ fn a_stretch_that_the_run_does_not_have_is_refused_with_the_reason() {
         (none, [SECOND, SECOND], "no output of the run"),
         ("+2h", [SECOND, SECOND], "lies after the end"),
         ("99999999", [SECOND, SECOND], "lies after the end"),
-        ("+5s", [WINDOW_MAX + 1, SECOND], "before must be from 0 to 3600 s"),
-        ("+5s", [SECOND, -1], "after must be from 0 to 3600 s"),
+        ("+5s", [WINDOW_MAX + 1, SECOND], "time before it must be from 0 to 3600 s"),
+        ("+5s", [SECOND, -1], "time after it must be from 0 to 3600 s"),
     ] {
         let said = bundle(place.dir.path(), &out, around, window).map(|_| ()).expect_err(why).to_string();
         assert!(said.contains(why), "{said}");

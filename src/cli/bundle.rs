@@ -58,8 +58,8 @@ fn around(dir: &Path, said: &str) -> Result<Around, Failure> {
         Ok(around) => return Ok(around),
         Err(why) => why,
     };
-    let bar = ProgressBar::new();
-    let found = reach(dir, said, &mut |seq| bar.show(0, 0, &format!("looking for it: input {seq}")));
+    let bar = ProgressBar::over(dir);
+    let found = reach(dir, said, &mut |seq| bar.input(seq, "looked for it"));
     match found {
         Ok(Reach::Order(id)) => Ok(Around::Order(id)),
         Ok(Reach::Inputs(ends)) => Ok(Around::Inputs(ends)),

@@ -145,6 +145,7 @@ fn run_verify(args: &VerifyArgs, out: &mut impl Write) -> Result<u8, Failure> {
         report.streams.iter().try_for_each(|stream| writeln!(out, "{stream}"))?;
         match report.damages() {
             0 => writeln!(out, "no damage")?,
+            1 => writeln!(out, "1 damaged place")?,
             n => writeln!(out, "{n} damaged places")?,
         }
     }

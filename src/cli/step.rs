@@ -30,6 +30,7 @@ pub struct StepArgs {
 
 /// Progress on standard error, and Ctrl-C.
 struct Hands {
+    dir: PathBuf,
     bar: Option<ProgressBar>,
     stop: Arc<AtomicBool>,
     verb: &'static str,
@@ -37,8 +38,8 @@ struct Hands {
 
 impl Driver for Hands {
     fn progress(&mut self, seq: u64) {
-        let bar = self.bar.get_or_insert_with(ProgressBar::new);
-        bar.show(0, 0, &format!("{} at input {seq}; Ctrl-C stops here", self.verb));
+        let bar = self.bar.get_or_insert_with(|| ProgressBar::over(&self.dir));
+        bar.input(seq, &format!("Ctrl-C stops here; {}", self.verb));
     }
 
     fn wants_stop(&mut self) -> bool {
@@ -55,7 +56,13 @@ pub fn run(args: &StepArgs) -> Result<u8, Failure> {
     // A second Ctrl-C before the next command ends the program, whatever it is doing.
     signal_hook::flag::register_conditional_shutdown(signal_hook::consts::SIGINT, 130, Arc::clone(&stop))?;
     signal_hook::flag::register(signal_hook::consts::SIGINT, Arc::clone(&stop))?;
-    let mut session = Session { debugger: &mut debugger, stop, json: args.json, missed: false };
+    let mut session = Session {
+        dir: source.dir().to_owned(),
+        debugger: &mut debugger,
+        stop,
+        json: args.json,
+        missed: false,
+    };
     if !args.commands.is_empty() {
         for line in &args.commands {
             if !session.line(line)? {
@@ -94,6 +101,7 @@ fn piped() -> Result<Option<String>, CliError> {
 }
 
 struct Session<'a> {
+    dir: PathBuf,
     debugger: &'a mut Debugger,
     stop: Arc<AtomicBool>,
     json: bool,
@@ -110,7 +118,7 @@ impl Session<'_> {
         }
         self.stop.store(false, Ordering::Relaxed);
         let verb = if matches!(command, Command::Until(_)) { "running" } else { "passing" };
-        let mut hands = Hands { bar: None, stop: Arc::clone(&self.stop), verb };
+        let mut hands = Hands { dir: self.dir.clone(), bar: None, stop: Arc::clone(&self.stop), verb };
         let answer = self.debugger.run(&command, &mut hands).map_err(sentence)?;
         drop(hands);
         let goes_for = matches!(command, Command::Until(_) | Command::Goto(_) | Command::Step(_));

@@ -71,9 +71,8 @@ fn exists(path: &Path) -> CliError {
 pub fn run(args: &WhyArgs) -> Result<u8, Failure> {
     args.form.refuse()?;
     let source = Source::open(&args.dir)?;
-    let bar = ProgressBar::new();
-    let told =
-        why(source.dir(), &args.order, &mut |inputs| bar.show(0, 0, &format!("{inputs} inputs read")))?;
+    let bar = ProgressBar::over(source.dir());
+    let told = why(source.dir(), &args.order, &mut |seq| bar.input(seq, "read"))?;
     drop(bar);
     show(&told, &args.form, || page::of_why(&told))
 }
@@ -85,10 +84,8 @@ pub fn run(args: &WhyArgs) -> Result<u8, Failure> {
 pub fn run_not(args: &WhyNotArgs) -> Result<u8, Failure> {
     args.form.refuse()?;
     let source = Source::open(&args.dir)?;
-    let bar = ProgressBar::new();
-    let told = why_not(source.dir(), &args.pair, &args.at, &mut |inputs| {
-        bar.show(0, 0, &format!("{inputs} inputs read"));
-    })?;
+    let bar = ProgressBar::over(source.dir());
+    let told = why_not(source.dir(), &args.pair, &args.at, &mut |seq| bar.input(seq, "read"))?;
     drop(bar);
     show(&told, &args.form, || page::of_why_not(&told))
 }

@@ -175,12 +175,12 @@ pub enum JournalError {
         /// The system's words.
         reason: String,
     },
-    /// The directory holds no manifest.
-    #[error("{} is not a journal: it has no readable manifest.json ({reason}); name the directory that was given with --journal", .path.display())]
+    /// The directory holds no manifest, or none that can be read.
+    #[error("{} is not a journal: {reason}", .path.display())]
     NotAJournal {
         /// The directory.
         path: PathBuf,
-        /// Why the manifest cannot be read.
+        /// What is wrong with the manifest, and what to do.
         reason: String,
     },
     /// Options outside their bounds.

@@ -12,6 +12,8 @@ use std::path::Path;
 
 /// Name of the manifest's file.
 pub const MANIFEST_FILE: &str = "manifest.json";
+/// Journals of a directory that are named.
+const NAMED: usize = 3;
 
 /// Identity of a run: 32 hex digits in JSON.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -144,8 +146,12 @@ impl Manifest {
     /// Reads the manifest of the journal in `dir`.
     pub fn read(dir: &Path) -> Result<Self, JournalError> {
         let bad = |reason: String| JournalError::NotAJournal { path: dir.to_owned(), reason };
-        let text = fs::read_to_string(dir.join(MANIFEST_FILE)).map_err(|e| bad(e.to_string()))?;
-        serde_json::from_str(&text).map_err(|e| bad(e.to_string()))
+        let text = fs::read_to_string(dir.join(MANIFEST_FILE)).map_err(|e| match e.kind() {
+            std::io::ErrorKind::NotFound => bad(absent(dir)),
+            _ => bad(format!("its {MANIFEST_FILE} cannot be read ({e})")),
+        })?;
+        serde_json::from_str(&text)
+            .map_err(|e| bad(format!("its {MANIFEST_FILE} is damaged ({e}); take it from a backup")))
     }
 
     /// Writes it into `dir`, durably, unless one is there.
@@ -158,6 +164,22 @@ impl Manifest {
         let mut file = OpenOptions::new().write(true).create_new(true).open(&path).map_err(|e| fail(&e))?;
         file.write_all(text.as_bytes()).and_then(|()| file.sync_data()).map_err(|e| fail(&e))?;
         sync_dir(dir)
+    }
+}
+
+/// What to do about a directory without a manifest.
+fn absent(dir: &Path) -> String {
+    let entries = fs::read_dir(dir).into_iter().flatten().flatten();
+    let journals = entries.filter(|entry| entry.path().join(MANIFEST_FILE).is_file());
+    let mut names: Vec<String> =
+        journals.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();
+    names.sort();
+    match names.len() {
+        0 => format!("it has no {MANIFEST_FILE}; name the directory that was given with --journal"),
+        count => {
+            let last = names.split_off(count.saturating_sub(NAMED));
+            format!("it holds {count} journals; name one of them, such as {}", last.join(", "))
+        }
     }
 }
 
@@ -177,6 +199,23 @@ pub(super) fn sync_dir(dir: &Path) -> Result<(), JournalError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_no_journal_says_why_and_what_to_do() {
+        let dir = std::env::temp_dir().join(format!("perpring-manifest-{}", std::process::id()));
+        let run = dir.join("run-7");
+        fs::create_dir_all(&run).expect("temporary directory");
+        let said = |dir: &Path| Manifest::read(dir).expect_err("none").to_string();
+        assert!(said(&dir).contains("given with --journal"), "{}", said(&dir));
+        fs::write(run.join(MANIFEST_FILE), "{\"run_id\":").expect("temporary directory");
+        assert!(said(&run).contains("manifest.json is damaged"), "{}", said(&run));
+        assert!(
+            said(&dir).contains("it holds 1 journals; name one of them, such as run-7"),
+            "{}",
+            said(&dir)
+        );
+        fs::remove_dir_all(&dir).expect("clean up");
+    }
 
     #[test]
     fn a_manifest_of_an_older_version_is_read() {

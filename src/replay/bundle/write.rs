@@ -93,7 +93,7 @@ pub fn write(request: &Request<'_>, progress: &mut dyn FnMut(u64)) -> Result<Wri
         if !(0..=WINDOW_MAX).contains(&time) {
             let most = WINDOW_MAX / SECOND;
             return Err(BundleError::Stretch(format!(
-                "{name} must be from 0 to {most} s: that is no incident"
+                "the time {name} it must be from 0 to {most} s (half of --window, unless --{name} says it): that is no incident"
             )));
         }
     }
