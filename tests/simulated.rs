@@ -28,8 +28,14 @@ pub struct TempDir(PathBuf);
 impl TempDir {
     pub fn new() -> Self {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
-        let name = format!("perpring-test-{}-{}", std::process::id(), NUMBER.fetch_add(1, Ordering::Relaxed));
-        Self(std::env::temp_dir().join(name))
+        // A process of the same number that was killed may have left its own.
+        loop {
+            let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+            let path = std::env::temp_dir().join(format!("perpring-test-{}-{number}", std::process::id()));
+            if !path.exists() {
+                return Self(path);
+            }
+        }
     }
 
     pub fn path(&self) -> &Path {
